@@ -1,0 +1,262 @@
+"""BIDS in and out: the sessions of a dataset, and the names of derivatives."""
+
+import json
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nibabel as nib
+
+from . import __version__, image
+from .errors import DatasetError
+
+#: The order in which a contrast serves as the reference image of a session.
+REFERENCES = ("T1w", "FLAIR", "T2w")
+ENTITIES = ("space", "atlas", "seg", "res", "label", "desc")
+DATASET = "bids_stroke"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One session of one participant: its images, and why they were chosen.
+
+    ``images`` maps contrasts to raw files; ``reference`` is the contrast whose grid is the native
+    space; ``notes`` are sentences for the log and the report.
+    """
+
+    subject: str
+    session: str | None
+    images: dict
+    reference: str
+    notes: tuple[str, ...] = field(default=())
+    brain_mask: Path | None = None
+
+    @property
+    def name(self):
+        """``sub-01`` or ``sub-01_ses-1``: the start of every file's name."""
+        return prefix(self.subject, self.session)
+
+    @property
+    def folder(self):
+        """Folder of the derivatives, relative to the output folder."""
+        return Path(*self.name.split("_")) / "anat"
+
+
+def prefix(subject, session):
+    """Start of a file's name."""
+    return f"sub-{subject}" + (f"_ses-{session}" if session else "")
+
+
+def derivative(session_name, suffix, extension=".nii.gz", **entities):
+    """Name of a derivative with its entities in BIDS order.
+
+    >>> derivative("sub-01", "mask", space="T1w", label="L", desc="T1lesion")
+    'sub-01_space-T1w_label-L_desc-T1lesion_mask.nii.gz'
+    """
+    unknown = set(entities) - set(ENTITIES)
+    if unknown:
+        raise ValueError(f"unknown entities {sorted(unknown)}")
+    middle = [f"{key}-{entities[key]}" for key in ENTITIES if entities.get(key)]
+    return "_".join([session_name, *middle, suffix]) + extension
+
+
+def description_of(contrasts):
+    """``desc`` of a lesion after the contrasts that the model used: T1FLAIRlesion, ..."""
+    return "".join(contrast.removesuffix("w") for contrast in contrasts) + "lesion"
+
+
+def find(settings, card):
+    """Find the sessions to process.
+
+    Parameters
+    ----------
+    settings : Settings
+    card : Card
+        The model, which says what contrasts it takes.
+
+    Returns
+    -------
+    tuple of (list of Session, list of tuple of (str, str))
+        Sessions, and the names of those left out with the reason in a sentence.
+
+    Raises
+    ------
+    DatasetError
+        If the dataset holds no participant, or an asked participant is not there.
+    """
+    layout = _index(settings)
+    subjects = sorted(layout.get_subjects())
+    if not subjects:
+        raise DatasetError(f"{settings.bids_dir} holds no sub-* folder with images; check the path.")
+    asked = settings.participant_label or tuple(subjects)
+    unknown = [label for label in asked if label not in subjects]
+    if unknown:
+        raise DatasetError(
+            f"{settings.bids_dir} has no participant {', '.join(unknown)}; "
+            f"it has {_some(subjects)}."
+        )
+    masks = _own_masks(settings.derivatives)
+    sessions, left_out = [], []
+    found_label = False
+    for subject in sorted(set(asked)):
+        labels = sorted(layout.get_sessions(subject=subject)) or [None]
+        for label in labels:
+            if settings.session_label and label not in settings.session_label:
+                continue
+            found_label = True
+            session, reason = _select(layout, settings, card, subject, label, masks)
+            if session:
+                sessions.append(session)
+            else:
+                left_out.append((prefix(subject, label), reason))
+    if not found_label:
+        raise DatasetError(
+            f"{settings.bids_dir} has no session {', '.join(settings.session_label)} for "
+            f"{_some(asked)}; check --session-label."
+        )
+    return sessions, left_out
+
+
+def _some(labels, most=10):
+    more = len(labels) - most
+    return ", ".join(labels[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _index(settings):
+    from bids import BIDSLayout, BIDSLayoutIndexer
+
+    ignore = ["code", "stimuli", "sourcedata", "models", "derivatives"]
+    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return BIDSLayout(
+            settings.bids_dir,
+            validate=False,
+            indexer=indexer,
+            database_path=settings.bids_database_dir,
+        )
+
+
+def _select(layout, settings, card, subject, label, masks):
+    name = prefix(subject, label)
+    images, notes = {}, []
+    for contrast in REFERENCES:
+        # A filter may name any entity; its keys are contrasts, as in fMRIPrep.
+        query = {
+            "datatype": "anat",
+            "suffix": contrast,
+            "extension": [".nii", ".nii.gz"],
+            **settings.bids_filters.get(contrast.lower(), {}),
+        }
+        query |= {"subject": subject} | ({"session": label} if label else {})
+        paths = sorted(Path(path) for path in layout.get(return_type="filename", **query))
+        if len(paths) > 1:
+            paths.sort(key=_preference)
+            notes.append(
+                f"{paths[0].name} was chosen of {len(paths)} {contrast} images: "
+                "the finest voxels, then the latest run."
+            )
+        if paths:
+            images[contrast] = paths[0]
+    if not images:
+        return None, f"{name} has no T1w, FLAIR or T2w image in anat; add one."
+    if "T1w" in images:
+        reference = "T1w"
+    else:
+        reference = next((c for c in REFERENCES if c in images and card.takes(c)), None)
+        if reference is None:
+            return None, (
+                f"{name} has {' and '.join(images)} but no T1w, and the model {card.name} does not "
+                f"take {' or '.join(images)} alone; choose another with --model."
+            )
+        notes.append(f"There is no T1w image: {reference} is the reference.")
+    mask = masks.get((name, reference))
+    if mask:
+        notes.append(f"The brain mask is {mask}.")
+    return Session(subject, label, images, reference, tuple(notes), mask), None
+
+
+def _preference(path):
+    """Sort finest first, then the latest run (its name sorts last)."""
+    try:
+        volume = round(image.voxel_volume(nib.load(path)), 2)
+    except Exception:  # an unreadable run is the last choice
+        volume = float("inf")
+    return volume, [-ord(letter) for letter in path.name]
+
+
+def _own_masks(folders):
+    """Brain masks of derivatives datasets: (session name, contrast) to path."""
+    found = {}
+    for folder in folders:
+        for path in sorted(folder.glob("sub-*/**/*desc-brain*_mask.nii.gz")):
+            entities = dict(part.split("-", 1) for part in path.name.split("_") if "-" in part)
+            space = entities.get("space", "T1w")
+            key = prefix(entities.get("sub"), entities.get("ses")), space
+            if space in REFERENCES:
+                found.setdefault(key, path)
+    return found
+
+
+def write_json(content, path):
+    """Write JSON atomically."""
+    with image.atomic(path) as partial:
+        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    return Path(path)
+
+
+def write_tsv(table, path):
+    """Write a data frame as BIDS has it: tabs, ``n/a`` for missing, up to six significant digits."""
+    with image.atomic(path) as partial:
+        table.to_csv(partial, sep="\t", na_rep="n/a", index=False, float_format="%.6g")
+    return Path(path)
+
+
+IGNORED = ("*_xfm.*", "*_morph.*", "*.html", "figures", "logs", "group_*", "CITATION.md")
+DESCRIPTIONS = {
+    "desc-preproc": "Bias-corrected (N4); on the raw grid, or on that of space.",
+    "desc-brain": "Brain mask.",
+    "desc-T1lesion": "Lesion found on the T1w image.",
+    "desc-FLAIRlesion": "Lesion found on the FLAIR image.",
+    "desc-T2lesion": "Lesion found on the T2w image.",
+    "desc-T1FLAIRlesion": "Lesion found on the T1w and FLAIR images.",
+}
+
+
+def write_dataset_files(output_dir, bids_dir):
+    """Write what makes ``output_dir`` a BIDS derivatives dataset; unchanged files are left alone."""
+    output_dir = Path(output_dir)
+    description = {
+        "Name": "bids_stroke: stroke lesion masks, volumes and tract loads",
+        "BIDSVersion": "1.10.0",
+        "DatasetType": "derivative",
+        "License": "The terms of the source dataset apply.",
+        "HowToAcknowledge": "See CITATION.md.",
+        "GeneratedBy": [{"Name": DATASET, "Version": __version__}],
+        "SourceDatasets": [{"URL": Path(bids_dir).resolve().as_uri()}],
+        "DatasetLinks": {"raw": Path(bids_dir).resolve().as_uri()},
+    }
+    rows = "".join(f"{key}\t{text}\n" for key, text in DESCRIPTIONS.items())
+    contents = {
+        "dataset_description.json": json.dumps(description, indent=2) + "\n",
+        ".bidsignore": "\n".join(IGNORED) + "\n",
+        "descriptions.tsv": "desc_id\tdescription\n" + rows,
+        "README": (
+            "Lesion masks, probabilities, volumes and tract loads by bids_stroke.\n"
+            "Open the sub-*.html files to check every mask, and group.html for the cohort.\n"
+        ),
+    }
+    for name, text in contents.items():
+        path = output_dir / name
+        if not path.is_file() or path.read_text() != text:
+            with image.atomic(path) as partial:
+                partial.write_text(text)
+
+
+def uri(path, bids_dir, output_dir):
+    """BIDS URI of a raw file (``bids:raw:``) or of a derivative (``bids::``)."""
+    path = Path(path)
+    for root, start in ((bids_dir, "bids:raw:"), (output_dir, "bids::")):
+        if path.is_relative_to(root):
+            return start + path.relative_to(root).as_posix()
+    return path.as_uri()

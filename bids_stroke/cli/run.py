@@ -1,0 +1,140 @@
+"""``bids_stroke``: build, run, report."""
+
+import logging
+import shutil
+import sys
+
+from ..errors import StrokeError, UsageError
+from . import parser
+
+LOG = logging.getLogger("bids_stroke")
+
+
+def main(argv=None):
+    """Run the command line and return the exit status: 0 if every requested output exists, 1 for
+    failures, 2 for wrong usage."""
+    try:
+        settings = parser.parse(argv)
+        if settings.level == "participant":
+            return participant(settings)
+        from .group import group
+
+        return group(settings)
+    except UsageError as error:
+        print(f"bids_stroke: error: {error}", file=sys.stderr)
+        return 2
+    except StrokeError as error:
+        print(f"bids_stroke: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("bids_stroke: stopped; run the same command again to continue.", file=sys.stderr)
+        return 130
+
+
+def participant(settings):
+    """Process every session, then report."""
+    from .. import atlas, bids, record
+    from ..models import card as cards
+    from . import progress
+
+    card = cards.load(settings.model)
+    tract = atlas.load_card()
+    sessions, left_out = bids.find(settings, card)
+    identities = {
+        session.name: record.identity(
+            session,
+            card,
+            tract=[tract.name, tract.cutoffs_ml],
+            brain_extraction=settings.brain_extraction,
+            output_spaces=settings.output_spaces,
+        )
+        for session in sessions
+    }
+    done, todo = [], []
+    for session in sessions:
+        known = record.read(settings.output_dir, session.name)
+        current = known and known.identity == identities[session.name]
+        ready = current and known.complete(settings.output_dir)
+        (done if ready else todo).append(session)
+    if settings.dry_run:
+        progress.plan(todo, done, left_out)
+        return 0
+    if settings.reports_only:
+        _report(settings, sessions)
+        return 0
+    logs = settings.output_dir / "logs"
+    bids.write_dataset_files(settings.output_dir, settings.bids_dir)
+    with progress.Progress(logs / "bids_stroke.log", len(todo)) as show:
+        for session in sessions:
+            for note in session.notes:
+                show.line(f"{session.name}: {note}")
+        for name, reason in left_out:
+            show.line(f"{name}: left out: {reason}")
+        for session in done:
+            show.line(f"{session.name}: up to date")
+        failed = _process(settings, todo, card, identities, show)
+        show.summary(_rows(settings, sessions, left_out, todo))
+    return 1 if failed or left_out else 0
+
+
+def _process(settings, sessions, card, identities, show):
+    """Run the sessions; return how many failed or were not started."""
+    from .. import record
+    from . import supervise, worker
+
+    failed = len(sessions)
+    remaining = {}
+    for session in sessions:
+        remaining[session.subject] = remaining.get(session.subject, 0) + 1
+        # Until it has ended, a session counts as failed.
+        record.path_of(settings.output_dir, session.name).unlink(missing_ok=True)
+    for session, result in supervise.run(settings, sessions, show.event):
+        used = card.select(tuple(session.images))
+        record.Record(
+            name=session.name,
+            identity=identities[session.name],
+            model=card.name,
+            weights_sha256=card.weights.sha256,
+            reference=session.reference,
+            contrasts=list(used),
+            inputs={contrast: str(path) for contrast, path in session.images.items()},
+            notes=list(session.notes),
+            **result,
+        ).write(settings.output_dir)
+        if result["status"] == "ok":
+            failed -= 1
+            if settings.clean_workdir:
+                shutil.rmtree(worker.folder_of(settings, session), ignore_errors=True)
+        show.ended(session.name, result)
+        remaining[session.subject] -= 1
+        if not remaining[session.subject]:
+            _report(settings, [session])
+    return failed
+
+
+def _report(settings, sessions):
+    """Make the reports of the participants of ``sessions``, and the methods text of all."""
+    from ..reports import assemble, methods
+
+    methods.write(settings.output_dir)
+    for subject in sorted({session.subject for session in sessions}):
+        assemble.participant_report(settings.output_dir, subject)
+
+
+def _rows(settings, sessions, left_out, todo):
+    """Rows of the summary: name, volume (ml), seconds, status, remark."""
+    from .. import cohort, record
+
+    started = {session.name for session in todo}
+    for session in sessions:
+        known = record.read(settings.output_dir, session.name)
+        if known is None:
+            yield session.name, None, None, "not started", ""
+        elif known.status == "ok":
+            volume = cohort.session_row(settings.output_dir, known)["lesion_volume_ml"]
+            status = "ok" if session.name in started else "up to date"
+            yield session.name, volume, known.seconds, status, ""
+        else:
+            yield session.name, None, known.seconds, "failed", known.error
+    for name, reason in left_out:
+        yield name, None, None, "left out", reason

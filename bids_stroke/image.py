@@ -1,0 +1,163 @@
+"""Images on their grids: load, check, conform, resample, save.
+
+Arrays are in nibabel's order (x, y, z); world coordinates are RAS, in mm.
+"""
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import nibabel as nib
+import numpy as np
+from nibabel.affines import apply_affine, voxel_sizes
+from scipy import ndimage
+
+from .errors import ImageError
+
+
+@contextmanager
+def atomic(path):
+    """Yield a path beside ``path`` that takes its place when the block ends well."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
+        partial = Path(folder) / path.name
+        yield partial
+        os.replace(partial, path)
+
+
+def load(path):
+    """Load a 3D image.
+
+    A trailing axis of length one is dropped.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, unreadable, not 3D, not finite, constant, or has no usable affine.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ImageError(f"{path} does not exist; check the path.")
+    try:
+        img = nib.load(path)
+        data = np.asanyarray(img.dataobj)
+    except Exception as error:  # nibabel, zlib and OSError alike: all mean an unreadable file
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(
+            f"{path} cannot be read as an image ({reason}); convert or copy it again."
+        ) from None
+    if data.ndim == 4 and data.shape[3] == 1:
+        data = data[..., 0]
+    if data.ndim != 3:
+        raise ImageError(
+            f"{path} has shape {data.shape}, but a 3D image is needed; extract one volume."
+        )
+    if not np.issubdtype(data.dtype, np.number) or np.iscomplexobj(data):
+        raise ImageError(f"{path} holds {data.dtype} voxels; convert it to one real number each.")
+    if not np.isfinite(data).all():
+        raise ImageError(f"{path} holds NaN or infinite voxels; replace them and try again.")
+    affine = img.affine
+    usable = np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 1e-6
+    if not usable:
+        raise ImageError(f"{path} has no usable affine (sform/qform); set its orientation.")
+    header = img.header.copy() if isinstance(img, nib.Nifti1Image) else None
+    image = nib.Nifti1Image(data, affine, header)
+    image.set_filename(str(path))
+    return image
+
+
+def save(img, path):
+    """Write ``img`` to ``path`` (``.nii.gz``) atomically and return the path."""
+    with atomic(path) as partial:
+        nib.save(img, partial)
+    return Path(path)
+
+
+def like(array, reference, dtype=None):
+    """Put ``array`` on the grid of ``reference`` (same first three axes), header units kept."""
+    array = np.asarray(array)
+    array = array.astype(dtype or array.dtype, copy=False)
+    img = nib.Nifti1Image(array, reference.affine)
+    _, qcode = reference.header.get_qform(coded=True)
+    _, scode = reference.header.get_sform(coded=True)
+    img.set_sform(reference.affine, int(scode) or 1)
+    img.set_qform(reference.affine, int(qcode) or 1)
+    img.header.set_xyzt_units("mm")
+    return img
+
+
+def conform(img):
+    """Reorder the axes of ``img`` to the closest RAS orientation, without interpolation."""
+    return nib.as_closest_canonical(img)
+
+
+def restore(img, original):
+    """Bring an image in RAS order back to the axis order of ``original``: the exact inverse of
+    :func:`conform`, with the very affine of ``original``."""
+    forward = nib.io_orientation(original.affine)
+    inverse = nib.orientations.ornt_transform([[0, 1], [1, 1], [2, 1]], forward)
+    return like(nib.apply_orientation(np.asanyarray(img.dataobj), inverse), original)
+
+
+def resample(img, reference, order=1, cval=0.0):
+    """Interpolate ``img`` on the grid of ``reference`` (identity in world space).
+
+    Parameters
+    ----------
+    order : int
+        Spline order; 0 for labels.
+    cval : float
+        Value outside the field of view.
+    """
+    mapping = np.linalg.inv(img.affine) @ reference.affine
+    data = np.asanyarray(img.dataobj)
+    data = data if order == 0 else data.astype(np.float32)
+    moved = ndimage.affine_transform(
+        data,
+        mapping[:3, :3],
+        mapping[:3, 3],
+        output_shape=reference.shape[:3],
+        order=order,
+        cval=cval,
+        prefilter=order > 1,
+    )
+    return like(moved, reference)
+
+
+def regrid(img, spacing, order=1):
+    """Resample ``img`` to ``spacing`` (mm, three values) over the same field of view.
+
+    Finer images are smoothed first (Gaussian, half the ratio of spacings) against aliasing, unless
+    ``order`` is 0.
+    """
+    spacing = np.asarray(spacing, float)
+    zooms = voxel_sizes(img.affine)
+    shape = np.maximum(np.round(np.array(img.shape[:3]) * zooms / spacing), 1).astype(int)
+    affine = img.affine.copy()
+    affine[:3, :3] *= spacing / zooms
+    # The centre of the first voxel moves so that the corner of the field of view stays.
+    affine[:3, 3] = apply_affine(img.affine, (spacing / zooms - 1) / 2)
+    grid = nib.Nifti1Image(np.broadcast_to(np.uint8(0), shape), affine)
+    ratio = spacing / zooms
+    if order and (ratio > 1.01).any():
+        sigma = np.where(ratio > 1.01, (ratio - 1) / 2, 0)
+        img = like(ndimage.gaussian_filter(img.get_fdata(dtype=np.float32), sigma), img)
+    return resample(img, grid, order)
+
+
+def voxel_volume(img):
+    """Volume of one voxel in mm³."""
+    return float(abs(np.linalg.det(img.affine[:3, :3])))
+
+
+def zscore(data, mask):
+    """Standardize ``data`` over ``mask`` (mean 0, standard deviation 1), zero outside the mask."""
+    data = np.asarray(data, np.float32)
+    mask = np.asarray(mask) > 0
+    inside = data[mask]
+    deviation = float(inside.std()) if inside.size else 0.0
+    if deviation == 0:
+        raise ImageError("The brain mask covers no contrast, so it cannot be standardized.")
+    return np.where(mask, (data - inside.mean()) / deviation, 0).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Nipype interfaces: thin shells over the functions of ``bids_stroke``."""

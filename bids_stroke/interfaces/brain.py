@@ -1,0 +1,78 @@
+"""Interfaces over :mod:`bids_stroke.brain`."""
+
+from .. import brain, image
+from ..models.infer import resolve_device
+from ..settings import BRAIN_EXTRACTIONS
+from .base import (
+    BaseInterfaceInputSpec,
+    SimpleInterface,
+    TraitedSpec,
+    device_lock,
+    existing,
+    result,
+    traits,
+)
+
+
+class _ExtractBrainInput(BaseInterfaceInputSpec):
+    in_file = existing(desc="head in RAS order")
+    method = traits.Enum(*BRAIN_EXTRACTIONS, usedefault=True, desc="method")
+    device = traits.Str("auto", usedefault=True, nohash=True, desc="torch device")
+    use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc="runs on a GPU")
+
+
+class _MaskOutput(TraitedSpec):
+    out_mask = existing(desc="brain mask")
+
+
+class ExtractBrain(SimpleInterface):
+    """Find the brain."""
+
+    input_spec = _ExtractBrainInput
+    output_spec = _MaskOutput
+
+    def _run_interface(self, runtime):
+        device = resolve_device(self.inputs.device)
+        img = image.load(self.inputs.in_file)
+        with device_lock(device):
+            mask = brain.extract(img, self.inputs.method, device)
+        self._results["out_mask"] = str(image.save(mask, result(runtime, "brain.nii.gz")))
+        return runtime
+
+
+class _ImportMaskInput(BaseInterfaceInputSpec):
+    in_file = existing(desc="image in RAS order")
+    mask_file = existing(desc="the user's mask")
+
+
+class ImportMask(SimpleInterface):
+    """Take a user's brain mask, on the grid of the image."""
+
+    input_spec = _ImportMaskInput
+    output_spec = _MaskOutput
+
+    def _run_interface(self, runtime):
+        mask = brain.adopt(image.load(self.inputs.mask_file), image.load(self.inputs.in_file))
+        self._results["out_mask"] = str(image.save(mask, result(runtime, "brain.nii.gz")))
+        return runtime
+
+
+class _CorrectBiasInput(BaseInterfaceInputSpec):
+    in_file = existing(desc="image in RAS order")
+    mask_file = existing(desc="brain mask, same grid")
+
+
+class _CorrectBiasOutput(TraitedSpec):
+    out_file = existing(desc="bias-corrected image")
+
+
+class CorrectBias(SimpleInterface):
+    """Correct the bias field by N4."""
+
+    input_spec = _CorrectBiasInput
+    output_spec = _CorrectBiasOutput
+
+    def _run_interface(self, runtime):
+        img = brain.correct_bias(image.load(self.inputs.in_file), image.load(self.inputs.mask_file))
+        self._results["out_file"] = str(image.save(img, result(runtime, "corrected.nii.gz")))
+        return runtime

@@ -1,0 +1,32 @@
+"""Interfaces over :mod:`bids_stroke.quality`."""
+
+import pandas as pd
+
+from .. import image, quality
+from ..bids import write_tsv
+from .base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, existing, result
+
+
+class _QualityInput(BaseInterfaceInputSpec):
+    in_file = existing(desc="bias-corrected reference image")
+    brain = existing(desc="brain mask")
+    moved_brain = existing(desc="brain mask on the template's grid")
+    template_brain = existing(desc="the template's brain mask")
+
+
+class _QualityOutput(TraitedSpec):
+    out_table = existing(desc="one row")
+
+
+class Quality(SimpleInterface):
+    """Measure the image quality of a session."""
+
+    input_spec = _QualityInput
+    output_spec = _QualityOutput
+
+    def _run_interface(self, runtime):
+        names = ("in_file", "brain", "moved_brain", "template_brain")
+        img, brain, moved, template = (image.load(getattr(self.inputs, name)) for name in names)
+        table = pd.DataFrame([quality.measure(img, brain, moved, template)])
+        self._results["out_table"] = str(write_tsv(table, result(runtime, "quality.tsv")))
+        return runtime

@@ -1,0 +1,108 @@
+"""Interfaces over :mod:`bids_stroke.registration`."""
+
+import numpy as np
+
+from .. import image, registration
+from .base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, existing, result, traits
+
+
+class _RigidInput(BaseInterfaceInputSpec):
+    moving = existing(desc="moving image")
+    fixed = existing(desc="fixed image")
+    fixed_mask = existing(desc="brain mask of the fixed image")
+
+
+class _RigidOutput(TraitedSpec):
+    moving_to_fixed = existing(desc="transform")
+    fixed_to_moving = existing(desc="its inverse")
+
+
+class Rigid(SimpleInterface):
+    """Register two contrasts of one head."""
+
+    input_spec = _RigidInput
+    output_spec = _RigidOutput
+
+    def _run_interface(self, runtime):
+        names = ("moving", "fixed", "fixed_mask")
+        images = (image.load(getattr(self.inputs, name)) for name in names)
+        forward, inverse = registration.rigid(*images, runtime.cwd)
+        self._results |= {"moving_to_fixed": str(forward), "fixed_to_moving": str(inverse)}
+        return runtime
+
+
+class _NormalizeInput(BaseInterfaceInputSpec):
+    in_file = existing(desc="bias-corrected image")
+    brain = existing(desc="brain mask")
+    lesion = existing(desc="lesion mask, left out of the cost")
+
+
+class _NormalizeOutput(TraitedSpec):
+    to_template = existing(desc="transform from the image to the template")
+    from_template = existing(desc="its inverse")
+
+
+class Normalize(SimpleInterface):
+    """Register a brain to the template, with the lesion masked out."""
+
+    input_spec = _NormalizeInput
+    output_spec = _NormalizeOutput
+
+    def _run_interface(self, runtime):
+        names = ("in_file", "brain", "lesion")
+        images = (image.load(getattr(self.inputs, name)) for name in names)
+        forward, inverse = registration.normalize(*images, runtime.cwd)
+        self._results |= {"to_template": str(forward), "from_template": str(inverse)}
+        return runtime
+
+
+class _TemplateOutput(TraitedSpec):
+    t1w = existing(desc="template")
+    brain = existing(desc="brain mask")
+    side = existing(desc="-1 left, 1 right")
+
+
+class Template(SimpleInterface):
+    """Write the template into the working directory."""
+
+    input_spec = BaseInterfaceInputSpec
+    output_spec = _TemplateOutput
+
+    def _run_interface(self, runtime):
+        from ..atlas import hemisphere_map
+
+        target = registration.template()
+        images = {"t1w": target.t1w, "brain": target.brain, "side": hemisphere_map(target.t1w)}
+        for name, img in images.items():
+            self._results[name] = str(image.save(img, result(runtime, f"{name}.nii.gz")))
+        return runtime
+
+
+class _ApplyInput(BaseInterfaceInputSpec):
+    in_file = existing(desc="image")
+    mask = existing(mandatory=False, desc="voxels of the image outside are zero")
+    reference = existing(desc="grid")
+    transforms = traits.List(existing(), mandatory=True, desc="first applied first")
+    kind = traits.Enum("image", "probability", "mask", "labels", usedefault=True, desc="of voxels")
+
+
+class _ApplyOutput(TraitedSpec):
+    out_file = existing(desc="resampled image")
+
+
+class Apply(SimpleInterface):
+    """Resample an image, once, through a chain of transforms."""
+
+    input_spec = _ApplyInput
+    output_spec = _ApplyOutput
+
+    def _run_interface(self, runtime):
+        img = image.load(self.inputs.in_file)
+        if self.inputs.mask:
+            inside = np.asanyarray(image.load(self.inputs.mask).dataobj) > 0
+            img = image.like(np.where(inside, img.get_fdata(dtype=np.float32), 0), img)
+        moved = registration.apply(
+            img, image.load(self.inputs.reference), self.inputs.transforms, self.inputs.kind
+        )
+        self._results["out_file"] = str(image.save(moved, result(runtime, "moved.nii.gz")))
+        return runtime

@@ -1,0 +1,1 @@
+"""Models: what a model is (card), its weights, and how it predicts."""

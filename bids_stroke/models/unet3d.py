@@ -1,0 +1,57 @@
+"""Residual 3D U-Net that works on folded voxels: every 2x2x2 block becomes channels.
+
+Folding keeps all of the input's detail while every convolution runs on an eighth of the voxels, so
+that a whole brain at 2 mm takes a fraction of a second on a laptop. The unfolding at the end is
+the sub-pixel convolution of Shi et al. (CVPR 2016).
+"""
+
+from monai.networks.nets import UNet
+from monai.networks.utils import pixelshuffle, pixelunshuffle
+from torch import nn
+
+FOLD = 2
+
+
+class FoldedUNet(nn.Module):
+    """``(batch, in_channels, x, y, z)`` to logits ``(batch, out_channels, x, y, z)``.
+
+    Each side of the input is a multiple of ``2 * prod(strides)``.
+    """
+
+    def __init__(self, in_channels, out_channels, channels, strides, residual_units):
+        super().__init__()
+        self.unet = UNet(
+            spatial_dims=3,
+            in_channels=in_channels * FOLD**3,
+            out_channels=out_channels * FOLD**3,
+            channels=channels,
+            strides=strides,
+            num_res_units=residual_units,
+            norm="instance",
+        )
+
+    def forward(self, x):
+        folded = pixelunshuffle(x, 3, FOLD)
+        return pixelshuffle(self.unet(folded), 3, FOLD)
+
+
+def build(
+    in_channels=1,
+    out_channels=1,
+    channels=(24, 48, 96, 192),
+    strides=(1, 2, 2),
+    residual_units=2,
+):
+    """Build the network.
+
+    Parameters
+    ----------
+    channels : sequence of int
+        Feature maps of each level.
+    strides : sequence of int
+        Downsampling between levels, one less than ``channels``; the last level has none of its
+        own. A first stride of 1 keeps the folded resolution.
+    residual_units : int
+        Convolutions in each residual block.
+    """
+    return FoldedUNet(in_channels, out_channels, tuple(channels), tuple(strides), residual_units)

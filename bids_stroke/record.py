@@ -1,0 +1,89 @@
+"""The record of a session: what it was made from, what it made, how it ended.
+
+A record lets a second run skip what is done, and lets the reports and the group level tell what
+happened, from the derivatives alone.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from . import __version__
+from .bids import write_json
+
+
+@dataclass
+class Record:
+    """How a session ended.
+
+    ``identity`` is a checksum of everything that the outputs depend on; ``outputs`` are relative
+    to the output folder; ``error`` is a sentence, ``steps`` are seconds per step.
+    """
+
+    name: str
+    identity: str
+    status: str = "failed"
+    error: str | None = None
+    model: str | None = None
+    weights_sha256: str | None = None
+    reference: str | None = None
+    contrasts: list = field(default_factory=list)
+    inputs: dict = field(default_factory=dict)
+    notes: list = field(default_factory=list)
+    description: str = ""
+    outputs: list = field(default_factory=list)
+    steps: dict = field(default_factory=dict)
+    seconds: float = 0.0
+    versions: dict = field(default_factory=dict)
+
+    def complete(self, output_dir):
+        """Tell whether the session ended well and everything is still there."""
+        return self.status == "ok" and all((Path(output_dir) / path).is_file() for path in self.outputs)
+
+    def write(self, output_dir):
+        """Write the record under its name, atomically."""
+        return write_json(asdict(self), path_of(output_dir, self.name))
+
+
+def path_of(output_dir, name):
+    """Where the record of a session is."""
+    return Path(output_dir) / "logs" / f"{name}_run.json"
+
+
+def read(output_dir, name):
+    """Read the record of a session; None if there is none that this version understands."""
+    try:
+        return Record(**json.loads(path_of(output_dir, name).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def read_all(output_dir):
+    """Records of all sessions, in order of name."""
+    paths = sorted((Path(output_dir) / "logs").glob("sub-*_run.json"))
+    names = (path.name.removesuffix("_run.json") for path in paths)
+    return [record for record in (read(output_dir, name) for name in names) if record]
+
+
+def identity(session, card, **settings):
+    """Checksum of what the outputs of a session depend on.
+
+    Images count by size and time of change: reading a large dataset would take minutes.
+    """
+    files = [*session.images.values(), *([session.brain_mask] if session.brain_mask else [])]
+    content = {
+        "version": __version__,
+        "files": {str(path): _stamp(path) for path in files},
+        "card": [card.name, card.weights.sha256, card.threshold, card.min_component_mm3],
+        **settings,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _stamp(path):
+    try:
+        status = Path(path).stat()
+    except OSError:  # the session's own process tells what is wrong with the file
+        return None
+    return [status.st_size, status.st_mtime_ns]

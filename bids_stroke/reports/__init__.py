@@ -1,0 +1,79 @@
+"""What people look at: figures (SVG), participant reports and the group report (HTML).
+
+Every page is one file that needs no network: style, scripts and figures stand inside it. Templates
+are in ``data/templates``; they escape whatever comes from the data.
+"""
+
+import math
+from numbers import Integral, Real
+from pathlib import Path
+
+import jinja2
+
+from ..image import atomic
+
+UNITS = {"mm3": "mm³", "ml": "ml", "mm": "mm", "s": "s", "percent": "%"}
+ACRONYMS = {"cst": "CST", "wcst": "wCST", "mni": "MNI", "id": "ID", "nihss": "NIHSS"}
+
+
+def column_title(name):
+    """Turn a column name into words: ``lesion_volume_ml`` is ``Lesion volume (ml)``.
+
+    >>> column_title("cst_weighted_load_left_ml")
+    'CST weighted load left (ml)'
+    """
+    words, unit = split_unit(name)
+    return f"{words} ({unit})" if unit else words
+
+
+def split_unit(name):
+    """Split a column name into words and unit: ``('Lesion volume', 'ml')``."""
+    parts = str(name).split("_")
+    unit = UNITS.get(parts[-1], "") if len(parts) > 1 else ""
+    if parts[0] == "n" and len(parts) > 1:
+        parts[0] = "number of"
+    words = " ".join(ACRONYMS.get(part, part) for part in (parts[:-1] if unit else parts))
+    return words[:1].upper() + words[1:], unit
+
+
+def cell(value):
+    """Write a value of a table as text: three or more significant digits, ``n/a`` when missing.
+
+    >>> cell(12.3456), cell(12345.6), cell(0.0), cell(None)
+    ('12.3', '12346', '0', 'n/a')
+    """
+    if value is None or value == "":
+        return "n/a"
+    if isinstance(value, Integral):
+        return str(value)
+    if isinstance(value, Real):
+        if not math.isfinite(value):
+            return "n/a"
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return "n/a" if str(value) in ("nan", "NaT", "<NA>") else str(value)
+
+
+def number(value):
+    """The number to sort and align a table by, or None."""
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    return float(value) if real and math.isfinite(value) else None
+
+
+def render(template, out, **context):
+    """Render a template of ``data/templates`` into the file ``out``, atomically."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("bids_stroke", "data/templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {
+        "column_title": column_title,
+        "split_unit": split_unit,
+        "cell": cell,
+        "number": number,
+    }
+    with atomic(out) as partial:
+        partial.write_text(environment.get_template(template).render(context), encoding="utf-8")
+    return Path(out)

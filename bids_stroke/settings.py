@@ -1,0 +1,97 @@
+"""Settings of a run: one frozen dataclass, checked once."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import DatasetError, UsageError
+
+LEVELS = ("participant", "group")
+DEVICES = ("auto", "cpu", "cuda")
+SPACES = ("MNI152NLin2009aSym",)
+BRAIN_EXTRACTIONS = ("hd-bet", "deepbet", "none")
+DEFAULT_MODEL = "simstroke-t1w"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a user asked for. Paths are absolute; ``mem_mb`` and ``nprocs`` are totals;
+    ``omp_nthreads`` is for one session, None to share the cores out."""
+
+    bids_dir: Path
+    output_dir: Path
+    level: str
+    work_dir: Path
+    participant_label: tuple[str, ...] = ()
+    session_label: tuple[str, ...] = ()
+    bids_filters: dict
+    bids_database_dir: Path | None = None
+    skip_bids_validation: bool = False
+    model: str
+    brain_extraction: str = "hd-bet"
+    derivatives: tuple[Path, ...] = ()
+    output_spaces: tuple[str, ...] = SPACES
+    device: str = "auto"
+    nprocs: int = 1
+    omp_nthreads: int | None = None
+    mem_mb: int = 8000
+    plugin_file: Path | None = None
+    stop_on_first_crash: bool = False
+    reports_only: bool = False
+    clean_workdir: bool = False
+    dry_run: bool = False
+    verbose: int = 0
+
+    def check(self):
+        """Check the folders, once, before anything is started.
+
+        Raises
+        ------
+        DatasetError, UsageError
+            One sentence that names the path and what to do.
+        """
+        if not self.bids_dir.is_dir():
+            raise DatasetError(f"{self.bids_dir} is not a folder; give the root of a BIDS dataset.")
+        if self.level == "participant":
+            self._check_dataset()
+        for folder in self.derivatives:
+            if not folder.is_dir():
+                raise DatasetError(f"{folder} is not a folder; give --derivatives existing folders.")
+        unknown = set(self.output_spaces) - set(SPACES)
+        if unknown:
+            raise UsageError(
+                f"The output space {sorted(unknown)[0]} is not known; use {', '.join(SPACES)}."
+            )
+        if self.output_dir == self.bids_dir:
+            raise UsageError(
+                f"{self.output_dir} is the BIDS dataset itself; choose another output folder, such "
+                f"as {self.bids_dir / 'derivatives' / 'bids_stroke'}."
+            )
+        if not self.dry_run:
+            for folder in (self.output_dir, self.work_dir):
+                _check_writable(folder)
+
+    def _check_dataset(self):
+        description = self.bids_dir / "dataset_description.json"
+        if self.skip_bids_validation:
+            return
+        if not description.is_file():
+            raise DatasetError(
+                f"{self.bids_dir} has no dataset_description.json, so it is not a BIDS dataset; add "
+                "it, or use --skip-bids-validation."
+            )
+        try:
+            content = json.loads(description.read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError) as error:
+            raise DatasetError(f"{description} is not valid JSON ({error}); mend it.") from None
+        if not isinstance(content, dict) or not {"Name", "BIDSVersion"} <= content.keys():
+            raise DatasetError(f"{description} lacks Name or BIDSVersion; add them.")
+
+
+def _check_writable(folder):
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise UsageError(f"{folder} cannot be written; choose another folder or mend permissions.")

@@ -1,0 +1,1 @@
+"""Training on real brains with simulated lesions."""

@@ -1,0 +1,1 @@
+"""Nipype wiring: which step feeds which."""

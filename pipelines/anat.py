@@ -1,0 +1,145 @@
+"""From raw images to brains: check, brain extraction, bias correction, coregistration."""
+
+from bids_stroke.interfaces.brain import CorrectBias, ExtractBrain, ImportMask
+from bids_stroke.interfaces.image import Conform
+from bids_stroke.interfaces.registration import Apply, Rigid
+from nipype.pipeline.engine import Node
+
+from .engine import LesionWorkflow, identity, on_device
+
+_EXTRACTION = {
+    "hd-bet": "The brain was extracted with HD-BET [@hdbet].",
+    "deepbet": "The brain was extracted with deepbet [@deepbet].",
+    "none": "The images were given as brains.",
+}
+
+
+def init_reference_wf(*, brain_extraction, own_mask, device, name="reference_wf"):
+    """Prepare the reference image.
+
+    Parameters
+    ----------
+    brain_extraction : {"hd-bet", "deepbet", "none"}
+    own_mask : path or None
+        Brain mask to take instead.
+    device : str
+
+    Inputs
+    ------
+    in_file
+        Raw image
+
+    Outputs
+    -------
+    conformed
+        The image in RAS order
+    brain
+        Brain mask
+    preproc
+        Bias-corrected image
+    """
+    workflow = LesionWorkflow(name=name)
+    how = "The brain mask was supplied by the user." if own_mask else _EXTRACTION[brain_extraction]
+    workflow.__desc__ = (
+        f"Images were reordered to RAS. {how} "
+        "The bias field was corrected inside the brain with N4 [@n4]."
+    )
+    inputnode = identity("inputnode", ["in_file"])
+    outputnode = identity("outputnode", ["conformed", "brain", "preproc"])
+    conform = Node(Conform(), name="conform")
+    if own_mask:
+        conform_mask = Node(Conform(in_file=str(own_mask)), name="conform_mask")
+        extract = Node(ImportMask(), name="extract")
+        workflow.connect([(conform_mask, extract, [("out_file", "mask_file")])])
+    else:
+        extract = Node(on_device(ExtractBrain(method=brain_extraction), device), name="extract")
+    bias = Node(CorrectBias(), name="bias")
+    workflow.connect([
+        (inputnode, conform, [("in_file", "in_file")]),
+        (conform, extract, [("out_file", "in_file")]),
+        (conform, bias, [("out_file", "in_file")]),
+        (extract, bias, [("out_mask", "mask_file")]),
+        (conform, outputnode, [("out_file", "conformed")]),
+        (extract, outputnode, [("out_mask", "brain")]),
+        (bias, outputnode, [("out_file", "preproc")]),
+    ])  # fmt: skip
+    return workflow
+
+
+def init_coregistration_wf(*, reference, contrast, name):
+    """Prepare a further contrast: registered to the reference image, both directions kept.
+
+    Parameters
+    ----------
+    reference, contrast : str
+        For the methods section.
+
+    Inputs
+    ------
+    in_file
+        Raw image of the contrast
+    reference
+        Bias-corrected reference image
+    brain
+        Its brain mask
+
+    Outputs
+    -------
+    preproc
+        Bias-corrected image on its own grid
+    brain
+        Brain mask on that grid
+    on_reference
+        Bias-corrected image on the grid of the reference
+    reference_moved
+        Bias-corrected reference image on the grid of the contrast
+    to_reference
+        Transform from the contrast to the reference
+    from_reference
+        Its inverse
+    """
+    workflow = LesionWorkflow(name=name)
+    workflow.__desc__ = (
+        f"The {contrast} image was registered rigidly to the {reference} image by mutual "
+        "information [@ants]."
+    )
+    inputnode = identity("inputnode", ["in_file", "reference", "brain"])
+    outputnode = identity(
+        "outputnode",
+        ["preproc", "brain", "on_reference", "reference_moved", "to_reference", "from_reference"],
+    )
+    conform = Node(Conform(), name="conform")
+    rigid = Node(Rigid(), name="rigid")
+    brain = Node(Apply(kind="mask"), name="brain")
+    bias = Node(CorrectBias(), name="bias")
+    on_reference = Node(Apply(kind="image"), name="on_reference")
+    reference_moved = Node(Apply(kind="image"), name="reference_moved")
+    workflow.connect([
+        (inputnode, conform, [("in_file", "in_file")]),
+        (conform, rigid, [("out_file", "moving")]),
+        (inputnode, rigid, [("reference", "fixed"), ("brain", "fixed_mask")]),
+        (inputnode, brain, [("brain", "in_file")]),
+        (conform, brain, [("out_file", "reference")]),
+        (rigid, brain, [(("fixed_to_moving", _listed), "transforms")]),
+        (conform, bias, [("out_file", "in_file")]),
+        (brain, bias, [("out_file", "mask_file")]),
+        (bias, on_reference, [("out_file", "in_file")]),
+        (inputnode, on_reference, [("reference", "reference")]),
+        (rigid, on_reference, [(("moving_to_fixed", _listed), "transforms")]),
+        (inputnode, reference_moved, [("reference", "in_file")]),
+        (conform, reference_moved, [("out_file", "reference")]),
+        (rigid, reference_moved, [(("fixed_to_moving", _listed), "transforms")]),
+        (rigid, outputnode, [
+            ("moving_to_fixed", "to_reference"),
+            ("fixed_to_moving", "from_reference"),
+        ]),
+        (brain, outputnode, [("out_file", "brain")]),
+        (bias, outputnode, [("out_file", "preproc")]),
+        (on_reference, outputnode, [("out_file", "on_reference")]),
+        (reference_moved, outputnode, [("out_file", "reference_moved")]),
+    ])  # fmt: skip
+    return workflow
+
+
+def _listed(path):
+    return [path]

@@ -1,0 +1,28 @@
+"""What the builders share."""
+
+from bids_stroke.models.infer import resolve_device
+from nipype.interfaces.utility import IdentityInterface
+from nipype.pipeline.engine import Node, Workflow
+
+
+class LesionWorkflow(Workflow):
+    """A workflow with a sentence for the methods section in ``__desc__``."""
+
+    __desc__ = ""
+
+    def describe(self):
+        """Collect the sentences of this workflow and of those inside, in the order added."""
+        inner = (node.describe() for node in self._graph.nodes() if isinstance(node, Workflow))
+        return " ".join(filter(None, (self.__desc__, *inner)))
+
+
+def identity(name, fields):
+    """Make ``inputnode`` or ``outputnode``."""
+    return Node(IdentityInterface(fields=list(fields)), name=name)
+
+
+def on_device(interface, device):
+    """Set a GPU step's device and tell the scheduler."""
+    interface.inputs.device = device
+    interface.inputs.use_gpu = resolve_device(device).startswith("cuda")
+    return interface

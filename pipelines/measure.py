@@ -1,0 +1,76 @@
+"""From masks to numbers."""
+
+from bids_stroke.interfaces.atlas import TractLoad
+from bids_stroke.interfaces.lesion import Measure
+from bids_stroke.interfaces.quality import Quality
+from nipype.pipeline.engine import Node
+
+from .engine import LesionWorkflow, identity
+
+
+def init_measure_wf(*, tract, name="measure_wf"):
+    """Measure the lesion and the quality of a session.
+
+    Parameters
+    ----------
+    tract : TractCard
+
+    Inputs
+    ------
+    lesion
+        Lesion mask on the grid of the reference image
+    probability
+        Lesion probability, same grid
+    side
+        Hemispheres, same grid
+    preproc
+        Bias-corrected reference image
+    brain
+        Brain mask
+    lesion_template
+        Lesion mask on the template's grid
+    brain_template
+        Brain mask on the template's grid
+    template_brain
+        The template's brain mask
+
+    Outputs
+    -------
+    components
+        Table of the components
+    loads
+        Table of the tract loads
+    quality
+        Table of image quality measures
+    """
+    workflow = LesionWorkflow(name=name)
+    workflow.__desc__ = (
+        "Lesion load on the corticospinal tract was measured on the map "
+        f"{tract.name} [@{tract.name}] as raw load [@zhu], fraction, weighted load [@feng] and "
+        "largest slice load."
+    )
+    measured = ["lesion", "probability", "side", "preproc", "brain"]
+    on_template = ["lesion_template", "brain_template", "template_brain"]
+    inputnode = identity("inputnode", [*measured, *on_template])
+    outputnode = identity("outputnode", ["components", "loads", "quality"])
+    components = Node(Measure(), name="components")
+    loads = Node(TractLoad(tract=tract.name), name="loads")
+    quality = Node(Quality(), name="quality")
+    workflow.connect([
+        (inputnode, components, [
+            ("lesion", "mask"),
+            ("probability", "probability"),
+            ("side", "side"),
+        ]),
+        (inputnode, loads, [("lesion_template", "lesion")]),
+        (inputnode, quality, [
+            ("preproc", "in_file"),
+            ("brain", "brain"),
+            ("brain_template", "moved_brain"),
+            ("template_brain", "template_brain"),
+        ]),
+        (components, outputnode, [("out_table", "components")]),
+        (loads, outputnode, [("out_table", "loads")]),
+        (quality, outputnode, [("out_table", "quality")]),
+    ])  # fmt: skip
+    return workflow
