@@ -2,7 +2,7 @@
 
 import importlib.util
 import re
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -56,7 +56,7 @@ COLUMNS = {
     },
     "category": {
         "Description": "Size of weighted_load_ml by the cut-offs of the tract's card, n/a for a "
-        "load of 0; total: category of the affected side, the one with the larger weighted_load_ml",
+        "load of 0; total: category of the affected side, that with the larger weighted_load_ml",
         "Levels": {
             "small": "Below the lower cut-off",
             "medium": "At least the lower, below the upper cut-off",
@@ -86,8 +86,8 @@ class TractCard:
     package: str | None = None
     volumes: dict | None = None  # L and R, zero-based; a 3D file is split at x = 0
     scale: float = 1.0  # times a stored value is a probability
-    z_mm: tuple | None = None  # lowest and highest slice used
-    cutoff_sources: dict = field(default_factory=dict)
+    z_mm: list | None = None  # lowest and highest slice used
+    cutoff_sources: dict | None = None
     validated: bool = False  # the cut-offs were derived on this map
     licence: str = ""
     citation: str = ""
@@ -111,12 +111,14 @@ def load_card(tract=JUELICH, space=TEMPLATE):
     path = Path(tract)
     if path.name.endswith((".nii", ".nii.gz")):
         name = path.name.removesuffix(".gz").removesuffix(".nii")
+        default = load_card()
         return TractCard(
             name=name,
             atlas=re.sub("[^0-9A-Za-z]", "", name) or "tract",
             file=str(path),
             space=space,
-            cutoffs_ml=load_card().cutoffs_ml,
+            cutoffs_ml=default.cutoffs_ml,
+            cutoff_sources=default.cutoff_sources,
         )
     if path.suffix not in (".yaml", ".yml"):
         path = DATA / "tracts" / f"{tract}.yaml"
@@ -251,7 +253,7 @@ def warp(images, reference, field=None):
     shifts = None if field is None else np.moveaxis(field.get_fdata(dtype=np.float32), -1, 0)
     plane = np.indices((*reference.shape[:2], 1)).reshape(3, -1).T
     for k in range(reference.shape[2]):  # by slices: the coordinates of a volume fill 200 MB
-        points = apply_affine(reference.affine, plane + (0, 0, k))
+        points = apply_affine(reference.affine, plane + np.array((0, 0, k)))
         if field is not None:
             points = points + _at(shifts, field.affine, points, mode="nearest").T
         for array, img, out in zip(arrays, images, moved, strict=True):

@@ -14,6 +14,7 @@ def init_measure_wf(*, tract, name="measure_wf"):
     Parameters
     ----------
     tract : TractCard
+        For the methods section.
 
     Inputs
     ------
@@ -45,8 +46,8 @@ def init_measure_wf(*, tract, name="measure_wf"):
     """
     workflow = LesionWorkflow(name=name)
     workflow.__desc__ = (
-        "Lesion load on the corticospinal tract was measured on the map "
-        f"{tract.name} [@{tract.name}] as raw load [@zhu], fraction, weighted load [@feng] and "
+        "Lesion load was measured on the probability map of the "
+        f"{tract.name} [@tract] as raw load [@zhu], fraction, weighted load [@feng] and "
         "largest slice load."
     )
     measured = ["lesion", "probability", "side", "preproc", "brain"]
@@ -54,7 +55,7 @@ def init_measure_wf(*, tract, name="measure_wf"):
     inputnode = identity("inputnode", [*measured, *on_template])
     outputnode = identity("outputnode", ["components", "loads", "quality"])
     components = Node(Measure(), name="components")
-    loads = Node(TractLoad(tract=tract.name), name="loads")
+    loads = Node(TractLoad(), name="loads")
     quality = Node(Quality(), name="quality")
     workflow.connect([
         (inputnode, components, [

@@ -16,6 +16,13 @@ from .outputs import (
 from .template import init_template_wf
 
 
+_PREPARED = (("outputnode.preproc", "inputnode.preproc"), ("outputnode.brain", "inputnode.brain"))
+_SEGMENTED = (
+    ("outputnode.lesion", "inputnode.lesion"),
+    ("outputnode.probability", "inputnode.probability"),
+)
+
+
 def init_session_wf(
     *, session, card, tract, bids_dir, output_dir, brain_extraction, device, name="session_wf"
 ):
@@ -54,23 +61,15 @@ def init_session_wf(
     measure_wf = init_measure_wf(tract=tract)
     reference_outputs_wf = init_reference_outputs_wf(names=names)
     template_outputs_wf = init_template_outputs_wf(names=names)
-    lesion_fields = [
-        ("outputnode.lesion", "inputnode.lesion"),
-        ("outputnode.probability", "inputnode.probability"),
-    ]
-    reference_fields = [
-        ("outputnode.preproc", "inputnode.preproc"),
-        ("outputnode.brain", "inputnode.brain"),
-    ]
     workflow.connect([
         (inputnode, reference_wf, [(reference, "inputnode.in_file")]),
         (reference_wf, images, [("outputnode.preproc", f"in{used.index(reference) + 1}")]),
         (images, lesion_wf, [("out", "inputnode.images")]),
         (reference_wf, lesion_wf, [("outputnode.brain", "inputnode.brain")]),
-        (reference_wf, template_wf, reference_fields),
-        (lesion_wf, template_wf, lesion_fields),
-        (reference_wf, measure_wf, reference_fields),
-        (lesion_wf, measure_wf, lesion_fields),
+        (reference_wf, template_wf, [*_PREPARED]),
+        (lesion_wf, template_wf, [*_SEGMENTED]),
+        (reference_wf, measure_wf, [*_PREPARED]),
+        (lesion_wf, measure_wf, [*_SEGMENTED]),
         (template_wf, measure_wf, [
             ("outputnode.side", "inputnode.side"),
             ("outputnode.lesion", "inputnode.lesion_template"),
@@ -78,17 +77,17 @@ def init_session_wf(
             ("outputnode.template_brain", "inputnode.template_brain"),
         ]),
         (reference_wf, reference_outputs_wf, [
-            *reference_fields,
+            *_PREPARED,
             ("outputnode.conformed", "inputnode.conformed"),
         ]),
-        (lesion_wf, reference_outputs_wf, lesion_fields),
+        (lesion_wf, reference_outputs_wf, [*_SEGMENTED]),
         (measure_wf, reference_outputs_wf, [
             ("outputnode.components", "inputnode.components"),
             ("outputnode.quality", "inputnode.quality"),
         ]),
         (template_wf, template_outputs_wf, [
-            *reference_fields,
-            *lesion_fields,
+            *_PREPARED,
+            *_SEGMENTED,
             ("outputnode.to_template", "inputnode.to_template"),
             ("outputnode.from_template", "inputnode.from_template"),
             ("outputnode.template", "inputnode.template"),
@@ -97,7 +96,7 @@ def init_session_wf(
         (measure_wf, template_outputs_wf, [("outputnode.loads", "inputnode.loads")]),
     ])  # fmt: skip
     for contrast in others:
-        _add_contrast(workflow, contrast, names, reference_fields, lesion_fields)
+        _add_contrast(workflow, contrast, names)
         if contrast in used:
             coregistration_wf = workflow.get_node(f"{contrast.lower()}_wf")
             workflow.connect([
@@ -108,7 +107,7 @@ def init_session_wf(
     return workflow
 
 
-def _add_contrast(workflow, contrast, names, reference_fields, lesion_fields):
+def _add_contrast(workflow, contrast, names):
     """Wire a further contrast: registered, the lesion brought to its grid, outputs kept."""
     stem = contrast.lower()
     coregistration_wf = init_coregistration_wf(
@@ -126,18 +125,18 @@ def _add_contrast(workflow, contrast, names, reference_fields, lesion_fields):
             ("outputnode.preproc", "inputnode.reference"),
             ("outputnode.brain", "inputnode.brain"),
         ]),
-        (lesion_wf, grid_wf, lesion_fields),
+        (lesion_wf, grid_wf, [*_SEGMENTED]),
         (coregistration_wf, grid_wf, [
             ("outputnode.preproc", "inputnode.reference"),
             ("outputnode.from_reference", "inputnode.transform"),
         ]),
         (coregistration_wf, outputs_wf, [
-            *reference_fields,
+            *_PREPARED,
             ("outputnode.reference_moved", "inputnode.reference_moved"),
             ("outputnode.to_reference", "inputnode.to_reference"),
             ("outputnode.from_reference", "inputnode.from_reference"),
         ]),
-        (grid_wf, outputs_wf, lesion_fields),
+        (grid_wf, outputs_wf, [*_SEGMENTED]),
     ])  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def _run(settings, session, threads, send):
 
     torch.set_num_threads(threads)
     base = folder_of(settings, session)
-    crashes = base / "crash"
+    crashes, kept = base / "crash", settings.output_dir / "logs" / f"{session.name}_crash.txt"
     config.update_config({
         "execution": {
             "hash_method": "content",
@@ -54,6 +54,7 @@ def _run(settings, session, threads, send):
         "logging": {"workflow_level": "WARNING", "interface_level": "WARNING"},
         "monitoring": {"enabled": "False"},
     })  # fmt: skip
+    kept.unlink(missing_ok=True)
     shutil.rmtree(crashes, ignore_errors=True)
     crashes.mkdir(parents=True)
     workflow = init_session_wf(
@@ -87,7 +88,7 @@ def _run(settings, session, threads, send):
     try:
         workflow.run(plugin=plugin, plugin_args={"status_callback": tell, **arguments})
     except Exception as error:
-        _keep_crash(crashes, error, settings.output_dir / "logs" / f"{session.name}_crash.txt")
+        _keep_crash(crashes, error, kept)
         raise
 
 
@@ -100,6 +101,8 @@ def folder_of(settings, session):
 
 def sentence(error):
     """Tell an error in one sentence: a user's mistake as it was put, anything else by its type."""
+    # Nipype raises the first of several errors as the cause of their number.
+    error = error.__cause__ or error
     found = _SENTENCE.findall(str(error))
     if found:
         return found[-1].strip()
@@ -112,7 +115,7 @@ def sentence(error):
 
 def _keep_crash(crashes, error, path):
     """Keep Nipype's crash file where the user looks, but not for a mistake that a sentence tells."""
-    if _SENTENCE.search(str(error)):
+    if _SENTENCE.search(str(error.__cause__ or error)):
         return
     texts = [crash.read_text(errors="replace") for crash in sorted(crashes.glob("crash-*.txt"))]
     path.write_text("\n\n".join(texts))

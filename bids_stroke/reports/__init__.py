@@ -13,13 +13,13 @@ import jinja2
 from ..image import atomic
 
 UNITS = {"mm3": "mm³", "ml": "ml", "mm": "mm", "s": "s", "percent": "%"}
-ACRONYMS = {"cst": "CST", "wcst": "wCST", "mni": "MNI", "id": "ID", "nihss": "NIHSS"}
+ACRONYMS = {"cst": "CST", "wcst": "wCST", "mni": "MNI", "id": "ID", "nihss": "NIHSS", "snr": "SNR"}
 
 
 def column_title(name):
     """Turn a column name into words: ``lesion_volume_ml`` is ``Lesion volume (ml)``.
 
-    >>> column_title("cst_weighted_load_left_ml")
+    >>> column_title("cst_weighted_load_ml_left")
     'CST weighted load left (ml)'
     """
     words, unit = split_unit(name)
@@ -27,13 +27,18 @@ def column_title(name):
 
 
 def split_unit(name):
-    """Split a column name into words and unit: ``('Lesion volume', 'ml')``."""
+    """Split a column name into words and unit: ``('Lesion volume', 'ml')``.
+
+    The unit is the last part, or stands before the side: ``cst_raw_load_ml_left``.
+    """
     parts = str(name).split("_")
-    unit = UNITS.get(parts[-1], "") if len(parts) > 1 else ""
+    unit = next((part for part in parts[:0:-1] if part in UNITS), None)
+    if unit:
+        parts.remove(unit)
     if parts[0] == "n" and len(parts) > 1:
         parts[0] = "number of"
-    words = " ".join(ACRONYMS.get(part, part) for part in (parts[:-1] if unit else parts))
-    return words[:1].upper() + words[1:], unit
+    words = " ".join(ACRONYMS.get(part, part) for part in parts)
+    return words[:1].upper() + words[1:], UNITS.get(unit, "")
 
 
 def cell(value):
@@ -42,15 +47,11 @@ def cell(value):
     >>> cell(12.3456), cell(12345.6), cell(0.0), cell(None)
     ('12.3', '12346', '0', 'n/a')
     """
-    if value is None or value == "":
-        return "n/a"
-    if isinstance(value, Integral):
-        return str(value)
-    if isinstance(value, Real):
+    if isinstance(value, Real) and not isinstance(value, Integral):
         if not math.isfinite(value):
             return "n/a"
         return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return "n/a" if str(value) in ("nan", "NaT", "<NA>") else str(value)
+    return "n/a" if str(value) in ("", "None", "nan", "NaT", "<NA>") else str(value)
 
 
 def number(value):

@@ -14,42 +14,33 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from markupsafe import Markup
 
-from .. import __version__
+from .. import __version__, cohort, record
 from . import number, render
 
 ROWS = 20  # of a table shown; the rest is in the file
 FIGURE = re.compile(r'(?:src|data)="\./([^"]+\.svg)"')
-EXCEPTION = re.compile(r"^[\w.]*(Error|Exception|Interrupt|Exit)\b.*", re.MULTILINE)
-
-
-def summary(facts, out):
-    """Write the summary reportlet of a session (HTML fragment).
-
-    Parameters
-    ----------
-    facts : dict
-        All optional: ``warnings`` (list of str, shown on top), ``measures`` (dict, named like the
-        columns of ``group_lesion.tsv``), ``inputs`` (list of dicts with ``contrast``, ``file`` and
-        ``reason``), ``details`` (dict of what was done: model, brain extraction, space ...),
-        ``times`` (dict, seconds), ``versions`` (dict).
-    """
-    blank = {
-        "warnings": [],
-        "measures": {},
-        "inputs": [],
-        "details": {},
-        "times": {},
-        "versions": {},
-    }
-    return render("summary.html", out, **blank | facts)
+MEASURES = (
+    "lesion_volume_ml",
+    "n_components",
+    "hemisphere",
+    "cst_weighted_load_ml_left",
+    "cst_weighted_load_ml_right",
+    "cst_category",
+    "cst_category_status",
+    "cst_raw_load_ml_left",
+    "cst_raw_load_ml_right",
+    "brain_volume_ml",
+    "template_brain_dice",
+    "snr",
+)
 
 
 def participant_report(out_dir, subject):
     """Write ``out_dir/sub-XX.html``, one file that needs no other, and return its path.
 
-    It holds, for every session: the reportlets in ``sub-XX/figures``, and the tables of components
-    and loads (``sub-XX/**/*_morph.tsv``). Then the methods text (``CITATION.md`` in ``logs`` or in
-    ``out_dir``), and the errors (``logs/sub-XX[_ses-YY]/crash*.txt``).
+    It holds, for every session: a summary (from its record), the figures in ``sub-XX/figures``,
+    and the tables of components and loads. Then the methods text (``CITATION.md``), and the errors
+    (of the records, and the crash files ``logs/sub-XX[_ses-YY]_crash.txt``).
 
     Parameters
     ----------
@@ -58,17 +49,23 @@ def participant_report(out_dir, subject):
     """
     out_dir = Path(out_dir)
     name = f"sub-{subject.removeprefix('sub-')}"
+    records = _records(out_dir, name)
+    errors = [_error(out_dir, known) for known in records if known.status != "ok"]
+    citation = out_dir / "CITATION.md"
+    methods = citation.read_text(encoding="utf-8") if citation.is_file() else ""
     # On a copy: nireports rewrites the figures in place, and pybids takes entities from anywhere
     # in the path, so that out_dir itself must not be part of it.
     with TemporaryDirectory(prefix="report-") as folder:
         stage = Path(folder)
         figures = stage / name / "figures"
         figures.mkdir(parents=True)
-        for path in (out_dir / name / "figures").glob(f"{name}_*"):
+        for path in (out_dir / name / "figures").glob(f"{name}_*.svg"):
             shutil.copyfile(path, figures / path.name)
+        for known in records:
+            out = figures / f"{known.name}_desc-summary_log.html"
+            render("summary.html", out, **_summary(out_dir, known))
         _tables(out_dir, name, figures)
-        render("methods.html", figures / f"{name}_desc-methods_log.html", text=_methods(out_dir))
-        errors = _errors(out_dir, name)
+        render("methods.html", figures / f"{name}_desc-methods_log.html", text=methods)
         render("errors.html", figures / f"{name}_desc-errors_log.html", errors=errors)
         parts = _parts(stage, name)
     return render(
@@ -79,6 +76,57 @@ def participant_report(out_dir, subject):
         failed=len(errors),
         version=__version__,
     )
+
+
+def _records(out_dir, name):
+    """Records of the sessions of one participant."""
+    logs = out_dir / "logs"
+    paths = [*logs.glob(f"{name}_run.json"), *sorted(logs.glob(f"{name}_ses-*_run.json"))]
+    found = (record.read(out_dir, path.name.removesuffix("_run.json")) for path in paths)
+    return [known for known in found if known]
+
+
+def _summary(out_dir, known):
+    """What the summary of a session tells: the context of its template."""
+    measures, warnings = {}, []
+    if known.complete(out_dir):
+        row = cohort.session_row(out_dir, known)
+        measures = {name: row[name] for name in MEASURES if name in row}
+        if row["lesion_volume_ml"] == 0:
+            warnings.append("No lesion was found.")
+        if row["cst_category_status"] == "unvalidated":
+            warnings.append(
+                "The cut-offs of the CST category were not derived on this map of the tract: "
+                "read the category with caution."
+            )
+    roles = {name: ["model"] for name in known.contrasts}
+    roles[known.reference] = ["native space", *roles.get(known.reference, [])]
+    return {
+        "error": known.error,
+        "warnings": warnings,
+        "measures": measures,
+        "inputs": [
+            (contrast, path, ", ".join(roles.get(contrast, ["not used"])))
+            for contrast, path in known.inputs.items()
+        ],
+        "notes": known.notes,
+        "details": {
+            "Status": known.status,
+            "Model": known.model,
+            "Weights (SHA-256)": known.weights_sha256 and known.weights_sha256[:12],
+            "Run time (s)": known.seconds,
+        },
+        "times": known.steps,
+        "versions": known.versions,
+    }
+
+
+def _error(out_dir, known):
+    """Why a session failed, and its crash file where there is one."""
+    path = out_dir / "logs" / f"{known.name}_crash.txt"
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    message = known.error or "The session did not end well."
+    return {"session": known.name, "message": message, "text": text.strip()}
 
 
 def _parts(stage, name):
@@ -125,12 +173,12 @@ def _inline(content, stage):
 
 def _tables(out_dir, name, figures):
     """Write the tables of lesion components and of loads as reportlets, one of each a session."""
-    found = sorted((out_dir / name).rglob(f"{name}_*_morph.tsv"))
 
     def kind(path):
         session = re.search(r"_ses-[a-zA-Z0-9]+", path.name)
         return session[0] if session else "", "loads" if "_atlas-" in path.name else "components"
 
+    found = sorted((out_dir / name).rglob(f"{name}_*_label-L_*_morph.tsv"))
     for (session, desc), paths in groupby(sorted(found, key=kind), kind):
         out = figures / f"{name}{session}_desc-{desc}_morph.html"
         render("tables.html", out, tables=[_table(path, out_dir) for path in paths])
@@ -145,27 +193,6 @@ def _table(path, out_dir):
         "file": path.relative_to(out_dir).as_posix(),
         "columns": list(table),
         "numeric": numeric,
-        "rows": table.head(ROWS).itertuples(index=False, name=None),
+        "rows": list(table.head(ROWS).itertuples(index=False, name=None)),
         "more": max(len(table) - ROWS, 0),
     }
-
-
-def _methods(out_dir):
-    for path in (out_dir / "logs" / "CITATION.md", out_dir / "CITATION.md"):
-        if path.is_file():
-            return path.read_text(encoding="utf-8")
-    return ""
-
-
-def _errors(out_dir, name):
-    """Crash files of all sessions: node and message (of nipype's text format), and the text."""
-    errors = []
-    for folder in [out_dir / "logs" / name, *sorted((out_dir / "logs").glob(f"{name}_*"))]:
-        for path in sorted(folder.glob("crash*.txt")):
-            text = path.read_text(encoding="utf-8", errors="replace").strip()
-            lines = text.splitlines() or ["The file is empty."]
-            node = lines[0].removeprefix("Node: ") if lines[0].startswith("Node: ") else ""
-            message = [match[0] for match in EXCEPTION.finditer(text)] or lines
-            file = path.relative_to(out_dir).as_posix()
-            errors.append({"file": file, "node": node, "message": message[-1], "text": text})
-    return errors

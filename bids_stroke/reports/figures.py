@@ -154,7 +154,7 @@ def lesion(background_img, mask_img, out, label="T1w", brain_img=None):
 
 
 def overlap_map(count_img, template_img, out):
-    """Draw the number of participants whose lesion covers each voxel, in color on the template."""
+    """Draw the number of sessions whose lesion covers each voxel, in color on the template."""
     from matplotlib import colormaps
 
     field = field_of_view(template_img, margin=4)
@@ -171,7 +171,7 @@ def overlap_map(count_img, template_img, out):
     layers = [
         _raster(_sections(template_img, panels, field), panels, size, None, counts, colors),
         _marks(panels, field),
-        _title("Lesion overlap" if most else "Lesion overlap: no lesion in any participant"),
+        _title("Lesion overlap" if most else "Lesion overlap: no lesion in any session"),
         _colorbar(colors, most, size) if most else "",
     ]
     return _write(out, size, layers)
@@ -227,13 +227,11 @@ def _planes(field):
 
 
 def _cuts(mask_img, axis, field):
-    """Positions through a mask: denser where it is larger, yet through its small parts too."""
+    """Positions spread evenly over the slices that a mask occupies (none between its parts)."""
     voxels = np.argwhere(np.asanyarray(mask_img.dataobj) > 0)
-    where = np.round(apply_affine(mask_img.affine, voxels)[:, axis]).astype(int)
-    n, first = field.columns(axis), where.min()
-    # The square root keeps a large component from taking every cut from the small ones.
-    share = np.cumsum(np.sqrt(np.bincount(where - first)))
-    return np.unique(first + np.searchsorted(share, share[-1] * (np.arange(n) + 0.5) / n))
+    occupied = np.unique(np.round(apply_affine(mask_img.affine, voxels)[:, axis]))
+    n = min(field.columns(axis), len(occupied))
+    return occupied[((np.arange(n) + 0.5) / n * len(occupied)).astype(int)]
 
 
 def _layout(field, rows):
@@ -338,7 +336,7 @@ def _title(title, hint="", legend=()):
 
 
 def _colorbar(colors, most, size):
-    """Colors from one participant to ``most``, below the slices."""
+    """Colors from one session to ``most``, below the slices."""
     width, height = size
     left, top, length = width / 2 - 220, height - 2 * STRIP + 10, 440
     ramp = np.tile(colors(np.linspace(1, most, 256)), (4, 1, 1)).astype(np.uint8)
@@ -346,7 +344,7 @@ def _colorbar(colors, most, size):
     for tick in np.unique(np.linspace(1, most, min(most, 5)).round().astype(int)):
         x = left + length * (_unit(tick, 1, most) if most > 1 else 0.5)
         parts.append(_text(tick, x, top + 32, "middle"))
-    parts.append(_text("participants", left - 14, top + 12, "end"))
+    parts.append(_text("sessions", left - 14, top + 12, "end"))
     return "".join(parts)
 
 

@@ -17,11 +17,12 @@ FIRST = (
     "lesion_volume_ml",
     "n_components",
     "hemisphere",
-    "cst_weighted_load_left_ml",
-    "cst_weighted_load_right_ml",
+    "cst_weighted_load_ml_left",
+    "cst_weighted_load_ml_right",
     "cst_category",
-    "cst_raw_load_left_ml",
-    "cst_raw_load_right_ml",
+    "cst_category_status",
+    "cst_raw_load_ml_left",
+    "cst_raw_load_ml_right",
 )
 LABEL = re.compile(r"sub-[a-zA-Z0-9]+")
 

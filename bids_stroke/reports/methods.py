@@ -36,7 +36,7 @@ def compose(records):
         texts.setdefault(known.description, []).append(known.name)
     references = yaml.safe_load(_REFERENCES.read_text())
     tract = atlas.load_card()
-    references[tract.name] = f"{' '.join(tract.citation.split())} ({tract.licence})"
+    references["tract"] = " ".join(f"{tract.citation} {tract.licence}".split())
     keys = ["bids_stroke", "nipype"]
     start = f"Images were processed with bids_stroke {__version__} [1], which is based on Nipype [2]."
     paragraphs = []

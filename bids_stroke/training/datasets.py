@@ -76,7 +76,7 @@ def affine_to_template(img):
 
 
 def prepare_brain(path, spacing, cache):
-    """Load a skull-stripped T1w, find its mask, ventricles and affine to MNI (kept in ``cache``)."""
+    """Load a skull-stripped T1w, its mask, ventricles and affine to MNI (kept in ``cache``)."""
     name = Path(path).name.split(".")[0]
     img = conform(load(path))
     kept = Path(cache) / f"{name}.txt"

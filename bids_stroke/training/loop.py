@@ -26,7 +26,7 @@ OUTSIDE = -20.0  # logit outside the brain: surely no lesion
 
 def export(network, path):
     """Write the state dictionary of ``network`` as safetensors (float32, atomic)."""
-    state = {key: value.detach().float().contiguous() for key, value in network.state_dict().items()}
+    state = {k: v.detach().float().contiguous() for k, v in network.state_dict().items()}
     with atomic(path) as partial:
         save_file(state, partial)
     return Path(path)
@@ -67,9 +67,9 @@ class Segmenter(pl.LightningModule):
     def on_fit_start(self):
         self.started = time.monotonic()
 
-    def learning_rate(self):
-        """Learning rate of this step."""
-        settings, step = self.settings, self.global_step
+    def learning_rate(self, step):
+        """Learning rate of a step, now."""
+        settings = self.settings
         elapsed = (time.monotonic() - self.started) / (60 * settings["max_minutes"])
         used = min(1.0, max(elapsed, step / settings["max_steps"]))
         warmth = min(1.0, (step + 1) / settings["warmup_steps"])
@@ -77,7 +77,7 @@ class Segmenter(pl.LightningModule):
 
     def on_train_batch_start(self, batch, batch_idx):
         for group in self.optimizers().param_groups:
-            group["lr"] = self.learning_rate()
+            group["lr"] = self.learning_rate(self.global_step)
 
     def training_step(self, batch, batch_idx):
         image, label, mask = batch

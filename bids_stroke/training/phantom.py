@@ -1,9 +1,9 @@
 """Digital heads with a chronic stroke lesion, scanned as T1w and FLAIR.
 
-A head is painted tissue by tissue, partial volumes included, around the MNI152 template (ICBM 2009a
-symmetric, inside nilearn). A scan pulls it back through pose, size, shape and ex-vacuo shift,
-composed, so that every volume is interpolated once. World coordinates are RAS, in mm; ``head``
-coordinates are the patient's own, before the pose.
+A head is painted tissue by tissue, partial volumes included, around the MNI152 template (ICBM
+2009a symmetric, inside nilearn). A scan pulls it back through pose, size, shape and ex-vacuo
+shift, composed, so that every volume is interpolated once. World coordinates are RAS, in mm;
+``head`` coordinates are the patient's own, before the pose.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ SNR = 25  # in white matter
 
 # Field of view (mm), its centre in the head (mm), stored axes, and scanner units per relative one.
 PROTOCOL = {
-    "T1w": ((184, 248, 232), (0, -2, -10), "PSR", 900),
+    "T1w": ((184, 240, 224), (0, -2, -12), "PSR", 900),
     "FLAIR": ((196, 236, 176), (0, -15, 5), "LAS", 550),
 }
 
@@ -66,8 +66,8 @@ OUTLINE = (
 # Points of the right lateral ventricle: horn, body, atrium.
 VENTRICLE = ((14, 20, 8), (16, -10, 22), (26, -42, 14))
 
-CORNERS = np.array([[-93, -128, -136], [93, 121, 107]])  # of the template's extended grid (mm)
-COARSE = 3.0  # mm: random fields live at this spacing, so that they do not depend on the resolution
+CORNERS = np.array([[-93, -128, -148], [93, 121, 107]])  # of the template's extended grid (mm)
+COARSE = 3.0  # mm between the samples of random fields, whatever the resolution of the head
 CONTROL = 40.0  # mm between the control points of the deformation
 
 
@@ -127,14 +127,14 @@ class Head:
 
 @dataclass(frozen=True)
 class Plan:
-    """Geometry of one scan: grid (RAS), subslices averaged in each slice, stored axes, and the
-    pose (4 x 4, head to scanner coordinates)."""
+    """Geometry of one scan: its grid (RAS), the axes that it is stored in, and where each voxel
+    samples the volumes of a head (3, x, y, z * subslices; ``subslices`` make up a slice)."""
 
     shape: tuple
     affine: np.ndarray
-    subslices: int
     axes: str
-    pose: np.ndarray
+    coordinates: np.ndarray
+    subslices: int
 
 
 def template(resolution=1.0):
@@ -170,7 +170,7 @@ def head(template, side, rng):
         Hemisphere of the lesion; its volume is drawn between 25 and 70 ml.
     """
     sign = {"left": -1, "right": 1}[side]
-    centre = np.array([40, -8, 10]) + rng.normal(0, (2, 9, 6))
+    centre = np.array([43, -8, 10]) + rng.normal(0, (2, 9, 6))
     ventricle = min(VENTRICLE, key=lambda point: np.linalg.norm(centre - point))
     outward = (centre - ventricle) / np.linalg.norm(centre - ventricle)
     mirror = np.array([sign, 1, 1])
@@ -203,19 +203,27 @@ def poses(rng):
     return {"T1w": first, "FLAIR": _rigid(rng, (1, 3), (1, 3)) @ first}
 
 
-def plan(contrast, resolution, pose, rng):
-    """Plan a scan around the head: T1w isotropic and straight, FLAIR in oblique slices of
-    ``3 + resolution`` mm."""
+def plan(head, contrast, pose, rng):
+    """Plan a scan of ``head`` in ``pose``: T1w isotropic and straight, FLAIR in oblique slices
+    3 mm thicker than its pixels."""
     extent, centre, axes, _ = PROTOCOL[contrast]
     slices = contrast == "FLAIR"
-    spacing = np.array([resolution, resolution, resolution + 3 * slices])
+    spacing = head.resolution + np.array([0, 0, 3 * slices])
     angles = rng.normal((-8, 0, 0), 2) if slices else np.zeros(3)
     matrix = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() * spacing
     shape = np.ceil(np.array(extent) / spacing).astype(int)
     middle = apply_affine(pose, centre) + rng.uniform(-3, 3, 3)
     affine = from_matvec(matrix, middle - matrix @ ((shape - 1) / 2))
-    subslices = round(spacing[2] / resolution)
-    return Plan(tuple(map(int, shape)), affine, subslices, axes, pose)
+    subslices = round(spacing[2] / head.resolution)
+    # The map is smooth: every fourth voxel is mapped, and the coordinates interpolated.
+    fine = shape * (1, 1, subslices)
+    marks = (np.linspace(0, size - 1, size // 4 + 2) for size in fine)
+    voxels = np.stack(np.meshgrid(*marks, indexing="ij"), -1)
+    voxels[..., 2] = (voxels[..., 2] + 0.5) / subslices - 0.5
+    points = head.warp(apply_affine(np.linalg.inv(pose) @ affine, voxels))
+    sparse = (points - CORNERS[0]) / head.resolution
+    coordinates = np.stack([_enlarge(sparse[..., axis], fine) for axis in range(3)])
+    return Plan(tuple(map(int, shape)), affine, axes, coordinates, subslices)
 
 
 def scan(head, contrast, plan, rng):
@@ -279,12 +287,13 @@ def _lesion(template, centre, ml, rng):
     """Fraction of lesion: a noisy ellipsoid cut to the territory, of ``ml`` before the warp."""
     resolution = template.resolution
     x, y, z = _axes(COARSE)
-    radii = 25 * np.array([0.75, 1.2, 1.0]) * rng.uniform(0.9, 1.1, 3)
+    radii = 25 * np.array([0.8, 1.2, 1.0]) * rng.uniform(0.9, 1.1, 3)
     radius = sum(((a - c) / r) ** 2 for a, c, r in zip((x, y, z), centre, radii)) ** 0.5
     core = 25 * (1 - radius) + 5 * _noise(7, rng) + 1.5 * _noise(3, rng)
     # In one hemisphere, above the tentorium, and out of the ventricles.
     tissue = 15 * (0.5 - template.csf)
-    territory = np.minimum(np.minimum(np.sign(centre[0]) * x - 8, z + 22 + 0.4 * y), tissue)
+    above = z + 22 + 0.4 * y + 3 * _noise(6, rng)
+    territory = np.minimum(np.minimum(np.sign(centre[0]) * x - 8, above), tissue)
     core, territory = _fine(core, template), _fine(territory, template)
     candidates = core[(territory > 0) & (template.brain > 0.5)]
     rank = candidates.size - round(ml * 1000 / resolution**3)
@@ -362,8 +371,10 @@ def _axes(resolution):
 def _extend(img, resolution):
     """Volume of ``img`` on the extended grid, the cord continued downwards."""
     # The lowest slice of the template is cut short; the next one is repeated.
-    data = np.pad(img.get_fdata(dtype=np.float32)[:, :, 1:], ((0, 0), (0, 0), (66, 0)), "edge")
-    affine = img.affine @ from_matvec(np.eye(3), (0, 0, -65))
+    below = int(img.affine[2, 3] - CORNERS[0, 2]) + 1
+    data = img.get_fdata(dtype=np.float32)[:, :, 1:]
+    data = np.pad(data, ((0, 0), (0, 0), (below, 0)), mode="edge")
+    affine = img.affine @ from_matvec(np.eye(3), (0, 0, 1 - below))
     smooth = ndimage.gaussian_filter(data, (resolution - 1) / 2) if resolution > 1 else data
     grid = from_matvec(np.eye(3) * resolution, CORNERS[0])
     blank = np.broadcast_to(np.uint8(0), _shape(resolution))
@@ -407,21 +418,16 @@ def _rigid(rng, degrees, shift):
 
 
 def _sample(head, name, plan):
-    """Interpolate a volume of ``head`` on the grid of a scan, slices averaged over subslices."""
-    shape = np.array(plan.shape) * (1, 1, plan.subslices)
-    # The map is smooth: every fourth voxel is mapped, and the coordinates interpolated.
-    marks = [np.linspace(0, size - 1, size // 4 + 2) for size in shape]
-    voxels = np.stack(np.meshgrid(*marks, indexing="ij"), -1)
-    voxels[..., 2] = (voxels[..., 2] + 0.5) / plan.subslices - 0.5
-    points = apply_affine(np.linalg.inv(plan.pose) @ plan.affine, voxels)
-    sparse = (head.warp(points) - CORNERS[0]) / head.resolution
-    coordinates = np.stack([_enlarge(sparse[..., axis], shape) for axis in range(3)])
-    values = ndimage.map_coordinates(head.volumes[name], coordinates, np.float32, order=1)
+    """Interpolate a volume of ``head`` on the grid of a scan."""
+    volume = head.volumes[name]
+    values = ndimage.map_coordinates(volume, plan.coordinates, np.float32, order=1)
     return values.reshape(*plan.shape, plan.subslices).mean(-1)
 
 
 def _store(data, plan):
-    img = nib.Nifti1Image(data, plan.affine)
     stored = ornt_transform(io_orientation(plan.affine), axcodes2ornt(plan.axes))
-    img = img.as_reoriented(stored)
-    return like(np.asanyarray(img.dataobj), img)
+    img = nib.Nifti1Image(data, plan.affine).as_reoriented(stored)
+    img.set_sform(img.affine, 1)
+    img.set_qform(img.affine, 1)
+    img.header.set_xyzt_units("mm")
+    return img

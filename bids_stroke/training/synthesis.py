@@ -46,7 +46,8 @@ def blur(data, sigma):
 def widen(image, ventricles, region, csf, rng, ranges):
     """Widen the ventricles and the sulci within ``region`` (weights 0-1), as atrophy does."""
     sulci = np.clip((SULCAL + 0.05 - image) / 0.25, 0, 1)
-    sulci = np.clip(blur(sulci, rng.uniform(*ranges["sulcal_sigma"])) * rng.uniform(0.8, 2.2), 0, 1)
+    sulci = blur(sulci, rng.uniform(*ranges["sulcal_sigma"])) * rng.uniform(0.8, 2.2)
+    sulci = np.clip(sulci, 0, 1)
     image = blend(image, csf, sulci**1.5 * region)
     if ventricles.any():
         spread = blur(ventricles, rng.uniform(*ranges["ventricle_sigma"]))

@@ -1,0 +1,74 @@
+"""Run both levels on real heads: three BIDS datasets (MS patients with T1w and FLAIR, healthy T1w,
+stroke T2w and FLAIR) made of the scans in BIDS_STROKE_SHARED.
+
+    python benchmarks/real_heads.py OUT [ms] [ixi] [stroke]
+
+prints the exit status of each run, and brain volume and template overlap of each head.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+SHARED = Path(os.environ.get("BIDS_STROKE_SHARED", Path(__file__).parents[2] / "shared"))
+HEADS = SHARED / "data" / "heads"
+DATASETS = {
+    "ms": {
+        f"sub-{patient}/ses-{study}/anat/sub-{patient}_ses-{study}_{contrast}": source
+        for patient, study in (("01", 1), ("01", 2), ("03", 2), ("12", 1), ("12", 2))
+        for contrast, source in (
+            ("T1w", f"ms/patient{patient}_study{study}_T1W"),
+            ("FLAIR", f"ms/patient{patient}_study{study}_FLAIR"),
+        )
+    },
+    "ixi": {
+        f"sub-{number}/anat/sub-{number}_T1w": f"ixi/{name}_ds"
+        for number, name in (
+            ("012", "IXI012-HH-1211-T1"),
+            ("013", "IXI013-HH-1212-T1"),
+            ("014", "IXI014-HH-1236-T1"),
+        )
+    },
+    "stroke": {
+        "sub-M2265/anat/sub-M2265_T2w": "stroke/M2265_T2w",
+        "sub-F1/anat/sub-F1_FLAIR": "stroke/stroke_FLAIR",
+    },
+}
+OPTIONS = {"ms": [], "ixi": [], "stroke": ["--brain-extraction", "none"]}
+
+
+def make(name, root):
+    """Write the BIDS dataset ``name`` under ``root``."""
+    root.mkdir(parents=True)
+    description = {"Name": f"real heads: {name}", "BIDSVersion": "1.10.0"}
+    (root / "dataset_description.json").write_text(json.dumps(description))
+    (root / "README").write_text("Made of public scans for a check.\n")
+    for target, source in DATASETS[name].items():
+        path = root / f"{target}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(HEADS / f"{source}.nii.gz", path)
+        path.with_name(path.name.replace(".nii.gz", ".json")).write_text("{}")
+
+
+def main(out, *names):
+    for name in names or DATASETS:
+        bids, derivatives = Path(out) / name / "bids", Path(out) / name / "derivatives"
+        if not bids.exists():
+            make(name, bids)
+        for level in ("participant", "group"):
+            command = ["bids_stroke", str(bids), str(derivatives), level, *OPTIONS[name]]
+            print(name, level, "exit status", subprocess.run(command).returncode, flush=True)
+        table = derivatives / "group_lesion.tsv"
+        if table.exists():
+            columns = ["participant_id", "session_id", "brain_volume_ml", "template_brain_dice",
+                       "snr", "lesion_volume_ml"]  # fmt: skip
+            print(pd.read_csv(table, sep="\t")[columns].to_string(index=False))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
