@@ -11,7 +11,6 @@ import os
 from importlib.resources import files
 from tempfile import TemporaryDirectory
 
-import nibabel as nib
 import numpy as np
 from nibabel.affines import voxel_sizes
 from scipy import ndimage

@@ -30,7 +30,7 @@ AFFINE = {
     "aff_smoothing_sigmas": (2, 1, 0),
 }
 SYN = {"syn_metric": "mattes", "syn_sampling": 32, "reg_iterations": (80, 60, 40)}
-OUTLINE_WEIGHT = 0.5
+OUTLINE_WEIGHT = 0.2
 _LPS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -88,7 +88,7 @@ def rigid(moving, fixed, fixed_mask, out):
     import ants
 
     fixed_ants, moving_ants = to_ants(fixed), to_ants(moving)
-    around = int(round(10 / voxel_sizes(fixed.affine).min()))
+    around = round(10 / float(voxel_sizes(fixed.affine).min()))
     mask = ndimage.binary_dilation(np.asanyarray(fixed_mask.dataobj) > 0, iterations=around)
     mask = to_ants(image.like(mask, fixed_mask, np.float32))
     with TemporaryDirectory() as folder:

@@ -1,9 +1,10 @@
 """From raw images to brains: check, brain extraction, bias correction, coregistration."""
 
+from nipype.pipeline.engine import Node
+
 from bids_stroke.interfaces.brain import CorrectBias, ExtractBrain, ImportMask
 from bids_stroke.interfaces.image import Conform
 from bids_stroke.interfaces.registration import Apply, Rigid
-from nipype.pipeline.engine import Node
 
 from .engine import LesionWorkflow, identity, on_device
 

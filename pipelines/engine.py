@@ -1,8 +1,9 @@
 """What the builders share."""
 
-from bids_stroke.models.infer import resolve_device
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
+
+from bids_stroke.models.infer import resolve_device
 
 
 class LesionWorkflow(Workflow):

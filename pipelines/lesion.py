@@ -1,10 +1,11 @@
 """From brains to the lesion mask."""
 
+from nipype.interfaces.utility import Merge
+from nipype.pipeline.engine import Node
+
 from bids_stroke.interfaces.lesion import Threshold
 from bids_stroke.interfaces.models import Segment
 from bids_stroke.interfaces.registration import Apply
-from nipype.interfaces.utility import Merge
-from nipype.pipeline.engine import Node
 
 from .engine import LesionWorkflow, identity, on_device
 

@@ -1,9 +1,10 @@
 """From masks to numbers."""
 
+from nipype.pipeline.engine import Node
+
 from bids_stroke.interfaces.atlas import TractLoad
 from bids_stroke.interfaces.lesion import Measure
 from bids_stroke.interfaces.quality import Quality
-from nipype.pipeline.engine import Node
 
 from .engine import LesionWorkflow, identity
 

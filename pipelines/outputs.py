@@ -1,11 +1,12 @@
 """What a session leaves behind: derivatives, sidecars and figures, under their final names."""
 
+from nipype.pipeline.engine import Node
+
 from bids_stroke import atlas, lesion, quality
 from bids_stroke.bids import derivative, description_of, uri
 from bids_stroke.interfaces.bids import Sink
 from bids_stroke.interfaces.reports import BrainMaskFigure, FlickerFigure, LesionFigure
 from bids_stroke.registration import TEMPLATE
-from nipype.pipeline.engine import Node
 
 from .engine import LesionWorkflow, identity
 

@@ -15,7 +15,6 @@ from .outputs import (
 )
 from .template import init_template_wf
 
-
 _PREPARED = (("outputnode.preproc", "inputnode.preproc"), ("outputnode.brain", "inputnode.brain"))
 _SEGMENTED = (
     ("outputnode.lesion", "inputnode.lesion"),

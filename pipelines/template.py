@@ -1,9 +1,10 @@
 """To the template and back, without being led by the lesion."""
 
-from bids_stroke.interfaces.registration import Apply, Normalize, Template
-from bids_stroke.registration import TEMPLATE
 from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node
+
+from bids_stroke.interfaces.registration import Apply, Normalize, Template
+from bids_stroke.registration import TEMPLATE
 
 from .engine import LesionWorkflow, identity
 

@@ -1,4 +1,5 @@
 import importlib.util
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -58,7 +59,7 @@ def test_loads_by_hand(lesion, tract, card):
     def column(name):
         return table[name].tolist()
 
-    # Left, by slice: 0.5 of 1, 1.5 of 1.5, nothing of nothing. Right: 0.2 of 0.2, 0 of 2, 0.5 of 0.5.
+    # Left, by slice: 0.5 of 1, 1.5 of 1.5, 0 of 0. Right: 0.2 of 0.2, 0 of 2, 0.5 of 0.5.
     assert column("tract_volume_ml") == pytest.approx([2.5 * V, 2.7 * V, 5.2 * V])
     assert column("raw_load_ml") == pytest.approx([2.0 * V, 0.7 * V, 2.7 * V])
     assert column("fraction") == pytest.approx([2.0 / 2.5, 0.7 / 2.7, 2.7 / 5.2])
@@ -130,6 +131,12 @@ def test_one_whole_slice(tract, card):
     assert table["category"].isna().tolist() == [True, False, False]
 
 
+def test_a_load_at_a_cutoff_belongs_above_it(lesion, tract, card):
+    left, right, _ = atlas.loads(lesion, tract, card)["weighted_load_ml"]
+    exact = replace(card, cutoffs_ml={"lower": left, "upper": right})
+    assert atlas.loads(lesion, tract, exact)["category"].tolist() == ["medium", "large", "large"]
+
+
 def test_an_empty_lesion(tract, card):
     table = atlas.loads(image(np.zeros((4, 1, 3))), tract, card)
     numbers = [
@@ -176,10 +183,10 @@ def test_warp_follows_the_field():
     grid = image(np.zeros((6, 6, 6)), grid_affine)
     shifts = np.zeros((4, 4, 4, 3))
     shifts[:] = 1.0, -2.0, 0.5  # mm
-    field = nib.Nifti1Image(shifts, np.diag([6.0, 6.0, 6.0, 1.0]) @ np.eye(4))
+    field = nib.Nifti1Image(shifts, np.diag([6.0, 6.0, 6.0, 1.0]))
     (moved,) = atlas.warp([moving], grid, field)
     for voxel in ((0, 0, 0), (3, 2, 1), (5, 5, 5)):
-        x, y, z = apply_affine(grid_affine, voxel) + (1.0, -2.0, 0.5)
+        x, y, z = apply_affine(grid_affine, voxel) + np.array([1.0, -2.0, 0.5])
         expected = (smooth[int(-x), int(y), int(z)] + smooth[int(-x), int(y), int(z) + 1]) / 2
         assert moved[voxel] == pytest.approx(expected, rel=1e-5)
     (still,) = atlas.warp([moving], moving)

@@ -38,9 +38,19 @@ def group(settings):
             out,
             table,
             figure,
-            [{"participant_id": known.name, "reason": known.error} for known in failed],
+            [_failure(known) for known in failed],
         )
     print(f"{len(table)} sessions, {len(failed)} failed: {out / 'group.html'}")
     for known in failed:
-        print(f"  {known.name}: {known.error}")
+        print(f"  {known.name}: {_failure(known)['reason']}")
     return 0
+
+
+def _failure(known):
+    participant, _, session = known.name.partition("_ses-")
+    reason = known.error or "Outputs are missing; run the participant level again."
+    return {
+        "participant_id": participant,
+        "session_id": f"ses-{session}" if session else "",
+        "reason": reason,
+    }

@@ -103,8 +103,9 @@ def _listen(child, on_event):
                 child.result |= {"status": kind, "error": content[0]}
             elif kind in ("description", "outputs", "versions"):
                 child.result[kind] = content[0]
-            elif kind in ("end", "exception"):
-                child.result["steps"][content[0]] = round(content[1], 2)
+            elif kind in ("end", "exception") and content[1] >= 1:
+                # Steps below a second are bookkeeping.
+                child.result["steps"][content[0]] = round(content[1], 1)
             on_event(child.session.name, kind, *content)
     except (EOFError, OSError):  # the child closed its end: nothing more to hear
         child.channel.close()

@@ -33,10 +33,10 @@ def run(settings, session, threads, channel):
 
 def _run(settings, session, threads, send):
     import torch
+    from nipype import config
 
     from bids_stroke import atlas
     from bids_stroke.models import card as cards
-    from nipype import config
     from pipelines.participant import init_session_wf
 
     torch.set_num_threads(threads)

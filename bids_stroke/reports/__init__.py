@@ -13,7 +13,14 @@ import jinja2
 from ..image import atomic
 
 UNITS = {"mm3": "mm³", "ml": "ml", "mm": "mm", "s": "s", "percent": "%"}
-ACRONYMS = {"cst": "CST", "wcst": "wCST", "mni": "MNI", "id": "ID", "nihss": "NIHSS", "snr": "SNR"}
+ACRONYMS = {
+    "cst": "CST",
+    "dice": "Dice",
+    "id": "ID",
+    "mni": "MNI",
+    "nihss": "NIHSS",
+    "snr": "SNR",
+}
 
 
 def column_title(name):

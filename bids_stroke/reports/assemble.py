@@ -99,7 +99,9 @@ def _summary(out_dir, known):
                 "The cut-offs of the CST category were not derived on this map of the tract: "
                 "read the category with caution."
             )
-    roles = {name: ["model"] for name in known.contrasts}
+    elif known.status == "ok":
+        warnings.append("Some outputs are missing: run the session again.")
+    roles = {name: ["model input"] for name in known.contrasts}
     roles[known.reference] = ["native space", *roles.get(known.reference, [])]
     return {
         "error": known.error,
@@ -116,7 +118,7 @@ def _summary(out_dir, known):
             "Weights (SHA-256)": known.weights_sha256 and known.weights_sha256[:12],
             "Run time (s)": known.seconds,
         },
-        "times": known.steps,
+        "times": {step: seconds for step, seconds in known.steps.items() if seconds >= 1},
         "versions": known.versions,
     }
 

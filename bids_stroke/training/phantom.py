@@ -311,7 +311,7 @@ def _paint_lesion(contrasts, template, lesion, rng):
     noise = _fine(_noise(5, rng), template)[where]
     parts = [volume[where] for volume in contrasts]
     _paint(parts, lesion[where] * np.clip(0.75 + 0.12 * noise, 0, 1), "gliosis")
-    cavity = _step(depth - np.clip(4 + 1.5 * noise, 2, 8), template.resolution)
+    cavity = _step(depth - np.clip(5 + 2 * noise, 2, 10), template.resolution)
     _paint(parts, lesion[where] * cavity, "csf")
 
 

@@ -1,0 +1,28 @@
+# make install   the package and all that it needs, in the folder .venv
+# make demo      three simulated patients, from images to reports, in the folder demo
+# make test      the tests
+VENV ?= .venv
+PYTHON ?= $(shell command -v python3.11 || echo python3)
+
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed
+
+.PHONY: install demo test clean
+
+install: $(INSTALLED)
+
+# torch first and alone: it is by far the largest, and found again by the second command.
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt torch
+	$(BIN)/python -m pip install -c constraints.txt -e .[test]
+	touch $@
+
+demo: install
+	$(BIN)/python benchmarks/demo.py demo
+
+test: install
+	$(BIN)/python -m pytest -q
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info .pytest_cache .ruff_cache .import_linter_cache
