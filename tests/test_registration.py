@@ -22,7 +22,7 @@ def brain():
 
 
 def motion(angles_deg, shift_mm):
-    """World-to-world rigid motion about the origin."""
+    """World-to-world rigid motion about the origin; angles about z, y, x."""
     return from_matvec(euler2mat(*np.deg2rad(angles_deg)), shift_mm)
 
 
@@ -70,7 +70,7 @@ def test_ants_images_keep_their_place():
 
 def test_apply_chains_in_order_and_keeps_volume(brain, tmp_path):
     _, mask = brain
-    first, second = motion((0, 0, 90), (0, 0, 0)), motion((0, 0, 0), (20, 0, 0))
+    first, second = motion((90, 0, 0), (0, 0, 0)), motion((0, 0, 0), (20, 0, 0))
     paths = []
     for number, matrix in enumerate((first, second)):
         # An image transform maps points of the target back to the source.

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 
@@ -71,20 +72,22 @@ def run(settings, sessions, on_event=lambda name, *event: None):
 
 
 def _start(settings, session, threads):
-    os.environ |= _environment(threads)
     context = multiprocessing.get_context("spawn")
     channel, theirs = context.Pipe(duplex=False)
     process = context.Process(
         target=worker.run, args=(settings, session, threads, theirs), name=session.name
     )
-    process.start()
+    with _environment(threads):
+        process.start()
     theirs.close()
     return _Child(session, process, channel, time.monotonic())
 
 
+@contextmanager
 def _environment(threads):
-    """Variables that libraries read once, when they are loaded."""
-    return {
+    """Variables that a child inherits, because its libraries read them once, when they load."""
+    ours = dict(os.environ)
+    os.environ |= {
         "OMP_NUM_THREADS": str(threads),
         "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads),
         "NO_ET": "1",
@@ -93,6 +96,11 @@ def _environment(threads):
         "MALLOC_MMAP_THRESHOLD_": str(2**32),
         "MALLOC_TRIM_THRESHOLD_": str(2**33),
     }
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ |= ours
 
 
 def _listen(child, on_event):

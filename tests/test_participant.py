@@ -1,0 +1,199 @@
+"""Both levels, for real, on a small simulated dataset: what is lost, what is kept, what is left alone."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_stroke.bids import find
+from bids_stroke.cli import parser, simulate, supervise
+from bids_stroke.cli.run import main
+from bids_stroke.models import card
+from bids_stroke.quality import dice
+
+MNI = "space-MNI152NLin2009aSym"
+FOUND = {
+    "sub-01/anat/sub-01_desc-preproc_T1w.nii.gz",
+    "sub-01/anat/sub-01_desc-preproc_FLAIR.nii.gz",
+    "sub-01/anat/sub-01_desc-quality_morph.tsv",
+    "sub-01/anat/sub-01_space-FLAIR_desc-preproc_T1w.nii.gz",
+    "sub-01/anat/sub-01_space-T1w_desc-brain_mask.nii.gz",
+    "sub-01/anat/sub-01_space-FLAIR_desc-brain_mask.nii.gz",
+    "sub-01/anat/sub-01_space-T1w_label-L_desc-T1lesion_mask.nii.gz",
+    "sub-01/anat/sub-01_space-T1w_label-L_desc-T1lesion_probseg.nii.gz",
+    "sub-01/anat/sub-01_space-T1w_label-L_desc-T1lesion_morph.tsv",
+    "sub-01/anat/sub-01_space-FLAIR_label-L_desc-T1lesion_mask.nii.gz",
+    "sub-01/anat/sub-01_space-FLAIR_label-L_desc-T1lesion_probseg.nii.gz",
+    f"sub-01/anat/sub-01_{MNI}_res-1_desc-preproc_T1w.nii.gz",
+    f"sub-01/anat/sub-01_{MNI}_res-1_desc-brain_mask.nii.gz",
+    f"sub-01/anat/sub-01_{MNI}_res-1_label-L_desc-T1lesion_mask.nii.gz",
+    f"sub-01/anat/sub-01_{MNI}_res-1_label-L_desc-T1lesion_probseg.nii.gz",
+    f"sub-01/anat/sub-01_{MNI}_atlas-JuelichCST_label-L_desc-T1lesion_morph.tsv",
+    "sub-01/anat/sub-01_from-T1w_to-MNI152NLin2009aSym_mode-image_xfm.h5",
+    "sub-01/anat/sub-01_from-MNI152NLin2009aSym_to-T1w_mode-image_xfm.h5",
+    "sub-01/anat/sub-01_from-T1w_to-FLAIR_mode-image_xfm.mat",
+    "sub-01/anat/sub-01_from-FLAIR_to-T1w_mode-image_xfm.mat",
+    "sub-01.html",
+    "CITATION.md",
+    "dataset_description.json",
+    "descriptions.tsv",
+    ".bidsignore",
+}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Participants 01 (whole) and 02 (its T1w is cut short)."""
+    root = tmp_path_factory.mktemp("run") / "bids"
+    assert simulate.main([str(root), "--participants", "2", "--resolution", "2"]) == 0
+    path = root / "sub-02/anat/sub-02_T1w.nii.gz"
+    path.write_bytes(path.read_bytes()[:5000])
+    return root
+
+
+@pytest.fixture(scope="module")
+def first(dataset):
+    """The participant level, once: its exit status, output folder and error output."""
+    out = dataset.parent / "out"
+    command = [sys.executable, "-m", "bids_stroke", str(dataset), str(out), "participant"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done, out
+
+
+def files(folder):
+    """Relative paths to (size, time of change) of what is kept."""
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file() and path.relative_to(folder).parts[0] not in ("work", "logs")
+    }
+
+
+def test_one_bad_participant_stops_nobody(first):
+    done, out = first
+    assert done.returncode == 1
+    assert files(out).keys() >= FOUND
+    assert "sub-02_T1w.nii.gz cannot be read as an image" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    record = json.loads((out / "logs/sub-02_run.json").read_text())
+    assert record["status"] == "failed"
+    assert record["error"].count(".nii.gz") == 1
+    assert "cannot be read" in (out / "sub-02.html").read_text()
+    assert not list(out.rglob(".partial*"))
+
+
+def test_native_outputs_lie_on_the_raw_grids(first, dataset):
+    _, out = first
+    for contrast in ("T1w", "FLAIR"):
+        raw = nib.load(dataset / f"sub-01/anat/sub-01_{contrast}.nii.gz")
+        names = [f"desc-preproc_{contrast}"] + [
+            f"space-{contrast}_{rest}"
+            for rest in ("desc-brain_mask", "label-L_desc-T1lesion_mask", "label-L_desc-T1lesion_probseg")
+        ]
+        for name in names:
+            img = nib.load(out / f"sub-01/anat/sub-01_{name}.nii.gz")
+            assert img.shape == raw.shape
+            np.testing.assert_allclose(img.affine, raw.affine, atol=1e-4)
+
+
+def test_the_lesion_is_found_on_its_side(first, dataset):
+    _, out = first
+    truth = nib.load(dataset / "derivatives/truth/sub-01/anat/sub-01_space-T1w_label-L_desc-truth_mask.nii.gz")
+    found = nib.load(out / "sub-01/anat/sub-01_space-T1w_label-L_desc-T1lesion_mask.nii.gz")
+    assert dice(found.dataobj, truth.dataobj) > 0.4
+    people = pd.read_csv(dataset / "participants.tsv", sep="\t", index_col="participant_id")
+    side = people.loc["sub-01", "lesion_side"]
+    stem = "sub-01_space-T1w_label-L_desc-T1lesion_morph.tsv"
+    components = pd.read_csv(out / "sub-01/anat" / stem, sep="\t")
+    whole = components.iloc[0]
+    assert whole["component"] == "all"
+    assert whole["hemisphere"] in (side, "bilateral")
+    assert components.iloc[1]["hemisphere"] == side
+    voxels = np.count_nonzero(found.dataobj) * abs(np.linalg.det(found.affine[:3, :3]))
+    assert whole["volume_mm3"] == pytest.approx(voxels, rel=1e-4)
+
+
+def test_brain_and_template_fit(first, dataset):
+    _, out = first
+    truth = nib.load(dataset / "derivatives/truth/sub-01/anat/sub-01_space-T1w_desc-brain_mask.nii.gz")
+    found = nib.load(out / "sub-01/anat/sub-01_space-T1w_desc-brain_mask.nii.gz")
+    assert dice(found.dataobj, truth.dataobj) > 0.95
+    quality = pd.read_csv(out / "sub-01/anat/sub-01_desc-quality_morph.tsv", sep="\t").iloc[0]
+    assert quality["template_brain_dice"] > 0.97
+
+
+def test_sidecars(first):
+    _, out = first
+    anat = out / "sub-01/anat"
+    lesion = json.loads((anat / "sub-01_space-T1w_label-L_desc-T1lesion_mask.json").read_text())
+    assert lesion["Type"] == "Lesion"
+    assert lesion["Sources"] == ["bids:raw:sub-01/anat/sub-01_T1w.nii.gz"]
+    assert lesion["SpatialReference"] == "bids:raw:sub-01/anat/sub-01_T1w.nii.gz"
+    assert lesion["ModelWeightsSHA256"] == card.load("simstroke-t1w").weights.sha256
+    for path in anat.glob("*_morph.tsv"):
+        described = json.loads(path.with_suffix(".json").read_text())
+        assert list(pd.read_csv(path, sep="\t")) == list(described)
+    for path in anat.glob(f"*{MNI}_res-1*.json"):
+        assert "Resolution" in json.loads(path.read_text())
+
+
+def test_group_reads_the_derivatives_alone(first, dataset):
+    _, out = first
+    assert main([str(dataset), str(out), "group"]) == 0
+    table = pd.read_csv(out / "group_lesion.tsv", sep="\t")
+    assert list(table["participant_id"]) == ["sub-01"]
+    assert {"age", "lesion_side", "cst_raw_load_ml_left", "cst_raw_load_ml_right"} <= set(table)
+    described = json.loads((out / "group_lesion.json").read_text())
+    assert list(described) == list(table)
+    count = nib.load(out / "group_space-MNI152NLin2009aSym_res-1_label-L_count.nii.gz")
+    stem = f"sub-01_{MNI}_res-1_label-L_desc-T1lesion_mask.nii.gz"
+    assert np.array_equal(count.dataobj, nib.load(out / "sub-01/anat" / stem).dataobj)
+    assert "sub-02" in (out / "group.html").read_text()
+
+
+def test_the_validator_finds_no_error(first):
+    _, out = first
+    validator = Path(sys.executable).with_name("bids-validator-deno")
+    done = subprocess.run([validator, out, "--format", "json"], capture_output=True, text=True)
+    issues = json.loads(done.stdout)["issues"]["issues"]
+    assert [issue for issue in issues if issue.get("severity") == "error"] == []
+
+
+def test_a_second_run_changes_nothing(first, dataset):
+    _, out = first
+    before = files(out)
+    arguments = [str(dataset), str(out), "participant", "--participant-label", "sub-01"]
+    assert main(arguments) == 0
+    assert files(out) == before
+
+
+def test_a_killed_child_is_reported_and_the_others_finish(dataset, tmp_path):
+    """sub-01 is killed at its first step; sub-02 still gets its own verdict."""
+    shutil.copytree(dataset / "sub-02", tmp_path / "bids/sub-02")
+    shutil.copytree(dataset / "sub-01", tmp_path / "bids/sub-01")
+    shutil.copy(dataset / "dataset_description.json", tmp_path / "bids")
+    arguments = [str(tmp_path / "bids"), str(tmp_path / "out"), "participant", "--nprocs", "2"]
+    settings = parser.parse([*arguments, "--mem-mb", "12000"])
+    sessions, _ = find(settings, card.load(settings.model))
+
+    def kill(name, kind, *_):
+        if name == "sub-01" and kind == "start":
+            for child in multiprocessing.active_children():
+                if child.name == "sub-01":
+                    child.kill()
+
+    environment = dict(os.environ)
+    ended = {session.name: result for session, result in supervise.run(settings, sessions, kill)}
+    assert dict(os.environ) == environment
+    assert ended["sub-01"]["status"] == "failed"
+    assert "killed" in ended["sub-01"]["error"]
+    assert "cannot be read as an image" in ended["sub-02"]["error"]
+    assert multiprocessing.active_children() == []
