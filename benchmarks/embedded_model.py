@@ -12,12 +12,14 @@ the largest component is kept. Data are read from ``$BIDS_STROKE_SHARED/data``.
 
 import argparse
 import os
+import tempfile
 from importlib.resources import files
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import yaml
+from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
 from bids_stroke import image, metrics
@@ -27,22 +29,32 @@ from bids_stroke.models import infer
 from bids_stroke.training import datasets, loop
 
 SHARED = Path(os.environ.get("BIDS_STROKE_SHARED", Path(__file__).parents[2] / "shared"))
-CLASSES = {"under 1 ml": (0.3, 1), "1-10 ml": (1, 10), "10-50 ml": (10, 50), "over 50 ml": (50, 400)}
+CLASSES = {
+    "under 1 ml": (0.3, 1),
+    "1-10 ml": (1, 10),
+    "10-50 ml": (10, 50),
+    "over 50 ml": (50, 400),
+}
 SUBACUTE, CAVITY, RIM = 0.70, 0.22, 0.85  # relative to tissue, to white matter, to tissue
+NOT_SMOOTHED = (0, 0, 0)  # no target spacing
 SEED = 7
 
 
-def sphere(radius):
-    grid = np.indices([2 * radius + 1] * 3) - radius
-    return (grid**2).sum(0) <= radius**2
+def sphere(radius, spacing):
+    """Structuring element of a radius in mm."""
+    reach = np.maximum(np.round(radius / np.asarray(spacing)), 1).astype(int)
+    grid = np.indices(2 * reach + 1) - reach[:, None, None, None]
+    return ((grid / reach[:, None, None, None]) ** 2).sum(0) <= 1
 
 
 def naive(t1w, brain):
     """Dark voxels inside the brain, opened; the largest component."""
     mask = np.asarray(brain.dataobj) > 0
+    spacing = voxel_sizes(t1w.affine)
     data = t1w.get_fdata(dtype=np.float32)
-    dark = (data < 0.5 * np.percentile(data[mask], 85)) & ndimage.binary_erosion(mask, sphere(4))
-    labels, count = ndimage.label(ndimage.binary_opening(dark, sphere(2)))
+    dark = data < 0.5 * np.percentile(data[mask], 85)
+    dark &= ndimage.binary_erosion(mask, sphere(4, spacing))
+    labels, count = ndimage.label(ndimage.binary_opening(dark, sphere(2, spacing)))
     sizes = np.bincount(labels.ravel(), minlength=2)
     return labels == 1 + sizes[1:].argmax() if count else labels > 0
 
@@ -51,10 +63,10 @@ def outside_site(folder, work):
     """T1w heads with labels, as skull-stripped files in ``work``."""
     for path in sorted(folder.glob("*_ds.nii.gz")):
         head, labels = image.load(path), image.load(str(path).replace("_ds.", "_ds_DLMUSE."))
-        inside = ndimage.binary_closing(np.pad(np.asarray(labels.dataobj) > 0, 3), sphere(2))
+        inside = ndimage.binary_closing(np.pad(labels.get_fdata() > 0, 3), sphere(4, (2, 2, 2)))
         inside = ndimage.binary_fill_holes(inside)[3:-3, 3:-3, 3:-3]
         stripped = np.asarray(head.dataobj, np.float32) * inside
-        yield image.save(image.like(stripped, head), Path(work) / "stripped" / path.name)
+        yield image.save(image.like(stripped, head), work / "stripped" / path.name)
 
 
 def images(brain, data):
@@ -65,7 +77,7 @@ def images(brain, data):
 
 def paste(brain, t1w, lesion, kind, mirrored, rng):
     """Paste a lesion of template space on a brain; returns the T1w and the truth."""
-    spacing = image.voxel_sizes(brain.affine)
+    spacing = voxel_sizes(brain.affine)
     mirror = datasets.scale([-1 if mirrored else 1, 1, 1])
     to_lesion = np.linalg.inv(lesion.affine) @ mirror @ brain.to_template @ brain.affine
     weights = datasets.sample_at(lesion.data, to_lesion, t1w.shape)[0]
@@ -131,7 +143,7 @@ def measure(card, recipe, number, work):
     brain_files, lesion_files = loop.parts(recipe, data / "brains_t1w", folders)["test"]
     sites = {"own": brain_files, "other": list(outside_site(data / "heads" / "ixi", work))}
     sites = {
-        site: [datasets.prepare_brain(path, card.spacing, Path(work) / "affines") for path in paths]
+        site: [datasets.prepare_brain(path, NOT_SMOOTHED, work / "affines") for path in paths]
         for site, paths in sites.items()
     }
     healthy = {}
@@ -177,7 +189,12 @@ def main():
     command.add_argument("--model", default="simstroke-t1w")
     command.add_argument("--recipe", default="simstroke-t1w")
     command.add_argument("--lesions", type=int, default=40)
-    command.add_argument("--work", default=".benchmark", help="folder that keeps the affines")
+    command.add_argument(
+        "--work",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "embedded_model",
+        help="folder that keeps the affines",
+    )
     arguments = command.parse_args()
     recipe = files("bids_stroke") / "data" / "recipes" / f"{arguments.recipe}.yaml"
     rows = measure(

@@ -1,4 +1,4 @@
-"""Both levels, for real, on a small simulated dataset: what is lost, what is kept, what is left alone."""
+"""Both levels, for real, on a small simulated dataset."""
 
 import json
 import multiprocessing
@@ -20,6 +20,7 @@ from bids_stroke.models import card
 from bids_stroke.quality import dice
 
 MNI = "space-MNI152NLin2009aSym"
+TRUTH = "derivatives/truth/sub-01/anat/sub-01_space-T1w_{}_mask.nii.gz"
 FOUND = {
     "sub-01/anat/sub-01_desc-preproc_T1w.nii.gz",
     "sub-01/anat/sub-01_desc-preproc_FLAIR.nii.gz",
@@ -94,11 +95,13 @@ def test_native_outputs_lie_on_the_raw_grids(first, dataset):
     _, out = first
     for contrast in ("T1w", "FLAIR"):
         raw = nib.load(dataset / f"sub-01/anat/sub-01_{contrast}.nii.gz")
-        names = [f"desc-preproc_{contrast}"] + [
-            f"space-{contrast}_{rest}"
-            for rest in ("desc-brain_mask", "label-L_desc-T1lesion_mask", "label-L_desc-T1lesion_probseg")
-        ]
-        for name in names:
+        found = f"space-{contrast}_label-L_desc-T1lesion"
+        for name in (
+            f"desc-preproc_{contrast}",
+            f"space-{contrast}_desc-brain_mask",
+            f"{found}_mask",
+            f"{found}_probseg",
+        ):
             img = nib.load(out / f"sub-01/anat/sub-01_{name}.nii.gz")
             assert img.shape == raw.shape
             np.testing.assert_allclose(img.affine, raw.affine, atol=1e-4)
@@ -106,7 +109,7 @@ def test_native_outputs_lie_on_the_raw_grids(first, dataset):
 
 def test_the_lesion_is_found_on_its_side(first, dataset):
     _, out = first
-    truth = nib.load(dataset / "derivatives/truth/sub-01/anat/sub-01_space-T1w_label-L_desc-truth_mask.nii.gz")
+    truth = nib.load(dataset / TRUTH.format("label-L_desc-truth"))
     found = nib.load(out / "sub-01/anat/sub-01_space-T1w_label-L_desc-T1lesion_mask.nii.gz")
     assert dice(found.dataobj, truth.dataobj) > 0.4
     people = pd.read_csv(dataset / "participants.tsv", sep="\t", index_col="participant_id")
@@ -123,7 +126,7 @@ def test_the_lesion_is_found_on_its_side(first, dataset):
 
 def test_brain_and_template_fit(first, dataset):
     _, out = first
-    truth = nib.load(dataset / "derivatives/truth/sub-01/anat/sub-01_space-T1w_desc-brain_mask.nii.gz")
+    truth = nib.load(dataset / TRUTH.format("desc-brain"))
     found = nib.load(out / "sub-01/anat/sub-01_space-T1w_desc-brain_mask.nii.gz")
     assert dice(found.dataobj, truth.dataobj) > 0.95
     quality = pd.read_csv(out / "sub-01/anat/sub-01_desc-quality_morph.tsv", sep="\t").iloc[0]
