@@ -29,6 +29,7 @@ OUT = atlas.DATA / "transforms" / f"from-{SOURCE}_to-{TEMPLATE}_mode-image_xfm.n
 NODES_MM = 3
 STEP_MM = 0.01  # shifts are stored as whole multiples of it
 LPS = np.array([-1, -1, 1])
+TISSUES = "CSF", "GM", "WM"
 
 
 def source():
@@ -65,7 +66,7 @@ def compute(moving, fixed):
 
 
 def tissues(img):
-    """Label CSF, gray and white matter (1, 2, 3) by k-means on the intensities."""
+    """Label the tissues (1, 2, 3) by k-means on the intensities."""
     data = img.get_fdata(dtype=np.float32)
     inside = data > 0.05 * data.max()
     means = KMeans(3, n_init=3, random_state=0).fit(data[inside][::50, None])
@@ -84,10 +85,7 @@ def check(moving, fixed, field):
         both = (target > 0) & (found > 0)
         scores = {
             "brain": dice(found > 0, target > 0),
-            **{
-                name: dice(found == i, target == i)
-                for i, name in enumerate(("CSF", "GM", "WM"), 1)
-            },
+            **{name: dice(found == i + 1, target == i + 1) for i, name in enumerate(TISSUES)},
             "correlation": np.corrcoef(moved[both], fixed.get_fdata()[both])[0, 1],
         }
         print(f"overlap {when}:", ", ".join(f"{name} {s:.3f}" for name, s in scores.items()))
