@@ -1,6 +1,7 @@
 """BIDS in and out: the sessions of a dataset, and the names of derivatives."""
 
 import json
+import re
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import nibabel as nib
 
 from . import __version__, image
-from .errors import DatasetError
+from .errors import DatasetError, ModelError, UsageError
 
 #: The order in which a contrast serves as the reference image of a session.
 REFERENCES = ("T1w", "FLAIR", "T2w")
@@ -83,6 +84,8 @@ def find(settings, card):
     ------
     DatasetError
         If the dataset holds no participant, or an asked participant is not there.
+    UsageError
+        If a filter names no entity.
     """
     layout = _index(settings)
     subjects = sorted(layout.get_subjects())
@@ -125,16 +128,35 @@ def _some(labels, most=10):
 def _index(settings):
     from bids import BIDSLayout, BIDSLayoutIndexer
 
-    ignore = ["code", "stimuli", "sourcedata", "models", "derivatives"]
+    # Participants are in sub-* folders; whatever else lies in the dataset may take hours to read.
+    ignore = [re.compile("^/(?!sub-)")]
     indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return BIDSLayout(
+        layout = BIDSLayout(
             settings.bids_dir,
             validate=False,
+            config=[_entities_below(settings.bids_dir)],
             indexer=indexer,
             database_path=settings.bids_database_dir,
         )
+    if Path(layout.root) != settings.bids_dir:
+        raise DatasetError(
+            f"{settings.bids_database_dir} is the index of {layout.root}; give another "
+            "--bids-database-dir."
+        )
+    return layout
+
+
+def _entities_below(root):
+    """PyBIDS's patterns of entities, for names below ``root``: by default they take a folder named
+    sub-study above the dataset for the participant of every file."""
+    from bids.config import get_option
+
+    config = json.loads(Path(get_option("config_paths")["bids"]).read_text())
+    for entity in config["entities"]:
+        entity["pattern"] = f"^{re.escape(str(root))}.*?(?:{entity['pattern']})"
+    return config
 
 
 def _select(layout, settings, card, subject, label, masks):
@@ -149,9 +171,17 @@ def _select(layout, settings, card, subject, label, masks):
             **settings.bids_filters.get(contrast.lower(), {}),
         }
         query |= {"subject": subject} | ({"session": label} if label else {})
-        paths = sorted(Path(path) for path in layout.get(return_type="filename", **query))
+        try:
+            paths = [Path(path) for path in layout.get(return_type="filename", **query)]
+        except ValueError as error:
+            reason = str(error).partition(" If you")[0]
+            raise UsageError(
+                f"--bids-filter-file cannot filter {contrast} images: {reason}"
+            ) from None
         if len(paths) > 1:
-            paths.sort(key=_preference)
+            # The latest run of the finest: sorting is stable.
+            paths.sort(key=_numbered, reverse=True)
+            paths.sort(key=_fineness)
             notes.append(
                 f"{paths[0].name} was chosen of {len(paths)} {contrast} images: "
                 "the finest voxels, then the latest run."
@@ -162,6 +192,10 @@ def _select(layout, settings, card, subject, label, masks):
         return None, f"{name} has no T1w, FLAIR or T2w image in anat; add one."
     if "T1w" in images:
         reference = "T1w"
+        try:
+            card.select(tuple(images))
+        except ModelError as error:
+            return None, str(error)
     else:
         reference = next((c for c in REFERENCES if c in images and card.takes(c)), None)
         if reference is None:
@@ -176,20 +210,23 @@ def _select(layout, settings, card, subject, label, masks):
     return Session(subject, label, images, reference, tuple(notes), mask), None
 
 
-def _preference(path):
-    """Sort finest first, then the latest run (its name sorts last)."""
+def _fineness(path):
     try:
-        volume = round(image.voxel_volume(nib.load(path)), 2)
+        return round(image.voxel_volume(nib.load(path)), 2)
     except Exception:  # an unreadable run is the last choice
-        volume = float("inf")
-    return volume, [-ord(letter) for letter in path.name]
+        return float("inf")
+
+
+def _numbered(path):
+    """Sort key that puts run-10 after run-2."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
 
 
 def _own_masks(folders):
     """Brain masks of derivatives datasets: (session name, contrast) to path."""
     found = {}
     for folder in folders:
-        for path in sorted(folder.glob("sub-*/**/*desc-brain*_mask.nii.gz")):
+        for path in sorted(folder.glob("sub-*/**/anat/*_desc-brain_mask.nii.gz")):
             entities = dict(part.split("-", 1) for part in path.name.split("_") if "-" in part)
             space = entities.get("space", "T1w")
             key = prefix(entities.get("sub"), entities.get("ses")), space
@@ -220,6 +257,10 @@ DESCRIPTIONS = {
     "desc-FLAIRlesion": "Lesion found on the FLAIR image.",
     "desc-T2lesion": "Lesion found on the T2w image.",
     "desc-T1FLAIRlesion": "Lesion found on the T1w and FLAIR images.",
+    "desc-T1T2lesion": "Lesion found on the T1w and T2w images.",
+    "desc-FLAIRT2lesion": "Lesion found on the FLAIR and T2w images.",
+    "desc-T1FLAIRT2lesion": "Lesion found on the T1w, FLAIR and T2w images.",
+    "desc-quality": "Image quality measures of the session.",
 }
 
 
@@ -256,7 +297,9 @@ def write_dataset_files(output_dir, bids_dir):
 def uri(path, bids_dir, output_dir):
     """BIDS URI of a raw file (``bids:raw:``) or of a derivative (``bids::``)."""
     path = Path(path)
-    for root, start in ((bids_dir, "bids:raw:"), (output_dir, "bids::")):
+    # Either folder may lie in the other: the inner one comes first.
+    roots = sorted(((Path(bids_dir), "bids:raw:"), (Path(output_dir), "bids::")), reverse=True)
+    for root, start in roots:
         if path.is_relative_to(root):
             return start + path.relative_to(root).as_posix()
     return path.as_uri()

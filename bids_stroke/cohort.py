@@ -143,11 +143,19 @@ def merge_participants(table, path):
     if not Path(path).is_file():
         return table
     try:
-        people = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        # index_col=False: a tab too many at the end of each row shifts no column.
+        people = pd.read_csv(
+            path,
+            sep="\t",
+            dtype=str,
+            keep_default_na=False,
+            index_col=False,
+            encoding="utf-8-sig",
+        )
     except (ValueError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} is not a table with tabs ({error}); mend it.") from None
     if "participant_id" not in people:
         raise DatasetError(f"{path} has no column participant_id; add it.")
     clash = {name: f"participants_{name}" for name in people if name in set(table) - {"participant_id"}}
     people = people.rename(columns=clash).drop_duplicates("participant_id")
-    return table.merge(people.replace("n/a", np.nan), on="participant_id", how="left")
+    return table.merge(people.replace(["n/a", ""], np.nan), on="participant_id", how="left")

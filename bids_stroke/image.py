@@ -21,7 +21,7 @@ def atomic(path):
     """Yield a path beside ``path`` that takes its place when the block ends well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
+    with TemporaryDirectory(prefix=f".partial-{path.name}-", dir=path.parent) as folder:
         partial = Path(folder) / path.name
         yield partial
         os.replace(partial, path)
@@ -35,7 +35,7 @@ def load(path):
     Raises
     ------
     ImageError
-        If the file is missing, unreadable, not 3D, not finite, constant, or has no usable affine.
+        If the file is missing, unreadable, not 3D, not finite, or has no usable affine.
     """
     path = Path(path)
     if not path.exists():
@@ -104,6 +104,8 @@ def restore(img, original):
 def resample(img, reference, order=1, cval=0.0):
     """Interpolate ``img`` on the grid of ``reference`` (identity in world space).
 
+    Voxels are boxes: from the centres of the outermost to their faces, the nearest value holds.
+
     Parameters
     ----------
     order : int
@@ -120,10 +122,22 @@ def resample(img, reference, order=1, cval=0.0):
         mapping[:3, 3],
         output_shape=reference.shape[:3],
         order=order,
-        cval=cval,
+        mode="nearest",
         prefilter=order > 1,
     )
+    moved[~_covered(mapping, data.shape, moved.shape)] = cval
     return like(moved, reference)
+
+
+def _covered(mapping, shape, grid_shape):
+    """Tell which voxels of a grid have their centre in the field of view of an image."""
+    covered = np.ones(grid_shape, bool)
+    indices = np.ogrid[tuple(slice(size) for size in grid_shape)]
+    for (*steps, start), size in zip(mapping[:3], shape[:3], strict=True):
+        position = start + sum(step * index for step, index in zip(steps, indices, strict=True))
+        # Rounding errors must not cut the outermost planes off.
+        covered &= np.abs(position - (size - 1) / 2) <= size / 2 + 1e-3
+    return covered
 
 
 def regrid(img, spacing, order=1):
@@ -157,7 +171,6 @@ def zscore(data, mask):
     data = np.asarray(data, np.float32)
     mask = np.asarray(mask) > 0
     inside = data[mask]
-    deviation = float(inside.std()) if inside.size else 0.0
-    if deviation == 0:
+    if not inside.size or inside.min() == inside.max():
         raise ImageError("The brain mask covers no contrast, so it cannot be standardized.")
-    return np.where(mask, (data - inside.mean()) / deviation, 0).astype(np.float32)
+    return np.where(mask, (data - inside.mean()) / inside.std(), 0).astype(np.float32)

@@ -63,7 +63,11 @@ class Settings:
             raise UsageError(
                 f"The output space {sorted(unknown)[0]} is not known; use {', '.join(SPACES)}."
             )
-        if self.output_dir == self.bids_dir:
+        if self.plugin_file and not self.plugin_file.is_file():
+            raise UsageError(f"{self.plugin_file} does not exist; check --plugin-file.")
+        if self.level == "group" and self.dry_run:
+            raise UsageError("--dry-run goes with the participant level; leave it out.")
+        if self.output_dir.resolve() == self.bids_dir.resolve():
             raise UsageError(
                 f"{self.output_dir} is the BIDS dataset itself; choose another output folder, such "
                 f"as {self.bids_dir / 'derivatives' / 'bids_stroke'}."

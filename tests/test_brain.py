@@ -20,8 +20,7 @@ def scan():
     """A simulated T1w at 2 mm and its true brain."""
     rng = np.random.default_rng(3)
     head = phantom.head(phantom.template(2.0), "left", rng)
-    pose, _ = phantom.poses(rng)
-    plan = phantom.plan(head, "T1w", pose, rng)
+    plan = phantom.plan(head, "T1w", phantom.poses(rng)["T1w"], rng)
     return phantom.scan(head, "T1w", plan, rng), phantom.truth(head, "brain", plan)
 
 
@@ -89,7 +88,7 @@ def test_none_takes_what_differs_from_the_background(scan):
 
 def test_an_empty_head_is_refused():
     img = nib.Nifti1Image(np.zeros((40, 40, 40), np.float32), np.eye(4))
-    with pytest.raises(ImageError, match="brain of 0[.]00 litres"):
+    with pytest.raises(ImageError, match=r"brain of 0[.]00 litres"):
         brain.extract(img, "none")
 
 

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -62,9 +63,18 @@ def dataset(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def first(dataset):
-    """The participant level, once: its exit status, output folder and error output."""
+    """The participant level, killed in the middle of segmentation and run again by the same
+    command: the end of the second run, and the output folder."""
     out = dataset.parent / "out"
-    command = [sys.executable, "-m", "bids_stroke", str(dataset), str(out), "participant"]
+    command = [sys.executable, "-m", "bids_stroke", str(dataset), str(out), "participant", "-v"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as killed:
+        for line in killed.stderr:
+            if "sub-01: lesion_wf.segment started" in line:
+                killed.kill()
+    assert killed.returncode == -signal.SIGKILL
+    for path in out.rglob("sub-01*.nii.gz"):
+        if ".partial" not in str(path) and "work" not in path.parts:
+            nib.load(path).get_fdata()
     done = subprocess.run(command, capture_output=True, text=True)
     return done, out
 
@@ -88,7 +98,14 @@ def test_one_bad_participant_stops_nobody(first):
     assert record["status"] == "failed"
     assert record["error"].count(".nii.gz") == 1
     assert "cannot be read" in (out / "sub-02.html").read_text()
-    assert not list(out.rglob(".partial*"))
+
+
+def test_a_killed_run_is_continued(first):
+    """What was done before the kill is not done again; nothing half-written is left."""
+    done, out = first
+    assert "sub-01: ok" in done.stderr
+    assert "reference_wf.extract took" not in done.stderr
+    assert list(out.rglob(".partial*")) == []
 
 
 def test_native_outputs_lie_on_the_raw_grids(first, dataset):

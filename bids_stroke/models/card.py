@@ -110,10 +110,13 @@ def load(model):
         content["weights"] = Weights(**content["weights"])
         content["spacing"] = tuple(map(float, content["spacing"]))
         content["tile"] = tuple(map(int, content["tile"]))
+        for key in ("threshold", "min_component_mm3"):
+            content[key] = float(content[key])  # YAML reads 1e-3 as text
         card = Card(**content, path=path.resolve())
     except (yaml.YAMLError, KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
         wanted = ", ".join(f.name for f in fields(Card) if f.name != "path")
-        raise ModelError(f"{path} is not a complete model card ({error}); it needs {wanted}.") from None
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{path} is not a complete model card ({reason}); it needs {wanted}.") from None
     unknown = {channel.contrast for channel in card.channels} - set(CONTRASTS)
     if unknown:
         raise ModelError(f"{path} names unknown contrasts {sorted(unknown)}; use {CONTRASTS}.")

@@ -63,8 +63,9 @@ def load(card):
     Raises
     ------
     ModelError
-        If the family is unknown or the weights do not fit the network.
+        If the family is unknown, the weights are no safetensors, or do not fit the network.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     family = card.network.get("family")
@@ -72,10 +73,11 @@ def load(card):
         raise ModelError(
             f"{card.path} names the network family {family}; known: {', '.join(FAMILIES)}."
         )
-    network = import_module(f"bids_stroke.models.{family}").build(**card.network["arguments"])
+    path = locate(card)
     try:
-        network.load_state_dict(load_file(locate(card)))
-    except RuntimeError:
+        network = import_module(f"bids_stroke.models.{family}").build(**card.network["arguments"])
+        network.load_state_dict(load_file(path))
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError):
         raise ModelError(
             f"The weights of {card.path} do not fit its network; check network: arguments."
         ) from None

@@ -15,7 +15,7 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from ..image import like, resample
+from ..image import resample
 
 CONTRASTS = ("T1w", "FLAIR")
 
@@ -141,14 +141,20 @@ def template(resolution=1.0):
     """Build what all heads share, on a grid of ``resolution`` mm (1 or coarser)."""
     from nilearn import datasets
 
-    t1w = datasets.load_mni152_template(resolution=1)
-    gm = datasets.load_mni152_gm_template(resolution=1)
-    wm = datasets.load_mni152_wm_template(resolution=1)
-    brain = like(t1w.get_fdata() > 0, t1w, np.float32)
-    csf = np.maximum(brain.get_fdata() - gm.get_fdata() - wm.get_fdata(), 0)
-    csf = ndimage.gaussian_filter(_extend(like(csf, brain), COARSE), 1)
+    loaders = (
+        datasets.load_mni152_template,
+        datasets.load_mni152_gm_template,
+        datasets.load_mni152_wm_template,
+    )
+    images = [load(resolution=1) for load in loaders]
+    where = _box(images[0].get_fdata() > 0, margin=6)
+    affine = images[0].slicer[where].affine
+    t1w, gm, wm = (img.get_fdata(dtype=np.float32)[where] for img in images)
+    brain = (t1w > 0).astype(np.float32)
+    fluid = np.maximum(brain - gm - wm, 0)
+    csf = ndimage.gaussian_filter(_extend(fluid, affine, COARSE), 1)
     # Fissures closed and 2.5 mm of fluid added.
-    dilated = _outwards(_extend(brain, COARSE) > 0.5) < 15
+    dilated = _outwards(_extend(brain, affine, COARSE) > 0.5) < 15
     skull = ndimage.gaussian_filter(_outwards(_outwards(dilated) < -15), 1) - 2.5
     head = skull < 13
     for centre, radii in OUTLINE:
@@ -156,7 +162,7 @@ def template(resolution=1.0):
             where, depth = _ellipsoid(centre * np.array([mirror, 1, 1]), radii, COARSE)
             head[where] |= depth > 0
     skin = ndimage.gaussian_filter(_outwards(head), 1)
-    t1w, gm, wm, brain = (_extend(img, resolution) for img in (t1w, gm, wm, brain))
+    t1w, gm, wm, brain = (_extend(data, affine, resolution) for data in (t1w, gm, wm, brain))
     t1w /= np.maximum(brain, 0.01)
     return Template(resolution, t1w, gm, wm, brain, csf, skull, skin)
 
@@ -167,7 +173,7 @@ def head(template, side, rng):
     Parameters
     ----------
     side : {"left", "right"}
-        Hemisphere of the lesion; its volume is drawn between 25 and 70 ml.
+        Hemisphere of the lesion; its volume is drawn around 27 to 70 ml.
     """
     sign = {"left": -1, "right": 1}[side]
     centre = np.array([43, -8, 10]) + rng.normal(0, (2, 9, 6))
@@ -185,7 +191,7 @@ def head(template, side, rng):
     )
     contrasts = _surroundings(template, rng)
     _paint_brain(contrasts, template, rng)
-    ml = rng.uniform(25, 70) * np.linalg.det(warp.affine)
+    ml = rng.uniform(27, 70) * np.linalg.det(warp.affine)
     lesion = _lesion(template, mirror * centre, ml, rng)
     _paint_hyperintensities(contrasts, template, lesion, rng)
     _paint_lesion(contrasts, template, lesion, rng)
@@ -368,19 +374,16 @@ def _axes(resolution):
     )
 
 
-def _extend(img, resolution):
-    """Volume of ``img`` on the extended grid, the cord continued downwards."""
+def _extend(data, affine, resolution):
+    """Volume of the template on the extended grid, the cord continued downwards."""
     # The lowest slice of the template is cut short; the next one is repeated.
-    below = int(img.affine[2, 3] - CORNERS[0, 2]) + 1
-    data = img.get_fdata(dtype=np.float32)[:, :, 1:]
-    data = np.pad(data, ((0, 0), (0, 0), (below, 0)), mode="edge")
-    affine = img.affine @ from_matvec(np.eye(3), (0, 0, 1 - below))
-    smooth = ndimage.gaussian_filter(data, (resolution - 1) / 2) if resolution > 1 else data
-    grid = from_matvec(np.eye(3) * resolution, CORNERS[0])
+    below = int(affine[2, 3] - CORNERS[0, 2]) + 1
+    data = np.pad(data[:, :, 1:], ((0, 0), (0, 0), (below, 0)), mode="edge")
+    data = ndimage.gaussian_filter(data, (resolution - 1) / 2)
     blank = np.broadcast_to(np.uint8(0), _shape(resolution))
-    return resample(nib.Nifti1Image(smooth, affine), nib.Nifti1Image(blank, grid)).get_fdata(
-        dtype=np.float32
-    )
+    grid = nib.Nifti1Image(blank, from_matvec(np.eye(3) * resolution, CORNERS[0]))
+    source = nib.Nifti1Image(data, affine @ from_matvec(np.eye(3), (0, 0, 1 - below)))
+    return np.asanyarray(resample(source, grid).dataobj)
 
 
 def _outwards(mask):

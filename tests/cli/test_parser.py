@@ -1,0 +1,152 @@
+import json
+from dataclasses import MISSING, fields
+
+import pytest
+
+from bids_stroke import settings as defaults
+from bids_stroke.cli import parser
+from bids_stroke.errors import DatasetError, UsageError
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with a dataset, and the current one."""
+    (tmp_path / "bids").mkdir()
+    description = {"Name": "tested", "BIDSVersion": "1.10.0"}
+    (tmp_path / "bids" / "dataset_description.json").write_text(json.dumps(description))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def parse(*options, level="participant"):
+    return parser.parse(["bids", "out", level, *options])
+
+
+def test_defaults(folder):
+    settings = parse()
+    assert settings.bids_dir == folder / "bids"
+    assert settings.output_dir == folder / "out"
+    assert settings.work_dir == folder / "out" / "work"
+    assert settings.level == "participant"
+    assert settings.participant_label == settings.session_label == settings.derivatives == ()
+    assert settings.bids_filters == {}
+    assert settings.model == defaults.DEFAULT_MODEL
+    assert settings.output_spaces == ("MNI152NLin2009aSym",)
+    assert (settings.brain_extraction, settings.device) == ("hd-bet", "auto")
+    assert settings.nprocs >= 1 and settings.mem_mb >= 1 and settings.omp_nthreads is None
+    assert settings.bids_database_dir is settings.plugin_file is None
+    assert not (settings.dry_run or settings.reports_only or settings.clean_workdir)
+    assert settings.verbose == 0
+
+
+def test_both_spellings_are_one_option(folder):
+    (folder / "my_filters.json").write_text('{"t1w": {"run": 1}}')
+    options = {
+        "--participant-label": ["01", "02"],
+        "--session-label": ["a_b"],
+        "--bids-filter-file": ["my_filters.json"],
+        "--bids-database-dir": ["a_b"],
+        "--skip-bids-validation": [],
+        "--brain-extraction": ["deepbet"],
+        "--output-spaces": ["MNI152NLin2009aSym"],
+        "--omp-nthreads": ["2"],
+        "--mem-mb": ["3000"],
+        "--work-dir": ["my_work"],
+        "--clean-workdir": [],
+        "--stop-on-first-crash": [],
+        "--reports-only": [],
+    }
+    hyphens = [part for option, values in options.items() for part in (option, *values)]
+    underscores = [
+        part
+        for option, values in options.items()
+        for part in ("--" + option[2:].replace("-", "_"), *values)
+    ]
+    settings = parse(*hyphens)
+    assert parse(*underscores) == settings
+    assert settings.participant_label == ("01", "02")
+    assert settings.session_label == ("a_b",)
+    assert settings.bids_filters == {"t1w": {"run": 1}}
+    assert settings.bids_database_dir == folder / "a_b"
+    assert settings.work_dir == folder / "my_work"
+    assert settings.mem_mb == 3000 and settings.omp_nthreads == 2
+
+
+def test_values_keep_their_underscores(folder):
+    assert parse("--work_dir=my_work").work_dir == folder / "my_work"
+    assert parse("--model=my_model", "-w", "a_b").model == "my_model"
+
+
+def test_labels_with_and_without_prefix(folder):
+    settings = parse(
+        "--participant-label", "sub-01", "02", "sub-sub", "--session-label", "ses-1", "2"
+    )
+    assert settings.participant_label == ("01", "02", "sub")
+    assert settings.session_label == ("1", "2")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["bids"],
+        ["bids", "out"],
+        ["bids", "out", "cohort"],
+        ["bids", "out", "participant", "--nprocs", "0"],
+        ["bids", "out", "participant", "--nprocs", "two"],
+        ["bids", "out", "participant", "--mem-mb", "-5"],
+        ["bids", "out", "participant", "--device", "tpu"],
+        ["bids", "out", "participant", "--brain-extraction", "bet"],
+        ["bids", "out", "participant", "--unheard-of"],
+        ["bids", "out", "participant", "--particip", "01"],  # no abbreviations
+        ["bids", "out", "participant", "--participant-label"],
+    ],
+)
+def test_wrong_usage_ends_with_2(folder, argv, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parser.parse(argv)
+    assert caught.value.code == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith("bids_stroke: error: ")
+    assert "_positive" not in message
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("{", "cannot be read as JSON"),
+        ('["t1w"]', "needs the form"),
+        ('{"t1w": "mprage"}', "needs the form"),
+        ('{"bold": {"task": "rest"}, "t1w": {}}', "filters bold; use t1w, flair and t2w"),
+        (None, "cannot be read as JSON"),
+    ],
+)
+def test_bad_filter_files(folder, text, words):
+    if text is not None:
+        (folder / "filters.json").write_text(text)
+    with pytest.raises(UsageError, match=words) as caught:
+        parse("--bids-filter-file", "filters.json")
+    assert "filters.json" in str(caught.value)
+
+
+def test_settings_are_checked(folder):
+    with pytest.raises(DatasetError, match="absent"):
+        parser.parse(["absent", "out", "participant"])
+
+
+def test_help_tells_the_defaults(capsys):
+    with pytest.raises(SystemExit) as caught:
+        parser.parse(["--help"])
+    assert caught.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"(default: {defaults.DEFAULT_MODEL})" in text
+    assert "(default: hd-bet)" in text
+    assert "(default: None)" not in text and "(default: [])" not in text
+    assert "(default: False)" not in text
+
+
+def test_the_defaults_of_options_and_settings_agree(folder):
+    settings = parse()
+    for field in fields(settings):
+        if field.default is not MISSING and field.name not in ("nprocs", "mem_mb"):
+            assert getattr(settings, field.name) == field.default, field.name

@@ -1,0 +1,159 @@
+"""What a user sees before any session is started: plans, refusals and exit status."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import nibabel as nib
+import numpy as np
+import pytest
+import yaml
+
+from bids_stroke import __version__
+from bids_stroke.cli.run import main
+
+CARD = {
+    "name": "tested",
+    "network": {"family": "unet3d", "arguments": {}},
+    "channels": [{"contrast": "T1w"}, {"contrast": "T2w", "required": False}],
+    "space": "native",
+    "spacing": [2, 2, 2],
+    "tile": [32, 32, 32],
+    "normalization": "zscore",
+    "threshold": 0.5,
+    "min_component_mm3": 10,
+    "weights": {"file": "absent.safetensors", "sha256": "0" * 64, "bytes": 1, "licence": "CC0"},
+    "trained_on": "nothing",
+    "measured": [],
+    "notes": [],
+    "citation": "none",
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A dataset of two participants, one without T1w, and a card."""
+    for name in ("sub-01_T1w", "sub-01_run-1_FLAIR", "sub-01_run-2_FLAIR", "sub-02_FLAIR"):
+        path = tmp_path / "bids" / name[:6] / "anat" / f"{name}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4)), path)
+    description = {"Name": "tested", "BIDSVersion": "1.10.0"}
+    (tmp_path / "bids" / "dataset_description.json").write_text(json.dumps(description))
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump(CARD))
+    return tmp_path
+
+
+def run(folder, *options, bids="bids", out="out", level="participant"):
+    model = [] if "--model" in options else ["--model", str(folder / "card.yaml")]
+    return main([str(folder / bids), str(folder / out), level, *model, *options])
+
+
+def refusal(capsys):
+    """The one sentence on the error output."""
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    lines = shown.err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("bids_stroke: error: "), shown.err
+    return lines[0]
+
+
+def below(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+def test_no_dataset(folder, capsys):
+    assert run(folder, bids="absent") == 1
+    assert "absent is not a folder" in refusal(capsys)
+
+
+def test_not_a_bids_dataset(folder, capsys):
+    (folder / "bids" / "dataset_description.json").unlink()
+    assert run(folder) == 1
+    assert "--skip-bids-validation" in refusal(capsys)
+
+
+def test_unknown_model(folder, capsys):
+    assert run(folder, "--model", "unheard-of") == 1
+    assert "There is no model unheard-of" in refusal(capsys)
+
+
+def test_damaged_card(folder, capsys):
+    (folder / "card.yaml").write_text("name: [")
+    assert run(folder) == 1
+    assert "card.yaml is not a complete model card" in refusal(capsys)
+
+
+def test_unknown_participant(folder, capsys):
+    assert run(folder, "--participant-label", "sub-07") == 1
+    assert "no participant 07; it has 01, 02" in refusal(capsys)
+
+
+def test_unknown_session(folder, capsys):
+    assert run(folder, "--session-label", "x") == 1
+    assert "no session x" in refusal(capsys)
+
+
+def test_output_that_cannot_be_written(folder, capsys):
+    (folder / "file").touch()
+    assert run(folder, out="file/out") == 2
+    assert "file/out cannot be written" in refusal(capsys)
+
+
+def test_misspelt_filter(folder, capsys):
+    (folder / "filters.json").write_text('{"t1w": {"acquisitionn": "x"}}')
+    assert run(folder, "--bids-filter-file", str(folder / "filters.json")) == 2
+    assert "'acquisitionn' is not a recognized entity" in refusal(capsys)
+
+
+def test_group_of_nothing(folder, capsys):
+    assert run(folder, level="group") == 1
+    assert "holds no complete session" in refusal(capsys)
+
+
+def test_nothing_is_written_by_a_refusal(folder, capsys):
+    before = below(folder)
+    for options in (("--participant-label", "07"), ("--model", "unheard-of")):
+        run(folder, *options)
+    run(folder, level="group")
+    assert below(folder) == before
+
+
+def test_dry_run_tells_reasons_and_writes_nothing(folder, capsys):
+    before = below(folder)
+    assert run(folder, "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert "sub-01: would run on T1w sub-01_T1w.nii.gz, FLAIR sub-01_run-2_FLAIR.nii.gz" in shown
+    assert "T1w is the reference" in shown
+    assert "sub-01_run-2_FLAIR.nii.gz was chosen of 2 FLAIR images" in shown
+    assert "sub-02: left out: sub-02 has FLAIR but no T1w" in shown
+    assert below(folder) == before
+
+
+def test_sessions_left_out_make_a_failure(folder, capsys):
+    assert run(folder, "--participant-label", "02") == 1
+    shown = capsys.readouterr()
+    assert "left out" in shown.out and "sub-02" in shown.out
+    assert "Traceback" not in shown.err
+    assert "sub-02 has FLAIR but no T1w" in (folder / "out/logs/bids_stroke.log").read_text()
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_import_nothing_heavy(option):
+    code = (
+        "import sys\n"
+        "from bids_stroke.cli.run import main\n"
+        f"try: main(['{option}'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'torch', 'nibabel', 'nipype', 'numpy', 'pandas', 'bids', 'ants', 'rich'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    if option == "--version":
+        assert done.stdout == f"bids_stroke {__version__}\n"
+
+
+def test_the_console_command_is_main():
+    (entry,) = entry_points(group="console_scripts", name="bids_stroke")
+    assert entry.load() is main

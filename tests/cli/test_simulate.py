@@ -1,0 +1,111 @@
+"""The command that writes a simulated dataset."""
+
+import json
+import shutil
+import subprocess
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from nibabel.affines import apply_affine
+
+from bids_stroke.cli.simulate import main
+
+MASKS = ("space-T1w_label-L_desc-truth_mask", "space-T1w_desc-brain_mask")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    out = tmp_path_factory.mktemp("simulated") / "dataset"
+    assert main([str(out), "--participants", "2", "--resolution", "4", "--seed", "3"]) == 0
+    return out
+
+
+def test_layout(dataset):
+    expected = {"README", "dataset_description.json", "participants.json", "participants.tsv"}
+    truth = "derivatives/truth"
+    for name in ("README", "dataset_description.json", "descriptions.tsv"):
+        expected.add(f"{truth}/{name}")
+    for subject in ("sub-01", "sub-02"):
+        for extension in (".nii.gz", ".json"):
+            expected |= {f"{subject}/anat/{subject}_{c}{extension}" for c in ("T1w", "FLAIR")}
+            expected |= {f"{truth}/{subject}/anat/{subject}_{mask}{extension}" for mask in MASKS}
+    found = {path.relative_to(dataset).as_posix() for path in dataset.rglob("*") if path.is_file()}
+    assert found == expected
+    assert [path.name for path in dataset.parent.iterdir()] == [dataset.name]
+
+
+def test_truth_names_its_scan(dataset):
+    truth = dataset / "derivatives" / "truth"
+    description = json.loads((truth / "dataset_description.json").read_text())
+    assert description["DatasetType"] == "derivative"
+    assert description["GeneratedBy"][0]["Name"] == "bids_stroke-simulate"
+    root = (truth / description["DatasetLinks"]["raw"]).resolve()
+    for mask, kind in zip(MASKS, ("Lesion", "Brain"), strict=True):
+        path = truth / "sub-01" / "anat" / f"sub-01_{mask}.nii.gz"
+        sidecar = json.loads(path.with_name(f"sub-01_{mask}.json").read_text())
+        assert sidecar["Type"] == kind
+        scan = nib.load(root / sidecar["SpatialReference"].removeprefix("bids:raw:"))
+        assert nib.load(path).shape == scan.shape
+        np.testing.assert_array_equal(nib.load(path).affine, scan.affine)
+
+
+def test_participants_tell_the_side(dataset):
+    table = pd.read_csv(dataset / "participants.tsv", sep="\t", index_col="participant_id")
+    described = json.loads((dataset / "participants.json").read_text())
+    assert set(described) == set(table.columns)
+    assert list(table.lesion_side) == ["left", "right"]
+    assert table.age.between(18, 100).all() and table.nihss.between(0, 42).all()
+    for subject, side in table.lesion_side.items():
+        folder = dataset / "derivatives" / "truth" / subject / "anat"
+        centres = []
+        for mask in MASKS:
+            img = nib.load(folder / f"{subject}_{mask}.nii.gz")
+            centres.append(apply_affine(img.affine, np.argwhere(img.get_fdata()).mean(0)))
+        to_the_right = (centres[0] - centres[1])[0]
+        assert to_the_right < -15 if side == "left" else to_the_right > 15
+
+
+def test_first_participant_does_not_depend_on_the_others(dataset, tmp_path):
+    out = tmp_path / "one"
+    out.mkdir()  # an empty folder may be there
+    assert main([str(out), "--participants", "1", "--resolution", "4", "--seed", "3"]) == 0
+    for contrast in ("T1w", "FLAIR"):
+        name = f"sub-01/anat/sub-01_{contrast}.nii.gz"
+        np.testing.assert_array_equal(
+            nib.load(out / name).dataobj, nib.load(dataset / name).dataobj
+        )
+
+
+def test_used_folder_is_refused(dataset, tmp_path, capsys):
+    before = sorted(dataset.iterdir())
+    assert main([str(dataset)]) == 2
+    assert capsys.readouterr().err == (
+        f"bids_stroke-simulate: {dataset} is not an empty folder; name a new one.\n"
+    )
+    assert sorted(dataset.iterdir()) == before
+    file = tmp_path / "file"
+    file.touch()
+    assert main([str(file)]) == 2
+    assert main([str(file / "below")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [("--participants", "0"), ("--resolution", "0.5")])
+def test_impossible_options_are_refused(option, tmp_path):
+    with pytest.raises(SystemExit) as exit:
+        main([str(tmp_path / "out"), *option])
+    assert exit.value.code == 2
+
+
+@pytest.mark.skipif(
+    shutil.which("bids-validator-deno") is None, reason="bids-validator-deno is not installed"
+)
+@pytest.mark.parametrize("part", [".", "derivatives/truth"])
+def test_dataset_is_valid(dataset, part):
+    command = ["bids-validator-deno", "--format", "json", str(dataset / part)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    issues = json.loads(result.stdout)["issues"]["issues"]
+    assert [issue for issue in issues if issue["severity"] == "error"] == []
+    assert result.returncode == 0

@@ -1,0 +1,134 @@
+import json
+import os
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+
+import pytest
+
+from bids_stroke.errors import DatasetError, UsageError
+from bids_stroke.settings import Settings
+
+DESCRIPTION = {"Name": "tested", "BIDSVersion": "1.10.0"}
+
+
+@pytest.fixture
+def settings(tmp_path):
+    (tmp_path / "bids").mkdir()
+    describe(tmp_path / "bids", json.dumps(DESCRIPTION))
+    return Settings(
+        bids_dir=tmp_path / "bids",
+        output_dir=tmp_path / "out",
+        work_dir=tmp_path / "work",
+        level="participant",
+        bids_filters={},
+        model="any",
+    )
+
+
+def describe(folder, text):
+    (folder / "dataset_description.json").write_text(text, encoding="utf-8")
+
+
+def test_checking_makes_nothing(settings, tmp_path):
+    settings.check()
+    assert [path.name for path in tmp_path.iterdir()] == ["bids"]
+
+
+def test_settings_cannot_be_changed(settings):
+    with pytest.raises(FrozenInstanceError):
+        settings.nprocs = 2
+
+
+def test_no_dataset(settings, tmp_path):
+    with pytest.raises(DatasetError, match="absent is not a folder"):
+        replace(settings, bids_dir=tmp_path / "absent").check()
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("{", "not valid JSON"),
+        ("", "not valid JSON"),
+        ('["Name", "BIDSVersion"]', "lacks"),
+        ('{"Name": "x"}', "lacks"),
+    ],
+)
+def test_a_bad_description_is_refused_unless_skipped(settings, text, words):
+    describe(settings.bids_dir, text)
+    with pytest.raises(DatasetError, match=words) as caught:
+        settings.check()
+    assert str(settings.bids_dir / "dataset_description.json") in str(caught.value)
+    replace(settings, skip_bids_validation=True).check()
+    # The group level reads the derivatives alone.
+    replace(settings, level="group").check()
+
+
+def test_a_missing_description_is_refused_unless_skipped(settings):
+    (settings.bids_dir / "dataset_description.json").unlink()
+    with pytest.raises(DatasetError, match="--skip-bids-validation"):
+        settings.check()
+    replace(settings, skip_bids_validation=True).check()
+
+
+def test_a_description_with_a_byte_order_mark(settings):
+    describe(settings.bids_dir, "\ufeff" + json.dumps(DESCRIPTION))
+    settings.check()
+
+
+def test_a_description_that_is_not_utf8(settings):
+    content = json.dumps(DESCRIPTION | {"Name": "Düsseldorf"}, ensure_ascii=False)
+    (settings.bids_dir / "dataset_description.json").write_bytes(content.encode("latin-1"))
+    with pytest.raises(DatasetError, match="not valid JSON"):
+        settings.check()
+
+
+def test_derivatives_that_are_not_there(settings, tmp_path):
+    with pytest.raises(DatasetError, match="absent"):
+        replace(settings, derivatives=(settings.bids_dir, tmp_path / "absent")).check()
+
+
+def test_an_unknown_space(settings):
+    with pytest.raises(UsageError, match="MNI305 is not known; use MNI152NLin2009aSym"):
+        replace(settings, output_spaces=("MNI152NLin2009aSym", "MNI305")).check()
+
+
+@pytest.mark.parametrize("spelling", ["same", "dots", "link"])
+def test_the_dataset_itself_is_never_the_output(settings, tmp_path, spelling):
+    (tmp_path / "link").symlink_to(settings.bids_dir)
+    output = {
+        "same": settings.bids_dir,
+        "dots": settings.bids_dir / "sub-01" / "..",
+        "link": tmp_path / "link",
+    }[spelling]
+    with pytest.raises(UsageError, match="is the BIDS dataset itself"):
+        replace(settings, output_dir=output).check()
+
+
+def test_the_output_may_lie_in_the_dataset(settings):
+    replace(settings, output_dir=settings.bids_dir / "derivatives" / "out").check()
+
+
+@pytest.mark.parametrize("which", ["output_dir", "work_dir"])
+def test_folders_below_a_file_cannot_be_written(settings, tmp_path, which):
+    (tmp_path / "file").touch()
+    changed = replace(settings, **{which: tmp_path / "file" / "deeper" / "out"})
+    with pytest.raises(UsageError, match="file/deeper/out cannot be written"):
+        changed.check()
+    replace(changed, dry_run=True).check()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_a_folder_without_permission_cannot_be_written(settings, tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(UsageError, match="cannot be written"):
+        replace(settings, output_dir=tmp_path / "locked" / "out").check()
+
+
+def test_a_plugin_file_that_is_not_there(settings):
+    with pytest.raises(UsageError, match=r"absent\.yml does not exist"):
+        replace(settings, plugin_file=Path("/absent.yml")).check()
+
+
+def test_nothing_is_planned_for_the_group(settings):
+    with pytest.raises(UsageError, match="--dry-run"):
+        replace(settings, level="group", dry_run=True).check()
