@@ -28,6 +28,4 @@ ENV PATH=/opt/bids_stroke/bin:$PATH HOME=/tmp NO_ET=1
 RUN useradd --no-create-home --uid 1000 bids_stroke
 USER bids_stroke
 WORKDIR /tmp
-# As Ctrl-C: a process numbered 1 is deaf to SIGTERM.
-STOPSIGNAL SIGINT
 ENTRYPOINT ["bids_stroke"]

@@ -249,7 +249,7 @@ def write_tsv(table, path):
     return Path(path)
 
 
-IGNORED = ("*_xfm.*", "*_morph.*", "*.html", "figures", "logs", "group_*", "CITATION.md")
+IGNORED = ("*_xfm.*", "*_morph.*", "*.html", "figures", "logs", "work", "group_*", "CITATION.md")
 DESCRIPTIONS = {
     "desc-preproc": "Bias-corrected (N4); on the raw grid, or on that of space.",
     "desc-brain": "Brain mask.",

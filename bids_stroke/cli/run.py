@@ -1,6 +1,7 @@
 """``bids_stroke``: build, run, report."""
 
 import shutil
+import signal
 import sys
 
 from ..errors import StrokeError, UsageError
@@ -10,6 +11,8 @@ from . import parser
 def main(argv=None):
     """Run the command line and return the exit status: 0 if every requested output exists, 1 for
     failures, 2 for wrong usage."""
+    # A cluster or `docker stop` ends a run as Ctrl-C does: the children with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         settings = parser.parse(argv)
         if settings.level == "participant":

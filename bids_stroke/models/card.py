@@ -112,6 +112,9 @@ def load(model):
         content["tile"] = tuple(map(int, content["tile"]))
         for key in ("threshold", "min_component_mm3"):
             content[key] = float(content[key])  # YAML reads 1e-3 as text
+        content["network"] = dict(content["network"])
+        if len(content["spacing"]) != 3 or len(content["tile"]) != 3 or not content["channels"]:
+            raise ValueError("spacing and tile are three values each, channels at least one")
         card = Card(**content, path=path.resolve())
     except (yaml.YAMLError, KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
         wanted = ", ".join(f.name for f in fields(Card) if f.name != "path")

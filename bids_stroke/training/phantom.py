@@ -94,8 +94,8 @@ class Template:
 class Warp:
     """Map from head to template: affine, then cubic B-spline deformation and ex-vacuo shift.
 
-    Control displacements below 0.4 of their spacing keep it one to one (Rueckert et al., MICCAI
-    2006).
+    Control displacements below 0.4 of their spacing keep the deformation one to one (Rueckert et
+    al., MICCAI 2006).
     """
 
     affine: np.ndarray

@@ -1,0 +1,153 @@
+import pytest
+import yaml
+
+from bids_stroke.errors import ModelError
+from bids_stroke.models import card
+
+CARD = {
+    "name": "tested",
+    "network": {"family": "unet3d", "arguments": {}},
+    "channels": [{"contrast": "T1w"}, {"contrast": "FLAIR", "required": False}],
+    "space": "native",
+    "spacing": [2, 2, 1.5],
+    "tile": [32, 48, 64],
+    "normalization": "zscore",
+    "threshold": 0.5,
+    "min_component_mm3": 10,
+    "weights": {"file": "w.safetensors", "sha256": "0" * 64, "bytes": 1, "licence": "CC0"},
+    "trained_on": "nothing",
+    "measured": [],
+    "notes": [],
+    "citation": "none",
+}
+
+
+def write(folder, **changes):
+    content = {key: value for key, value in (CARD | changes).items() if value is not None}
+    (folder / "card.yaml").write_text(yaml.safe_dump(content))
+    return folder / "card.yaml"
+
+
+def with_channels(folder, *channels):
+    channels = [{"contrast": contrast, "required": needed} for contrast, needed in channels]
+    return card.load(write(folder, channels=channels))
+
+
+def test_a_card_by_its_path(tmp_path):
+    loaded = card.load(str(write(tmp_path)))
+    assert loaded.name == "tested"
+    assert loaded.channels == (card.Channel("T1w"), card.Channel("FLAIR", required=False))
+    assert loaded.spacing == (2.0, 2.0, 1.5) and loaded.tile == (32, 48, 64)
+    assert loaded.weights.file == "w.safetensors" and loaded.weights.url is None
+    assert loaded.path == (tmp_path / "card.yaml").resolve()
+
+
+@pytest.mark.parametrize("name", card.names())
+def test_embedded_cards_load_by_name(name):
+    loaded = card.load(name)
+    assert loaded.name == name
+    assert len(loaded.weights.sha256) == 64 and loaded.weights.licence
+    assert loaded.measured and loaded.citation and loaded.trained_on
+
+
+def test_numbers_that_yaml_reads_as_text(tmp_path):
+    path = write(tmp_path)
+    path.write_text(path.read_text().replace("threshold: 0.5", "threshold: 5e-1"))
+    assert card.load(path).threshold == 0.5
+
+
+def test_an_unknown_model(tmp_path):
+    with pytest.raises(ModelError, match="There is no model unheard-of; give a card's path"):
+        card.load("unheard-of")
+    with pytest.raises(ModelError, match="There is no model"):
+        card.load(tmp_path)  # a folder
+
+
+@pytest.mark.parametrize("key", sorted(CARD))
+def test_a_card_without_a_key(tmp_path, key):
+    with pytest.raises(ModelError, match=r"card\.yaml is not a complete model card") as caught:
+        card.load(write(tmp_path, **{key: None}))
+    assert key in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"invented": 1},
+        {"channels": []},
+        {"channels": "T1w"},
+        {"channels": [{"contrast": "T1w", "need": True}]},
+        {"channels": ["T1w"]},
+        {"weights": {"file": "w"}},
+        {"weights": "w.safetensors"},
+        {"network": "unet3d"},
+        {"spacing": [2, 2]},
+        {"spacing": 2},
+        {"spacing": ["a", "b", "c"]},
+        {"tile": [32, 32, 32, 32]},
+        {"threshold": "half"},
+        {"min_component_mm3": [10]},
+    ],
+    ids=str,
+)
+def test_a_card_with_a_wrong_value(tmp_path, changes):
+    with pytest.raises(ModelError, match=r"card\.yaml is not a complete model card") as caught:
+        card.load(write(tmp_path, **changes))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "words", "- a\n- list", "name: [", "\x00", "a: b: c"])
+def test_a_file_that_is_no_card(tmp_path, text):
+    (tmp_path / "card.yaml").write_text(text)
+    with pytest.raises(ModelError, match=r"card\.yaml is not a complete model card") as caught:
+        card.load(tmp_path / "card.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_text(tmp_path):
+    (tmp_path / "card.yaml").write_bytes(b"\xff\xfe\x80weights")
+    with pytest.raises(ModelError, match="not a complete model card"):
+        card.load(tmp_path / "card.yaml")
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"channels": [{"contrast": "DWI"}]}, "unknown contrasts.*DWI"),
+        ({"normalization": "percentile"}, "percentile"),
+        ({"space": "MNI152NLin2009aSym"}, "MNI152NLin2009aSym"),
+    ],
+)
+def test_what_this_version_does_not_know(tmp_path, changes, words):
+    with pytest.raises(ModelError, match=words):
+        card.load(write(tmp_path, **changes))
+
+
+def test_select_takes_the_order_of_the_card(tmp_path):
+    model = with_channels(tmp_path, ("FLAIR", True), ("T1w", False), ("T2w", False))
+    assert model.select(("T1w", "FLAIR")) == ("FLAIR", "T1w")
+    assert model.select(("T2w", "FLAIR")) == ("FLAIR", "T2w")
+    assert model.select({"FLAIR": 1}) == ("FLAIR",)
+
+
+def test_select_refuses_without_a_required_contrast(tmp_path):
+    model = with_channels(tmp_path, ("T1w", True), ("FLAIR", True), ("T2w", False))
+    with pytest.raises(ModelError, match=r"tested needs FLAIR, but only T1w, T2w is there"):
+        model.select(("T1w", "T2w"))
+    with pytest.raises(ModelError, match=r"needs T1w and FLAIR, but only nothing is there"):
+        model.select(())
+
+
+def test_select_refuses_when_all_are_optional_and_none_is_there(tmp_path):
+    model = with_channels(tmp_path, ("T1w", False), ("FLAIR", False))
+    with pytest.raises(ModelError, match="needs T1w or FLAIR, but only T2w is there"):
+        model.select(("T2w",))
+
+
+def test_takes(tmp_path):
+    model = with_channels(tmp_path, ("T1w", True), ("FLAIR", False))
+    assert [model.takes(contrast) for contrast in card.CONTRASTS] == [True, False, False]
+    model = with_channels(tmp_path, ("T1w", False), ("FLAIR", False))
+    assert [model.takes(contrast) for contrast in card.CONTRASTS] == [True, True, False]
+    model = with_channels(tmp_path, ("T1w", True), ("FLAIR", True))
+    assert not any(map(model.takes, card.CONTRASTS))
