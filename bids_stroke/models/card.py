@@ -119,7 +119,9 @@ def load(model):
     except (yaml.YAMLError, KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
         wanted = ", ".join(f.name for f in fields(Card) if f.name != "path")
         reason = " ".join(str(error).split())
-        raise ModelError(f"{path} is not a complete model card ({reason}); it needs {wanted}.") from None
+        raise ModelError(
+            f"{path} is not a complete model card ({reason}); it needs {wanted}."
+        ) from None
     unknown = {channel.contrast for channel in card.channels} - set(CONTRASTS)
     if unknown:
         raise ModelError(f"{path} names unknown contrasts {sorted(unknown)}; use {CONTRASTS}.")

@@ -196,7 +196,7 @@ def head(template, side, rng):
     _paint_hyperintensities(contrasts, template, lesion, rng)
     _paint_lesion(contrasts, template, lesion, rng)
     above = _axes(template.resolution)[2] > -72  # the cord below is not brain
-    volumes = dict(zip(CONTRASTS, contrasts), lesion=lesion, brain=template.brain * above)
+    volumes = dict(zip(CONTRASTS, contrasts, strict=True), lesion=lesion, brain=template.brain * above)
     return Head(template.resolution, volumes, warp)
 
 
@@ -292,10 +292,9 @@ def _paint_brain(contrasts, template, rng):
 def _lesion(template, centre, ml, rng):
     """Fraction of lesion: a noisy ellipsoid cut to the territory, of ``ml`` before the warp."""
     resolution = template.resolution
-    x, y, z = _axes(COARSE)
+    x, y, z = axes = _axes(COARSE)
     radii = 25 * np.array([0.8, 1.2, 1.0]) * rng.uniform(0.9, 1.1, 3)
-    radius = sum(((a - c) / r) ** 2 for a, c, r in zip((x, y, z), centre, radii)) ** 0.5
-    core = 25 * (1 - radius) + 5 * _noise(7, rng) + 1.5 * _noise(3, rng)
+    core = 25 * (1 - _radius(axes, centre, radii)) + 5 * _noise(7, rng) + 1.5 * _noise(3, rng)
     # In one hemisphere, above the tentorium, and out of the ventricles.
     tissue = 15 * (0.5 - template.csf)
     above = z + 22 + 0.4 * y + 3 * _noise(6, rng)
@@ -333,7 +332,7 @@ def _paint_hyperintensities(contrasts, template, lesion, rng):
 
 
 def _paint(contrasts, weight, tissue):
-    for volume, value in zip(contrasts, INTENSITY[tissue]):
+    for volume, value in zip(contrasts, INTENSITY[tissue], strict=True):
         volume += weight * (np.float32(value) - volume)
 
 
@@ -347,11 +346,16 @@ def _ellipsoid(centre, radii, resolution):
     axes = [axis.ravel() for axis in _axes(resolution)]
     where = tuple(
         slice(*np.searchsorted(axis, (c - r - 4, c + r + 4)))
-        for axis, c, r in zip(axes, centre, radii)
+        for axis, c, r in zip(axes, centre, radii, strict=True)
     )
-    axes = np.ix_(*(axis[part] for axis, part in zip(axes, where)))
-    radius = sum(((a - c) / r) ** 2 for a, c, r in zip(axes, centre, radii)) ** 0.5
-    return where, (1 - radius) * min(radii)
+    axes = np.ix_(*(axis[part] for axis, part in zip(axes, where, strict=True)))
+    return where, (1 - _radius(axes, centre, radii)) * min(radii)
+
+
+def _radius(axes, centre, radii):
+    """Distance from the centre of an ellipsoid, 1 on its surface."""
+    terms = zip(axes, centre, radii, strict=True)
+    return sum(((axis - c) / r) ** 2 for axis, c, r in terms) ** 0.5
 
 
 def _box(mask, margin=0):
@@ -369,7 +373,7 @@ def _axes(resolution):
     return np.ix_(
         *(
             np.float32(low) + np.arange(size, dtype=np.float32) * np.float32(resolution)
-            for low, size in zip(CORNERS[0], _shape(resolution))
+            for low, size in zip(CORNERS[0], _shape(resolution), strict=True)
         )
     )
 

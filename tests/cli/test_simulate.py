@@ -73,9 +73,7 @@ def test_first_participant_does_not_depend_on_the_others(dataset, tmp_path):
     assert main([str(out), "--participants", "1", "--resolution", "4", "--seed", "3"]) == 0
     for contrast in ("T1w", "FLAIR"):
         name = f"sub-01/anat/sub-01_{contrast}.nii.gz"
-        np.testing.assert_array_equal(
-            nib.load(out / name).dataobj, nib.load(dataset / name).dataobj
-        )
+        np.testing.assert_array_equal(nib.load(out / name).dataobj, nib.load(dataset / name).dataobj)
 
 
 def test_used_folder_is_refused(dataset, tmp_path, capsys):

@@ -1,0 +1,196 @@
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_stroke import cohort, image
+from bids_stroke.bids import derivative, write_tsv
+from bids_stroke.errors import DatasetError
+from bids_stroke.record import Record
+from bids_stroke.registration import TEMPLATE
+
+AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
+
+
+def add(out, name, voxels, *, category="large", reference="T1w", contrasts=("T1w",)):
+    """Write the outputs of a session whose lesion is ``voxels`` of the template's grid."""
+    folder = out.joinpath(*name.split("_")) / "anat"
+    desc = "".join(contrast.removesuffix("w") for contrast in contrasts) + "lesion"
+    found = {"label": "L", "desc": desc}
+    components = pd.DataFrame({
+        "component": ["all", "1", "2"],
+        "volume_ml": [12.5, 12.0, 0.5],
+        "max_probability": [0.9, 0.9, 0.6],
+        "hemisphere": ["bilateral", "left", "right"],
+        "x_mm": [0, 1, 2],
+    })  # fmt: skip
+    quality = pd.DataFrame({
+        "brain_volume_ml": [1400.0], "snr": [20.0], "template_brain_dice": [0.97],
+    })  # fmt: skip
+    loads = pd.DataFrame({
+        "side": ["left", "right", "total"],
+        "raw_load_ml": [1.5, 0.25, 1.75],
+        "fraction": [0.15, 0.025, 0.0875],
+        "weighted_load_ml": [3.0, 0.5, 3.5],
+        "max_slice_load": [0.6, 0.1, 0.6],
+        "category": [category, None, category],
+        "category_status": ["unvalidated"] * 3,
+    })  # fmt: skip
+    mask = np.zeros((4, 5, 6), np.uint8)
+    for voxel in voxels:
+        mask[voxel] = 1
+    outputs = [
+        write_tsv(
+            components, folder / derivative(name, "morph", ".tsv", space=reference, **found)
+        ),
+        write_tsv(quality, folder / derivative(name, "morph", ".tsv", desc="quality")),
+        write_tsv(
+            loads,
+            folder / derivative(name, "morph", ".tsv", space=TEMPLATE, atlas="CST", **found),
+        ),
+        image.save(
+            nib.Nifti1Image(mask, AFFINE),
+            folder / derivative(name, "mask", space=TEMPLATE, res="1", **found),
+        ),
+    ]
+    Record(
+        name,
+        "x",
+        status="ok",
+        model="tested",
+        reference=reference,
+        contrasts=list(contrasts),
+        outputs=[str(path.relative_to(out)) for path in outputs],
+    ).write(out)
+    return outputs
+
+
+def test_table_and_counts(tmp_path):
+    add(tmp_path, "sub-02", [(0, 0, 0), (1, 1, 1)])
+    add(
+        tmp_path,
+        "sub-01_ses-a",
+        [(1, 1, 1), (2, 2, 2), (3, 3, 3)],
+        category=None,
+        reference="FLAIR",
+        contrasts=("T1w", "FLAIR"),
+    )
+    Record("sub-03", "x", error="It went wrong.").write(tmp_path)
+    table, count, failed = cohort.collect(tmp_path)
+
+    assert list(table) == list(cohort.COLUMNS)
+    assert table["participant_id"].tolist() == ["sub-01", "sub-02"]
+    first, second = table.iloc[0], table.iloc[1]
+    assert first["session_id"] == "ses-a" and pd.isna(second["session_id"])
+    assert (first["reference"], first["contrasts"]) == ("FLAIR", "T1w+FLAIR")
+    assert first["lesion_volume_ml"] == 12.5
+    # Voxels of 8 mm³.
+    assert table["lesion_volume_mni_ml"].tolist() == pytest.approx([0.024, 0.016])
+    assert first["n_components"] == 2 and first["hemisphere"] == "bilateral"
+    assert first["brain_volume_ml"] == 1400 and first["template_brain_dice"] == 0.97
+    assert first["cst_weighted_load_ml_left"] == 3 and first["cst_fraction_right"] == 0.025
+    assert first["cst_max_slice_load_total"] == 0.6
+    assert pd.isna(first["cst_category"]) and second["cst_category"] == "large"
+    assert not table.drop(columns=["session_id", "cst_category"]).isna().any(axis=None)
+
+    assert np.array_equal(count.affine, AFFINE) and count.get_data_dtype() == np.int32
+    found = np.asanyarray(count.dataobj)
+    assert found.sum() == 5 and found[1, 1, 1] == 2 and found[2, 2, 2] == 1
+
+    assert [(known.name, known.error) for known in failed] == [("sub-03", "It went wrong.")]
+
+
+def test_an_empty_lesion_counts_as_a_session(tmp_path):
+    add(tmp_path, "sub-01", [])
+    table, count, _ = cohort.collect(tmp_path)
+    assert len(table) == 1 and not np.any(count.dataobj)
+    assert table.iloc[0]["lesion_volume_mni_ml"] == 0
+
+
+def test_a_session_whose_outputs_are_gone_has_failed(tmp_path):
+    add(tmp_path, "sub-01", [(1, 1, 1)])
+    add(tmp_path, "sub-02", [(1, 1, 1)])[-1].unlink()
+    table, count, failed = cohort.collect(tmp_path)
+    assert table["participant_id"].tolist() == ["sub-01"]
+    assert np.asanyarray(count.dataobj).sum() == 1
+    assert [known.name for known in failed] == ["sub-02"]
+
+
+def test_nothing_to_collect(tmp_path):
+    with pytest.raises(DatasetError, match="run the participant level first"):
+        cohort.collect(tmp_path)
+    Record("sub-01", "x").write(tmp_path)
+    with pytest.raises(DatasetError, match="no complete session"):
+        cohort.collect(tmp_path)
+
+
+# participants.tsv
+
+
+TABLE = pd.DataFrame({
+    "participant_id": ["sub-01", "sub-01", "sub-02"],
+    "session_id": ["ses-1", "ses-2", np.nan],
+    "model": ["m", "m", "m"],
+})  # fmt: skip
+
+
+def merge(tmp_path, text, encoding="utf-8"):
+    (tmp_path / "participants.tsv").write_bytes(text.encode(encoding))
+    return cohort.merge_participants(TABLE, tmp_path / "participants.tsv")
+
+
+def test_participants_are_merged_in_the_order_of_the_table(tmp_path):
+    text = "participant_id\tage\tnihss\nsub-02\t060\tn/a\nsub-09\t5\t6\nsub-01\t71\t4\n"
+    merged = merge(tmp_path, text)
+    assert merged["participant_id"].tolist() == ["sub-01", "sub-01", "sub-02"]
+    assert merged["age"].tolist() == ["71", "71", "060"]  # as it is written
+    assert merged["nihss"].tolist()[:2] == ["4", "4"] and pd.isna(merged["nihss"][2])
+
+
+def test_participants_who_are_not_in_the_table_of_participants(tmp_path):
+    merged = merge(tmp_path, "participant_id\tage\nsub-01\t71\n")
+    assert len(merged) == 3 and pd.isna(merged["age"][2])
+
+
+def test_clashing_columns_are_renamed(tmp_path):
+    merged = merge(tmp_path, "participant_id\tsession_id\tmodel\nsub-01\tx\ty\n")
+    assert merged["session_id"].tolist()[:2] == ["ses-1", "ses-2"]
+    assert merged["model"].tolist() == ["m", "m", "m"]
+    assert merged["participants_session_id"][0] == "x"
+    assert merged["participants_model"][0] == "y"
+
+
+def test_the_first_of_repeated_participants_counts(tmp_path):
+    merged = merge(tmp_path, "participant_id\tage\nsub-01\t71\nsub-01\t72\nsub-02\t5\n")
+    assert merged["age"].tolist() == ["71", "71", "5"]
+
+
+def test_a_table_from_a_spreadsheet(tmp_path):
+    # Byte order mark, Windows line ends, an empty cell, a tab too many at the ends of rows.
+    text = "\ufeffparticipant_id\tage\tsex\r\nsub-01\t71\tF\t\r\nsub-02\t\tM\t\r\n"
+    merged = merge(tmp_path, text)
+    assert merged["sex"].tolist() == ["F", "F", "M"]
+    assert merged["age"].tolist()[:2] == ["71", "71"] and pd.isna(merged["age"][2])
+    path = write_tsv(merged, tmp_path / "x.tsv")
+    assert path.read_text().splitlines()[3] == "sub-02\tn/a\tm\tn/a\tM"
+
+
+@pytest.mark.parametrize(
+    "text, encoding, words",
+    [
+        ("id\tage\n1\t2\n", "utf-8", "no column participant_id"),
+        ("participant_id,age\nsub-01,2\n", "utf-8", "no column participant_id"),
+        ("", "utf-8", "not a table"),
+        ("participant_id\tcity\nsub-01\tDüsseldorf\n", "latin-1", "not a table"),
+        ("participant_id\tage\nsub-01\t2\n", "utf-16", "not a table"),
+    ],
+)
+def test_what_is_no_table_of_participants(tmp_path, text, encoding, words):
+    with pytest.raises(DatasetError, match=words) as caught:
+        merge(tmp_path, text, encoding)
+    assert "participants.tsv" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_no_participants_tsv(tmp_path):
+    merged = cohort.merge_participants(TABLE, tmp_path / "participants.tsv")
+    pd.testing.assert_frame_equal(merged, TABLE)
