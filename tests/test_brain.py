@@ -12,7 +12,7 @@ from bids_stroke.errors import ImageError
 from bids_stroke.models import card, infer
 from bids_stroke.quality import dice
 from bids_stroke.settings import DEFAULT_MODEL
-from bids_stroke.training import phantom
+from bids_stroke.training import phantom, scanner
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +20,8 @@ def scan():
     """A simulated T1w at 2 mm and its true brain."""
     rng = np.random.default_rng(3)
     head = phantom.head(phantom.template(2.0), "left", rng)
-    plan = phantom.plan(head, "T1w", phantom.poses(rng)["T1w"], rng)
-    return phantom.scan(head, "T1w", plan, rng), phantom.truth(head, "brain", plan)
+    plan = scanner.plan(head, "T1w", scanner.poses(rng)["T1w"], rng)
+    return scanner.scan(head, "T1w", plan, rng), scanner.truth(head, "brain", plan)
 
 
 def stored(img, codes):

@@ -133,17 +133,17 @@ def _write_participant(folder, truth, name, head, rng):
     """Scan a head, write images and true masks; returns the volume of the lesion (ml)."""
     from bids_stroke.bids import derivative, write_json
     from bids_stroke.image import save, voxel_volume
-    from bids_stroke.training import phantom
+    from bids_stroke.training import scanner
 
-    poses = phantom.poses(rng)
-    plans = {contrast: phantom.plan(head, contrast, poses[contrast], rng) for contrast in poses}
+    poses = scanner.poses(rng)
+    plans = {contrast: scanner.plan(head, contrast, poses[contrast], rng) for contrast in poses}
     for contrast, plan in plans.items():
-        img = phantom.scan(head, contrast, plan, rng)
+        img = scanner.scan(head, contrast, plan, rng)
         path = save(img, folder / name / "anat" / f"{name}_{contrast}.nii.gz")
         write_json(SIDECARS[contrast], path.with_name(f"{name}_{contrast}.json"))
     reference = f"bids:raw:{name}/anat/{name}_T1w.nii.gz"
     for kind, entities in MASKS.items():
-        mask = phantom.truth(head, kind, plans["T1w"])
+        mask = scanner.truth(head, kind, plans["T1w"])
         path = truth / name / "anat" / derivative(name, "mask", space="T1w", **entities)
         save(mask, path)
         sidecar = {"Type": kind.title(), "Sources": [reference], "SpatialReference": reference}

@@ -7,7 +7,7 @@ from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from bids_stroke.training import phantom
+from bids_stroke.training import phantom, scanner
 
 RESOLUTION = 3.0
 
@@ -21,12 +21,12 @@ def scanned(template, side, seed):
     """A head, its poses, and per contrast: scan, true lesion, true brain."""
     rng = np.random.default_rng(seed)
     head = phantom.head(template, side, rng)
-    poses = phantom.poses(rng)
+    poses = scanner.poses(rng)
     images = {}
     for contrast, pose in poses.items():
-        plan = phantom.plan(head, contrast, pose, rng)
-        masks = [phantom.truth(head, name, plan) for name in ("lesion", "brain")]
-        images[contrast] = (phantom.scan(head, contrast, plan, rng), *masks)
+        plan = scanner.plan(head, contrast, pose, rng)
+        masks = [scanner.truth(head, name, plan) for name in ("lesion", "brain")]
+        images[contrast] = (scanner.scan(head, contrast, plan, rng), *masks)
     return head, poses, images
 
 
@@ -136,7 +136,7 @@ def test_resolution_keeps_the_head(template):
 
 def test_poses_stay_within_their_ranges():
     for seed in range(20):
-        poses = phantom.poses(np.random.default_rng(seed))
+        poses = scanner.poses(np.random.default_rng(seed))
         further = poses["FLAIR"] @ np.linalg.inv(poses["T1w"])
         for pose, degrees, shift in ((poses["T1w"], 8, 10), (further, 3, 3)):
             angle = np.rad2deg(Rotation.from_matrix(pose[:3, :3]).magnitude())
