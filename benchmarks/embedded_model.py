@@ -170,7 +170,7 @@ def original(brain):
 
 def table(scored, healthy):
     """Rows by kind and volume, by kind and site, and for brains without lesion."""
-    names = {"own": "held-out brains of the training's site", "other": "brains of other sites"}
+    names = {"own": "held-out brains of the training's site", "other": "brains of another site (IXI)"}
     rows = []
     for kind in ("chronic", "subacute"):
         for column, values in ((1, CLASSES), (2, names)):

@@ -5,6 +5,7 @@ import re
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import nibabel as nib
 
@@ -66,6 +67,15 @@ def description_of(contrasts):
     return "".join(contrast.removesuffix("w") for contrast in contrasts) + "lesion"
 
 
+class LeftOut(NamedTuple):
+    """A session that is not processed: its name, the reason in a sentence, and whether it was
+    ``refused`` (the model does not take its images) or has nothing to process."""
+
+    name: str
+    reason: str
+    refused: bool
+
+
 def find(settings, card):
     """Find the sessions to process.
 
@@ -77,13 +87,12 @@ def find(settings, card):
 
     Returns
     -------
-    tuple of (list of Session, list of tuple of (str, str))
-        Sessions, and the names of those left out with the reason in a sentence.
+    tuple of (list of Session, list of LeftOut)
 
     Raises
     ------
     DatasetError
-        If the dataset holds no participant, or an asked participant is not there.
+        If the dataset holds no participant or no usable image, or an asked participant is not there.
     UsageError
         If a filter names no entity.
     """
@@ -107,15 +116,17 @@ def find(settings, card):
             if settings.session_label and label not in settings.session_label:
                 continue
             found_label = True
-            session, reason = _select(layout, settings, card, subject, label, masks)
-            if session:
-                sessions.append(session)
-            else:
-                left_out.append((prefix(subject, label), reason))
+            selected = _select(layout, settings, card, subject, label, masks)
+            (sessions if isinstance(selected, Session) else left_out).append(selected)
     if not found_label:
         raise DatasetError(
             f"{settings.bids_dir} has no session {', '.join(settings.session_label)} for "
             f"{_some(asked)}; check --session-label."
+        )
+    if not sessions and not any(one.refused for one in left_out):
+        raise DatasetError(
+            f"{settings.bids_dir} has no T1w, FLAIR or T2w image in an anat folder of "
+            f"{_some([one.name for one in left_out])}; check the labels and the filters."
         )
     return sessions, left_out
 
@@ -189,25 +200,26 @@ def _select(layout, settings, card, subject, label, masks):
         if paths:
             images[contrast] = paths[0]
     if not images:
-        return None, f"{name} has no T1w, FLAIR or T2w image in anat; add one."
+        return LeftOut(name, "there is no T1w, FLAIR or T2w image in its anat folder", False)
     if "T1w" in images:
         reference = "T1w"
         try:
             card.select(tuple(images))
         except ModelError as error:
-            return None, str(error)
+            return LeftOut(name, str(error), True)
     else:
         reference = next((c for c in REFERENCES if c in images and card.takes(c)), None)
         if reference is None:
-            return None, (
+            reason = (
                 f"{name} has {' and '.join(images)} but no T1w, and the model {card.name} does not "
                 f"take {' or '.join(images)} alone; choose another with --model."
             )
+            return LeftOut(name, reason, True)
         notes.append(f"There is no T1w image: {reference} is the reference.")
     mask = masks.get((name, reference))
     if mask:
         notes.append(f"The brain mask is {mask}.")
-    return Session(subject, label, images, reference, tuple(notes), mask), None
+    return Session(subject, label, images, reference, tuple(notes), mask)
 
 
 def _fineness(path):

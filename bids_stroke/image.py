@@ -82,8 +82,9 @@ def like(array, reference, dtype=None):
     img = nib.Nifti1Image(array, reference.affine)
     _, qcode = reference.header.get_qform(coded=True)
     _, scode = reference.header.get_sform(coded=True)
-    img.set_sform(reference.affine, int(scode) or 1)
-    img.set_qform(reference.affine, int(qcode) or 1)
+    # The header rounds to single precision: the affine in memory stays the very one of reference.
+    img.set_sform(reference.affine, int(scode) or 1, update_affine=False)
+    img.set_qform(reference.affine, int(qcode) or 1, update_affine=False)
     img.header.set_xyzt_units("mm")
     return img
 

@@ -185,8 +185,9 @@ def test_a_participant_without_anatomy_is_left_out(dataset):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz", "sub-02/func/sub-02_task-rest_bold.nii.gz")
     sessions, left_out = dataset.find()
     assert [session.name for session in sessions] == ["sub-01"]
-    assert [name for name, _ in left_out] == ["sub-02"]
-    assert "no T1w, FLAIR or T2w image" in left_out[0][1]
+    assert [name for name, *_ in left_out] == ["sub-02"]
+    assert "no T1w, FLAIR or T2w image" in left_out[0].reason
+    assert not left_out[0].refused
 
 
 def test_only_participants_folders_count(dataset):
@@ -281,8 +282,8 @@ def test_without_t1w_a_t1w_model_leaves_the_session_out(dataset):
     dataset.add("sub-01/anat/sub-01_FLAIR.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz")
     sessions, left_out = dataset.find(T1W)
     assert [session.name for session in sessions] == ["sub-02"]
-    (name, reason), = left_out
-    assert name == "sub-01"
+    ((name, reason, refused),) = left_out
+    assert name == "sub-01" and refused
     assert "has FLAIR but no T1w" in reason and "--model" in reason
 
 
@@ -294,7 +295,7 @@ def test_a_session_without_a_contrast_that_the_model_needs_is_left_out(dataset):
     )
     sessions, left_out = dataset.find(model("T1w", "FLAIR"))
     assert [session.name for session in sessions] == ["sub-02"]
-    assert [name for name, _ in left_out] == ["sub-01"]
+    assert [name for name, *_ in left_out] == ["sub-01"]
     assert "needs FLAIR" in left_out[0][1]
 
 
@@ -315,8 +316,12 @@ def test_filters_choose_by_entity(dataset):
 
 def test_a_filter_that_matches_nothing_leaves_out(dataset):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
+    dataset.add("sub-02/anat/sub-02_run-3_T1w.nii.gz")
     sessions, left_out = dataset.find(bids_filters={"t1w": {"run": 3}})
-    assert sessions == [] and left_out[0][0] == "sub-01"
+    assert [session.name for session in sessions] == ["sub-02"]
+    assert [(one.name, one.refused) for one in left_out] == [("sub-01", False)]
+    with pytest.raises(DatasetError, match="no T1w, FLAIR or T2w image"):
+        dataset.find(bids_filters={"t1w": {"run": 4}})
 
 
 def test_a_misspelt_filter_is_wrong_usage(dataset):

@@ -112,5 +112,5 @@ def plan(todo, done, left_out):
             print(f"  {note}")
     for session in done:
         print(f"{session.name}: up to date")
-    for name, reason in left_out:
-        print(f"{name}: left out: {reason}")
+    for one in left_out:
+        print(f"{one.name}: left out: {one.reason}")

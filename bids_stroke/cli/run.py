@@ -68,13 +68,13 @@ def participant(settings):
         for session in sessions:
             for note in session.notes:
                 show.line(f"{session.name}: {note}")
-        for name, reason in left_out:
-            show.line(f"{name}: left out: {reason}")
+        for one in left_out:
+            show.line(f"{one.name}: left out: {one.reason}")
         for session in done:
             show.line(f"{session.name}: up to date")
         failed = _process(settings, todo, card, identities, show)
         show.summary(_rows(settings, sessions, left_out, todo))
-    return 1 if failed or left_out else 0
+    return 1 if failed or any(one.refused for one in left_out) else 0
 
 
 def _process(settings, sessions, card, identities, show):
@@ -136,5 +136,5 @@ def _rows(settings, sessions, left_out, todo):
             yield session.name, volume, known.seconds, status, ""
         else:
             yield session.name, None, known.seconds, "failed", known.error
-    for name, reason in left_out:
-        yield name, None, None, "left out", reason
+    for one in left_out:
+        yield one.name, None, None, "refused" if one.refused else "left out", one.reason

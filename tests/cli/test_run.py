@@ -130,10 +130,10 @@ def test_dry_run_tells_reasons_and_writes_nothing(folder, capsys):
     assert below(folder) == before
 
 
-def test_sessions_left_out_make_a_failure(folder, capsys):
+def test_sessions_refused_make_a_failure(folder, capsys):
     assert run(folder, "--participant-label", "02") == 1
     shown = capsys.readouterr()
-    assert "left out" in shown.out and "sub-02" in shown.out
+    assert "refused" in shown.out and "sub-02" in shown.out
     assert "Traceback" not in shown.err
     assert "sub-02 has FLAIR but no T1w" in (folder / "out/logs/bids_stroke.log").read_text()
 

@@ -45,6 +45,18 @@ class BrightIsLesion(torch.nn.Module):
         return 20 * (batch[:, :1] - 2)
 
 
+class Everywhere(torch.nn.Module):
+    """All is lesion."""
+
+    def forward(self, batch):
+        return torch.full_like(batch[:, :1], 20)
+
+
+@pytest.fixture
+def everywhere(monkeypatch):
+    monkeypatch.setattr(infer.weights, "load", lambda card: Everywhere())
+
+
 @pytest.fixture
 def bright(monkeypatch):
     monkeypatch.setattr(infer.weights, "load", lambda card: BrightIsLesion())
@@ -104,8 +116,8 @@ def test_prepare_makes_the_channels_of_the_card():
 
 
 def test_prepare_crops_to_the_brain_and_a_margin():
-    t1w, brain = HEAD
-    batch, mask = infer.prepare(card(), {"T1w": t1w}, brain)
+    t1w, brain = head(grid((80, 90, 70), (1.5, 1.5, 1.5)))
+    _, mask = infer.prepare(card(), {"T1w": t1w}, brain)
     filled = np.argwhere(np.asanyarray(mask.dataobj))
     assert (filled.min(0) == 4).all()  # 8 mm
     assert (filled.max(0) == np.array(mask.shape) - 5).all()
@@ -129,18 +141,13 @@ def test_the_lesion_lies_where_it_is_on_any_grid(bright, orientation, shape, zoo
     assert np.array_equal(probability.affine, reference.affine)
     assert probability.get_data_dtype() == np.float32
     data = probability.get_fdata()
-    assert 0 <= data.min() and data.max() <= 1
+    assert data.min() >= 0 and data.max() <= 1
     np.testing.assert_allclose(centre_of(probability), CENTRE, atol=1)
     volume = (data > 0.5).sum() * image.voxel_volume(probability)
     assert volume == pytest.approx(4 / 3 * np.pi * 10**3, rel=0.15)
 
 
-def test_nothing_is_found_outside_the_brain(monkeypatch):
-    class Everywhere(torch.nn.Module):
-        def forward(self, batch):
-            return torch.full_like(batch[:, :1], 20)
-
-    monkeypatch.setattr(infer.weights, "load", lambda card: Everywhere())
+def test_nothing_is_found_outside_the_brain(everywhere):
     t1w, brain = HEAD
     probability = infer.predict(card(), {"T1w": t1w}, brain, t1w, "cpu").get_fdata()
     inside = np.asanyarray(brain.dataobj) > 0
@@ -148,12 +155,7 @@ def test_nothing_is_found_outside_the_brain(monkeypatch):
     assert (probability[ndimage.binary_erosion(inside, iterations=3)] > 0.99).all()
 
 
-def test_a_brain_is_searched_up_to_the_rim_of_the_image(monkeypatch):
-    class Everywhere(torch.nn.Module):
-        def forward(self, batch):
-            return torch.full_like(batch[:, :1], 20)
-
-    monkeypatch.setattr(infer.weights, "load", lambda card: Everywhere())
+def test_a_brain_is_searched_up_to_the_rim_of_the_image(everywhere):
     data = np.random.default_rng(0).normal(100, 10, (30, 30, 20)).astype(np.float32)
     img = nib.Nifti1Image(data, np.diag([1.0, 1.0, 3.0, 1.0]))
     brain = image.like(np.ones(data.shape), img, np.uint8)
@@ -188,7 +190,6 @@ def test_one_head_stored_in_several_orders_gives_one_answer(random_card, orienta
     )
     expected = probability_of(t1w, brain)
     found = probability_of(t1w.as_reoriented(turn), brain.as_reoriented(turn))
-    assert found.shape != expected.shape or orientation == "LPS"
     back = image.conform(found)
     np.testing.assert_allclose(back.affine, expected.affine, atol=1e-4)
     np.testing.assert_allclose(back.get_fdata(), expected.get_fdata(), atol=1e-3)

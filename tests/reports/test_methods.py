@@ -1,0 +1,143 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bids_stroke import atlas
+from bids_stroke.bids import Session
+from bids_stroke.models.card import Card, Channel, Weights
+from bids_stroke.record import Record
+from bids_stroke.reports import methods
+
+REFERENCES = yaml.safe_load(
+    (Path(methods.__file__).parents[1] / "data" / "references.yaml").read_text()
+)
+CARD = Card(
+    name="tested",
+    network={},
+    channels=(Channel("T1w", required=False), Channel("FLAIR", required=False)),
+    space="native",
+    spacing=(2.0, 2.0, 2.0),
+    tile=(32, 32, 32),
+    normalization="zscore",
+    threshold=0.5,
+    min_component_mm3=10,
+    weights=Weights(sha256="0", bytes=0, licence="", file="w"),
+    trained_on="",
+    measured=[],
+    notes=[],
+    citation="",
+    path=Path("/card.yaml"),
+)
+
+
+def record(name, description, **more):
+    known = Record(name, "x", status="ok", model="unheard-of", weights_sha256="abcdef0123456789")
+    return replace(known, description=description, versions={"torch": "2.0"}, **more)
+
+
+def references_of(text):
+    """Number to text of the list of references."""
+    found = re.findall(r"^(\d+)\. (.+)$", text.partition("## References")[2], re.M)
+    return {int(number): reference for number, reference in found}
+
+
+def test_references_are_numbered_in_the_order_of_first_use():
+    text = methods.compose([record("sub-01", "A [@zhu]. B [@n4] and again [@zhu], then [@feng].")])
+    assert "A [3]. B [4] and again [3], then [5]." in text
+    assert references_of(text) == {
+        number: REFERENCES[key]
+        for number, key in enumerate(["bids_stroke", "nipype", "zhu", "n4", "feng"], 1)
+    }
+
+
+def test_the_same_text_stands_once():
+    text = methods.compose([record("sub-01", "Same."), record("sub-02", "Same.")])
+    assert text.count("Same.") == 1 and "sub-01" not in text
+
+
+def test_different_texts_name_their_sessions_and_share_numbers():
+    records = [
+        record("sub-01", "Short [@n4]."),
+        record("sub-02_ses-a", "Long [@feng], [@n4]."),
+        record("sub-03", "Short [@n4]."),
+    ]
+    text = methods.compose(records)
+    assert "(sub-01, sub-03) Short [3]." in text
+    assert "(sub-02_ses-a) Long [4], [3]." in text
+    assert len(references_of(text)) == 4
+
+
+def test_models_and_software_are_named_once():
+    records = [record("sub-01", "Same."), record("sub-02", "Same.")]
+    text = methods.compose(records)
+    assert text.count("- model unheard-of, weights abcdef012345") == 1
+    assert text.count("- torch 2.0") == 1
+
+
+def test_the_tract_comes_with_its_licence():
+    text = methods.compose([record("sub-01", "The tract [@tract].")])
+    tract = atlas.load_card()
+    assert references_of(text)[3] == " ".join(f"{tract.citation} {tract.licence}".split())
+    assert tract.citation and tract.licence
+
+
+def description(folder, contrasts, brain_extraction, own_mask=False):
+    """What a session's workflow says of itself."""
+    from pipelines.participant import init_session_wf
+
+    images = {contrast: folder / f"sub-01_{contrast}.nii.gz" for contrast in contrasts}
+    mask = folder / "mask.nii.gz"
+    for path in (*images.values(), mask):
+        path.touch()
+    workflow = init_session_wf(
+        session=Session("01", None, images, contrasts[0], (), mask if own_mask else None),
+        card=CARD,
+        tract=atlas.load_card(),
+        bids_dir=folder,
+        output_dir=folder / "out",
+        brain_extraction=brain_extraction,
+        device="cpu",
+    )
+    return workflow.describe()
+
+
+def test_every_reference_of_the_workflows_is_known_and_none_is_idle(tmp_path):
+    variants = [
+        (("T1w",), "hd-bet", False),
+        (("T1w", "FLAIR"), "deepbet", False),
+        (("FLAIR",), "none", False),
+        (("T1w",), "hd-bet", True),
+    ]
+    texts = [description(tmp_path, *variant) for variant in variants]
+    used = {key for text in texts for key in re.findall(r"\[@([^\]]*)\]", text)}
+    assert used | {"bids_stroke", "nipype"} == set(REFERENCES) | {"tract"}
+    composed = methods.compose([record(f"sub-{i}", text) for i, text in enumerate(texts)])
+    assert "[@" not in composed and "@" not in composed.partition("## References")[0]
+    assert len(references_of(composed)) == len(used) + 2
+    cited = set(map(int, re.findall(r"\[(\d+)\]", composed)))
+    assert cited == set(references_of(composed))
+
+
+def test_how_the_brain_was_found(tmp_path):
+    assert "supplied by the user" in description(tmp_path, ("T1w",), "hd-bet", own_mask=True)
+    assert "deepbet [@deepbet]" in description(tmp_path, ("T1w",), "deepbet")
+    assert "FLAIR image was registered" in description(tmp_path, ("T1w", "FLAIR"), "none")
+
+
+@pytest.mark.parametrize("described", [True, False])
+def test_write(tmp_path, described):
+    record("sub-01", "Done [@n4]." if described else "").write(tmp_path)
+    path = methods.write(tmp_path)
+    if not described:  # a session that failed before it could tell
+        assert path is None and not (tmp_path / "CITATION.md").exists()
+        return
+    assert "Done [3]." in path.read_text(encoding="utf-8")
+    before = path.stat().st_mtime_ns
+    methods.write(tmp_path)
+    assert path.stat().st_mtime_ns == before
+    record("sub-02", "Done otherwise.").write(tmp_path)
+    methods.write(tmp_path)
+    assert "Done otherwise." in path.read_text(encoding="utf-8")
