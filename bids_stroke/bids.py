@@ -190,12 +190,13 @@ def _select(layout, settings, card, subject, label, masks):
                 f"--bids-filter-file cannot filter {contrast} images: {reason}"
             ) from None
         if len(paths) > 1:
-            # The latest run of the finest: sorting is stable.
+            # The latest run of the finest of the plain ones: sorting is stable.
             paths.sort(key=_numbered, reverse=True)
             paths.sort(key=_fineness)
+            paths.sort(key=lambda path: "_ce-" in path.name or "_part-" in path.name)
             notes.append(
                 f"{paths[0].name} was chosen of {len(paths)} {contrast} images: "
-                "the finest voxels, then the latest run."
+                "without contrast agent, the finest voxels, then the latest run."
             )
         if paths:
             images[contrast] = paths[0]

@@ -11,6 +11,7 @@ import os
 from importlib.resources import files
 from tempfile import TemporaryDirectory
 
+import nibabel as nib
 import numpy as np
 from nibabel.affines import voxel_sizes
 from scipy import ndimage
@@ -30,7 +31,7 @@ N4_SHRINK = 4
 PLAUSIBLE_LITRES = (0.6, 2.4)
 
 
-def extract(img, method="hd-bet", device="cpu"):
+def extract(img, method="hd-bet", device="cpu", name="the image"):
     """Find the brain of a head.
 
     Parameters
@@ -42,6 +43,8 @@ def extract(img, method="hd-bet", device="cpu"):
         background.
     device : str
         torch device.
+    name : str
+        What error messages call the image.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def extract(img, method="hd-bet", device="cpu"):
     low, high = PLAUSIBLE_LITRES
     if not low <= litres <= high:
         raise ImageError(
-            f"{img.get_filename() or 'The image'} gives a brain of {litres:.2f} litres by {method} "
+            f"{name} gives a brain of {litres:.2f} litres by {method} "
             f"(expected {low} to {high}); check the image, or give an own mask with --derivatives."
         )
     return image.like(mask, img, np.uint8)
@@ -82,12 +85,13 @@ def correct_bias(img, mask):
 
     from .registration import to_ants
 
+    # Without directions: N4's spline depends on them, and a tilted head is no other head.
+    straight = nib.Nifti1Image(np.zeros(img.shape, np.uint8), np.diag([*voxel_sizes(img.affine), 1]))
     # N4 works on logarithms: shift the image to be positive.
     data = img.get_fdata(dtype=np.float32)
-    positive = image.like(data - min(float(data.min()), 0.0), img)
     field = ants.n4_bias_field_correction(
-        to_ants(positive),
-        mask=to_ants(image.like(np.asanyarray(mask.dataobj) > 0, mask, np.float32)),
+        to_ants(image.like(data - min(float(data.min()), 0.0), straight)),
+        mask=to_ants(image.like(np.asanyarray(mask.dataobj) > 0, straight, np.float32)),
         shrink_factor=N4_SHRINK,
         convergence={"iters": [50, 50, 50, 50], "tol": 1e-7},
         return_bias_field=True,
@@ -96,7 +100,7 @@ def correct_bias(img, mask):
     return image.like(np.where(usable, data / np.where(usable, field, 1), data), img, np.float32)
 
 
-def adopt(mask, img):
+def adopt(mask, img, name="the image"):
     """Take a user's brain mask for ``img``.
 
     Raises
@@ -107,7 +111,7 @@ def adopt(mask, img):
     mask = image.conform(mask)
     if mask.shape != img.shape or not np.allclose(mask.affine, img.affine, atol=1e-2):
         raise ImageError(
-            f"{mask.get_filename()} is on another grid than {img.get_filename()}; resample it."
+            f"{mask.get_filename()} is on another grid than {name}; resample it."
         )
     inside = np.asanyarray(mask.dataobj) > 0
     if not inside.any():

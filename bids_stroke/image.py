@@ -91,7 +91,10 @@ def like(array, reference, dtype=None):
 
 def conform(img):
     """Reorder the axes of ``img`` to the closest RAS orientation, without interpolation."""
-    return nib.as_closest_canonical(img)
+    canonical = nib.as_closest_canonical(img)
+    if img.get_filename():
+        canonical.set_filename(img.get_filename())
+    return canonical
 
 
 def restore(img, original):

@@ -75,7 +75,7 @@ def identity(session, card, **settings):
     content = {
         "version": __version__,
         "files": {str(path): _stamp(path) for path in files},
-        "card": [card.name, card.weights.sha256, card.threshold, card.min_component_mm3],
+        "card": card.identity(),
         **settings,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

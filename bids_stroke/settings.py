@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import DatasetError, UsageError
+from .errors import DatasetError, ResourceError, UsageError
 
 LEVELS = ("participant", "group")
 DEVICES = ("auto", "cpu", "cuda")
@@ -98,4 +98,4 @@ def _check_writable(folder):
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise UsageError(f"{folder} cannot be written; choose another folder or mend permissions.")
+        raise ResourceError(f"{folder} cannot be written; choose another folder or mend permissions.")

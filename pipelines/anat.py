@@ -49,15 +49,14 @@ def init_reference_wf(*, brain_extraction, own_mask, device, name="reference_wf"
     outputnode = identity("outputnode", ["conformed", "brain", "preproc"])
     conform = Node(Conform(), name="conform")
     if own_mask:
-        conform_mask = Node(Conform(in_file=str(own_mask)), name="conform_mask")
-        extract = Node(ImportMask(), name="extract")
-        workflow.connect([(conform_mask, extract, [("out_file", "mask_file")])])
+        extract = Node(ImportMask(mask_file=str(own_mask)), name="extract")
     else:
         extract = Node(on_device(ExtractBrain(method=brain_extraction), device), name="extract")
     bias = Node(CorrectBias(), name="bias")
     workflow.connect([
         (inputnode, conform, [("in_file", "in_file")]),
         (conform, extract, [("out_file", "in_file")]),
+        (inputnode, extract, [("in_file", "source")]),
         (conform, bias, [("out_file", "in_file")]),
         (extract, bias, [("out_mask", "mask_file")]),
         (conform, outputnode, [("out_file", "conformed")]),

@@ -47,7 +47,7 @@ def init_lesion_wf(*, card, contrasts, device, name="lesion_wf"):
         on_device(
             Segment(
                 model=str(card.path),
-                weights_sha256=card.weights.sha256,
+                identity=card.identity(),
                 contrasts=list(contrasts),
             ),
             device,

@@ -62,7 +62,6 @@ def init_session_wf(
     template_outputs_wf = init_template_outputs_wf(names=names)
     workflow.connect([
         (inputnode, reference_wf, [(reference, "inputnode.in_file")]),
-        (reference_wf, images, [("outputnode.preproc", f"in{used.index(reference) + 1}")]),
         (images, lesion_wf, [("out", "inputnode.images")]),
         (reference_wf, lesion_wf, [("outputnode.brain", "inputnode.brain")]),
         (reference_wf, template_wf, [*_PREPARED]),
@@ -94,6 +93,9 @@ def init_session_wf(
         ]),
         (measure_wf, template_outputs_wf, [("outputnode.loads", "inputnode.loads")]),
     ])  # fmt: skip
+    if reference in used:
+        place = f"in{used.index(reference) + 1}"
+        workflow.connect([(reference_wf, images, [("outputnode.preproc", place)])])
     for contrast in others:
         _add_contrast(workflow, contrast, names)
         if contrast in used:

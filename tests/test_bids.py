@@ -2,6 +2,7 @@ import itertools
 import json
 from pathlib import Path
 
+import cards
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -9,32 +10,10 @@ import pytest
 
 from bids_stroke import bids
 from bids_stroke.errors import DatasetError, UsageError
-from bids_stroke.models.card import CONTRASTS, Card, Channel, Weights
+from bids_stroke.models.card import CONTRASTS
 from bids_stroke.settings import Settings
 
-
-def model(*required, optional=()):
-    """A card of a model that needs some contrasts and takes others."""
-    return Card(
-        name="tested",
-        network={},
-        channels=(*map(Channel, required), *(Channel(c, required=False) for c in optional)),
-        space="native",
-        spacing=(2.0, 2.0, 2.0),
-        tile=(32, 32, 32),
-        normalization="zscore",
-        threshold=0.5,
-        min_component_mm3=10,
-        weights=Weights(sha256="0", bytes=0, licence="", file="w"),
-        trained_on="",
-        measured=[],
-        notes=[],
-        citation="",
-        path=Path("/card.yaml"),
-    )
-
-
-T1W = model("T1w")
+T1W = cards.make()
 
 
 class Dataset:
@@ -265,7 +244,7 @@ def test_an_unreadable_run_is_the_last_choice(dataset):
 @pytest.mark.parametrize("contrast", ["FLAIR", "T2w"])
 def test_without_t1w_another_contrast_serves_if_the_model_takes_it(dataset, contrast):
     dataset.add(f"sub-01/anat/sub-01_{contrast}.nii.gz")
-    sessions, left_out = dataset.find(model(optional=("T1w", contrast)))
+    sessions, left_out = dataset.find(cards.make(optional=("T1w", contrast)))
     assert sessions[0].reference == contrast
     assert f"{contrast} is the reference" in sessions[0].notes[0]
     assert left_out == []
@@ -273,9 +252,9 @@ def test_without_t1w_another_contrast_serves_if_the_model_takes_it(dataset, cont
 
 def test_without_t1w_flair_comes_before_t2w(dataset):
     dataset.add("sub-01/anat/sub-01_T2w.nii.gz", "sub-01/anat/sub-01_FLAIR.nii.gz")
-    anything = model(optional=("T2w", "FLAIR", "T1w"))
+    anything = cards.make(optional=("T2w", "FLAIR", "T1w"))
     assert dataset.find(anything)[0][0].reference == "FLAIR"
-    assert dataset.find(model("T2w"))[0][0].reference == "T2w"
+    assert dataset.find(cards.make("T2w"))[0][0].reference == "T2w"
 
 
 def test_without_t1w_a_t1w_model_leaves_the_session_out(dataset):
@@ -293,7 +272,7 @@ def test_a_session_without_a_contrast_that_the_model_needs_is_left_out(dataset):
         "sub-02/anat/sub-02_T1w.nii.gz",
         "sub-02/anat/sub-02_FLAIR.nii.gz",
     )
-    sessions, left_out = dataset.find(model("T1w", "FLAIR"))
+    sessions, left_out = dataset.find(cards.make("T1w", "FLAIR"))
     assert [session.name for session in sessions] == ["sub-02"]
     assert [name for name, *_ in left_out] == ["sub-01"]
     assert "needs FLAIR" in left_out[0][1]
@@ -351,7 +330,7 @@ def test_own_masks(dataset, tmp_path):
         "sub-02/anat/sub-02_desc-brain_mask.nii.gz",
     )
     sessions, _ = dataset.find(
-        model(optional=("T1w", "FLAIR")), derivatives=(first.root, second.root)
+        cards.make(optional=("T1w", "FLAIR")), derivatives=(first.root, second.root)
     )
     masks = {session.name: session.brain_mask for session in sessions}
     anat = "sub-01/ses-a/anat/sub-01_ses-a_space-T1w_desc-brain_mask.nii.gz"

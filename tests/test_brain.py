@@ -71,7 +71,7 @@ def test_bias_is_removed(scan):
     inside = head.get_fdata() > 0
     x = np.linspace(-1, 1, head.shape[0])[:, None, None]
     y = np.linspace(-1, 1, head.shape[1])[None, :, None]
-    field = np.exp(0.3 * x + 0.2 * y * y)
+    field = np.exp(0.3 * x + 0.2 * y * y) * np.ones(head.shape)
     noise = np.random.default_rng(0).normal(1, 0.03, head.shape)
     flat = brain.correct_bias(
         image.like(500 * inside * field * noise, head, np.float32), head

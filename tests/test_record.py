@@ -1,31 +1,14 @@
 import os
 from dataclasses import replace
-from pathlib import Path
 
+import cards
 import pytest
 
 from bids_stroke import record
 from bids_stroke.bids import Session
-from bids_stroke.models.card import Card, Channel, Weights
 from bids_stroke.record import Record
 
-CARD = Card(
-    name="tested",
-    network={},
-    channels=(Channel("T1w"),),
-    space="native",
-    spacing=(2.0, 2.0, 2.0),
-    tile=(32, 32, 32),
-    normalization="zscore",
-    threshold=0.5,
-    min_component_mm3=10,
-    weights=Weights(sha256="0", bytes=0, licence="", file="w"),
-    trained_on="",
-    measured=[],
-    notes=[],
-    citation="",
-    path=Path("/card.yaml"),
-)
+CARD = cards.make()
 
 
 @pytest.fixture

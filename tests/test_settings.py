@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_stroke.errors import DatasetError, UsageError
+from bids_stroke.errors import DatasetError, ResourceError, UsageError
 from bids_stroke.settings import Settings
 
 DESCRIPTION = {"Name": "tested", "BIDSVersion": "1.10.0"}
@@ -112,7 +112,7 @@ def test_the_output_may_lie_in_the_dataset(settings):
 def test_folders_below_a_file_cannot_be_written(settings, tmp_path, which):
     (tmp_path / "file").touch()
     changed = replace(settings, **{which: tmp_path / "file" / "deeper" / "out"})
-    with pytest.raises(UsageError, match="file/deeper/out cannot be written"):
+    with pytest.raises(ResourceError, match="file/deeper/out cannot be written"):
         changed.check()
     replace(changed, dry_run=True).check()
 
@@ -120,7 +120,7 @@ def test_folders_below_a_file_cannot_be_written(settings, tmp_path, which):
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
 def test_a_folder_without_permission_cannot_be_written(settings, tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(ResourceError, match="cannot be written"):
         replace(settings, output_dir=tmp_path / "locked" / "out").check()
 
 

@@ -4,8 +4,8 @@ import importlib
 import inspect
 import pkgutil
 import re
-from pathlib import Path
 
+import cards
 import pytest
 from nipype.interfaces.base import isdefined
 from nipype.pipeline.engine import Workflow
@@ -13,26 +13,9 @@ from nipype.pipeline.engine import Workflow
 import pipelines
 from bids_stroke import atlas
 from bids_stroke.bids import Session
-from bids_stroke.models.card import Card, Channel, Weights
 from pipelines.outputs import Names
 
-CARD = Card(
-    name="two",
-    network={},
-    channels=(Channel("T1w"), Channel("FLAIR", required=False)),
-    space="native",
-    spacing=(2.0, 2.0, 2.0),
-    tile=(32, 32, 32),
-    normalization="zscore",
-    threshold=0.5,
-    min_component_mm3=10,
-    weights=Weights(sha256="0", bytes=0, licence="", file="w"),
-    trained_on="",
-    measured=[],
-    notes=[],
-    citation="",
-    path=Path("/card.yaml"),
-)
+CARD = cards.make("T1w", optional=("FLAIR",), name="two")
 BUILDERS = {
     name: function
     for module in pkgutil.iter_modules(pipelines.__path__)

@@ -16,6 +16,7 @@ from .base import (
 
 class _ExtractBrainInput(BaseInterfaceInputSpec):
     in_file = existing(desc="head in RAS order")
+    source = existing(desc="raw image, for messages")
     method = traits.Enum(*BRAIN_EXTRACTIONS, usedefault=True, desc="method")
     device = traits.Str("auto", usedefault=True, nohash=True, desc="torch device")
     use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc="runs on a GPU")
@@ -35,13 +36,14 @@ class ExtractBrain(SimpleInterface):
         device = resolve_device(self.inputs.device)
         img = image.load(self.inputs.in_file)
         with device_lock(device):
-            mask = brain.extract(img, self.inputs.method, device)
+            mask = brain.extract(img, self.inputs.method, device, self.inputs.source)
         self._results["out_mask"] = str(image.save(mask, result(runtime, "brain.nii.gz")))
         return runtime
 
 
 class _ImportMaskInput(BaseInterfaceInputSpec):
     in_file = existing(desc="image in RAS order")
+    source = existing(desc="raw image, for messages")
     mask_file = existing(desc="the user's mask")
 
 
@@ -52,7 +54,8 @@ class ImportMask(SimpleInterface):
     output_spec = _MaskOutput
 
     def _run_interface(self, runtime):
-        mask = brain.adopt(image.load(self.inputs.mask_file), image.load(self.inputs.in_file))
+        img = image.load(self.inputs.in_file)
+        mask = brain.adopt(image.load(self.inputs.mask_file), img, self.inputs.source)
         self._results["out_mask"] = str(image.save(mask, result(runtime, "brain.nii.gz")))
         return runtime
 

@@ -19,7 +19,7 @@ class _SegmentInput(BaseInterfaceInputSpec):
     contrasts = traits.List(traits.Str, mandatory=True, desc="their contrasts")
     brain = existing(desc="brain mask on the grid of the first image")
     model = traits.Str(mandatory=True, desc="name or path of the card")
-    weights_sha256 = traits.Str(mandatory=True, desc="the model's identity")
+    identity = traits.Str(mandatory=True, desc="what its predictions depend on")
     device = traits.Str("auto", usedefault=True, nohash=True, desc="torch device")
     use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc="runs on a GPU")
 

@@ -1,6 +1,7 @@
 """Model cards: everything that inference needs to know of a model, and its users to trust it."""
 
-from dataclasses import dataclass, field, fields
+import json
+from dataclasses import asdict, dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
 
@@ -55,6 +56,13 @@ class Card:
     notes: list
     citation: str
     path: Path = field(repr=False)
+
+    def identity(self):
+        """What predictions depend on, as text."""
+        described = ("trained_on", "measured", "notes", "citation", "path")
+        return json.dumps(
+            {key: value for key, value in asdict(self).items() if key not in described}, default=str
+        )
 
     def select(self, available):
         """Choose the contrasts that the model uses of those that a session has.

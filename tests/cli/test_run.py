@@ -96,7 +96,7 @@ def test_unknown_session(folder, capsys):
 
 def test_output_that_cannot_be_written(folder, capsys):
     (folder / "file").touch()
-    assert run(folder, out="file/out") == 2
+    assert run(folder, out="file/out") == 1
     assert "file/out cannot be written" in refusal(capsys)
 
 

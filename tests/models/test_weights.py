@@ -5,33 +5,22 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import cards
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from bids_stroke.errors import ModelError
 from bids_stroke.models import unet3d, weights
-from bids_stroke.models.card import Card, Channel, Weights
+from bids_stroke.models.card import Weights
 
 ARGUMENTS = {"in_channels": 1, "channels": [4, 8], "strides": [2], "residual_units": 1}
 
 
 def card(folder, *, file=None, url=None, sha256="0" * 64, network=None):
-    return Card(
-        name="tested",
+    return cards.make(
         network=network or {"family": "unet3d", "arguments": ARGUMENTS},
-        channels=(Channel("T1w"),),
-        space="native",
-        spacing=(2.0, 2.0, 2.0),
-        tile=(32, 32, 32),
-        normalization="zscore",
-        threshold=0.5,
-        min_component_mm3=10,
         weights=Weights(sha256=sha256, bytes=1, licence="CC0", file=file, url=url),
-        trained_on="",
-        measured=[],
-        notes=[],
-        citation="",
         path=folder / "card.yaml",
     )
 

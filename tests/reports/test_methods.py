@@ -2,35 +2,19 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import cards
 import pytest
 import yaml
 
 from bids_stroke import atlas
 from bids_stroke.bids import Session
-from bids_stroke.models.card import Card, Channel, Weights
 from bids_stroke.record import Record
 from bids_stroke.reports import methods
 
 REFERENCES = yaml.safe_load(
     (Path(methods.__file__).parents[1] / "data" / "references.yaml").read_text()
 )
-CARD = Card(
-    name="tested",
-    network={},
-    channels=(Channel("T1w", required=False), Channel("FLAIR", required=False)),
-    space="native",
-    spacing=(2.0, 2.0, 2.0),
-    tile=(32, 32, 32),
-    normalization="zscore",
-    threshold=0.5,
-    min_component_mm3=10,
-    weights=Weights(sha256="0", bytes=0, licence="", file="w"),
-    trained_on="",
-    measured=[],
-    notes=[],
-    citation="",
-    path=Path("/card.yaml"),
-)
+CARD = cards.make(optional=("T1w", "FLAIR"))
 
 
 def record(name, description, **more):
