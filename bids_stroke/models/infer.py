@@ -64,7 +64,7 @@ def _onto(img, grid, spacing):
 def predict(card, images, brain, reference, device="auto"):
     """Predict the lesion probability of one head.
 
-    Out of memory on the GPU falls back to smaller tiles, then to the CPU, and says so.
+    Out of memory on the GPU falls back to the CPU, and says so.
 
     Parameters
     ----------
@@ -84,19 +84,13 @@ def predict(card, images, brain, reference, device="auto"):
     channels, mask = prepare(card, images, brain)
     network = weights.load(card)
     device = resolve_device(device)
-    attempts = [(device, card.tile)]
-    if device != "cpu":
-        half = tuple(max(size // 2 // 16 * 16, 32) for size in card.tile)
-        attempts += [(device, half), ("cpu", card.tile)]
-    for number, (where, tile) in enumerate(attempts):
-        try:
-            logits = _infer(network, channels, tile, where)
-            break
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            LOG.warning("Out of memory on %s with tiles %s.", where, tile)
-            if number == len(attempts) - 1:
-                raise
+    try:
+        logits = _infer(network, channels, card.tile, device)
+    except torch.OutOfMemoryError:
+        # Smaller tiles would change the answer of networks that normalize by instance.
+        LOG.warning("Out of memory on %s: %s runs on the CPU.", device, card.name)
+        torch.cuda.empty_cache()
+        logits = _infer(network, channels, card.tile, "cpu")
     probability = 1 / (1 + np.exp(-logits.astype(np.float32)))
     probability *= np.asarray(mask.dataobj)
     moved = image.resample(image.like(probability, mask), reference)
