@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from . import image
+from . import image, metrics
 
 #: The columns of :func:`measure`, for the JSON sidecar.
 COLUMNS = {
@@ -34,15 +34,8 @@ def measure(img, brain, moved_brain, template_brain):
     return {
         "brain_volume_ml": mask.sum() * image.voxel_volume(brain) / 1000,
         "snr": signal_to_noise(img.get_fdata(dtype=np.float32), mask),
-        "template_brain_dice": dice(moved_brain.dataobj, template_brain.dataobj),
+        "template_brain_dice": metrics.dice(moved_brain.dataobj, template_brain.dataobj),
     }
-
-
-def dice(first, second):
-    """Dice coefficient of two masks; 1 when both are empty."""
-    first, second = np.asarray(first) > 0, np.asarray(second) > 0
-    total = first.sum() + second.sum()
-    return 1.0 if total == 0 else float(2 * (first & second).sum() / total)
 
 
 def signal_to_noise(data, mask):

@@ -9,8 +9,8 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from bids_stroke import brain, image, lesion
 from bids_stroke.errors import ImageError
+from bids_stroke.metrics import dice
 from bids_stroke.models import card, infer
-from bids_stroke.quality import dice
 from bids_stroke.settings import DEFAULT_MODEL
 from bids_stroke.training import phantom, scanner
 

@@ -17,8 +17,8 @@ import pytest
 from bids_stroke.bids import find
 from bids_stroke.cli import parser, simulate, supervise
 from bids_stroke.cli.run import main
+from bids_stroke.metrics import dice
 from bids_stroke.models import card
-from bids_stroke.quality import dice
 
 MNI = "space-MNI152NLin2009aSym"
 TRUTH = "derivatives/truth/sub-01/anat/sub-01_space-T1w_{}_mask.nii.gz"

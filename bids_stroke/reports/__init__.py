@@ -12,6 +12,18 @@ import jinja2
 
 from ..image import atomic
 
+#: What a reader wants to know first of a session.
+MEASURES = (
+    "lesion_volume_ml",
+    "n_components",
+    "hemisphere",
+    "cst_weighted_load_ml_left",
+    "cst_weighted_load_ml_right",
+    "cst_category",
+    "cst_category_status",
+    "cst_raw_load_ml_left",
+    "cst_raw_load_ml_right",
+)
 UNITS = {"mm3": "mm³", "ml": "ml", "mm": "mm", "s": "s", "percent": "%"}
 ACRONYMS = {
     "cst": "CST",

@@ -15,24 +15,11 @@ import pandas as pd
 from markupsafe import Markup
 
 from .. import __version__, cohort, record
-from . import number, render
+from . import MEASURES, number, render
 
 ROWS = 20  # of a table shown; the rest is in the file
 FIGURE = re.compile(r'(?:src|data)="\./([^"]+\.svg)"')
-MEASURES = (
-    "lesion_volume_ml",
-    "n_components",
-    "hemisphere",
-    "cst_weighted_load_ml_left",
-    "cst_weighted_load_ml_right",
-    "cst_category",
-    "cst_category_status",
-    "cst_raw_load_ml_left",
-    "cst_raw_load_ml_right",
-    "brain_volume_ml",
-    "template_brain_dice",
-    "snr",
-)
+SHOWN = (*MEASURES, "brain_volume_ml", "template_brain_dice", "snr")
 
 
 def participant_report(out_dir, subject):
@@ -91,7 +78,7 @@ def _summary(out_dir, known):
     measures, warnings = {}, []
     if known.complete(out_dir):
         row = cohort.session_row(out_dir, known)
-        measures = {name: row[name] for name in MEASURES if name in row}
+        measures = {name: row[name] for name in SHOWN if name in row}
         if row["lesion_volume_ml"] == 0:
             warnings.append("No lesion was found.")
         if row["cst_category_status"] == "unvalidated":

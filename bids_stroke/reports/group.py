@@ -8,22 +8,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from .. import __version__
-from . import render
+from . import MEASURES, render
 
-FIRST = (
-    "participant_id",
-    "session_id",
-    "status",
-    "lesion_volume_ml",
-    "n_components",
-    "hemisphere",
-    "cst_weighted_load_ml_left",
-    "cst_weighted_load_ml_right",
-    "cst_category",
-    "cst_category_status",
-    "cst_raw_load_ml_left",
-    "cst_raw_load_ml_right",
-)
+FIRST = ("participant_id", "session_id", "status", *MEASURES)
 LABEL = re.compile(r"sub-[a-zA-Z0-9]+")
 
 
