@@ -15,7 +15,6 @@ from .errors import DatasetError, ModelError, UsageError
 #: The order in which a contrast serves as the reference image of a session.
 REFERENCES = ("T1w", "FLAIR", "T2w")
 ENTITIES = ("space", "atlas", "seg", "res", "label", "desc")
-DATASET = "bids_stroke"
 
 
 @dataclass(frozen=True)
@@ -286,7 +285,7 @@ def write_dataset_files(output_dir, bids_dir):
         "DatasetType": "derivative",
         "License": "The terms of the source dataset apply.",
         "HowToAcknowledge": "See CITATION.md.",
-        "GeneratedBy": [{"Name": DATASET, "Version": __version__}],
+        "GeneratedBy": [{"Name": "bids_stroke", "Version": __version__}],
         "SourceDatasets": [{"URL": Path(bids_dir).resolve().as_uri()}],
         "DatasetLinks": {"raw": Path(bids_dir).resolve().as_uri()},
     }

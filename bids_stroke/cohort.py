@@ -79,10 +79,13 @@ def session_files(output_dir, known):
 def session_row(output_dir, known):
     """One row of the table: the measurements of a session."""
     files = session_files(output_dir, known)
+    return _row(known, files, image.load(files["mask"]))
+
+
+def _row(known, files, mask):
     components = pd.read_csv(files["components"], sep="\t", dtype={"component": str})
     whole = components[components["component"] == "all"].iloc[0]
     loads = pd.read_csv(files["loads"], sep="\t", index_col="side")
-    mask = image.load(files["mask"])
     session = known.name.partition("_ses-")[2]
     return {
         "participant_id": files["participant_id"],
@@ -126,8 +129,9 @@ def collect(output_dir):
         if not known.complete(output_dir):
             failed.append(known)
             continue
-        rows.append(session_row(output_dir, known))
-        mask = image.load(session_files(output_dir, known)["mask"])
+        files = session_files(output_dir, known)
+        mask = image.load(files["mask"])
+        rows.append(_row(known, files, mask))
         if count is None:
             count, grid = np.zeros(mask.shape, np.int32), mask
         count += np.asanyarray(mask.dataobj) > 0

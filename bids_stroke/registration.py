@@ -172,7 +172,7 @@ def normalize(img, brain, lesion, out, target=None):
     spacing = (WARP_SPACING_MM,) * 3
     cut = _crop(brain, margin_mm=12)
     mask = image.regrid(cut(brain, np.float32), spacing)
-    patient = image.resample(_smoothed(cut(img), spacing), mask, order=1)
+    patient = image.regrid(cut(img), spacing)
     hole = image.resample(_dilated(cut(lesion)), mask, order=1).get_fdata() > 0.25
     weight = ndimage.binary_dilation(mask.get_fdata() > 0.5, iterations=4) & ~hole
     weight = to_ants(image.like(weight, mask, np.float32))
@@ -228,11 +228,6 @@ def _crop(brain, margin_mm):
         return image.like(image.resample(img, grid, order=0).dataobj, grid, dtype)
 
     return cut
-
-
-def _smoothed(img, spacing):
-    sigma = np.clip((np.array(spacing) / voxel_sizes(img.affine) - 1) / 2, 0, None)
-    return image.like(ndimage.gaussian_filter(img.get_fdata(dtype=np.float32), sigma), img)
 
 
 def _dilated(lesion):
