@@ -1,43 +1,87 @@
-"""Measure an embedded model on brains and lesions that its training never saw.
+"""Measure the embedded model on simulated patients that its training never saw.
 
-    python benchmarks/embedded_model.py [--model simstroke-t1w] [--lesions 40] [--work DIR]
+    python benchmarks/embedded_model.py [--model simstroke] [--part test] [--work DIR] [--jobs 2]
 
-Prints the rows of the card's ``measured`` list. The test files of the recipe's split are used:
-brains of the training's own dataset, and ten brains of another site (IXI). The lesions are pasted
-by a procedure of its own, simpler than training's: a cavity of constant intensity with a blurred
-edge and a darker rim (chronic), or tissue at 70% of its intensity (subacute), on the brain's own
-grid. Beside the model stands a naive rule: dark voxels inside the eroded brain, opened, of which
-the largest component is kept. Data are read from ``$BIDS_STROKE_SHARED/data``.
+First a cohort is written to ``--work`` (once; it does not depend on the model): lesions of four
+sizes and two stages on held-out heads, with held-out shapes, and the same heads without lesion,
+at 1 mm, as T1w, FLAIR and T2w. Its checksum is printed. Then the model sees each of its inputs (T1w,
+T1w with FLAIR, …), given the true brain mask, and so does a naive rule: the darkest (T1w) or the
+brightest voxels (FLAIR, T2w) inside the eroded brain, opened, of which the largest component is
+kept. Tables are printed in Markdown, and as the card's ``measured`` list with ``--card``.
+
+``--part validation --sweep`` prints the mean Dice and the false positives for thresholds and
+smallest components instead, by which a card's are chosen. ``--mirror`` averages with the mirrored
+head. Data are read from ``$BIDS_STROKE_SHARED/data``.
 """
 
 import argparse
+import hashlib
+import json
 import os
 import tempfile
-from importlib.resources import files
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
+import pandas as pd
 import yaml
 from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
 from bids_stroke import image, metrics
+from bids_stroke.cli.train import read_recipe
 from bids_stroke.lesion import threshold
 from bids_stroke.models import card as cards
 from bids_stroke.models import infer
-from bids_stroke.training import datasets, loop
+from bids_stroke.settings import DEFAULT_MODEL
+from bids_stroke.training import cohort, loop, synthesis
 
 SHARED = Path(os.environ.get("BIDS_STROKE_SHARED", Path(__file__).parents[2] / "shared"))
-CLASSES = {
-    "under 1 ml": (0.3, 1),
-    "1-10 ml": (1, 10),
-    "10-50 ml": (10, 50),
-    "over 50 ml": (50, 400),
-}
-SUBACUTE, CAVITY, RIM = 0.70, 0.22, 0.85  # relative to tissue, to white matter, to tissue
-NOT_SMOOTHED = (0, 0, 0)  # no target spacing
-SEED = 7
+SIZES = {"< 1 ml": (0.1, 1), "1-10 ml": (1, 10), "10-50 ml": (10, 50), "> 50 ml": (50, 250)}
+EACH = 5  # lesions of each size and stage
+HEALTHY = 2  # times that each head is shown without lesion
+SPACING = 1.0
+SEEDS = {"test": 77, "validation": 78}
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+COMPONENTS = (10, 50, 100, 200)  # mm³
+RECIPE = "embedded"
+
+
+def write_cohort(part, work):
+    """Write the cohort of a part of the recipe's split, unless it is there; returns its folder."""
+    out = work / f"cohort-{part}"
+    if out.exists():
+        return out
+    recipe = read_recipe(RECIPE)
+    files = loop.parts(recipe, SHARED / "data")[part]
+    simulator = loop.simulator(files, recipe, work / "cache")
+    simulator.tile = tuple(round(n * recipe["spacing"] / SPACING) for n in recipe["tile"])
+    simulator.spacing = SPACING
+    rng = np.random.default_rng(SEEDS[part])
+    heads = len(simulator.subjects)
+    plan = []
+    for low, high in SIZES.values():
+        for stage in recipe["synthesis"]["stages"]:
+            volumes = np.exp(rng.uniform(np.log(low), np.log(high), EACH))
+            plan += [(len(plan) + i, [(float(v), stage)]) for i, v in enumerate(volumes)]
+    plan = [(index % heads, lesions) for index, lesions in plan]
+    plan += [(index % heads, []) for index in range(HEALTHY * heads)]
+    with image.atomic(out) as folder:
+        folder.mkdir(parents=True)
+        for name, ml in cohort.write(folder, simulator, plan, SEEDS[part], synthesis.CONTRASTS):
+            print(f"{name}: {ml:.2f} ml", flush=True)
+    return out
+
+
+def checksum(folder):
+    """SHA-256 over the voxels of all images of a cohort."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.nii.gz")):
+        digest.update(path.relative_to(folder).as_posix().encode())
+        digest.update(np.ascontiguousarray(image.load(path).dataobj).tobytes())
+    return digest.hexdigest()
 
 
 def sphere(radius, spacing):
@@ -47,163 +91,163 @@ def sphere(radius, spacing):
     return ((grid / reach[:, None, None, None]) ** 2).sum(0) <= 1
 
 
-def naive(t1w, brain):
-    """Dark voxels inside the brain, opened; the largest component."""
-    mask = np.asarray(brain.dataobj) > 0
-    spacing = voxel_sizes(t1w.affine)
-    data = t1w.get_fdata(dtype=np.float32)
-    dark = data < 0.5 * np.percentile(data[mask], 85)
-    dark &= ndimage.binary_erosion(mask, sphere(4, spacing))
-    labels, count = ndimage.label(ndimage.binary_opening(dark, sphere(2, spacing)))
+def naive(img, contrast, brain):
+    """Darkest or brightest voxels inside the brain, opened; the largest component."""
+    mask, spacing = np.asarray(brain.dataobj) > 0, voxel_sizes(img.affine)
+    data = img.get_fdata(dtype=np.float32)
+    core = ndimage.binary_erosion(mask, sphere(4, spacing))
+    if contrast == "T1w":
+        unusual = data < 0.5 * np.percentile(data[mask], 85)
+    else:
+        middle = np.median(data[mask])
+        spread = 1.4826 * np.median(np.abs(data[mask] - middle))
+        unusual = data > middle + 2.5 * spread
+    labels, count = ndimage.label(ndimage.binary_opening(unusual & core, sphere(2, spacing)))
     sizes = np.bincount(labels.ravel(), minlength=2)
     return labels == 1 + sizes[1:].argmax() if count else labels > 0
 
 
-def outside_site(folder, work):
-    """T1w heads with labels, as skull-stripped files in ``work``."""
-    for path in sorted(folder.glob("*_ds.nii.gz")):
-        head, labels = image.load(path), image.load(str(path).replace("_ds.", "_ds_DLMUSE."))
-        inside = ndimage.binary_closing(np.pad(labels.get_fdata() > 0, 3), sphere(4, (2, 2, 2)))
-        inside = ndimage.binary_fill_holes(inside)[3:-3, 3:-3, 3:-3]
-        stripped = np.asarray(head.dataobj, np.float32) * inside
-        yield image.save(image.like(stripped, head), work / "stripped" / path.name)
-
-
-def images(brain, data):
-    """The T1w and the brain mask as images."""
-    grid = nib.Nifti1Image(np.zeros(data.shape, np.uint8), brain.affine)
-    return image.like(data, grid, np.float32), image.like(brain.data[1] > 0.5, grid, np.uint8)
-
-
-def paste(brain, t1w, lesion, kind, mirrored, rng):
-    """Paste a lesion of template space on a brain; returns the T1w and the truth."""
-    spacing = voxel_sizes(brain.affine)
-    mirror = datasets.scale([-1 if mirrored else 1, 1, 1])
-    to_lesion = np.linalg.inv(lesion.affine) @ mirror @ brain.to_template @ brain.affine
-    weights = datasets.sample_at(lesion.data, to_lesion, t1w.shape)[0]
-    truth = (weights >= 0.5) & (brain.data[1] > 0.5) & (brain.data[2] < 0.5)
-    edge = ndimage.gaussian_filter(truth.astype(np.float32), 0.8 / spacing)
-    white = np.percentile(t1w[brain.data[1] > 0.5], 85)
-    if kind == "subacute":
-        return t1w * (1 - (1 - SUBACUTE) * edge), truth
-    halo = np.clip(2 * ndimage.gaussian_filter(truth.astype(np.float32), 2 / spacing), 0, 1)
-    fluid = white * (CAVITY + 0.03 * rng.standard_normal(t1w.shape, dtype=np.float32))
-    return (1 - edge) * t1w * (1 - (1 - RIM) * halo) + edge * fluid, truth
-
-
-def segment(card, t1w, brain):
-    """The model's mask, by the package's own inference and post-processing."""
-    probability = infer.predict(card, {"T1w": t1w}, brain, t1w)
-    volume = image.voxel_volume(t1w)
-    return threshold(probability.get_fdata(), card.threshold, card.min_component_mm3, volume) > 0
-
-
-def compare(card, brain, data, truth):
-    """Masks of the model and of the naive rule, scored against the truth (None: no lesion)."""
-    t1w, mask = images(brain, data)
-    unit = image.voxel_volume(t1w) / 1000
-    row = {}
-    for suffix, found in (("", segment(card, t1w, mask)), ("_naive", naive(t1w, mask))):
-        if truth is None:
-            row[f"false_positive_ml{suffix}"] = found.sum() * unit
-        else:
-            row[f"dice{suffix}"] = metrics.dice(found, truth)
-            row[f"sensitivity{suffix}"] = metrics.sensitivity(found, truth)
-            row[f"detected{suffix}"] = float((found & truth).any())
-    return row
-
-
-def choose(lesions, number, rng):
-    """Lesions of each volume class in equal numbers (as far as they go)."""
-    chosen = []
-    for name, (low, high) in CLASSES.items():
-        members = [lesion for lesion in lesions if low <= lesion.volume < high]
-        order = rng.permutation(len(members))[: number // len(CLASSES)]
-        chosen += [(name, members[i]) for i in order]
-    return chosen
-
-
-def summarize(what, rows):
-    """Means over cases; false-positive volumes as median and largest."""
-    summary = {"what": what, "n": len(rows)}
-    for key in rows[0]:
-        values = [row[key] for row in rows]
-        if key.startswith("false_positive"):
-            summary[key] = round(float(np.median(values)), 2)
-            summary[f"{key}_max"] = round(float(np.max(values)), 2)
-        else:
-            summary[key] = round(float(np.mean(values)), 2)
-    return summary
-
-
-def measure(card, recipe, number, work):
-    """All rows of the table."""
-    data = SHARED / "data"
-    folders = [data / "lesions_acute", data / "lesions_chronic"]
-    brain_files, lesion_files = loop.parts(recipe, data / "brains_t1w", folders)["test"]
-    sites = {"own": brain_files, "other": list(outside_site(data / "heads" / "ixi", work))}
-    sites = {
-        site: [datasets.prepare_brain(path, NOT_SMOOTHED, work / "affines") for path in paths]
-        for site, paths in sites.items()
+def scores(found, truth, unit):
+    """Agreement of a mask with the truth; ``unit`` is the volume of a voxel in ml."""
+    return {
+        "dice": metrics.dice(found, truth),
+        "f1": metrics.lesion_f1(found, truth),
+        "volume_error_ml": metrics.volume_difference(found, truth, 1000 * unit),
+        "found_ml": found.sum() * unit,
     }
-    healthy = {}
-    for site, brains in sites.items():
-        healthy[site] = [compare(card, b, original(b), None) for b in brains]
-    rng = np.random.default_rng(SEED)
-    cases = choose([x for p in lesion_files if (x := datasets.read_lesion(p))], number, rng)
-    scored = []
-    for index, (size, lesion) in enumerate(cases):
-        site = ("own", "other")[index % 2]
-        brain = sites[site][index // 2 % len(sites[site])]
-        mirrored = bool(rng.integers(2))
-        for kind in ("chronic", "subacute"):
-            pasted, truth = paste(brain, original(brain), lesion, kind, mirrored, rng)
-            if truth.any():
-                scored.append((kind, size, site, compare(card, brain, pasted, truth)))
-    return table(scored, healthy)
 
 
-def original(brain):
-    """Intensities of a brain, zero outside its mask."""
-    return brain.data[0] * (brain.data[1] > 0.5)
+def load_case(folder, name):
+    """Images by contrast, brain mask and truth (array) of a participant."""
+    raw, truth = folder / name / "anat", folder / "derivatives" / "truth" / name / "anat"
+    images = {c: image.load(raw / f"{name}_{c}.nii.gz") for c in synthesis.CONTRASTS}
+    brain = image.load(truth / f"{name}_space-T1w_desc-brain_mask.nii.gz")
+    lesion = image.load(truth / f"{name}_space-T1w_label-L_desc-truth_mask.nii.gz")
+    return images, brain, np.asarray(lesion.dataobj) > 0
 
 
-def table(scored, healthy):
-    """Rows by kind and volume, by kind and site, and for brains without lesion."""
-    names = {"own": "held-out brains of the training's site", "other": "brains of another site (IXI)"}
+def single_threaded():
+    """Start of a worker process."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def segmentations(card, images, brain, mirror):
+    """Probability of the model for each of its inputs."""
+    for contrasts in card.inputs:
+        chosen = {c: images[c] for c in contrasts}
+        img = infer.predict(card, chosen, brain, brain, device="cpu", mirror=mirror)
+        yield "+".join(contrasts), img.get_fdata(dtype=np.float32)
+
+
+def measure(name, folder, model, mirror):
+    """Rows of one participant: model and naive rule, for each input."""
+    card = cards.load(model)
+    images, brain, truth = load_case(folder, name)
+    volume = image.voxel_volume(brain)
     rows = []
-    for kind in ("chronic", "subacute"):
-        for column, values in ((1, CLASSES), (2, names)):
-            for value in values:
-                group = [case[3] for case in scored if case[0] == kind and case[column] == value]
-                if group:
-                    rows.append(summarize(f"{kind}, {names.get(value, value)}", group))
-    return rows + [
-        summarize(f"no lesion, {names[site]}", group) for site, group in healthy.items()
+    for contrasts, probability in segmentations(card, images, brain, mirror):
+        found = threshold(probability, card.threshold, card.min_component_mm3, volume) > 0
+        row = {"name": name, "input": contrasts, "truth_ml": truth.sum() * volume / 1000}
+        rows.append(row | {"method": "model"} | scores(found, truth, volume / 1000))
+    for contrast, img in images.items():
+        found = naive(img, contrast, brain)
+        row = {"name": name, "input": contrast, "truth_ml": truth.sum() * volume / 1000}
+        rows.append(row | {"method": "naive"} | scores(found, truth, volume / 1000))
+    return rows
+
+
+def sweep(name, folder, model, mirror):
+    """Rows of one participant for each threshold and smallest component."""
+    card = cards.load(model)
+    images, brain, truth = load_case(folder, name)
+    volume = image.voxel_volume(brain)
+    rows = []
+    for contrasts, probability in segmentations(card, images, brain, mirror):
+        for value in THRESHOLDS:
+            for smallest in COMPONENTS:
+                found = threshold(probability, value, smallest, volume) > 0
+                row = {"input": contrasts, "threshold": value, "min_component_mm3": smallest}
+                row["truth_ml"] = truth.sum() * volume / 1000
+                rows.append(row | scores(found, truth, volume / 1000))
+    return rows
+
+
+def over(function, folder, model, mirror, jobs):
+    """Rows of all participants."""
+    names = sorted(path.name for path in folder.glob("sub-*"))
+    task = partial(function, folder=folder, model=model, mirror=mirror)
+    # A forked child of a process that has used torch may hang.
+    with ProcessPoolExecutor(jobs, get_context("spawn"), single_threaded) as pool:
+        return pd.DataFrame([row for rows in pool.map(task, names) for row in rows])
+
+
+def summarize(table, stages):
+    """One row for each input, stage, size and method; and for heads without lesion."""
+    table = table.assign(stage=table.name.map(stages))
+    lesions = table[table.truth_ml > 0]
+    groups = {name: lesions[lesions.truth_ml.between(*span)] for name, span in SIZES.items()}
+    groups = {"> 1 ml": lesions[lesions.truth_ml > 1]} | groups
+    rows = []
+    for size, group in groups.items():
+        for (stage, contrasts), part in group.groupby(["stage", "input"], sort=False):
+            row = {"input": contrasts, "stage": stage, "size": size}
+            row["n"] = part.name.nunique()
+            for method, suffix in (("model", ""), ("naive", "_naive")):
+                of = part[part.method == method]
+                if len(of):
+                    row[f"dice{suffix}"] = of.dice.mean()
+                    row[f"f1{suffix}"] = of.f1.mean()
+                    row[f"volume_error_ml{suffix}"] = of.volume_error_ml.abs().median()
+            rows.append(row)
+    healthy = table[(table.truth_ml == 0) & (table.method == "model")]
+    empty = [
+        {
+            "input": contrasts,
+            "n": len(part),
+            "median_ml": part.found_ml.median(),
+            "largest_ml": part.found_ml.max(),
+        }
+        for contrasts, part in healthy.groupby("input", sort=False)
     ]
+    return pd.DataFrame(rows).round(2), pd.DataFrame(empty).round(2)
 
 
 def main():
     """Command line."""
     command = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    command.add_argument("--model", default="simstroke-t1w")
-    command.add_argument("--recipe", default="simstroke-t1w")
-    command.add_argument("--lesions", type=int, default=40)
+    command.add_argument("--model", default=DEFAULT_MODEL)
+    command.add_argument("--part", choices=SEEDS, default="test")
+    command.add_argument("--sweep", action="store_true", help="thresholds instead of the table")
+    command.add_argument("--mirror", action="store_true")
+    command.add_argument("--card", action="store_true", help="also as YAML for the card")
+    command.add_argument("--jobs", type=int, default=2)
     command.add_argument(
-        "--work",
-        type=Path,
-        default=Path(tempfile.gettempdir()) / "embedded_model",
-        help="folder that keeps the affines",
+        "--work", type=Path, default=Path(tempfile.gettempdir()) / "embedded_model"
     )
     arguments = command.parse_args()
-    recipe = files("bids_stroke") / "data" / "recipes" / f"{arguments.recipe}.yaml"
-    rows = measure(
-        cards.load(arguments.model),
-        yaml.safe_load(recipe.read_text()),
-        arguments.lesions,
-        arguments.work,
-    )
-    print(yaml.safe_dump(rows, sort_keys=False, width=1000))
+    folder = write_cohort(arguments.part, arguments.work)
+    print(f"cohort {arguments.part}: sha256 {checksum(folder)}\n", flush=True)
+    shared = (folder, arguments.model, arguments.mirror, arguments.jobs)
+    if arguments.sweep:
+        rows = over(sweep, *shared)
+        keys = ["input", "threshold", "min_component_mm3"]
+        mean = rows[rows.truth_ml > 0].groupby(keys, sort=False).dice.mean()
+        false = rows[rows.truth_ml == 0].groupby(keys, sort=False).found_ml
+        result = pd.concat([mean, false.median(), false.max()], axis=1).round(3)
+        result.columns = ["dice", "false_positive_ml_median", "false_positive_ml_max"]
+        print(result.reset_index().to_markdown(index=False))
+        return
+    stages = pd.read_csv(folder / "participants.tsv", sep="\t").set_index("participant_id").stage
+    lesions, healthy = summarize(over(measure, *shared), stages)
+    print(lesions.to_markdown(index=False))
+    print("\nWithout lesion:\n")
+    print(healthy.to_markdown(index=False))
+    if arguments.card:
+        rows = [json.loads(row.dropna().to_json()) for _, row in lesions.iterrows()]
+        rows += json.loads(healthy.assign(stage="no lesion").to_json(orient="records"))
+        print("\n" + yaml.safe_dump(rows, sort_keys=False, width=200))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ truth) is 0.
 from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 from .errors import ImageError
 
@@ -63,6 +64,27 @@ def sensitivity(pred, truth):
     """Share of the true lesion that is found, TP / (TP + FN)."""
     tp, fp, fn, _ = confusion(pred, truth)
     return _ratio(tp, tp + fn, tp + fp + fn)
+
+
+def lesion_f1(pred, truth):
+    """Lesion-wise F1, 2TP / (2TP + FP + FN) over 26-connected lesions, of which one shared voxel
+    makes a hit (ISLES; Hernandez Petzsche et al., Sci Data 2022).
+
+    TP and FN are true lesions that were touched and missed, FP are predicted ones that touch none.
+    """
+    _, fp, fn, _ = confusion(pred, truth)
+    pred, truth = np.asarray(pred) > 0, np.asarray(truth) > 0
+    both = pred & truth
+    found, missed = _touched(truth, both)
+    _, invented = _touched(pred, both)
+    return _ratio(2 * found, 2 * found + invented + missed, found + fp + fn)
+
+
+def _touched(mask, other):
+    """Numbers of 26-connected lesions of ``mask`` that ``other`` touches, and does not."""
+    labels, count = ndimage.label(mask, np.ones((3, 3, 3)))
+    touched = len(np.unique(labels[other]))
+    return touched, count - touched
 
 
 def volume_difference(pred, truth, voxel_mm3):

@@ -30,6 +30,7 @@ class Settings:
     skip_bids_validation: bool = False
     model: str
     brain_extraction: str = "hd-bet"
+    mirror: bool = False
     derivatives: tuple[Path, ...] = ()
     output_spaces: tuple[str, ...] = SPACES
     device: str = "auto"

@@ -10,7 +10,7 @@ from bids_stroke.interfaces.registration import Apply
 from .engine import LesionWorkflow, identity, on_device
 
 
-def init_lesion_wf(*, card, contrasts, device, name="lesion_wf"):
+def init_lesion_wf(*, card, contrasts, device, mirror=False, name="lesion_wf"):
     """Segment the lesion.
 
     Parameters
@@ -19,6 +19,8 @@ def init_lesion_wf(*, card, contrasts, device, name="lesion_wf"):
     contrasts : sequence of str
         The contrasts that the model uses, in the order of ``images``.
     device : str
+    mirror : bool
+        Average with the prediction of the mirrored head
 
     Inputs
     ------
@@ -37,7 +39,8 @@ def init_lesion_wf(*, card, contrasts, device, name="lesion_wf"):
     workflow = LesionWorkflow(name=name)
     workflow.__desc__ = (
         f"Lesions were segmented on {' and '.join(contrasts)} with the model {card.name} "
-        f"(intensities standardized inside the brain, {card.spacing[0]:g} mm), and kept where the "
+        f"(intensities standardized inside the brain, {card.spacing[0]:g} mm"
+        f"{', averaged with the mirrored head' if mirror else ''}), and kept where the "
         f"probability was at least {card.threshold:g} in 26-connected components of at least "
         f"{card.min_component_mm3:g} mm³."
     )
@@ -49,6 +52,7 @@ def init_lesion_wf(*, card, contrasts, device, name="lesion_wf"):
                 model=str(card.path),
                 identity=card.identity(),
                 contrasts=list(contrasts),
+                mirror=mirror,
             ),
             device,
         ),

@@ -31,6 +31,8 @@ def init_measure_wf(*, tract, name="measure_wf"):
         Brain mask
     lesion_template
         Lesion mask on the template's grid
+    preproc_template
+        Reference image on the template's grid
     brain_template
         Brain mask on the template's grid
     template_brain
@@ -52,7 +54,7 @@ def init_measure_wf(*, tract, name="measure_wf"):
         "largest slice load."
     )
     measured = ["lesion", "probability", "side", "preproc", "brain"]
-    on_template = ["lesion_template", "brain_template", "template_brain"]
+    on_template = ["lesion_template", "preproc_template", "brain_template", "template_brain"]
     inputnode = identity("inputnode", [*measured, *on_template])
     outputnode = identity("outputnode", ["components", "loads", "quality"])
     components = Node(Measure(), name="components")
@@ -68,6 +70,7 @@ def init_measure_wf(*, tract, name="measure_wf"):
         (inputnode, quality, [
             ("preproc", "in_file"),
             ("brain", "brain"),
+            ("preproc_template", "moved_image"),
             ("brain_template", "moved_brain"),
             ("template_brain", "template_brain"),
         ]),

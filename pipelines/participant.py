@@ -23,7 +23,16 @@ _SEGMENTED = (
 
 
 def init_session_wf(
-    *, session, card, tract, bids_dir, output_dir, brain_extraction, device, name="session_wf"
+    *,
+    session,
+    card,
+    tract,
+    bids_dir,
+    output_dir,
+    brain_extraction,
+    device,
+    mirror=False,
+    name="session_wf",
 ):
     """Take a session through all steps.
 
@@ -35,6 +44,8 @@ def init_session_wf(
     bids_dir, output_dir : Path
     brain_extraction : {"hd-bet", "deepbet", "none"}
     device : str
+    mirror : bool
+        Average the lesion's prediction with that of the mirrored head
     """
     workflow = LesionWorkflow(name=name)
     reference = session.reference
@@ -55,7 +66,7 @@ def init_session_wf(
         brain_extraction=brain_extraction, own_mask=session.brain_mask, device=device
     )
     images = Node(Merge(len(used)), name="images")
-    lesion_wf = init_lesion_wf(card=card, contrasts=used, device=device)
+    lesion_wf = init_lesion_wf(card=card, contrasts=used, device=device, mirror=mirror)
     template_wf = init_template_wf()
     measure_wf = init_measure_wf(tract=tract)
     reference_outputs_wf = init_reference_outputs_wf(names=names)
@@ -71,6 +82,7 @@ def init_session_wf(
         (template_wf, measure_wf, [
             ("outputnode.side", "inputnode.side"),
             ("outputnode.lesion", "inputnode.lesion_template"),
+            ("outputnode.preproc", "inputnode.preproc_template"),
             ("outputnode.brain", "inputnode.brain_template"),
             ("outputnode.template_brain", "inputnode.template_brain"),
         ]),

@@ -44,6 +44,7 @@ def build(name, folder, contrasts=("T1w", "FLAIR"), own_mask=None):
         "brain_extraction": "hd-bet",
         "own_mask": own_mask,
         "device": "cpu",
+        "mirror": False,
         "reference": "T1w",
         "contrast": "FLAIR",
         "contrasts": ("T1w", "FLAIR"),

@@ -91,6 +91,10 @@ def build():
         "--model", default=DEFAULT_MODEL, metavar="NAME|CARD", help="model of the lesion"
     )
     group.add_argument(
+        "--mirror", action="store_true",
+        help="average the prediction with that of the mirrored head, in twice the time",
+    )  # fmt: skip
+    group.add_argument(
         "--brain-extraction", choices=BRAIN_EXTRACTIONS, default="hd-bet",
         help="method; none for images that are brains already",
     )  # fmt: skip

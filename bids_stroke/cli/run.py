@@ -47,6 +47,7 @@ def participant(settings):
             tract=[tract.name, tract.cutoffs_ml],
             brain_extraction=settings.brain_extraction,
             output_spaces=settings.output_spaces,
+            mirror=settings.mirror,
         )
         for session in sessions
     }

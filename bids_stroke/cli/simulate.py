@@ -2,8 +2,10 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
+from bids_stroke.cli.train import read_recipe
 from bids_stroke.errors import StrokeError, UsageError
 
 README = """\
@@ -24,28 +26,6 @@ PARTICIPANTS = {
     },
 }
 
-SIDECARS = {
-    "T1w": {
-        "MagneticFieldStrength": 3,
-        "PulseSequenceType": "MPRAGE",
-        "EchoTime": 0.003,
-        "InversionTime": 0.9,
-        "FlipAngle": 9,
-        "MRAcquisitionType": "3D",
-    },
-    "FLAIR": {
-        "MagneticFieldStrength": 3,
-        "PulseSequenceType": "Inversion recovery fast spin echo",
-        "EchoTime": 0.09,
-        "RepetitionTime": 9.0,
-        "InversionTime": 2.5,
-        "FlipAngle": 150,
-        "MRAcquisitionType": "2D",
-    },
-}
-
-MASKS = {"lesion": {"label": "L", "desc": "truth"}, "brain": {"desc": "brain"}}
-
 
 def parser():
     """The command's arguments."""
@@ -65,6 +45,17 @@ def parser():
         help="voxels of the T1w, 1 to 4 mm; FLAIR slices are 3 mm thicker (default: 1)",
     )
     command.add_argument(
+        "--brains",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="skull-stripped T1w of healthy people, or label maps of heads, to simulate on "
+        "(default: digital heads around the MNI152 template)",
+    )
+    command.add_argument(
+        "--lesions", type=Path, nargs="+", metavar="DIR", help="lesion masks in MNI space, for --brains"
+    )
+    command.add_argument(
         "--seed", type=_within(int, 0, 2**31), default=1, metavar="N", help="default: 1"
     )
     return command
@@ -72,17 +63,23 @@ def parser():
 
 def main(argv=None):
     """Entry point; returns the exit status."""
-    arguments = parser().parse_args(argv)
+    arguments = vars(parser().parse_args(argv))
+    out, brains, lesions = (arguments.pop(name) for name in ("out", "brains", "lesions"))
     try:
-        simulate(arguments.out, arguments.participants, arguments.resolution, arguments.seed)
+        if bool(brains) != bool(lesions):
+            raise UsageError("--brains and --lesions go together; give both or neither.")
+        if brains:
+            simulate(out, partial(_write_brains, brains=brains, lesions=lesions, **arguments))
+        else:
+            simulate(out, partial(_write_heads, **arguments))
     except StrokeError as error:
         print(f"bids_stroke-simulate: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     return 0
 
 
-def simulate(out, participants=3, resolution=1.0, seed=1):
-    """Write the dataset to ``out``, which appears once it is complete.
+def simulate(out, write):
+    """Write a dataset to ``out``, which appears once ``write`` has filled it.
 
     Raises
     ------
@@ -97,29 +94,31 @@ def simulate(out, participants=3, resolution=1.0, seed=1):
     try:
         with atomic(out) as folder:
             folder.mkdir()
-            _write(folder, participants, resolution, seed)
+            write(folder)
     except OSError as error:
         raise UsageError(
             f"{out} cannot be written ({error.strerror or error}); name another folder."
         ) from None
 
 
-def _write(folder, participants, resolution, seed):
+def _write_heads(folder, participants, resolution, seed):
+    """Participants around the template."""
     import numpy as np
     import pandas as pd
 
     from bids_stroke.bids import write_json, write_tsv
-    from bids_stroke.training import phantom
+    from bids_stroke.training import cohort, phantom, scanner
 
     truth = folder / "derivatives" / "truth"
-    _write_descriptions(folder, truth, seed)
+    cohort.describe(folder, truth, seed, README, "Simulated stroke patients", licence="CC0")
     template = phantom.template(resolution)
     rows = []
     for number in range(1, participants + 1):
         # Each participant has its own stream: the first ones do not depend on how many follow.
         rng = np.random.default_rng([seed, number])
         name, side = f"sub-{number:02d}", ("left", "right")[(number - 1) % 2]
-        ml = _write_participant(folder, truth, name, phantom.head(template, side, rng), rng)
+        scans, masks = scanner.scan_head(phantom.head(template, side, rng), rng)
+        ml = cohort.write_participant(folder, truth, name, scans, masks, cohort.SIDECARS)
         nihss = int(np.clip(round(4 + ml / 6 + rng.normal(0, 2)), 1, 30))
         rows.append((name, int(rng.integers(45, 86)), rng.choice(["F", "M"]), nihss, side))
         print(f"{name}: lesion of {ml:.1f} ml, {side}")
@@ -129,58 +128,21 @@ def _write(folder, participants, resolution, seed):
     write_json(PARTICIPANTS, folder / "participants.json")
 
 
-def _write_participant(folder, truth, name, head, rng):
-    """Scan a head, write images and true masks; returns the volume of the lesion (ml)."""
-    from bids_stroke.bids import derivative, write_json
-    from bids_stroke.image import save, voxel_volume
-    from bids_stroke.training import scanner
+def _write_brains(folder, brains, lesions, participants, resolution, seed):
+    """Participants from the user's brains and lesion shapes, in turn."""
+    import tempfile
 
-    poses = scanner.poses(rng)
-    plans = {contrast: scanner.plan(head, contrast, poses[contrast], rng) for contrast in poses}
-    for contrast, plan in plans.items():
-        img = scanner.scan(head, contrast, plan, rng)
-        path = save(img, folder / name / "anat" / f"{name}_{contrast}.nii.gz")
-        write_json(SIDECARS[contrast], path.with_name(f"{name}_{contrast}.json"))
-    reference = f"bids:raw:{name}/anat/{name}_T1w.nii.gz"
-    for kind, entities in MASKS.items():
-        mask = scanner.truth(head, kind, plans["T1w"])
-        path = truth / name / "anat" / derivative(name, "mask", space="T1w", **entities)
-        save(mask, path)
-        sidecar = {"Type": kind.title(), "Sources": [reference], "SpatialReference": reference}
-        write_json(sidecar, path.with_name(path.name.replace(".nii.gz", ".json")))
-        if kind == "lesion":
-            ml = mask.get_fdata().sum() * voxel_volume(mask) / 1000
-    return ml
+    from bids_stroke.training import cohort, subjects, synthesis
 
-
-def _write_descriptions(folder, truth, seed):
-    from bids_stroke import __version__
-    from bids_stroke.bids import write_json
-
-    shared = {
-        "BIDSVersion": "1.10.0",
-        "License": "CC0",
-        "Authors": ["bids_stroke"],
-        "GeneratedBy": [
-            {
-                "Name": "bids_stroke-simulate",
-                "Version": __version__,
-                "Description": f"Simulation with seed {seed}",
-            }
-        ],
-    }
-    raw = {"Name": "Simulated stroke patients", "DatasetType": "raw", **shared}
-    write_json(raw, folder / "dataset_description.json")
-    (folder / "README").write_text(README)
-    links = {"SourceDatasets": [{"URL": "../.."}], "DatasetLinks": {"raw": "../.."}}
-    masks = {"Name": "True masks of the simulated patients", "DatasetType": "derivative"}
-    write_json(masks | shared | links, truth / "dataset_description.json")
-    (truth / "README").write_text(README)
-    (truth / "descriptions.tsv").write_text(
-        "desc_id\tdescription\n"
-        "desc-truth\tCavity and gliosis, voxels of at least half lesion.\n"
-        "desc-brain\tBrain, voxels of at least half brain.\n"
-    )
+    recipe = read_recipe("embedded")
+    with tempfile.TemporaryDirectory() as cache:
+        heads = [subjects.subject(path, cache) for path in subjects.scans(brains)[:participants]]
+    shapes = [shape for path in subjects.scans(lesions) if (shape := subjects.lesion(path))]
+    tile = [round(side * recipe["spacing"] / resolution) for side in recipe["tile"]]
+    simulator = synthesis.Simulator(heads, shapes, tile, resolution, recipe["synthesis"])
+    plan = [(number % len(heads), None) for number in range(participants)]
+    for name, ml in cohort.write(folder, simulator, plan, seed, synthesis.CONTRASTS):
+        print(f"{name}: lesion of {ml:.1f} ml")
 
 
 def _within(kind, low, high):

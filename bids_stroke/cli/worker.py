@@ -68,6 +68,7 @@ def _run(settings, session, threads, send):
         output_dir=settings.output_dir,
         brain_extraction=settings.brain_extraction,
         device=settings.device,
+        mirror=settings.mirror,
     )
     workflow.base_dir = str(base)
     outputs = [

@@ -20,6 +20,7 @@ class _SegmentInput(BaseInterfaceInputSpec):
     brain = existing(desc="brain mask on the grid of the first image")
     model = traits.Str(mandatory=True, desc="name or path of the card")
     identity = traits.Str(mandatory=True, desc="what its predictions depend on")
+    mirror = traits.Bool(False, usedefault=True, desc="average with the mirrored head")
     device = traits.Str("auto", usedefault=True, nohash=True, desc="torch device")
     use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc="runs on a GPU")
 
@@ -45,6 +46,7 @@ class Segment(SimpleInterface):
                 image.load(self.inputs.brain),
                 reference=images[0],
                 device=device,
+                mirror=self.inputs.mirror,
             )
         path = image.save(probability, result(runtime, "probability.nii.gz"))
         self._results["probability"] = str(path)

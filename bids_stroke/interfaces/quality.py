@@ -10,6 +10,7 @@ from .base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, existing
 class _QualityInput(BaseInterfaceInputSpec):
     in_file = existing(desc="bias-corrected reference image")
     brain = existing(desc="brain mask")
+    moved_image = existing(desc="reference image on the template's grid")
     moved_brain = existing(desc="brain mask on the template's grid")
     template_brain = existing(desc="the template's brain mask")
 
@@ -25,8 +26,8 @@ class Quality(SimpleInterface):
     output_spec = _QualityOutput
 
     def _run_interface(self, runtime):
-        names = ("in_file", "brain", "moved_brain", "template_brain")
-        img, brain, moved, template = (image.load(getattr(self.inputs, name)) for name in names)
-        table = pd.DataFrame([quality.measure(img, brain, moved, template)])
+        names = ("in_file", "brain", "moved_image", "moved_brain", "template_brain")
+        images = (image.load(getattr(self.inputs, name)) for name in names)
+        table = pd.DataFrame([quality.measure(*images)])
         self._results["out_table"] = str(write_tsv(table, result(runtime, "quality.tsv")))
         return runtime

@@ -39,6 +39,9 @@ class Card:
     ``network`` names the family (a module of ``bids_stroke.models``) and its ``arguments``;
     ``spacing`` (mm) and ``tile`` (voxels) are in RAS order; ``threshold`` and
     ``min_component_mm3`` are the post-processing; ``measured`` tells what was measured on what.
+    ``inputs`` lists the sets of contrasts that the model may be given, the best first; without it,
+    the required channels and any of the others. ``trained_range`` gives, for a measure of a session
+    (``brain_volume_ml``, ``lesion_volume_ml``), the lowest and the highest value in training.
     """
 
     name: str
@@ -56,10 +59,12 @@ class Card:
     notes: list
     citation: str
     path: Path = field(repr=False)
+    inputs: tuple[tuple[str, ...], ...] = ()
+    trained_range: dict = field(default_factory=dict)
 
     def identity(self):
         """What predictions depend on, as text."""
-        described = ("trained_on", "measured", "notes", "citation", "path")
+        described = ("trained_on", "trained_range", "measured", "notes", "citation", "path")
         return json.dumps(
             {key: value for key, value in asdict(self).items() if key not in described}, default=str
         )
@@ -72,10 +77,10 @@ class Card:
         ModelError
             If a required contrast is missing, or none is there.
         """
+        if self.inputs:
+            return self._select_input(available)
         chosen = [c.contrast for c in self.channels if c.contrast in available]
-        missing = [
-            c.contrast for c in self.channels if c.required and c.contrast not in available
-        ]
+        missing = [c.contrast for c in self.channels if c.required and c.contrast not in available]
         if missing or not chosen:
             wanted = " and ".join(missing) or " or ".join(c.contrast for c in self.channels)
             raise ModelError(
@@ -83,6 +88,16 @@ class Card:
                 "is there; choose a model that takes it with --model."
             )
         return tuple(chosen)
+
+    def _select_input(self, available):
+        for group in self.inputs:
+            if set(group) <= set(available):
+                return tuple(c.contrast for c in self.channels if c.contrast in group)
+        known = ", ".join(" with ".join(group) for group in self.inputs)
+        raise ModelError(
+            f"Model {self.name} takes {known}, but only {', '.join(available) or 'nothing'} is "
+            "there; choose a model that takes it with --model."
+        )
 
     def takes(self, contrast):
         """Tell whether the model works on ``contrast`` alone."""
@@ -121,16 +136,19 @@ def load(model):
         for key in ("threshold", "min_component_mm3"):
             content[key] = float(content[key])  # YAML reads 1e-3 as text
         content["network"] = dict(content["network"])
+        content["inputs"] = tuple(tuple(group) for group in content.get("inputs", ()))
         if len(content["spacing"]) != 3 or len(content["tile"]) != 3 or not content["channels"]:
             raise ValueError("spacing and tile are three values each, channels at least one")
         card = Card(**content, path=path.resolve())
     except (yaml.YAMLError, KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
-        wanted = ", ".join(f.name for f in fields(Card) if f.name != "path")
+        optional = ("path", "inputs", "trained_range")
+        wanted = ", ".join(f.name for f in fields(Card) if f.name not in optional)
         reason = " ".join(str(error).split())
         raise ModelError(
             f"{path} is not a complete model card ({reason}); it needs {wanted}."
         ) from None
     unknown = {channel.contrast for channel in card.channels} - set(CONTRASTS)
+    unknown |= {c for group in card.inputs for c in group} - {c.contrast for c in card.channels}
     if unknown:
         raise ModelError(f"{path} names unknown contrasts {sorted(unknown)}; use {CONTRASTS}.")
     if card.normalization != "zscore" or card.space != "native":

@@ -61,7 +61,7 @@ def _onto(img, grid, spacing):
     return image.resample(image.regrid(img, spacing), grid).get_fdata(dtype=np.float32)
 
 
-def predict(card, images, brain, reference, device="auto"):
+def predict(card, images, brain, reference, device="auto", mirror=False):
     """Predict the lesion probability of one head.
 
     Out of memory on the GPU falls back to the CPU, and says so.
@@ -75,6 +75,8 @@ def predict(card, images, brain, reference, device="auto"):
         Grid of the result.
     device : str
         ``auto``, ``cpu`` or a CUDA device.
+    mirror : bool
+        Average with the prediction of the head mirrored left to right.
 
     Returns
     -------
@@ -85,24 +87,30 @@ def predict(card, images, brain, reference, device="auto"):
     network = weights.load(card)
     device = resolve_device(device)
     try:
-        logits = _infer(network, channels, card.tile, device)
+        probability = _infer(network, channels, card.tile, device, mirror)
     except torch.OutOfMemoryError:
         # Smaller tiles would change the answer of networks that normalize by instance.
         LOG.warning("Out of memory on %s: %s runs on the CPU.", device, card.name)
         torch.cuda.empty_cache()
-        logits = _infer(network, channels, card.tile, "cpu")
-    probability = 1 / (1 + np.exp(-logits.astype(np.float32)))
+        probability = _infer(network, channels, card.tile, "cpu", mirror)
     probability *= np.asarray(mask.dataobj)
     moved = image.resample(image.like(probability, mask), reference)
     inside = image.resample(brain, reference, order=0).get_fdata() > 0
     return image.like(np.clip(moved.get_fdata(), 0, 1) * inside, reference, np.float32)
 
 
-def _infer(network, channels, tile, device):
+def _infer(network, channels, tile, device, mirror):
     network = network.to(device, memory_format=torch.channels_last_3d)
     batch = torch.from_numpy(channels)[None].to(device)
-    with torch.inference_mode():
+
+    def probability(image):
         logits = sliding_window_inference(
-            batch, tile, sw_batch_size=1, predictor=network, overlap=OVERLAP, mode="gaussian"
+            image, tile, sw_batch_size=1, predictor=network, overlap=OVERLAP, mode="gaussian"
         )
-    return logits[0, 0].float().cpu().numpy()
+        return logits.float().sigmoid()
+
+    with torch.inference_mode():
+        mean = probability(batch)
+        if mirror:
+            mean = (mean + probability(batch.flip(2)).flip(2)) / 2
+    return mean[0, 0].cpu().numpy()

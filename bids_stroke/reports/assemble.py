@@ -14,7 +14,9 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from markupsafe import Markup
 
-from .. import __version__, cohort, record
+from .. import __version__, cohort, quality, record
+from ..errors import ModelError
+from ..models import card as cards
 from . import MEASURES, number, render
 
 ROWS = 20  # of a table shown; the rest is in the file
@@ -86,6 +88,7 @@ def _summary(out_dir, known):
                 "The cut-offs of the CST category were not derived on this map of the tract: "
                 "read the category with caution."
             )
+        warnings += quality.doubts(row, known.reference, _trained_range(known))
     elif known.status == "ok":
         warnings.append("Some outputs are missing: run the session again.")
     roles = {name: ["model input"] for name in known.contrasts}
@@ -108,6 +111,14 @@ def _summary(out_dir, known):
         "times": {step: seconds for step, seconds in known.steps.items() if seconds >= 1},
         "versions": known.versions,
     }
+
+
+def _trained_range(known):
+    """What the session's model was trained on; nothing where its card is no longer there."""
+    try:
+        return cards.load(known.model).trained_range
+    except ModelError:
+        return {}
 
 
 def _error(out_dir, known):

@@ -3,30 +3,31 @@
 import csv
 import importlib
 import json
-import time
+import math
 from pathlib import Path
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, Timer
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar, Timer
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from monai.losses import DiceCELoss
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from bids_stroke.image import atomic
 
-from . import datasets
+from . import datasets, subjects
+from .synthesis import Simulator
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 OUTSIDE = -20.0  # logit outside the brain: surely no lesion
 
 
 def export(network, path):
-    """Write the state dictionary of ``network`` as safetensors (float32, atomic)."""
-    state = {k: v.detach().float().contiguous() for k, v in network.state_dict().items()}
+    """Write the state dictionary of ``network`` as safetensors (float16, atomic)."""
+    state = {k: v.detach().half().cpu().contiguous() for k, v in network.state_dict().items()}
     with atomic(path) as partial:
         save_file(state, partial)
     return Path(path)
@@ -46,13 +47,14 @@ class Segmenter(pl.LightningModule):
     average of the weights is what is validated and exported.
     """
 
-    def __init__(self, network, settings):
+    def __init__(self, network, settings, inputs):
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last_3d)
         self.average = AveragedModel(
-            network, multi_avg_fn=get_ema_multi_avg_fn(settings["ema_decay"])
+            network, multi_avg_fn=get_ema_multi_avg_fn(settings["ema_decay"]), use_buffers=True
         )
         self.settings = settings
+        self.names = ["+".join(entry["contrasts"]) for entry in inputs]
         smoothing = settings["dice_smoothing"]
         self.loss = DiceCELoss(sigmoid=True, smooth_nr=smoothing, smooth_dr=smoothing)
         self.scores = []
@@ -64,43 +66,47 @@ class Segmenter(pl.LightningModule):
             weight_decay=self.settings["weight_decay"],
         )
 
-    def on_fit_start(self):
-        self.started = time.monotonic()
-
-    def learning_rate(self, step):
-        """Learning rate of a step, now."""
+    def learning_rate(self, step, seconds):
+        """Learning rate of a step, so many seconds after the start."""
         settings = self.settings
-        elapsed = (time.monotonic() - self.started) / (60 * settings["max_minutes"])
+        elapsed = seconds / (60 * settings["max_minutes"])
         used = min(1.0, max(elapsed, step / settings["max_steps"]))
         warmth = min(1.0, (step + 1) / settings["warmup_steps"])
-        return settings["learning_rate"] * warmth * 0.5 * (1 + np.cos(np.pi * used))
+        # A plain number: checkpoints hold no NumPy types.
+        return settings["learning_rate"] * warmth * 0.5 * (1 + math.cos(math.pi * used))
 
     def on_train_batch_start(self, batch, batch_idx):
+        rate = self.learning_rate(self.global_step, elapsed(self.trainer))
         for group in self.optimizers().param_groups:
-            group["lr"] = self.learning_rate(self.global_step)
+            group["lr"] = rate
 
     def training_step(self, batch, batch_idx):
         image, label, mask = batch
         logits = self.network(image).float()
         loss = self.loss(logits.masked_fill(mask == 0, OUTSIDE), label)
-        self.log("loss", loss)
+        self.log("loss", loss, prog_bar=True)
         return loss
 
     def on_train_batch_end(self, outputs, batch, batch_idx):
         self.average.update_parameters(self.network)
 
     def validation_step(self, batch, batch_idx):
-        image, label, mask = batch
+        image, label, mask, entry = batch
         probability = self.average(image).float().sigmoid() * mask
-        for p, truth in zip(probability, label > 0, strict=True):
-            self.scores.append([dice(p > t, truth) for t in THRESHOLDS])
+        for p, truth, index in zip(probability, label > 0, entry.tolist(), strict=True):
+            if truth.any():
+                self.scores.append([index, *(dice(p > t, truth) for t in THRESHOLDS)])
 
     def on_validation_epoch_end(self):
-        mean = np.mean(self.scores, axis=0)
-        self.scores = []
-        self.log_dict(
-            {f"dice_{t}": float(m) for t, m in zip(THRESHOLDS, mean, strict=True)}, on_epoch=True
-        )
+        if not self.scores:
+            return
+        scores, self.scores = np.array(self.scores), []
+        columns = zip(THRESHOLDS, scores[:, 1:].mean(0), strict=True)
+        values = {f"dice_{t}": float(mean) for t, mean in columns}
+        middle = 1 + THRESHOLDS.index(0.5)
+        for index in np.unique(scores[:, 0]).astype(int):
+            values[self.names[index]] = float(scores[scores[:, 0] == index, middle].mean())
+        self.log_dict(values, on_epoch=True)
 
 
 class Export(Callback):
@@ -114,34 +120,48 @@ class Export(Callback):
             export(module.average.module, self.path)
 
 
+def elapsed(trainer):
+    """Seconds of training so far, those before an interruption included."""
+    timer = next(c for c in trainer.callbacks if isinstance(c, Timer))
+    return timer.time_elapsed("train")
+
+
 def build(network):
     """The network of a recipe's or card's ``network`` section."""
     family = importlib.import_module(f"bids_stroke.models.{network['family']}")
     return family.build(**network["arguments"])
 
 
-def parts(recipe, brains, lesions):
-    """Brain and lesion files of each part: ``{"training": (brains, lesions), …}``."""
-    held = recipe["held_out"]
-    divided = [
-        datasets.split(datasets.scans(folders), **held[kind], seed=recipe["seed"])
-        for kind, folders in (("brains", [brains]), ("lesions", lesions))
-    ]
-    return dict(zip(("training", "validation", "test"), zip(*divided, strict=True), strict=True))
+def parts(recipe, data):
+    """Files of each part: ``{"training": {"heads": [...], "lesions": [...]}, …}``.
+
+    Each folder of the recipe's ``sources`` is divided by itself, so that every part has its share
+    of each.
+    """
+    divided = {part: {} for part in ("training", "validation", "test")}
+    for kind, folders in recipe["sources"].items():
+        for folder in folders:
+            files = subjects.scans([Path(data) / folder])
+            shares = subjects.split(files, **recipe["held_out"][kind], seed=recipe["seed"])
+            for part, chosen in zip(divided.values(), shares, strict=True):
+                part.setdefault(kind, []).extend(chosen)
+    return divided
 
 
-def simulator(files, recipe, cache):
-    """Load brain and lesion files into a :class:`datasets.Simulator`."""
-    brains = [datasets.prepare_brain(path, recipe["spacing"], cache) for path in files[0]]
-    lesions = [lesion for path in files[1] if (lesion := datasets.read_lesion(path))]
-    return datasets.Simulator(brains, lesions, recipe)
+def simulator(files, recipe, cache, device="cpu"):
+    """Load the files of a part into a :class:`synthesis.Simulator`."""
+    heads = [subjects.subject(path, cache) for path in files["heads"]]
+    lesions = [lesion for path in files["lesions"] if (lesion := subjects.lesion(path))]
+    return Simulator(heads, lesions, recipe["tile"], recipe["spacing"], recipe["synthesis"], device)
 
 
 def fit(recipe, training, validation, out):
     """Train the recipe's network on two simulators.
 
-    Writes ``weights.safetensors`` (averaged weights), ``log/metrics.csv`` and, at the end,
-    ``summary.json`` (steps, minutes, Dice by threshold on the validation samples).
+    Writes ``weights.safetensors`` (averaged weights), ``checkpoints/last.ckpt`` (from which the
+    same call continues after an interruption), ``log/version_*/metrics.csv``, TensorBoard's files and, at
+    the end, ``summary.json`` (steps, minutes, Dice by threshold and by input on the validation
+    samples).
 
     Returns
     -------
@@ -150,11 +170,50 @@ def fit(recipe, training, validation, out):
     """
     settings, out = recipe["training"], Path(out)
     torch.set_num_threads(settings["threads"])
-    pl.seed_everything(recipe["seed"])
-    module = Segmenter(build(recipe["network"]), settings)
-    stream = datasets.Stream(training, recipe["seed"])
-    fixed = datasets.Fixed(validation, settings["validation_samples"], recipe["seed"])
-    trainer = pl.Trainer(
+    pl.seed_everything(recipe["seed"], verbose=False)
+    last = out / "checkpoints" / "last.ckpt"
+    network = build(recipe["network"])
+    if "initial" in recipe:
+        network.load_state_dict(load_file(recipe["initial"]))
+    module = Segmenter(network, settings, recipe["inputs"])
+    trainer = _trainer(settings, out)
+    begun = torch.load(last, weights_only=True)["global_step"] if last.exists() else 0
+    # A continued training must not see again what it has seen.
+    stream = datasets.Stream(
+        training, recipe["channels"], recipe["inputs"], settings["reuse"], [recipe["seed"], begun]
+    )
+    fixed = datasets.Fixed(
+        validation,
+        recipe["channels"],
+        recipe["inputs"],
+        settings["validation_samples"],
+        [recipe["seed"], 1],
+    )
+    loaders = (
+        DataLoader(
+            stream,
+            settings["batch"],
+            # On a GPU the samples are made there, by this process.
+            num_workers=settings["workers"] if training.device == "cpu" else 0,
+            worker_init_fn=datasets.single_threaded,
+        ),
+        DataLoader(fixed, 1),
+    )
+    trainer.fit(module, *loaders, ckpt_path=last if begun else None, weights_only=True)
+    trainer.validate(module, loaders[1], verbose=False)
+    export(module.average.module, out / "weights.safetensors")
+    summary = {
+        "steps": trainer.global_step,
+        "minutes": round(elapsed(trainer) / 60, 1),
+        "validation": {k: round(float(v), 4) for k, v in trainer.callback_metrics.items()},
+    }
+    with atomic(out / "summary.json") as partial:
+        partial.write_text(json.dumps(summary, indent=2))
+    return summary
+
+
+def _trainer(settings, out):
+    return pl.Trainer(
         accelerator="auto",
         devices=1,
         precision="bf16-mixed",
@@ -163,48 +222,48 @@ def fit(recipe, training, validation, out):
         val_check_interval=settings["validation_every"],
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
         enable_model_summary=False,
         log_every_n_steps=10,
-        logger=CSVLogger(out, name="log", version=""),
+        logger=[
+            CSVLogger(out, name="log"),
+            TensorBoardLogger(out, name="tensorboard", version=""),
+        ],
         callbacks=[
             Timer({"seconds": 60 * settings["max_minutes"]}, interval="step"),
             Export(out / "weights.safetensors"),
+            ModelCheckpoint(
+                out / "checkpoints",
+                save_last=True,
+                save_top_k=0,
+                every_n_train_steps=settings["validation_every"],
+            ),
+            RichProgressBar(),
         ],
     )
-    loaders = (
-        DataLoader(stream, settings["batch"], num_workers=settings["workers"]),
-        DataLoader(fixed, settings["batch"]),
-    )
-    trainer.fit(module, *loaders)
-    trainer.validate(module, loaders[1], verbose=False)
-    export(module.average.module, out / "weights.safetensors")
-    summary = {
-        "steps": trainer.global_step,
-        "minutes": round((time.monotonic() - module.started) / 60, 1),
-        "validation": {k: round(float(v), 4) for k, v in trainer.callback_metrics.items()},
-    }
-    with atomic(out / "summary.json") as partial:
-        partial.write_text(json.dumps(summary, indent=2))
-    return summary
 
 
-def train(recipe, out, brains, lesions):
+def train(recipe, out, data):
     """Find the files, prepare them, and train (see :func:`fit`).
 
-    Also writes ``split.csv``: which file went to which part.
+    Parameters
+    ----------
+    recipe : dict
+    out : path
+        Also receives ``split.csv``, which file went to which part, and ``cache``.
+    data : path
+        Where the folders of the recipe's ``sources`` lie.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    files = parts(recipe, brains, lesions)
+    files = parts(recipe, data)
     with atomic(out / "split.csv") as partial, partial.open("w", newline="") as stream:
         rows = csv.writer(stream)
         rows.writerow(["part", "folder", "file"])
-        for part, groups in files.items():
-            for path in (*groups[0], *groups[1]):
+        for part, kinds in files.items():
+            for path in (path for paths in kinds.values() for path in paths):
                 rows.writerow([part, path.parent.name, path.name])
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     training, validation = (
-        simulator(files[part], recipe, out / "affines") for part in ("training", "validation")
+        simulator(files[part], recipe, out / "cache", device) for part in ("training", "validation")
     )
     return fit(recipe, training, validation, out)

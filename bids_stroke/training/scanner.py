@@ -76,6 +76,21 @@ def scan(head, contrast, plan, rng):
     return _store(np.round(gain * signal).astype(np.int16), plan)
 
 
+def scan_head(head, rng):
+    """Scan a head in every contrast.
+
+    Returns
+    -------
+    scans, masks : dict of nib.Nifti1Image
+        By contrast; and ``lesion`` and ``brain`` on the grid of the T1w.
+    """
+    placed = poses(rng)
+    plans = {contrast: plan(head, contrast, pose, rng) for contrast, pose in placed.items()}
+    scans = {contrast: scan(head, contrast, planned, rng) for contrast, planned in plans.items()}
+    masks = {name: truth(head, name, plans["T1w"]) for name in ("lesion", "brain")}
+    return scans, masks
+
+
 def truth(head, name, plan):
     """Mask of ``name`` ("lesion" or "brain") on the grid of a scan: fractions of at least 0.5."""
     return _store((_sample(head, name, plan) >= 0.5).astype(np.uint8), plan)

@@ -1,222 +1,297 @@
-"""Simulated strokes on a T1w brain: arrays in, arrays out.
+"""The generator of simulated strokes: healthy heads and real lesion shapes in, images out.
 
-Every function takes arrays on one 2 mm grid and a :class:`numpy.random.Generator`. Intensities
-are relative to white matter (1). Ranges come from the recipe's ``synthesis`` section and are drawn
-uniformly.
+One generator, three sources: label maps painted at random (SynthSeg: Billot et al., Med Image Anal
+2023; with lesions: Chalcroft et al., MELBA 2025), real T1w brains remapped to each contrast, and
+the shapes of real lesions, which a registration brings from the template to each subject.
 """
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy import ndimage
+from nibabel.affines import from_matvec
+from scipy.spatial.transform import Rotation
+from torch.nn import functional
 
-from bids_stroke.image import zscore
+from . import appearance, artefacts
+from .fields import Draw, blur, resize, standardize
+from .subjects import NODES, bounding_box
 
-SULCAL = 0.45  # darker than this, relative to white matter, counts as fluid
-
-
-def smooth_field(shape, scale, rng):
-    """Random field of unit variance that varies over ``scale`` voxels."""
-    nodes = [max(2, round(side / scale) + 1) for side in shape]
-    coarse = torch.from_numpy(rng.standard_normal(nodes).astype(np.float32))
-    field = torch.nn.functional.interpolate(
-        coarse[None, None], size=tuple(shape), mode="trilinear", align_corners=True
-    )[0, 0].numpy()
-    return field / max(float(field.std()), 1e-6)
+CONTRASTS = tuple(appearance.LOOKS)
+STRIDE = 4  # voxels of the tile between the nodes of the map to the template
+MARGIN = 8  # voxels around a lesion that its appearance may change
+AROUND = 14  # mm of the head kept around the brain
 
 
-def bounding_box(mask, margin):
-    """Slices around the true voxels of ``mask``, ``margin`` voxels wider on each side."""
-    box = []
-    for axis, side in enumerate(mask.shape):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        hits = np.flatnonzero(mask.any(axis=others))
-        box.append(slice(max(hits[0] - margin, 0), min(hits[-1] + 1 + margin, side)))
-    return tuple(box)
+@dataclass(frozen=True)
+class Sample:
+    """A simulated head on the tile's grid.
 
-
-def blend(image, value, weight):
-    """``value`` where ``weight`` is 1, ``image`` where it is 0."""
-    return image + weight * (value - image)
-
-
-def blur(data, sigma):
-    return ndimage.gaussian_filter(np.asarray(data, np.float32), sigma, truncate=3)
-
-
-def widen(image, ventricles, region, csf, rng, ranges):
-    """Widen the ventricles and the sulci within ``region`` (weights 0-1), as atrophy does."""
-    sulci = np.clip((SULCAL + 0.05 - image) / 0.25, 0, 1)
-    sulci = blur(sulci, rng.uniform(*ranges["sulcal_sigma"])) * rng.uniform(0.8, 2.2)
-    sulci = np.clip(sulci, 0, 1)
-    image = blend(image, csf, sulci**1.5 * region)
-    if ventricles.any():
-        spread = blur(ventricles, rng.uniform(*ranges["ventricle_sigma"]))
-        threshold = rng.uniform(*ranges["ventricle_threshold"])
-        wide = np.clip((spread - threshold) / 0.15 + 0.5, 0, 1)
-        image = blend(image, csf, wide * region)
-    return image
-
-
-def random_region(shape, rng):
-    """A smooth region: everywhere, one half (x), or a random part of the brain."""
-    kind = rng.choice(["everywhere", "half", "part"])
-    if kind == "everywhere":
-        return np.float32(1)
-    if kind == "half":
-        ramp = np.linspace(-1, 1, shape[0], dtype=np.float32)[:, None, None]
-        return np.clip(0.5 + 10 * ramp * rng.choice([-1, 1]), 0, 1)
-    return np.clip(0.5 + smooth_field(shape, 30, rng), 0, 1)
-
-
-def roughen(lesion, mask, ventricles, rng, amount):
-    """Binary lesion from resampled weights, its border slightly deformed, within the brain.
-
-    The ventricles are left out, as tracers do. What the deformation would erase stays undeformed.
+    ``images``: contrast to float32 tensor (x, y, z), white matter about 1; ``label`` and ``mask``:
+    bool, the lesion and the brain mask as extraction found it; ``brain``: the true mask;
+    ``stages``: what each lesion was; ``head``: its subject, of which ``stripped`` tells whether only
+    the brain is known; ``affine``: voxels to mm, the tile's centre at the origin.
     """
-    soft = blur(lesion, 0.6)
-    allowed = mask & ~ventricles
-    deformed = soft + rng.uniform(0, amount) * smooth_field(lesion.shape, 4, rng) * (soft > 0.05)
-    binary = (deformed > 0.5) & allowed
-    if 2 * binary.sum() < (soft > 0.5).sum():
-        binary = (lesion >= 0.5) & allowed
-    return binary
+
+    images: dict
+    label: torch.Tensor
+    mask: torch.Tensor
+    brain: torch.Tensor
+    stages: tuple
+    head: str
+    stripped: bool
+    affine: np.ndarray
 
 
-def chronic(image, lesion, csf, rng, ranges):
-    """A cavity with strands of tissue inside and a gliotic rim."""
-    edge = blur(lesion, rng.uniform(0.4, 0.9))
-    inner = blur(lesion, rng.uniform(*ranges["rim_sigma"]))
-    inner = inner / max(float(inner.max()), 1e-6)
-    threshold = rng.uniform(*ranges["cavity_threshold"])
-    cavity = np.clip((inner - threshold) / rng.uniform(0.1, 0.4) + 0.5, 0, 1) * edge
-    field = smooth_field(image.shape, rng.uniform(2, 5), rng)
-    strands = np.exp(-((field / rng.uniform(0.1, 0.35)) ** 2)) * rng.uniform(0, 0.8)
-    cavity = cavity * (1 - strands)
-    halo = blur(lesion, rng.uniform(1, 2))
-    image = image * (1 - edge * rng.uniform(*ranges["gliosis"]))
-    image = image * (1 - halo * rng.uniform(0, ranges["halo"]))
-    fluid = csf * rng.uniform(0.8, 1.4) + 0.03 * smooth_field(image.shape, 3, rng)
-    return blend(image, fluid, cavity)
-
-
-def subacute(image, lesion, rng, ranges):
-    """Moderately dark tissue with soft edges."""
-    edge = blur(lesion, rng.uniform(0.5, 1.2))
-    texture = 1 + 0.2 * smooth_field(image.shape, rng.uniform(2, 6), rng)
-    return image * (1 - edge * rng.uniform(*ranges["subacute"]) * texture)
-
-
-def paste(image, mask, ventricles, lesion, csf, rng, ranges):
-    """Paste one lesion.
+class Simulator:
+    """Draws heads and lesions and simulates samples.
 
     Parameters
     ----------
-    image : array of float
-        T1w relative to white matter.
-    mask, ventricles : arrays of bool
-        Brain, and its ventricles.
-    lesion : array of float
-        Lesion weights 0-1 on the same grid.
-
-    Returns
-    -------
-    image, label : arrays
-        The image with the lesion; the lesion, inside the brain and outside the ventricles.
-    """
-    label = np.zeros(image.shape, bool)
-    image = image.copy()
-    if not (lesion >= 0.5).any():
-        return image, label
-    box = bounding_box(lesion >= 0.5, 8)
-    part, inside, lakes = image[box], mask[box], ventricles[box]
-    binary = roughen(lesion[box], inside, lakes, rng, ranges["deformation"])
-    if not binary.any():
-        return image, label
-    if rng.random() < ranges["subacute_share"]:
-        pasted = subacute(part, binary, rng, ranges)
-    else:
-        pasted = chronic(part, binary, csf, rng, ranges)
-        if rng.random() < ranges["ex_vacuo"]:
-            near = np.clip(3 * blur(binary, 3), 0, 1)
-            pasted = widen(pasted, lakes, near * ~binary, csf, rng, ranges)
-    image[box] = np.where(inside, pasted, part)
-    label[box] = binary
-    return image, label
-
-
-def spots(image, rng, ranges):
-    """Small, mildly dark spots of white matter that are no stroke lesion."""
-    white = np.argwhere(image > 0.85)
-    if not len(white):
-        return image
-    number = rng.integers(*ranges["spots"])
-    seeds = np.zeros(image.shape, np.float32)
-    seeds[tuple(white[rng.integers(len(white), size=number)].T)] = 1
-    spread = blur(seeds, rng.uniform(*ranges["spot_sigma"]))
-    spread = np.clip(spread / spread.max(), 0, 1)
-    return image * (1 - spread * rng.uniform(*ranges["spot_depth"]))
-
-
-def scanner(image, rng, ranges):
-    """Bias field, contrast change, thick slices or blur, and noise."""
-    image = image * np.exp(rng.uniform(0, ranges["bias"]) * smooth_field(image.shape, 40, rng))
-    image = np.clip(image, 0, None) ** np.exp(rng.normal(0, ranges["log_gamma"]))
-    kind = rng.random()
-    if kind < ranges["thick_slices"]:
-        axis = rng.integers(3)
-        image = ndimage.gaussian_filter1d(image, rng.uniform(0.5, 1.3), axis=axis)
-    elif kind < ranges["thick_slices"] + ranges["blurred"]:
-        image = blur(image, rng.uniform(0.3, 0.8))
-    noise = rng.standard_normal(image.shape, dtype=np.float32)
-    return image + rng.uniform(0, ranges["noise"]) * noise
-
-
-def misjudge(mask, rng, ranges):
-    """A brain mask that is 2-4 mm too wide, or 2 mm too narrow, in places; or cut off below."""
-    kind = rng.random()
-    where = smooth_field(mask.shape, 15, rng) > rng.uniform(-1.5, 1)
-    if kind < ranges["wide_mask"]:
-        wide = ndimage.binary_dilation(mask, iterations=int(rng.integers(1, 3)))
-        mask = np.where(where, wide, mask)
-    elif kind < ranges["wide_mask"] + ranges["narrow_mask"]:
-        mask = np.where(where, ndimage.binary_erosion(mask), mask)
-    if rng.random() < ranges["cut_below"]:
-        floor = bounding_box(mask, 0)[2].start
-        mask = mask.copy()
-        mask[:, :, : floor + rng.integers(2, 15)] = False
-    return mask
-
-
-def simulate(image, mask, ventricles, lesions, rng, ranges):
-    """One training sample.
-
-    Parameters
-    ----------
-    image : array of float
-        T1w in any unit, with anything outside the brain.
-    mask, ventricles : arrays of bool
-    lesions : list of arrays of float
-        Lesion weights on the same grid; may be empty.
+    subjects : list of Subject
+    lesions : list of Lesion
+    tile : tuple of int
+        Shape of the samples.
+    spacing : float
+        Side of a voxel (mm).
     ranges : dict
         The recipe's ``synthesis`` section.
-
-    Returns
-    -------
-    image, label, mask : arrays
-        Standardized image (float32), lesion and the brain mask that the network is given (bool).
+    device : str
+        Where samples are made.
     """
-    image = image / np.percentile(image[mask], 85)
-    csf = rng.uniform(*ranges["csf"])
-    image = np.where(mask, image, csf * rng.uniform(0.3, 1.1)).astype(np.float32)
-    if rng.random() < ranges["atrophy"]:
-        region = random_region(image.shape, rng)
-        image = np.where(mask, widen(image, ventricles, region, csf, rng, ranges), image)
-    if rng.random() < ranges["spotted"]:
-        image = spots(image, rng, ranges)
-    label = np.zeros(image.shape, bool)
-    for lesion in lesions:
-        image, pasted = paste(image, mask, ventricles, lesion, csf, rng, ranges)
-        label |= pasted
-    image = scanner(image, rng, ranges)
-    mask = misjudge(mask, rng, ranges)
-    return zscore(image, mask), label & mask, mask
+
+    def __init__(self, subjects, lesions, tile, spacing, ranges, device="cpu"):
+        self.subjects = [_around_brain(subject) for subject in subjects]
+        share, maps = ranges["label_maps"], [subject.t1w is None for subject in subjects]
+        of_map, of_brain = share / max(sum(maps), 1), (1 - share) / max(maps.count(False), 1)
+        self.shares = [of_map if is_map else of_brain for is_map in maps]
+        self.lesions = sorted(lesions, key=lambda lesion: lesion.volume)
+        self.volumes = np.array([lesion.volume for lesion in self.lesions])
+        self.tile = tuple(tile)
+        self.spacing = float(spacing)
+        self.ranges = ranges
+        self.device = device
+
+    def sample(self, seed, contrasts=CONTRASTS, subject=None, lesions=None):
+        """Simulate one head.
+
+        Parameters
+        ----------
+        seed : int or sequence of int
+            Decides everything.
+        contrasts : sequence of str
+            Images to make.
+        subject : int, optional
+            Index of the subject; drawn by default.
+        lesions : list of (float, str), optional
+            Volume (ml) and stage of each lesion; drawn by default.
+
+        Returns
+        -------
+        Sample
+        """
+        draw, ranges = Draw(seed, self.device), self.ranges
+        if subject is None:
+            subject = draw.pick(range(len(self.subjects)), self.shares)
+        chosen = self.subjects[subject]
+        grid = self._pose(chosen, draw)
+        tissue, mask, t1w = self._sample_subject(chosen, grid)
+        head = appearance.head(
+            tissue, mask, t1w, chosen.levels, contrasts, self.spacing, ranges["arbitrary"], draw
+        )
+        self._distract(head, draw)
+        if lesions is None:
+            lesions = self._draw_lesions(draw)
+        nodes = _template_nodes(chosen, grid)
+        label = torch.zeros_like(mask)
+        extracted = artefacts.misjudge(mask, self.spacing, draw)
+        stages = []
+        for volume, stage in lesions:
+            pasted, extracted = self._paste(head, nodes, volume, stage, extracted, draw)
+            if pasted.any():
+                label |= pasted
+                stages.append(stage)
+        images = dict(head.images)
+        if draw.chance(ranges["cut"]):
+            extracted, kept = artefacts.cut(extracted, self.spacing, draw)
+            images = {contrast: image * kept for contrast, image in images.items()}
+        for contrast, image in images.items():
+            if contrast != contrasts[0]:  # registration of a second contrast is never perfect
+                reach = draw.uniform(0, ranges["misalignment"]) / self.spacing
+                offset = draw.rng.uniform(-1, 1, 3)
+                image = artefacts.shift(image, reach * offset / np.linalg.norm(offset))
+            images[contrast] = artefacts.scan(image, self.spacing, draw)
+        centre = -self.spacing * (np.array(self.tile) - 1) / 2
+        affine = from_matvec(np.eye(3) * self.spacing, centre)
+        return Sample(
+            images,
+            label,
+            extracted,
+            mask,
+            tuple(stages),
+            chosen.name,
+            chosen.t1w is not None,
+            affine,
+        )
+
+    def _pose(self, subject, draw):
+        """Where each voxel of the tile samples the subject: ``(1, X, Y, Z, 3)`` for grid_sample."""
+        ranges, side = self.ranges, np.array(subject.mask.shape)
+        size = draw.uniform(*ranges["scale"]) * draw.rng.uniform(0.95, 1.05, 3)
+        angles = draw.rng.uniform(-1, 1, 3) * ranges["rotation"]
+        turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+        flip = np.diag([draw.pick((-1, 1)), 1, 1])
+        matrix = turn @ np.diag(self.spacing / size) @ flip
+        shape = [STRIDE * int(np.ceil((n - 1) / STRIDE)) + 1 for n in self.tile]
+        middle = (np.array(self.tile) - 1) / 2
+        move = draw.rng.uniform(-1, 1, 3) * ranges["shift"]
+        offset = subject.centre() + move - matrix @ middle
+        # grid_sample counts from -1 to 1 between the centres of the outer voxels, last axis first.
+        half = (np.array(shape) - 1) / 2
+        linear = np.diag(2 / (side - 1)) @ matrix @ np.diag(half)
+        constant = 2 * (matrix @ half + offset) / (side - 1) - 1
+        theta = np.column_stack([linear, constant])[::-1][:, [2, 1, 0, 3]]
+        theta = torch.from_numpy(theta.copy()).float().to(self.device)
+        grid = functional.affine_grid(theta[None], (1, 1, *shape), align_corners=True)
+        return grid + self._warp(shape, side, draw)
+
+    def _warp(self, shape, side, draw):
+        """Smooth diffeomorphic displacement: a stationary velocity field, squared five times
+        (Arsigny et al., MICCAI 2006)."""
+        nodes = [max(4, round(n * self.spacing / 24)) for n in shape]  # every 24 mm
+        amplitude = draw.uniform(0, self.ranges["warp"])
+        scale = torch.tensor([float(2 * amplitude / (n - 1)) for n in side[::-1]], device=self.device)
+        flow = scale[:, None, None, None] * draw.noise((3, *nodes)) / 32
+        identity = functional.affine_grid(
+            torch.eye(3, 4, device=self.device)[None], (1, 1, *nodes), align_corners=True
+        )
+        for _ in range(5):
+            where = identity + flow.permute(1, 2, 3, 0)[None]
+            flow = flow + functional.grid_sample(
+                flow[None], where, padding_mode="border", align_corners=True
+            )[0]  # fmt: skip
+        return resize(flow, shape).permute(1, 2, 3, 0)[None]
+
+    def _sample_subject(self, subject, grid):
+        """Tissue, brain mask and T1w (or None) of a subject on the tile."""
+        inner = (0, 0, *(slice(n) for n in self.tile))
+        codes = subject.tissue + 16 * subject.mask.astype(np.uint8)
+        codes = torch.from_numpy(codes)[None, None].to(self.device).float()
+        codes = functional.grid_sample(codes, grid, mode="nearest", align_corners=True)[inner]
+        codes = codes.round().to(torch.uint8)
+        t1w = None
+        if subject.t1w is not None:
+            t1w = torch.from_numpy(subject.t1w)[None, None].to(self.device).float()
+            t1w = functional.grid_sample(t1w, grid, align_corners=True)[inner]
+        return codes % 16, codes >= 16, t1w
+
+    def _distract(self, head, draw):
+        """Add what resembles a stroke and is none."""
+        chances = self.ranges["distractors"]
+        if draw.chance(chances["atrophy"]):
+            where = appearance.region(head.mask.shape, self.spacing, draw, self.device)
+            appearance.widen(head, where, draw)
+        if draw.chance(chances["hyperintensities"]):
+            appearance.hyperintensities(head, draw)
+        if draw.chance(chances["perivascular"]):
+            appearance.perivascular(head, draw)
+
+    def _draw_lesions(self, draw):
+        """Number, volumes (log-uniform within a class) and stages."""
+        ranges = self.ranges
+        number = draw.pick(range(len(ranges["lesion_counts"])), ranges["lesion_counts"])
+        drawn = []
+        for _ in range(number):
+            index = draw.pick(range(len(ranges["volume_shares"])), ranges["volume_shares"])
+            low, high = np.log(ranges["volumes"][index : index + 2])
+            stage = draw.pick(tuple(ranges["stages"]), tuple(ranges["stages"].values()))
+            drawn.append((float(np.exp(draw.uniform(low, high))), stage))
+        return drawn
+
+    def _shape(self, volume, draw):
+        """A lesion of about ``volume`` ml, and the scale (length) that makes it exact."""
+        near = np.flatnonzero(np.abs(np.log(self.volumes / volume)) < np.log(1.5))
+        if not len(near):
+            near = [np.abs(np.log(self.volumes / volume)).argmin()]
+        lesion = self.lesions[draw.pick(near)]
+        return lesion, float(np.clip((volume / lesion.volume) ** (1 / 3), 0.6, 1.6))
+
+    def _paste(self, head, nodes, volume, stage, extracted, draw):
+        lesion, scale = self._shape(volume, draw)
+        placed = self._place(lesion, scale, nodes, draw)
+        if placed is None:
+            return torch.zeros_like(head.mask), extracted
+        pasted, cavity, box = appearance.paste(head, *placed, stage, draw)
+        if cavity is not None and draw.chance(self.ranges["lost_cavity"]):
+            extracted = artefacts.lose_cavity(extracted, cavity, box, self.spacing, draw)
+        return pasted, extracted
+
+    def _place(self, lesion, scale, nodes, draw):
+        """Weights of a lesion in a part of the tile, and where the part starts; None outside."""
+        ranges, shape = self.ranges, np.array(lesion.data.shape)
+        centre = (lesion.affine @ [*((shape - 1) / 2), 1])[:3]
+        angles = draw.rng.uniform(-1, 1, 3) * ranges["lesion_rotation"]
+        turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+        turn = turn @ np.diag(1 / (scale * draw.rng.uniform(0.9, 1.1, 3)))
+        move = draw.rng.uniform(-1, 1, 3) * ranges["lesion_shift"]
+        mirror = np.diag([draw.pick((-1, 1)), 1, 1])
+        # template -> mirrored -> turned about the lesion's centre -> the lesion's voxels
+        vary = from_matvec(turn @ mirror, centre + move - turn @ centre)
+        to_voxels = np.linalg.inv(lesion.affine) @ vary
+        amplitude = draw.uniform(0, ranges["lesion_warp"])
+        width = draw.uniform(12, 30) / (STRIDE * self.spacing)
+        wave = torch.stack([draw.field(nodes.shape[1:], width) for _ in range(3)]) * amplitude
+        linear, constant = (
+            torch.from_numpy(part.copy()).float().to(nodes.device)
+            for part in (to_voxels[:3, :3], to_voxels[:3, 3])
+        )
+        voxels = torch.einsum("ab,bijk->aijk", linear, nodes + wave) + constant[:, None, None, None]
+        upper = torch.tensor(shape - 1, device=nodes.device)[:, None, None, None]
+        near = ((voxels > -1) & (voxels < upper + 1)).all(0).cpu().numpy()
+        if not near.any():
+            return None
+        reach = int(np.ceil(MARGIN / STRIDE))
+        part = bounding_box(near, reach)
+        fine = [STRIDE * (p.stop - p.start - 1) + 1 for p in part]
+        where = resize(2 * voxels[(slice(None), *part)] / upper - 1, fine)
+        data = torch.from_numpy(lesion.data).float().to(nodes.device)[None, None]
+        where = where.flip(0).permute(1, 2, 3, 0)[None]
+        weights = functional.grid_sample(data, where, align_corners=True)[0, 0]
+        corner = [STRIDE * p.start for p in part]
+        inner = tuple(slice(n - c) for n, c in zip(self.tile, corner, strict=True))
+        return blur(weights[inner], 0.5), corner
+
+
+def _around_brain(subject):
+    """Crop the head to the brain and ``AROUND`` mm, in steps of the template's nodes."""
+    step = int(NODES)
+    box = bounding_box(subject.mask, AROUND)
+    box = tuple(slice(p.start // step * step, p.stop) for p in box)
+    nodes = tuple(slice(p.start // step, -(-(p.stop - 1) // step) + 1) for p in box)
+    return replace(
+        subject,
+        tissue=np.ascontiguousarray(subject.tissue[box]),
+        mask=np.ascontiguousarray(subject.mask[box]),
+        t1w=None if subject.t1w is None else np.ascontiguousarray(subject.t1w[box]),
+        affine=subject.affine @ from_matvec(np.eye(3), [p.start for p in box]),
+        template=subject.template[(slice(None), *nodes)],
+    )
+
+
+def _template_nodes(subject, grid):
+    """Template coordinates (3, i, j, k) of every ``STRIDE``-th voxel of the tile."""
+    field = torch.from_numpy(subject.template).to(grid.device).float()
+    side = torch.tensor(subject.mask.shape[::-1], device=grid.device) - 1
+    nodes = torch.tensor(field.shape[:0:-1], device=grid.device) - 1
+    coarse = grid[:, ::STRIDE, ::STRIDE, ::STRIDE]
+    where = (coarse + 1) * side / (NODES * nodes) - 1
+    found = functional.grid_sample(field[None], where, padding_mode="border", align_corners=True)
+    return found[0]
+
+
+def network_input(sample, channels):
+    """What a network sees of a sample: ``(channels, x, y, z)``; absent contrasts are zero."""
+    absent = torch.zeros_like(sample.mask, dtype=torch.float32)
+    return torch.stack(
+        [standardize(sample.images[c], sample.mask) if c in sample.images else absent for c in channels]
+    )

@@ -201,8 +201,26 @@ def test_tiles_agree_with_the_whole(bright):
     """A network without context gives the same in small tiles as in one."""
     t1w, brain = HEAD
     batch, _ = infer.prepare(card(), {"T1w": t1w}, brain)
-    tiled = infer._infer(BrightIsLesion(), batch, (32, 32, 32), "cpu")
-    np.testing.assert_allclose(tiled, 20 * (batch[0] - 2), atol=1e-3)
+    tiled = infer._infer(BrightIsLesion(), batch, (32, 32, 32), "cpu", mirror=False)
+    np.testing.assert_allclose(tiled, 1 / (1 + np.exp(-20 * (batch[0] - 2))), atol=1e-5)
+
+
+class LeftIsLesion(torch.nn.Module):
+    """Answers by place alone."""
+
+    def forward(self, image):
+        logits = torch.full_like(image[:, :1], -20)
+        logits[:, :, : image.shape[2] // 2] = 20
+        return logits
+
+
+def test_mirrored_prediction_is_averaged_on_the_right_side():
+    batch = np.zeros((1, 32, 32, 32), np.float32)
+    plain = infer._infer(LeftIsLesion(), batch, (32, 32, 32), "cpu", mirror=False)
+    mirrored = infer._infer(LeftIsLesion(), batch, (32, 32, 32), "cpu", mirror=True)
+    np.testing.assert_allclose(plain[:16], 1, atol=1e-5)
+    np.testing.assert_allclose(plain[16:], 0, atol=1e-5)
+    np.testing.assert_allclose(mirrored, 0.5, atol=1e-5)
 
 
 def test_the_device_that_was_asked_for():

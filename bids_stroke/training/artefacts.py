@@ -1,0 +1,125 @@
+"""What scanners, patients and brain extraction do to images and masks.
+
+Images are relative to white matter, lengths are in mm, ranges are drawn uniformly.
+"""
+
+import torch
+from torch.nn import functional
+
+from .fields import blur, dilate, erode
+
+
+def shift(image, offset):
+    """Move an image by fractions of a voxel, linearly."""
+    for axis, step in enumerate(offset):
+        moved = image.roll(1 if step > 0 else -1, axis)
+        image = image + abs(step) * (moved - image)
+    return image
+
+
+def bias(image, spacing, draw):
+    """Receive field."""
+    return image * torch.exp(draw.uniform(0, 0.2) * draw.field(image.shape, 70 / spacing))
+
+
+def thick_slices(image, spacing, draw):
+    """Slices of up to 6 mm along one axis, interpolated back."""
+    axis = int(draw.rng.integers(3))
+    factor = max(2, round(draw.uniform(2, 6) / spacing))
+    kernel = [factor if other == axis else 1 for other in range(3)]
+    pooled = functional.avg_pool3d(image[None], kernel, ceil_mode=True)[0]
+    whole = [side * k for side, k in zip(pooled.shape, kernel, strict=True)]
+    batch = functional.interpolate(pooled[None, None], whole, mode="trilinear", align_corners=False)
+    return batch[0, 0][tuple(slice(side) for side in image.shape)]
+
+
+def motion(image, spacing, draw):
+    """Ringing: some lines of k-space were acquired with the head a few mm away."""
+    axis, step = int(draw.rng.integers(3)), round(draw.uniform(1, 5) / spacing)
+    lines = image.shape[axis] // 2 + 1
+    position = torch.linspace(0, 1, lines, device=image.device)
+    start = draw.uniform(0.08, 0.6)
+    moved = (position > start) & (position < start + draw.uniform(0.05, 0.3))
+    moved = moved.reshape([-1 if other == axis else 1 for other in range(3)])
+    kspace = torch.fft.rfft(image, dim=axis)
+    other = torch.fft.rfft(image.roll(max(step, 1), (axis + 1) % 3), dim=axis)
+    mixed = torch.where(moved, other, kspace)
+    return torch.fft.irfft(mixed, n=image.shape[axis], dim=axis)
+
+
+def zipper(image, draw):
+    """A stripe of noise across the volume."""
+    axis = int(draw.rng.integers(3))
+    place = int(draw.rng.integers(image.shape[axis]))
+    image = image.clone()
+    stripe = image.narrow(axis, place, 1)
+    stripe += draw.uniform(0.2, 0.8) * draw.noise(stripe.shape)
+    return image
+
+
+def noise(image, draw):
+    """Rician noise; one scan in eight has low signal."""
+    sigma = draw.uniform(0.06, 0.12) if draw.chance(0.1) else draw.uniform(0, 0.045)
+    real = image + sigma * draw.noise(image.shape)
+    return torch.hypot(real, sigma * draw.noise(image.shape))
+
+
+def scan(image, spacing, draw):
+    """Scan an image: field, contrast curve, resolution, motion, noise."""
+    image = bias(image, spacing, draw).clamp_min(0)
+    image = image ** draw.rng.lognormal(0, 0.15)
+    if draw.chance(0.5):
+        image = noise(image, draw)
+    if draw.chance(0.35):
+        image = thick_slices(image, spacing, draw)
+    elif draw.chance(0.4):
+        image = blur(image, draw.uniform(0.4, 1.4) / spacing)
+    if draw.chance(0.08):
+        image = motion(image, spacing, draw)
+    if draw.chance(0.04):
+        image = zipper(image, draw)
+    return noise(image, draw) if draw.chance(0.6) else image
+
+
+def misjudge(mask, spacing, draw):
+    """A brain mask that is a few mm too wide or too narrow in places."""
+    where = draw.field(mask.shape, 25 / spacing) > draw.uniform(-1.5, 1)
+    kind = draw.rng.random()
+    if kind < 0.3:
+        return torch.where(where, dilate(mask, max(1, round(draw.uniform(1, 4) / spacing))), mask)
+    if kind < 0.5:
+        return torch.where(where, erode(mask, max(1, round(draw.uniform(1, 2) / spacing))), mask)
+    return mask
+
+
+def lose_cavity(mask, cavity, box, spacing, draw):
+    """Brain extraction that leaves out the open cavities of the surface."""
+    reach = max(1, round(draw.uniform(2, 8) / spacing))
+    surface = ~erode(mask[box], reach)
+    mask = mask.clone()
+    mask[box] &= ~((cavity > 0.5) & surface)
+    return mask
+
+
+def cut(mask, spacing, draw):
+    """Field of view that ends within the brain, below or above; or a face removed too far.
+
+    Returns what is left of the mask, and what is left of the image (bool).
+    """
+    kept = torch.ones_like(mask)
+    inside = mask.any(0)
+    hits = inside.any(0).nonzero()[:, 0]
+    low, high = int(hits[0]), int(hits[-1])
+    kind = draw.rng.random()
+    depth = round(draw.uniform(4, 30) / spacing)
+    if kind < 0.5:
+        kept[:, :, : low + depth] = False
+    elif kind < 0.7:
+        kept[:, :, high - depth :] = False
+    else:
+        y = torch.linspace(-1, 1, mask.shape[1], device=mask.device)[:, None]
+        z = torch.linspace(-1, 1, mask.shape[2], device=mask.device)[None]
+        steep = draw.uniform(0.5, 1.2)
+        height = y - steep * z  # greatest in front of and below the brain
+        kept &= (height < height[inside].max() - draw.uniform(0.02, 0.15))[None]
+    return mask & kept, kept
