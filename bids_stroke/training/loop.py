@@ -159,9 +159,9 @@ def fit(recipe, training, validation, out):
     """Train the recipe's network on two simulators.
 
     Writes ``weights.safetensors`` (averaged weights), ``checkpoints/last.ckpt`` (from which the
-    same call continues after an interruption), ``log/version_*/metrics.csv``, TensorBoard's files and, at
-    the end, ``summary.json`` (steps, minutes, Dice by threshold and by input on the validation
-    samples).
+    same call continues after an interruption), ``log/version_*/metrics.csv``, TensorBoard's files
+    and, at the end, ``summary.json`` (steps, minutes, Dice by threshold and by input on the
+    validation samples).
 
     Returns
     -------

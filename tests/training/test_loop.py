@@ -32,7 +32,7 @@ def test_two_steps_leave_loadable_weights(recipe, tmp_path):
     assert summary["steps"] == 2
     network = loop.build(recipe["network"])
     network.load_state_dict(load_file(tmp_path / "weights.safetensors"), strict=True)
-    assert "dice_0.5" in (tmp_path / "log" / "metrics.csv").read_text()
+    assert "dice_0.5" in (tmp_path / "log" / "version_0" / "metrics.csv").read_text()
     assert list((tmp_path / "tensorboard").glob("events*"))
 
 
@@ -103,7 +103,7 @@ def test_a_short_run_on_real_files(shared, recipe, tmp_path):
     data = tmp_path / "data"
     for folder, number in (("head_labels", 3), ("lesions_chronic", 12)):
         (data / folder).mkdir(parents=True)
-        for path in sorted((shared / "data" / folder).glob("*.nii*"))[:number]:
+        for path in sorted((shared / folder).glob("*.nii*"))[:number]:
             (data / folder / path.name).symlink_to(path)
     recipe["sources"] = {"heads": ["head_labels"], "lesions": ["lesions_chronic"]}
     recipe["held_out"]["heads"] = {"validation": 1, "test": 1}
