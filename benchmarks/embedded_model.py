@@ -30,7 +30,7 @@ import yaml
 from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
-from bids_stroke import image, metrics
+from bids_stroke import detection, image, metrics
 from bids_stroke.cli.train import read_recipe
 from bids_stroke.lesion import threshold
 from bids_stroke.models import card as cards
@@ -111,7 +111,7 @@ def scores(found, truth, unit):
     """Agreement of a mask with the truth; ``unit`` is the volume of a voxel in ml."""
     return {
         "dice": metrics.dice(found, truth),
-        "f1": metrics.lesion_f1(found, truth),
+        "f1": detection.isles(found, truth).f1,
         "volume_error_ml": metrics.volume_difference(found, truth, 1000 * unit),
         "found_ml": found.sum() * unit,
     }
@@ -135,7 +135,7 @@ def single_threaded():
 
 def segmentations(card, images, brain, mirror):
     """Probability of the model for each of its inputs."""
-    for contrasts in card.inputs:
+    for contrasts in card.inputs or [card.select(synthesis.CONTRASTS)]:
         chosen = {c: images[c] for c in contrasts}
         img = infer.predict(card, chosen, brain, brain, device="cpu", mirror=mirror)
         yield "+".join(contrasts), img.get_fdata(dtype=np.float32)

@@ -9,8 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from .errors import ImageError
+
+
+PERCENTS = tuple(percent / 100 for percent in range(1, 100))
 
 
 class Confusion(NamedTuple):
@@ -66,31 +70,117 @@ def sensitivity(pred, truth):
     return _ratio(tp, tp + fn, tp + fp + fn)
 
 
-def lesion_f1(pred, truth):
-    """Lesion-wise F1, 2TP / (2TP + FP + FN) over 26-connected lesions, of which one shared voxel
-    makes a hit (ISLES; Hernandez Petzsche et al., Sci Data 2022).
+def specificity(pred, truth):
+    """Share of the healthy voxels of the image that are left out, TN / (TN + FP)."""
+    tp, fp, fn, tn = confusion(pred, truth)
+    return _ratio(tn, tn + fp, tp + fp + fn)
 
-    TP and FN are true lesions that were touched and missed, FP are predicted ones that touch none.
+
+def accuracy(pred, truth):
+    """Share of the voxels of the image that are right, (TP + TN) / all."""
+    tp, fp, fn, tn = confusion(pred, truth)
+    return _ratio(tp + tn, tp + fp + fn + tn, tp + fp + fn)
+
+
+def micro_dice(counts):
+    """Dice coefficient of pooled voxels (microDSC; Tomita et al., NeuroImage Clin 2020).
+
+    Parameters
+    ----------
+    counts : iterable of Confusion
+        One for each scan.
     """
-    _, fp, fn, _ = confusion(pred, truth)
-    pred, truth = np.asarray(pred) > 0, np.asarray(truth) > 0
-    both = pred & truth
-    found, missed = _touched(truth, both)
-    _, invented = _touched(pred, both)
-    return _ratio(2 * found, 2 * found + invented + missed, found + fp + fn)
+    tp, fp, fn, _ = np.sum(list(counts), axis=0)
+    return float(_ratio(2 * tp, 2 * tp + fp + fn, tp + fp + fn))
 
 
-def _touched(mask, other):
-    """Numbers of 26-connected lesions of ``mask`` that ``other`` touches, and does not."""
-    labels, count = ndimage.label(mask, np.ones((3, 3, 3)))
-    touched = len(np.unique(labels[other]))
-    return touched, count - touched
+def max_dice(probability, truth, thresholds=PERCENTS):
+    """Largest Dice coefficient over thresholds of a probability (mDSC; Tomita et al. 2020).
+
+    Returns
+    -------
+    tuple of float
+        The Dice coefficient, and the lowest threshold that reaches it.
+    """
+    probability, truth = np.asarray(probability), np.asarray(truth) > 0
+    edges = np.asarray(thresholds)
+    # Voxels at or above each threshold, from one sorting into bins.
+    bins = np.searchsorted(edges, probability.ravel(), side="right")
+    kept = np.bincount(bins, minlength=len(edges) + 1)[::-1].cumsum()[::-1][1:]
+    hits = np.bincount(bins[truth.ravel()], minlength=len(edges) + 1)[::-1].cumsum()[::-1][1:]
+    total = kept + truth.sum()
+    scores = np.divide(2 * hits, total, out=np.ones(len(edges)), where=total > 0)
+    return float(scores.max()), float(edges[scores.argmax()])
 
 
 def volume_difference(pred, truth, voxel_mm3):
     """Predicted minus true volume in ml; ``voxel_mm3`` is the volume of a voxel in mm³."""
     _, fp, fn, _ = confusion(pred, truth)
     return (fp - fn) * voxel_mm3 / 1000
+
+
+def relative_volume_difference(pred, truth):
+    """Predicted minus true volume in percent of the true one; NaN for an empty truth."""
+    tp, fp, fn, _ = confusion(pred, truth)
+    return 100 * (fp - fn) / (tp + fn) if tp + fn else float("nan")
+
+
+def relative_error(predicted, true):
+    """``100 |predicted - true| / true`` (ER LV of volumes, ER LL of loads; Mohapatra et al. 2023);
+    NaN where ``true`` is 0."""
+    return 100 * abs(predicted - true) / true if true else float("nan")
+
+
+class Surface(NamedTuple):
+    """Distances between the surfaces of two masks (mm), NaN where one of them is empty.
+
+    ``hd``: Hausdorff distance; ``hd95``: the larger of the two directed 95th percentiles; ``assd``:
+    mean of the two directed means; ``asd``: mean from the prediction to the truth.
+    """
+
+    hd: float
+    hd95: float
+    assd: float
+    asd: float
+
+
+def surface_distances(pred, truth, spacing):
+    """Distances between the surfaces of two masks.
+
+    The surface of a mask is its voxels with a face neighbour outside of it.
+
+    Parameters
+    ----------
+    spacing : sequence of float
+        Sides of a voxel (mm).
+
+    Returns
+    -------
+    Surface
+        Zeros where both masks are empty, NaN where only one is.
+    """
+    points = [surface(mask) * np.asarray(spacing, float) for mask in (pred, truth)]
+    empty = [not len(p) for p in points]
+    if any(empty):
+        return Surface(*[0.0 if all(empty) else float("nan")] * 4)
+    there, back = (cKDTree(points[1]).query(points[0])[0], cKDTree(points[0]).query(points[1])[0])
+    return Surface(
+        float(max(there.max(), back.max())),
+        float(max(np.percentile(there, 95), np.percentile(back, 95))),
+        float((there.mean() + back.mean()) / 2),
+        float(there.mean()),
+    )
+
+
+def surface(mask):
+    """Indices (n, 3) of the voxels of a mask that have a face neighbour outside of it."""
+    mask = np.asarray(mask) > 0
+    if not mask.any():
+        return np.empty((0, mask.ndim), int)
+    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    inside = np.pad(mask[box], 1)
+    edge = inside & ~ndimage.binary_erosion(inside)
+    return np.argwhere(edge) - 1 + [part.start for part in box]
 
 
 def _ratio(part, whole, lesion):

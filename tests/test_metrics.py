@@ -1,8 +1,14 @@
 import numpy as np
 import pytest
 import torch
-from monai.metrics import compute_dice
+from monai.metrics import (
+    compute_average_surface_distance,
+    compute_dice,
+    compute_hausdorff_distance,
+)
+from scipy import ndimage
 from sklearn.metrics import (
+    accuracy_score,
     confusion_matrix,
     f1_score,
     jaccard_score,
@@ -40,8 +46,77 @@ def test_against_other_implementations():
         assert metrics.jaccard(pred, truth) == pytest.approx(jaccard_score(*flat))
         assert metrics.precision(pred, truth) == pytest.approx(precision_score(*flat))
         assert metrics.sensitivity(pred, truth) == pytest.approx(recall_score(*flat))
+        specificity = recall_score(*flat, pos_label=0)
+        assert metrics.specificity(pred, truth) == pytest.approx(specificity)
+        assert metrics.accuracy(pred, truth) == pytest.approx(accuracy_score(*flat))
         batches = (torch.from_numpy(mask.astype(np.float32))[None, None] for mask in (pred, truth))
         assert metrics.dice(pred, truth) == pytest.approx(compute_dice(*batches).item(), rel=1e-6)
+
+
+def blobs(seed, shape=(24, 26, 22)):
+    """Prediction and truth: blobs that overlap in parts."""
+    rng = np.random.default_rng(seed)
+    fields = ndimage.gaussian_filter(rng.standard_normal((2, *shape)), (0, 1.5, 1.5, 1.5))
+    fields[1] = 0.6 * fields[0] + 0.8 * fields[1]
+    return fields > np.quantile(fields, rng.uniform(0.8, 0.97))
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_surface_distances_against_monai(seed):
+    pred, truth = blobs(seed)
+    spacing = np.random.default_rng(seed).uniform(0.5, 4, 3)
+    batches = [torch.from_numpy(mask)[None, None].float() for mask in (pred, truth)]
+    found = metrics.surface_distances(pred, truth, spacing)
+    options = {"include_background": True, "spacing": list(spacing)}
+    hd, hd95 = (
+        compute_hausdorff_distance(*batches, percentile=share, **options).item()
+        for share in (100, 95)
+    )
+    there = compute_average_surface_distance(*batches, **options).item()
+    back = compute_average_surface_distance(*batches[::-1], **options).item()
+    assert found == pytest.approx((hd, hd95, (there + back) / 2, there), rel=1e-5)
+
+
+def test_surface_distances_by_hand():
+    pred, truth = np.zeros((2, 20, 5, 5))
+    pred[3, 2, 2] = truth[10, 2, 2] = 1
+    assert metrics.surface_distances(pred, truth, (2, 1, 1)) == (14, 14, 14, 14)
+    assert metrics.surface_distances(pred, pred, (2, 1, 1)) == (0, 0, 0, 0)
+    assert metrics.surface_distances(pred * 0, pred * 0, (2, 1, 1)) == (0, 0, 0, 0)
+    assert np.isnan(metrics.surface_distances(pred, truth * 0, (2, 1, 1))).all()
+
+
+def test_surface_is_the_outer_layer_and_reaches_the_edge_of_the_image():
+    mask = np.zeros((9, 9, 9))
+    mask[2:7, 2:7, 2:7] = 1
+    assert len(metrics.surface(mask)) == 5**3 - 3**3
+    assert len(metrics.surface(np.ones((4, 4, 4)))) == 4**3 - 2**3
+
+
+def test_max_dice_is_the_best_over_thresholds():
+    rng = np.random.default_rng(6)
+    truth = rng.random((9, 9, 9)) < 0.2
+    probability = np.clip(0.4 * truth + rng.random(truth.shape) * 0.6, 0, 1)
+    score, threshold = metrics.max_dice(probability, truth)
+    tried = {t: metrics.dice(probability >= t, truth) for t in np.arange(1, 100) / 100}
+    assert score == pytest.approx(max(tried.values()))
+    assert tried[threshold] == pytest.approx(score)
+    assert metrics.max_dice(probability * 0, truth * 0)[0] == 1
+
+
+def test_micro_dice_pools_voxels():
+    pairs = [blobs(seed) for seed in range(5)]
+    pooled = metrics.dice(*(np.concatenate([pair[i].ravel() for pair in pairs]) for i in (0, 1)))
+    assert metrics.micro_dice(metrics.confusion(*pair) for pair in pairs) == pytest.approx(pooled)
+
+
+def test_relative_errors():
+    truth, pred = np.zeros((2, 10))
+    truth[:4], pred[:5] = 1, 1
+    assert metrics.relative_volume_difference(pred, truth) == 25
+    assert np.isnan(metrics.relative_volume_difference(pred, truth * 0))
+    assert metrics.relative_error(3.0, 4.0) == 25
+    assert np.isnan(metrics.relative_error(3.0, 0.0))
 
 
 @pytest.mark.parametrize("score", SCORES)

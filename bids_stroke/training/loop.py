@@ -193,8 +193,7 @@ def fit(recipe, training, validation, out):
         DataLoader(
             stream,
             settings["batch"],
-            # On a GPU the samples are made there, by this process.
-            num_workers=settings["workers"] if training.device == "cpu" else 0,
+            num_workers=settings["workers"],
             worker_init_fn=datasets.single_threaded,
         ),
         DataLoader(fixed, 1),
@@ -262,7 +261,9 @@ def train(recipe, out, data):
         for part, kinds in files.items():
             for path in (path for paths in kinds.values() for path in paths):
                 rows.writerow([part, path.parent.name, path.name])
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    # Without workers this process makes the samples, on the device that it trains on.
+    here = recipe["training"]["workers"] == 0 and torch.cuda.is_available()
+    device = "cuda" if here else "cpu"
     training, validation = (
         simulator(files[part], recipe, out / "cache", device) for part in ("training", "validation")
     )
