@@ -13,7 +13,6 @@ from scipy.spatial import cKDTree
 
 from .errors import ImageError
 
-
 PERCENTS = tuple(percent / 100 for percent in range(1, 100))
 
 
@@ -24,6 +23,47 @@ class Confusion(NamedTuple):
     fp: int
     fn: int
     tn: int
+
+    @property
+    def dice(self):
+        """Dice coefficient, 2TP / (2TP + FP + FN)."""
+        return self._ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+
+    @property
+    def jaccard(self):
+        """Jaccard index, TP / (TP + FP + FN)."""
+        return self._ratio(self.tp, self.tp + self.fp + self.fn)
+
+    @property
+    def precision(self):
+        """Share of the predicted lesion that is true, TP / (TP + FP)."""
+        return self._ratio(self.tp, self.tp + self.fp)
+
+    @property
+    def sensitivity(self):
+        """Share of the true lesion that is found, TP / (TP + FN)."""
+        return self._ratio(self.tp, self.tp + self.fn)
+
+    @property
+    def specificity(self):
+        """Share of the healthy voxels of the image that are left out, TN / (TN + FP)."""
+        return self._ratio(self.tn, self.tn + self.fp)
+
+    @property
+    def accuracy(self):
+        """Share of the voxels of the image that are right, (TP + TN) / all."""
+        return self._ratio(self.tp + self.tn, sum(self))
+
+    @property
+    def relative_volume_difference(self):
+        """Predicted minus true volume in percent of the true one; NaN for an empty truth."""
+        true = self.tp + self.fn
+        return 100 * (self.fp - self.fn) / true if true else float("nan")
+
+    def _ratio(self, part, whole):
+        if not self.tp + self.fp + self.fn:
+            return 1.0
+        return float(part / whole) if whole else 0.0
 
 
 def confusion(pred, truth):
@@ -47,39 +87,14 @@ def confusion(pred, truth):
 
 
 def dice(pred, truth):
-    """Dice coefficient, 2TP / (2TP + FP + FN)."""
-    tp, fp, fn, _ = confusion(pred, truth)
-    return _ratio(2 * tp, 2 * tp + fp + fn, tp + fp + fn)
+    """Dice coefficient of two masks."""
+    return confusion(pred, truth).dice
 
 
-def jaccard(pred, truth):
-    """Jaccard index, TP / (TP + FP + FN)."""
-    tp, fp, fn, _ = confusion(pred, truth)
-    return _ratio(tp, tp + fp + fn, tp + fp + fn)
-
-
-def precision(pred, truth):
-    """Share of the predicted lesion that is true, TP / (TP + FP)."""
-    tp, fp, fn, _ = confusion(pred, truth)
-    return _ratio(tp, tp + fp, tp + fp + fn)
-
-
-def sensitivity(pred, truth):
-    """Share of the true lesion that is found, TP / (TP + FN)."""
-    tp, fp, fn, _ = confusion(pred, truth)
-    return _ratio(tp, tp + fn, tp + fp + fn)
-
-
-def specificity(pred, truth):
-    """Share of the healthy voxels of the image that are left out, TN / (TN + FP)."""
-    tp, fp, fn, tn = confusion(pred, truth)
-    return _ratio(tn, tn + fp, tp + fp + fn)
-
-
-def accuracy(pred, truth):
-    """Share of the voxels of the image that are right, (TP + TN) / all."""
-    tp, fp, fn, tn = confusion(pred, truth)
-    return _ratio(tp + tn, tp + fp + fn + tn, tp + fp + fn)
+def volume_difference(pred, truth, voxel_mm3):
+    """Predicted minus true volume in ml; ``voxel_mm3`` is the volume of a voxel in mm³."""
+    _, fp, fn, _ = confusion(pred, truth)
+    return (fp - fn) * voxel_mm3 / 1000
 
 
 def micro_dice(counts):
@@ -90,8 +105,7 @@ def micro_dice(counts):
     counts : iterable of Confusion
         One for each scan.
     """
-    tp, fp, fn, _ = np.sum(list(counts), axis=0)
-    return float(_ratio(2 * tp, 2 * tp + fp + fn, tp + fp + fn))
+    return Confusion(*np.sum(list(counts), axis=0).tolist()).dice
 
 
 def max_dice(probability, truth, thresholds=PERCENTS):
@@ -111,18 +125,6 @@ def max_dice(probability, truth, thresholds=PERCENTS):
     total = kept + truth.sum()
     scores = np.divide(2 * hits, total, out=np.ones(len(edges)), where=total > 0)
     return float(scores.max()), float(edges[scores.argmax()])
-
-
-def volume_difference(pred, truth, voxel_mm3):
-    """Predicted minus true volume in ml; ``voxel_mm3`` is the volume of a voxel in mm³."""
-    _, fp, fn, _ = confusion(pred, truth)
-    return (fp - fn) * voxel_mm3 / 1000
-
-
-def relative_volume_difference(pred, truth):
-    """Predicted minus true volume in percent of the true one; NaN for an empty truth."""
-    tp, fp, fn, _ = confusion(pred, truth)
-    return 100 * (fp - fn) / (tp + fn) if tp + fn else float("nan")
 
 
 def relative_error(predicted, true):
@@ -181,10 +183,3 @@ def surface(mask):
     inside = np.pad(mask[box], 1)
     edge = inside & ~ndimage.binary_erosion(inside)
     return np.argwhere(edge) - 1 + [part.start for part in box]
-
-
-def _ratio(part, whole, lesion):
-    """``part / whole``; 1 without any ``lesion`` voxel in either mask, else 0 without a whole."""
-    if lesion == 0:
-        return 1.0
-    return part / whole if whole else 0.0

@@ -19,7 +19,7 @@ from sklearn.metrics import (
 from bids_stroke import metrics
 from bids_stroke.errors import ImageError
 
-SCORES = (metrics.dice, metrics.jaccard, metrics.precision, metrics.sensitivity)
+SCORES = ("dice", "jaccard", "precision", "sensitivity")
 
 
 def test_by_hand():
@@ -27,9 +27,9 @@ def test_by_hand():
     pred = np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 0])
     assert metrics.confusion(pred, truth) == (3, 2, 1, 4)
     assert metrics.dice(pred, truth) == 6 / 9
-    assert metrics.jaccard(pred, truth) == 3 / 6
-    assert metrics.precision(pred, truth) == 3 / 5
-    assert metrics.sensitivity(pred, truth) == 3 / 4
+    assert metrics.confusion(pred, truth).jaccard == 3 / 6
+    assert metrics.confusion(pred, truth).precision == 3 / 5
+    assert metrics.confusion(pred, truth).sensitivity == 3 / 4
     # Five voxels against four, of 500 mm³.
     assert metrics.volume_difference(pred, truth, 500) == 0.5
     assert metrics.volume_difference(truth, pred, 500) == -0.5
@@ -43,12 +43,12 @@ def test_against_other_implementations():
         tn, fp, fn, tp = confusion_matrix(*flat).ravel()
         assert metrics.confusion(pred, truth) == (tp, fp, fn, tn)
         assert metrics.dice(pred, truth) == pytest.approx(f1_score(*flat))
-        assert metrics.jaccard(pred, truth) == pytest.approx(jaccard_score(*flat))
-        assert metrics.precision(pred, truth) == pytest.approx(precision_score(*flat))
-        assert metrics.sensitivity(pred, truth) == pytest.approx(recall_score(*flat))
+        assert metrics.confusion(pred, truth).jaccard == pytest.approx(jaccard_score(*flat))
+        assert metrics.confusion(pred, truth).precision == pytest.approx(precision_score(*flat))
+        assert metrics.confusion(pred, truth).sensitivity == pytest.approx(recall_score(*flat))
         specificity = recall_score(*flat, pos_label=0)
-        assert metrics.specificity(pred, truth) == pytest.approx(specificity)
-        assert metrics.accuracy(pred, truth) == pytest.approx(accuracy_score(*flat))
+        assert metrics.confusion(pred, truth).specificity == pytest.approx(specificity)
+        assert metrics.confusion(pred, truth).accuracy == pytest.approx(accuracy_score(*flat))
         batches = (torch.from_numpy(mask.astype(np.float32))[None, None] for mask in (pred, truth))
         assert metrics.dice(pred, truth) == pytest.approx(compute_dice(*batches).item(), rel=1e-6)
 
@@ -113,19 +113,26 @@ def test_micro_dice_pools_voxels():
 def test_relative_errors():
     truth, pred = np.zeros((2, 10))
     truth[:4], pred[:5] = 1, 1
-    assert metrics.relative_volume_difference(pred, truth) == 25
-    assert np.isnan(metrics.relative_volume_difference(pred, truth * 0))
+    assert metrics.confusion(pred, truth).relative_volume_difference == 25
+    assert np.isnan(metrics.confusion(pred, truth * 0).relative_volume_difference)
     assert metrics.relative_error(3.0, 4.0) == 25
     assert np.isnan(metrics.relative_error(3.0, 0.0))
 
 
 @pytest.mark.parametrize("score", SCORES)
 def test_empty_masks(score):
-    empty, lesion = np.zeros((4, 4, 4)), np.ones((4, 4, 4))
-    assert score(empty, empty) == 1
-    assert score(empty, lesion) == 0
-    assert score(lesion, empty) == 0
-    assert score(lesion, lesion) == 1
+    masks = {"empty": np.zeros((4, 4, 4)), "full": np.ones((4, 4, 4))}
+    found = {
+        (p, t): getattr(metrics.confusion(masks[p], masks[t]), score) for p in masks for t in masks
+    }
+    assert found["empty", "empty"] == 1
+    assert found["full", "full"] == 1
+    assert found["empty", "full"] == found["full", "empty"] == 0
+
+
+def test_empty_masks_leave_the_healthy_voxels_right():
+    empty = metrics.confusion(np.zeros((4, 4, 4)), np.zeros((4, 4, 4)))
+    assert empty.specificity == empty.accuracy == 1
 
 
 def test_masks_of_any_type():

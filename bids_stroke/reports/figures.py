@@ -18,7 +18,7 @@ from nibabel.affines import apply_affine, voxel_sizes
 from PIL import Image
 from scipy import ndimage
 
-from ..image import atomic
+from ..image import atomic, like
 
 STEP = 0.8  # mm between the pixels of a mosaic
 WIDTH = 1500  # pixels
@@ -149,6 +149,24 @@ def lesion(background_img, mask_img, out, label="T1w", brain_img=None):
         _contours(_sections(mask_img, panels, field, order=0), panels, LESION),
         _marks(panels, field),
         _title(title, *told),
+    ]
+    return _write(out, size, layers, "fading")
+
+
+def comparison(background_img, truth_img, pred_img, title, out):
+    """Draw the contours of a true and of a predicted mask, in three rows of cuts that spread over
+    both, on an image or on the template."""
+    both = (np.asanyarray(truth_img.dataobj) > 0) | (np.asanyarray(pred_img.dataobj) > 0)
+    either = like(both, truth_img, np.uint8)
+    field = field_of_view(background_img, margin=6)
+    rows = [(axis, _cuts(either, axis, field)) for axis in (AXIAL, CORONAL, SAGITTAL)]
+    panels, size = _layout(field, rows if both.any() else _planes(field))
+    layers = [
+        _raster(_sections(background_img, panels, field), panels, size),
+        _contours(_sections(truth_img, panels, field, order=0), panels, OUTLINE),
+        _contours(_sections(pred_img, panels, field, order=0), panels, LESION),
+        _marks(panels, field),
+        _title(f"{title}: truth in green, prediction in red", "hover to hide the contours"),
     ]
     return _write(out, size, layers, "fading")
 

@@ -1,0 +1,217 @@
+"""Tables, pictures and page of an evaluation."""
+
+import re
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+
+from .. import evaluation, image, registration, statistics, tables
+from ..bids import write_json, write_tsv
+from ..errors import ImageError
+from ..image import atomic
+from . import figures, render
+
+#: Scores on the page, and drawn as box plots.
+SHOWN = ("dice", "f1_isles", "hd95_mm", "assd_mm", "precision", "sensitivity", "er_lv", "er_ll")
+LEVELS = ("none", "small", "medium", "large")
+COLORS = ("#1f5fa8", "#c2410c", "#2e8b57", "#7c3aed", "#b3261e", "#0e7490", "#a16207", "#475569")
+
+
+def write(out, rows, lesions, people=None):
+    """Write an evaluation to the folder ``out``.
+
+    ``evaluation.tsv`` (pairs), ``evaluation_lesions.tsv``, ``evaluation_summary.tsv``,
+    ``evaluation_comparisons.tsv``, ``evaluation_agreement.tsv`` and ``evaluation_categories.tsv``,
+    each but the last with a JSON sidecar; the papers' tables in ``tables`` as TSV and Markdown;
+    pictures in ``figures`` as SVG and PNG; ``evaluation.html``.
+
+    Parameters
+    ----------
+    rows, lesions : pandas.DataFrame
+        As :func:`evaluation.evaluate` gives them.
+    people : pandas.DataFrame, optional
+        participants.tsv, for groups of scans.
+
+    Returns
+    -------
+    Path
+        The page.
+    """
+    out = Path(out)
+    made = {
+        "evaluation": (rows, evaluation.COLUMNS),
+        "evaluation_lesions": (lesions, evaluation.KEYS | evaluation.LESIONS),
+        "evaluation_summary": (evaluation.summary(rows, people), evaluation.SUMMARY),
+        "evaluation_comparisons": (evaluation.comparisons(rows), evaluation.COMPARISONS),
+        "evaluation_agreement": (evaluation.agreement(rows), evaluation.AGREEMENT),
+    }
+    for name, (table, columns) in made.items():
+        write_tsv(table, out / f"{name}.tsv")
+        write_json(columns, out / f"{name}.json")
+    categories, kappas = evaluation.categories(rows, LEVELS)
+    write_tsv(categories, out / "evaluation_categories.tsv")
+    printed = tables.all_tables(rows)
+    for name, table in printed.items():
+        write_tsv(table, out / "tables" / f"{name}.tsv")
+        with atomic(out / "tables" / f"{name}.md") as partial:
+            partial.write_text(table.to_markdown(index=False, disable_numparse=True) + "\n")
+    pictures = draw(rows, out / "figures")
+    return render(
+        "evaluation.html",
+        out / "evaluation.html",
+        summary=_shown(made["evaluation_summary"][0]),
+        comparisons=made["evaluation_comparisons"][0].query("score in @SHOWN"),
+        agreement=made["evaluation_agreement"][0],
+        kappas=kappas,
+        printed={
+            name: {"doc": _first_line(name), "table": table} for name, table in printed.items()
+        },
+        pictures=[(title, Markup(svg)) for title, svg in pictures],
+        failed=rows[rows["tp"].isna()][[*evaluation.KEYS, "reason"]],
+        pairs=len(rows),
+    )
+
+
+def _first_line(name):
+    doc = getattr(tables, name.lower()).__doc__
+    return " ".join(doc.split())
+
+
+def _shown(summary):
+    """Mean and interval of the shown scores, one row for each model and group."""
+    kept = summary[summary["score"].isin(SHOWN)]
+    text = kept.assign(
+        text=[
+            f"{row.mean:.3g} ({row.low:.3g}\N{EN DASH}{row.high:.3g})"
+            for row in kept.itertuples(index=False, name="Row")
+        ]
+    )
+    wide = text.pivot_table("text", ["grouping", "group", "model"], "score", "first", sort=False)
+    counts = kept[kept["score"] == "dice"].set_index(["grouping", "group", "model"])["n"]
+    wide.insert(0, "n", counts)
+    return wide[[c for c in ("n", *SHOWN) if c in wide]].reset_index().fillna("n/a")
+
+
+def draw(rows, folder):
+    """Draw all pictures; returns titles and SVG texts in order."""
+    rows = rows.dropna(subset="dice")
+    if not len(rows):
+        return []
+    drawn = []
+    models = list(rows["model"].unique())
+    with _plot(folder, "scores", (2.1 + 0.7 * len(models)) * 2, 7.5) as (figure, svg):
+        _boxes(figure, rows, models)
+    drawn.append(("Scores of each model", svg))
+    for model in models:
+        part = rows[rows["model"] == model]
+        name = re.sub(r"\W+", "-", model)
+        with _plot(folder, f"{name}_agreement", 12, 3.8) as (figure, svg):
+            _agreement(figure, part)
+        drawn.append((f"{model}: volumes, and Dice against volume", svg))
+        for case, row in _cases(part).items():
+            path = folder / f"{name}_{case}.svg"
+            if _mosaic(row, f"{case.title()} case, Dice {row.dice:.2f}", path):
+                drawn.append((f"{model}: {case} case, {row.participant_id}", [path.read_text()]))
+    return [(title, _inline(svg)) for title, svg in drawn]
+
+
+def _inline(svg):
+    return re.sub(r"^.*?(?=<svg)", "", svg[0], flags=re.DOTALL)
+
+
+@contextmanager
+def _plot(folder, name, width, height):
+    """A matplotlib figure that is written as SVG and PNG; and a list that receives the SVG."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    figure, text = Figure(figsize=(width, height), layout="constrained"), []
+    yield figure, text
+    # Identifiers by content: the same data draw the same file.
+    with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+        for kind in ("svg", "png"):
+            with atomic(folder / f"{name}.{kind}") as partial:
+                figure.savefig(partial, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+    text.append((folder / f"{name}.svg").read_text())
+
+
+def _boxes(figure, rows, models):
+    for axes, score in zip(figure.subplots(2, 4).flat, SHOWN, strict=True):
+        values = [rows.loc[rows["model"] == model, score].dropna() for model in models]
+        boxes = axes.boxplot(values, widths=0.6, patch_artist=True, showmeans=True,
+                             medianprops={"color": "black"}, flierprops={"markersize": 3},
+                             meanprops={"marker": "D", "markersize": 4, "markerfacecolor": "white",
+                                        "markeredgecolor": "black"})  # fmt: skip
+        for box, color in zip(boxes["boxes"], _colors(len(models)), strict=True):
+            box.set(facecolor=color, alpha=0.55)
+        axes.set_xticks(range(1, len(models) + 1), models, rotation=30, ha="right", fontsize=8)
+        axes.set_title(score, fontsize=10)
+        axes.grid(axis="y", alpha=0.3)
+
+
+def _colors(number):
+    return [COLORS[i % len(COLORS)] for i in range(number)]
+
+
+def _agreement(figure, part):
+    """Predicted against true volume, Bland-Altman, and Dice against log10 volume."""
+    left, middle, right = figure.subplots(1, 3)
+    true, predicted = part["true_volume_ml"], part["predicted_volume_ml"]
+    line = statistics.regress(true, predicted)
+    most = float(max(true.max(), predicted.max(), 1))
+    left.scatter(true, predicted, s=14, color=COLORS[0], alpha=0.7)
+    left.plot([0, most], [0, most], color="gray", linewidth=1, linestyle=":")
+    if np.isfinite(line.slope):
+        ends = np.array([0, float(true.max())])
+        left.plot(ends, line.intercept + line.slope * ends, color=COLORS[4])
+        left.set_title(f"r = {line.pearson:.2f}, slope {line.slope:.2f}, n = {line.n}", fontsize=10)
+    left.set(xlabel="true volume (ml)", ylabel="predicted volume (ml)")
+    limits = statistics.bland_altman(true, predicted)
+    middle.scatter((true + predicted) / 2, predicted - true, s=14, color=COLORS[0], alpha=0.7)
+    for value, style in ((limits.bias, "-"), (limits.low, "--"), (limits.high, "--")):
+        if np.isfinite(value):
+            middle.axhline(value, color=COLORS[4], linestyle=style, linewidth=1)
+    middle.set(xlabel="mean of both (ml)", ylabel="predicted - true (ml)")
+    middle.set_title(f"bias {limits.bias:.2g} ml ({limits.low:.2g} to {limits.high:.2g})", fontsize=10)
+    some = part[true > 0]
+    fit = statistics.dice_against_volume(some["dice"], some["true_volume_ml"])
+    right.scatter(some["true_volume_ml"], some["dice"], s=14, color=COLORS[0], alpha=0.7)
+    if np.isfinite(fit.slope):
+        ends = np.array([some["true_volume_ml"].min(), some["true_volume_ml"].max()])
+        right.plot(ends, fit.intercept + fit.slope * np.log10(ends), color=COLORS[4])
+        right.set_title(f"R² = {fit.r2:.2f}, p = {fit.pearson_p:.2g}", fontsize=10)
+    right.set(xscale="log", xlabel="true volume (ml)", ylabel="Dice", ylim=(-0.03, 1.03))
+
+
+def _cases(part):
+    """Best, median and worst scan with a true lesion, by Dice."""
+    ranked = part[part["true_volume_ml"] > 0].sort_values("dice", ascending=False)
+    places = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1}
+    return {name: ranked.iloc[place] for name, place in places.items()} if len(ranked) else {}
+
+
+def _mosaic(row, title, path):
+    """Draw truth and prediction of a scan on its image; False where it has none."""
+    truth = image.conform(image.load(row.truth))
+    background = _background(Path(row.prediction), truth)
+    if background is None:
+        return False
+    prediction = image.conform(image.load(row.prediction))
+    figures.comparison(background, truth, prediction, title, path)
+    return True
+
+
+def _background(prediction, truth):
+    """The anatomical image beside a prediction, on the grid of the truth; else the template."""
+    start = prediction.name.partition("_space-")[0]
+    beside = sorted(prediction.parent.glob(f"{start}*_desc-preproc_*.nii.gz"))
+    for candidate in (*beside, registration.template().t1w):
+        try:
+            img = image.conform(image.load(candidate)) if isinstance(candidate, Path) else candidate
+        except ImageError:
+            continue
+        if img.shape == truth.shape and np.allclose(img.affine, truth.affine, atol=1e-2):
+            return img
+    return None
