@@ -225,13 +225,15 @@ def natural(name):
 def _with_changes(table):
     """Fill in the change of volume since the session before, of the same participant and model."""
     kinds = ("lesion_volume_ml", "lesion_volume_mni_ml")
+    table["previous_session_id"] = table["previous_session_id"].astype(object)
     order = table["session_id"].map(natural).sort_values(kind="stable").index
     for _, rows in table.loc[order].groupby(["participant_id", "model"], sort=False):
         before = rows.shift()
         change = rows[kinds[0]] - before[kinds[0]]
         template_only = rows[kinds[0]].isna() & before[kinds[0]].isna()
         change = change.mask(template_only, rows[kinds[1]] - before[kinds[1]])
-        table.loc[rows.index, "previous_session_id"] = before["session_id"].where(change.notna())
+        known = change.index[change.notna()]
+        table.loc[known, "previous_session_id"] = before.loc[known, "session_id"]
         table.loc[rows.index, "lesion_volume_change_ml"] = change
     return table
 

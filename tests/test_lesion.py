@@ -169,3 +169,17 @@ def test_other_grids_are_refused():
     mask = image(np.ones((3, 3, 3), np.uint8))
     with pytest.raises(ImageError, match="lesion probability"):
         lesion.measure(mask, image(np.ones((3, 3, 4))))
+
+
+@pytest.mark.parametrize(
+    "values, expected",
+    [([0, 1], [0, 1]), ([0, 255], [0, 1]), ([1, 4], [1, 1]), ([0.4, 0.5], [0, 1]), ([0, 0], [0, 0])],
+)
+def test_what_is_inside_an_own_mask(values, expected):
+    drawn = image(np.array(values, np.float32).reshape(2, 1, 1))
+    assert np.asarray(lesion.binary(drawn).dataobj).ravel().tolist() == expected
+
+
+def test_negative_values_are_no_mask():
+    with pytest.raises(ImageError, match="holds -1"):
+        lesion.binary(image(np.array([-1, 1], np.int16).reshape(2, 1, 1)))
