@@ -1,8 +1,10 @@
 """Tracts: load a probability map, bring it to the template, measure a lesion's load on it."""
 
+import hashlib
 import importlib.util
+import json
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -12,10 +14,12 @@ import yaml
 from nibabel.affines import apply_affine
 from scipy import ndimage
 
-from . import image
+from . import __version__, image
 from .errors import ImageError, ResourceError
-from .lesion import on_grid
+from .lesion import on_grid, threshold
+from .record import stamp
 from .registration import TEMPLATE, template
+from .settings import cache_dir
 
 DATA = Path(__file__).parent / "data"
 JUELICH = "juelich-cst"
@@ -23,6 +27,10 @@ JUELICH = "juelich-cst"
 # Where the corticospinal tract runs on below the maps that end in the pons: the brainstem, in
 # template coordinates. Height alone would flag every stroke of the temporal pole or cerebellum.
 BRAINSTEM_MM = {"x": (-15, 15), "y": (-50, -8)}
+
+#: Thresholds of the lesion probability at which the loads are measured once more.
+THRESHOLDS = {"p10": 0.1, "p20": 0.2, "p50": 0.5}
+_UNCERTAIN = {"raw_load": "Raw load", "weighted_load": "Weighted lesion load"}
 
 #: The columns of :func:`loads`, for the JSON sidecar of the table.
 COLUMNS = {
@@ -65,13 +73,29 @@ COLUMNS = {
     },
     "category_status": {
         "Description": "Whether the cut-offs were derived on this very tract map",
-        "Levels": {"validated": "They were", "unvalidated": "They were not: read with caution"},
+        "Levels": {
+            "validated": "They were",
+            "unvalidated": "They were not: read with caution",
+            "own": "They were given by the user",
+        },
     },
     "below_tract_fraction": {
         "Description": "Share of the lesion in the brainstem below the lowest slice of the tract, "
         "where the loads are blind to it (0-1); above 0, the loads may be too small",
     },
 }
+for _name, _text in _UNCERTAIN.items():
+    for _key, _value in THRESHOLDS.items():
+        COLUMNS[f"{_name}_{_key}_ml"] = {
+            "Description": f"{_text} of the voxels whose lesion probability is at least {_value}, "
+            "without the components that are too small for a lesion; n/a without probabilities",
+            "Units": "mL",
+        }
+    COLUMNS[f"{_name}_expected_ml"] = {
+        "Description": f"{_text} with the lesion probability of each voxel in place of the mask: "
+        "its expected value; n/a without probabilities",
+        "Units": "mL",
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,34 +113,48 @@ class TractCard:
     z_mm: list | None = None  # lowest and highest slice used
     cutoff_sources: dict | None = None
     validated: bool = False  # the cut-offs were derived on this map
+    own_cutoffs: bool = False  # the cut-offs are the user's
     licence: str = ""
     citation: str = ""
 
 
-def load_card(tract=JUELICH, space=TEMPLATE):
+def load_card(tract=JUELICH, cutoffs_ml=None):
     """Read the card of a tract.
 
     Parameters
     ----------
     tract : str or Path
         Name of a card of the package, path of a card (``.yaml``), or path of a probability map
-        (``.nii``, ``.nii.gz``, 0-1) that is already in ``space``. A bare map takes the cut-offs of
-        the default card, unvalidated.
+        (``.nii``, ``.nii.gz``, 0-1) whose name tells its space (``space-MNI152NLin6Asym``). A bare
+        map takes the cut-offs of the default card, unvalidated.
+    cutoffs_ml : pair of float, optional
+        Lower and upper cut-off of the category, in place of the card's.
 
     Raises
     ------
     ResourceError
-        If there is no such card, or it is not one.
+        If there is no such card, or it is not one, or the name of a map tells no space.
     """
+    card = _load_card(tract)
+    if cutoffs_ml is None:
+        return card
+    return replace(
+        card,
+        cutoffs_ml=dict(zip(("lower", "upper"), map(float, cutoffs_ml), strict=True)),
+        cutoff_sources=dict.fromkeys(("lower", "upper"), "Given by the user."),
+        own_cutoffs=True,
+    )
+
+
+def _load_card(tract):
     path = Path(tract)
     if path.name.endswith((".nii", ".nii.gz")):
-        name = path.name.removesuffix(".gz").removesuffix(".nii")
-        default = load_card()
+        default = _load_card(JUELICH)
         return TractCard(
-            name=name,
-            atlas=re.sub("[^0-9A-Za-z]", "", name) or "tract",
+            name=path.name.partition(".nii")[0],
+            atlas=label_of(path),
             file=str(path),
-            space=space,
+            space=space_of(path),
             cutoffs_ml=default.cutoffs_ml,
             cutoff_sources=default.cutoff_sources,
         )
@@ -132,6 +170,32 @@ def load_card(tract=JUELICH, space=TEMPLATE):
         reason = " ".join(str(error).split())
         raise ResourceError(f"{path} is not a tract card ({reason}); its keys: {keys}.") from None
     return card if card.package else replace(card, file=str(path.parent / card.file))
+
+
+def space_of(path):
+    """Tell the template space of a map by the ``space-`` in its name.
+
+    Raises
+    ------
+    ResourceError
+        If there is none.
+    """
+    found = re.search(r"(?:^|_)space-([0-9A-Za-z]+)", Path(path).name)
+    if not found:
+        raise ResourceError(
+            f"{path} does not tell its template space; put space-{TEMPLATE} or another space into its "
+            "name."
+        )
+    return found[1]
+
+
+def label_of(path):
+    """The value of the ``atlas-`` entity for a map: its own, or its name without the space."""
+    stem = Path(path).name.partition(".nii")[0]
+    found = re.search(r"(?:^|_)atlas-([0-9A-Za-z]+)", stem)
+    if found:
+        return found[1]
+    return re.sub("[^0-9A-Za-z]", "", re.sub("space-[0-9A-Za-z]+", "", stem)) or "map"
 
 
 def load_tract(tract=JUELICH, space=TEMPLATE):
@@ -156,8 +220,18 @@ def load_tract(tract=JUELICH, space=TEMPLATE):
     ImageError
         If the file holds no probability map.
     """
-    card = tract if isinstance(tract, TractCard) else load_card(tract, space)
-    reference = _grid(space)
+    card = tract if isinstance(tract, TractCard) else load_card(tract)
+    reference = grid(space)
+    path = _path(card)
+    if not path.exists():
+        raise ResourceError(f"{path}, the file of the tract {card.name}, is missing.")
+    key = [asdict(card), space, stamp(path)]
+    return dict(
+        zip("LR", cached(card.atlas, key, lambda: _on_grid(card, reference, space)), strict=True)
+    )
+
+
+def _on_grid(card, reference, space):
     maps = warp(probability_maps(card), reference, transform(card.space, space))
     if len(maps) == 1:  # one map of both sides; voxels on the midline belong half to either
         right = (1 + hemisphere_map(reference).get_fdata(dtype=np.float32)) / 2
@@ -165,31 +239,74 @@ def load_tract(tract=JUELICH, space=TEMPLATE):
     heights = _heights(reference)
     low, high = card.z_mm or (heights[0], heights[-1])
     inside = (heights >= low) & (heights <= high)
-    pairs = zip("LR", maps, strict=True)
-    return {side: image.like(probability * inside, reference) for side, probability in pairs}
+    return [image.like(probability * inside, reference, np.float32) for probability in maps]
 
 
-def _grid(space):
+def cached(name, key, build):
+    """Give the images that ``build()`` returns, from the cache where they were made before.
+
+    Parameters
+    ----------
+    name : str
+        Start of the names of the files.
+    key : object
+        All that the images depend on; JSON must know it.
+
+    Returns
+    -------
+    list of nib.Nifti1Image
+    """
+    text = json.dumps([__version__, key], default=str)
+    stem = f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    folder = cache_dir() / "maps"
+    found = sorted(folder.glob(f"{stem}-*of*.nii"))
+    if found and found[0].stem.endswith(f"of{len(found)}"):
+        return [nib.load(path) for path in found]
+    images = build()
+    try:
+        for number, img in enumerate(images, 1):
+            image.save(img, folder / f"{stem}-{number}of{len(images)}.nii")
+    except OSError:  # a cache that cannot be written is none
+        pass
+    return images
+
+
+def grid(space=TEMPLATE):
     """Give the template image whose grid ``space`` is measured on."""
     if space != TEMPLATE:
         raise ResourceError(f"Tracts cannot be brought to {space}; the one output is {TEMPLATE}.")
     return template().t1w
 
 
+def package_file(package, file, user):
+    """Path of a file of an installed package, which ``user`` needs.
+
+    The package is not imported: only its files are of use, and it may not import beside current
+    packages.
+
+    Raises
+    ------
+    ResourceError
+        If the package is not installed.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        raise ResourceError(
+            f"{user} is read from the package {package}, which is not installed; install it, or "
+            "give a file of your own."
+        )
+    return Path(spec.origin).parent / file
+
+
+def _path(card):
+    if card.package:
+        return package_file(card.package, card.file, f"The tract {card.name}")
+    return Path(card.file)
+
+
 def probability_maps(card):
     """Open the probability maps (0-1) of a card: left and right, or one of both sides."""
-    path = Path(card.file)
-    if card.package:
-        # Not imported: only its files are of use, and it may not import beside current packages.
-        spec = importlib.util.find_spec(card.package)
-        if spec is None:
-            raise ResourceError(
-                f"The tract {card.name} is read from the package {card.package}, which is not "
-                f"installed; install it, or give another tract."
-            )
-        path = Path(spec.origin).parent / path
-    if not path.exists():
-        raise ResourceError(f"{path}, the file of the tract {card.name}, is missing.")
+    path = _path(card)
     if card.volumes:
         img = nib.load(path)
         first, last = min(card.volumes.values()), max(card.volumes.values())
@@ -208,6 +325,29 @@ def probability_maps(card):
     return [image.like(array, img, np.float32) for array in arrays]
 
 
+def _transform_path(source, target):
+    return DATA / "transforms" / f"from-{source}_to-{target}_mode-image_xfm.nii.gz"
+
+
+def has_transform(source, target=TEMPLATE):
+    """Tell whether images can be carried from one template space to another."""
+    return source == target or _transform_path(source, target).exists()
+
+
+def bring(img, space):
+    """Bring an image from a template space to the grid of the output template.
+
+    Without a transform it is taken as it lies: the MNI spaces are a few millimetres apart.
+
+    Returns
+    -------
+    nib.Nifti1Image of float32
+    """
+    reference = grid()
+    field = transform(space, TEMPLATE) if has_transform(space) else None
+    return image.like(warp([img], reference, field)[0], reference)
+
+
 def transform(source, target):
     """Load the displacement field that carries images from one template space to another.
 
@@ -224,16 +364,16 @@ def transform(source, target):
     """
     if source == target:
         return None
-    path = DATA / "transforms" / f"from-{source}_to-{target}_mode-image_xfm.nii.gz"
+    path = _transform_path(source, target)
     if not path.exists():
         raise ResourceError(
-            f"No transform from {source} to {target} is available; give the tract in {target}."
+            f"No transform from {source} to {target} is available; give the map in {target}."
         )
     return nib.load(path)
 
 
-def warp(images, reference, field=None):
-    """Interpolate images linearly on the grid of ``reference``, through a displacement field.
+def warp(images, reference, field=None, order=1):
+    """Interpolate images on the grid of ``reference``, through a displacement field.
 
     Parameters
     ----------
@@ -243,6 +383,8 @@ def warp(images, reference, field=None):
         The grid.
     field : nib.Nifti1Image, optional
         As :func:`transform` gives it.
+    order : int
+        1 for linear interpolation, 0 for labels.
 
     Returns
     -------
@@ -257,15 +399,15 @@ def warp(images, reference, field=None):
         if field is not None:
             points = points + _at(shifts, field.affine, points, mode="nearest").T
         for array, img, out in zip(arrays, images, moved, strict=True):
-            values = _at([array], img.affine, points, mode="constant")
+            values = _at([array], img.affine, points, mode="constant", order=order)
             out[..., k] = values.reshape(out.shape[:2])
     return moved
 
 
-def _at(arrays, affine, points, mode):
-    """Interpolate arrays on one grid linearly at world ``points`` (n, 3): (arrays, n)."""
+def _at(arrays, affine, points, mode, order=1):
+    """Interpolate arrays on one grid at world ``points`` (n, 3): (arrays, n)."""
     voxels = apply_affine(np.linalg.inv(affine), points).T
-    return np.stack([ndimage.map_coordinates(a, voxels, order=1, mode=mode) for a in arrays])
+    return np.stack([ndimage.map_coordinates(a, voxels, order=order, mode=mode) for a in arrays])
 
 
 def hemisphere_map(img):
@@ -286,7 +428,7 @@ def hemisphere_map(img):
     return image.like(np.where(np.abs(x) < 0.5, 0, np.sign(x)), img, np.int8)
 
 
-def loads(lesion_img, tract, card):
+def loads(lesion_img, tract, card, probability_img=None, min_component_mm3=0):
     """Measure the load of a lesion on a tract.
 
     With L the binary lesion, P the probability of one side, v the voxel volume (ml) and
@@ -305,6 +447,12 @@ def loads(lesion_img, tract, card):
         ``L`` and ``R``, as :func:`load_tract` gives them.
     card : TractCard
         The cut-offs.
+    probability_img : nib.Nifti1Image, optional
+        Lesion probability (0-1) on the same grid: raw and weighted load are measured at each of
+        :data:`THRESHOLDS` as well, and with the probability in the place of L, which is their
+        expected value.
+    min_component_mm3 : float
+        Smaller components are no lesion at a threshold either.
 
     Returns
     -------
@@ -320,7 +468,14 @@ def loads(lesion_img, tract, card):
     voxel_ml = image.voxel_volume(lesion) / 1000
     mask = np.asanyarray(lesion.dataobj) > 0
     left, right = (on_grid(image.conform(tract[h]), lesion, "tract") for h in "LR")
-    rows = {"left": _load(mask, left, voxel_ml), "right": _load(mask, right, voxel_ml)}
+    sides = {"left": left, "right": right}
+    rows = {side: _load(mask, of_tract, voxel_ml) for side, of_tract in sides.items()}
+    uncertain = {}
+    if probability_img is not None:
+        probability = on_grid(image.conform(probability_img), lesion, "lesion probability")
+        for key, value in THRESHOLDS.items():
+            uncertain[key] = threshold(probability, value, min_component_mm3, 1000 * voxel_ml) > 0
+        uncertain["expected"] = probability
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("side")
     total = table.sum()
     total["overlap_volume_ml"] = voxel_ml * np.count_nonzero(mask & ((left > 0) | (right > 0)))
@@ -330,14 +485,23 @@ def loads(lesion_img, tract, card):
     affected = int(table["weighted_load_ml"].argmax())
     table.loc["total"] = total
     table["category"] = [*categories, categories[affected]]
-    table["category_status"] = "validated" if card.validated else "unvalidated"
+    validated = "validated" if card.validated else "unvalidated"
+    table["category_status"] = "own" if card.own_cutoffs else validated
     table["below_tract_fraction"] = [np.nan, np.nan, _below(lesion, left + right)]
+    again = {
+        key: [_load(weight, of_tract, voxel_ml) for of_tract in sides.values()]
+        for key, weight in uncertain.items()
+    }
+    for name in _UNCERTAIN:
+        for key in (*THRESHOLDS, "expected"):
+            found = [load[f"{name}_ml"] for load in again.get(key, [])] or [np.nan, np.nan]
+            table[f"{name}_{key}_ml"] = [*found, sum(found)]
     return table
 
 
-def _load(mask, probability, voxel_ml):
-    """Measure the load on one side."""
-    hit = np.where(mask, probability, 0)
+def _load(lesion, probability, voxel_ml):
+    """Measure the load on one side of a lesion mask, or of its probability."""
+    hit = lesion * probability
     area = probability.sum((0, 1), dtype=float)
     load = hit.sum((0, 1), dtype=float)
     share = load[area > 0] / area[area > 0]

@@ -3,17 +3,19 @@
 import json
 import re
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import nibabel as nib
 
-from . import __version__, image
+from . import __version__, image, ownmasks
 from .errors import DatasetError, ModelError, UsageError
 
 #: The order in which a contrast serves as the reference image of a session.
 REFERENCES = ("T1w", "FLAIR", "T2w")
+#: What own lesion masks may be drawn on besides; a reference where there is nothing else.
+TRACE = "TRACE"
 ENTITIES = ("space", "atlas", "seg", "res", "label", "desc")
 
 
@@ -22,7 +24,8 @@ class Session:
     """One session of one participant: its images, and why they were chosen.
 
     ``images`` maps contrasts to raw files; ``reference`` is the contrast whose grid is the native
-    space; ``notes`` are sentences for the log and the report.
+    space; ``notes`` are sentences for the log and the report. With an own ``lesion`` mask in a
+    template space, that space is the reference, and there are only images in that space.
     """
 
     subject: str
@@ -31,11 +34,17 @@ class Session:
     reference: str
     notes: tuple[str, ...] = field(default=())
     brain_mask: Path | None = None
+    lesion: ownmasks.OwnMask | None = None
 
     @property
     def name(self):
         """``sub-01`` or ``sub-01_ses-1``: the start of every file's name."""
         return prefix(self.subject, self.session)
+
+    @property
+    def drawn_on(self):
+        """The contrast or template space on whose grid the lesion is drawn or found."""
+        return self.lesion.space if self.lesion else self.reference
 
     @property
     def folder(self):
@@ -62,7 +71,10 @@ def derivative(session_name, suffix, extension=".nii.gz", **entities):
 
 
 def description_of(contrasts):
-    """``desc`` of a lesion after the contrasts that the model used: T1FLAIRlesion, ..."""
+    """``desc`` of a lesion after the contrasts that the model used: T1FLAIRlesion, ...; of an own
+    mask (no contrasts): ownlesion."""
+    if not contrasts:
+        return "ownlesion"
     return "".join(contrast.removesuffix("w") for contrast in contrasts) + "lesion"
 
 
@@ -75,14 +87,15 @@ class LeftOut(NamedTuple):
     refused: bool
 
 
-def find(settings, card):
+def find(settings, card=None):
     """Find the sessions to process.
 
     Parameters
     ----------
     settings : Settings
-    card : Card
-        The model, which says what contrasts it takes.
+    card : Card, optional
+        The model, which says what contrasts it takes; without it, the sessions are those that have
+        own lesion masks.
 
     Returns
     -------
@@ -95,27 +108,32 @@ def find(settings, card):
     UsageError
         If a filter names no entity.
     """
-    layout = _index(settings)
-    subjects = sorted(layout.get_subjects())
-    if not subjects:
+    found = _Files(settings)
+    lesions = {} if card else _own_lesions(settings)
+    labels = _labels([*found.sessions, *lesions])
+    if not labels:
         raise DatasetError(f"{settings.bids_dir} holds no sub-* folder with images; check the path.")
-    asked = settings.participant_label or tuple(subjects)
-    unknown = [label for label in asked if label not in subjects]
+    asked = settings.participant_label or tuple(labels)
+    unknown = [label for label in asked if label not in labels]
     if unknown:
         raise DatasetError(
             f"{settings.bids_dir} has no participant {', '.join(unknown)}; "
-            f"it has {_some(subjects)}."
+            f"it has {_some(list(labels))}."
         )
     masks = _own_masks(settings.derivatives)
     sessions, left_out = [], []
     found_label = False
     for subject in sorted(set(asked)):
-        labels = sorted(layout.get_sessions(subject=subject)) or [None]
-        for label in labels:
+        for label in labels[subject]:
             if settings.session_label and label not in settings.session_label:
                 continue
             found_label = True
-            selected = _select(layout, settings, card, subject, label, masks)
+            if card:
+                selected = _select(found, card, subject, label, masks)
+            else:
+                only = len(labels[subject]) == 1  # then a mask needs no session in its name
+                drawn = lesions.get((subject, label)) or (only and lesions.get((subject, None)))
+                selected = _select_own(found, drawn, subject, label, masks)
             (sessions if isinstance(selected, Session) else left_out).append(selected)
     if not found_label:
         raise DatasetError(
@@ -123,11 +141,74 @@ def find(settings, card):
             f"{_some(asked)}; check --session-label."
         )
     if not sessions and not any(one.refused for one in left_out):
+        where = _some([one.name for one in left_out])
+        if not card:
+            raise DatasetError(
+                f"{settings.lesion_derivatives} holds no lesion mask of {where}; check the path, and "
+                "the names of the masks against docs/usage.md."
+            )
         raise DatasetError(
             f"{settings.bids_dir} has no T1w, FLAIR or T2w image in an anat folder of "
-            f"{_some([one.name for one in left_out])}; check the labels and the filters."
+            f"{where}; check the labels and the filters."
         )
     return sessions, left_out
+
+
+def _labels(sessions):
+    """Sessions of each participant, in order; None alone for one without sessions."""
+    labels = {}
+    for subject, label in sessions:
+        labels.setdefault(subject, set()).add(label)
+    return {
+        subject: sorted(found - {None}) or [None] for subject, found in sorted(labels.items())
+    }
+
+
+class _Files:
+    """The images of a dataset by contrast and session, from one query each: a query per session
+    takes minutes on a large dataset."""
+
+    def __init__(self, settings):
+        self._layout, self._filters = _index(settings), settings.bids_filters
+        self._root = settings.bids_dir
+        self.sessions = set(self._by_session())
+        self._images = {}
+
+    def of(self, contrast, subject, label):
+        """Paths of the images of a contrast."""
+        if contrast not in self._images:
+            kind = {"datatype": "anat", "suffix": contrast}
+            if contrast == TRACE:
+                kind = {"datatype": "dwi", "suffix": "dwi", "reconstruction": TRACE}
+            # A filter may name any entity; its keys are contrasts, as in fMRIPrep.
+            query = kind | self._filters.get(contrast.lower(), {})
+            try:
+                self._images[contrast] = self._by_session(
+                    **{"extension": [".nii", ".nii.gz"]} | query
+                )
+            except ValueError as error:
+                reason = str(error).partition(" If you")[0]
+                raise UsageError(
+                    f"--bids-filter-file cannot filter {contrast} images: {reason}"
+                ) from None
+        found = self._images[contrast]
+        if label:
+            return list(found.get((subject, label), []))
+        return [path for (owner, _), paths in found.items() if owner == subject for path in paths]
+
+    def _by_session(self, **query):
+        found = {}
+        for path in map(Path, self._layout.get(return_type="filename", **query)):
+            names = re.match(r"sub-([^/]+)/(?:ses-([^/]+)/)?", path.relative_to(self._root).as_posix())
+            if names:
+                found.setdefault(names.groups(), []).append(path)
+        return found
+
+
+def _own_lesions(settings):
+    leave_out = (settings.output_dir, settings.work_dir)
+    filters = settings.bids_filters.get("lesion", {})
+    return ownmasks.find(settings.lesion_derivatives, leave_out, filters)
 
 
 def _some(labels, most=10):
@@ -169,36 +250,13 @@ def _entities_below(root):
     return config
 
 
-def _select(layout, settings, card, subject, label, masks):
+def _select(found, card, subject, label, masks):
     name = prefix(subject, label)
     images, notes = {}, []
     for contrast in REFERENCES:
-        # A filter may name any entity; its keys are contrasts, as in fMRIPrep.
-        query = {
-            "datatype": "anat",
-            "suffix": contrast,
-            "extension": [".nii", ".nii.gz"],
-            **settings.bids_filters.get(contrast.lower(), {}),
-        }
-        query |= {"subject": subject} | ({"session": label} if label else {})
-        try:
-            paths = [Path(path) for path in layout.get(return_type="filename", **query)]
-        except ValueError as error:
-            reason = str(error).partition(" If you")[0]
-            raise UsageError(
-                f"--bids-filter-file cannot filter {contrast} images: {reason}"
-            ) from None
-        if len(paths) > 1:
-            # The latest run of the finest of the plain ones: sorting is stable.
-            paths.sort(key=_numbered, reverse=True)
-            paths.sort(key=_fineness)
-            paths.sort(key=lambda path: "_ce-" in path.name or "_part-" in path.name)
-            notes.append(
-                f"{paths[0].name} was chosen of {len(paths)} {contrast} images: "
-                "without contrast agent, the finest voxels, then the latest run."
-            )
+        paths = found.of(contrast, subject, label)
         if paths:
-            images[contrast] = paths[0]
+            images[contrast] = _choose(contrast, paths, notes)
     if not images:
         return LeftOut(name, "there is no T1w, FLAIR or T2w image in its anat folder", False)
     if "T1w" in images:
@@ -216,10 +274,86 @@ def _select(layout, settings, card, subject, label, masks):
             )
             return LeftOut(name, reason, True)
         notes.append(f"There is no T1w image: {reference} is the reference.")
+    mask = _brain_mask(masks, name, reference, notes)
+    return Session(subject, label, images, reference, tuple(notes), mask)
+
+
+def _select_own(found, drawn, subject, label, masks):
+    """Choose an own lesion mask and the images that go with it."""
+    name = prefix(subject, label)
+    if not drawn:
+        return LeftOut(name, "there is no lesion mask of it", False)
+    notes = []
+    paths = {c: found.of(c, subject, label) for c in (*REFERENCES, TRACE)}
+    native = [mask for mask in drawn if not mask.in_template]
+    there = [contrast for contrast, found_ones in paths.items() if found_ones]
+    usable = [mask for mask in native if there and mask.space in (None, *there)]
+    mask = next(iter(usable or [mask for mask in drawn if mask.in_template]), None)
+    if mask is None:
+        space = f"a {native[0].space}" if native[0].space else "an"
+        reason = f"{native[0].path} was drawn on {space} image, which {name} does not have; add it."
+        return LeftOut(name, reason, True)
+    more = f", chosen of {len(drawn)}; filter by lesion to choose another" if len(drawn) > 1 else ""
+    notes.append(f"The lesion mask is {mask.path}{more}.")
+    if mask.in_template:
+        same = f"_space-{mask.space}_"
+        images = {
+            contrast: next(path for path in paths[contrast] if same in path.name)
+            for contrast in REFERENCES
+            if any(same in path.name for path in paths[contrast])
+        }
+        return Session(subject, label, images, mask.space, tuple(notes), None, mask)
+    if not mask.space:
+        mask = replace(mask, space=_fitting(mask, paths, notes))
+    images = {}
+    for contrast in (*REFERENCES, TRACE):
+        those = [path for path in paths[contrast] if "_space-MNI" not in path.name]
+        if contrast == mask.space:
+            those = [path for path in those if mask.belongs_to(path.name)] or those
+        elif contrast == TRACE:
+            continue
+        if those:
+            images[contrast] = _choose(contrast, those, notes)
+    reference = next(contrast for contrast in (*REFERENCES, TRACE) if contrast in images)
+    if reference != "T1w":
+        notes.append(f"There is no T1w image: {reference} is the reference.")
+    brain = _brain_mask(masks, name, reference, notes)
+    return Session(subject, label, images, reference, tuple(notes), brain, mask)
+
+
+def _fitting(mask, paths, notes):
+    """The contrast whose image a mask fits, whose name does not tell; else the first."""
+    there = [(contrast, path) for contrast, found in paths.items() for path in found]
+    for contrast, path in there:
+        try:
+            image.fitted(nib.load(mask.path), nib.load(path))
+        except Exception:  # another grid, or an unreadable image
+            continue
+        notes.append(f"The lesion mask has the grid of {path.name}.")
+        paths[contrast] = [path]
+        return contrast
+    return there[0][0]
+
+
+def _choose(contrast, paths, notes):
+    """Choose one image of a contrast; the latest run of the finest of the plain ones."""
+    if len(paths) > 1:
+        # Sorting is stable.
+        paths.sort(key=_numbered, reverse=True)
+        paths.sort(key=_fineness)
+        paths.sort(key=lambda path: "_ce-" in path.name or "_part-" in path.name)
+        notes.append(
+            f"{paths[0].name} was chosen of {len(paths)} {contrast} images: "
+            "without contrast agent, the finest voxels, then the latest run."
+        )
+    return paths[0]
+
+
+def _brain_mask(masks, name, reference, notes):
     mask = masks.get((name, reference))
     if mask:
         notes.append(f"The brain mask is {mask}.")
-    return Session(subject, label, images, reference, tuple(notes), mask)
+    return mask
 
 
 def _fineness(path):
@@ -239,7 +373,7 @@ def _own_masks(folders):
     found = {}
     for folder in folders:
         for path in sorted(folder.glob("sub-*/**/anat/*_desc-brain_mask.nii.gz")):
-            entities = dict(part.split("-", 1) for part in path.name.split("_") if "-" in part)
+            entities, _ = ownmasks.split(path.name)
             space = entities.get("space", "T1w")
             key = prefix(entities.get("sub"), entities.get("ses")), space
             if space in REFERENCES:
@@ -261,7 +395,17 @@ def write_tsv(table, path):
     return Path(path)
 
 
-IGNORED = ("*_xfm.*", "*_morph.*", "*.html", "figures", "logs", "work", "group_*", "CITATION.md")
+IGNORED = (
+    "*_xfm.*",
+    "*_morph.*",
+    "*_TRACE.*",
+    "*.html",
+    "figures",
+    "logs",
+    "work",
+    "group_*",
+    "CITATION.md",
+)
 DESCRIPTIONS = {
     "desc-preproc": "Bias-corrected (N4); on the raw grid, or on that of space.",
     "desc-brain": "Brain mask.",
@@ -272,6 +416,7 @@ DESCRIPTIONS = {
     "desc-T1T2lesion": "Lesion found on the T1w and T2w images.",
     "desc-FLAIRT2lesion": "Lesion found on the FLAIR and T2w images.",
     "desc-T1FLAIRT2lesion": "Lesion found on the T1w, FLAIR and T2w images.",
+    "desc-ownlesion": "Lesion mask supplied by the user.",
     "desc-quality": "Image quality measures of the session.",
 }
 

@@ -108,12 +108,7 @@ def adopt(mask, img, name="the image"):
     ImageError
         If the mask lies on another grid or is empty.
     """
-    mask = image.conform(mask)
-    if mask.shape != img.shape or not np.allclose(mask.affine, img.affine, atol=1e-2):
-        raise ImageError(
-            f"{mask.get_filename()} is on another grid than {name}; resample it."
-        )
-    inside = np.asanyarray(mask.dataobj) > 0
+    inside = np.asanyarray(image.fitted(mask, img, name).dataobj) > 0
     if not inside.any():
         raise ImageError(f"{mask.get_filename()} is empty; draw the brain or leave it out.")
     return image.like(inside, img, np.uint8)

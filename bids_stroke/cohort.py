@@ -1,28 +1,43 @@
-"""The cohort, from the participants' derivatives alone: one table, one overlap map."""
+"""The cohort, from the participants' derivatives alone: one table, one overlap map, loads."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from . import image, record
-from .bids import derivative, description_of
-from .errors import DatasetError
+from . import atlas, image, record, regions
+from .errors import DatasetError, UsageError
 from .registration import TEMPLATE
 
+SIDES = ("left", "right", "total")
+CATEGORIES = ("none", "small", "medium", "large")
+_TEMPLATE_VOLUME = f"Lesion volume after normalization to {TEMPLATE}"
+
+#: The first columns of the table, whatever the lesions were measured on.
 COLUMNS = {
     "participant_id": {"Description": "Participant"},
     "session_id": {"Description": "Session"},
-    "reference": {"Description": "Contrast whose grid is the native space"},
-    "contrasts": {"Description": "Contrasts that the model used"},
-    "model": {"Description": "Model of the lesion"},
-    "lesion_volume_ml": {"Description": "Lesion volume on the native grid", "Units": "mL"},
-    "lesion_volume_mni_ml": {
-        "Description": f"Lesion volume after normalization to {TEMPLATE}",
+    "reference": {"Description": "Contrast, or template of an own mask, that is the native space"},
+    "contrasts": {"Description": "Contrasts that the model used; n/a for own masks"},
+    "model": {"Description": "Model of the lesion, or own masks"},
+    "lesion_volume_ml": {
+        "Description": "Lesion volume on the grid that the lesion was found or drawn on; n/a for own "
+        "masks in a template space",
+        "Units": "mL",
+    },
+    "lesion_volume_mni_ml": {"Description": _TEMPLATE_VOLUME, "Units": "mL"},
+    "previous_session_id": {
+        "Description": "The participant's session before this one, by name, with the same model"
+    },
+    "lesion_volume_change_ml": {
+        "Description": "Lesion volume minus that of the previous session: of lesion_volume_ml, of "
+        "lesion_volume_mni_ml where that is n/a",
         "Units": "mL",
     },
     "n_components": {"Description": "Number of 26-connected lesion components"},
     "hemisphere": {"Description": "left, right or bilateral"},
+    "index_super_region": {"Description": "Super-region with most of the lesion"},
     "max_probability": {"Description": "Largest lesion probability inside the mask (0-1)"},
     "brain_volume_ml": {"Description": "Volume of the brain mask", "Units": "mL"},
     "snr": {"Description": "Median signal of the brain over the standard deviation of the noise"},
@@ -30,82 +45,144 @@ COLUMNS = {
         "Description": "Dice coefficient of the normalized brain mask and the template's"
     },
 }
-_LOADS = {
-    "raw_load_ml": ("raw load (Zhu et al. 2010)", "mL"),
-    "fraction": ("raw load over the tract's volume", None),
-    "weighted_load_ml": ("weighted load (Feng et al. 2015)", "mL"),
-    "max_slice_load": ("largest slice load", None),
+_NUMBERS = [name for name in atlas.COLUMNS if not name.startswith(("side", "category"))]
+
+#: The columns of :func:`summary`.
+SUMMARY_COLUMNS = {
+    "tract": {"Description": "Tract: the start of its columns in group_lesion.tsv"},
+    "group": {"Description": "Value of the column that sessions are grouped by; all: every session"},
+    "n_sessions": {"Description": "Number of sessions"},
+    **{
+        f"n_{name}": {"Description": f"Number of sessions of category {name}"}
+        for name in CATEGORIES[1:]
+    },
+    "n_none": {"Description": "Number of sessions without any load"},
+    "category_status": {"Description": "Whether the cut-offs were derived on this tract map"},
 }
-for _measure, (_text, _units) in _LOADS.items():
-    for _side in ("left", "right", "total"):
-        COLUMNS[f"cst_{_measure}_{_side}"] = {
-            "Description": f"Corticospinal tract, {_side}: {_text}",
-            **({"Units": _units} if _units else {}),
+for _name, _text in {
+    "lesion_volume": "lesion volume after normalization",
+    "raw_load": "raw load of the affected side, that with the larger weighted load",
+    "weighted_load": "weighted load of the affected side",
+}.items():
+    for _statistic, _long in {
+        "median": "Median",
+        "q1": "First quartile",
+        "q3": "Third quartile",
+    }.items():
+        SUMMARY_COLUMNS[f"{_name}_{_statistic}_ml"] = {
+            "Description": f"{_long} of the {_text}",
+            "Units": "mL",
         }
-COLUMNS |= {
-    "cst_category": {"Description": "Category of the affected side's weighted load"},
-    "cst_category_status": {"Description": "Whether the cut-offs were derived on this tract map"},
-}
 
 
-def session_files(output_dir, known):
-    """Paths of the tables and of the MNI mask of a session.
+def described(table):
+    """Descriptions of the columns of the table, for its JSON sidecar."""
+    columns = dict(COLUMNS)
+    for name in tracts(table):
+        for number in _NUMBERS:
+            for side in SIDES:
+                columns[f"{name}_{number}_{side}"] = {
+                    **atlas.COLUMNS[number],
+                    "Description": f"Tract {name}, {side}: {atlas.COLUMNS[number]['Description']}",
+                }
+        columns |= {
+            f"{name}_category": {"Description": "Category of the affected side's weighted load"},
+            f"{name}_category_status": atlas.COLUMNS["category_status"],
+        }
+    for region, text in regions.super_regions_card()["names"].items():
+        columns |= {
+            f"{region.lower()}_volume_ml": {
+                "Description": f"Volume of the lesion in super-region {region} ({text})",
+                "Units": "mL",
+            },
+            f"{region.lower()}_share": {
+                "Description": f"Share of the lesion in super-region {region} ({text}), 0-1"
+            },
+        }
+    rest = {"Description": "From participants.tsv of the dataset"}
+    return {name: columns.get(name, rest) for name in table}
 
-    Parameters
-    ----------
-    known : Record
 
-    Returns
-    -------
-    dict of str to Path
-        ``components``, ``quality``, ``loads``, ``mask``.
-    """
-    entities = dict(part.split("-", 1) for part in known.name.split("_"))
-    folder = Path(output_dir).joinpath(*known.name.split("_")) / "anat"
-    found = {"label": "L", "desc": description_of(known.contrasts)}
-    loads = next(
-        (path for path in known.outputs if "_atlas-" in path and path.endswith("_morph.tsv")), None
-    )
-    return {
-        "components": folder
-        / derivative(known.name, "morph", ".tsv", space=known.reference, **found),
-        "quality": folder / derivative(known.name, "morph", ".tsv", desc="quality"),
-        "loads": Path(output_dir) / loads if loads else None,
-        "mask": folder / derivative(known.name, "mask", space=TEMPLATE, res="1", **found),
-        "participant_id": f"sub-{entities['sub']}",
-    }
+def prefix_of(label):
+    """Start of the columns of a tract, from the value of its ``atlas-`` entity: ``cst`` for the
+    default one."""
+    return "cst" if label == atlas.load_card().atlas else label.lower()
+
+
+def tracts(table):
+    """Starts of the columns of the tracts of a table."""
+    end = "_category_status"
+    return [name.removesuffix(end) for name in table if name.endswith(end)]
+
+
+def volume_ml(row):
+    """Volume of a lesion: the native one, that in the template where there is none."""
+    native = row["lesion_volume_ml"]
+    return row["lesion_volume_mni_ml"] if pd.isna(native) else native
 
 
 def session_row(output_dir, known):
     """One row of the table: the measurements of a session."""
-    files = session_files(output_dir, known)
+    files = _files(output_dir, known)
     return _row(known, files, image.load(files["mask"]))
+
+
+def _files(output_dir, known):
+    """Paths of the tables and of the MNI mask among the outputs of a session."""
+    files = {"atlases": {}}
+    for path in map(Path(output_dir).joinpath, known.outputs):
+        label = re.search(r"_atlas-([^_]+)_label-L_.*_morph\.tsv$", path.name)
+        if label:
+            files["atlases"][label[1]] = path
+        elif path.name.endswith("_desc-quality_morph.tsv"):
+            files["quality"] = path
+        elif path.name.endswith("_morph.tsv"):
+            files["components"] = path
+        elif f"_space-{TEMPLATE}_res-1_label-L_" in path.name and path.name.endswith("_mask.nii.gz"):
+            files["mask"] = path
+    return files
 
 
 def _row(known, files, mask):
     components = pd.read_csv(files["components"], sep="\t", dtype={"component": str})
     whole = components[components["component"] == "all"].iloc[0]
-    loads = pd.read_csv(files["loads"], sep="\t", index_col="side")
-    session = known.name.partition("_ses-")[2]
-    return {
-        "participant_id": files["participant_id"],
+    participant, _, session = known.name.partition("_ses-")
+    native = f"_space-{TEMPLATE}_" not in files["components"].name
+    quality = pd.read_csv(files["quality"], sep="\t").iloc[0].to_dict() if "quality" in files else {}
+    row = {
+        "participant_id": participant,
         "session_id": f"ses-{session}" if session else np.nan,
         "reference": known.reference,
-        "contrasts": "+".join(known.contrasts),
+        "contrasts": "+".join(known.contrasts) or np.nan,
         "model": known.model,
-        "lesion_volume_ml": whole["volume_ml"],
+        "lesion_volume_ml": whole["volume_ml"] if native else np.nan,
         "lesion_volume_mni_ml": np.count_nonzero(mask.dataobj) * image.voxel_volume(mask) / 1000,
+        "previous_session_id": np.nan,
+        "lesion_volume_change_ml": np.nan,
         "n_components": len(components) - 1,
         "hemisphere": whole["hemisphere"],
+        "index_super_region": np.nan,
         "max_probability": whole["max_probability"],
-        **pd.read_csv(files["quality"], sep="\t").iloc[0].to_dict(),
-        **{
-            f"cst_{measure}_{side}": loads.loc[side, measure]
-            for measure in _LOADS
-            for side in ("left", "right", "total")
-        },
-        "cst_category": loads.loc["total", "category"],
-        "cst_category_status": loads.loc["total", "category_status"],
+        **dict.fromkeys(("brain_volume_ml", "snr", "template_brain_dice"), np.nan),
+        **quality,
+    }
+    for label, path in files["atlases"].items():
+        table = pd.read_csv(path, sep="\t")
+        if "side" in table:
+            row |= _loads(prefix_of(label), table.set_index("side"))
+        elif label == regions.super_regions_card()["atlas"]:
+            row["index_super_region"] = regions.index_region(table)
+            for region, values in table.set_index("region").iterrows():
+                row[f"{region.lower()}_volume_ml"] = values["lesion_volume_ml"]
+                row[f"{region.lower()}_share"] = values["lesion_share"]
+    return row
+
+
+def _loads(name, table):
+    return {
+        **{f"{name}_{number}_{side}": table.loc[side, number] for number in _NUMBERS for side in SIDES},
+        f"{name}_category": table.loc["total", "category"],
+        f"{name}_category_status": table.loc["total", "category_status"],
     }
 
 
@@ -117,7 +194,7 @@ def collect(output_dir):
     Returns
     -------
     tuple of (pandas.DataFrame, nib.Nifti1Image, list of Record)
-        Table with columns as in :data:`COLUMNS`, int32 count, and the sessions that failed.
+        Table with columns as :func:`described`, int32 count, and the sessions that failed.
 
     Raises
     ------
@@ -129,17 +206,112 @@ def collect(output_dir):
         if not known.complete(output_dir):
             failed.append(known)
             continue
-        files = session_files(output_dir, known)
+        files = _files(output_dir, known)
         mask = image.load(files["mask"])
         rows.append(_row(known, files, mask))
         if count is None:
             count, grid = np.zeros(mask.shape, np.int32), mask
         count += np.asanyarray(mask.dataobj) > 0
     if not rows:
-        raise DatasetError(
-            f"{output_dir} holds no complete session; run the participant level first."
-        )
-    return pd.DataFrame(rows, columns=list(COLUMNS)), image.like(count, grid), failed
+        raise DatasetError(f"{output_dir} holds no complete session; run the participant level first.")
+    return _with_changes(pd.DataFrame(rows)), image.like(count, grid), failed
+
+
+def natural(name):
+    """Sort key that puts ``sub-2`` before ``sub-10``."""
+    return re.sub(r"\d+", lambda digits: digits[0].zfill(12), "" if pd.isna(name) else str(name))
+
+
+def _with_changes(table):
+    """Fill in the change of volume since the session before, of the same participant and model."""
+    kinds = ("lesion_volume_ml", "lesion_volume_mni_ml")
+    table["previous_session_id"] = table["previous_session_id"].astype(object)
+    order = table["session_id"].map(natural).sort_values(kind="stable").index
+    for _, rows in table.loc[order].groupby(["participant_id", "model"], sort=False):
+        before = rows.shift()
+        change = rows[kinds[0]] - before[kinds[0]]
+        template_only = rows[kinds[0]].isna() & before[kinds[0]].isna()
+        change = change.mask(template_only, rows[kinds[1]] - before[kinds[1]])
+        known = change.index[change.notna()]
+        table.loc[known, "previous_session_id"] = before.loc[known, "session_id"]
+        table.loc[rows.index, "lesion_volume_change_ml"] = change
+    return table
+
+
+def summary(table, group_by=None):
+    """Count categories and summarize loads, of all sessions and of each group.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of :func:`collect`, with the columns of ``participants.tsv``.
+    group_by : str, optional
+        A column of it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each tract and group; columns as in :data:`SUMMARY_COLUMNS`.
+
+    Raises
+    ------
+    UsageError
+        If there is no such column.
+    """
+    groups = {"all": table}
+    if group_by:
+        if group_by not in table:
+            raise UsageError(f"participants.tsv has no column {group_by}; check --group-by.")
+        groups |= {str(value): rows for value, rows in table.groupby(group_by, dropna=True)}
+    return pd.DataFrame(
+        [_summarized(name, group, rows) for name in tracts(table) for group, rows in groups.items()],
+        columns=list(SUMMARY_COLUMNS),
+    )
+
+
+def _summarized(name, group, rows):
+    left = rows[f"{name}_weighted_load_ml_left"] >= rows[f"{name}_weighted_load_ml_right"]
+    values = {
+        measure: rows[f"{name}_{measure}_ml_left"].where(left, rows[f"{name}_{measure}_ml_right"])
+        for measure in ("raw_load", "weighted_load")
+    }
+    values["lesion_volume"] = rows["lesion_volume_mni_ml"]
+    category = rows[f"{name}_category"].fillna("none")
+    status = rows[f"{name}_category_status"].dropna().unique()
+    quartiles = {"median": 0.5, "q1": 0.25, "q3": 0.75}
+    return {
+        "tract": name,
+        "group": group,
+        "n_sessions": len(rows),
+        **{f"n_{kind}": int((category == kind).sum()) for kind in CATEGORIES},
+        "category_status": "+".join(sorted(status)) or np.nan,
+        **{
+            f"{measure}_{key}_ml": numbers.quantile(part)
+            for measure, numbers in values.items()
+            for key, part in quartiles.items()
+        },
+    }
+
+
+def load_map(count, sessions, tract):
+    """Map the mean load of a cohort: in each voxel, the share of the sessions whose lesion covers it
+    times the tract's probability. Its sum times the voxel volume is the mean raw load.
+
+    Parameters
+    ----------
+    count : nib.Nifti1Image
+        Number of lesions.
+    sessions : int
+        Number of sessions.
+    tract : dict of str to nib.Nifti1Image
+        ``L`` and ``R``, on the same grid.
+
+    Returns
+    -------
+    nib.Nifti1Image of float32
+    """
+    probability = sum(tract[side].get_fdata(dtype=np.float32) for side in "LR")
+    return image.like(np.asanyarray(count.dataobj) / sessions * probability, count, np.float32)
 
 
 def merge_participants(table, path):

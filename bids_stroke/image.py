@@ -5,6 +5,7 @@ Arrays are in nibabel's order (x, y, z); world coordinates are RAS, in mm.
 
 import os
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -95,6 +96,48 @@ def conform(img):
     if img.get_filename():
         canonical.set_filename(img.get_filename())
     return canonical
+
+
+def fitted(mask, img, name="the image"):
+    """Put a mask on the grid of ``img``, from which its own may differ by rounding: by less than
+    half a voxel at each corner.
+
+    Parameters
+    ----------
+    mask, img : nibabel image, (x, y, z)
+        In any axis orders.
+    name : str
+        What error messages call ``img``.
+
+    Returns
+    -------
+    nib.Nifti1Image
+        In RAS order.
+
+    Raises
+    ------
+    ImageError
+        If the grids differ by more.
+    """
+    mask, img = conform(mask), conform(img)
+    grids = [(one.shape[:3], voxel_sizes(one.affine)) for one in (mask, img)]
+    if grids[0][0] == grids[1][0]:
+        corners = np.array(list(product(*((0, size - 1) for size in img.shape[:3]))))
+        apart = apply_affine(mask.affine, corners) - apply_affine(img.affine, corners)
+        farthest = np.linalg.norm(apart, axis=1).max()
+        if farthest < min(grids[1][1]) / 2:
+            return like(np.asanyarray(mask.dataobj), img)
+        how = f"their corners are up to {farthest:.1f} mm apart"
+    else:
+        how = " against ".join(f"{_times(shape)} voxels of {_times(mm)} mm" for shape, mm in grids)
+    raise ImageError(
+        f"{mask.get_filename()} is on another grid than {name} ({how}); give the mask of this image, "
+        "or resample it."
+    )
+
+
+def _times(numbers):
+    return "×".join(f"{number:.4g}" for number in numbers)
 
 
 def restore(img, original):

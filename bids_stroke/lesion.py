@@ -6,10 +6,11 @@ from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from .errors import ImageError
-from .image import voxel_volume
+from .image import like, voxel_volume
 
 # A lesion is bilateral when each side holds at least this share of it, the midline aside.
 BILATERAL_SHARE = 0.05
+MIDLINE_MM = 0.5
 
 #: The columns of :func:`measure`, for the JSON sidecar of the table.
 COLUMNS = {
@@ -23,15 +24,36 @@ COLUMNS = {
     "x_mm": {"Description": "Centre of mass in world space, to the right", "Units": "mm"},
     "y_mm": {"Description": "Centre of mass in world space, to the front", "Units": "mm"},
     "z_mm": {"Description": "Centre of mass in world space, upwards", "Units": "mm"},
+    "x_template_mm": {"Description": "Centre of mass in the template, to the right", "Units": "mm"},
+    "y_template_mm": {"Description": "Centre of mass in the template, to the front", "Units": "mm"},
+    "z_template_mm": {"Description": "Centre of mass in the template, upwards", "Units": "mm"},
     "max_probability": {"Description": "Largest lesion probability inside (0-1)"},
     "mean_probability": {"Description": "Mean lesion probability inside (0-1)"},
     "hemisphere": {
-        "Description": "Side of the brain by the sign of the template's x coordinate",
+        "Description": "Side of the brain by the sign of the template's x coordinate, the midline "
+        "(0.5 mm) aside",
         "Levels": {
             "left": "Less than 5% of the volume lies on the right",
             "right": "Less than 5% of the volume lies on the left",
             "bilateral": "At least 5% of the volume lies on either side",
         },
+    },
+    "super_region": {
+        "Description": "Super-region with most of the volume (Mohapatra et al.)",
+        "Levels": {
+            "R1": "Inferior frontal lobe, insula, basal ganglia, thalamus",
+            "R2": "Cerebellum, midbrain, pons, medulla",
+            "R3": "Superior frontal lobe, parietal lobe, occipital lobe",
+            "R4": "Temporal lobe, limbic lobe, mesial frontal lobe",
+        },
+    },
+    "touches_ventricle": {
+        "Description": "Whether it comes within 3 mm of the template's lateral ventricles",
+        "Levels": {"yes": "It does", "no": "It does not"},
+    },
+    "touches_surface": {
+        "Description": "Whether it comes within 3 mm of the outside of the template's brain",
+        "Levels": {"yes": "It does", "no": "It does not"},
     },
 }
 
@@ -78,7 +100,31 @@ def components(mask):
     return rank[labels], count
 
 
-def measure(mask_img, probability_img=None, side_img=None):
+def binary(mask_img):
+    """Read a user's lesion mask: fractions are lesion from one half on, labels all are lesion.
+
+    Returns
+    -------
+    nib.Nifti1Image of uint8
+
+    Raises
+    ------
+    ImageError
+        If a value is negative.
+    """
+    data = np.asanyarray(mask_img.dataobj)
+    if data.min() < 0:
+        raise ImageError(
+            f"{mask_img.get_filename()} holds {data.min():g}, but a mask has 0 outside the lesion and "
+            "1 inside; mend it."
+        )
+    inside = like(data >= 0.5 if data.max() <= 1 else data > 0, mask_img, np.uint8)
+    if mask_img.get_filename():
+        inside.set_filename(mask_img.get_filename())
+    return inside
+
+
+def measure(mask_img, probability_img=None, located=None):
     """Measure a lesion mask, as a whole and component by component.
 
     Parameters
@@ -87,11 +133,9 @@ def measure(mask_img, probability_img=None, side_img=None):
         Lesion mask.
     probability_img : nibabel image, optional
         Lesion probability (0-1) on the same grid.
-    side_img : nibabel image, optional
-        Side of the brain on the same grid: negative to the left, zero on the midline, positive to
-        the right (the template's x coordinate, or its :func:`~bids_stroke.atlas.hemisphere_map`,
-        brought to this grid). A lesion is bilateral when each side holds at least 5% of its voxels
-        off the midline.
+    located : pandas.DataFrame, optional
+        Where each voxel of the mask (in the order of ``np.argwhere``) lies in the template, as
+        :func:`bids_stroke.regions.locate` tells.
 
     Returns
     -------
@@ -105,45 +149,60 @@ def measure(mask_img, probability_img=None, side_img=None):
     ImageError
         If the images are not on one grid.
     """
-    probability = side = None
-    if probability_img is not None:
-        probability = on_grid(probability_img, mask_img, "lesion probability")
-    if side_img is not None:
-        side = on_grid(side_img, mask_img, "map of the hemispheres")
     mask = np.asanyarray(mask_img.dataobj) > 0
     labels, count = components(mask)
+    voxels = pd.DataFrame(apply_affine(mask_img.affine, np.argwhere(mask)), columns=["x", "y", "z"])
+    voxels["probability"] = np.nan
+    if probability_img is not None:
+        voxels["probability"] = on_grid(probability_img, mask_img, "lesion probability")[mask]
     # The voxels of each component, from one pass over the array.
-    voxels = np.argwhere(mask)
-    label = labels[mask]
-    rows = {"all": voxels} | {number: voxels[label == number] for number in range(1, count + 1)}
+    number_of = labels[mask]
+    rows = {"all": np.ones(len(voxels), bool)}
+    rows |= {number: number_of == number for number in range(1, count + 1)}
     return pd.DataFrame.from_records(
-        [_measure(inside, mask_img, probability, side) for inside in rows.values()],
+        [
+            _measure(
+                voxels[inside], voxel_volume(mask_img), None if located is None else located[inside]
+            )
+            for inside in rows.values()
+        ],
         index=pd.Index(rows.keys(), name="component", dtype=object),
     )
 
 
-def _measure(voxels, img, probability, side):
-    """Measure the voxels, (n, 3), of one lesion."""
-    volume = len(voxels) * voxel_volume(img)
-    where = tuple(voxels.T)
-    centre = apply_affine(img.affine, voxels.mean(0)) if len(voxels) else np.full(3, np.nan)
-    inside = probability[where] if probability is not None and len(voxels) else np.nan
+_PLACE = ("hemisphere", "super_region", "touches_ventricle", "touches_surface")
+
+
+def _measure(voxels, voxel_mm3, located):
+    """Measure the voxels (their coordinates and probability) of one lesion."""
+    volume = len(voxels) * voxel_mm3
+    where = dict.fromkeys(("x", "y", "z"), np.nan)
+    place = dict.fromkeys(
+        ("hemisphere", "super_region", "touches_ventricle", "touches_surface"), np.nan
+    )
+    if located is not None and len(located):
+        where = located[["x", "y", "z"]].mean()
+        place = {
+            "hemisphere": _hemisphere(located["x"].to_numpy()),
+            "super_region": located["super_region"].value_counts().sort_index().idxmax(),
+            "touches_ventricle": "yes" if located["ventricle"].any() else "no",
+            "touches_surface": "yes" if located["surface"].any() else "no",
+        }
     return {
         "volume_mm3": volume,
         "volume_ml": volume / 1000,
         "voxels": len(voxels),
-        "x_mm": centre[0],
-        "y_mm": centre[1],
-        "z_mm": centre[2],
-        "max_probability": np.max(inside),
-        "mean_probability": np.mean(inside),
-        "hemisphere": np.nan if side is None else _hemisphere(side[where]),
+        **{f"{axis}_mm": voxels[axis].mean() for axis in "xyz"},
+        **{f"{axis}_template_mm": where[axis] for axis in "xyz"},
+        "max_probability": voxels["probability"].max(),
+        "mean_probability": voxels["probability"].mean(),
+        **place,
     }
 
 
-def _hemisphere(side):
-    """Name the side of voxels that hold the signed ``side``."""
-    left, right = np.count_nonzero(side < 0), np.count_nonzero(side > 0)
+def _hemisphere(x):
+    """Name the side of points by their coordinate to the right (mm)."""
+    left, right = np.count_nonzero(x <= -MIDLINE_MM), np.count_nonzero(x >= MIDLINE_MM)
     if not left + right:  # no voxel, or none off the midline
         return np.nan
     if min(left, right) >= BILATERAL_SHARE * (left + right):

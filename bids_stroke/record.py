@@ -67,21 +67,23 @@ def read_all(output_dir):
 
 
 def identity(session, card, **settings):
-    """Checksum of what the outputs of a session depend on.
+    """Checksum of what the outputs of a session depend on; ``card`` is None for own masks.
 
     Images count by size and time of change: reading a large dataset would take minutes.
     """
-    files = [*session.images.values(), *([session.brain_mask] if session.brain_mask else [])]
+    own = [session.brain_mask, session.lesion and session.lesion.path]
+    files = [*session.images.values(), *filter(None, own)]
     content = {
         "version": __version__,
-        "files": {str(path): _stamp(path) for path in files},
-        "card": card.identity(),
+        "files": {str(path): stamp(path) for path in files},
+        "card": card and card.identity(),
         **settings,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _stamp(path):
+def stamp(path):
+    """What a file counts by: its size and time of change; None without the file."""
     try:
         status = Path(path).stat()
     except OSError:  # the session's own process tells what is wrong with the file

@@ -66,6 +66,30 @@ def to_ants(img):
     )
 
 
+def move_points(points, transforms):
+    """Carry points from the space of one image to that of another.
+
+    Parameters
+    ----------
+    points : ndarray, (n, 3)
+        RAS, mm.
+    transforms : sequence of path
+        In the order of application to the points. A transform that brings an image from A to B
+        brings points from B to A.
+
+    Returns
+    -------
+    ndarray, (n, 3)
+    """
+    import ants
+    import pandas as pd
+
+    moved = pd.DataFrame(np.reshape(points, (-1, 3)) @ _LPS, columns=list("xyz"))
+    for path in transforms if len(moved) else ():
+        moved = ants.apply_transforms_to_points(3, moved, [os.fspath(path)])
+    return moved[list("xyz")].to_numpy() @ _LPS
+
+
 def rigid(moving, fixed, fixed_mask, out):
     """Register two contrasts of one head rigidly (Mattes mutual information).
 

@@ -12,6 +12,7 @@ DEVICES = ("auto", "cpu", "cuda")
 SPACES = ("MNI152NLin2009aSym",)
 BRAIN_EXTRACTIONS = ("hd-bet", "deepbet", "none")
 DEFAULT_MODEL = "simstroke-t1w"
+DEFAULT_TRACT = "juelich-cst"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,10 @@ class Settings:
     brain_extraction: str = "hd-bet"
     mirror: bool = False
     derivatives: tuple[Path, ...] = ()
+    lesion_derivatives: Path | None = None
+    tracts: tuple[str, ...] = (DEFAULT_TRACT,)
+    cutoffs_ml: tuple[float, float] | None = None
+    atlases: tuple[tuple[Path, Path], ...] = ()
     output_spaces: tuple[str, ...] = SPACES
     device: str = "auto"
     nprocs: int = 1
@@ -43,6 +48,7 @@ class Settings:
     clean_workdir: bool = False
     dry_run: bool = False
     verbose: int = 0
+    group_by: str | None = None
 
     def check(self):
         """Check the folders, once, before anything is started.
@@ -59,6 +65,16 @@ class Settings:
         for folder in self.derivatives:
             if not folder.is_dir():
                 raise DatasetError(f"{folder} is not a folder; give --derivatives existing folders.")
+        if self.lesion_derivatives and not self.lesion_derivatives.is_dir():
+            raise DatasetError(
+                f"{self.lesion_derivatives} is not a folder; give --lesion-derivatives an existing one."
+            )
+        if self.cutoffs_ml and not 0 < self.cutoffs_ml[0] <= self.cutoffs_ml[1]:
+            raise UsageError(
+                "--cutoffs {:g} {:g} must be positive, the lower first.".format(*self.cutoffs_ml)
+            )
+        if self.group_by and self.level != "group":
+            raise UsageError("--group-by goes with the group level; leave it out.")
         unknown = set(self.output_spaces) - set(SPACES)
         if unknown:
             raise UsageError(
@@ -92,6 +108,12 @@ class Settings:
             raise DatasetError(f"{description} is not valid JSON ({error}); mend it.") from None
         if not isinstance(content, dict) or not {"Name", "BIDSVersion"} <= content.keys():
             raise DatasetError(f"{description} lacks Name or BIDSVersion; add them.")
+
+
+def cache_dir():
+    """Where what is downloaded or computed once is kept: ``$BIDS_STROKE_HOME``, or
+    ``~/.cache/bids_stroke``."""
+    return Path(os.environ.get("BIDS_STROKE_HOME", Path.home() / ".cache" / "bids_stroke"))
 
 
 def _check_writable(folder):

@@ -3,7 +3,7 @@
 from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node
 
-from bids_stroke.interfaces.lesion import Threshold
+from bids_stroke.interfaces.lesion import Adopt, Threshold
 from bids_stroke.interfaces.models import Segment
 from bids_stroke.interfaces.registration import Apply
 
@@ -71,8 +71,44 @@ def init_lesion_wf(*, card, contrasts, device, mirror=False, name="lesion_wf"):
     return workflow
 
 
-def init_other_grid_wf(*, name):
+def init_own_lesion_wf(*, own, source, name="own_lesion_wf"):
+    """Take the user's lesion mask.
+
+    Parameters
+    ----------
+    own : OwnMask
+    source : Path
+        Raw image that the mask was drawn on, for messages.
+
+    Inputs
+    ------
+    image
+        That image in RAS order
+
+    Outputs
+    -------
+    lesion
+        Lesion mask on its grid
+    """
+    workflow = LesionWorkflow(name=name)
+    workflow.__desc__ = f"Lesion masks were supplied by the user, drawn on the {own.space} image."
+    inputnode = identity("inputnode", ["image"])
+    outputnode = identity("outputnode", ["lesion"])
+    adopt = Node(Adopt(mask_file=str(own.path), source=str(source)), name="adopt")
+    workflow.connect([
+        (inputnode, adopt, [("image", "in_file")]),
+        (adopt, outputnode, [("out_mask", "lesion")]),
+    ])  # fmt: skip
+    return workflow
+
+
+def init_other_grid_wf(*, probability=True, name="other_grid_wf"):
     """Bring the lesion to the grid of another contrast.
+
+    Parameters
+    ----------
+    probability : bool
+        Whether the lesion has probabilities.
 
     Inputs
     ------
@@ -93,18 +129,16 @@ def init_other_grid_wf(*, name):
         Lesion mask on the other grid
     """
     workflow = LesionWorkflow(name=name)
-    inputnode = identity("inputnode", ["probability", "lesion", "reference", "transform"])
-    outputnode = identity("outputnode", ["probability", "lesion"])
+    kinds = {"lesion": "mask"} | ({"probability": "probability"} if probability else {})
+    inputnode = identity("inputnode", [*kinds, "reference", "transform"])
+    outputnode = identity("outputnode", kinds)
     transforms = Node(Merge(1), name="transforms")
-    probability = Node(Apply(kind="probability"), name="probability")
-    lesion = Node(Apply(kind="mask"), name="lesion")
-    workflow.connect([
-        (inputnode, transforms, [("transform", "in1")]),
-        (inputnode, probability, [("probability", "in_file"), ("reference", "reference")]),
-        (inputnode, lesion, [("lesion", "in_file"), ("reference", "reference")]),
-        (transforms, probability, [("out", "transforms")]),
-        (transforms, lesion, [("out", "transforms")]),
-        (probability, outputnode, [("out_file", "probability")]),
-        (lesion, outputnode, [("out_file", "lesion")]),
-    ])  # fmt: skip
+    workflow.connect([(inputnode, transforms, [("transform", "in1")])])
+    for field, kind in kinds.items():
+        apply = Node(Apply(kind=kind), name=field)
+        workflow.connect([
+            (inputnode, apply, [(field, "in_file"), ("reference", "reference")]),
+            (transforms, apply, [("out", "transforms")]),
+            (apply, outputnode, [("out_file", field)]),
+        ])  # fmt: skip
     return workflow

@@ -2,9 +2,9 @@
 
 from nipype.pipeline.engine import Node
 
-from bids_stroke import atlas, lesion, quality
+from bids_stroke import lesion, quality
 from bids_stroke.bids import derivative, description_of, uri
-from bids_stroke.interfaces.bids import Sink
+from bids_stroke.interfaces.bids import Sink, SinkTables
 from bids_stroke.interfaces.reports import BrainMaskFigure, FlickerFigure, LesionFigure
 from bids_stroke.registration import TEMPLATE
 
@@ -15,11 +15,12 @@ _RESOLUTION = {"Resolution": "1 mm isotropic, the grid of the template"}
 
 
 class Names:
-    """Names and sidecars of the derivatives of one session."""
+    """Names and sidecars of the derivatives of one session; ``card`` is None for own masks."""
 
-    def __init__(self, *, session, card, contrasts, tract, bids_dir, output_dir):
-        self.session, self.card, self.tract = session, card, tract
+    def __init__(self, *, session, card, contrasts, maps, bids_dir, output_dir):
+        self.session, self.card, self.maps = session, card, maps
         self.bids_dir, self.output_dir = bids_dir, output_dir
+        self.has_probability = card is not None
         self.desc = description_of(contrasts)
         self.used = [session.images[contrast] for contrast in contrasts]
         self.folder = output_dir / session.folder
@@ -48,6 +49,8 @@ class Names:
         }
 
     def lesion(self, **more):
+        if self.session.lesion:
+            return {"Type": "Lesion", "Sources": self.sources(self.session.lesion.path), **more}
         return {
             "Type": "Lesion",
             "Sources": self.sources(*self.used),
@@ -64,6 +67,25 @@ def _sink(name, path, metadata=None, raw=None):
     if raw:
         node.inputs.raw = str(raw)
     return node
+
+
+def _lesion_sinks(names, found, metadata, raw=None):
+    """Sinks of the lesion mask, and of its probability where there is one."""
+    described = names.lesion(**metadata)
+    sinks = {"lesion": _sink("ds_lesion", names.path("mask", **found), described, raw)}
+    if names.has_probability:
+        sinks["probability"] = _sink(
+            "ds_probability", names.path("probseg", **found), described, raw
+        )
+    return sinks
+
+
+def _tables(names):
+    """Sink of the tables of tracts and atlases."""
+    found = {"space": TEMPLATE, "label": "L", "desc": names.desc}
+    columns = names.maps.columns
+    paths = [str(names.path("morph", ".tsv", atlas=label, **found)) for label in columns]
+    return Node(SinkTables(out_file=paths, metadata=list(columns.values())), name="ds_tables")
 
 
 def init_reference_outputs_wf(*, names, name="reference_outputs_wf"):
@@ -96,10 +118,6 @@ def init_reference_outputs_wf(*, names, name="reference_outputs_wf"):
     space = {"space": reference}
     where = {"SpatialReference": names.reference_uri(reference)}
     found = {**space, "label": "L", "desc": names.desc}
-    inputnode = identity(
-        "inputnode",
-        ["conformed", "preproc", "brain", "lesion", "probability", "components", "quality"],
-    )
     sinks = {
         "preproc": _sink(
             "ds_preproc",
@@ -110,17 +128,17 @@ def init_reference_outputs_wf(*, names, name="reference_outputs_wf"):
         "brain": _sink(
             "ds_brain", names.path("mask", **space, desc="brain"), names.brain(**where), raw
         ),
-        "lesion": _sink("ds_lesion", names.path("mask", **found), names.lesion(**where), raw),
-        "probability": _sink(
-            "ds_probability", names.path("probseg", **found), names.lesion(**where), raw
-        ),
+        **_lesion_sinks(names, found, where, raw),
         "components": _sink(
-            "ds_components", names.path("morph", ".tsv", **found), lesion.COLUMNS
+            "ds_components",
+            names.path("morph", ".tsv", **found | {"space": names.session.drawn_on}),
+            lesion.COLUMNS,
         ),
         "quality": _sink(
             "ds_quality", names.path("morph", ".tsv", desc="quality"), quality.COLUMNS
         ),
     }
+    inputnode = identity("inputnode", ["conformed", *sinks])
     brain_figure = Node(BrainMaskFigure(), name="brain_figure")
     lesion_figure = Node(LesionFigure(label=reference), name="lesion_figure")
     ds_brain_figure = _sink("ds_brain_figure", names.figure("brain", reference))
@@ -170,9 +188,7 @@ def init_contrast_outputs_wf(*, names, contrast, name):
     where = {"SpatialReference": names.reference_uri(contrast)}
     found = {**space, "label": "L", "desc": names.desc}
     sources = {"Sources": names.sources(raw, names.session.images[reference])}
-    fields = ["preproc", "reference_moved", "brain", "lesion", "probability"]
     transforms = {"to_reference": (contrast, reference), "from_reference": (reference, contrast)}
-    inputnode = identity("inputnode", [*fields, *transforms])
     sinks = {
         "preproc": _sink(
             "ds_preproc",
@@ -189,14 +205,12 @@ def init_contrast_outputs_wf(*, names, contrast, name):
         "brain": _sink(
             "ds_brain", names.path("mask", **space, desc="brain"), names.brain(**where), raw
         ),
-        "lesion": _sink("ds_lesion", names.path("mask", **found), names.lesion(**where), raw),
-        "probability": _sink(
-            "ds_probability", names.path("probseg", **found), names.lesion(**where), raw
-        ),
+        **_lesion_sinks(names, found, where, raw),
     }
     for field, (moving, fixed) in transforms.items():
         stem = f"{names.session.name}_from-{moving}_to-{fixed}_mode-image_xfm.mat"
         sinks[field] = _sink(f"ds_{field}", names.folder / stem, sources)
+    inputnode = identity("inputnode", sinks)
     alignment = Node(FlickerFigure(labels=(reference, contrast)), name="alignment")
     lesion_figure = Node(LesionFigure(label=contrast), name="lesion_figure")
     ds_alignment = _sink("ds_alignment", names.figure("coreg", contrast))
@@ -240,8 +254,8 @@ def init_template_outputs_wf(*, names, name="template_outputs_wf"):
         Transform to the template
     from_template
         Transform back
-    loads
-        Table of tract loads
+    tables
+        List of tables, of tracts and then of atlases
     template
         The template
     template_brain
@@ -252,11 +266,6 @@ def init_template_outputs_wf(*, names, name="template_outputs_wf"):
     raw = {"Sources": names.sources(names.session.images[reference])}
     found = {**_MNI, "label": "L", "desc": names.desc}
     xfm = names.session.name + "_from-{}_to-{}_mode-image_xfm.h5"
-    inputnode = identity(
-        "inputnode",
-        ["preproc", "brain", "lesion", "probability", "to_template", "from_template", "loads",
-         "template", "template_brain"],
-    )  # fmt: skip
     sinks = {
         "preproc": _sink(
             "ds_preproc",
@@ -266,24 +275,16 @@ def init_template_outputs_wf(*, names, name="template_outputs_wf"):
         "brain": _sink(
             "ds_brain", names.path("mask", **_MNI, desc="brain"), names.brain(**_RESOLUTION)
         ),
-        "lesion": _sink("ds_lesion", names.path("mask", **found), names.lesion(**_RESOLUTION)),
-        "probability": _sink(
-            "ds_probability", names.path("probseg", **found), names.lesion(**_RESOLUTION)
-        ),
+        **_lesion_sinks(names, found, _RESOLUTION),
         "to_template": _sink(
             "ds_to_template", names.folder / xfm.format(reference, TEMPLATE), raw
         ),
         "from_template": _sink(
             "ds_from_template", names.folder / xfm.format(TEMPLATE, reference), raw
         ),
-        "loads": _sink(
-            "ds_loads",
-            names.path(
-                "morph", ".tsv", space=TEMPLATE, atlas=names.tract.atlas, label="L", desc=names.desc
-            ),
-            atlas.COLUMNS,
-        ),
+        "tables": _tables(names),
     }
+    inputnode = identity("inputnode", [*sinks, "template", "template_brain"])
     alignment = Node(FlickerFigure(labels=("template", reference)), name="alignment")
     lesion_figure = Node(LesionFigure(label=TEMPLATE), name="lesion_figure")
     ds_alignment = _sink("ds_alignment", names.figure("mni", reference))
@@ -302,5 +303,49 @@ def init_template_outputs_wf(*, names, name="template_outputs_wf"):
             ("template_brain", "brain"),
         ]),
         (lesion_figure, ds_lesion_figure, [("out_figure", "in_file")]),
+    ])  # fmt: skip
+    return workflow
+
+
+def init_own_outputs_wf(*, names, name="own_outputs_wf"):
+    """Keep what is made of an own lesion mask in a template space.
+
+    Parameters
+    ----------
+    names : Names
+
+    Inputs
+    ------
+    lesion
+        Lesion mask on the template's grid
+    components
+        Table of components
+    tables
+        List of tables, of tracts and then of atlases
+    background
+        Image on the template's grid
+    template_brain
+        The template's brain mask
+    """
+    workflow = LesionWorkflow(name=name)
+    found = {"label": "L", "desc": names.desc}
+    sinks = {
+        **_lesion_sinks(names, _MNI | found, _RESOLUTION),
+        "components": _sink(
+            "ds_components", names.path("morph", ".tsv", space=TEMPLATE, **found), lesion.COLUMNS
+        ),
+        "tables": _tables(names),
+    }
+    inputnode = identity("inputnode", [*sinks, "background", "template_brain"])
+    figure = Node(LesionFigure(label=TEMPLATE), name="figure")
+    ds_figure = _sink("ds_figure", names.figure("ownmni", "mask"))
+    workflow.connect([
+        *((inputnode, sink, [(field, "in_file")]) for field, sink in sinks.items()),
+        (inputnode, figure, [
+            ("background", "in_file"),
+            ("lesion", "lesion"),
+            ("template_brain", "brain"),
+        ]),
+        (figure, ds_figure, [("out_figure", "in_file")]),
     ])  # fmt: skip
     return workflow

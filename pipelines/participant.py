@@ -3,30 +3,39 @@
 from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node
 
+from bids_stroke.atlas import has_transform
+from bids_stroke.interfaces.atlas import Bring
+from bids_stroke.interfaces.registration import Template
+from bids_stroke.registration import TEMPLATE
+
 from .anat import init_coregistration_wf, init_reference_wf
 from .engine import LesionWorkflow, identity
-from .lesion import init_lesion_wf, init_other_grid_wf
-from .measure import init_measure_wf
+from .lesion import init_lesion_wf, init_other_grid_wf, init_own_lesion_wf
+from .measure import init_measure_wf, init_quality_wf
 from .outputs import (
     Names,
     init_contrast_outputs_wf,
+    init_own_outputs_wf,
     init_reference_outputs_wf,
     init_template_outputs_wf,
 )
 from .template import init_template_wf
 
 _PREPARED = (("outputnode.preproc", "inputnode.preproc"), ("outputnode.brain", "inputnode.brain"))
-_SEGMENTED = (
-    ("outputnode.lesion", "inputnode.lesion"),
-    ("outputnode.probability", "inputnode.probability"),
-)
+
+
+def _lesion(names, *, to=""):
+    """Connections of a lesion, and of its probability where there is one, to fields that end in
+    ``to``."""
+    fields = ["lesion", "probability"] if names.has_probability else ["lesion"]
+    return [(f"outputnode.{field}", f"inputnode.{field}{to}") for field in fields]
 
 
 def init_session_wf(
     *,
     session,
     card,
-    tract,
+    maps,
     bids_dir,
     output_dir,
     brain_extraction,
@@ -39,8 +48,9 @@ def init_session_wf(
     Parameters
     ----------
     session : Session
-    card : Card
-    tract : TractCard
+    card : Card or None
+        None for a session with an own lesion mask.
+    maps : Maps
     bids_dir, output_dir : Path
     brain_extraction : {"hd-bet", "deepbet", "none"}
     device : str
@@ -49,13 +59,13 @@ def init_session_wf(
     """
     workflow = LesionWorkflow(name=name)
     reference = session.reference
-    used = card.select(_ordered(session))
-    others = [c for c in _ordered(session)[1:] if c in used or c == "FLAIR"]
+    used = card.select(_ordered(session)) if card else ()
+    others = [c for c in _ordered(session)[1:] if c in (*used, "FLAIR", session.drawn_on)]
     names = Names(
         session=session,
         card=card,
         contrasts=used,
-        tract=tract,
+        maps=maps,
         bids_dir=bids_dir,
         output_dir=output_dir,
     )
@@ -65,23 +75,39 @@ def init_session_wf(
     reference_wf = init_reference_wf(
         brain_extraction=brain_extraction, own_mask=session.brain_mask, device=device
     )
-    images = Node(Merge(len(used)), name="images")
-    lesion_wf = init_lesion_wf(card=card, contrasts=used, device=device, mirror=mirror)
-    template_wf = init_template_wf()
-    measure_wf = init_measure_wf(tract=tract)
+    workflow.connect([(inputnode, reference_wf, [(reference, "inputnode.in_file")])])
+    coregistered = {contrast: _add_contrast(workflow, contrast, names) for contrast in others}
+    if card:
+        lesion_wf = init_lesion_wf(card=card, contrasts=used, device=device, mirror=mirror)
+        _segment(workflow, lesion_wf, {reference: reference_wf, **coregistered}, used)
+        drawn_wf = lesion_wf
+    else:
+        drawn_wf = init_own_lesion_wf(own=session.lesion, source=session.images[session.drawn_on])
+        lesion_wf = _adopt(workflow, drawn_wf, coregistered.get(session.drawn_on))
+    template_wf = init_template_wf(probability=names.has_probability)
+    measure_wf = init_measure_wf(
+        maps=maps,
+        probability=names.has_probability,
+        min_component_mm3=card.min_component_mm3 if card else 0.0,
+    )
+    quality_wf = init_quality_wf()
     reference_outputs_wf = init_reference_outputs_wf(names=names)
     template_outputs_wf = init_template_outputs_wf(names=names)
+    # Points of the lesion go through the reference image to the template.
+    steps = [(template_wf, "from_template")]
+    if session.drawn_on in others:
+        steps.insert(0, (coregistered[session.drawn_on], "from_reference"))
+    to_template = Node(Merge(len(steps)), name="to_template")
+    for place, (step, field) in enumerate(steps, 1):
+        workflow.connect([(step, to_template, [(f"outputnode.{field}", f"in{place}")])])
     workflow.connect([
-        (inputnode, reference_wf, [(reference, "inputnode.in_file")]),
-        (images, lesion_wf, [("out", "inputnode.images")]),
-        (reference_wf, lesion_wf, [("outputnode.brain", "inputnode.brain")]),
         (reference_wf, template_wf, [*_PREPARED]),
-        (lesion_wf, template_wf, [*_SEGMENTED]),
-        (reference_wf, measure_wf, [*_PREPARED]),
-        (lesion_wf, measure_wf, [*_SEGMENTED]),
-        (template_wf, measure_wf, [
-            ("outputnode.side", "inputnode.side"),
-            ("outputnode.lesion", "inputnode.lesion_template"),
+        (lesion_wf, template_wf, _lesion(names)),
+        (drawn_wf, measure_wf, _lesion(names)),
+        (to_template, measure_wf, [("out", "inputnode.transforms")]),
+        (template_wf, measure_wf, _lesion(names, to="_template")),
+        (reference_wf, quality_wf, [*_PREPARED]),
+        (template_wf, quality_wf, [
             ("outputnode.preproc", "inputnode.preproc_template"),
             ("outputnode.brain", "inputnode.brain_template"),
             ("outputnode.template_brain", "inputnode.template_brain"),
@@ -90,58 +116,80 @@ def init_session_wf(
             *_PREPARED,
             ("outputnode.conformed", "inputnode.conformed"),
         ]),
-        (lesion_wf, reference_outputs_wf, [*_SEGMENTED]),
-        (measure_wf, reference_outputs_wf, [
-            ("outputnode.components", "inputnode.components"),
-            ("outputnode.quality", "inputnode.quality"),
-        ]),
+        (lesion_wf, reference_outputs_wf, _lesion(names)),
+        (measure_wf, reference_outputs_wf, [("outputnode.components", "inputnode.components")]),
+        (quality_wf, reference_outputs_wf, [("outputnode.quality", "inputnode.quality")]),
         (template_wf, template_outputs_wf, [
             *_PREPARED,
-            *_SEGMENTED,
+            *_lesion(names),
             ("outputnode.to_template", "inputnode.to_template"),
             ("outputnode.from_template", "inputnode.from_template"),
             ("outputnode.template", "inputnode.template"),
             ("outputnode.template_brain", "inputnode.template_brain"),
         ]),
-        (measure_wf, template_outputs_wf, [("outputnode.loads", "inputnode.loads")]),
+        (measure_wf, template_outputs_wf, [("outputnode.tables", "inputnode.tables")]),
     ])  # fmt: skip
-    if reference in used:
-        place = f"in{used.index(reference) + 1}"
-        workflow.connect([(reference_wf, images, [("outputnode.preproc", place)])])
-    for contrast in others:
-        _add_contrast(workflow, contrast, names)
-        if contrast in used:
-            coregistration_wf = workflow.get_node(f"{contrast.lower()}_wf")
-            workflow.connect([
-                (coregistration_wf, images, [
-                    ("outputnode.on_reference", f"in{used.index(contrast) + 1}"),
-                ]),
-            ])  # fmt: skip
+    for contrast, coregistration_wf in coregistered.items():
+        outputs_wf = workflow.get_node(f"{contrast.lower()}_outputs_wf")
+        if contrast == session.drawn_on and not card:
+            workflow.connect([(drawn_wf, outputs_wf, _lesion(names))])
+            continue
+        grid_wf = init_other_grid_wf(
+            probability=names.has_probability, name=f"{contrast.lower()}_lesion_wf"
+        )
+        workflow.connect([
+            (lesion_wf, grid_wf, _lesion(names)),
+            (coregistration_wf, grid_wf, [
+                ("outputnode.preproc", "inputnode.reference"),
+                ("outputnode.from_reference", "inputnode.transform"),
+            ]),
+            (grid_wf, outputs_wf, _lesion(names)),
+        ])  # fmt: skip
     return workflow
 
 
+def _segment(workflow, lesion_wf, prepared, used):
+    """Wire the contrasts that the model uses, in its order."""
+    images = Node(Merge(len(used)), name="images")
+    for place, contrast in enumerate(used, 1):
+        wf = prepared[contrast]
+        field = "preproc" if wf.name == "reference_wf" else "on_reference"
+        workflow.connect([(wf, images, [(f"outputnode.{field}", f"in{place}")])])
+    workflow.connect([
+        (images, lesion_wf, [("out", "inputnode.images")]),
+        (workflow.get_node("reference_wf"), lesion_wf, [("outputnode.brain", "inputnode.brain")]),
+    ])  # fmt: skip
+
+
+def _adopt(workflow, own_wf, coregistration_wf):
+    """Wire an own mask, drawn on the reference image or on a further contrast; returns the workflow
+    whose output is the mask on the grid of the reference."""
+    reference_wf = workflow.get_node("reference_wf")
+    if coregistration_wf is None:
+        workflow.connect([(reference_wf, own_wf, [("outputnode.conformed", "inputnode.image")])])
+        return own_wf
+    lesion_wf = init_other_grid_wf(probability=False, name="reference_lesion_wf")
+    workflow.connect([
+        (coregistration_wf, own_wf, [("outputnode.preproc", "inputnode.image")]),
+        (own_wf, lesion_wf, [("outputnode.lesion", "inputnode.lesion")]),
+        (reference_wf, lesion_wf, [("outputnode.conformed", "inputnode.reference")]),
+        (coregistration_wf, lesion_wf, [("outputnode.to_reference", "inputnode.transform")]),
+    ])  # fmt: skip
+    return lesion_wf
+
+
 def _add_contrast(workflow, contrast, names):
-    """Wire a further contrast: registered, the lesion brought to its grid, outputs kept."""
+    """Wire a further contrast: registered, outputs kept; returns its coregistration."""
     stem = contrast.lower()
     coregistration_wf = init_coregistration_wf(
         reference=names.session.reference, contrast=contrast, name=f"{stem}_wf"
     )
-    grid_wf = init_other_grid_wf(name=f"{stem}_lesion_wf")
-    outputs_wf = init_contrast_outputs_wf(
-        names=names, contrast=contrast, name=f"{stem}_outputs_wf"
-    )
-    inputnode = workflow.get_node("inputnode")
-    reference_wf, lesion_wf = workflow.get_node("reference_wf"), workflow.get_node("lesion_wf")
+    outputs_wf = init_contrast_outputs_wf(names=names, contrast=contrast, name=f"{stem}_outputs_wf")
     workflow.connect([
-        (inputnode, coregistration_wf, [(contrast, "inputnode.in_file")]),
-        (reference_wf, coregistration_wf, [
+        (workflow.get_node("inputnode"), coregistration_wf, [(contrast, "inputnode.in_file")]),
+        (workflow.get_node("reference_wf"), coregistration_wf, [
             ("outputnode.preproc", "inputnode.reference"),
             ("outputnode.brain", "inputnode.brain"),
-        ]),
-        (lesion_wf, grid_wf, [*_SEGMENTED]),
-        (coregistration_wf, grid_wf, [
-            ("outputnode.preproc", "inputnode.reference"),
-            ("outputnode.from_reference", "inputnode.transform"),
         ]),
         (coregistration_wf, outputs_wf, [
             *_PREPARED,
@@ -149,8 +197,55 @@ def _add_contrast(workflow, contrast, names):
             ("outputnode.to_reference", "inputnode.to_reference"),
             ("outputnode.from_reference", "inputnode.from_reference"),
         ]),
-        (grid_wf, outputs_wf, [*_SEGMENTED]),
     ])  # fmt: skip
+    return coregistration_wf
+
+
+def init_template_session_wf(*, session, maps, bids_dir, output_dir, name="session_wf"):
+    """Measure an own lesion mask that is in a template space; there is nothing to register.
+
+    Parameters
+    ----------
+    session : Session
+    maps : Maps
+    bids_dir, output_dir : Path
+    """
+    workflow = LesionWorkflow(name=name)
+    space = session.lesion.space
+    names = Names(
+        session=session,
+        card=None,
+        contrasts=(),
+        maps=maps,
+        bids_dir=bids_dir,
+        output_dir=output_dir,
+    )
+    how = f"brought to {TEMPLATE} [@mni2009]" if has_transform(space) else f"taken for {TEMPLATE}"
+    workflow.__desc__ = f"Lesion masks in {space} were supplied by the user and {how}."
+    template = Node(Template(), name="template")
+    lesion = Node(Bring(in_file=str(session.lesion.path), space=space, is_mask=True), name="lesion")
+    measure_wf = init_measure_wf(maps=maps, probability=False)
+    measure_wf.inputs.inputnode.transforms = []
+    outputs_wf = init_own_outputs_wf(names=names)
+    workflow.connect([
+        (lesion, measure_wf, [
+            ("out_file", "inputnode.lesion"),
+            ("out_file", "inputnode.lesion_template"),
+        ]),
+        (lesion, outputs_wf, [("out_file", "inputnode.lesion")]),
+        (template, outputs_wf, [("brain", "inputnode.template_brain")]),
+        (measure_wf, outputs_wf, [
+            ("outputnode.components", "inputnode.components"),
+            ("outputnode.tables", "inputnode.tables"),
+        ]),
+    ])  # fmt: skip
+    if session.images:
+        image = next(iter(session.images.values()))
+        background, field = Node(Bring(in_file=str(image), space=space), name="background"), "out_file"
+    else:
+        background, field = template, "t1w"
+    workflow.connect([(background, outputs_wf, [(field, "inputnode.background")])])
+    return workflow
 
 
 def _ordered(session):

@@ -9,8 +9,13 @@ from bids_stroke.registration import TEMPLATE
 from .engine import LesionWorkflow, identity
 
 
-def init_template_wf(*, name="template_wf"):
+def init_template_wf(*, probability=True, name="template_wf"):
     """Normalize a session to the template.
+
+    Parameters
+    ----------
+    probability : bool
+        Whether the lesion has probabilities.
 
     Inputs
     ------
@@ -37,8 +42,6 @@ def init_template_wf(*, name="template_wf"):
         Lesion mask on the template's grid
     probability
         Lesion probability on the template's grid
-    side
-        Hemispheres (-1 left, 1 right) on the grid of the reference image
     template
         The template
     template_brain
@@ -49,32 +52,25 @@ def init_template_wf(*, name="template_wf"):
         f"The brain was normalized to {TEMPLATE} [@mni2009] by symmetric diffeomorphic "
         "registration [@syn] with the lesion excluded from the cost function [@brett]."
     )
-    moved = ["preproc", "brain", "lesion", "probability"]
-    inputnode = identity("inputnode", moved)
+    kinds = {"preproc": "image", "brain": "mask", "lesion": "mask"}
+    if probability:
+        kinds["probability"] = "probability"
+    inputnode = identity("inputnode", kinds)
     outputnode = identity(
-        "outputnode",
-        ["to_template", "from_template", *moved, "side", "template", "template_brain"],
+        "outputnode", ["to_template", "from_template", *kinds, "template", "template_brain"]
     )
     template = Node(Template(), name="template")
     normalize = Node(Normalize(), name="normalize")
     forward = Node(Merge(1), name="forward")
-    backward = Node(Merge(1), name="backward")
-    side = Node(Apply(kind="labels"), name="side")
     workflow.connect([
         (inputnode, normalize, [("preproc", "in_file"), ("brain", "brain"), ("lesion", "lesion")]),
         (normalize, forward, [("to_template", "in1")]),
-        (normalize, backward, [("from_template", "in1")]),
-        (template, side, [("side", "in_file")]),
-        (inputnode, side, [("preproc", "reference")]),
-        (backward, side, [("out", "transforms")]),
         (normalize, outputnode, [
             ("to_template", "to_template"),
             ("from_template", "from_template"),
         ]),
-        (side, outputnode, [("out_file", "side")]),
         (template, outputnode, [("t1w", "template"), ("brain", "template_brain")]),
     ])  # fmt: skip
-    kinds = {"preproc": "image", "brain": "mask", "lesion": "mask", "probability": "probability"}
     for field, kind in kinds.items():
         apply = Node(Apply(kind=kind), name=f"{field}_to_template")
         workflow.connect([

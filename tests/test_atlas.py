@@ -8,6 +8,7 @@ from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from bids_stroke import atlas
+from bids_stroke import image as images
 from bids_stroke.errors import ImageError, ResourceError
 from bids_stroke.registration import template
 
@@ -98,6 +99,113 @@ def test_loads_against_loops(card):
         assert found["max_slice_load"] == pytest.approx(widest)
     for name in ("raw_load_ml", "weighted_load_ml", "tract_volume_ml"):
         assert table[name]["total"] == pytest.approx(table[name][["left", "right"]].sum())
+
+
+def loop_loads(weight, p, v):
+    """Raw and weighted load of one side by plain loops: ``weight`` is the mask or its probability."""
+    areas = [sum(float(p[x, y, z]) for x, y in np.ndindex(p.shape[:2])) for z in range(p.shape[2])]
+    raw = weighted = largest = 0.0
+    for z, area in enumerate(areas):
+        inside = sum(float(weight[x, y, z]) * float(p[x, y, z]) for x, y in np.ndindex(p.shape[:2]))
+        raw += v * inside
+        if area > 0:
+            weighted += v * max(areas) / area * inside
+            largest = max(largest, inside / area)
+    return {
+        "raw_load_ml": raw,
+        "fraction": raw / (v * sum(areas)),
+        "weighted_load_ml": weighted,
+        "max_slice_load": largest,
+    }
+
+
+def test_loads_at_thresholds_and_expected_against_loops(card):
+    rng = np.random.default_rng(1)
+    left, right = rng.random((2, 5, 6, 7)) * (rng.random((2, 5, 6, 7)) < 0.5)
+    probability = rng.random((5, 6, 7)).astype(np.float32)
+    affine = np.diag([0.8, 0.8, 2.0, 1.0])
+    table = atlas.loads(
+        image(probability > 0.2, affine),
+        {"L": image(left, affine), "R": image(right, affine)},
+        card,
+        image(probability, affine),
+    )
+    assert [table.index.name, *table.columns] == list(atlas.COLUMNS)
+    v = 0.8 * 0.8 * 2 / 1000
+    weights = {"p10": probability >= 0.1, "p20": probability >= 0.2, "p50": probability >= 0.5}
+    for key, weight in {**weights, "expected": probability}.items():
+        sides = [loop_loads(weight, np.float32(p), v) for p in (left, right)]
+        for name in ("raw_load", "weighted_load"):
+            expected = [side[f"{name}_ml"] for side in sides]
+            found = table[f"{name}_{key}_ml"].tolist()
+            assert found == pytest.approx([*expected, sum(expected)], rel=1e-6)
+    assert table["raw_load_p10_ml"]["total"] > table["raw_load_p50_ml"]["total"] > 0
+
+
+def test_small_components_are_no_lesion_at_a_threshold(card):
+    probability, tract = np.zeros((6, 6, 6)), np.ones((6, 6, 6))
+    probability[0, 0, 0], probability[3:, 3:, 3:] = 0.9, 0.3
+    images = {"L": image(tract, np.eye(4)), "R": image(tract, np.eye(4))}
+    img = image(probability, np.eye(4))
+    table = atlas.loads(img, images, card, img, min_component_mm3=10)
+    assert table["raw_load_p20_ml"]["left"] == pytest.approx(0.027)
+    assert table["raw_load_p50_ml"]["left"] == 0
+    assert table["raw_load_expected_ml"]["left"] == pytest.approx((27 * 0.3 + 0.9) / 1000)
+
+
+def test_loads_of_a_real_lesion_against_loops(shared, juelich):
+    lesion = nib.load(shared / "lesions_chronic/sub-001_lesion.nii.gz")
+    reference = template().t1w
+    (moved,) = atlas.warp([lesion], reference, order=0)
+    assert moved.sum() == np.count_nonzero(lesion.dataobj)  # grids of 1 mm, apart by whole voxels
+    table = atlas.loads(nib.Nifti1Image(moved, reference.affine), juelich, atlas.load_card())
+    # The boxes of lesion and tract alone: the rest is zero.
+    for side, key in (("left", "L"), ("right", "R")):
+        probability = juelich[key].get_fdata(dtype=np.float32)
+        box = tuple(slice(where.min(), where.max() + 1) for where in np.nonzero(probability))
+        for name, value in loop_loads(moved[box], probability[box], 0.001).items():
+            assert table[name][side] == pytest.approx(value, rel=1e-6, abs=1e-12)
+    assert table["weighted_load_ml"]["left"] > 1 and table["raw_load_ml"]["right"] == 0
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPS"])
+def test_a_lesion_of_the_left_internal_capsule_is_on_the_left(tmp_path, juelich, axes):
+    """Through the file on the disk, whatever its axis order, to the load and the hemisphere."""
+    mask = np.zeros((100, 120, 100), np.uint8)
+    affine = np.diag([1.5, 1.5, 1.5, 1.0])
+    affine[:3, 3] = -75, -100, -60
+    centre = np.round(apply_affine(np.linalg.inv(affine), (-22, -14, 8))).astype(int)
+    mask[tuple(slice(c - 3, c + 4) for c in centre)] = 1
+    img = nib.Nifti1Image(mask, affine)
+    turn = nib.orientations.ornt_transform(
+        nib.io_orientation(affine), nib.orientations.axcodes2ornt(axes)
+    )
+    nib.save(img.as_reoriented(turn), tmp_path / "lesion.nii.gz")
+    stored = images.conform(images.load(tmp_path / "lesion.nii.gz"))
+    assert nib.aff2axcodes(nib.load(tmp_path / "lesion.nii.gz").affine) == tuple(axes)
+
+    moved = images.resample(stored, template().t1w, order=0)
+    table = atlas.loads(moved, juelich, atlas.load_card())
+    assert table["weighted_load_ml"]["left"] > 1
+    assert table.loc["right", ["raw_load_ml", "weighted_load_ml", "max_slice_load"]].eq(0).all()
+    points = apply_affine(stored.affine, np.argwhere(np.asarray(stored.dataobj)))
+    assert (points[:, 0] < 0).all()
+
+
+def test_left_is_left_in_the_map_and_in_its_mirror_image(juelich):
+    """A point of the left tract, in the map as it is distributed and in the map that is used; a
+    mirrored copy would have it on the other side."""
+    maps = dict(zip("LR", atlas.probability_maps(atlas.load_card()), strict=True))
+    for tract in (maps, juelich):
+        for side, x in (("L", -24), ("R", 24)):
+            img, other = tract[side], tract["LR".replace(side, "")]
+            voxel = tuple(np.round(apply_affine(np.linalg.inv(img.affine), (x, -16, 8))).astype(int))
+            assert img.get_fdata()[voxel] > 0.5
+            assert other.get_fdata()[voxel] == 0
+            mirror = nib.Nifti1Image(np.asarray(img.dataobj), np.diag([-1, 1, 1, 1]) @ img.affine)
+            (mirrored,) = atlas.warp([mirror], template().t1w)
+            at = np.round(apply_affine(np.linalg.inv(template().t1w.affine), (x, -16, 8))).astype(int)
+            assert mirrored[tuple(at)] == 0
 
 
 @pytest.mark.parametrize("axes", ["LAS", "RAI", "SPL"])
@@ -268,7 +376,7 @@ def test_a_map_of_the_user_is_split_at_the_midline(tmp_path):
     affine[:3, 3] = 40, -40, -30
     data = np.zeros((41, 20, 20), np.float32)
     data[[5, 20, 35], 10, 10] = 0.5  # x = 30, 0, -30
-    path = tmp_path / "my_tract-v2.nii.gz"
+    path = tmp_path / "my_tract-v2_space-MNI152NLin2009aSym.nii.gz"
     nib.save(nib.Nifti1Image(data, affine), path)
 
     card = atlas.load_card(path)
@@ -285,6 +393,32 @@ def test_a_map_of_the_user_is_split_at_the_midline(tmp_path):
         assert data.sum() == pytest.approx(1.5 * 0.5 * 8, rel=1e-5)
 
 
+def test_a_map_of_another_space_is_brought_to_the_template(tmp_path):
+    (original,) = atlas.probability_maps(atlas.load_card())[:1]
+    path = tmp_path / "cst_space-MNI152NLin6Asym_probseg.nii.gz"
+    nib.save(original, path)
+    found = atlas.load_tract(path)["L"].get_fdata()
+    low, high = atlas.load_card().z_mm
+    slices = slice(int(low) + 72, int(high) + 73)
+    right_of_it = atlas.load_tract()["R"].get_fdata()
+    left = atlas.load_tract()["L"].get_fdata()
+    expected = left if found.sum() and left[found > 0.5].mean() > 0.5 else right_of_it
+    np.testing.assert_allclose(found[:90, :, slices], expected[:90, :, slices], atol=1e-5)
+    unnamed = tmp_path / "cst.nii.gz"
+    nib.save(original, unnamed)
+    with pytest.raises(ResourceError, match="template space"):
+        atlas.load_card(unnamed)
+
+
+def test_cutoffs_of_the_user(lesion, tract, card):
+    own = atlas.load_card(cutoffs_ml=(0.004, 0.005))
+    assert own.cutoffs_ml == {"lower": 0.004, "upper": 0.005} and own.own_cutoffs
+    table = atlas.loads(lesion, tract, own)
+    # 4.5 µl on the left, 8 µl on the right.
+    assert table["category"].tolist() == ["medium", "large", "large"]
+    assert table["category_status"].tolist() == ["own"] * 3
+
+
 def test_what_is_no_tract_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ResourceError, match="juelich-cst"):
         atlas.load_card("nonesuch")
@@ -292,8 +426,8 @@ def test_what_is_no_tract_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ResourceError, match="colour"):
         atlas.load_card(tmp_path / "card.yaml")
     with pytest.raises(ResourceError, match="missing"):
-        atlas.load_tract(tmp_path / "absent.nii.gz")
-    percent = tmp_path / "percent.nii.gz"
+        atlas.load_tract(tmp_path / "absent_space-MNI152NLin6Asym.nii.gz")
+    percent = tmp_path / "percent_space-MNI152NLin2009aSym.nii.gz"
     nib.save(image(np.linspace(0, 100, 12).reshape(4, 1, 3)), percent)
     with pytest.raises(ImageError, match="between 0 and 1"):
         atlas.load_tract(percent)

@@ -344,6 +344,117 @@ def test_own_masks(dataset, tmp_path):
     assert any(str(first.root) in note for note in sessions[0].notes)
 
 
+# Own lesion masks
+
+
+def own(dataset, *paths, **more):
+    """Find the sessions of a dataset whose masks are in its derivatives."""
+    masks = dataset.root / "derivatives" / "lesion_masks"
+    dataset.add(*(f"derivatives/lesion_masks/{path}" for path in paths))
+    masks.mkdir(parents=True, exist_ok=True)
+    return dataset.find(None, lesion_derivatives=masks, **more)
+
+
+def test_a_mask_chooses_the_run_that_it_was_drawn_on(dataset):
+    """The names of ARC."""
+    anat = "sub-M2265/ses-849/anat/sub-M2265_ses-849_"
+    dataset.add(
+        f"{anat}acq-tfl3p2_run-9_T1w.nii.gz",
+        f"{anat}acq-spc3p2_run-10_T2w.nii.gz",
+        f"{anat}acq-spc3p2_run-12_T2w.nii.gz",
+        "sub-M2265/ses-2000/anat/sub-M2265_ses-2000_T1w.nii.gz",
+    )
+    sessions, left_out = own(dataset, f"{anat}acq-spc3p2_run-10_T2w_desc-lesion_mask.nii.gz")
+    (session,) = sessions
+    assert (session.name, session.reference, session.drawn_on) == ("sub-M2265_ses-849", "T1w", "T2w")
+    assert names(session)["T2w"] == "sub-M2265_ses-849_acq-spc3p2_run-10_T2w.nii.gz"
+    assert "run-10_T2w_desc-lesion_mask.nii.gz" in session.notes[0]
+    assert [(one.name, one.refused) for one in left_out] == [("sub-M2265_ses-2000", False)]
+
+
+def test_masks_on_the_trace_image(dataset):
+    """The names of SOOP: the mask of all lesions, unless another is asked for."""
+    mask = "sub-{0}/dwi/sub-{0}_space-TRACE_desc-lesion{1}_mask.nii.gz"
+    for subject in "12":
+        dataset.add(
+            f"sub-{subject}/dwi/sub-{subject}_rec-TRACE_dwi.nii.gz",
+            f"sub-{subject}/dwi/sub-{subject}_rec-ADC_dwi.nii.gz",
+        )
+    dataset.add("sub-1/anat/sub-1_T1w.nii.gz", "sub-1/anat/sub-1_FLAIR.nii.gz")
+    masks = [mask.format(subject, kind) for subject in "12" for kind in ("Acute", "Chronic", "")]
+    (first, second), _ = own(dataset, *masks)
+    assert (first.reference, first.drawn_on) == ("T1w", "TRACE")
+    assert names(first) == {
+        "T1w": "sub-1_T1w.nii.gz",
+        "FLAIR": "sub-1_FLAIR.nii.gz",
+        "TRACE": "sub-1_rec-TRACE_dwi.nii.gz",
+    }
+    assert first.lesion.path.name == "sub-1_space-TRACE_desc-lesion_mask.nii.gz"
+    assert "chosen of 3" in first.notes[0]
+    assert (second.reference, second.drawn_on) == ("TRACE", "TRACE")
+    (acute, _), _ = own(dataset, bids_filters={"lesion": {"desc": "lesionAcute"}})
+    assert acute.lesion.path.name == "sub-1_space-TRACE_desc-lesionAcute_mask.nii.gz"
+
+
+def test_masks_in_a_template_space(dataset):
+    """The names of ATLAS v2.0, with an image in the same space and without any image."""
+    stem = "sub-{0}/ses-1/anat/sub-{0}_ses-1_space-MNI152NLin2009aSym_{1}"
+    dataset.add(stem.format("r001s001", "T1w.nii.gz"))
+    masks = [stem.format(s, "label-L_desc-T1lesion_mask.nii.gz") for s in ("r001s001", "r001s002")]
+    sessions, left_out = own(dataset, *masks)
+    assert [session.name for session in sessions] == ["sub-r001s001_ses-1", "sub-r001s002_ses-1"]
+    assert [len(session.images) for session in sessions] == [1, 0]
+    assert all(session.lesion.in_template for session in sessions)
+    assert {session.reference for session in sessions} == {"MNI152NLin2009aSym"}
+    assert left_out == []
+
+
+def test_masks_beside_the_images(dataset):
+    dataset.add(
+        "sub-01/anat/sub-01_T1w.nii.gz",
+        "sub-01/anat/sub-01_label-L_desc-T1lesion_mask.nii.gz",
+        "derivatives/out/sub-01/anat/sub-01_space-T1w_label-L_desc-ownlesion_mask.nii.gz",
+    )
+    ((session,), _) = dataset.find(None, lesion_derivatives=dataset.root)
+    assert names(session) == {"T1w": "sub-01_T1w.nii.gz"}
+    assert session.drawn_on == "T1w"
+
+
+def test_a_mask_whose_name_tells_no_contrast_is_matched_by_its_grid(dataset):
+    dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
+    dataset.add("sub-01/anat/sub-01_FLAIR.nii.gz", spacing=3.0)
+    path = dataset.root / "derivatives/lesion_masks/sub-01/anat/sub-01_label-lesion_roi.nii.gz"
+    path.parent.mkdir(parents=True)
+    nib.save(nib.Nifti1Image(np.ones((2, 2, 2), np.uint8), np.diag([3.01, 1, 1, 1])), path)
+    ((session,), _) = own(dataset)
+    assert (session.reference, session.drawn_on) == ("T1w", "FLAIR")
+    assert any("grid of sub-01_FLAIR" in note for note in session.notes)
+
+
+def test_a_mask_without_its_image_is_refused(dataset):
+    dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
+    sessions, ((name, reason, refused),) = own(
+        dataset, "sub-01/anat/sub-01_space-FLAIR_label-L_mask.nii.gz"
+    )
+    assert sessions == [] and name == "sub-01" and refused
+    assert "drawn on a FLAIR image" in reason
+
+
+def test_a_folder_without_masks(dataset):
+    dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
+    with pytest.raises(DatasetError, match="no lesion mask of sub-01"):
+        own(dataset)
+
+
+def test_a_mask_without_session_serves_a_participant_with_one(dataset):
+    dataset.add("sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz")
+    dataset.add(*(f"sub-02/ses-{s}/anat/sub-02_ses-{s}_T1w.nii.gz" for s in "ab"))
+    mask = "sub-{0}/anat/sub-{0}_space-T1w_label-L_mask.nii.gz"
+    sessions, left_out = own(dataset, mask.format("01"), mask.format("02"))
+    assert [session.name for session in sessions] == ["sub-01_ses-a"]
+    assert [one.name for one in left_out] == ["sub-02_ses-a", "sub-02_ses-b"]
+
+
 def test_the_index_is_made_and_used_again(dataset, tmp_path):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
     index = tmp_path / "index"

@@ -3,23 +3,34 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_stroke import cohort, image
+from bids_stroke import atlas, cohort, image
 from bids_stroke.bids import derivative, write_tsv
-from bids_stroke.errors import DatasetError
+from bids_stroke.errors import DatasetError, UsageError
 from bids_stroke.record import Record
 from bids_stroke.registration import TEMPLATE
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
 
 
-def add(out, name, voxels, *, category="large", reference="T1w", contrasts=("T1w",)):
+def add(
+    out,
+    name,
+    voxels,
+    *,
+    category="large",
+    reference="T1w",
+    contrasts=("T1w",),
+    model="tested",
+    volume=12.5,
+    weighted=3.0,
+):
     """Write the outputs of a session whose lesion is ``voxels`` of the template's grid."""
     folder = out.joinpath(*name.split("_")) / "anat"
     desc = "".join(contrast.removesuffix("w") for contrast in contrasts) + "lesion"
     found = {"label": "L", "desc": desc}
     components = pd.DataFrame({
         "component": ["all", "1", "2"],
-        "volume_ml": [12.5, 12.0, 0.5],
+        "volume_ml": [volume, volume - 0.5, 0.5],
         "max_probability": [0.9, 0.9, 0.6],
         "hemisphere": ["bilateral", "left", "right"],
         "x_mm": [0, 1, 2],
@@ -29,24 +40,34 @@ def add(out, name, voxels, *, category="large", reference="T1w", contrasts=("T1w
     })  # fmt: skip
     loads = pd.DataFrame({
         "side": ["left", "right", "total"],
-        "raw_load_ml": [1.5, 0.25, 1.75],
+        **{number: [1.5, 0.25, 1.75] for number in atlas.COLUMNS if number.endswith("_ml")},
         "fraction": [0.15, 0.025, 0.0875],
-        "weighted_load_ml": [3.0, 0.5, 3.5],
+        "weighted_load_ml": [weighted, 0.5, weighted + 0.5],
         "max_slice_load": [0.6, 0.1, 0.6],
         "category": [category, None, category],
         "category_status": ["unvalidated"] * 3,
+        "below_tract_fraction": [0.0] * 3,
+    })  # fmt: skip
+    shares = pd.DataFrame({
+        "region": ["R1", "R2", "R3", "R4"],
+        "region_volume_ml": [265.0, 270.0, 712.0, 639.0],
+        "lesion_volume_ml": [1.0, 0.0, 9.0, 2.5],
+        "lesion_share": [0.08, 0.0, 0.72, 0.2],
+        "region_share": [0.01, 0.0, 0.01, 0.01],
     })  # fmt: skip
     mask = np.zeros((4, 5, 6), np.uint8)
     for voxel in voxels:
         mask[voxel] = 1
     outputs = [
-        write_tsv(
-            components, folder / derivative(name, "morph", ".tsv", space=reference, **found)
-        ),
+        write_tsv(components, folder / derivative(name, "morph", ".tsv", space=reference, **found)),
         write_tsv(quality, folder / derivative(name, "morph", ".tsv", desc="quality")),
         write_tsv(
             loads,
             folder / derivative(name, "morph", ".tsv", space=TEMPLATE, atlas="CST", **found),
+        ),
+        write_tsv(
+            shares,
+            folder / derivative(name, "morph", ".tsv", space=TEMPLATE, atlas="SuperRegions", **found),
         ),
         image.save(
             nib.Nifti1Image(mask, AFFINE),
@@ -57,12 +78,16 @@ def add(out, name, voxels, *, category="large", reference="T1w", contrasts=("T1w
         name,
         "x",
         status="ok",
-        model="tested",
+        model=model,
         reference=reference,
         contrasts=list(contrasts),
         outputs=[str(path.relative_to(out)) for path in outputs],
     ).write(out)
     return outputs
+
+
+def first_of(table, name):
+    return table[name].iloc[0]
 
 
 def test_table_and_counts(tmp_path):
@@ -78,7 +103,12 @@ def test_table_and_counts(tmp_path):
     Record("sub-03", "x", error="It went wrong.").write(tmp_path)
     table, count, failed = cohort.collect(tmp_path)
 
-    assert list(table) == list(cohort.COLUMNS)
+    assert list(table)[: len(cohort.COLUMNS)] == list(cohort.COLUMNS)
+    described = cohort.described(table)
+    assert list(described) == list(table)
+    assert not any("participants.tsv" in column["Description"] for column in described.values())
+    assert first_of(table, "index_super_region") == "R3"
+    assert first_of(table, "r3_volume_ml") == 9 and first_of(table, "r4_share") == 0.2
     assert table["participant_id"].tolist() == ["sub-01", "sub-02"]
     first, second = table.iloc[0], table.iloc[1]
     assert first["session_id"] == "ses-a" and pd.isna(second["session_id"])
@@ -91,13 +121,80 @@ def test_table_and_counts(tmp_path):
     assert first["cst_weighted_load_ml_left"] == 3 and first["cst_fraction_right"] == 0.025
     assert first["cst_max_slice_load_total"] == 0.6
     assert pd.isna(first["cst_category"]) and second["cst_category"] == "large"
-    assert not table.drop(columns=["session_id", "cst_category"]).isna().any(axis=None)
+    optional = ["session_id", "cst_category", "previous_session_id", "lesion_volume_change_ml"]
+    assert not table.drop(columns=optional).isna().any(axis=None)
+    assert table[optional[2:]].isna().all(axis=None)
 
     assert np.array_equal(count.affine, AFFINE) and count.get_data_dtype() == np.int32
     found = np.asanyarray(count.dataobj)
     assert found.sum() == 5 and found[1, 1, 1] == 2 and found[2, 2, 2] == 1
 
     assert [(known.name, known.error) for known in failed] == [("sub-03", "It went wrong.")]
+
+
+def test_change_since_the_session_before(tmp_path):
+    """Sessions in natural order; another model or another participant does not compare."""
+    for name, volume, model in (
+        ("sub-01_ses-2", 10.0, "a"),
+        ("sub-01_ses-10", 4.0, "a"),
+        ("sub-01_ses-3", 7.5, "a"),
+        ("sub-01_ses-4", 99.0, "b"),
+        ("sub-02_ses-1", 5.0, "a"),
+    ):
+        add(tmp_path, name, [(1, 1, 1)], volume=volume, model=model)
+    table = cohort.collect(tmp_path)[0].set_index(["participant_id", "session_id"])
+    change, before = table["lesion_volume_change_ml"], table["previous_session_id"]
+    assert change["sub-01", "ses-3"] == pytest.approx(-2.5) and before["sub-01", "ses-3"] == "ses-2"
+    assert change["sub-01", "ses-10"] == pytest.approx(-3.5) and before["sub-01", "ses-10"] == "ses-3"
+    rest = table.drop(index=[("sub-01", "ses-3"), ("sub-01", "ses-10")])
+    assert rest[["lesion_volume_change_ml", "previous_session_id"]].isna().all(axis=None)
+
+
+def test_a_mask_in_a_template_space_has_no_native_volume(tmp_path):
+    add(tmp_path, "sub-01", [(1, 1, 1)], reference=TEMPLATE, contrasts=(), model="own masks")
+    row = cohort.collect(tmp_path)[0].iloc[0]
+    assert pd.isna(row["lesion_volume_ml"]) and pd.isna(row["contrasts"])
+    assert row["lesion_volume_mni_ml"] == cohort.volume_ml(row) == pytest.approx(0.008)
+
+
+def test_summary_of_groups():
+    table = pd.DataFrame({
+        "participant_id": ["sub-1", "sub-2", "sub-3", "sub-4"],
+        "lesion_volume_mni_ml": [1.0, 2.0, 3.0, 8.0],
+        "cst_raw_load_ml_left": [0.5, 0.0, 0.0, 2.0],
+        "cst_raw_load_ml_right": [0.1, 1.5, 0.0, 0.0],
+        "cst_weighted_load_ml_left": [1.0, 0.0, 0.0, 9.0],
+        "cst_weighted_load_ml_right": [0.2, 4.0, 0.0, 0.0],
+        "cst_category": ["small", "medium", np.nan, "large"],
+        "cst_category_status": ["unvalidated"] * 4,
+        "sex": ["F", "M", "F", np.nan],
+    })  # fmt: skip
+    found = cohort.summary(table, "sex").set_index("group")
+    assert [found.index.name, *found] == [
+        "group", *(name for name in cohort.SUMMARY_COLUMNS if name != "group")
+    ]  # fmt: skip
+    assert found.index.tolist() == ["all", "F", "M"] and set(found["tract"]) == {"cst"}
+    assert found["n_sessions"].tolist() == [4, 2, 1]
+    counts = [f"n_{name}" for name in ("none", "small", "medium", "large")]
+    assert found[counts].to_numpy().tolist() == [[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 1, 0]]
+    # The affected side: left, right, none, left.
+    assert found["weighted_load_median_ml"].tolist() == [np.median([1, 4, 0, 9]), 0.5, 4]
+    assert found["raw_load_median_ml"].tolist() == [np.median([0.5, 1.5, 0, 2]), 0.25, 1.5]
+    assert found.loc["all", "lesion_volume_q3_ml"] == np.quantile([1, 2, 3, 8], 0.75)
+    assert cohort.summary(table)["group"].tolist() == ["all"]
+    with pytest.raises(UsageError, match="no column age"):
+        cohort.summary(table, "age")
+
+
+def test_the_load_map_sums_to_the_mean_raw_load():
+    rng = np.random.default_rng(0)
+    masks = rng.random((5, 4, 5, 6)) < 0.3
+    left, right = rng.random((2, 4, 5, 6)).astype(np.float32) / 2
+    tract = {"L": nib.Nifti1Image(left, AFFINE), "R": nib.Nifti1Image(right, AFFINE)}
+    loads = [0.008 * sum(p[mask].sum() for p in (left, right)) for mask in masks]
+    count = nib.Nifti1Image(masks.sum(0).astype(np.int32), AFFINE)
+    found = cohort.load_map(count, len(masks), tract)
+    assert 0.008 * found.get_fdata().sum() == pytest.approx(np.mean(loads), rel=1e-5)
 
 
 def test_an_empty_lesion_counts_as_a_session(tmp_path):

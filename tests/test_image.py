@@ -356,3 +356,43 @@ def test_zscore_of_a_constant(value):
 def test_zscore_of_nothing():
     with pytest.raises(ImageError):
         image.zscore(np.arange(8.0).reshape(2, 2, 2), np.zeros((2, 2, 2)))
+
+
+# Masks of users
+
+
+def test_a_mask_whose_grid_differs_by_rounding_fits():
+    affine = np.diag([0.9, 0.9, 1.2, 1.0])
+    affine[:3, 3] = -80, -100, -60
+    img = nib.Nifti1Image(np.zeros((20, 30, 25), np.float32), affine)
+    data = np.zeros(img.shape, np.uint8)
+    data[3, 5, 7] = 1
+    rounded = affine.copy()
+    rounded[0, 0] += 0.01  # 0.19 mm at the far side
+    rounded[:3, 3] += 0.05
+    for axes in ("RAS", "LPI", "SPR"):
+        mask = nib.Nifti1Image(data, rounded)
+        turn = nib.orientations.ornt_transform(
+            nib.io_orientation(rounded), nib.orientations.axcodes2ornt(axes)
+        )
+        found = image.fitted(mask.as_reoriented(turn), img)
+        assert np.array_equal(found.dataobj, data)
+        np.testing.assert_array_equal(found.affine, affine)
+
+
+@pytest.mark.parametrize(
+    "shape, shift, words",
+    [
+        ((20, 30, 25), 0.6, "up to 0.6 mm apart"),
+        ((20, 30, 26), 0, r"20×30×26 voxels of 1×1×1 mm against 20×30×25 voxels of 1×1×1 mm"),
+    ],
+)
+def test_a_mask_of_another_image_is_refused_with_the_numbers(shape, shift, words):
+    img = nib.Nifti1Image(np.zeros((20, 30, 25), np.float32), np.eye(4))
+    affine = np.eye(4)
+    affine[0, 3] = shift
+    mask = nib.Nifti1Image(np.zeros(shape, np.uint8), affine)
+    mask.set_filename("own_mask.nii.gz")
+    with pytest.raises(ImageError, match=words) as caught:
+        image.fitted(mask, img, "sub-01_T1w.nii.gz")
+    assert "own_mask.nii.gz" in str(caught.value) and "sub-01_T1w.nii.gz" in str(caught.value)

@@ -1,6 +1,8 @@
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
+from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from bids_stroke import lesion
@@ -83,7 +85,31 @@ def test_measure_by_hand():
     np.testing.assert_allclose(table.loc["all", ["x_mm", "y_mm", "z_mm"]].astype(float), centre)
     assert table["max_probability"].tolist() == [0.75, 0.75, 0.5]
     assert table["mean_probability"].tolist() == [0.5, 0.5, 0.5]
-    assert table["hemisphere"].isna().all()
+    assert table.loc[:, "hemisphere":].isna().all(axis=None)
+    assert table[["x_template_mm", "y_template_mm", "z_template_mm"]].isna().all(axis=None)
+
+
+def located(points, region="R1", ventricle=False, surface=False):
+    """What :func:`bids_stroke.regions.locate` gives, for points that we know."""
+    table = pd.DataFrame(points, columns=["x", "y", "z"], dtype=float)
+    return table.assign(super_region=region, ventricle=ventricle, surface=surface)
+
+
+def test_measure_with_places_in_the_template():
+    mask = np.zeros((6, 4, 4), np.uint8)
+    mask[0:2, 1, 1] = mask[4, 2, 3] = 1
+    points = [[-40, 1, 2], [-38, 3, 4], [10, 20, 30]]
+    places = located(points, ["R1", "R3", "R3"], [False, True, False], False)
+    table = lesion.measure(image(mask), located=places)
+    template = table[["x_template_mm", "y_template_mm", "z_template_mm"]].astype(float)
+    np.testing.assert_allclose(template.loc[1], [-39, 2, 3])
+    np.testing.assert_allclose(template.loc[2], [10, 20, 30])
+    np.testing.assert_allclose(template.loc["all"], [-68 / 3, 8, 12])
+    assert table["hemisphere"].tolist() == ["bilateral", "left", "right"]
+    # Of two that are equal in size, the first by name.
+    assert table["super_region"].tolist() == ["R3", "R1", "R3"]
+    assert table["touches_ventricle"].tolist() == ["yes", "yes", "no"]
+    assert table["touches_surface"].tolist() == ["no", "no", "no"]
 
 
 def test_measure_does_not_depend_on_the_axis_order():
@@ -91,15 +117,18 @@ def test_measure_does_not_depend_on_the_axis_order():
     mask = (ndimage.gaussian_filter(rng.random((12, 10, 8)), 1) > 0.55).astype(np.uint8)
     affine = np.diag([1.0, 2.0, 1.5, 1.0])
     affine[:3, 3] = -6, -10, -6
-    side = np.broadcast_to(np.sign(affine[0, 3] + np.arange(12.0))[:, None, None], mask.shape)
-    ras, ras_side = image(mask, affine), image(side, affine)
+    ras = image(mask, affine)
     flip = nib.orientations.axcodes2ornt("PSL")
     flip = nib.orientations.ornt_transform(nib.io_orientation(affine), flip)
-    other, other_side = ras.as_reoriented(flip), ras_side.as_reoriented(flip)
+    other = ras.as_reoriented(flip)
     assert other.shape != ras.shape
 
-    one = lesion.measure(ras, side_img=ras_side).sort_values(["volume_mm3", "x_mm", "y_mm"])
-    two = lesion.measure(other, side_img=other_side).sort_values(["volume_mm3", "x_mm", "y_mm"])
+    tables = []
+    for img in (ras, other):
+        points = apply_affine(img.affine, np.argwhere(np.asarray(img.dataobj)))
+        table = lesion.measure(img, located=located(points))
+        tables.append(table.sort_values(["volume_mm3", "x_mm", "y_mm"]))
+    one, two = tables
     assert len(one) > 3
     numbers = ["volume_mm3", "x_mm", "y_mm", "z_mm"]
     np.testing.assert_allclose(one[numbers], two[numbers])
@@ -120,15 +149,16 @@ def test_measure_does_not_depend_on_the_axis_order():
     ],
 )
 def test_hemisphere(left, midline, right, expected):
-    side = np.repeat([-1, 0, 1], [left, midline, right]).astype(float).reshape(-1, 1, 1)
-    table = lesion.measure(image(np.ones(side.shape, np.uint8)), side_img=image(side))
+    x = np.repeat([-0.5, 0.49, 1], [left, midline, right])
+    points = np.stack([x, x, x], 1)
+    table = lesion.measure(image(np.ones((len(x), 1, 1), np.uint8)), located=located(points))
     found = table["hemisphere"].tolist()
     assert found == [expected] * 2 if expected else table["hemisphere"].isna().all()
 
 
 def test_an_empty_mask_gives_one_row():
     empty = image(np.zeros((3, 3, 3), np.uint8))
-    table = lesion.measure(empty, empty, empty)
+    table = lesion.measure(empty, empty, located(np.zeros((0, 3))))
     assert table.index.tolist() == ["all"]
     row = table.loc["all"]
     assert row["volume_mm3"] == row["volume_ml"] == row["voxels"] == 0
@@ -139,5 +169,17 @@ def test_other_grids_are_refused():
     mask = image(np.ones((3, 3, 3), np.uint8))
     with pytest.raises(ImageError, match="lesion probability"):
         lesion.measure(mask, image(np.ones((3, 3, 4))))
-    with pytest.raises(ImageError, match="hemispheres"):
-        lesion.measure(mask, side_img=image(np.ones((3, 3, 3)), np.diag([-1.0, 1, 1, 1])))
+
+
+@pytest.mark.parametrize(
+    "values, expected",
+    [([0, 1], [0, 1]), ([0, 255], [0, 1]), ([1, 4], [1, 1]), ([0.4, 0.5], [0, 1]), ([0, 0], [0, 0])],
+)
+def test_what_is_inside_an_own_mask(values, expected):
+    drawn = image(np.array(values, np.float32).reshape(2, 1, 1))
+    assert np.asarray(lesion.binary(drawn).dataobj).ravel().tolist() == expected
+
+
+def test_negative_values_are_no_mask():
+    with pytest.raises(ImageError, match="holds -1"):
+        lesion.binary(image(np.array([-1, 1], np.int16).reshape(2, 1, 1)))

@@ -4,15 +4,18 @@ import importlib
 import inspect
 import pkgutil
 import re
+from pathlib import Path
 
 import cards
 import pytest
 from nipype.interfaces.base import isdefined
 from nipype.pipeline.engine import Workflow
+from nipype.utils.filemanip import ensure_list
 
 import pipelines
-from bids_stroke import atlas
 from bids_stroke.bids import Session
+from bids_stroke.ownmasks import OwnMask
+from bids_stroke.regions import Maps
 from pipelines.outputs import Names
 
 CARD = cards.make("T1w", optional=("FLAIR",), name="two")
@@ -32,17 +35,32 @@ def session(folder, *contrasts):
     return Session("01", None, images, contrasts[0])
 
 
+def own(folder, space="T1w"):
+    """An own lesion mask."""
+    path = folder / "sub-01_label-L_mask.nii.gz"
+    path.touch()
+    return OwnMask(path, space, {})
+
+
 def build(name, folder, contrasts=("T1w", "FLAIR"), own_mask=None):
     """Call a builder with values for whatever keywords it has."""
     one = session(folder, *contrasts)
+    card = CARD
+    if name in ("init_template_session_wf", "init_own_outputs_wf"):
+        card = None
+        one = Session("01", None, {}, "MNIColin27", (), None, own(folder, "MNIColin27"))
     known = {
         "session": one,
         "card": CARD,
-        "tract": atlas.load_card(),
+        "maps": Maps(),
         "bids_dir": folder,
         "output_dir": folder / "out",
         "brain_extraction": "hd-bet",
         "own_mask": own_mask,
+        "own": own(folder),
+        "source": folder / "sub-01_T1w.nii.gz",
+        "probability": True,
+        "min_component_mm3": 10.0,
         "device": "cpu",
         "mirror": False,
         "reference": "T1w",
@@ -51,9 +69,9 @@ def build(name, folder, contrasts=("T1w", "FLAIR"), own_mask=None):
         "name": "tested_wf",
         "names": Names(
             session=one,
-            card=CARD,
-            contrasts=("T1w",),
-            tract=atlas.load_card(),
+            card=card,
+            contrasts=("T1w",) if card else (),
+            maps=Maps(),
             bids_dir=folder,
             output_dir=folder / "out",
         ),
@@ -91,7 +109,7 @@ def test_docstring_matches(name, tmp_path):
     function, workflow = BUILDERS[name], build(name, tmp_path)
     parameters = set(inspect.signature(function).parameters) - {"name"}
     assert documented(function, "Parameters") == parameters
-    if name != "init_session_wf":
+    if not name.endswith("session_wf"):
         assert documented(function, "Inputs") == fields(workflow, "inputnode")
         assert documented(function, "Outputs") == fields(workflow, "outputnode")
 
@@ -123,15 +141,64 @@ def test_a_whole_session_lacks_nothing(contrasts, masked, tmp_path):
         mask = tmp_path / "mask.nii.gz"
         mask.touch()
         one = Session("01", None, one.images, "T1w", (), mask)
+    lacks_nothing(
+        BUILDERS["init_session_wf"](
+            session=one,
+            card=CARD,
+            maps=Maps(),
+            bids_dir=tmp_path,
+            output_dir=tmp_path / "out",
+            brain_extraction="hd-bet",
+            device="cpu",
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    "contrasts, space",
+    [
+        (("T1w",), "T1w"),
+        (("T1w", "FLAIR", "T2w"), "T2w"),
+        (("T1w", "FLAIR"), "FLAIR"),
+        (("T1w", "TRACE"), "TRACE"),
+        (("TRACE",), "TRACE"),
+    ],
+)
+def test_a_session_with_an_own_mask_lacks_nothing(contrasts, space, tmp_path):
+    images = session(tmp_path, *contrasts).images
+    one = Session("01", None, images, contrasts[0], (), None, own(tmp_path, space))
     workflow = BUILDERS["init_session_wf"](
         session=one,
-        card=CARD,
-        tract=atlas.load_card(),
+        card=None,
+        maps=Maps(),
         bids_dir=tmp_path,
         output_dir=tmp_path / "out",
         brain_extraction="hd-bet",
         device="cpu",
     )
+    names = lacks_nothing(workflow)
+    assert not any("probseg" in name for name in names)
+    assert f"sub-01_space-{space}_label-L_desc-ownlesion_mask.nii.gz" in names
+    assert f"sub-01_space-{space}_label-L_desc-ownlesion_morph.tsv" in names
+    assert not any("segment" in name for name in workflow.list_node_names())
+
+
+@pytest.mark.parametrize("contrasts", [(), ("T1w",)])
+def test_a_mask_in_a_template_space_lacks_nothing(contrasts, tmp_path):
+    images = dict.fromkeys(contrasts, tmp_path / "sub-01_T1w.nii.gz")
+    for path in images.values():
+        path.touch()
+    one = Session("01", None, images, "MNIColin27", (), None, own(tmp_path, "MNIColin27"))
+    workflow = BUILDERS["init_template_session_wf"](
+        session=one, maps=Maps(), bids_dir=tmp_path, output_dir=tmp_path / "out"
+    )
+    names = lacks_nothing(workflow)
+    assert "sub-01_space-MNI152NLin2009aSym_label-L_desc-ownlesion_morph.tsv" in names
+    assert not any("normalize" in name for name in workflow.list_node_names())
+
+
+def lacks_nothing(workflow):
+    """Check that every node gets what it needs, and no file is written twice; names of the files."""
     workflow._generate_flatgraph()
     fed = {}
     for _, target, data in workflow._graph.edges(data=True):
@@ -140,16 +207,16 @@ def test_a_whole_session_lacks_nothing(contrasts, masked, tmp_path):
         for field in node.inputs.traits(mandatory=True):
             given = isdefined(getattr(node.inputs, field)) or field in fed.get(node, set())
             assert given, f"{node.fullname} lacks {field}"
-    targets = [node.inputs.out_file for node in workflow._graph.nodes() if "ds_" in node.name]
+    sinks = (node for node in workflow._graph.nodes() if "ds_" in node.name)
+    targets = [path for node in sinks for path in ensure_list(node.inputs.out_file)]
     assert len(targets) == len(set(targets)), "two sinks write one file"
+    return {Path(target).name for target in targets}
 
 
 def test_the_model_sees_its_contrasts_in_its_order(tmp_path):
     workflow = build("init_session_wf", tmp_path)
     assert workflow.get_node("lesion_wf.segment").inputs.contrasts == ["T1w", "FLAIR"]
-    ends = {
-        (source.name, end) for source, _, target, end in edges(workflow) if target.name == "images"
-    }
+    ends = {(source.name, end) for source, _, target, end in edges(workflow) if target.name == "images"}
     assert ends == {("reference_wf", "in1"), ("flair_wf", "in2")}
 
 

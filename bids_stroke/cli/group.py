@@ -2,7 +2,7 @@
 
 from tempfile import TemporaryDirectory
 
-from .. import cohort, image
+from .. import atlas, cohort, image, regions
 from ..bids import derivative, write_json, write_tsv
 from ..registration import TEMPLATE, template
 
@@ -15,22 +15,20 @@ def group(settings):
     out = settings.output_dir
     table, count, failed = cohort.collect(out)
     table = cohort.merge_participants(table, settings.bids_dir / "participants.tsv")
+    summary = cohort.summary(table, settings.group_by)
     write_tsv(table, out / "group_lesion.tsv")
-    described = {
-        name: cohort.COLUMNS.get(name, {"Description": "From participants.tsv of the dataset"})
-        for name in table
-    }
-    write_json(described, out / "group_lesion.json")
-    overlap = derivative("group", "count", space=TEMPLATE, res="1", label="L")
-    image.save(count, out / overlap)
-    write_json(
-        {
-            "Description": f"Number of {len(table)} sessions whose lesion covers the voxel",
-            "Resolution": "1 mm isotropic, the grid of the template",
-            "Sources": ["bids::group_lesion.tsv"],
-        },
-        out / overlap.replace(".nii.gz", ".json"),
-    )
+    write_json(cohort.described(table), out / "group_lesion.json")
+    write_tsv(summary, out / "group_loads.tsv")
+    write_json(cohort.SUMMARY_COLUMNS, out / "group_loads.json")
+    _map(out, count, f"Number of {len(table)} sessions whose lesion covers the voxel", "count")
+    for card in regions.Maps(settings.tracts).cards:
+        if cohort.prefix_of(card.atlas) in cohort.tracts(table):
+            loads = cohort.load_map(count, len(table), atlas.load_tract(card))
+            text = (
+                f"Mean over {len(table)} sessions of lesion times probability of the {card.name}; the "
+                "sum times the voxel volume is their mean raw load"
+            )
+            _map(out, loads, text, "load", atlas=card.atlas)
     with TemporaryDirectory() as folder:
         figure = f"{folder}/overlap.svg"
         figures.overlap_map(count, template().t1w, figure)
@@ -39,11 +37,24 @@ def group(settings):
             table,
             figure,
             [_failure(known) for known in failed],
+            summary,
         )
     print(f"{len(table)} sessions, {len(failed)} failed: {out / 'group.html'}")
     for known in failed:
         print(f"  {known.name}: {_failure(known)['reason']}")
     return 0
+
+
+def _map(out, img, description, suffix, **entities):
+    """Write a map of the cohort and its sidecar."""
+    name = derivative("group", suffix, space=TEMPLATE, res="1", label="L", **entities)
+    image.save(img, out / name)
+    sidecar = {
+        "Description": description,
+        "Resolution": "1 mm isotropic, the grid of the template",
+        "Sources": ["bids::group_lesion.tsv"],
+    }
+    write_json(sidecar, out / name.replace(".nii.gz", ".json"))
 
 
 def _failure(known):

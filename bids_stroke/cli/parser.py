@@ -7,7 +7,15 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import UsageError
-from ..settings import BRAIN_EXTRACTIONS, DEFAULT_MODEL, DEVICES, LEVELS, SPACES, Settings
+from ..settings import (
+    BRAIN_EXTRACTIONS,
+    DEFAULT_MODEL,
+    DEFAULT_TRACT,
+    DEVICES,
+    LEVELS,
+    SPACES,
+    Settings,
+)
 
 _EPILOG = """\
 examples:
@@ -82,6 +90,10 @@ def build():
         help="datasets with own brain masks (*desc-brain_mask.nii.gz)",
     )  # fmt: skip
     group.add_argument(
+        "--lesion-derivatives", type=Path, metavar="DIR",
+        help="dataset with own lesion masks (*label-L*_mask.nii.gz and the like): no segmentation",
+    )  # fmt: skip
+    group.add_argument(
         "--dry-run", action="store_true",
         help="tell what would run, and why each session was chosen or left out",
     )  # fmt: skip
@@ -101,7 +113,28 @@ def build():
     group.add_argument(
         "--output-spaces", nargs="+", metavar="SPACE", default=list(SPACES), help="template spaces"
     )
+    group.add_argument(
+        "--tract", dest="tracts", nargs="+", metavar="TRACT", default=[DEFAULT_TRACT],
+        help="cards (a name or YAML), or probability maps with space-<template> in their names",
+    )  # fmt: skip
+    group.add_argument(
+        "--cutoffs", dest="cutoffs_ml", nargs=2, type=float, metavar=("LOWER", "UPPER"),
+        help="of the category, ml of weighted load (default: those of the tract's card)",
+    )  # fmt: skip
+    group.add_argument(
+        "--atlas", nargs="+", type=Path, metavar="FILE", default=[],
+        help="label images to measure the lesion in, with space-<template> in their names",
+    )  # fmt: skip
+    group.add_argument(
+        "--atlas-labels", nargs="+", type=Path, metavar="TSV", default=[],
+        help="their tables, with the columns index and name",
+    )  # fmt: skip
     group.add_argument("--device", choices=DEVICES, default="auto", help="where networks run")
+
+    group = parser.add_argument_group("group level")
+    group.add_argument(
+        "--group-by", metavar="COLUMN", help="column of participants.tsv to compare loads by"
+    )
 
     group = parser.add_argument_group("resources")
     group.add_argument(
@@ -148,15 +181,29 @@ def parse(argv=None):
     args = vars(build().parse_args(argv))
     args["level"] = args.pop("analysis_level")
     args["bids_filters"] = _filters(args.pop("bids_filter_file"))
-    for key in ("bids_dir", "output_dir", "work_dir", "bids_database_dir", "plugin_file"):
+    paths = ("bids_dir", "output_dir", "work_dir", "bids_database_dir", "plugin_file")
+    for key in (*paths, "lesion_derivatives"):
         args[key] = args[key] and args[key].absolute()
     args["work_dir"] = args["work_dir"] or args["output_dir"] / "work"
     args["derivatives"] = [path.absolute() for path in args["derivatives"]]
-    for key in ("participant_label", "session_label", "derivatives", "output_spaces"):
+    args["atlases"] = _pairs(args.pop("atlas"), args.pop("atlas_labels"))
+    args["cutoffs_ml"] = args["cutoffs_ml"] and tuple(args["cutoffs_ml"])
+    for key in ("participant_label", "session_label", "derivatives", "output_spaces", "tracts"):
         args[key] = tuple(args[key])
     settings = Settings(**args)
     settings.check()
     return settings
+
+
+def _pairs(atlases, tables):
+    if len(atlases) != len(tables):
+        raise UsageError(
+            f"--atlas names {len(atlases)} files and --atlas-labels {len(tables)}; give one table for "
+            "each atlas."
+        )
+    return tuple(
+        (path.absolute(), table.absolute()) for path, table in zip(atlases, tables, strict=True)
+    )
 
 
 def _label(start):
@@ -189,7 +236,9 @@ def _filters(path):
         raise UsageError(f"{path} cannot be read as JSON ({error}); mend it.") from None
     if not isinstance(filters, dict) or not all(isinstance(v, dict) for v in filters.values()):
         raise UsageError(f'{path} needs the form {{"t1w": {{"acquisition": "mprage"}}}}.')
-    unknown = set(filters) - {"t1w", "flair", "t2w"}
+    unknown = set(filters) - {"t1w", "flair", "t2w", "trace", "lesion"}
     if unknown:
-        raise UsageError(f"{path} filters {', '.join(sorted(unknown))}; use t1w, flair and t2w.")
+        raise UsageError(
+            f"{path} filters {', '.join(sorted(unknown))}; use t1w, flair, t2w, trace and lesion."
+        )
     return filters

@@ -7,6 +7,9 @@ import sys
 from ..errors import StrokeError, UsageError
 from . import parser
 
+#: What stands for the model of own lesion masks.
+OWN_MASKS = "own masks"
+
 
 def main(argv=None):
     """Run the command line and return the exit status: 0 if every requested output exists, 1 for
@@ -33,18 +36,19 @@ def main(argv=None):
 
 def participant(settings):
     """Process every session, then report."""
-    from .. import atlas, bids, record
+    from .. import bids, record, regions
     from ..models import card as cards
     from . import progress
 
-    card = cards.load(settings.model)
-    tract = atlas.load_card()
+    card = None if settings.lesion_derivatives else cards.load(settings.model)
+    maps = regions.Maps(settings.tracts, settings.cutoffs_ml, settings.atlases)
+    maps.check()
     sessions, left_out = bids.find(settings, card)
     identities = {
         session.name: record.identity(
             session,
             card,
-            tract=[tract.name, tract.cutoffs_ml],
+            maps=maps.identity(),
             brain_extraction=settings.brain_extraction,
             output_spaces=settings.output_spaces,
             mirror=settings.mirror,
@@ -90,15 +94,14 @@ def _process(settings, sessions, card, identities, show):
         # Until it has ended, a session counts as failed.
         record.path_of(settings.output_dir, session.name).unlink(missing_ok=True)
     for session, result in supervise.run(settings, sessions, show.event):
-        used = card.select(tuple(session.images))
         record.Record(
             name=session.name,
             identity=identities[session.name],
-            model=card.name,
-            weights_sha256=card.weights.sha256,
+            model=card.name if card else OWN_MASKS,
+            weights_sha256=card and card.weights.sha256,
             reference=session.reference,
-            contrasts=list(used),
-            inputs={contrast: str(path) for contrast, path in session.images.items()},
+            contrasts=list(card.select(tuple(session.images))) if card else [],
+            inputs=_inputs(session),
             notes=list(session.notes),
             **result,
         ).write(settings.output_dir)
@@ -111,6 +114,12 @@ def _process(settings, sessions, card, identities, show):
         if not remaining[session.subject]:
             _report(settings, [session])
     return failed
+
+
+def _inputs(session):
+    """What a session was made from, by contrast."""
+    lesion = {"lesion mask": session.lesion.path} if session.lesion else {}
+    return {what: str(path) for what, path in (session.images | lesion).items()}
 
 
 def _report(settings, sessions):
@@ -132,7 +141,7 @@ def _rows(settings, sessions, left_out, todo):
         if known is None:
             yield session.name, None, None, "not started", ""
         elif known.status == "ok":
-            volume = cohort.session_row(settings.output_dir, known)["lesion_volume_ml"]
+            volume = cohort.volume_ml(cohort.session_row(settings.output_dir, known))
             status = "ok" if session.name in started else "up to date"
             yield session.name, volume, known.seconds, status, ""
         else:

@@ -35,10 +35,11 @@ def run(settings, session, threads, channel, parent):
 def _run(settings, session, threads, send):
     import torch
     from nipype import config
+    from nipype.utils.filemanip import ensure_list
 
-    from bids_stroke import atlas
     from bids_stroke.models import card as cards
-    from pipelines.participant import init_session_wf
+    from bids_stroke.regions import Maps
+    from pipelines.participant import init_session_wf, init_template_session_wf
 
     torch.set_num_threads(threads)
     base = folder_of(settings, session)
@@ -60,21 +61,28 @@ def _run(settings, session, threads, send):
         shutil.rmtree(partial)  # of a run that was killed
     shutil.rmtree(crashes, ignore_errors=True)
     crashes.mkdir(parents=True)
-    workflow = init_session_wf(
-        session=session,
-        card=cards.load(settings.model),
-        tract=atlas.load_card(),
-        bids_dir=settings.bids_dir,
-        output_dir=settings.output_dir,
-        brain_extraction=settings.brain_extraction,
-        device=settings.device,
-        mirror=settings.mirror,
-    )
+    shared = {
+        "session": session,
+        "maps": Maps(settings.tracts, settings.cutoffs_ml, settings.atlases),
+        "bids_dir": settings.bids_dir,
+        "output_dir": settings.output_dir,
+    }
+    if session.lesion and session.lesion.in_template:
+        workflow = init_template_session_wf(**shared)
+    else:
+        workflow = init_session_wf(
+            card=None if session.lesion else cards.load(settings.model),
+            brain_extraction=settings.brain_extraction,
+            device=settings.device,
+            mirror=settings.mirror,
+            **shared,
+        )
     workflow.base_dir = str(base)
     outputs = [
-        str(Path(node.inputs.out_file).relative_to(settings.output_dir))
+        str(Path(path).relative_to(settings.output_dir))
         for node in map(workflow.get_node, workflow.list_node_names())
         if node.name.startswith("ds_")
+        for path in ensure_list(node.inputs.out_file)
     ]
     send(("description", workflow.describe()))
     send(("versions", {name: version(name) for name in _REPORTED}))

@@ -1,28 +1,92 @@
-"""Interfaces over :mod:`bids_stroke.atlas`."""
+"""Interfaces over :mod:`bids_stroke.atlas` and :mod:`bids_stroke.regions`."""
 
-from .. import atlas, image
+from .. import atlas, image, lesion, regions
 from ..bids import write_tsv
 from .base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, existing, result, traits
 
 
-class _TractLoadInput(BaseInterfaceInputSpec):
+class _TablesOutput(TraitedSpec):
+    out_tables = traits.List(existing(), desc="one table for each tract or atlas, in their order")
+
+
+class _TractLoadsInput(BaseInterfaceInputSpec):
     lesion = existing(desc="lesion mask on the template's grid")
-    tract = traits.Str(atlas.JUELICH, usedefault=True, desc="card of the tract")
+    probability = existing(mandatory=False, desc="lesion probability on the same grid")
+    tracts = traits.List(traits.Str, mandatory=True, desc="cards or maps")
+    cutoffs_ml = traits.List(traits.Float, desc="lower and upper cut-off, in place of the cards'")
+    min_component_mm3 = traits.Float(0.0, usedefault=True, desc="smaller components are no lesion")
+    identity = traits.Str(desc="tells when the files of the tracts change")
 
 
-class _TractLoadOutput(TraitedSpec):
-    out_table = existing(desc="rows left, right, total")
+class TractLoads(SimpleInterface):
+    """Measure the load of a lesion on tracts."""
 
-
-class TractLoad(SimpleInterface):
-    """Measure the load of a lesion on a tract."""
-
-    input_spec = _TractLoadInput
-    output_spec = _TractLoadOutput
+    input_spec = _TractLoadsInput
+    output_spec = _TablesOutput
 
     def _run_interface(self, runtime):
-        card = atlas.load_card(self.inputs.tract)
-        table = atlas.loads(image.load(self.inputs.lesion), atlas.load_tract(card), card)
-        path = write_tsv(table.reset_index(), result(runtime, "loads.tsv"))
-        self._results["out_table"] = str(path)
+        mask = image.load(self.inputs.lesion)
+        probability = self.inputs.probability and image.load(self.inputs.probability)
+        self._results["out_tables"] = []
+        for tract in self.inputs.tracts:
+            card = atlas.load_card(tract, self.inputs.cutoffs_ml or None)
+            table = atlas.loads(
+                mask,
+                atlas.load_tract(card),
+                card,
+                probability or None,
+                self.inputs.min_component_mm3,
+            )
+            path = write_tsv(table.reset_index(), result(runtime, f"{card.atlas}.tsv"))
+            self._results["out_tables"].append(str(path))
+        return runtime
+
+
+class _RegionSharesInput(BaseInterfaceInputSpec):
+    lesion = existing(desc="lesion mask on the template's grid")
+    atlases = traits.List(
+        traits.Tuple(existing(), existing()), desc="label images and their tables, the user's"
+    )
+
+
+class RegionShares(SimpleInterface):
+    """Measure a lesion in the super-regions, and in the regions of the user's atlases."""
+
+    input_spec = _RegionSharesInput
+    output_spec = _TablesOutput
+
+    def _run_interface(self, runtime):
+        mask = image.load(self.inputs.lesion)
+        atlases = [regions.super_regions(), *(regions.load(*pair) for pair in self.inputs.atlases)]
+        self._results["out_tables"] = []
+        for one in atlases:
+            path = write_tsv(regions.measure(mask, one), result(runtime, f"{one.label}.tsv"))
+            self._results["out_tables"].append(str(path))
+        return runtime
+
+
+class _BringInput(BaseInterfaceInputSpec):
+    in_file = existing(desc="lesion mask or image in a template space")
+    space = traits.Str(mandatory=True, desc="that space")
+    is_mask = traits.Bool(False, usedefault=True, desc="a lesion mask")
+
+
+class _BringOutput(TraitedSpec):
+    out_file = existing(desc="on the template's grid")
+
+
+class Bring(SimpleInterface):
+    """Bring a user's lesion mask, or an image, from its template space to the template."""
+
+    input_spec = _BringInput
+    output_spec = _BringOutput
+
+    def _run_interface(self, runtime):
+        img = image.load(self.inputs.in_file)
+        if self.inputs.is_mask:
+            img = lesion.binary(img)
+        moved = atlas.bring(img, self.inputs.space)
+        if self.inputs.is_mask:
+            moved = lesion.binary(moved)
+        self._results["out_file"] = str(image.save(moved, result(runtime, "moved.nii.gz")))
         return runtime

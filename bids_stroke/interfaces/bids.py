@@ -19,6 +19,16 @@ class _SinkOutput(TraitedSpec):
     out_file = existing(desc="the derivative")
 
 
+class _SinkTablesInput(BaseInterfaceInputSpec):
+    in_file = traits.List(existing(), mandatory=True, desc="what to keep")
+    out_file = traits.List(File, mandatory=True, desc="final names, in the same order")
+    metadata = traits.List(traits.Dict, mandatory=True, desc="JSON sidecars, in the same order")
+
+
+class _SinkTablesOutput(TraitedSpec):
+    out_file = traits.List(existing(), desc="the derivatives")
+
+
 class Sink(SimpleInterface):
     """Write a derivative and its sidecar under their final names, whole or not at all."""
 
@@ -29,13 +39,38 @@ class Sink(SimpleInterface):
     def _run_interface(self, runtime):
         target = Path(self.inputs.out_file)
         if self.inputs.metadata:
-            sidecar = target.with_name(target.name.split(".")[0] + ".json")
-            write_json(self.inputs.metadata, sidecar)
+            write_json(self.inputs.metadata, _sidecar(target))
         if self.inputs.raw:
             raw = image.load(self.inputs.raw)
             image.save(image.restore(image.load(self.inputs.in_file), raw), target)
         else:
-            with image.atomic(target) as partial:
-                shutil.copyfile(self.inputs.in_file, partial)
+            _copy(self.inputs.in_file, target)
         self._results["out_file"] = str(target)
         return runtime
+
+
+class SinkTables(SimpleInterface):
+    """Write several tables and their sidecars under their final names."""
+
+    input_spec = _SinkTablesInput
+    output_spec = _SinkTablesOutput
+    _always_run = True
+
+    def _run_interface(self, runtime):
+        described = zip(
+            self.inputs.in_file, self.inputs.out_file, self.inputs.metadata, strict=True
+        )
+        for source, target, metadata in described:
+            write_json(metadata, _sidecar(Path(target)))
+            _copy(source, target)
+        self._results["out_file"] = list(self.inputs.out_file)
+        return runtime
+
+
+def _sidecar(path):
+    return path.with_name(path.name.split(".")[0] + ".json")
+
+
+def _copy(source, target):
+    with image.atomic(target) as partial:
+        shutil.copyfile(source, partial)

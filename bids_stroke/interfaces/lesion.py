@@ -1,8 +1,9 @@
 """Interfaces over :mod:`bids_stroke.lesion`."""
 
 import numpy as np
+from nibabel.affines import apply_affine
 
-from .. import image, lesion
+from .. import image, lesion, regions, registration
 from ..bids import write_tsv
 from .base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, existing, result, traits
 
@@ -36,10 +37,31 @@ class Threshold(SimpleInterface):
         return runtime
 
 
+class _AdoptInput(BaseInterfaceInputSpec):
+    in_file = existing(desc="image in RAS order")
+    source = existing(desc="raw image, for messages")
+    mask_file = existing(desc="the user's lesion mask")
+
+
+class Adopt(SimpleInterface):
+    """Take a user's lesion mask, on the grid of the image."""
+
+    input_spec = _AdoptInput
+    output_spec = _ThresholdOutput
+
+    def _run_interface(self, runtime):
+        drawn = lesion.binary(image.load(self.inputs.mask_file))
+        mask = image.fitted(drawn, image.load(self.inputs.in_file), self.inputs.source)
+        self._results["out_mask"] = str(image.save(mask, result(runtime, "lesion.nii.gz")))
+        return runtime
+
+
 class _MeasureInput(BaseInterfaceInputSpec):
     mask = existing(desc="lesion mask")
-    probability = existing(desc="lesion probability")
-    side = existing(desc="-1 left, 1 right, same grid")
+    probability = existing(mandatory=False, desc="lesion probability on the same grid")
+    transforms = traits.List(
+        existing(), desc="carry the points of the mask to the template, first applied first"
+    )
 
 
 class _MeasureOutput(TraitedSpec):
@@ -53,8 +75,11 @@ class Measure(SimpleInterface):
     output_spec = _MeasureOutput
 
     def _run_interface(self, runtime):
-        names = ("mask", "probability", "side")
-        table = lesion.measure(*(image.load(getattr(self.inputs, name)) for name in names))
+        mask = image.load(self.inputs.mask)
+        probability = image.load(self.inputs.probability) if self.inputs.probability else None
+        points = apply_affine(mask.affine, np.argwhere(np.asanyarray(mask.dataobj) > 0))
+        located = regions.locate(registration.move_points(points, self.inputs.transforms))
+        table = lesion.measure(mask, probability, located)
         path = write_tsv(table.reset_index(), result(runtime, "components.tsv"))
         self._results["out_table"] = str(path)
         return runtime

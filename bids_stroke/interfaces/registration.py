@@ -59,7 +59,6 @@ class Normalize(SimpleInterface):
 class _TemplateOutput(TraitedSpec):
     t1w = existing(desc="template")
     brain = existing(desc="brain mask")
-    side = existing(desc="-1 left, 1 right")
 
 
 class Template(SimpleInterface):
@@ -69,10 +68,8 @@ class Template(SimpleInterface):
     output_spec = _TemplateOutput
 
     def _run_interface(self, runtime):
-        from ..atlas import hemisphere_map
-
         target = registration.template()
-        images = {"t1w": target.t1w, "brain": target.brain, "side": hemisphere_map(target.t1w)}
+        images = {"t1w": target.t1w, "brain": target.brain}
         for name, img in images.items():
             self._results[name] = str(image.save(img, result(runtime, f"{name}.nii.gz")))
         return runtime

@@ -1,12 +1,12 @@
 """Weights of a model: found beside its card or downloaded once, and always checked."""
 
 import hashlib
-import os
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 
 from ..errors import ModelError
+from ..settings import cache_dir
 
 FAMILIES = ("unet3d",)
 
@@ -40,7 +40,7 @@ def locate(card):
 def _download(card):
     import pooch
 
-    cache = Path(os.environ.get("BIDS_STROKE_HOME", Path.home() / ".cache" / "bids_stroke"))
+    cache = cache_dir()
     try:
         return Path(
             pooch.retrieve(

@@ -15,8 +15,10 @@ from ..image import atomic
 #: What a reader wants to know first of a session.
 MEASURES = (
     "lesion_volume_ml",
+    "lesion_volume_mni_ml",
     "n_components",
     "hemisphere",
+    "index_super_region",
     "cst_weighted_load_ml_left",
     "cst_weighted_load_ml_right",
     "cst_category",

@@ -81,9 +81,9 @@ def _summary(out_dir, known):
     if known.complete(out_dir):
         row = cohort.session_row(out_dir, known)
         measures = {name: row[name] for name in SHOWN if name in row}
-        if row["lesion_volume_ml"] == 0:
-            warnings.append("No lesion was found.")
-        if row["cst_category_status"] == "unvalidated":
+        if cohort.volume_ml(row) == 0:
+            warnings.append("No lesion was found." if known.contrasts else "The lesion mask is empty.")
+        if row.get("cst_category_status") == "unvalidated":
             warnings.append(
                 "The cut-offs of the CST category were not derived on this map of the tract: "
                 "read the category with caution."

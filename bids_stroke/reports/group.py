@@ -8,13 +8,14 @@ import pandas as pd
 from markupsafe import Markup
 
 from .. import __version__
+from ..cohort import natural
 from . import MEASURES, render
 
 FIRST = ("participant_id", "session_id", "status", *MEASURES)
 LABEL = re.compile(r"sub-[a-zA-Z0-9]+")
 
 
-def group_report(out_dir, table, overlap_svg_path=None, failed=()):
+def group_report(out_dir, table, overlap_svg_path=None, failed=(), summary=None):
     """Write ``out_dir/group.html``, one file that needs no other, and return its path.
 
     Parameters
@@ -26,10 +27,12 @@ def group_report(out_dir, table, overlap_svg_path=None, failed=()):
         Figure of the lesion overlap.
     failed : list of dict
         ``participant_id``, ``reason`` and, where known, ``session_id``.
+    summary : pandas.DataFrame, optional
+        Rows of ``group_loads.tsv``.
     """
     out_dir = Path(out_dir)
     cohort = _ordered(table, failed)
-    volumes = _column(table, "lesion_volume_ml")
+    volumes = _volumes(table)
     overlap = overlap_svg_path and _svg(Path(overlap_svg_path))
     return render(
         "group.html",
@@ -46,6 +49,7 @@ def group_report(out_dir, table, overlap_svg_path=None, failed=()):
         },
         largest=float(volumes.max()) if volumes.notna().any() else 0.0,
         failed=list(failed),
+        summary=None if summary is None else summary.dropna(axis="columns", how="all"),
         versions=_versions(out_dir),
         version=__version__,
     )
@@ -56,7 +60,7 @@ def _ordered(table, failed):
     columns that say nothing are left out."""
     table = table.copy()
     if "status" not in table:
-        empty = _column(table, "lesion_volume_ml") == 0
+        empty = _volumes(table) == 0
         table["status"] = empty.map({True: "no lesion found", False: "done"})
     missing = [
         {key: item.get(key) for key in ("participant_id", "session_id")} | {"status": "failed"}
@@ -68,21 +72,21 @@ def _ordered(table, failed):
     first = [column for column in FIRST if column in table]
     rest = [column for column in table if column not in first]
     table = table[first + rest]
-    return table.sort_values(_keys(table), key=lambda names: names.map(_natural), kind="stable")
+    return table.sort_values(_keys(table), key=lambda names: names.map(natural), kind="stable")
 
 
 def _keys(table):
     return [column for column in ("participant_id", "session_id") if column in table]
 
 
-def _natural(name):
-    """Sort key that puts ``sub-2`` before ``sub-10``."""
-    return re.sub(r"\d+", lambda digits: digits[0].zfill(12), "" if pd.isna(name) else str(name))
-
-
 def _column(table, name):
     values = table[name] if name in table else pd.Series(float("nan"), index=table.index)
     return pd.to_numeric(values, errors="coerce")
+
+
+def _volumes(table):
+    """Volumes of the lesions: the native ones, those in the template where there are none."""
+    return _column(table, "lesion_volume_ml").fillna(_column(table, "lesion_volume_mni_ml"))
 
 
 def _tiles(table, volumes, failed):

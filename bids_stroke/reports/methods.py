@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from .. import __version__, atlas, image, record
+from .. import __version__, atlas, image, record, regions
 from ..errors import StrokeError
 from ..models import card as cards
 
@@ -37,6 +37,8 @@ def compose(records):
     references = yaml.safe_load(_REFERENCES.read_text())
     tract = atlas.load_card()
     references["tract"] = " ".join(f"{tract.citation} {tract.licence}".split())
+    licence = regions.super_regions_card()["licence"]
+    references["talairach"] = " ".join(f"{references['talairach']} {licence}".split())
     keys = ["bids_stroke", "nipype"]
     start = f"Images were processed with bids_stroke {__version__} [1], which is based on Nipype [2]."
     paragraphs = []
@@ -49,7 +51,7 @@ def compose(records):
         "# Methods\n",
         "\n\n".join(paragraphs),
         "\n## Model and software\n",
-        *sorted({_model(known) for known in records}),
+        *sorted({_model(known) for known in records if known.weights_sha256}),
         *(f"- {name} {value}" for name, value in sorted(versions.items())),
         "\n## References\n",
         *(f"{i}. {references[key]}" for i, key in enumerate(keys, 1)),

@@ -117,7 +117,7 @@ def test_wrong_usage_ends_with_2(folder, argv, capsys):
         ("{", "cannot be read as JSON"),
         ('["t1w"]', "needs the form"),
         ('{"t1w": "mprage"}', "needs the form"),
-        ('{"bold": {"task": "rest"}, "t1w": {}}', "filters bold; use t1w, flair and t2w"),
+        ('{"bold": {"task": "rest"}, "t1w": {}}', "filters bold; use t1w, flair, t2w"),
         (None, "cannot be read as JSON"),
     ],
 )
@@ -150,3 +150,35 @@ def test_the_defaults_of_options_and_settings_agree(folder):
     for field in fields(settings):
         if field.default is not MISSING and field.name not in ("nprocs", "mem_mb"):
             assert getattr(settings, field.name) == field.default, field.name
+
+
+def test_what_to_measure_on(folder):
+    (folder / "masks").mkdir()
+    settings = parse(
+        "--lesion-derivatives", str(folder / "masks"), "--tract", "juelich-cst", "x.nii.gz",
+        "--cutoffs", "2", "5", "--atlas", "a.nii.gz", "--atlas-labels", "a.tsv",
+    )  # fmt: skip
+    assert settings.lesion_derivatives == folder / "masks"
+    assert settings.tracts == ("juelich-cst", "x.nii.gz") and settings.cutoffs_ml == (2.0, 5.0)
+    ((atlas, table),) = settings.atlases
+    assert (atlas.name, table.name) == ("a.nii.gz", "a.tsv")
+    assert atlas.is_absolute() and table.is_absolute()
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--atlas", "a.nii.gz"], "one table for each atlas"),
+        (["--cutoffs", "5", "2"], "the lower first"),
+        (["--cutoffs", "0", "2"], "must be positive"),
+        (["--group-by", "sex"], "group level"),
+    ],
+)
+def test_what_cannot_be_measured_on(folder, options, words):
+    with pytest.raises(UsageError, match=words):
+        parse(*options)
+
+
+def test_lesion_derivatives_that_are_not_there(folder):
+    with pytest.raises(DatasetError, match="--lesion-derivatives"):
+        parse("--lesion-derivatives", str(folder / "absent"))

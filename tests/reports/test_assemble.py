@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_stroke import atlas
 from bids_stroke.cohort import COLUMNS
 from bids_stroke.record import Record
 from bids_stroke.registration import TEMPLATE
@@ -41,6 +42,7 @@ def parse(path):
     return page
 
 
+NUMBERS = [name for name in atlas.COLUMNS if not name.startswith(("side", "category"))]
 FIGURES = (
     "desc-brain_T1w",
     "desc-coreg_FLAIR",
@@ -79,6 +81,7 @@ def tables(out, name):
     loads = pd.DataFrame(
         {
             "side": ["left", "right", "total"],
+            **{number: [0.1, 0.0, 0.1] for number in NUMBERS},
             "raw_load_ml": [0.1234, 0.0, 0.1234],
             "fraction": [0.1, 0.0, 0.1],
             "weighted_load_ml": [0.567, 0.0, 0.567],
@@ -90,7 +93,7 @@ def tables(out, name):
     quality = pd.DataFrame({"brain_volume_ml": [1234.0], "snr": [20.0]})
     written = {
         f"{name}_space-T1w_{found}_morph.tsv": components,
-        f"{name}_space-{TEMPLATE}_atlas-X_{found}_morph.tsv": loads,
+        f"{name}_space-{TEMPLATE}_atlas-CST_{found}_morph.tsv": loads,
         f"{name}_desc-quality_morph.tsv": quality,
     }
     for file, table in written.items():
@@ -227,4 +230,6 @@ def test_column_titles():
 
 
 def test_the_measures_shown_are_columns_of_the_cohort():
-    assert set(MEASURES) <= set(COLUMNS)
+    assert {name for name in MEASURES if not name.startswith("cst_")} <= set(COLUMNS)
+    loads = (name.removeprefix("cst_").removesuffix("_left") for name in MEASURES)
+    assert {"weighted_load_ml", "raw_load_ml", "category"} <= set(loads)

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_stroke.cohort import COLUMNS
+from bids_stroke.cohort import COLUMNS, described
 from bids_stroke.reports.group import FIRST, group_report
 
 HOSTILE = '"><script>alert(1)</script>'
@@ -117,4 +117,14 @@ def test_participants_alone_or_failures_alone_make_a_report(tmp_path):
 
 
 def test_the_first_columns_are_columns_of_the_cohort():
-    assert set(FIRST) <= {*COLUMNS, "status"}
+    assert {name for name in FIRST if not name.startswith("cst_")} <= {*COLUMNS, "status"}
+    loads = [name for name in FIRST if name.startswith("cst_")]
+    columns = described(dict.fromkeys([*loads, "cst_category_status"]))
+    assert not any("participants.tsv" in columns[name]["Description"] for name in loads)
+
+
+def test_summary_of_loads(tmp_path, table):
+    summary = pd.DataFrame({"tract": ["cst"], "group": ["all"], "n_small": [3], "empty": [np.nan]})
+    html = group_report(tmp_path, table, summary=summary).read_text(encoding="utf-8")
+    assert 'id="loads"' in html and "Number of small" in html and "Empty" not in html
+    assert 'id="loads"' not in group_report(tmp_path, table).read_text(encoding="utf-8")

@@ -8,7 +8,9 @@ import yaml
 
 from bids_stroke import atlas
 from bids_stroke.bids import Session
+from bids_stroke.ownmasks import OwnMask
 from bids_stroke.record import Record
+from bids_stroke.regions import Maps
 from bids_stroke.reports import methods
 
 REFERENCES = yaml.safe_load(
@@ -61,6 +63,12 @@ def test_models_and_software_are_named_once():
     assert text.count("- torch 2.0") == 1
 
 
+def test_own_masks_have_no_model():
+    known = Record("sub-01", "x", status="ok", model="own masks", description="Same.")
+    text = methods.compose([known])
+    assert "- model" not in text
+
+
 def test_the_tract_comes_with_its_licence():
     text = methods.compose([record("sub-01", "The tract [@tract].")])
     tract = atlas.load_card()
@@ -79,13 +87,31 @@ def description(folder, contrasts, brain_extraction, own_mask=False):
     workflow = init_session_wf(
         session=Session("01", None, images, contrasts[0], (), mask if own_mask else None),
         card=CARD,
-        tract=atlas.load_card(),
+        maps=Maps(),
         bids_dir=folder,
         output_dir=folder / "out",
         brain_extraction=brain_extraction,
         device="cpu",
     )
     return workflow.describe()
+
+
+def test_own_masks_are_described(tmp_path):
+    from pipelines.participant import init_template_session_wf
+
+    for space, words in (("MNI152NLin6Asym", "brought to"), ("MNIColin27", "taken for")):
+        mask = tmp_path / f"sub-01_space-{space}_label-L_mask.nii.gz"
+        mask.touch()
+        own = OwnMask(mask, space, {})
+        workflow = init_template_session_wf(
+            session=Session("01", None, {}, space, (), None, own),
+            maps=Maps(),
+            bids_dir=tmp_path,
+            output_dir=tmp_path / "out",
+        )
+        text = workflow.describe()
+        assert f"{words} MNI152NLin2009aSym" in text and space in text
+        assert "[@" not in methods.compose([record("sub-01", text)])
 
 
 def test_every_reference_of_the_workflows_is_known_and_none_is_idle(tmp_path):
