@@ -248,7 +248,7 @@ def _scores(pred_img, truth_img, pair):
         "count_difference": found["f1_isles"].count_difference,
         "true_volume_ml": volumes[0],
         "predicted_volume_ml": volumes[1],
-        **_loads(pred_img, truth_img, pair.prediction),
+        **_loads(pred_img, truth_img, pair),
     }
     empty = [name for name, ml in zip(("truth", "prediction"), volumes, strict=True) if not ml]
     if empty:
@@ -270,21 +270,11 @@ def _max_dice(prediction, truth_img):
     return metrics.max_dice(probability.dataobj, np.asarray(truth_img.dataobj))[0]
 
 
-def _loads(pred_img, truth_img, prediction):
-    """CST loads and super-region, where the masks lie in the template or a transform leads there."""
-    grid = registration.template().t1w
-    if _same_grid(grid, truth_img):
-        moved = [pred_img, truth_img]
-    else:
-        start = prediction.name.partition("_space-")[0]
-        transforms = list(
-            prediction.parent.glob(f"{start}_from-*_to-{registration.TEMPLATE}_mode-image_xfm.h5")
-        )
-        if len(transforms) != 1:
-            return {}
-        moved = [
-            registration.apply(img, grid, transforms, kind="mask") for img in (pred_img, truth_img)
-        ]
+def _loads(pred_img, truth_img, pair):
+    """CST loads and super-region, where the masks lie in a template or a transform leads there."""
+    moved = _in_template([pred_img, truth_img], pair)
+    if moved is None:
+        return {}
     card, tract = _tract()
     predicted, true = (atlas.loads(img, tract, card) for img in moved)
     side = true.loc[["left", "right"], "weighted_load_ml"].idxmax()
@@ -298,6 +288,23 @@ def _loads(pred_img, truth_img, prediction):
         "predicted_category": predicted.loc["total", "category"],
         "super_region": region,
     }
+
+
+def _in_template(images, pair):
+    """Masks of a pair on the template's grid, or None."""
+    grid = registration.template().t1w
+    if _same_grid(grid, images[0]):
+        return images
+    named = ownmasks.parse(pair.truth)
+    if named and named.in_template:
+        moved = (atlas.bring(img, named.space) for img in images)
+        return [image.like(np.asanyarray(img.dataobj) >= 0.5, grid, np.uint8) for img in moved]
+    start = pair.prediction.name.partition("_space-")[0]
+    pattern = f"{start}_from-*_to-{registration.TEMPLATE}_mode-image_xfm.h5"
+    transforms = list(pair.prediction.parent.glob(pattern))
+    if len(transforms) != 1:
+        return None
+    return [registration.apply(img, grid, transforms, kind="mask") for img in images]
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
-from .. import evaluation, image, registration, statistics, tables
+from .. import __version__, evaluation, image, registration, statistics, tables
 from ..bids import write_json, write_tsv
 from ..errors import ImageError
 from ..image import atomic
@@ -71,6 +71,7 @@ def write(out, rows, lesions, people=None):
         pictures=[(title, Markup(svg)) for title, svg in pictures],
         failed=rows[rows["tp"].isna()][[*evaluation.KEYS, "reason"]],
         pairs=len(rows),
+        version=__version__,
     )
 
 
