@@ -250,15 +250,27 @@ def _scores(pred_img, truth_img, pair):
         "predicted_volume_ml": volumes[1],
         **_loads(pred_img, truth_img, pair),
     }
-    empty = [name for name, ml in zip(("truth", "prediction"), volumes, strict=True) if not ml]
-    if empty:
-        row["reason"] = f"The {' and the '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty."
+    row["reason"] = " ".join(_reasons(row)) or None
     lesions = [
         {"definition": name, **lesion}
         for name, one in found.items()
         for lesion in one.table(voxel_mm3).to_dict("records")
     ]
     return row, lesions
+
+
+def _reasons(row):
+    """Why scores of a pair are missing, in sentences."""
+    volumes = {"truth": row["true_volume_ml"], "prediction": row["predicted_volume_ml"]}
+    empty = [name for name, ml in volumes.items() if not ml]
+    if empty:
+        yield f"The {' and the '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty."
+    if row["max_dice"] is None:
+        yield "No probability lies beside the prediction (max_dice)."
+    if "er_ll" not in row:
+        yield "Neither do the masks lie in a template, nor a transform beside the prediction (er_ll)."
+    elif not row["true_load_ml"]:
+        yield "The true lesion spares the tract (er_ll)."
 
 
 def _max_dice(prediction, truth_img):

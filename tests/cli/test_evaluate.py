@@ -1,0 +1,74 @@
+"""The command that evaluates: files, page, exit status."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_stroke.cli.evaluate import main
+
+
+@pytest.fixture(scope="module")
+def masks(tmp_path_factory):
+    """Truth of eight participants and two predictions, one of them without the last."""
+    root = tmp_path_factory.mktemp("masks")
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        truth = np.zeros((30, 32, 28), np.uint8)
+        low, size = rng.integers(4, 12, 3), rng.integers(3, 12)
+        truth[tuple(slice(a, a + size) for a in low)] = 1
+        made = {"truth": truth, "near": np.roll(truth, 1, 0), "far": np.roll(truth, 2, 1)}
+        for model, data in made.items():
+            if (model, number) == ("far", 7):
+                continue
+            folder = root / model / f"sub-{number}"
+            folder.mkdir(parents=True)
+            path = folder / f"sub-{number}_space-T1w_label-L_mask.nii.gz"
+            nib.save(nib.Nifti1Image(data, np.eye(4)), path)
+    return root
+
+
+@pytest.fixture(scope="module")
+def done(masks):
+    out = masks / "out"
+    people = masks / "participants.tsv"
+    lines = [f"sub-{n}\t{'AB'[n % 2]}" for n in range(8)]
+    people.write_text("\n".join(["participant_id\tsite", *lines]) + "\n")
+    command = [str(masks / "near"), f"other={masks / 'far'}", str(masks / "truth"), str(out)]
+    status = main([*command, "--participants", str(people), "--nprocs", "2"])
+    return status, out
+
+
+def test_every_file_is_written(done):
+    status, out = done
+    assert status == 1  # one pair could not be compared
+    for name in ("evaluation", "evaluation_lesions", "evaluation_summary", "evaluation_comparisons",
+                 "evaluation_agreement"):  # fmt: skip
+        table = pd.read_csv(out / f"{name}.tsv", sep="\t")
+        assert len(table) and list(table) == list(json.loads((out / f"{name}.json").read_text()))
+    assert (out / "tables" / "S2_table2.md").read_text().startswith("| Methods")
+    for kind in ("svg", "png"):
+        assert (out / "figures" / f"scores.{kind}").stat().st_size > 5000
+    summary = pd.read_csv(out / "evaluation_summary.tsv", sep="\t")
+    assert set(summary[summary.grouping == "site"].group) == {"A", "B"}
+
+
+def test_page_tells_scores_and_failures(done):
+    page = (done[1] / "evaluation.html").read_text()
+    assert "no predicted mask of sub-7" in page
+    assert page.count("<svg") >= 3 and "http" not in page.split("<body", 1)[0]
+
+
+def test_mistakes_are_told_in_a_sentence(masks, tmp_path, capsys):
+    truth, out = str(masks / "truth"), str(tmp_path / "out")
+    assert main([str(tmp_path / "none"), truth, out]) == 2
+    assert "is not a folder" in capsys.readouterr().err
+    assert main([str(masks / "near"), str(masks / "near"), truth, out]) == 2
+    assert "Two predictions" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert main([str(masks / "near"), str(tmp_path / "empty"), out]) == 1
+    assert "holds no lesion mask" in capsys.readouterr().err
+    assert main([str(masks / "near"), truth, out, "--participants", str(tmp_path / "no.tsv")]) == 2
+    assert not (tmp_path / "out").exists()
