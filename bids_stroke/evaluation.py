@@ -9,7 +9,7 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -430,7 +430,9 @@ def summary(rows, people=None):
     """Every score of every model in every group: columns of :data:`SUMMARY`."""
     table = []
     for grouping, group_of in groups(rows, people).items():
-        for (model, group), part in rows.groupby(["model", group_of], sort=False):
+        order = rows.groupby(group_of)["true_volume_ml"].median().sort_values().index
+        for group, model in product(order, rows["model"].unique()):
+            part = rows[(rows["model"] == model) & (group_of == group)]
             for score in SCORES:
                 values = statistics.summarize(part[score].to_numpy(float))
                 if values.n:
@@ -476,7 +478,7 @@ def categories(rows, levels):
         table, kappas[model] = statistics.category_agreement(
             part["predicted_category"], part["true_category"], levels
         )
-        for true, predicted in chain.from_iterable([(t, p) for p in levels] for t in levels):
+        for true, predicted in product(levels, levels):
             tables.append([model, true, predicted, int(table.loc[true, predicted]), kappas[model]])
     columns = ["model", "true_category", "predicted_category", "n", "weighted_kappa"]
     return pd.DataFrame(tables, columns=columns), kappas

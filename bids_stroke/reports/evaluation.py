@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
-from .. import __version__, evaluation, image, registration, statistics, tables
+from .. import __version__, evaluation, image, ownmasks, registration, statistics, tables
 from ..bids import write_json, write_tsv
-from ..errors import ImageError
 from ..image import atomic
 from . import figures, render
 
@@ -102,7 +101,7 @@ def draw(rows, folder):
         return []
     drawn = []
     models = list(rows["model"].unique())
-    with _plot(folder, "scores", (2.1 + 0.7 * len(models)) * 2, 7.5) as (figure, svg):
+    with _plot(folder, "scores", max(11, 4 * (1 + 0.5 * len(models))), 6) as (figure, svg):
         _boxes(figure, rows, models)
     drawn.append(("Scores of each model", svg))
     for model in models:
@@ -195,24 +194,21 @@ def _cases(part):
 
 def _mosaic(row, title, path):
     """Draw truth and prediction of a scan on its image; False where it has none."""
-    truth = image.conform(image.load(row.truth))
-    background = _background(Path(row.prediction), truth)
+    background = _background(Path(row.prediction))
     if background is None:
         return False
-    prediction = image.conform(image.load(row.prediction))
+    truth, prediction = (image.conform(image.load(file)) for file in (row.truth, row.prediction))
     figures.comparison(background, truth, prediction, title, path)
     return True
 
 
-def _background(prediction, truth):
-    """The anatomical image beside a prediction, on the grid of the truth; else the template."""
+def _background(prediction):
+    """The image that a predicted mask lies on: the template, or the one beside the mask; or None."""
+    named = ownmasks.parse(prediction)
+    if named and named.in_template:
+        return registration.template().t1w
+    if named is None or named.space is None:
+        return None
     start = prediction.name.partition("_space-")[0]
-    beside = sorted(prediction.parent.glob(f"{start}*_desc-preproc_*.nii.gz"))
-    for candidate in (*beside, registration.template().t1w):
-        try:
-            img = image.conform(image.load(candidate)) if isinstance(candidate, Path) else candidate
-        except ImageError:
-            continue
-        if img.shape == truth.shape and np.allclose(img.affine, truth.affine, atol=1e-2):
-            return img
-    return None
+    path = prediction.with_name(f"{start}_desc-preproc_{named.space}.nii.gz")
+    return image.conform(image.load(path)) if path.is_file() else None
