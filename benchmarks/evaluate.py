@@ -1,0 +1,106 @@
+"""How fast pairs of masks are evaluated, against looping the reference implementations.
+
+    python benchmarks/evaluate.py [--pairs 300] [--reference 10] [--jobs 2] [--work DIR]
+
+Real lesion masks of ``$BIDS_STROKE_SHARED/data`` on the 1 mm template grid are the truth; moved by
+two voxels and dilated at random they are the predictions. ``bids_stroke.evaluation`` measures all
+pairs (every score, CST loads and lesion tables included), and prints its wall time and the largest
+memory of a process. The reference loop takes some of the pairs one after the other, on one core: MONAI
+for the Hausdorff distances and both directions of the average surface distance, scikit-learn for the
+voxel scores, and scipy's labels lesion by lesion for the three lesion-wise counts; no loads.
+"""
+
+import argparse
+import os
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
+from scipy import ndimage
+from sklearn.metrics import confusion_matrix
+
+from bids_stroke import evaluation, image, registration
+
+SHARED = Path(os.environ.get("BIDS_STROKE_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+def write_pairs(number, work):
+    """Write truth and prediction of ``number`` scans, unless they are there."""
+    grid = registration.template().t1w
+    folders = [SHARED / "data" / name for name in ("lesions_chronic", "lesions_acute")]
+    sources = [path for folder in folders for path in sorted(folder.glob("*.nii*"))]
+    rng = np.random.default_rng(0)
+    for index, path in enumerate(sources[:number]):
+        name = f"sub-{index:04d}_space-MNI152NLin2009aSym_label-L_mask.nii.gz"
+        dilations = int(rng.integers(0, 3))
+        if (work / "pred" / name).exists():
+            continue
+        truth = np.asarray(image.resample(image.load(path), grid, order=0).dataobj) > 0
+        pred = np.roll(truth, rng.integers(-2, 3, 3), (0, 1, 2))
+        pred = ndimage.binary_dilation(pred, iterations=dilations) if dilations else pred
+        for kind, mask in (("truth", truth), ("pred", pred)):
+            image.save(image.like(mask, grid, np.uint8), work / kind / name)
+
+
+def reference(pred_path, truth_path):
+    """Scores of a pair by MONAI, scikit-learn and scipy."""
+    pred, truth = (np.asarray(nib.load(path).dataobj) > 0 for path in (pred_path, truth_path))
+    confusion_matrix(truth.ravel(), pred.ravel())
+    batches = [torch.from_numpy(mask)[None, None] for mask in (pred, truth)]
+    for share in (100, 95):
+        compute_hausdorff_distance(*batches, include_background=True, percentile=share)
+    for ordered in (batches, batches[::-1]):
+        compute_average_surface_distance(*ordered, include_background=True)
+    for neighbours in (1, 3, 3):  # f1_atlas, f1_isles, f1_anima
+        structure = ndimage.generate_binary_structure(3, neighbours)
+        for one, other in ((truth, pred), (pred, truth)):
+            labels, count = ndimage.label(one, structure)
+            for lesion in range(1, count + 1):
+                other[labels == lesion].sum()
+
+
+def main():
+    """Command line."""
+    command = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    command.add_argument("--pairs", type=int, default=300)
+    command.add_argument("--reference", type=int, default=10)
+    command.add_argument("--jobs", type=int, default=2)
+    command.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "evaluate")
+    arguments = command.parse_args()
+    write_pairs(arguments.pairs, arguments.work)
+    pred, truth = arguments.work / "pred", arguments.work / "truth"
+
+    started = time.perf_counter()
+    rows, _ = evaluation.evaluate({"model": pred}, truth, arguments.jobs)
+    wall = time.perf_counter() - started
+    peak = max(
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    compared = int(rows["dice"].notna().sum())
+    print(f"{compared} pairs in {wall:.0f} s with {arguments.jobs} processes "
+          f"({wall / compared:.2f} s a pair), at most {peak / 1024:.0f} MB a process")  # fmt: skip
+
+    torch.set_num_threads(1)
+    chosen = rows.iloc[:: max(1, len(rows) // arguments.reference)][: arguments.reference]
+    started = time.process_time()
+    for row in chosen.itertuples():
+        reference(row.prediction, row.truth)
+    theirs = (time.process_time() - started) / len(chosen)
+    started = time.process_time()
+    for row in chosen.itertuples():
+        evaluation.measure(
+            evaluation.Pair(row.participant_id, None, "model", Path(row.truth), Path(row.prediction))
+        )
+    ours = (time.process_time() - started) / len(chosen)
+    print(f"one core, {len(chosen)} pairs: {ours:.2f} s a pair against {theirs:.2f} s for the "
+          f"reference loop, {theirs / ours:.1f} times as fast")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
