@@ -449,3 +449,56 @@ def test_a_card_names_a_file_beside_it(tmp_path):
     left, right = atlas.probability_maps(atlas.load_card(tmp_path / "card.yaml"))
     assert left.get_fdata()[2, 2, 2] == pytest.approx(0.4)
     assert right.get_fdata()[1, 1, 1] == pytest.approx(1)
+
+
+def test_maps_are_made_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path / "cache"))
+    made = []
+
+    def build():
+        made.append(1)
+        return [image(np.full((2, 2, 2), number, np.float32)) for number in (1, 2)]
+
+    first = atlas.cached("x", ["key", 1], build)
+    again = atlas.cached("x", ["key", 1], build)
+    assert len(made) == 1
+    for one, two in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one.get_fdata(), two.get_fdata())
+        np.testing.assert_array_equal(one.affine, two.affine)
+    atlas.cached("x", ["key", 2], build)
+    assert len(made) == 2
+    next((tmp_path / "cache/maps").glob("*-2of2.nii")).unlink()  # a half of a pair is none
+    atlas.cached("x", ["key", 1], build)
+    atlas.cached("x", ["key", 2], build)
+    assert len(made) == 3
+
+
+def test_a_cache_that_cannot_be_written_is_none(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path / "file"))
+    (img,) = atlas.cached("x", 1, lambda: [image(np.ones((2, 2, 2)))])
+    assert img.get_fdata().all()
+
+
+def test_masks_of_other_template_spaces():
+    """With a transform they move with it; without one they stay where they lie."""
+    reference = template().t1w
+    centre = (-22, -14, 8)
+    mask = np.zeros((91, 109, 91), np.uint8)
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = -90, -126, -72
+    voxel = tuple(apply_affine(np.linalg.inv(affine), centre).astype(int))
+    mask[tuple(slice(v - 2, v + 3) for v in voxel)] = 1
+    img = nib.Nifti1Image(mask, affine)
+
+    def centre_of(space):
+        data = atlas.bring(img, space).get_fdata()
+        assert data.shape == reference.shape and data.sum() == pytest.approx(1000, rel=0.3)
+        return apply_affine(reference.affine, ndimage.center_of_mass(data))
+
+    np.testing.assert_allclose(centre_of("MNIColin27"), centre, atol=0.1)
+    moved = centre_of("MNI152NLin6Asym") - centre
+    field = atlas.transform("MNI152NLin6Asym", "MNI152NLin2009aSym")
+    node = np.round(apply_affine(np.linalg.inv(field.affine), centre)).astype(int)
+    np.testing.assert_allclose(moved, -field.get_fdata()[tuple(node)], atol=1)
+    assert 0.2 < np.linalg.norm(moved) < 10

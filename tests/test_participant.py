@@ -39,6 +39,7 @@ FOUND = {
     f"sub-01/anat/sub-01_{MNI}_res-1_label-L_desc-T1lesion_mask.nii.gz",
     f"sub-01/anat/sub-01_{MNI}_res-1_label-L_desc-T1lesion_probseg.nii.gz",
     f"sub-01/anat/sub-01_{MNI}_atlas-JuelichCST_label-L_desc-T1lesion_morph.tsv",
+    f"sub-01/anat/sub-01_{MNI}_atlas-SuperRegions_label-L_desc-T1lesion_morph.tsv",
     "sub-01/anat/sub-01_from-T1w_to-MNI152NLin2009aSym_mode-image_xfm.h5",
     "sub-01/anat/sub-01_from-MNI152NLin2009aSym_to-T1w_mode-image_xfm.h5",
     "sub-01/anat/sub-01_from-T1w_to-FLAIR_mode-image_xfm.mat",

@@ -7,7 +7,7 @@ import pytest
 from nibabel.affines import apply_affine
 
 from bids_stroke import atlas, regions
-from bids_stroke.errors import ImageError, ResourceError
+from bids_stroke.errors import ImageError, ResourceError, UsageError
 from bids_stroke.registration import TEMPLATE, template
 
 
@@ -218,3 +218,29 @@ def test_what_is_no_atlas(files, tmp_path):
     unnamed.write_bytes(path.read_bytes())
     with pytest.raises(ResourceError, match="template space"):
         regions.load(unnamed, table)
+
+
+# What a run measures on
+
+
+def test_maps(files, tmp_path):
+    maps = regions.Maps(atlases=(files,))
+    assert list(maps.check()) == ["JuelichCST", "SuperRegions", "My"]
+    assert maps.columns["My"] is regions.COLUMNS and maps.columns["JuelichCST"] is atlas.COLUMNS
+    plain = regions.Maps()
+    assert len({maps.identity(), plain.identity(), regions.Maps(cutoffs_ml=(1, 2)).identity()}) == 3
+    before = maps.identity()
+    files[1].write_text(files[1].read_text() + "5\tNew\n")
+    assert maps.identity() != before
+
+
+def test_maps_that_cannot_be_used(files, tmp_path):
+    path, _ = files
+    with pytest.raises(UsageError, match="named JuelichCST"):
+        regions.Maps(("juelich-cst", "juelich-cst")).check()
+    with pytest.raises(ResourceError, match="absent"):
+        regions.Maps(atlases=((path, tmp_path / "absent.tsv"),)).check()
+    with pytest.raises(ResourceError, match=r"absent_space.*does not exist"):
+        regions.Maps((str(tmp_path / "absent_space-MNI152NLin6Asym.nii.gz"),)).check()
+    with pytest.raises(ResourceError, match="No transform from MNI305"):
+        regions.Maps((str(tmp_path / "tract_space-MNI305.nii.gz"),)).check()

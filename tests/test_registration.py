@@ -94,6 +94,33 @@ def test_apply_chains_in_order_and_keeps_volume(brain, tmp_path):
     assert abs(moved.get_fdata().sum() / ball.get_fdata().sum() - 1) < 0.05
 
 
+def test_points_go_where_the_image_goes(tmp_path):
+    """The inverse of the transform of an image carries the points of a lesion with it."""
+    angle = np.deg2rad(20)
+    turn = [np.cos(angle), -np.sin(angle), 0, np.sin(angle), np.cos(angle), 0, 0, 0, 1]
+    forward = ants.create_ants_transform(
+        transform_type="AffineTransform", dimension=3, parameters=[*turn, 5, -8, 3]
+    )
+    paths = {name: tmp_path / f"{name}.mat" for name in ("forward", "inverse")}
+    ants.write_transform(forward, str(paths["forward"]))
+    ants.write_transform(forward.invert(), str(paths["inverse"]))
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = -80, -90, -70
+    mask = np.zeros((80, 90, 80), np.uint8)
+    mask[20:30, 30:42, 50:57] = 1
+    img = nib.Nifti1Image(mask, affine)
+    moved = registration.apply(img, img, [paths["forward"]], "mask")
+    points = apply_affine(affine, np.argwhere(mask))
+    found = registration.move_points(points, [paths["inverse"]])
+    centre = apply_affine(affine, np.argwhere(np.asarray(moved.dataobj))).mean(0)
+    np.testing.assert_allclose(found.mean(0), centre, atol=0.3)
+    back = registration.move_points(found, [paths["forward"]])
+    np.testing.assert_allclose(back, points, atol=1e-3)
+    both = registration.move_points(points, [paths["inverse"], paths["forward"]])
+    np.testing.assert_allclose(both, points, atol=1e-3)
+    assert registration.move_points(np.zeros((0, 3)), [paths["inverse"]]).shape == (0, 3)
+
+
 def test_normalization_recovers_a_warp_and_ignores_the_lesion(brain, tmp_path):
     """A brain stretched by 8% with a 60 ml hole comes back; left stays left."""
     t1w, mask = brain

@@ -107,7 +107,8 @@ def plan(todo, done, left_out):
     """Print what would run, and why."""
     for session in todo:
         images = ", ".join(f"{c} {path.name}" for c, path in session.images.items())
-        print(f"{session.name}: would run on {images}; {session.reference} is the reference")
+        what = images or "its lesion mask alone"
+        print(f"{session.name}: would run on {what}; {session.reference} is the reference")
         for note in session.notes:
             print(f"  {note}")
     for session in done:
