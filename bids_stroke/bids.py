@@ -400,6 +400,7 @@ IGNORED = (
     "*_morph.*",
     "*_TRACE.*",
     "*.html",
+    "evaluation",
     "figures",
     "logs",
     "work",

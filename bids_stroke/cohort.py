@@ -314,13 +314,19 @@ def load_map(count, sessions, tract):
     return image.like(np.asanyarray(count.dataobj) / sessions * probability, count, np.float32)
 
 
-def merge_participants(table, path):
-    """Add the columns of ``participants.tsv``, where there is one; clashing names are prefixed."""
+def people(path):
+    """Read ``participants.tsv``: one row for each participant; None where there is no file.
+
+    Raises
+    ------
+    DatasetError
+        If it is no table with a column participant_id.
+    """
     if not Path(path).is_file():
-        return table
+        return None
     try:
         # index_col=False: a tab too many at the end of each row shifts no column.
-        people = pd.read_csv(
+        table = pd.read_csv(
             path,
             sep="\t",
             dtype=str,
@@ -330,8 +336,15 @@ def merge_participants(table, path):
         )
     except (ValueError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} is not a table with tabs ({error}); mend it.") from None
-    if "participant_id" not in people:
+    if "participant_id" not in table:
         raise DatasetError(f"{path} has no column participant_id; add it.")
-    clash = {name: f"participants_{name}" for name in people if name in set(table) - {"participant_id"}}
-    people = people.rename(columns=clash).drop_duplicates("participant_id")
-    return table.merge(people.replace(["n/a", ""], np.nan), on="participant_id", how="left")
+    return table.replace(["n/a", ""], np.nan).drop_duplicates("participant_id")
+
+
+def merge_participants(table, path):
+    """Add the columns of ``participants.tsv``, where there is one; clashing names are prefixed."""
+    found = people(path)
+    if found is None:
+        return table
+    clash = {name: f"participants_{name}" for name in found if name in set(table) - {"participant_id"}}
+    return table.merge(found.rename(columns=clash), on="participant_id", how="left")

@@ -131,7 +131,7 @@ def _masks(folder):
     folder = Path(folder)
     found = {
         (f"sub-{subject}", session and f"ses-{session}"): [mask.path for mask in masks]
-        for (subject, session), masks in ownmasks.find(folder, (), {}).items()
+        for (subject, session), masks in ownmasks.find(folder, (folder / "work",), {}).items()
     }
     if not found:
         for path in sorted(folder.glob("*.nii*")):

@@ -49,6 +49,7 @@ class Settings:
     dry_run: bool = False
     verbose: int = 0
     group_by: str | None = None
+    ground_truth: Path | None = None
 
     def check(self):
         """Check the folders, once, before anything is started.
@@ -75,6 +76,12 @@ class Settings:
             )
         if self.group_by and self.level != "group":
             raise UsageError("--group-by goes with the group level; leave it out.")
+        if self.ground_truth and self.level != "group":
+            raise UsageError("--ground-truth goes with the group level; leave it out.")
+        if self.ground_truth and not self.ground_truth.is_dir():
+            raise DatasetError(
+                f"{self.ground_truth} is not a folder; give --ground-truth the manual masks."
+            )
         unknown = set(self.output_spaces) - set(SPACES)
         if unknown:
             raise UsageError(

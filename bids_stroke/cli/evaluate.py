@@ -52,16 +52,18 @@ def main(argv=None):
 
 def evaluate(predictions, truth, out, participants=None, nprocs=1):
     """Evaluate, write everything to ``out`` and tell what could not be compared."""
-    from bids_stroke import evaluation
+    from bids_stroke import cohort, evaluation
     from bids_stroke.reports import evaluation as report
 
-    people = _people(participants) if participants else None
+    if participants and not participants.is_file():
+        raise UsageError(f"{participants} does not exist; check --participants.")
+    people = cohort.people(participants) if participants else None
     rows, lesions = evaluation.evaluate(predictions, truth, nprocs)
-    report.write(out, rows, lesions, people)
+    page = report.write(out, rows, lesions, people)
     bad = rows[rows["tp"].isna()]
     for row in bad.itertuples():
         print(f"{row.participant_id} {row.session_id or ''} {row.model}: {row.reason}")
-    print(f"{len(rows) - len(bad)} pairs compared, {len(bad)} not: {Path(out) / 'evaluation.html'}")
+    print(f"{len(rows) - len(bad)} pairs compared, {len(bad)} not: {page.path}")
     return 1 if len(bad) else 0
 
 
@@ -78,18 +80,6 @@ def _named(arguments):
             raise UsageError(f"Two predictions are called {name}; name them, such as A={folder}.")
         named[name] = folder
     return named
-
-
-def _people(path):
-    import pandas as pd
-
-    try:
-        people = pd.read_csv(path, sep="\t", dtype=str, na_values="n/a", encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read as a table ({error}); check --participants.") from None
-    if "participant_id" not in people:
-        raise UsageError(f"{path} has no column participant_id; add it.")
-    return people.drop_duplicates("participant_id")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from tempfile import TemporaryDirectory
 
-from .. import atlas, cohort, image, regions
+from .. import atlas, cohort, evaluation, image, regions
 from ..bids import derivative, write_json, write_tsv
 from ..registration import TEMPLATE, template
 
@@ -38,11 +38,25 @@ def group(settings):
             figure,
             [_failure(known) for known in failed],
             summary,
+            settings.ground_truth and _evaluate(settings, table),
         )
     print(f"{len(table)} sessions, {len(failed)} failed: {out / 'group.html'}")
     for known in failed:
         print(f"  {known.name}: {_failure(known)['reason']}")
     return 0
+
+
+def _evaluate(settings, table):
+    """Compare the masks with manual ones; what the group report tells of it."""
+    from ..reports import evaluation as report
+
+    models = {"+".join(table["model"].dropna().unique()) or "masks": settings.output_dir}
+    rows, lesions = evaluation.evaluate(models, settings.ground_truth, settings.nprocs)
+    people = cohort.people(settings.bids_dir / "participants.tsv")
+    page = report.write(settings.output_dir / "evaluation", rows, lesions, people)
+    compared = int(rows["tp"].notna().sum())
+    print(f"{compared} of {len(rows)} masks compared with manual ones: {page.path}")
+    return page
 
 
 def _map(out, img, description, suffix, **entities):

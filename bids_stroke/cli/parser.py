@@ -135,6 +135,10 @@ def build():
     group.add_argument(
         "--group-by", metavar="COLUMN", help="column of participants.tsv to compare loads by"
     )
+    group.add_argument(
+        "--ground-truth", type=Path, metavar="DIR",
+        help="derivatives with manual lesion masks, to evaluate the masks with",
+    )  # fmt: skip
 
     group = parser.add_argument_group("resources")
     group.add_argument(
@@ -181,7 +185,7 @@ def parse(argv=None):
     args = vars(build().parse_args(argv))
     args["level"] = args.pop("analysis_level")
     args["bids_filters"] = _filters(args.pop("bids_filter_file"))
-    paths = ("bids_dir", "output_dir", "work_dir", "bids_database_dir", "plugin_file")
+    paths = ("bids_dir", "output_dir", "work_dir", "bids_database_dir", "plugin_file", "ground_truth")
     for key in (*paths, "lesion_derivatives"):
         args[key] = args[key] and args[key].absolute()
     args["work_dir"] = args["work_dir"] or args["output_dir"] / "work"

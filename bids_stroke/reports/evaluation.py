@@ -3,8 +3,10 @@
 import re
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from markupsafe import Markup
 
 from .. import __version__, evaluation, image, ownmasks, registration, statistics, tables
@@ -16,6 +18,14 @@ from . import figures, render
 SHOWN = ("dice", "f1_isles", "hd95_mm", "assd_mm", "precision", "sensitivity", "er_lv", "er_ll")
 LEVELS = ("none", "small", "medium", "large")
 COLORS = ("#1f5fa8", "#c2410c", "#2e8b57", "#7c3aed", "#b3261e", "#0e7490", "#a16207", "#475569")
+
+
+class Page(NamedTuple):
+    """A page that was written, and what of it the group report shows."""
+
+    path: Path
+    summary: pd.DataFrame
+    pictures: list
 
 
 def write(out, rows, lesions, people=None):
@@ -35,8 +45,7 @@ def write(out, rows, lesions, people=None):
 
     Returns
     -------
-    Path
-        The page.
+    Page
     """
     out = Path(out)
     made = {
@@ -56,22 +65,24 @@ def write(out, rows, lesions, people=None):
         write_tsv(table, out / "tables" / f"{name}.tsv")
         with atomic(out / "tables" / f"{name}.md") as partial:
             partial.write_text(table.to_markdown(index=False, disable_numparse=True) + "\n")
-    pictures = draw(rows, out / "figures")
-    return render(
+    pictures = [(title, Markup(svg)) for title, svg in draw(rows, out / "figures")]
+    summary = _shown(made["evaluation_summary"][0])
+    path = render(
         "evaluation.html",
         out / "evaluation.html",
-        summary=_shown(made["evaluation_summary"][0]),
+        summary=summary,
         comparisons=made["evaluation_comparisons"][0].query("score in @SHOWN"),
         agreement=made["evaluation_agreement"][0],
         kappas=kappas,
         printed={
             name: {"doc": _first_line(name), "table": table} for name, table in printed.items()
         },
-        pictures=[(title, Markup(svg)) for title, svg in pictures],
+        pictures=pictures,
         failed=rows[rows["tp"].isna()][[*evaluation.KEYS, "reason"]],
         pairs=len(rows),
         version=__version__,
     )
+    return Page(path, summary[summary["grouping"] == "all"], pictures)
 
 
 def _first_line(name):

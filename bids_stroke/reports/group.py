@@ -15,7 +15,7 @@ FIRST = ("participant_id", "session_id", "status", *MEASURES)
 LABEL = re.compile(r"sub-[a-zA-Z0-9]+")
 
 
-def group_report(out_dir, table, overlap_svg_path=None, failed=(), summary=None):
+def group_report(out_dir, table, overlap_svg_path=None, failed=(), summary=None, evaluated=None):
     """Write ``out_dir/group.html``, one file that needs no other, and return its path.
 
     Parameters
@@ -29,6 +29,8 @@ def group_report(out_dir, table, overlap_svg_path=None, failed=(), summary=None)
         ``participant_id``, ``reason`` and, where known, ``session_id``.
     summary : pandas.DataFrame, optional
         Rows of ``group_loads.tsv``.
+    evaluated : evaluation.Page, optional
+        Comparison with manual masks, below ``out_dir``.
     """
     out_dir = Path(out_dir)
     cohort = _ordered(table, failed)
@@ -50,6 +52,8 @@ def group_report(out_dir, table, overlap_svg_path=None, failed=(), summary=None)
         largest=float(volumes.max()) if volumes.notna().any() else 0.0,
         failed=list(failed),
         summary=None if summary is None else summary.dropna(axis="columns", how="all"),
+        evaluated=evaluated,
+        evaluation_page=evaluated and evaluated.path.relative_to(out_dir).as_posix(),
         versions=_versions(out_dir),
         version=__version__,
     )
