@@ -9,7 +9,7 @@ from .errors import ImageError
 from .image import like, voxel_volume
 
 # A lesion is bilateral when each side holds at least this share of it, the midline aside.
-BILATERAL_SHARE = 0.05
+BILATERAL_SHARE = 0.10
 MIDLINE_MM = 0.5
 
 #: The columns of :func:`measure`, for the JSON sidecar of the table.
@@ -33,9 +33,9 @@ COLUMNS = {
         "Description": "Side of the brain by the sign of the template's x coordinate, the midline "
         "(0.5 mm) aside",
         "Levels": {
-            "left": "Less than 5% of the volume lies on the right",
-            "right": "Less than 5% of the volume lies on the left",
-            "bilateral": "At least 5% of the volume lies on either side",
+            "left": "Less than 10% of the volume lies on the right",
+            "right": "Less than 10% of the volume lies on the left",
+            "bilateral": "At least 10% of the volume lies on either side",
         },
     },
     "super_region": {

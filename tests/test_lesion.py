@@ -140,11 +140,11 @@ def test_measure_does_not_depend_on_the_axis_order():
     [
         (10, 0, 0, "left"),
         (0, 0, 10, "right"),
-        (95, 0, 5, "bilateral"),  # exactly 5%
-        (96, 0, 4, "left"),
-        (4, 0, 96, "right"),
+        (90, 0, 10, "bilateral"),  # exactly 10%
+        (91, 0, 9, "left"),
+        (9, 0, 91, "right"),
         (4, 92, 4, "bilateral"),  # the midline counts for neither
-        (95, 20, 5, "bilateral"),
+        (90, 20, 10, "bilateral"),
         (0, 3, 0, None),
     ],
 )
