@@ -1,0 +1,80 @@
+"""Write docs/results.md: the papers' tables for the embedded model on simulated patients.
+
+    python benchmarks/results.py [--model simstroke-t1w] [--work DIR] [--jobs 2] [--out docs/results.md]
+
+The cohort is that of ``benchmarks/embedded_model.py`` (the test part). The masks of the model for
+each of its inputs, and of the naive rule on the T1w, go to ``--work`` under BIDS names;
+``bids_stroke-evaluate`` compares them with the truth and prints the tables of published papers.
+"""
+
+import argparse
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import embedded_model
+import numpy as np
+
+from bids_stroke import image, tables
+from bids_stroke.cli.evaluate import evaluate
+from bids_stroke.lesion import threshold
+from bids_stroke.models import card as cards
+from bids_stroke.settings import DEFAULT_MODEL
+
+HEADER = """\
+# Results
+
+The tables of published papers, in their rows and columns, for the embedded model `{model}` on
+{patients} simulated patients that its recipe holds out ([models.md](models.md) tells how they are
+made, and what the model has seen). `naive` keeps the largest component of the dark voxels of the T1w.
+These are not the papers' data: only the form is theirs. Dashes stand for what was not measured; loads
+need patients in template space. Made by `python benchmarks/results.py`; all scores by size, and
+comparisons with Wilcoxon's test, are in the tables that it leaves in its work folder.
+"""
+
+
+def predict(name, folder, model, out):
+    """Write the masks of one participant."""
+    card = cards.load(model)
+    images, brain, _ = embedded_model.load_case(folder, name)
+    volume = image.voxel_volume(brain)
+    stem = f"{name}/anat/{name}_space-T1w_label-L"
+    for contrasts, probability in embedded_model.segmentations(card, images, brain, mirror=False):
+        found = threshold(probability, card.threshold, card.min_component_mm3, volume) > 0
+        place = out / f"{card.name} ({contrasts})"
+        image.save(image.like(found, brain, np.uint8), place / f"{stem}_mask.nii.gz")
+        image.save(image.like(probability, brain), place / f"{stem}_probseg.nii.gz")
+    found = embedded_model.naive(images["T1w"], "T1w", brain)
+    image.save(image.like(found, brain, np.uint8), out / "naive" / f"{stem}_mask.nii.gz")
+
+
+def main():
+    """Command line."""
+    command = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    command.add_argument("--model", default=DEFAULT_MODEL)
+    command.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "embedded_model")
+    command.add_argument("--jobs", type=int, default=2)
+    command.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "results.md")
+    arguments = command.parse_args()
+    folder = embedded_model.write_cohort("test", arguments.work)
+    predictions = arguments.work / "predictions"
+    names = sorted(path.name for path in folder.glob("sub-*"))
+    task = partial(predict, folder=folder, model=arguments.model, out=predictions)
+    start = embedded_model.single_threaded
+    with ProcessPoolExecutor(arguments.jobs, get_context("spawn"), start) as pool:
+        list(pool.map(task, names))
+    results = arguments.work / "results"
+    models = {path.name: path for path in sorted(predictions.iterdir())}
+    evaluate(models, folder / "derivatives" / "truth", results, nprocs=arguments.jobs)
+    text = [HEADER.format(model=arguments.model, patients=len(names))]
+    for path in sorted((results / "tables").glob("*.md")):
+        doc = " ".join(getattr(tables, path.stem.lower()).__doc__.split())
+        text.append(f"## {path.stem.replace('_table', ', Table ')}\n\n{doc}\n\n{path.read_text()}")
+    with image.atomic(arguments.out) as partial_file:
+        partial_file.write_text("\n".join(text))
+
+
+if __name__ == "__main__":
+    main()
