@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from . import atlas, image, record, regions
+from . import atlas, image, quality, record, regions
 from .errors import DatasetError, UsageError
 from .registration import TEMPLATE
 
@@ -39,11 +39,7 @@ COLUMNS = {
     "hemisphere": {"Description": "left, right or bilateral"},
     "index_super_region": {"Description": "Super-region with most of the lesion"},
     "max_probability": {"Description": "Largest lesion probability inside the mask (0-1)"},
-    "brain_volume_ml": {"Description": "Volume of the brain mask", "Units": "mL"},
-    "snr": {"Description": "Median signal of the brain over the standard deviation of the noise"},
-    "template_brain_dice": {
-        "Description": "Dice coefficient of the normalized brain mask and the template's"
-    },
+    **quality.COLUMNS,
 }
 _NUMBERS = [name for name in atlas.COLUMNS if not name.startswith(("side", "category"))]
 
@@ -148,7 +144,7 @@ def _row(known, files, mask):
     whole = components[components["component"] == "all"].iloc[0]
     participant, _, session = known.name.partition("_ses-")
     native = f"_space-{TEMPLATE}_" not in files["components"].name
-    quality = pd.read_csv(files["quality"], sep="\t").iloc[0].to_dict() if "quality" in files else {}
+    measured = pd.read_csv(files["quality"], sep="\t").iloc[0] if "quality" in files else {}
     row = {
         "participant_id": participant,
         "session_id": f"ses-{session}" if session else np.nan,
@@ -163,8 +159,7 @@ def _row(known, files, mask):
         "hemisphere": whole["hemisphere"],
         "index_super_region": np.nan,
         "max_probability": whole["max_probability"],
-        **dict.fromkeys(("brain_volume_ml", "snr", "template_brain_dice"), np.nan),
-        **quality,
+        **{name: measured.get(name, np.nan) for name in quality.COLUMNS},
     }
     for label, path in files["atlases"].items():
         table = pd.read_csv(path, sep="\t")

@@ -86,14 +86,15 @@ def doubts(measures, contrast, trained):
     told = []
     for name, (low, high) in trained.items():
         value = measures.get(name)
-        if value is not None and not low <= value <= high:
+        if value is not None and np.isfinite(value) and not low <= value <= high:
             told.append(
                 f"{name.removesuffix('_ml').replace('_', ' ').capitalize()} is {value:.4g}, outside "
                 f"the {low:g} to {high:g} that the model was trained on."
             )
     ratios = [measures.get("white_gray_ratio", np.nan), measures.get("fluid_gray_ratio", np.nan)]
     seen = [">" if ratio > 1 else "<" for ratio in ratios]
-    if np.isfinite(ratios).all() and tuple(seen) != CONTRASTS[contrast]:
+    known = contrast in CONTRASTS and np.isfinite(ratios).all()
+    if known and tuple(seen) != CONTRASTS[contrast]:
         like = [name for name, pattern in CONTRASTS.items() if pattern == tuple(seen)]
         looks = f"looks like a {like[0]}" if like else "looks like none of the known contrasts"
         told.append(f"The {contrast} {looks}: check that the image is what its name says.")
