@@ -37,6 +37,7 @@ def add(
     })  # fmt: skip
     quality = pd.DataFrame({
         "brain_volume_ml": [1400.0], "snr": [20.0], "template_brain_dice": [0.97],
+        "white_gray_ratio": [1.3], "fluid_gray_ratio": [0.4],
     })  # fmt: skip
     loads = pd.DataFrame({
         "side": ["left", "right", "total"],
