@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import surface_distance
 import torch
 from monai.metrics import (
     compute_average_surface_distance,
@@ -75,6 +76,20 @@ def test_surface_distances_against_monai(seed):
     there = compute_average_surface_distance(*batches, **options).item()
     back = compute_average_surface_distance(*batches[::-1], **options).item()
     assert found == pytest.approx((hd, hd95, (there + back) / 2, there), rel=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_surface_distances_are_near_those_of_surface_elements(seed):
+    """DeepMind's surface-distance measures between the surface's elements, which lie up to half a
+    voxel's diagonal off the voxel centres that are used here and by MONAI."""
+    pred, truth = blobs(seed)
+    spacing = np.random.default_rng(seed).uniform(0.5, 2, 3)
+    theirs = surface_distance.compute_surface_distances(truth, pred, spacing)
+    found = metrics.surface_distances(pred, truth, spacing)
+    expected = surface_distance.compute_robust_hausdorff(theirs, 100)
+    assert found.hd == pytest.approx(expected, abs=np.linalg.norm(spacing))
+    to_truth = surface_distance.compute_average_surface_distance(theirs)[1]
+    assert found.asd == pytest.approx(to_truth, abs=np.linalg.norm(spacing) / 2)
 
 
 def test_surface_distances_by_hand():

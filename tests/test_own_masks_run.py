@@ -45,7 +45,9 @@ def out(tmp_path_factory):
     folder = bids.parent / "out"
     arguments = [str(bids), str(folder)]
     assert main([*arguments, "participant", "--lesion-derivatives", str(bids)]) == 0
-    assert main([*arguments, "group", "--group-by", "sex"]) == 0
+    group = [*arguments, "group", "--group-by", "sex"]
+    # The masks are their own ground truth.
+    assert main([*group, "--ground-truth", str(folder), "--nprocs", "1"]) == 0
     return folder
 
 
@@ -78,6 +80,15 @@ def test_groups_and_maps(out):
     loads = pd.read_csv(out / "group_lesion.tsv", sep="\t")["cst_raw_load_ml_total"]
     found = nib.load(out / f"group_space-{TEMPLATE}_atlas-JuelichCST_res-1_label-L_load.nii.gz")
     assert found.get_fdata().sum() / 1000 == pytest.approx(loads.mean(), rel=1e-4)
+
+
+def test_the_evaluation_is_part_of_the_group_report(out):
+    table = pd.read_csv(out / "evaluation" / "evaluation.tsv", sep="\t")
+    assert len(table) == len(MASKS) and (table["dice"] == 1).all()
+    assert table["er_ll"].dropna().tolist() == [0, 0]  # of the two on the tract
+    assert table["super_region"].tolist()[:3] == ["R1", "R1", "R2"]
+    page = (out / "group.html").read_text()
+    assert "evaluation/evaluation.html" in page and "Best case" in page
 
 
 def test_reports_and_sidecars(out):
