@@ -141,7 +141,7 @@ def _plot(folder, name, width, height):
     figure, text = Figure(figsize=(width, height), layout="constrained"), []
     yield figure, text
     # Identifiers by content: the same data draw the same file.
-    with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+    with matplotlib.rc_context({"svg.hashsalt": name}):
         for kind in ("svg", "png"):
             with atomic(folder / f"{name}.{kind}") as partial:
                 figure.savefig(partial, dpi=150, metadata={"Date": None} if kind == "svg" else None)
