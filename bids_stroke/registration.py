@@ -1,4 +1,4 @@
-"""Registration with ANTs: rigid between contrasts, lesion-masked SyN to the template.
+"""Registration with ANTs: rigid between contrasts, SyN to a template in spite of the lesion.
 
 A transform is a file that ANTs applies; ``apply`` resamples an image once, through any chain.
 """
@@ -12,12 +12,15 @@ from tempfile import TemporaryDirectory
 
 import nibabel as nib
 import numpy as np
-from nibabel.affines import apply_affine, voxel_sizes
+from nibabel.affines import apply_affine, from_matvec, voxel_sizes
 from scipy import ndimage
 
 from . import image
+from .brain import adopt
+from .settings import NORMALIZATIONS
+from .spaces import DEFAULT
 
-TEMPLATE = "MNI152NLin2009aSym"
+TEMPLATE = DEFAULT.name
 
 #: Warps are smooth: the registration runs on this grid, the results are applied on any.
 WARP_SPACING_MM = 2.0
@@ -29,16 +32,24 @@ AFFINE = {
     "aff_shrink_factors": (4, 2, 1),
     "aff_smoothing_sigmas": (2, 1, 0),
 }
-SYN = {"syn_metric": "mattes", "syn_sampling": 32, "reg_iterations": (80, 60, 40)}
+SYN = {
+    "syn_metric": "mattes",
+    "syn_sampling": 32,
+    "grad_step": 0.5,
+    "reg_iterations": (80, 40, 12),
+}
+#: One side of a brain to the other: large structures suffice.
+MIRROR = {**SYN, "reg_iterations": (40, 20, 0)}
 OUTLINE_WEIGHT = 0.2
+#: The healthy tissue around a lesion that a filling is scaled to, and the width of its border.
+RING_MM, BLEND_MM = 20, 4
 _LPS = np.diag([-1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True)
 class Template:
-    """A skull-stripped template: ``t1w`` and ``brain`` (mask) on one grid, and the space's name."""
+    """A skull-stripped template: ``t1w`` and ``brain`` (mask) on one grid."""
 
-    space: str
     t1w: nib.Nifti1Image
     brain: nib.Nifti1Image
 
@@ -50,7 +61,26 @@ def template():
 
     t1w = load_mni152_template(resolution=1)
     brain = image.like(ndimage.binary_fill_holes(t1w.get_fdata() > 0), t1w, np.uint8)
-    return Template(TEMPLATE, t1w, brain)
+    return Template(t1w, brain)
+
+
+def load_template(t1w, brain):
+    """Load another template, and strip it of the skull.
+
+    Parameters
+    ----------
+    t1w, brain : path
+        T1w and brain mask.
+
+    Raises
+    ------
+    ImageError
+        If they cannot be read, or are on two grids.
+    """
+    head, mask = (image.conform(image.load(path)) for path in (t1w, brain))
+    mask = adopt(mask, head, t1w)
+    stripped = head.get_fdata(dtype=np.float32) * (np.asanyarray(mask.dataobj) > 0)
+    return Template(image.like(stripped, head), mask)
 
 
 def to_ants(img):
@@ -101,7 +131,6 @@ def rigid(moving, fixed, fixed_mask, out):
             initial_transform=str(starts[int(np.argmin(cost))]),
             mask=mask,
             outprefix=f"{folder}/rigid",
-            random_seed=1,
             **AFFINE,
         )
         transform = ants.read_transform(found["fwdtransforms"][0])
@@ -138,17 +167,14 @@ def _mutual_information(fixed, moving, mask, transform):
     import ants
 
     moved = ants.apply_transforms(fixed, moving, [str(transform)])
-    return ants.image_mutual_information(
-        ants.mask_image(fixed, mask), ants.mask_image(moved, mask)
-    )
+    return ants.image_mutual_information(ants.mask_image(fixed, mask), ants.mask_image(moved, mask))
 
 
-def normalize(img, brain, lesion, out, target=None):
-    """Register a brain to the template by SyN, with the lesion excluded from the cost
-    (cost-function masking, Brett et al. 2001).
+def normalize(img, brain, lesion, out, target=None, method=NORMALIZATIONS[0]):
+    """Register a brain to a template by SyN, without being led by the lesion.
 
-    The patient is the fixed image, so that the mask acts on its own grid; brain masks drive a
-    second, light metric, so that the outline fits where the lesion reaches the cortex.
+    The patient is the fixed image, so that masks act on its own grid; brain masks drive a second,
+    light metric, so that the outline fits where the lesion reaches the cortex.
 
     Parameters
     ----------
@@ -160,6 +186,9 @@ def normalize(img, brain, lesion, out, target=None):
         Folder for ``to-template.h5`` and ``from-template.h5``.
     target : Template, optional
         Default :func:`template`.
+    method : {"enantiomorphic", "masked"}
+        The lesion replaced by the mirrored tissue of the other side, :func:`fill`, or excluded
+        from the cost (cost-function masking, Brett et al. 2001).
 
     Returns
     -------
@@ -172,36 +201,36 @@ def normalize(img, brain, lesion, out, target=None):
     spacing = (WARP_SPACING_MM,) * 3
     cut = _crop(brain, margin_mm=12)
     mask = image.regrid(cut(brain, np.float32), spacing)
-    patient = image.regrid(cut(img), spacing)
+    inside = mask.get_fdata() > 0.5
+    patient = image.like(image.regrid(cut(img), spacing).get_fdata() * inside, mask, np.float32)
     hole = image.resample(_dilated(cut(lesion)), mask, order=1).get_fdata() > 0.25
-    weight = ndimage.binary_dilation(mask.get_fdata() > 0.5, iterations=4) & ~hole
-    weight = to_ants(image.like(weight, mask, np.float32))
-
-    stripped = image.like(patient.get_fdata() * (mask.get_fdata() > 0.5), mask, np.float32)
-    reference = image.regrid(target.t1w, spacing)
+    around = ndimage.binary_dilation(inside, iterations=4)
+    weight = to_ants(image.like(around & ~hole, mask, np.float32))
+    moving = _scaled(image.regrid(target.t1w, spacing))
     reference_brain = image.regrid(image.like(target.brain.get_fdata(), target.brain), spacing)
-    fixed, moving = _scaled(stripped), _scaled(reference)
     outline = ("meansquares", to_ants(mask), to_ants(reference_brain), OUTLINE_WEIGHT, 0)
     with TemporaryDirectory() as folder:
         affine = ants.registration(
-            fixed,
+            _scaled(patient),
             moving,
             type_of_transform="Affine",
             mask=weight,
             outprefix=f"{folder}/affine",
-            random_seed=1,
             **AFFINE,
-        )
+        )["fwdtransforms"][0]
+        if method == "enantiomorphic" and hole.any():
+            other, usable = mirror(patient, inside, hole, affine)
+            patient, hole = fill(patient, inside, hole, other, usable)
+            weight = to_ants(image.like(around & ~hole, mask, np.float32))
         found = ants.registration(
-            fixed,
+            _scaled(patient),
             moving,
             type_of_transform="SyNOnly",
-            initial_transform=affine["fwdtransforms"][0],
+            initial_transform=affine,
             mask=weight,
             multivariate_extras=[outline],
             write_composite_transform=True,
             outprefix=f"{folder}/syn",
-            random_seed=1,
             **SYN,
         )
         written = {}
@@ -214,6 +243,99 @@ def normalize(img, brain, lesion, out, target=None):
     return written["to-template.h5"], written["from-template.h5"]
 
 
+def mirror(img, brain, lesion, affine):
+    """Bring the other side of a brain over its lesion: flipped through an affine to a template, then
+    registered to the brain itself, so that the sides fit around the lesion.
+
+    Parameters
+    ----------
+    img : nib.Nifti1Image
+        Brain.
+    brain, lesion : ndarray of bool
+        Masks on its grid.
+    affine : path
+        ANTs transform from the points of the brain to a template whose sides part at x = 0.
+
+    Returns
+    -------
+    ndarray
+        The mirrored brain on the same grid.
+    ndarray of bool
+        Where it shows healthy tissue.
+    """
+    import ants
+
+    there = _matrix(affine)
+    flip = np.diag([-1.0, 1.0, 1.0, 1.0])
+    across = np.linalg.inv(there) @ flip @ there @ img.affine
+    grid = nib.Nifti1Image(np.broadcast_to(np.uint8(0), img.shape), across)
+
+    def flipped(one):
+        return image.like(image.resample(one, grid).dataobj, img)
+
+    other, usable = flipped(img), flipped(image.like(brain & ~lesion, img, np.float32))
+    # A lesion would shine through the smoothing beyond the mask: the sides meet roughly filled.
+    rough, _ = fill(img, brain, lesion, *_arrays(other, usable))
+    both = image.like(brain & ~lesion & _arrays(other, usable)[1], img, np.float32)
+    with TemporaryDirectory() as folder:
+        fitted = ants.registration(
+            to_ants(rough),
+            to_ants(flipped(rough)),
+            type_of_transform="SyNOnly",
+            mask=to_ants(both),
+            outprefix=f"{folder}/mirror",
+            **MIRROR,
+        )["fwdtransforms"][::-1]
+        return _arrays(*(apply(one, img, fitted, "probability") for one in (other, usable)))
+
+
+def _arrays(other, usable):
+    return other.get_fdata(dtype=np.float32), usable.get_fdata() > 0.5
+
+
+def _matrix(affine):
+    """Read an ANTs affine as a matrix of RAS points."""
+    import ants
+
+    read = ants.read_transform(os.fspath(affine))
+    matrix, shift = np.reshape(read.parameters[:9], (3, 3)), np.array(read.parameters[9:])
+    centre = np.array(read.fixed_parameters)
+    lps = from_matvec(_LPS)
+    return lps @ from_matvec(matrix, shift + centre - matrix @ centre) @ lps
+
+
+def fill(img, brain, lesion, other, usable):
+    """Replace a lesion by the mirrored tissue of the other side (enantiomorphic normalization,
+    Nachev et al. 2008, NeuroImage 39:1215-1226).
+
+    The tissue is scaled to the mean of what surrounds the lesion, and blended in at its border.
+
+    Parameters
+    ----------
+    img : nib.Nifti1Image
+        Brain.
+    brain, lesion : ndarray of bool
+        Masks on its grid, the lesion with its rim.
+    other, usable : ndarray
+        As :func:`mirror` gives them.
+
+    Returns
+    -------
+    nib.Nifti1Image
+        The filled brain.
+    ndarray of bool
+        The part of the lesion without healthy tissue on the other side, left as it was.
+    """
+    spacing = voxel_sizes(img.affine)
+    data = img.get_fdata(dtype=np.float32)
+    around = ndimage.distance_transform_edt(~lesion, sampling=spacing) <= RING_MM
+    around &= brain & usable & ~lesion
+    gain = data[around].mean() / other[around].mean() if around.any() else 1.0
+    depth = ndimage.distance_transform_edt(lesion, sampling=spacing)
+    share = np.clip(depth / BLEND_MM, 0, 1) * (brain & usable)
+    return image.like(data + share * (gain * other - data), img), lesion & ~usable
+
+
 def _crop(brain, margin_mm):
     """Make a function that cuts images to the box of ``brain`` and a margin (padding if needed)."""
     margin = np.ceil(margin_mm / voxel_sizes(brain.affine)).astype(int)
@@ -223,7 +345,7 @@ def _crop(brain, margin_mm):
     def cut(img, dtype=None):
         grid = nib.Nifti1Image(
             np.broadcast_to(np.uint8(0), high - low),
-            brain.affine @ nib.affines.from_matvec(np.eye(3), low),
+            brain.affine @ from_matvec(np.eye(3), low),
         )
         return image.like(image.resample(img, grid, order=0).dataobj, grid, dtype)
 

@@ -11,6 +11,7 @@ LEVELS = ("participant", "group")
 DEVICES = ("auto", "cpu", "cuda")
 SPACES = ("MNI152NLin2009aSym",)
 BRAIN_EXTRACTIONS = ("hd-bet", "deepbet", "none")
+NORMALIZATIONS = ("enantiomorphic", "masked")
 DEFAULT_MODEL = "simstroke-t1w"
 
 
@@ -31,6 +32,7 @@ class Settings:
     model: str
     brain_extraction: str = "hd-bet"
     derivatives: tuple[Path, ...] = ()
+    normalization: str = NORMALIZATIONS[0]
     output_spaces: tuple[str, ...] = SPACES
     device: str = "auto"
     nprocs: int = 1
@@ -58,11 +60,6 @@ class Settings:
         for folder in self.derivatives:
             if not folder.is_dir():
                 raise DatasetError(f"{folder} is not a folder; give --derivatives existing folders.")
-        unknown = set(self.output_spaces) - set(SPACES)
-        if unknown:
-            raise UsageError(
-                f"The output space {sorted(unknown)[0]} is not known; use {', '.join(SPACES)}."
-            )
         if self.plugin_file and not self.plugin_file.is_file():
             raise UsageError(f"{self.plugin_file} does not exist; check --plugin-file.")
         if self.level == "group" and self.dry_run:

@@ -6,12 +6,14 @@ from bids_stroke import atlas, lesion, quality
 from bids_stroke.bids import derivative, description_of, uri
 from bids_stroke.interfaces.bids import Sink
 from bids_stroke.interfaces.reports import BrainMaskFigure, FlickerFigure, LesionFigure
-from bids_stroke.registration import TEMPLATE
+from bids_stroke.spaces import DEFAULT
 
 from .engine import LesionWorkflow, identity
 
-_MNI = {"space": TEMPLATE, "res": "1"}
-_RESOLUTION = {"Resolution": "1 mm isotropic, the grid of the template"}
+_ON_TEMPLATE = (
+    *("preproc", "brain", "lesion", "probability", "to_template", "from_template"),
+    *("template", "template_brain"),
+)
 
 
 class Names:
@@ -28,8 +30,8 @@ class Names:
     def path(self, suffix, extension=".nii.gz", **entities):
         return self.folder / derivative(self.session.name, suffix, extension, **entities)
 
-    def figure(self, desc, suffix):
-        return self.figures / derivative(self.session.name, suffix, ".svg", desc=desc)
+    def figure(self, desc, suffix, **entities):
+        return self.figures / derivative(self.session.name, suffix, ".svg", desc=desc, **entities)
 
     def sources(self, *paths):
         return [uri(path, self.bids_dir, self.output_dir) for path in paths]
@@ -114,12 +116,8 @@ def init_reference_outputs_wf(*, names, name="reference_outputs_wf"):
         "probability": _sink(
             "ds_probability", names.path("probseg", **found), names.lesion(**where), raw
         ),
-        "components": _sink(
-            "ds_components", names.path("morph", ".tsv", **found), lesion.COLUMNS
-        ),
-        "quality": _sink(
-            "ds_quality", names.path("morph", ".tsv", desc="quality"), quality.COLUMNS
-        ),
+        "components": _sink("ds_components", names.path("morph", ".tsv", **found), lesion.COLUMNS),
+        "quality": _sink("ds_quality", names.path("morph", ".tsv", desc="quality"), quality.COLUMNS),
     }
     brain_figure = Node(BrainMaskFigure(), name="brain_figure")
     lesion_figure = Node(LesionFigure(label=reference), name="lesion_figure")
@@ -220,7 +218,7 @@ def init_contrast_outputs_wf(*, names, contrast, name):
 
 
 def init_template_outputs_wf(*, names, name="template_outputs_wf"):
-    """Keep what lies on the template's grid, and the transforms.
+    """Keep what lies on the default template's grid, the transforms, and what is measured there.
 
     Parameters
     ----------
@@ -249,45 +247,83 @@ def init_template_outputs_wf(*, names, name="template_outputs_wf"):
     """
     workflow = LesionWorkflow(name=name)
     reference = names.session.reference
+    inputnode = identity("inputnode", [*_ON_TEMPLATE, "loads"])
+    space_outputs_wf = init_space_outputs_wf(names=names, space=DEFAULT, name="space_outputs_wf")
+    ds_loads = _sink(
+        "ds_loads",
+        names.path(
+            "morph", ".tsv", space=DEFAULT.name, atlas=names.tract.atlas, label="L", desc=names.desc
+        ),
+        atlas.COLUMNS,
+    )
+    lesion_figure = Node(LesionFigure(label=DEFAULT.name), name="lesion_figure")
+    ds_lesion_figure = _sink("ds_lesion_figure", names.figure("lesionmni", reference))
+    workflow.connect([
+        (inputnode, space_outputs_wf, [(field, f"inputnode.{field}") for field in _ON_TEMPLATE]),
+        (inputnode, ds_loads, [("loads", "in_file")]),
+        (inputnode, lesion_figure, [
+            ("preproc", "in_file"),
+            ("lesion", "lesion"),
+            ("template_brain", "brain"),
+        ]),
+        (lesion_figure, ds_lesion_figure, [("out_figure", "in_file")]),
+    ])  # fmt: skip
+    return workflow
+
+
+def init_space_outputs_wf(*, names, space, name):
+    """Keep what lies on a template's grid, and the transforms.
+
+    Parameters
+    ----------
+    names : Names
+    space : Space
+
+    Inputs
+    ------
+    preproc
+        Bias-corrected brain on the template's grid
+    brain
+        Brain mask on the template's grid
+    lesion
+        Lesion mask on the template's grid
+    probability
+        Lesion probability on the template's grid
+    to_template
+        Transform to the template
+    from_template
+        Transform back
+    template
+        The template
+    template_brain
+        The template's brain mask
+    """
+    workflow = LesionWorkflow(name=name)
+    reference = names.session.reference
     raw = {"Sources": names.sources(names.session.images[reference])}
-    found = {**_MNI, "label": "L", "desc": names.desc}
+    grid = {"space": space.name, "res": space.resolution}
+    found = {**grid, "label": "L", "desc": names.desc}
+    resolution = {"Resolution": f"{space.resolution} mm isotropic, the grid of the template"}
     xfm = names.session.name + "_from-{}_to-{}_mode-image_xfm.h5"
-    inputnode = identity(
-        "inputnode",
-        ["preproc", "brain", "lesion", "probability", "to_template", "from_template", "loads",
-         "template", "template_brain"],
-    )  # fmt: skip
+    inputnode = identity("inputnode", _ON_TEMPLATE)
     sinks = {
         "preproc": _sink(
             "ds_preproc",
-            names.path(reference, **_MNI, desc="preproc"),
-            {"SkullStripped": True, **_RESOLUTION, **raw},
+            names.path(reference, **grid, desc="preproc"),
+            {"SkullStripped": True, **resolution, **raw},
         ),
-        "brain": _sink(
-            "ds_brain", names.path("mask", **_MNI, desc="brain"), names.brain(**_RESOLUTION)
-        ),
-        "lesion": _sink("ds_lesion", names.path("mask", **found), names.lesion(**_RESOLUTION)),
+        "brain": _sink("ds_brain", names.path("mask", **grid, desc="brain"), names.brain(**resolution)),
+        "lesion": _sink("ds_lesion", names.path("mask", **found), names.lesion(**resolution)),
         "probability": _sink(
-            "ds_probability", names.path("probseg", **found), names.lesion(**_RESOLUTION)
+            "ds_probability", names.path("probseg", **found), names.lesion(**resolution)
         ),
-        "to_template": _sink(
-            "ds_to_template", names.folder / xfm.format(reference, TEMPLATE), raw
-        ),
+        "to_template": _sink("ds_to_template", names.folder / xfm.format(reference, space.name), raw),
         "from_template": _sink(
-            "ds_from_template", names.folder / xfm.format(TEMPLATE, reference), raw
-        ),
-        "loads": _sink(
-            "ds_loads",
-            names.path(
-                "morph", ".tsv", space=TEMPLATE, atlas=names.tract.atlas, label="L", desc=names.desc
-            ),
-            atlas.COLUMNS,
+            "ds_from_template", names.folder / xfm.format(space.name, reference), raw
         ),
     }
-    alignment = Node(FlickerFigure(labels=("template", reference)), name="alignment")
-    lesion_figure = Node(LesionFigure(label=TEMPLATE), name="lesion_figure")
-    ds_alignment = _sink("ds_alignment", names.figure("mni", reference))
-    ds_lesion_figure = _sink("ds_lesion_figure", names.figure("lesionmni", reference))
+    alignment = Node(FlickerFigure(labels=(space.name, reference)), name="alignment")
+    ds_alignment = _sink("ds_alignment", names.figure("mni", reference, space=space.name))
     workflow.connect([
         *((inputnode, sink, [(field, "in_file")]) for field, sink in sinks.items()),
         (inputnode, alignment, [
@@ -296,11 +332,5 @@ def init_template_outputs_wf(*, names, name="template_outputs_wf"):
             ("template_brain", "contour"),
         ]),
         (alignment, ds_alignment, [("out_figure", "in_file")]),
-        (inputnode, lesion_figure, [
-            ("preproc", "in_file"),
-            ("lesion", "lesion"),
-            ("template_brain", "brain"),
-        ]),
-        (lesion_figure, ds_lesion_figure, [("out_figure", "in_file")]),
     ])  # fmt: skip
     return workflow

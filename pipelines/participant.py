@@ -11,19 +11,36 @@ from .outputs import (
     Names,
     init_contrast_outputs_wf,
     init_reference_outputs_wf,
+    init_space_outputs_wf,
     init_template_outputs_wf,
 )
-from .template import init_template_wf
+from .template import init_space_wf, init_template_wf
 
 _PREPARED = (("outputnode.preproc", "inputnode.preproc"), ("outputnode.brain", "inputnode.brain"))
 _SEGMENTED = (
     ("outputnode.lesion", "inputnode.lesion"),
     ("outputnode.probability", "inputnode.probability"),
 )
+_NORMALIZED = (
+    ("outputnode.to_template", "inputnode.to_template"),
+    ("outputnode.from_template", "inputnode.from_template"),
+    ("outputnode.template", "inputnode.template"),
+    ("outputnode.template_brain", "inputnode.template_brain"),
+)
 
 
 def init_session_wf(
-    *, session, card, tract, bids_dir, output_dir, brain_extraction, device, name="session_wf"
+    *,
+    session,
+    card,
+    tract,
+    bids_dir,
+    output_dir,
+    brain_extraction,
+    normalization,
+    spaces,
+    device,
+    name="session_wf",
 ):
     """Take a session through all steps.
 
@@ -34,6 +51,9 @@ def init_session_wf(
     tract : TractCard
     bids_dir, output_dir : Path
     brain_extraction : {"hd-bet", "deepbet", "none"}
+    normalization : {"enantiomorphic", "masked"}
+    spaces : sequence of Space
+        The first is the default one, in which the loads are measured.
     device : str
     """
     workflow = LesionWorkflow(name=name)
@@ -56,7 +76,7 @@ def init_session_wf(
     )
     images = Node(Merge(len(used)), name="images")
     lesion_wf = init_lesion_wf(card=card, contrasts=used, device=device)
-    template_wf = init_template_wf()
+    template_wf = init_template_wf(normalization=normalization)
     measure_wf = init_measure_wf(tract=tract)
     reference_outputs_wf = init_reference_outputs_wf(names=names)
     template_outputs_wf = init_template_outputs_wf(names=names)
@@ -83,19 +103,14 @@ def init_session_wf(
             ("outputnode.components", "inputnode.components"),
             ("outputnode.quality", "inputnode.quality"),
         ]),
-        (template_wf, template_outputs_wf, [
-            *_PREPARED,
-            *_SEGMENTED,
-            ("outputnode.to_template", "inputnode.to_template"),
-            ("outputnode.from_template", "inputnode.from_template"),
-            ("outputnode.template", "inputnode.template"),
-            ("outputnode.template_brain", "inputnode.template_brain"),
-        ]),
+        (template_wf, template_outputs_wf, [*_PREPARED, *_SEGMENTED, *_NORMALIZED]),
         (measure_wf, template_outputs_wf, [("outputnode.loads", "inputnode.loads")]),
     ])  # fmt: skip
     if reference in used:
         place = f"in{used.index(reference) + 1}"
         workflow.connect([(reference_wf, images, [("outputnode.preproc", place)])])
+    for space in spaces[1:]:
+        _add_space(workflow, space, normalization, names)
     for contrast in others:
         _add_contrast(workflow, contrast, names)
         if contrast in used:
@@ -108,6 +123,18 @@ def init_session_wf(
     return workflow
 
 
+def _add_space(workflow, space, normalization, names):
+    """Wire a further template space: normalized, outputs kept."""
+    stem = space.name.lower()
+    space_wf = init_space_wf(space=space, normalization=normalization, name=f"{stem}_wf")
+    outputs_wf = init_space_outputs_wf(names=names, space=space, name=f"{stem}_outputs_wf")
+    workflow.connect([
+        (workflow.get_node("reference_wf"), space_wf, [*_PREPARED]),
+        (workflow.get_node("lesion_wf"), space_wf, [*_SEGMENTED]),
+        (space_wf, outputs_wf, [*_PREPARED, *_SEGMENTED, *_NORMALIZED]),
+    ])  # fmt: skip
+
+
 def _add_contrast(workflow, contrast, names):
     """Wire a further contrast: registered, the lesion brought to its grid, outputs kept."""
     stem = contrast.lower()
@@ -115,9 +142,7 @@ def _add_contrast(workflow, contrast, names):
         reference=names.session.reference, contrast=contrast, name=f"{stem}_wf"
     )
     grid_wf = init_other_grid_wf(name=f"{stem}_lesion_wf")
-    outputs_wf = init_contrast_outputs_wf(
-        names=names, contrast=contrast, name=f"{stem}_outputs_wf"
-    )
+    outputs_wf = init_contrast_outputs_wf(names=names, contrast=contrast, name=f"{stem}_outputs_wf")
     inputnode = workflow.get_node("inputnode")
     reference_wf, lesion_wf = workflow.get_node("reference_wf"), workflow.get_node("lesion_wf")
     workflow.connect([

@@ -7,7 +7,15 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import UsageError
-from ..settings import BRAIN_EXTRACTIONS, DEFAULT_MODEL, DEVICES, LEVELS, SPACES, Settings
+from ..settings import (
+    BRAIN_EXTRACTIONS,
+    DEFAULT_MODEL,
+    DEVICES,
+    LEVELS,
+    NORMALIZATIONS,
+    SPACES,
+    Settings,
+)
 
 _EPILOG = """\
 examples:
@@ -95,8 +103,13 @@ def build():
         help="method; none for images that are brains already",
     )  # fmt: skip
     group.add_argument(
-        "--output-spaces", nargs="+", metavar="SPACE", default=list(SPACES), help="template spaces"
-    )
+        "--normalization", choices=NORMALIZATIONS, default=NORMALIZATIONS[0],
+        help="lesion replaced by the mirrored tissue of the other side, or left out of the cost",
+    )  # fmt: skip
+    group.add_argument(
+        "--output-spaces", nargs="+", metavar="SPACE", default=list(SPACES),
+        help=f"TemplateFlow's names of template spaces, beside {SPACES[0]}",
+    )  # fmt: skip
     group.add_argument("--device", choices=DEVICES, default="auto", help="where networks run")
 
     group = parser.add_argument_group("resources")

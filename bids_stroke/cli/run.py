@@ -33,12 +33,13 @@ def main(argv=None):
 
 def participant(settings):
     """Process every session, then report."""
-    from .. import atlas, bids, record
+    from .. import atlas, bids, record, spaces
     from ..models import card as cards
     from . import progress
 
     card = cards.load(settings.model)
     tract = atlas.load_card()
+    spaces.find(settings.output_spaces)  # a missing template is told before any work
     sessions, left_out = bids.find(settings, card)
     identities = {
         session.name: record.identity(
@@ -46,6 +47,7 @@ def participant(settings):
             card,
             tract=[tract.name, tract.cutoffs_ml],
             brain_extraction=settings.brain_extraction,
+            normalization=settings.normalization,
             output_spaces=settings.output_spaces,
         )
         for session in sessions

@@ -36,7 +36,7 @@ def _run(settings, session, threads, send):
     import torch
     from nipype import config
 
-    from bids_stroke import atlas
+    from bids_stroke import atlas, spaces
     from bids_stroke.models import card as cards
     from pipelines.participant import init_session_wf
 
@@ -67,6 +67,8 @@ def _run(settings, session, threads, send):
         bids_dir=settings.bids_dir,
         output_dir=settings.output_dir,
         brain_extraction=settings.brain_extraction,
+        normalization=settings.normalization,
+        spaces=spaces.find(settings.output_spaces),
         device=settings.device,
     )
     workflow.base_dir = str(base)
