@@ -43,7 +43,7 @@ from embedded_model import SHARED, outside_site
 from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
-from bids_stroke import atlas, image, metrics, registration
+from bids_stroke import atlas, image, metrics, normalization, registration
 from bids_stroke.brain import correct_bias, extract
 
 SIZES = (1, 10, 50, 150)  # ml
@@ -129,7 +129,7 @@ def find(t1w, mask, lesion, folder, method, seed=SEED):
     """Normalize with a seed."""
     ants.config.set_ants_deterministic(True, seed_value=seed)
     folder.mkdir(parents=True, exist_ok=True)
-    return registration.normalize(t1w, mask, lesion, folder, method=method)
+    return normalization.normalize(t1w, mask, lesion, folder, method=method)
 
 
 def draw(brain, size, rng):

@@ -1,8 +1,8 @@
-"""Interfaces over :mod:`bids_stroke.registration`."""
+"""Interfaces over :mod:`bids_stroke.registration` and :mod:`bids_stroke.normalization`."""
 
 import numpy as np
 
-from .. import image, registration
+from .. import image, normalization, registration
 from ..settings import NORMALIZATIONS
 from .base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, existing, result, traits
 
@@ -55,7 +55,7 @@ class Normalize(SimpleInterface):
     def _run_interface(self, runtime):
         names = ("in_file", "brain", "lesion", "template", "template_brain")
         *images, t1w, brain = (image.load(getattr(self.inputs, name)) for name in names)
-        forward, inverse = registration.normalize(
+        forward, inverse = normalization.normalize(
             *images, runtime.cwd, registration.Template(t1w, brain), self.inputs.method
         )
         self._results |= {"to_template": str(forward), "from_template": str(inverse)}
