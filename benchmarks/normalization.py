@@ -136,7 +136,6 @@ def draw(brain, size, rng):
     """Draw a lesion of ``size`` ml that hits the tract: mask in the brain, side, name of the file."""
     data = SHARED / "data"
     paths = sorted([*data.glob("lesions_acute/*.nii.gz"), *data.glob("lesions_chronic/*.nii.gz")])
-    grid = registration.template().t1w
     for index in rng.permutation(len(paths)):
         mirrored = rng.integers(2)
         lesion = image.conform(image.load(paths[index]))
@@ -150,13 +149,22 @@ def draw(brain, size, rng):
             flip = np.diag([-1.0, 1.0, 1.0, 1.0])
             lesion = image.conform(nib.Nifti1Image(lesion.dataobj, flip @ lesion.affine))
         side = "right" if (np.median(x) > 0) != mirrored else "left"
-        on_template = image.like(image.resample(lesion, grid, 0).dataobj, grid, np.uint8)
-        if load_ml(on_template, side) < MIN_LOAD_ML:
+        if not touches(lesion, side):
             continue
         mask = bring(lesion, brain, size, side)
         if load_ml(moved(mask, brain.truth), side) >= MIN_LOAD_ML:
             return mask, side, paths[index].name
     raise RuntimeError(f"no lesion of {size} ml hits the tract of {brain.name}")
+
+
+def touches(lesion, side):
+    """Tell quickly whether a mask in template space may have the load."""
+    img = tract()[1][side[0].upper()]
+    points = apply_affine(lesion.affine, np.argwhere(np.asanyarray(lesion.dataobj) > 0))
+    voxels = np.round(apply_affine(np.linalg.inv(img.affine), points)).astype(int)
+    voxels = voxels[((voxels >= 0) & (voxels < img.shape)).all(1)]
+    raw = np.asanyarray(img.dataobj)[tuple(voxels.T)].sum() * image.voxel_volume(lesion) / 1000
+    return raw > MIN_LOAD_ML / 5
 
 
 def bring(lesion, brain, size, side):
