@@ -11,6 +11,7 @@ LEVELS = ("participant", "group")
 DEVICES = ("auto", "cpu", "cuda")
 SPACES = ("MNI152NLin2009aSym",)
 BRAIN_EXTRACTIONS = ("hd-bet", "deepbet", "none")
+NORMALIZATIONS = ("enantiomorphic", "masked")
 DEFAULT_MODEL = "simstroke-t1w"
 DEFAULT_TRACT = "juelich-cst"
 
@@ -37,6 +38,7 @@ class Settings:
     tracts: tuple[str, ...] = (DEFAULT_TRACT,)
     cutoffs_ml: tuple[float, float] | None = None
     atlases: tuple[tuple[Path, Path], ...] = ()
+    normalization: str = NORMALIZATIONS[0]
     output_spaces: tuple[str, ...] = SPACES
     device: str = "auto"
     nprocs: int = 1
@@ -81,11 +83,6 @@ class Settings:
         if self.ground_truth and not self.ground_truth.is_dir():
             raise DatasetError(
                 f"{self.ground_truth} is not a folder; give --ground-truth the manual masks."
-            )
-        unknown = set(self.output_spaces) - set(SPACES)
-        if unknown:
-            raise UsageError(
-                f"The output space {sorted(unknown)[0]} is not known; use {', '.join(SPACES)}."
             )
         if self.plugin_file and not self.plugin_file.is_file():
             raise UsageError(f"{self.plugin_file} does not exist; check --plugin-file.")

@@ -29,8 +29,8 @@ class Names:
     def path(self, suffix, extension=".nii.gz", **entities):
         return self.folder / derivative(self.session.name, suffix, extension, **entities)
 
-    def figure(self, desc, suffix):
-        return self.figures / derivative(self.session.name, suffix, ".svg", desc=desc)
+    def figure(self, desc, suffix, **entities):
+        return self.figures / derivative(self.session.name, suffix, ".svg", desc=desc, **entities)
 
     def sources(self, *paths):
         return [uri(path, self.bids_dir, self.output_dir) for path in paths]
@@ -233,12 +233,13 @@ def init_contrast_outputs_wf(*, names, contrast, name):
     return workflow
 
 
-def init_template_outputs_wf(*, names, name="template_outputs_wf"):
-    """Keep what lies on the template's grid, and the transforms.
+def init_space_outputs_wf(*, names, space, name):
+    """Keep what lies on a template's grid, and the transforms.
 
     Parameters
     ----------
     names : Names
+    space : Space
 
     Inputs
     ------
@@ -254,8 +255,6 @@ def init_template_outputs_wf(*, names, name="template_outputs_wf"):
         Transform to the template
     from_template
         Transform back
-    tables
-        List of tables, of tracts and then of atlases
     template
         The template
     template_brain
@@ -264,31 +263,29 @@ def init_template_outputs_wf(*, names, name="template_outputs_wf"):
     workflow = LesionWorkflow(name=name)
     reference = names.session.reference
     raw = {"Sources": names.sources(names.session.images[reference])}
-    found = {**_MNI, "label": "L", "desc": names.desc}
+    grid = {"space": space.name, "res": space.resolution}
+    resolution = {"Resolution": f"{space.resolution} mm isotropic, the grid of the template"}
     xfm = names.session.name + "_from-{}_to-{}_mode-image_xfm.h5"
     sinks = {
         "preproc": _sink(
             "ds_preproc",
-            names.path(reference, **_MNI, desc="preproc"),
-            {"SkullStripped": True, **_RESOLUTION, **raw},
+            names.path(reference, **grid, desc="preproc"),
+            {"SkullStripped": True, **resolution, **raw},
         ),
         "brain": _sink(
-            "ds_brain", names.path("mask", **_MNI, desc="brain"), names.brain(**_RESOLUTION)
+            "ds_brain", names.path("mask", **grid, desc="brain"), names.brain(**resolution)
         ),
-        **_lesion_sinks(names, found, _RESOLUTION),
+        **_lesion_sinks(names, {**grid, "label": "L", "desc": names.desc}, resolution),
         "to_template": _sink(
-            "ds_to_template", names.folder / xfm.format(reference, TEMPLATE), raw
+            "ds_to_template", names.folder / xfm.format(reference, space.name), raw
         ),
         "from_template": _sink(
-            "ds_from_template", names.folder / xfm.format(TEMPLATE, reference), raw
+            "ds_from_template", names.folder / xfm.format(space.name, reference), raw
         ),
-        "tables": _tables(names),
     }
     inputnode = identity("inputnode", [*sinks, "template", "template_brain"])
-    alignment = Node(FlickerFigure(labels=("template", reference)), name="alignment")
-    lesion_figure = Node(LesionFigure(label=TEMPLATE), name="lesion_figure")
-    ds_alignment = _sink("ds_alignment", names.figure("mni", reference))
-    ds_lesion_figure = _sink("ds_lesion_figure", names.figure("lesionmni", reference))
+    alignment = Node(FlickerFigure(labels=(space.name, reference)), name="alignment")
+    ds_alignment = _sink("ds_alignment", names.figure("mni", reference, space=space.name))
     workflow.connect([
         *((inputnode, sink, [(field, "in_file")]) for field, sink in sinks.items()),
         (inputnode, alignment, [
@@ -297,6 +294,35 @@ def init_template_outputs_wf(*, names, name="template_outputs_wf"):
             ("template_brain", "contour"),
         ]),
         (alignment, ds_alignment, [("out_figure", "in_file")]),
+    ])  # fmt: skip
+    return workflow
+
+
+def init_template_outputs_wf(*, names, name="template_outputs_wf"):
+    """Keep what is measured on the default template.
+
+    Parameters
+    ----------
+    names : Names
+
+    Inputs
+    ------
+    preproc
+        Bias-corrected brain on the template's grid
+    lesion
+        Lesion mask on the template's grid
+    tables
+        List of tables, of tracts and then of atlases
+    template_brain
+        The template's brain mask
+    """
+    workflow = LesionWorkflow(name=name)
+    inputnode = identity("inputnode", ["preproc", "lesion", "tables", "template_brain"])
+    ds_tables = _tables(names)
+    lesion_figure = Node(LesionFigure(label=TEMPLATE), name="lesion_figure")
+    ds_lesion_figure = _sink("ds_lesion_figure", names.figure("lesionmni", names.session.reference))
+    workflow.connect([
+        (inputnode, ds_tables, [("tables", "in_file")]),
         (inputnode, lesion_figure, [
             ("preproc", "in_file"),
             ("lesion", "lesion"),

@@ -7,6 +7,7 @@ from bids_stroke.atlas import has_transform
 from bids_stroke.interfaces.atlas import Bring
 from bids_stroke.interfaces.registration import Template
 from bids_stroke.registration import TEMPLATE
+from bids_stroke.spaces import DEFAULT
 
 from .anat import init_coregistration_wf, init_reference_wf
 from .engine import LesionWorkflow, identity
@@ -17,6 +18,7 @@ from .outputs import (
     init_contrast_outputs_wf,
     init_own_outputs_wf,
     init_reference_outputs_wf,
+    init_space_outputs_wf,
     init_template_outputs_wf,
 )
 from .template import init_template_wf
@@ -39,6 +41,8 @@ def init_session_wf(
     bids_dir,
     output_dir,
     brain_extraction,
+    normalization,
+    spaces,
     device,
     mirror=False,
     name="session_wf",
@@ -53,6 +57,9 @@ def init_session_wf(
     maps : Maps
     bids_dir, output_dir : Path
     brain_extraction : {"hd-bet", "deepbet", "none"}
+    normalization : {"enantiomorphic", "masked"}
+    spaces : sequence of Space
+        The first is the default one, in which the loads are measured.
     device : str
     mirror : bool
         Average the lesion's prediction with that of the mirrored head
@@ -84,7 +91,8 @@ def init_session_wf(
     else:
         drawn_wf = init_own_lesion_wf(own=session.lesion, source=session.images[session.drawn_on])
         lesion_wf = _adopt(workflow, drawn_wf, coregistered.get(session.drawn_on))
-    template_wf = init_template_wf(probability=names.has_probability)
+    normalized = [_add_space(workflow, space, normalization, names, lesion_wf) for space in spaces]
+    template_wf = normalized[0]
     measure_wf = init_measure_wf(
         maps=maps,
         probability=names.has_probability,
@@ -101,8 +109,6 @@ def init_session_wf(
     for place, (step, field) in enumerate(steps, 1):
         workflow.connect([(step, to_template, [(f"outputnode.{field}", f"in{place}")])])
     workflow.connect([
-        (reference_wf, template_wf, [*_PREPARED]),
-        (lesion_wf, template_wf, _lesion(names)),
         (drawn_wf, measure_wf, _lesion(names)),
         (to_template, measure_wf, [("out", "inputnode.transforms")]),
         (template_wf, measure_wf, _lesion(names, to="_template")),
@@ -120,11 +126,8 @@ def init_session_wf(
         (measure_wf, reference_outputs_wf, [("outputnode.components", "inputnode.components")]),
         (quality_wf, reference_outputs_wf, [("outputnode.quality", "inputnode.quality")]),
         (template_wf, template_outputs_wf, [
-            *_PREPARED,
-            *_lesion(names),
-            ("outputnode.to_template", "inputnode.to_template"),
-            ("outputnode.from_template", "inputnode.from_template"),
-            ("outputnode.template", "inputnode.template"),
+            ("outputnode.preproc", "inputnode.preproc"),
+            ("outputnode.lesion", "inputnode.lesion"),
             ("outputnode.template_brain", "inputnode.template_brain"),
         ]),
         (measure_wf, template_outputs_wf, [("outputnode.tables", "inputnode.tables")]),
@@ -146,6 +149,29 @@ def init_session_wf(
             (grid_wf, outputs_wf, _lesion(names)),
         ])  # fmt: skip
     return workflow
+
+
+def _add_space(workflow, space, normalization, names, lesion_wf):
+    """Wire a template space: normalized, outputs kept; returns its normalization."""
+    stem = "template" if space == DEFAULT else space.name.lower()
+    template_wf = init_template_wf(
+        space=space,
+        normalization=normalization,
+        probability=names.has_probability,
+        name=f"{stem}_wf",
+    )
+    outputs_wf = init_space_outputs_wf(names=names, space=space, name=f"{stem}_space_outputs_wf")
+    fields = ("to_template", "from_template", "template", "template_brain")
+    workflow.connect([
+        (workflow.get_node("reference_wf"), template_wf, [*_PREPARED]),
+        (lesion_wf, template_wf, _lesion(names)),
+        (template_wf, outputs_wf, [
+            *_PREPARED,
+            *_lesion(names),
+            *((f"outputnode.{field}", f"inputnode.{field}") for field in fields),
+        ]),
+    ])  # fmt: skip
+    return template_wf
 
 
 def _segment(workflow, lesion_wf, prepared, used):

@@ -4,16 +4,23 @@ from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node
 
 from bids_stroke.interfaces.registration import Apply, Normalize, Template
-from bids_stroke.registration import TEMPLATE
+from bids_stroke.spaces import DEFAULT
 
 from .engine import LesionWorkflow, identity
 
+_METHODS = {
+    "enantiomorphic": "the lesion replaced by the mirrored tissue of the other hemisphere [@nachev]",
+    "masked": "the lesion excluded from the cost function [@brett]",
+}
 
-def init_template_wf(*, probability=True, name="template_wf"):
-    """Normalize a session to the template.
+
+def init_template_wf(*, normalization, space=DEFAULT, probability=True, name="template_wf"):
+    """Normalize a session to a template.
 
     Parameters
     ----------
+    normalization : {"enantiomorphic", "masked"}
+    space : Space
     probability : bool
         Whether the lesion has probabilities.
 
@@ -48,9 +55,10 @@ def init_template_wf(*, probability=True, name="template_wf"):
         The template's brain mask
     """
     workflow = LesionWorkflow(name=name)
+    source = "[@mni2009]" if space == DEFAULT else "(from TemplateFlow [@templateflow])"
     workflow.__desc__ = (
-        f"The brain was normalized to {TEMPLATE} [@mni2009] by symmetric diffeomorphic "
-        "registration [@syn] with the lesion excluded from the cost function [@brett]."
+        f"The brain was normalized to {space.name} {source} by symmetric diffeomorphic "
+        f"registration [@syn] with {_METHODS[normalization]}."
     )
     kinds = {"preproc": "image", "brain": "mask", "lesion": "mask"}
     if probability:
@@ -60,10 +68,13 @@ def init_template_wf(*, probability=True, name="template_wf"):
         "outputnode", ["to_template", "from_template", *kinds, "template", "template_brain"]
     )
     template = Node(Template(), name="template")
-    normalize = Node(Normalize(), name="normalize")
+    if space != DEFAULT:
+        template.inputs.t1w, template.inputs.brain = str(space.t1w), str(space.brain)
+    normalize = Node(Normalize(method=normalization), name="normalize")
     forward = Node(Merge(1), name="forward")
     workflow.connect([
         (inputnode, normalize, [("preproc", "in_file"), ("brain", "brain"), ("lesion", "lesion")]),
+        (template, normalize, [("t1w", "template"), ("brain", "template_brain")]),
         (normalize, forward, [("to_template", "in1")]),
         (normalize, outputnode, [
             ("to_template", "to_template"),

@@ -13,7 +13,9 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from nibabel.affines import apply_affine, from_matvec
 
+from bids_stroke import image, registration
 from bids_stroke.bids import find
 from bids_stroke.cli import parser, simulate, supervise
 from bids_stroke.cli.run import main
@@ -21,6 +23,7 @@ from bids_stroke.metrics import dice
 from bids_stroke.models import card
 
 MNI = "space-MNI152NLin2009aSym"
+FURTHER = "space-MNI152NLin6Asym"
 TRUTH = "derivatives/truth/sub-01/anat/sub-01_space-T1w_{}_mask.nii.gz"
 FOUND = {
     "sub-01/anat/sub-01_desc-preproc_T1w.nii.gz",
@@ -44,6 +47,12 @@ FOUND = {
     "sub-01/anat/sub-01_from-MNI152NLin2009aSym_to-T1w_mode-image_xfm.h5",
     "sub-01/anat/sub-01_from-T1w_to-FLAIR_mode-image_xfm.mat",
     "sub-01/anat/sub-01_from-FLAIR_to-T1w_mode-image_xfm.mat",
+    f"sub-01/anat/sub-01_{FURTHER}_res-2_desc-preproc_T1w.nii.gz",
+    f"sub-01/anat/sub-01_{FURTHER}_res-2_desc-brain_mask.nii.gz",
+    f"sub-01/anat/sub-01_{FURTHER}_res-2_label-L_desc-T1lesion_mask.nii.gz",
+    f"sub-01/anat/sub-01_{FURTHER}_res-2_label-L_desc-T1lesion_probseg.nii.gz",
+    "sub-01/anat/sub-01_from-T1w_to-MNI152NLin6Asym_mode-image_xfm.h5",
+    "sub-01/anat/sub-01_from-MNI152NLin6Asym_to-T1w_mode-image_xfm.h5",
     "sub-01.html",
     "CITATION.md",
     "dataset_description.json",
@@ -63,12 +72,27 @@ def dataset(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def first(dataset):
+def templates(tmp_path_factory):
+    """A folder of TemplateFlow with one template: nilearn's, at 2 mm, moved by 10 mm."""
+    home = tmp_path_factory.mktemp("templateflow")
+    target = registration.template()
+    for name, img in (("T1w", target.t1w), ("desc-brain_mask", target.brain)):
+        coarse = image.regrid(img, (2, 2, 2), order=0)
+        shifted = nib.Nifti1Image(coarse.dataobj, from_matvec(np.eye(3), (0, 10, 0)) @ coarse.affine)
+        path = home / "tpl-MNI152NLin6Asym" / f"tpl-MNI152NLin6Asym_res-02_{name}.nii.gz"
+        image.save(shifted, path)
+    return home
+
+
+@pytest.fixture(scope="module")
+def first(dataset, templates):
     """The participant level, killed in the middle of segmentation and run again by the same
     command: the end of the second run, and the output folder."""
     out = dataset.parent / "out"
     command = [sys.executable, "-m", "bids_stroke", str(dataset), str(out), "participant", "-v"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as killed:
+    command += ["--output-spaces", "MNI152NLin6Asym"]
+    environment = {**os.environ, "TEMPLATEFLOW_HOME": str(templates)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as killed:
         for line in killed.stderr:
             if "sub-01: lesion_wf.segment started" in line:
                 killed.kill()
@@ -76,7 +100,7 @@ def first(dataset):
     for path in out.rglob("sub-01*.nii.gz"):
         if ".partial" not in str(path) and "work" not in path.parts:
             nib.load(path).get_fdata()
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     return done, out
 
 
@@ -162,8 +186,32 @@ def test_sidecars(first):
     for path in anat.glob("*_morph.tsv"):
         described = json.loads(path.with_suffix(".json").read_text())
         assert list(pd.read_csv(path, sep="\t")) == list(described)
-    for path in anat.glob(f"*{MNI}_res-1*.json"):
-        assert "Resolution" in json.loads(path.read_text())
+    for space, mm in ((f"{MNI}_res-1", 1), (f"{FURTHER}_res-2", 2)):
+        for path in anat.glob(f"*{space}*.json"):
+            assert json.loads(path.read_text())["Resolution"].startswith(f"{mm} mm")
+
+
+def test_a_further_space_holds_the_same_lesion(first, templates):
+    """Its grid is that of the template; the lesion lies where it does in the default space, 10 mm
+    further to the front."""
+    _, out = first
+    grid = nib.load(next(templates.rglob("*_T1w.nii.gz")))
+    masks = {
+        space: nib.load(out / f"sub-01/anat/sub-01_{space}_label-L_desc-T1lesion_mask.nii.gz")
+        for space in (f"{MNI}_res-1", f"{FURTHER}_res-2")
+    }
+    default, further = masks.values()
+    assert further.shape == grid.shape
+    np.testing.assert_allclose(further.affine, grid.affine, atol=1e-4)
+    centres, volumes = [], []
+    for img in (default, further):
+        voxels = np.argwhere(np.asanyarray(img.dataobj) > 0)
+        centres.append(apply_affine(img.affine, voxels.mean(0)))
+        volumes.append(len(voxels) * np.linalg.det(img.affine[:3, :3]))
+    np.testing.assert_allclose(centres[1] - centres[0], (0, 10, 0), atol=1)
+    assert volumes[1] == pytest.approx(volumes[0], rel=0.1)
+    report = (out / "sub-01.html").read_text()
+    assert "MNI152NLin6Asym" in report
 
 
 def test_group_reads_the_derivatives_alone(first, dataset):
@@ -188,10 +236,12 @@ def test_the_validator_finds_no_error(first):
     assert [issue for issue in issues if issue.get("severity") == "error"] == []
 
 
-def test_a_second_run_changes_nothing(first, dataset):
+def test_a_second_run_changes_nothing(first, dataset, templates, monkeypatch):
     _, out = first
     before = files(out)
+    monkeypatch.setenv("TEMPLATEFLOW_HOME", str(templates))
     arguments = [str(dataset), str(out), "participant", "--participant-label", "sub-01"]
+    arguments += ["--output-spaces", "MNI152NLin6Asym"]
     assert main(arguments) == 0
     assert files(out) == before
 

@@ -87,11 +87,6 @@ def test_derivatives_that_are_not_there(settings, tmp_path):
         replace(settings, derivatives=(settings.bids_dir, tmp_path / "absent")).check()
 
 
-def test_an_unknown_space(settings):
-    with pytest.raises(UsageError, match="MNI305 is not known; use MNI152NLin2009aSym"):
-        replace(settings, output_spaces=("MNI152NLin2009aSym", "MNI305")).check()
-
-
 @pytest.mark.parametrize("spelling", ["same", "dots", "link"])
 def test_the_dataset_itself_is_never_the_output(settings, tmp_path, spelling):
     (tmp_path / "link").symlink_to(settings.bids_dir)

@@ -16,6 +16,7 @@ import pipelines
 from bids_stroke.bids import Session
 from bids_stroke.ownmasks import OwnMask
 from bids_stroke.regions import Maps
+from bids_stroke.spaces import DEFAULT, Space
 from pipelines.outputs import Names
 
 CARD = cards.make("T1w", optional=("FLAIR",), name="two")
@@ -56,6 +57,9 @@ def build(name, folder, contrasts=("T1w", "FLAIR"), own_mask=None):
         "bids_dir": folder,
         "output_dir": folder / "out",
         "brain_extraction": "hd-bet",
+        "normalization": "enantiomorphic",
+        "space": DEFAULT,
+        "spaces": (DEFAULT,),
         "own_mask": own_mask,
         "own": own(folder),
         "source": folder / "sub-01_T1w.nii.gz",
@@ -137,6 +141,12 @@ def test_every_input_is_used_and_every_output_fed(name, tmp_path):
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_whole_session_lacks_nothing(contrasts, masked, tmp_path):
     one = session(tmp_path, *contrasts)
+    further = []
+    if masked:
+        files = [tmp_path / "t1w.nii.gz", tmp_path / "brain.nii.gz"]
+        for path in files:
+            path.touch()
+        further = [Space(name, "2", *files) for name in ("MNI152Lin", "MNI152NLin6Asym")]
     if masked:
         mask = tmp_path / "mask.nii.gz"
         mask.touch()
@@ -149,6 +159,8 @@ def test_a_whole_session_lacks_nothing(contrasts, masked, tmp_path):
             bids_dir=tmp_path,
             output_dir=tmp_path / "out",
             brain_extraction="hd-bet",
+            normalization="masked",
+            spaces=(DEFAULT, *further),
             device="cpu",
         )
     )
@@ -174,6 +186,8 @@ def test_a_session_with_an_own_mask_lacks_nothing(contrasts, space, tmp_path):
         bids_dir=tmp_path,
         output_dir=tmp_path / "out",
         brain_extraction="hd-bet",
+        normalization="masked",
+        spaces=(DEFAULT,),
         device="cpu",
     )
     names = lacks_nothing(workflow)
@@ -222,5 +236,5 @@ def test_the_model_sees_its_contrasts_in_its_order(tmp_path):
 
 def test_methods_are_described(tmp_path):
     text = build("init_session_wf", tmp_path).describe()
-    for words in ("HD-BET", "N4", "FLAIR image was registered", "two", "excluded from the cost"):
+    for words in ("HD-BET", "N4", "FLAIR image was registered", "two", "mirrored tissue"):
         assert words in text

@@ -13,6 +13,7 @@ from ..settings import (
     DEFAULT_TRACT,
     DEVICES,
     LEVELS,
+    NORMALIZATIONS,
     SPACES,
     Settings,
 )
@@ -111,8 +112,13 @@ def build():
         help="method; none for images that are brains already",
     )  # fmt: skip
     group.add_argument(
-        "--output-spaces", nargs="+", metavar="SPACE", default=list(SPACES), help="template spaces"
-    )
+        "--normalization", choices=NORMALIZATIONS, default=NORMALIZATIONS[0],
+        help="lesion replaced by the mirrored tissue of the other side, or left out of the cost",
+    )  # fmt: skip
+    group.add_argument(
+        "--output-spaces", nargs="+", metavar="SPACE", default=list(SPACES),
+        help=f"TemplateFlow's names of template spaces, beside {SPACES[0]}",
+    )  # fmt: skip
     group.add_argument(
         "--tract", dest="tracts", nargs="+", metavar="TRACT", default=[DEFAULT_TRACT],
         help="cards (a name or YAML), or probability maps with space-<template> in their names",

@@ -36,13 +36,14 @@ def main(argv=None):
 
 def participant(settings):
     """Process every session, then report."""
-    from .. import bids, record, regions
+    from .. import bids, record, regions, spaces
     from ..models import card as cards
     from . import progress
 
     card = None if settings.lesion_derivatives else cards.load(settings.model)
     maps = regions.Maps(settings.tracts, settings.cutoffs_ml, settings.atlases)
     maps.check()
+    spaces.find(settings.output_spaces)  # a missing template is told before any work
     sessions, left_out = bids.find(settings, card)
     identities = {
         session.name: record.identity(
@@ -50,6 +51,7 @@ def participant(settings):
             card,
             maps=maps.identity(),
             brain_extraction=settings.brain_extraction,
+            normalization=settings.normalization,
             output_spaces=settings.output_spaces,
             mirror=settings.mirror,
         )

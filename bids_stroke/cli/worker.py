@@ -37,6 +37,7 @@ def _run(settings, session, threads, send):
     from nipype import config
     from nipype.utils.filemanip import ensure_list
 
+    from bids_stroke import spaces
     from bids_stroke.models import card as cards
     from bids_stroke.regions import Maps
     from pipelines.participant import init_session_wf, init_template_session_wf
@@ -73,6 +74,8 @@ def _run(settings, session, threads, send):
         workflow = init_session_wf(
             card=None if session.lesion else cards.load(settings.model),
             brain_extraction=settings.brain_extraction,
+            normalization=settings.normalization,
+            spaces=spaces.find(settings.output_spaces),
             device=settings.device,
             mirror=settings.mirror,
             **shared,

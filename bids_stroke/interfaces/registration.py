@@ -1,8 +1,9 @@
-"""Interfaces over :mod:`bids_stroke.registration`."""
+"""Interfaces over :mod:`bids_stroke.registration` and :mod:`bids_stroke.normalization`."""
 
 import numpy as np
 
-from .. import image, registration
+from .. import image, normalization, registration
+from ..settings import NORMALIZATIONS
 from .base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, existing, result, traits
 
 
@@ -34,7 +35,10 @@ class Rigid(SimpleInterface):
 class _NormalizeInput(BaseInterfaceInputSpec):
     in_file = existing(desc="bias-corrected image")
     brain = existing(desc="brain mask")
-    lesion = existing(desc="lesion mask, left out of the cost")
+    lesion = existing(desc="lesion mask, which must not lead the warp")
+    template = existing(desc="template")
+    template_brain = existing(desc="its brain mask")
+    method = traits.Enum(*NORMALIZATIONS, mandatory=True, desc="what is done with the lesion")
 
 
 class _NormalizeOutput(TraitedSpec):
@@ -43,32 +47,40 @@ class _NormalizeOutput(TraitedSpec):
 
 
 class Normalize(SimpleInterface):
-    """Register a brain to the template, with the lesion masked out."""
+    """Register a brain to the template, in spite of its lesion."""
 
     input_spec = _NormalizeInput
     output_spec = _NormalizeOutput
 
     def _run_interface(self, runtime):
-        names = ("in_file", "brain", "lesion")
-        images = (image.load(getattr(self.inputs, name)) for name in names)
-        forward, inverse = registration.normalize(*images, runtime.cwd)
+        names = ("in_file", "brain", "lesion", "template", "template_brain")
+        *images, t1w, brain = (image.load(getattr(self.inputs, name)) for name in names)
+        forward, inverse = normalization.normalize(
+            *images, runtime.cwd, registration.Template(t1w, brain), self.inputs.method
+        )
         self._results |= {"to_template": str(forward), "from_template": str(inverse)}
         return runtime
 
 
+class _TemplateInput(BaseInterfaceInputSpec):
+    t1w = existing(mandatory=False, desc="T1w of a space of TemplateFlow; the default without")
+    brain = existing(mandatory=False, desc="its brain mask")
+
+
 class _TemplateOutput(TraitedSpec):
-    t1w = existing(desc="template")
+    t1w = existing(desc="template, without skull")
     brain = existing(desc="brain mask")
 
 
 class Template(SimpleInterface):
     """Write the template into the working directory."""
 
-    input_spec = BaseInterfaceInputSpec
+    input_spec = _TemplateInput
     output_spec = _TemplateOutput
 
     def _run_interface(self, runtime):
-        target = registration.template()
+        files = self.inputs.t1w, self.inputs.brain
+        target = registration.load_template(*files) if all(files) else registration.template()
         images = {"t1w": target.t1w, "brain": target.brain}
         for name, img in images.items():
             self._results[name] = str(image.save(img, result(runtime, f"{name}.nii.gz")))

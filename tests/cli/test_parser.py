@@ -48,7 +48,8 @@ def test_both_spellings_are_one_option(folder):
         "--bids-database-dir": ["a_b"],
         "--skip-bids-validation": [],
         "--brain-extraction": ["deepbet"],
-        "--output-spaces": ["MNI152NLin2009aSym"],
+        "--normalization": ["masked"],
+        "--output-spaces": ["MNI152NLin2009aSym", "MNI152NLin6Asym"],
         "--omp-nthreads": ["2"],
         "--mem-mb": ["3000"],
         "--work-dir": ["my_work"],
@@ -67,6 +68,8 @@ def test_both_spellings_are_one_option(folder):
     assert settings.participant_label == ("01", "02")
     assert settings.session_label == ("a_b",)
     assert settings.bids_filters == {"t1w": {"run": 1}}
+    assert settings.normalization == "masked"
+    assert settings.output_spaces == ("MNI152NLin2009aSym", "MNI152NLin6Asym")
     assert settings.bids_database_dir == folder / "a_b"
     assert settings.work_dir == folder / "my_work"
     assert settings.mem_mb == 3000 and settings.omp_nthreads == 2
@@ -97,6 +100,7 @@ def test_labels_with_and_without_prefix(folder):
         ["bids", "out", "participant", "--mem-mb", "-5"],
         ["bids", "out", "participant", "--device", "tpu"],
         ["bids", "out", "participant", "--brain-extraction", "bet"],
+        ["bids", "out", "participant", "--normalization", "plain"],
         ["bids", "out", "participant", "--unheard-of"],
         ["bids", "out", "participant", "--particip", "01"],  # no abbreviations
         ["bids", "out", "participant", "--participant-label"],

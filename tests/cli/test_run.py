@@ -73,6 +73,18 @@ def test_not_a_bids_dataset(folder, capsys):
     assert "--skip-bids-validation" in refusal(capsys)
 
 
+def test_a_template_that_is_not_there(folder, capsys, monkeypatch):
+    """Told before any work: the output folder is not even made."""
+    monkeypatch.setenv("TEMPLATEFLOW_HOME", str(folder / "templates"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens on it
+    assert run(folder, "--output-spaces", "MNI152NLin6Asym") == 1
+    shown = capsys.readouterr().err
+    message = shown.splitlines()[-1]  # TemplateFlow tells what it tries to download
+    assert message.startswith("bids_stroke: error: The output space MNI152NLin6Asym needs ")
+    assert "res-01_T1w.nii.gz" in message and "Traceback" not in shown
+    assert not (folder / "out").exists()
+
+
 def test_unknown_model(folder, capsys):
     assert run(folder, "--model", "unheard-of") == 1
     assert "There is no model unheard-of" in refusal(capsys)

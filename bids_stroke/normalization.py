@@ -1,0 +1,247 @@
+"""Normalization to a template by SyN, without being led by the lesion (with ANTs).
+
+The lesion is excluded from the cost, or the brain is registered with the mirrored tissue of its other
+side in the lesion's place.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import nibabel as nib
+import numpy as np
+from nibabel.affines import from_matvec, voxel_sizes
+from scipy import ndimage
+
+from . import image
+from .registration import AFFINE, LPS, apply, template, to_ants
+from .settings import NORMALIZATIONS
+
+#: Warps are smooth: the registration runs on this grid, the results are applied on any.
+WARP_SPACING_MM = 2.0
+# Long steps, and few of them at 2 mm, where each takes seconds.
+SYN = {
+    "syn_metric": "mattes",
+    "syn_sampling": 32,
+    "grad_step": 1.0,
+    "reg_iterations": (60, 30, 5),
+}
+#: One side of a brain to the other: large structures suffice.
+MIRROR = {**SYN, "reg_iterations": (30, 15, 0)}
+OUTLINE_WEIGHT = 0.2
+#: The healthy tissue around a lesion that a filling is scaled to, and the width of its border.
+RING_MM, BLEND_MM = 20, 4
+SHINE_MM = 8
+
+
+def normalize(img, brain, lesion, out, target=None, method=NORMALIZATIONS[0]):
+    """Register a brain to a template by SyN, without being led by the lesion.
+
+    The patient is the fixed image, so that masks act on its own grid; brain masks drive a second,
+    light metric, so that the outline fits where the lesion reaches the cortex.
+
+    Parameters
+    ----------
+    img, brain : nib.Nifti1Image
+        Bias-corrected image and its brain mask, RAS.
+    lesion : nib.Nifti1Image
+        Lesion mask, same grid; may be empty.
+    out : path
+        Folder for ``to-template.h5`` and ``from-template.h5``.
+    target : Template, optional
+        Default :func:`template`.
+    method : {"enantiomorphic", "masked"}
+        The lesion replaced by the mirrored tissue of the other side, :func:`fill`, or excluded
+        from the cost (cost-function masking, Brett et al. 2001).
+
+    Returns
+    -------
+    tuple of Path
+        Transforms from the image to the template and back.
+    """
+    import ants
+
+    target = target or template()
+    spacing = (WARP_SPACING_MM,) * 3
+    cut = _crop(brain, margin_mm=12)
+    mask = image.regrid(cut(brain, np.float32), spacing)
+    inside = mask.get_fdata() > 0.5
+    patient = image.like(image.regrid(cut(img), spacing).get_fdata() * inside, mask, np.float32)
+    hole = image.resample(_dilated(cut(lesion)), mask, order=1).get_fdata() > 0.25
+    patient = _smoothed_over(patient, inside, hole)
+    around = ndimage.binary_dilation(inside, iterations=4)
+    weight = to_ants(image.like(around & ~hole, mask, np.float32))
+    moving = _scaled(image.regrid(target.t1w, spacing))
+    reference_brain = image.regrid(image.like(target.brain.get_fdata(), target.brain), spacing)
+    outline = ("meansquares", to_ants(mask), to_ants(reference_brain), OUTLINE_WEIGHT, 0)
+    with TemporaryDirectory() as folder:
+        affine = ants.registration(
+            _scaled(patient),
+            moving,
+            type_of_transform="Affine",
+            mask=weight,
+            outprefix=f"{folder}/affine",
+            **AFFINE,
+        )["fwdtransforms"][0]
+        if method == "enantiomorphic" and hole.any():
+            other, usable = mirror(patient, inside, hole, affine)
+            patient, hole = fill(patient, inside, hole, other, usable)
+            weight = to_ants(image.like(around & ~hole, mask, np.float32))
+        found = ants.registration(
+            _scaled(patient),
+            moving,
+            type_of_transform="SyNOnly",
+            initial_transform=affine,
+            mask=weight,
+            multivariate_extras=[outline],
+            write_composite_transform=True,
+            outprefix=f"{folder}/syn",
+            **SYN,
+        )
+        written = {}
+        # The registration maps the template onto the patient; its inverse normalizes.
+        for name, key in (("to-template.h5", "invtransforms"), ("from-template.h5", "fwdtransforms")):
+            source = found[key] if isinstance(found[key], str) else found[key][0]
+            written[name] = Path(out) / name
+            with image.atomic(written[name]) as partial:
+                shutil.copyfile(source, partial)
+    return written["to-template.h5"], written["from-template.h5"]
+
+
+def mirror(img, brain, lesion, affine):
+    """Bring the other side of a brain over its lesion: flipped through an affine to a template, then
+    registered to the brain itself, so that the sides fit around the lesion.
+
+    Parameters
+    ----------
+    img : nib.Nifti1Image
+        Brain.
+    brain, lesion : ndarray of bool
+        Masks on its grid.
+    affine : path
+        ANTs transform from the points of the brain to a template whose sides part at x = 0.
+
+    Returns
+    -------
+    ndarray
+        The mirrored brain on the same grid.
+    ndarray of bool
+        Where it shows healthy tissue.
+    """
+    import ants
+
+    there = _matrix(affine)
+    flip = np.diag([-1.0, 1.0, 1.0, 1.0])
+    across = np.linalg.inv(there) @ flip @ there @ img.affine
+    grid = nib.Nifti1Image(np.broadcast_to(np.uint8(0), img.shape), across)
+
+    def flipped(one):
+        return image.like(image.resample(one, grid).dataobj, img)
+
+    other, usable = flipped(img), flipped(image.like(brain & ~lesion, img, np.float32))
+    # A lesion would shine through the smoothing beyond the mask: the sides meet roughly filled.
+    rough, _ = fill(img, brain, lesion, *_arrays(other, usable))
+    both = image.like(brain & ~lesion & _arrays(other, usable)[1], img, np.float32)
+    with TemporaryDirectory() as folder:
+        fitted = ants.registration(
+            to_ants(rough),
+            to_ants(flipped(rough)),
+            type_of_transform="SyNOnly",
+            mask=to_ants(both),
+            outprefix=f"{folder}/mirror",
+            **MIRROR,
+        )["fwdtransforms"][::-1]
+        return _arrays(*(apply(one, img, fitted, "probability") for one in (other, usable)))
+
+
+def _arrays(other, usable):
+    return other.get_fdata(dtype=np.float32), usable.get_fdata() > 0.5
+
+
+def _matrix(affine):
+    """Read an ANTs affine as a matrix of RAS points."""
+    import ants
+
+    read = ants.read_transform(os.fspath(affine))
+    matrix, shift = np.reshape(read.parameters[:9], (3, 3)), np.array(read.parameters[9:])
+    centre = np.array(read.fixed_parameters)
+    lps = from_matvec(LPS)
+    return lps @ from_matvec(matrix, shift + centre - matrix @ centre) @ lps
+
+
+def fill(img, brain, lesion, other, usable):
+    """Replace a lesion by the mirrored tissue of the other side (enantiomorphic normalization,
+    Nachev et al. 2008, NeuroImage 39:1215-1226).
+
+    The tissue is scaled to the mean of what surrounds the lesion, and blended in at its border.
+
+    Parameters
+    ----------
+    img : nib.Nifti1Image
+        Brain.
+    brain, lesion : ndarray of bool
+        Masks on its grid, the lesion with its rim.
+    other, usable : ndarray
+        As :func:`mirror` gives them.
+
+    Returns
+    -------
+    nib.Nifti1Image
+        The filled brain.
+    ndarray of bool
+        The part of the lesion without healthy tissue on the other side, left as it was.
+    """
+    spacing = voxel_sizes(img.affine)
+    data = img.get_fdata(dtype=np.float32)
+    around = ndimage.distance_transform_edt(~lesion, sampling=spacing) <= RING_MM
+    around &= brain & usable & ~lesion
+    gain = data[around].mean() / other[around].mean() if around.any() else 1.0
+    depth = ndimage.distance_transform_edt(lesion, sampling=spacing)
+    share = np.clip(depth / BLEND_MM, 0, 1) * (brain & usable)
+    return image.like(data + share * (gain * other - data), img), lesion & ~usable
+
+
+def _crop(brain, margin_mm):
+    """Make a function that cuts images to the box of ``brain`` and a margin (padding if needed)."""
+    margin = np.ceil(margin_mm / voxel_sizes(brain.affine)).astype(int)
+    inside = np.argwhere(np.asanyarray(brain.dataobj) > 0)
+    low, high = inside.min(0) - margin, inside.max(0) + margin + 1
+
+    def cut(img, dtype=None):
+        grid = nib.Nifti1Image(
+            np.broadcast_to(np.uint8(0), high - low),
+            brain.affine @ from_matvec(np.eye(3), low),
+        )
+        return image.like(image.resample(img, grid, order=0).dataobj, grid, dtype)
+
+    return cut
+
+
+def _dilated(lesion):
+    """The rim of a lesion is not normal tissue either: exclude 3 mm more."""
+    mask = np.asanyarray(lesion.dataobj) > 0
+    if not mask.any():
+        return image.like(mask, lesion, np.float32)
+    distance = ndimage.distance_transform_edt(~mask, sampling=voxel_sizes(lesion.affine))
+    return image.like(distance <= 3, lesion, np.float32)
+
+
+def _smoothed_over(img, brain, hole):
+    """Replace a lesion by the mean of its surroundings: the registration smooths images, and what a
+    mask excludes would shine through beyond its border."""
+    healthy = brain & ~hole
+    sigma = SHINE_MM / voxel_sizes(img.affine)
+    data = img.get_fdata(dtype=np.float32)
+    # Far from anything healthy, the mean of the brain.
+    near = ndimage.gaussian_filter(data * healthy, sigma) + 1e-3 * data[healthy].mean()
+    weight = ndimage.gaussian_filter(healthy.astype(np.float32), sigma) + 1e-3
+    return image.like(np.where(hole & brain, near / weight, data), img)
+
+
+def _scaled(img):
+    """Robust intensities in 0 to 1 for the registration."""
+    data = img.get_fdata(dtype=np.float32)
+    low, high = np.percentile(data[data != 0], (1, 99))
+    scaled = np.clip((data - low) / (high - low), 0, 1) * 0.9 + 0.1
+    return to_ants(image.like(np.where(data != 0, scaled, 0), img, np.float32))
