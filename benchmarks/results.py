@@ -36,8 +36,11 @@ comparisons with Wilcoxon's test, are in the tables that it leaves in its work f
 
 
 def predict(name, folder, model, out):
-    """Write the masks of one participant."""
+    """Write the masks of one participant, unless they are there."""
     card = cards.load(model)
+    last = out / "naive" / name / "anat" / f"{name}_space-T1w_label-L_mask.nii.gz"
+    if last.exists():
+        return
     images, brain, _ = embedded_model.load_case(folder, name)
     volume = image.voxel_volume(brain)
     stem = f"{name}/anat/{name}_space-T1w_label-L"
@@ -47,7 +50,7 @@ def predict(name, folder, model, out):
         image.save(image.like(found, brain, np.uint8), place / f"{stem}_mask.nii.gz")
         image.save(image.like(probability, brain), place / f"{stem}_probseg.nii.gz")
     found = embedded_model.naive(images["T1w"], "T1w", brain)
-    image.save(image.like(found, brain, np.uint8), out / "naive" / f"{stem}_mask.nii.gz")
+    image.save(image.like(found, brain, np.uint8), last)
 
 
 def main():
@@ -59,7 +62,8 @@ def main():
     command.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "results.md")
     arguments = command.parse_args()
     folder = embedded_model.write_cohort("test", arguments.work)
-    predictions = arguments.work / "predictions"
+    weights = cards.load(arguments.model).weights.sha256
+    predictions = arguments.work / f"predictions-{weights[:12]}"
     names = sorted(path.name for path in folder.glob("sub-*"))
     task = partial(predict, folder=folder, model=arguments.model, out=predictions)
     start = embedded_model.single_threaded

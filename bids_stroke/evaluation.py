@@ -370,10 +370,10 @@ def groups(rows, people=None):
         Group of each row.
     """
     volumes = rows["true_volume_ml"]
-    # The quartiles are of scans: a scan that several models saw counts once.
+    # The quartiles are of scans with a lesion; one that several models saw counts once.
     scans = rows.assign(scan=[*zip(rows.participant_id, rows.session_id, strict=True)])
     unique = scans.drop_duplicates("scan").set_index("scan")["true_volume_ml"].dropna()
-    quartile = statistics.size_quartiles(unique)
+    quartile = statistics.size_quartiles(unique[unique > 0])
     found = {
         "all": pd.Series("all", rows.index),
         "size quartile": scans["scan"].map(quartile),

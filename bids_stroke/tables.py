@@ -113,9 +113,10 @@ def s2_table2(rows):
 
 
 def s2_table4(rows):
-    """Scores by quartile of lesion size, for the model with the best mean Dice."""
+    """Scores by quartile of lesion size, for the model with the best mean Dice; scans without a
+    lesion are left out."""
     best = _ranked(rows, None, score="dice", ascending=False)[:1]
-    part = rows[rows["model"].isin(best)].dropna(subset="dice")
+    part = rows[rows["model"].isin(best) & (rows["true_volume_ml"] > 0)]
     quartile = statistics.size_quartiles(part["true_volume_ml"])
     names = {name: key for name, key in _S2.items() if name != "mDSC"}
     return pd.DataFrame(
