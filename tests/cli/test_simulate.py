@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from nibabel.affines import apply_affine
+from nilearn.datasets import load_mni152_template
 
 from bids_stroke.cli.simulate import main
 
@@ -106,3 +107,35 @@ def test_dataset_is_valid(dataset, part):
     issues = json.loads(result.stdout)["issues"]["issues"]
     assert [issue for issue in issues if issue["severity"] == "error"] == []
     assert result.returncode == 0
+
+
+def test_own_brains_and_lesions(tmp_path):
+    template = load_mni152_template(resolution=2)
+    grid = nib.affines.apply_affine(template.affine, np.moveaxis(np.indices(template.shape), 0, -1))
+    lesion = np.linalg.norm(grid - (-30, -10, 25), axis=-1) < 12
+    for folder, data in (("brains", template.get_fdata(dtype=np.float32)), ("lesions", lesion)):
+        (tmp_path / folder).mkdir()
+        img = nib.Nifti1Image(np.asarray(data, np.float32), template.affine)
+        nib.save(img, tmp_path / folder / "one.nii.gz")
+    out = tmp_path / "out"
+    folders = ["--brains", str(tmp_path / "brains"), "--lesions", str(tmp_path / "lesions")]
+    assert main([str(out), "--participants", "2", "--resolution", "4", *folders]) == 0
+    table = pd.read_csv(out / "participants.tsv", sep="\t", index_col="participant_id")
+    assert set(json.loads((out / "participants.json").read_text())) == set(table.columns)
+    for name, row in table.iterrows():
+        anat, truth = (folder / name / "anat" for folder in (out, out / "derivatives" / "truth"))
+        images = [nib.load(anat / f"{name}_{c}.nii.gz") for c in ("T1w", "FLAIR", "T2w")]
+        label, brain = (
+            np.asarray(nib.load(truth / f"{name}_space-T1w_{kind}_mask.nii.gz").dataobj)
+            for kind in ("label-L_desc-truth", "desc-brain")
+        )
+        assert all(img.shape == label.shape for img in images)
+        assert not (label > brain).any() and 600 < brain.sum() * 0.064 < 2200
+        assert row.lesion_volume == pytest.approx(label.sum() * 0.064, rel=1e-5)
+        # Nothing is known of the surroundings of a stripped brain.
+        assert not np.asarray(images[0].dataobj)[brain == 0].any()
+
+
+def test_brains_and_lesions_go_together(tmp_path, capsys):
+    assert main([str(tmp_path / "out"), "--brains", str(tmp_path)]) == 2
+    assert "--lesions" in capsys.readouterr().err
