@@ -12,6 +12,7 @@ from bids_stroke.ownmasks import OwnMask
 from bids_stroke.record import Record
 from bids_stroke.regions import Maps
 from bids_stroke.reports import methods
+from bids_stroke.spaces import DEFAULT, Space
 
 REFERENCES = yaml.safe_load(
     (Path(methods.__file__).parents[1] / "data" / "references.yaml").read_text()
@@ -76,7 +77,7 @@ def test_the_tract_comes_with_its_licence():
     assert tract.citation and tract.licence
 
 
-def description(folder, contrasts, brain_extraction, own_mask=False):
+def description(folder, contrasts, brain_extraction, own_mask=False, normalization="masked"):
     """What a session's workflow says of itself."""
     from pipelines.participant import init_session_wf
 
@@ -84,6 +85,7 @@ def description(folder, contrasts, brain_extraction, own_mask=False):
     mask = folder / "mask.nii.gz"
     for path in (*images.values(), mask):
         path.touch()
+    further = Space("MNI152NLin6Asym", "1", mask, mask)
     workflow = init_session_wf(
         session=Session("01", None, images, contrasts[0], (), mask if own_mask else None),
         card=CARD,
@@ -91,9 +93,17 @@ def description(folder, contrasts, brain_extraction, own_mask=False):
         bids_dir=folder,
         output_dir=folder / "out",
         brain_extraction=brain_extraction,
+        normalization=normalization,
+        spaces=(DEFAULT, further) if own_mask else (DEFAULT,),
         device="cpu",
     )
     return workflow.describe()
+
+
+def test_normalization_is_described(tmp_path):
+    text = description(tmp_path, ("T1w",), "none", True, "enantiomorphic")
+    assert "MNI152NLin2009aSym [@mni2009]" in text and "mirrored tissue" in text
+    assert "MNI152NLin6Asym (from TemplateFlow [@templateflow])" in text
 
 
 def test_own_masks_are_described(tmp_path):
@@ -117,7 +127,7 @@ def test_own_masks_are_described(tmp_path):
 def test_every_reference_of_the_workflows_is_known_and_none_is_idle(tmp_path):
     variants = [
         (("T1w",), "hd-bet", False),
-        (("T1w", "FLAIR"), "deepbet", False),
+        (("T1w", "FLAIR"), "deepbet", False, "enantiomorphic"),
         (("FLAIR",), "none", False),
         (("T1w",), "hd-bet", True),
     ]
