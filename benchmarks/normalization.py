@@ -39,7 +39,7 @@ import ants
 import nibabel as nib
 import numpy as np
 import pandas as pd
-from embedded_model import SHARED, outside_site
+from embedded_model import SHARED, sphere
 from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
@@ -61,6 +61,16 @@ MEASURES = {
     "overlap": ("atlas overlap (Dice)", ".3f"),
     "load_difference_percent": ("wCST-LL off by (%)", ".1f"),
 }
+
+
+def outside_site(folder, work):
+    """T1w heads with labels, as skull-stripped files in ``work``."""
+    for path in sorted(folder.glob("*_ds.nii.gz")):
+        head, labels = image.load(path), image.load(str(path).replace("_ds.", "_ds_DLMUSE."))
+        inside = ndimage.binary_closing(np.pad(labels.get_fdata() > 0, 3), sphere(4, (2, 2, 2)))
+        inside = ndimage.binary_fill_holes(inside)[3:-3, 3:-3, 3:-3]
+        stripped = np.asarray(head.dataobj, np.float32) * inside
+        yield image.save(image.like(stripped, head), work / "stripped" / path.name)
 
 
 def brains(number, work):
