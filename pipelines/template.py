@@ -20,7 +20,7 @@ def init_template_wf(*, normalization, name="template_wf"):
 
     Parameters
     ----------
-    normalization : {"enantiomorphic", "masked"}
+    normalization : {"masked", "enantiomorphic"}
 
     Inputs
     ------
@@ -79,7 +79,7 @@ def init_space_wf(*, space, normalization, name):
     Parameters
     ----------
     space : Space
-    normalization : {"enantiomorphic", "masked"}
+    normalization : {"masked", "enantiomorphic"}
 
     Inputs
     ------

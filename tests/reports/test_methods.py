@@ -10,6 +10,7 @@ from bids_stroke import atlas
 from bids_stroke.bids import Session
 from bids_stroke.record import Record
 from bids_stroke.reports import methods
+from bids_stroke.spaces import DEFAULT, Space
 
 REFERENCES = yaml.safe_load(
     (Path(methods.__file__).parents[1] / "data" / "references.yaml").read_text()
@@ -68,7 +69,7 @@ def test_the_tract_comes_with_its_licence():
     assert tract.citation and tract.licence
 
 
-def description(folder, contrasts, brain_extraction, own_mask=False):
+def description(folder, contrasts, brain_extraction, own_mask=False, further=False):
     """What a session's workflow says of itself."""
     from pipelines.participant import init_session_wf
 
@@ -83,6 +84,8 @@ def description(folder, contrasts, brain_extraction, own_mask=False):
         bids_dir=folder,
         output_dir=folder / "out",
         brain_extraction=brain_extraction,
+        normalization="enantiomorphic" if further else "masked",
+        spaces=(DEFAULT, Space("MNI152Lin", "1", mask, mask)) if further else (DEFAULT,),
         device="cpu",
     )
     return workflow.describe()
@@ -93,7 +96,7 @@ def test_every_reference_of_the_workflows_is_known_and_none_is_idle(tmp_path):
         (("T1w",), "hd-bet", False),
         (("T1w", "FLAIR"), "deepbet", False),
         (("FLAIR",), "none", False),
-        (("T1w",), "hd-bet", True),
+        (("T1w",), "hd-bet", True, True),
     ]
     texts = [description(tmp_path, *variant) for variant in variants]
     used = {key for text in texts for key in re.findall(r"\[@([^\]]*)\]", text)}
@@ -109,6 +112,13 @@ def test_how_the_brain_was_found(tmp_path):
     assert "supplied by the user" in description(tmp_path, ("T1w",), "hd-bet", own_mask=True)
     assert "deepbet [@deepbet]" in description(tmp_path, ("T1w",), "deepbet")
     assert "FLAIR image was registered" in description(tmp_path, ("T1w", "FLAIR"), "none")
+
+
+def test_how_the_brain_was_normalized(tmp_path):
+    text = description(tmp_path, ("T1w",), "hd-bet", further=True)
+    assert "MNI152NLin2009aSym [@mni2009]" in text and "MNI152Lin (from TemplateFlow" in text
+    assert text.count("[@nachev]") == 2 and "[@brett]" not in text
+    assert "[@brett]" in description(tmp_path, ("T1w",), "hd-bet")
 
 
 @pytest.mark.parametrize("described", [True, False])
