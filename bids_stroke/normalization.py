@@ -51,9 +51,9 @@ def normalize(img, brain, lesion, out, target=None, method=NORMALIZATIONS[0]):
         Folder for ``to-template.h5`` and ``from-template.h5``.
     target : Template, optional
         Default :func:`template`.
-    method : {"enantiomorphic", "masked"}
-        The lesion replaced by the mirrored tissue of the other side, :func:`fill`, or excluded
-        from the cost (cost-function masking, Brett et al. 2001).
+    method : {"masked", "enantiomorphic"}
+        The lesion excluded from the cost (cost-function masking, Brett et al. 2001), or replaced
+        by the mirrored tissue of the other side (:func:`fill`).
 
     Returns
     -------

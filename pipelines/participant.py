@@ -57,7 +57,7 @@ def init_session_wf(
     maps : Maps
     bids_dir, output_dir : Path
     brain_extraction : {"hd-bet", "deepbet", "none"}
-    normalization : {"enantiomorphic", "masked"}
+    normalization : {"masked", "enantiomorphic"}
     spaces : sequence of Space
         The first is the default one, in which the loads are measured.
     device : str

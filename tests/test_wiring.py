@@ -57,7 +57,7 @@ def build(name, folder, contrasts=("T1w", "FLAIR"), own_mask=None):
         "bids_dir": folder,
         "output_dir": folder / "out",
         "brain_extraction": "hd-bet",
-        "normalization": "enantiomorphic",
+        "normalization": "masked",
         "space": DEFAULT,
         "spaces": (DEFAULT,),
         "own_mask": own_mask,
@@ -236,5 +236,5 @@ def test_the_model_sees_its_contrasts_in_its_order(tmp_path):
 
 def test_methods_are_described(tmp_path):
     text = build("init_session_wf", tmp_path).describe()
-    for words in ("HD-BET", "N4", "FLAIR image was registered", "two", "mirrored tissue"):
+    for words in ("HD-BET", "N4", "FLAIR image was registered", "two", "excluded from the cost"):
         assert words in text

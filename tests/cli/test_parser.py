@@ -48,7 +48,7 @@ def test_both_spellings_are_one_option(folder):
         "--bids-database-dir": ["a_b"],
         "--skip-bids-validation": [],
         "--brain-extraction": ["deepbet"],
-        "--normalization": ["masked"],
+        "--normalization": ["enantiomorphic"],
         "--output-spaces": ["MNI152NLin2009aSym", "MNI152NLin6Asym"],
         "--omp-nthreads": ["2"],
         "--mem-mb": ["3000"],
@@ -68,7 +68,7 @@ def test_both_spellings_are_one_option(folder):
     assert settings.participant_label == ("01", "02")
     assert settings.session_label == ("a_b",)
     assert settings.bids_filters == {"t1w": {"run": 1}}
-    assert settings.normalization == "masked"
+    assert settings.normalization == "enantiomorphic"
     assert settings.output_spaces == ("MNI152NLin2009aSym", "MNI152NLin6Asym")
     assert settings.bids_database_dir == folder / "a_b"
     assert settings.work_dir == folder / "my_work"
