@@ -499,6 +499,28 @@ def loads(lesion_img, tract, card, probability_img=None, min_component_mm3=0):
     return table
 
 
+def profile(lesion_img, tract):
+    """Share of each axial slice of a tract that is lesion: sum_xy L P / A(z), see :func:`loads`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``z_mm``, ascending, and ``left`` and ``right`` (0-1; 0 where a side has no tract); the
+        slices that hold any of the tract.
+    """
+    lesion = image.conform(lesion_img)
+    mask = np.asanyarray(lesion.dataobj) > 0
+    table = pd.DataFrame({"z_mm": _heights(lesion)})
+    found = np.zeros(len(table), bool)
+    for side, key in {"left": "L", "right": "R"}.items():
+        probability = on_grid(image.conform(tract[key]), lesion, "tract")
+        area = probability.sum((0, 1), dtype=float)
+        hit = (mask * probability).sum((0, 1), dtype=float)
+        table[side] = np.divide(hit, area, out=np.zeros_like(area), where=area > 0)
+        found |= area > 0
+    return table[found].reset_index(drop=True)
+
+
 def _load(lesion, probability, voxel_ml):
     """Measure the load on one side of a lesion mask, or of its probability."""
     hit = lesion * probability

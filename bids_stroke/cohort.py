@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from . import atlas, image, quality, record, regions
+from .bids import TRACE
 from .errors import DatasetError, UsageError
 from .registration import TEMPLATE
 
@@ -38,8 +39,9 @@ COLUMNS = {
     "n_components": {"Description": "Number of 26-connected lesion components"},
     "hemisphere": {"Description": "left, right or bilateral"},
     "index_super_region": {"Description": "Super-region with most of the lesion"},
+    "mean_probability": {"Description": "Mean lesion probability inside the mask (0-1)"},
     "max_probability": {"Description": "Largest lesion probability inside the mask (0-1)"},
-    **quality.COLUMNS,
+    **{name: quality.COLUMNS[name] for name in quality.OF_REFERENCE},
 }
 _NUMBERS = [name for name in atlas.COLUMNS if not name.startswith(("side", "category"))]
 
@@ -95,6 +97,12 @@ def described(table):
                 "Description": f"Share of the lesion in super-region {region} ({text}), 0-1"
             },
         }
+    for contrast in (*quality.CONTRASTS, TRACE):
+        columns |= {
+            f"{contrast.lower()}_{name}": {**text, "Description": f"{contrast}: {text['Description']}"}
+            for name, text in quality.COLUMNS.items()
+            if name in quality.OF_OTHERS
+        }
     rest = {"Description": "From participants.tsv of the dataset"}
     return {name: columns.get(name, rest) for name in table}
 
@@ -144,7 +152,6 @@ def _row(known, files, mask):
     whole = components[components["component"] == "all"].iloc[0]
     participant, _, session = known.name.partition("_ses-")
     native = f"_space-{TEMPLATE}_" not in files["components"].name
-    measured = pd.read_csv(files["quality"], sep="\t").iloc[0] if "quality" in files else {}
     row = {
         "participant_id": participant,
         "session_id": f"ses-{session}" if session else np.nan,
@@ -158,8 +165,9 @@ def _row(known, files, mask):
         "n_components": len(components) - 1,
         "hemisphere": whole["hemisphere"],
         "index_super_region": np.nan,
+        "mean_probability": whole["mean_probability"],
         "max_probability": whole["max_probability"],
-        **{name: measured.get(name, np.nan) for name in quality.COLUMNS},
+        **_quality(files.get("quality"), known.reference),
     }
     for label, path in files["atlases"].items():
         table = pd.read_csv(path, sep="\t")
@@ -170,6 +178,18 @@ def _row(known, files, mask):
             for region, values in table.set_index("region").iterrows():
                 row[f"{region.lower()}_volume_ml"] = values["lesion_volume_ml"]
                 row[f"{region.lower()}_share"] = values["lesion_share"]
+    return row
+
+
+def _quality(path, reference):
+    """Columns of the quality of a session's images; those of the reference image always."""
+    row = dict.fromkeys(quality.OF_REFERENCE, np.nan)
+    if path is None:
+        return row
+    for contrast, values in pd.read_csv(path, sep="\t").set_index("contrast").iterrows():
+        start = quality.column_start(contrast, reference)
+        names = quality.OF_OTHERS if start else quality.OF_REFERENCE
+        row |= {f"{start}{name}": values.get(name, np.nan) for name in names}
     return row
 
 

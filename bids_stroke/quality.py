@@ -1,17 +1,36 @@
-"""Image quality measures of a session, robust and quick."""
+"""Image quality measures of a session, robust and quick; definitions after MRIQC (Esteban et al.
+2017, PLoS ONE 12:e0184661), with medians in the place of means."""
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
-from . import image, metrics
+from . import image
 
 #: The columns of :func:`measure`, for the JSON sidecar.
 COLUMNS = {
+    "contrast": {"Description": "Contrast of the image"},
     "brain_volume_ml": {"Description": "Volume of the brain mask", "Units": "mL"},
-    "snr": {"Description": "Median signal of the brain over the standard deviation of the noise"},
     "template_brain_dice": {
-        "Description": "Dice coefficient of the normalized brain mask and the template's"
+        "Description": "Dice coefficient of the session's normalized brain mask and the template's"
     },
+    "similarity": {
+        "Description": "Normalized mutual information (Studholme et al. 1999) with the reference "
+        "image, registered to it, in the brain: 1 (none) to 2"
+    },
+    "snr": {"Description": "Median signal of the brain over the standard deviation of the noise"},
+    "cnr": {
+        "Description": "Contrast of white and gray matter over their joint noise (Magnotta et al. 2006)"
+    },
+    "snr_dietrich": {
+        "Description": "Median signal of the brain over the standard deviation of the air around the "
+        "head, times 0.655 (Dietrich et al. 2007); n/a where the air was removed"
+    },
+    "efc": {
+        "Description": "Entropy focus criterion (Atkinson et al. 1997), 0-1: more ghosts and blur, "
+        "larger"
+    },
+    "fber": {"Description": "Median energy of the head over that of the air; n/a where it was removed"},
     "white_gray_ratio": {
         "Description": "Median intensity of white matter over that of gray matter, where the "
         "template has them"
@@ -21,64 +40,95 @@ COLUMNS = {
         "template has them"
     },
 }
+#: What a session tells of its reference image, and of each other image.
+OF_REFERENCE = tuple(name for name in COLUMNS if name not in ("contrast", "similarity"))
+OF_OTHERS = tuple(
+    name for name in COLUMNS if name not in ("contrast", "brain_volume_ml", "template_brain_dice")
+)
 #: What the ratios of white to gray matter and of fluid to gray matter are in a contrast.
 CONTRASTS = {"T1w": (">", "<"), "FLAIR": ("<", "<"), "T2w": ("<", ">")}
+COARSE = 3.0  # mm, for the head and the air around it
+AIR_MM = 10  # from the head
+RAYLEIGH = 0.655  # noise of a magnitude image in air over that in tissue: sqrt(2 - pi / 2)
 
 
-def measure(img, brain, moved_img, moved_brain, template_brain):
-    """Measure one session.
+def measure(raw, img, brain, tissues, reference=None):
+    """Measure one image.
 
     Parameters
     ----------
-    img, brain : nib.Nifti1Image
-        Bias-corrected reference image and its brain mask.
-    moved_img, moved_brain, template_brain : nib.Nifti1Image
-        The image and the brain mask on the template's grid, and the template's own mask.
+    raw, img, brain : nib.Nifti1Image
+        The image before and after bias correction, and its brain mask, on one grid.
+    tissues : dict of str to nib.Nifti1Image
+        :func:`tissue_maps`, brought to that grid.
+    reference : nib.Nifti1Image, optional
+        The reference image on that grid, where this is another one.
 
     Returns
     -------
     dict
-        Keys as in :data:`COLUMNS`.
+        Keys as in :data:`COLUMNS`, without ``contrast`` and ``template_brain_dice``.
     """
     mask = np.asanyarray(brain.dataobj) > 0
-    white, gray, fluid = tissue_intensities(moved_img, template_brain)
+    data = img.get_fdata(dtype=np.float32)
+    head, air = head_and_air(raw, brain)
+    noise = spread(air)
+    white, gray, fluid = (
+        data[mask & (tissues[name].get_fdata(dtype=np.float32) > 0.5)]
+        for name in ("white", "gray", "fluid")
+    )
+    joint = np.sqrt(np.nan_to_num(noise) ** 2 + spread(white) ** 2 + spread(gray) ** 2)
     return {
         "brain_volume_ml": mask.sum() * image.voxel_volume(brain) / 1000,
-        "snr": signal_to_noise(img.get_fdata(dtype=np.float32), mask),
-        "template_brain_dice": metrics.dice(moved_brain.dataobj, template_brain.dataobj),
-        "white_gray_ratio": white / gray,
-        "fluid_gray_ratio": fluid / gray,
+        "similarity": np.nan
+        if reference is None
+        else mutual_information(data[mask], reference.get_fdata(dtype=np.float32)[mask]),
+        "snr": signal_to_noise(data, mask),
+        "cnr": _ratio(abs(middle(white) - middle(gray)), joint),
+        "snr_dietrich": _ratio(RAYLEIGH * middle(raw.get_fdata(dtype=np.float32)[mask]), noise),
+        "efc": entropy_focus(raw.get_fdata(dtype=np.float32)),
+        "fber": _ratio(middle(head**2), middle(air**2)),
+        "white_gray_ratio": _ratio(middle(white), middle(gray)),
+        "fluid_gray_ratio": _ratio(middle(fluid), middle(gray)),
     }
 
 
-def tissue_intensities(img, brain):
-    """Median intensity of white matter, gray matter and fluid of an image on the template's grid.
+def tissue_maps(template_brain):
+    """Where the template has white matter, gray matter and fluid beyond doubt, 0 or 1.
 
     The tissues are the template's own (ICBM 2009a, inside nilearn): voxels of at least 90% white or
     80% gray matter, and those of the inner brain with less than 5% of both.
+
+    Parameters
+    ----------
+    template_brain : nib.Nifti1Image
+        Brain mask of the template, on any grid.
+
+    Returns
+    -------
+    dict of str to nib.Nifti1Image of uint8
+        ``white``, ``gray`` and ``fluid``, at 2 mm.
     """
     from nilearn.datasets import load_mni152_gm_template, load_mni152_wm_template
 
-    gray, white = (
-        image.resample(load(resolution=2), img).get_fdata(dtype=np.float32)
-        for load in (load_mni152_gm_template, load_mni152_wm_template)
-    )
-    data = img.get_fdata(dtype=np.float32)
-    deep = ndimage.distance_transform_edt(np.asanyarray(brain.dataobj)) > 15
-    parts = (white > 0.9, gray > 0.8, (white + gray < 0.05) & deep)
-    return tuple(
-        float(np.median(data[part & (data > 0)])) if part.any() else float("nan") for part in parts
-    )
+    gray_map = load_mni152_gm_template(resolution=2)
+    gray = gray_map.get_fdata(dtype=np.float32)
+    white = image.resample(load_mni152_wm_template(resolution=2), gray_map).get_fdata(dtype=np.float32)
+    brain = image.resample(template_brain, gray_map).get_fdata(dtype=np.float32) > 0.5
+    deep = ndimage.distance_transform_edt(brain, voxel_sizes(gray_map.affine)) > 15
+    parts = {"white": white > 0.9, "gray": gray > 0.8, "fluid": (white + gray < 0.05) & deep}
+    return {name: image.like(part, gray_map, np.uint8) for name, part in parts.items()}
 
 
-def doubts(measures, contrast, trained):
+def doubts(measures, reference, trained):
     """Sentences on what of a session lies outside what its model was trained on.
 
     Parameters
     ----------
     measures : dict
-        Columns of :data:`COLUMNS`, and ``lesion_volume_ml``.
-    contrast : str
+        Columns of the cohort's table: those of :data:`COLUMNS`, of other images than the reference
+        with the contrast before them (``flair_snr``), and ``lesion_volume_ml``.
+    reference : str
         What the reference image is said to be.
     trained : dict
         The card's ``trained_range``: column to lowest and highest value.
@@ -91,14 +141,88 @@ def doubts(measures, contrast, trained):
                 f"{name.removesuffix('_ml').replace('_', ' ').capitalize()} is {value:.4g}, outside "
                 f"the {low:g} to {high:g} that the model was trained on."
             )
-    ratios = [measures.get("white_gray_ratio", np.nan), measures.get("fluid_gray_ratio", np.nan)]
-    seen = [">" if ratio > 1 else "<" for ratio in ratios]
-    known = contrast in CONTRASTS and np.isfinite(ratios).all()
-    if known and tuple(seen) != CONTRASTS[contrast]:
-        like = [name for name, pattern in CONTRASTS.items() if pattern == tuple(seen)]
-        looks = f"looks like a {like[0]}" if like else "looks like none of the known contrasts"
-        told.append(f"The {contrast} {looks}: check that the image is what its name says.")
+    for contrast, pattern in CONTRASTS.items():
+        start = column_start(contrast, reference)
+        ratios = [measures.get(f"{start}{name}_gray_ratio", np.nan) for name in ("white", "fluid")]
+        seen = tuple(">" if ratio > 1 else "<" for ratio in ratios)
+        if np.isfinite(ratios).all() and seen != pattern:
+            like = [name for name, other in CONTRASTS.items() if other == seen]
+            looks = f"looks like a {like[0]}" if like else "looks like none of the known contrasts"
+            told.append(f"The {contrast} {looks}: check that the image is what its name says.")
     return told
+
+
+def column_start(contrast, reference):
+    """Start of the columns of an image in the cohort's table; none for the reference image."""
+    return "" if contrast == reference else f"{contrast.lower()}_"
+
+
+def head_and_air(raw, brain):
+    """Intensities of the head, and of the air at least 10 mm from it, on a grid of about 3 mm.
+
+    Returns
+    -------
+    tuple of 1D float32 array
+        The air is empty where it was removed (zeros), or where hardly any was scanned.
+    """
+    steps = np.maximum(np.round(COARSE / voxel_sizes(raw.affine)), 1).astype(int)
+    some = tuple(slice(None, None, step) for step in steps)
+    data = raw.get_fdata(dtype=np.float32)[some]
+    inside = np.asanyarray(brain.dataobj)[some] > 0
+    if not inside.any():
+        return np.empty(0), np.empty(0)
+    smooth = ndimage.gaussian_filter(data, 1)
+    floor = np.percentile(smooth, 20)  # of the noise
+    bright = smooth > floor + 0.15 * (np.median(data[inside]) - floor)
+    parts, _ = ndimage.label(ndimage.binary_opening(bright) | inside)
+    head = ndimage.binary_closing(parts == np.argmax(np.bincount(parts[inside])), iterations=3) | inside
+    away = ndimage.distance_transform_edt(~head, voxel_sizes(raw.affine) * steps) > AIR_MM
+    air = data[away & (data != 0)]
+    scanned = air.size >= max(500, away.sum() / 2)
+    return data[head], air if scanned else np.empty(0)
+
+
+def middle(values):
+    """Median, NaN of nothing."""
+    return float(np.median(values)) if values.size else np.nan
+
+
+def spread(values):
+    """Standard deviation estimated from the median absolute deviation, NaN of nothing."""
+    return 1.4826 * middle(np.abs(values - middle(values)))
+
+
+def entropy_focus(data):
+    """Entropy focus criterion (Atkinson et al. 1997, IEEE Trans Med Imaging 16:903-910, equation 3)
+    over its largest value for the number of voxels: 0 (all energy in one) to 1 (even)."""
+    values = np.abs(np.asarray(data, np.float64)).ravel()
+    energy = np.sqrt((values**2).sum())
+    if not energy:
+        return np.nan
+    share = values[values > 0] / energy
+    most = np.sqrt(values.size) * np.log(np.sqrt(values.size))
+    return float(-(share * np.log(share)).sum() / most)
+
+
+def mutual_information(one, other, bins=64):
+    """Normalized mutual information (Studholme et al. 1999, Pattern Recognit 32:71-86) of pairs of
+    values: (H(a) + H(b)) / H(a, b), 1 to 2."""
+    if not one.size:
+        return np.nan
+    ends = [np.percentile(values, (0.5, 99.5)) for values in (one, other)]
+    clipped = [np.clip(values, *end) for values, end in zip((one, other), ends, strict=True)]
+    joint = np.histogram2d(*clipped, bins)[0] / one.size
+    together = _entropy(joint)
+    return _ratio(_entropy(joint.sum(0)) + _entropy(joint.sum(1)), together)
+
+
+def _entropy(shares):
+    some = shares[shares > 0]
+    return float(-(some * np.log(some)).sum())
+
+
+def _ratio(part, whole):
+    return float(part / whole) if whole else np.nan
 
 
 def signal_to_noise(data, mask):

@@ -85,6 +85,8 @@ def init_coregistration_wf(*, reference, contrast, name):
 
     Outputs
     -------
+    conformed
+        The image in RAS order
     preproc
         Bias-corrected image on its own grid
     brain
@@ -104,10 +106,8 @@ def init_coregistration_wf(*, reference, contrast, name):
         "information [@ants]."
     )
     inputnode = identity("inputnode", ["in_file", "reference", "brain"])
-    outputnode = identity(
-        "outputnode",
-        ["preproc", "brain", "on_reference", "reference_moved", "to_reference", "from_reference"],
-    )
+    images = ["conformed", "preproc", "brain", "on_reference", "reference_moved"]
+    outputnode = identity("outputnode", [*images, "to_reference", "from_reference"])
     conform = Node(Conform(), name="conform")
     rigid = Node(Rigid(), name="rigid")
     brain = Node(Apply(kind="mask"), name="brain")
@@ -133,6 +133,7 @@ def init_coregistration_wf(*, reference, contrast, name):
             ("moving_to_fixed", "to_reference"),
             ("fixed_to_moving", "from_reference"),
         ]),
+        (conform, outputnode, [("out_file", "conformed")]),
         (brain, outputnode, [("out_file", "brain")]),
         (bias, outputnode, [("out_file", "preproc")]),
         (on_reference, outputnode, [("out_file", "on_reference")]),

@@ -5,7 +5,7 @@ from nipype.pipeline.engine import Node
 
 from bids_stroke.interfaces.atlas import RegionShares, TractLoads
 from bids_stroke.interfaces.lesion import Measure
-from bids_stroke.interfaces.quality import Quality
+from bids_stroke.interfaces.quality import ImageQuality
 
 from .engine import LesionWorkflow, identity
 
@@ -86,40 +86,53 @@ def _cited(card):
     return f"the probability map of the {card.name}{reference}"
 
 
-def init_quality_wf(*, name="quality_wf"):
-    """Measure the quality of a session.
+def init_quality_wf(*, contrast, reference, name="quality_wf"):
+    """Measure the quality of an image.
+
+    Parameters
+    ----------
+    contrast, reference : str
+        Contrast of the image and of the reference image, which may be the same.
 
     Inputs
     ------
+    conformed
+        The image before bias correction
     preproc
-        Bias-corrected reference image
+        Bias-corrected image
     brain
-        Brain mask
-    preproc_template
-        Reference image on the template's grid
-    brain_template
-        Brain mask on the template's grid
+        Brain mask on its grid
     template_brain
         The template's brain mask
+    from_template
+        Transform from the template to the reference image
+    from_reference
+        Transform from the reference image to this one, if it is another
+    reference_moved
+        Reference image on the grid of this one, if it is another
+    brain_template
+        The session's brain mask on the template's grid
 
     Outputs
     -------
-    quality
-        Table of image quality measures
+    table
+        One row of image quality measures
     """
     workflow = LesionWorkflow(name=name)
-    fields = ["preproc", "brain", "preproc_template", "brain_template", "template_brain"]
-    inputnode = identity("inputnode", fields)
-    outputnode = identity("outputnode", ["quality"])
-    quality = Node(Quality(), name="quality")
+    images = {"conformed": "raw", "preproc": "in_file", "brain": "brain"}
+    brains = {"template_brain": "template_brain", "brain_template": "moved_brain"}
+    fields, steps = images | brains, ["from_template"]
+    if contrast != reference:
+        fields["reference_moved"] = "reference"
+        steps.append("from_reference")
+    inputnode = identity("inputnode", [*fields, *steps])
+    outputnode = identity("outputnode", ["table"])
+    transforms = Node(Merge(len(steps)), name="transforms")
+    quality = Node(ImageQuality(contrast=contrast), name="quality")
     workflow.connect([
-        (inputnode, quality, [
-            ("preproc", "in_file"),
-            ("brain", "brain"),
-            ("preproc_template", "moved_image"),
-            ("brain_template", "moved_brain"),
-            ("template_brain", "template_brain"),
-        ]),
-        (quality, outputnode, [("out_table", "quality")]),
+        (inputnode, transforms, [(step, f"in{place}") for place, step in enumerate(steps, 1)]),
+        (transforms, quality, [("out", "transforms")]),
+        (inputnode, quality, list(fields.items())),
+        (quality, outputnode, [("out_table", "table")]),
     ])  # fmt: skip
     return workflow

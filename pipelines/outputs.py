@@ -5,7 +5,13 @@ from nipype.pipeline.engine import Node
 from bids_stroke import lesion, quality
 from bids_stroke.bids import derivative, description_of, uri
 from bids_stroke.interfaces.bids import Sink, SinkTables
-from bids_stroke.interfaces.reports import BrainMaskFigure, FlickerFigure, LesionFigure
+from bids_stroke.interfaces.reports import (
+    BrainMaskFigure,
+    FlickerFigure,
+    LesionFigure,
+    ProbabilityFigure,
+    TractFigure,
+)
 from bids_stroke.registration import TEMPLATE
 
 from .engine import LesionWorkflow, identity
@@ -80,6 +86,47 @@ def _lesion_sinks(names, found, metadata, raw=None):
     return sinks
 
 
+def _keep(workflow, inputnode, sinks):
+    """Feed each sink from the field of its name."""
+    workflow.connect([(inputnode, sink, [(field, "in_file")]) for field, sink in sinks.items()])
+
+
+def _draw(workflow, inputnode, out, name, interface, **fields):
+    """Draw a figure from fields of ``inputnode`` (input of the interface to field), and keep it."""
+    figure = Node(interface, name=f"{name}_figure")
+    workflow.connect([
+        (inputnode, figure, [(field, to) for to, field in fields.items()]),
+        (figure, _sink(f"ds_{name}_figure", out), [("out_figure", "in_file")]),
+    ])  # fmt: skip
+
+
+def _draw_bias(workflow, inputnode, names, contrast):
+    labels = (f"{contrast} before bias correction", f"{contrast} after bias correction")
+    out = names.figure("bias", contrast)
+    fields = {"fixed": "conformed", "moving": "preproc", "contour": "brain"}
+    _draw(workflow, inputnode, out, "bias", FlickerFigure(labels=labels), **fields)
+
+
+def _draw_lesion(workflow, inputnode, names, contrast):
+    """Draw the lesion, and its probability where there is one, on an image of the session."""
+    fields = {"in_file": "preproc", "lesion": "lesion", "brain": "brain"}
+    out = names.figure("lesion", contrast)
+    _draw(workflow, inputnode, out, "lesion", LesionFigure(label=contrast), **fields)
+    if names.has_probability and contrast == names.session.reference:
+        out = names.figure("probability", contrast)
+        fields["probability"] = "probability"
+        _draw(workflow, inputnode, out, "probability", ProbabilityFigure(label=contrast), **fields)
+
+
+def _draw_tracts(workflow, inputnode, names, background, suffix):
+    """Draw the lesion over each tract, on an image in template space."""
+    for tract, card in zip(names.maps.tracts, names.maps.cards, strict=True):
+        out = names.figure("tract", suffix, atlas=card.atlas)
+        interface = TractFigure(tract=tract, identity=names.maps.identity())
+        fields = {"in_file": background, "lesion": "lesion"}
+        _draw(workflow, inputnode, out, f"tract_{card.atlas.lower()}", interface, **fields)
+
+
 def _tables(names):
     """Sink of the tables of tracts and atlases."""
     found = {"space": TEMPLATE, "label": "L", "desc": names.desc}
@@ -139,21 +186,11 @@ def init_reference_outputs_wf(*, names, name="reference_outputs_wf"):
         ),
     }
     inputnode = identity("inputnode", ["conformed", *sinks])
-    brain_figure = Node(BrainMaskFigure(), name="brain_figure")
-    lesion_figure = Node(LesionFigure(label=reference), name="lesion_figure")
-    ds_brain_figure = _sink("ds_brain_figure", names.figure("brain", reference))
-    ds_lesion_figure = _sink("ds_lesion_figure", names.figure("lesion", reference))
-    workflow.connect([
-        *((inputnode, sink, [(field, "in_file")]) for field, sink in sinks.items()),
-        (inputnode, brain_figure, [("conformed", "in_file"), ("brain", "mask")]),
-        (brain_figure, ds_brain_figure, [("out_figure", "in_file")]),
-        (inputnode, lesion_figure, [
-            ("preproc", "in_file"),
-            ("lesion", "lesion"),
-            ("brain", "brain"),
-        ]),
-        (lesion_figure, ds_lesion_figure, [("out_figure", "in_file")]),
-    ])  # fmt: skip
+    _keep(workflow, inputnode, sinks)
+    out = names.figure("brain", reference)
+    _draw(workflow, inputnode, out, "brain", BrainMaskFigure(), in_file="conformed", mask="brain")
+    _draw_bias(workflow, inputnode, names, reference)
+    _draw_lesion(workflow, inputnode, names, reference)
     return workflow
 
 
@@ -167,6 +204,8 @@ def init_contrast_outputs_wf(*, names, contrast, name):
 
     Inputs
     ------
+    conformed
+        The image before bias correction
     preproc
         Bias-corrected image
     reference_moved
@@ -210,26 +249,13 @@ def init_contrast_outputs_wf(*, names, contrast, name):
     for field, (moving, fixed) in transforms.items():
         stem = f"{names.session.name}_from-{moving}_to-{fixed}_mode-image_xfm.mat"
         sinks[field] = _sink(f"ds_{field}", names.folder / stem, sources)
-    inputnode = identity("inputnode", sinks)
-    alignment = Node(FlickerFigure(labels=(reference, contrast)), name="alignment")
-    lesion_figure = Node(LesionFigure(label=contrast), name="lesion_figure")
-    ds_alignment = _sink("ds_alignment", names.figure("coreg", contrast))
-    ds_lesion_figure = _sink("ds_lesion_figure", names.figure("lesion", contrast))
-    workflow.connect([
-        *((inputnode, sink, [(field, "in_file")]) for field, sink in sinks.items()),
-        (inputnode, alignment, [
-            ("reference_moved", "fixed"),
-            ("preproc", "moving"),
-            ("brain", "contour"),
-        ]),
-        (alignment, ds_alignment, [("out_figure", "in_file")]),
-        (inputnode, lesion_figure, [
-            ("preproc", "in_file"),
-            ("lesion", "lesion"),
-            ("brain", "brain"),
-        ]),
-        (lesion_figure, ds_lesion_figure, [("out_figure", "in_file")]),
-    ])  # fmt: skip
+    inputnode = identity("inputnode", ["conformed", *sinks])
+    _keep(workflow, inputnode, sinks)
+    _draw_bias(workflow, inputnode, names, contrast)
+    _draw_lesion(workflow, inputnode, names, contrast)
+    figure = FlickerFigure(labels=(reference, contrast))
+    fields = {"fixed": "reference_moved", "moving": "preproc", "contour": "brain"}
+    _draw(workflow, inputnode, names.figure("coreg", contrast), "alignment", figure, **fields)
     return workflow
 
 
@@ -284,17 +310,11 @@ def init_space_outputs_wf(*, names, space, name):
         ),
     }
     inputnode = identity("inputnode", [*sinks, "template", "template_brain"])
-    alignment = Node(FlickerFigure(labels=(space.name, reference)), name="alignment")
-    ds_alignment = _sink("ds_alignment", names.figure("mni", reference, space=space.name))
-    workflow.connect([
-        *((inputnode, sink, [(field, "in_file")]) for field, sink in sinks.items()),
-        (inputnode, alignment, [
-            ("template", "fixed"),
-            ("preproc", "moving"),
-            ("template_brain", "contour"),
-        ]),
-        (alignment, ds_alignment, [("out_figure", "in_file")]),
-    ])  # fmt: skip
+    _keep(workflow, inputnode, sinks)
+    figure = FlickerFigure(labels=(space.name, reference))
+    fields = {"fixed": "template", "moving": "preproc", "contour": "template_brain"}
+    out = names.figure("mni", reference, space=space.name)
+    _draw(workflow, inputnode, out, "alignment", figure, **fields)
     return workflow
 
 
@@ -317,19 +337,13 @@ def init_template_outputs_wf(*, names, name="template_outputs_wf"):
         The template's brain mask
     """
     workflow = LesionWorkflow(name=name)
+    reference = names.session.reference
     inputnode = identity("inputnode", ["preproc", "lesion", "tables", "template_brain"])
-    ds_tables = _tables(names)
-    lesion_figure = Node(LesionFigure(label=TEMPLATE), name="lesion_figure")
-    ds_lesion_figure = _sink("ds_lesion_figure", names.figure("lesionmni", names.session.reference))
-    workflow.connect([
-        (inputnode, ds_tables, [("tables", "in_file")]),
-        (inputnode, lesion_figure, [
-            ("preproc", "in_file"),
-            ("lesion", "lesion"),
-            ("template_brain", "brain"),
-        ]),
-        (lesion_figure, ds_lesion_figure, [("out_figure", "in_file")]),
-    ])  # fmt: skip
+    _keep(workflow, inputnode, {"tables": _tables(names)})
+    fields = {"in_file": "preproc", "lesion": "lesion", "brain": "template_brain"}
+    out = names.figure("lesionmni", reference)
+    _draw(workflow, inputnode, out, "lesion", LesionFigure(label=TEMPLATE), **fields)
+    _draw_tracts(workflow, inputnode, names, "preproc", reference)
     return workflow
 
 
@@ -363,15 +377,9 @@ def init_own_outputs_wf(*, names, name="own_outputs_wf"):
         "tables": _tables(names),
     }
     inputnode = identity("inputnode", [*sinks, "background", "template_brain"])
-    figure = Node(LesionFigure(label=TEMPLATE), name="figure")
-    ds_figure = _sink("ds_figure", names.figure("ownmni", "mask"))
-    workflow.connect([
-        *((inputnode, sink, [(field, "in_file")]) for field, sink in sinks.items()),
-        (inputnode, figure, [
-            ("background", "in_file"),
-            ("lesion", "lesion"),
-            ("template_brain", "brain"),
-        ]),
-        (figure, ds_figure, [("out_figure", "in_file")]),
-    ])  # fmt: skip
+    _keep(workflow, inputnode, sinks)
+    fields = {"in_file": "background", "lesion": "lesion", "brain": "template_brain"}
+    out = names.figure("ownmni", "mask")
+    _draw(workflow, inputnode, out, "lesion", LesionFigure(label=TEMPLATE), **fields)
+    _draw_tracts(workflow, inputnode, names, "background", "mask")
     return workflow

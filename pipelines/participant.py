@@ -5,6 +5,7 @@ from nipype.pipeline.engine import Node
 
 from bids_stroke.atlas import has_transform
 from bids_stroke.interfaces.atlas import Bring
+from bids_stroke.interfaces.quality import Join
 from bids_stroke.interfaces.registration import Template
 from bids_stroke.registration import TEMPLATE
 from bids_stroke.spaces import DEFAULT
@@ -24,6 +25,7 @@ from .outputs import (
 from .template import init_template_wf
 
 _PREPARED = (("outputnode.preproc", "inputnode.preproc"), ("outputnode.brain", "inputnode.brain"))
+_CONFORMED = (("outputnode.conformed", "inputnode.conformed"), *_PREPARED)
 
 
 def _lesion(names, *, to=""):
@@ -98,7 +100,7 @@ def init_session_wf(
         probability=names.has_probability,
         min_component_mm3=card.min_component_mm3 if card else 0.0,
     )
-    quality_wf = init_quality_wf()
+    quality = _add_quality(workflow, reference, coregistered, template_wf)
     reference_outputs_wf = init_reference_outputs_wf(names=names)
     template_outputs_wf = init_template_outputs_wf(names=names)
     # Points of the lesion go through the reference image to the template.
@@ -112,19 +114,10 @@ def init_session_wf(
         (drawn_wf, measure_wf, _lesion(names)),
         (to_template, measure_wf, [("out", "inputnode.transforms")]),
         (template_wf, measure_wf, _lesion(names, to="_template")),
-        (reference_wf, quality_wf, [*_PREPARED]),
-        (template_wf, quality_wf, [
-            ("outputnode.preproc", "inputnode.preproc_template"),
-            ("outputnode.brain", "inputnode.brain_template"),
-            ("outputnode.template_brain", "inputnode.template_brain"),
-        ]),
-        (reference_wf, reference_outputs_wf, [
-            *_PREPARED,
-            ("outputnode.conformed", "inputnode.conformed"),
-        ]),
+        (reference_wf, reference_outputs_wf, [*_CONFORMED]),
         (lesion_wf, reference_outputs_wf, _lesion(names)),
         (measure_wf, reference_outputs_wf, [("outputnode.components", "inputnode.components")]),
-        (quality_wf, reference_outputs_wf, [("outputnode.quality", "inputnode.quality")]),
+        (quality, reference_outputs_wf, [("out_table", "inputnode.quality")]),
         (template_wf, template_outputs_wf, [
             ("outputnode.preproc", "inputnode.preproc"),
             ("outputnode.lesion", "inputnode.lesion"),
@@ -149,6 +142,35 @@ def init_session_wf(
             (grid_wf, outputs_wf, _lesion(names)),
         ])  # fmt: skip
     return workflow
+
+
+def _add_quality(workflow, reference, coregistered, template_wf):
+    """Wire the quality of each image; returns the node with the table of all."""
+    tables = Node(Merge(1 + len(coregistered)), name="quality_tables")
+    join = Node(Join(), name="quality")
+    prepared = {reference: workflow.get_node("reference_wf"), **coregistered}
+    for place, (contrast, wf) in enumerate(prepared.items(), 1):
+        quality_wf = init_quality_wf(
+            contrast=contrast, reference=reference, name=f"{contrast.lower()}_quality_wf"
+        )
+        if contrast != reference:
+            workflow.connect([
+                (wf, quality_wf, [
+                    ("outputnode.from_reference", "inputnode.from_reference"),
+                    ("outputnode.reference_moved", "inputnode.reference_moved"),
+                ]),
+            ])  # fmt: skip
+        workflow.connect([
+            (wf, quality_wf, [*_CONFORMED]),
+            (template_wf, quality_wf, [
+                ("outputnode.template_brain", "inputnode.template_brain"),
+                ("outputnode.brain", "inputnode.brain_template"),
+                ("outputnode.from_template", "inputnode.from_template"),
+            ]),
+            (quality_wf, tables, [("outputnode.table", f"in{place}")]),
+        ])  # fmt: skip
+    workflow.connect([(tables, join, [("out", "in_tables")])])
+    return join
 
 
 def _add_space(workflow, space, normalization, names, lesion_wf):
@@ -218,7 +240,7 @@ def _add_contrast(workflow, contrast, names):
             ("outputnode.brain", "inputnode.brain"),
         ]),
         (coregistration_wf, outputs_wf, [
-            *_PREPARED,
+            *_CONFORMED,
             ("outputnode.reference_moved", "inputnode.reference_moved"),
             ("outputnode.to_reference", "inputnode.to_reference"),
             ("outputnode.from_reference", "inputnode.from_reference"),

@@ -52,6 +52,15 @@ def juelich():
     return atlas.load_tract()
 
 
+def test_profile_tells_the_share_of_each_slice(lesion, tract, card):
+    found = atlas.profile(lesion, tract)
+    assert found["z_mm"].tolist() == [0, 2, 4]
+    assert found["left"].tolist() == pytest.approx([0.5, 1, 0])
+    assert found["right"].tolist() == pytest.approx([1, 0, 1])
+    widest = atlas.loads(lesion, tract, card)["max_slice_load"]
+    assert found[["left", "right"]].max().tolist() == widest[["left", "right"]].tolist()
+
+
 def test_loads_by_hand(lesion, tract, card):
     table = atlas.loads(lesion, tract, card)
     assert table.index.tolist() == ["left", "right", "total"]

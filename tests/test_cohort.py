@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_stroke import atlas, cohort, image
+from bids_stroke import atlas, cohort, image, quality
 from bids_stroke.bids import derivative, write_tsv
 from bids_stroke.errors import DatasetError, UsageError
 from bids_stroke.record import Record
@@ -32,12 +32,15 @@ def add(
         "component": ["all", "1", "2"],
         "volume_ml": [volume, volume - 0.5, 0.5],
         "max_probability": [0.9, 0.9, 0.6],
+        "mean_probability": [0.7, 0.75, 0.4],
         "hemisphere": ["bilateral", "left", "right"],
         "x_mm": [0, 1, 2],
     })  # fmt: skip
-    quality = pd.DataFrame({
-        "brain_volume_ml": [1400.0], "snr": [20.0], "template_brain_dice": [0.97],
-        "white_gray_ratio": [1.3], "fluid_gray_ratio": [0.4],
+    measured = pd.DataFrame({
+        **{name: [1.0, 1.0] for name in quality.COLUMNS},
+        "contrast": [reference, "T2w"], "brain_volume_ml": [1400.0, 1390.0], "snr": [20.0, 12.0],
+        "template_brain_dice": [0.97, 0.97], "white_gray_ratio": [1.3, 0.8],
+        "fluid_gray_ratio": [0.4, 0.3], "similarity": [None, 1.2],
     })  # fmt: skip
     loads = pd.DataFrame({
         "side": ["left", "right", "total"],
@@ -61,7 +64,7 @@ def add(
         mask[voxel] = 1
     outputs = [
         write_tsv(components, folder / derivative(name, "morph", ".tsv", space=reference, **found)),
-        write_tsv(quality, folder / derivative(name, "morph", ".tsv", desc="quality")),
+        write_tsv(measured, folder / derivative(name, "morph", ".tsv", desc="quality")),
         write_tsv(
             loads,
             folder / derivative(name, "morph", ".tsv", space=TEMPLATE, atlas="CST", **found),
@@ -119,6 +122,8 @@ def test_table_and_counts(tmp_path):
     assert table["lesion_volume_mni_ml"].tolist() == pytest.approx([0.024, 0.016])
     assert first["n_components"] == 2 and first["hemisphere"] == "bilateral"
     assert first["brain_volume_ml"] == 1400 and first["template_brain_dice"] == 0.97
+    assert (first["snr"], first["t2w_snr"], first["t2w_similarity"]) == (20, 12, 1.2)
+    assert "t2w_brain_volume_ml" not in table
     assert first["cst_weighted_load_ml_left"] == 3 and first["cst_fraction_right"] == 0.025
     assert first["cst_max_slice_load_total"] == 0.6
     assert pd.isna(first["cst_category"]) and second["cst_category"] == "large"

@@ -2,6 +2,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nilearn.datasets import load_mni152_template
+from sklearn.metrics import mutual_info_score
 
 from bids_stroke import image, quality
 
@@ -30,40 +31,107 @@ def test_snr_without_a_mask_or_noise():
     assert quality.signal_to_noise(flat, np.ones(flat.shape)) == np.inf
 
 
-def template(kind):
-    """The template's T1w (1), or its brain mask (2), at 2 mm."""
+@pytest.fixture(scope="module")
+def template():
+    """The template's T1w and brain mask, at 2 mm."""
     img = load_mni152_template(resolution=2)
-    return img if kind == 1 else image.like(img.get_fdata() > 0.1, img, np.uint8)
+    return img, image.like(img.get_fdata() > 0.1, img, np.uint8)
 
 
 @pytest.mark.parametrize("contrast", quality.CONTRASTS)
-def test_contrast_is_recognized(contrast):
-    t1w, brain = template(1), template(2)
+def test_contrast_is_recognized(template, contrast):
+    t1w, brain = template
     levels = {"T1w": (0.2, 0.7, 1.0), "FLAIR": (0.2, 1.3, 1.0), "T2w": (3.0, 1.5, 1.0)}[contrast]
     painted = np.interp(t1w.get_fdata(), (0.27, 0.65, 0.87), levels) * np.asarray(brain.dataobj)
-    found = quality.measure(t1w, brain, image.like(painted, t1w, np.float32), brain, brain)
+    img = image.like(painted, t1w, np.float32)
+    tissues = {
+        name: image.resample(tissue, t1w, order=0)
+        for name, tissue in quality.tissue_maps(brain).items()
+    }
+    found = quality.measure(img, img, brain, tissues)
     for said in quality.CONTRASTS:
         told = quality.doubts(found, said, {})
         assert bool(told) == (said != contrast)
-    assert f"looks like a {contrast}" in quality.doubts(
-        found, "FLAIR" if contrast != "FLAIR" else "T1w", {}
-    )[0]
+    said = "FLAIR" if contrast != "FLAIR" else "T1w"
+    assert f"looks like a {contrast}" in quality.doubts(found, said, {})[0]
+    start = f"{said.lower()}_"  # the same of another image than the reference
+    assert quality.doubts({start + name: value for name, value in found.items()}, "other", {})
+    assert np.isnan(found["snr_dietrich"]) and np.isnan(found["fber"]), "there is no air"
+    assert np.isnan(found["similarity"])
+
+
+def ball(radius, shape=(64, 64, 64)):
+    return ((np.indices(shape) - 31.5) ** 2).sum(0) <= radius**2
+
+
+@pytest.mark.parametrize("sigma", [2.0, 10.0])
+def test_noise_of_the_air_tells_the_noise_of_the_head(sigma):
+    """A head of signal 100 in a magnitude image with known noise."""
+    rng = np.random.default_rng(1)
+    real, imaginary = rng.normal(0, sigma, (2, 64, 64, 64))
+    head, brain = ball(18), ball(12)
+    raw = nib.Nifti1Image(np.hypot(100 * head + real, imaginary).astype(np.float32), np.eye(4))
+    mask = nib.Nifti1Image(brain.astype(np.uint8), np.eye(4))
+    halves = brain & (np.arange(64) < 32), brain & (np.arange(64) >= 32)
+    tissues = {
+        name: nib.Nifti1Image(half.astype(np.uint8), np.eye(4))
+        for name, half in zip(("white", "gray", "fluid"), (*halves, np.zeros_like(brain)), strict=True)
+    }
+    found = quality.measure(raw, raw, mask, tissues, raw)
+    assert found["snr_dietrich"] == pytest.approx(100 / sigma, rel=0.06)
+    assert found["snr"] == pytest.approx(100 / sigma, rel=0.1)
+    # Of Rayleigh noise, the median of the squares is 2 ln 2 sigma².
+    assert found["fber"] == pytest.approx(100**2 / (2 * np.log(2) * sigma**2), rel=0.1)
+    assert found["brain_volume_ml"] == pytest.approx(brain.sum() / 1000)
+    assert np.isnan(found["fluid_gray_ratio"])
+    assert found["similarity"] == pytest.approx(2)
+
+
+def test_contrast_to_noise_by_hand():
+    rng = np.random.default_rng(2)
+    brain, left = ball(20), np.arange(64) < 32
+    data = np.where(left, 130.0, 100.0) + rng.normal(0, 3, (64, 64, 64))
+    img = nib.Nifti1Image((data * ball(22)).astype(np.float32), np.eye(4))
+    tissues = {
+        name: nib.Nifti1Image(part.astype(np.uint8), np.eye(4))
+        for name, part in {"white": brain & left, "gray": brain & ~left, "fluid": ~brain}.items()
+    }
+    mask = nib.Nifti1Image(brain.astype(np.uint8), np.eye(4))
+    found = quality.measure(img, img, mask, tissues)
+    assert found["cnr"] == pytest.approx(30 / np.sqrt(2 * 3**2), rel=0.05)
+    assert found["white_gray_ratio"] == pytest.approx(1.3, rel=0.01)
+
+
+def test_entropy_focus_against_the_formula_of_mriqc():
+    data = np.abs(noisy(20.0, (20, 22, 24)))
+    n, energy = data.size, np.sqrt((data.astype(float) ** 2).sum())
+    most = 1.0 * n * (1 / np.sqrt(n)) * np.log(1 / np.sqrt(n))
+    expected = (1 / most) * np.sum((data / energy) * np.log((data + 1e-16) / energy))
+    assert quality.entropy_focus(data) == pytest.approx(expected, rel=1e-5)
+    point = np.zeros((10, 10, 10))
+    point[5, 5, 5] = 3
+    assert quality.entropy_focus(point) == 0
+    assert quality.entropy_focus(np.ones((10, 10, 10))) == pytest.approx(1)
+    assert np.isnan(quality.entropy_focus(np.zeros((10, 10, 10))))
+
+
+def test_mutual_information_against_scikit_learn():
+    rng = np.random.default_rng(3)
+    one = rng.normal(size=20000)
+    other = 0.7 * one**2 + 0.3 * rng.normal(size=one.size)
+    labels = []
+    for values in (one, other):
+        low, high = np.percentile(values, (0.5, 99.5))
+        edges = np.linspace(low, high, 65)[1:-1]
+        labels.append(np.digitize(np.clip(values, low, high), edges))
+    shared = mutual_info_score(*labels)
+    alone = [mutual_info_score(label, label) for label in labels]
+    expected = sum(alone) / (sum(alone) - shared)
+    assert quality.mutual_information(one, other) == pytest.approx(expected, rel=1e-3)
+    assert quality.mutual_information(one, rng.normal(size=one.size)) < 1.05 < expected
 
 
 def test_volumes_outside_the_trained_range_are_told():
     trained = {"brain_volume_ml": [900, 1900], "lesion_volume_ml": [0, 300]}
     told = quality.doubts({"brain_volume_ml": 700.0, "lesion_volume_ml": 20}, "T1w", trained)
     assert told == ["Brain volume is 700, outside the 900 to 1900 that the model was trained on."]
-
-
-def test_measure_fills_every_column():
-    affine = np.diag([2.0, 1.0, 1.0, 1.0])
-    mask = np.zeros((20, 20, 20), np.uint8)
-    mask[5:15, 5:15, 5:15] = 1
-    brain = nib.Nifti1Image(mask, affine)
-    measured = quality.measure(
-        nib.Nifti1Image(noisy(5.0, mask.shape), affine), brain, template(1), *[template(2)] * 2
-    )
-    assert list(measured) == list(quality.COLUMNS)
-    assert measured["brain_volume_ml"] == pytest.approx(2.0)  # 1000 voxels of 2 mm³
-    assert measured["template_brain_dice"] == 1

@@ -1,6 +1,6 @@
 """Interfaces over :mod:`bids_stroke.reports`."""
 
-from .. import image
+from .. import atlas, image
 from ..reports import figures
 from .base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, existing, result, traits
 
@@ -69,5 +69,48 @@ class LesionFigure(SimpleInterface):
             image.load(getattr(self.inputs, name)) for name in ("in_file", "lesion", "brain")
         )
         figures.lesion(background, lesion, out, self.inputs.label, brain)
+        self._results["out_figure"] = out
+        return runtime
+
+
+class _ProbabilityFigureInput(_LesionFigureInput):
+    probability = existing(desc="lesion probability on the same grid")
+
+
+class ProbabilityFigure(SimpleInterface):
+    """Draw the probability of a lesion."""
+
+    input_spec = _ProbabilityFigureInput
+    output_spec = _FigureOutput
+
+    def _run_interface(self, runtime):
+        out = result(runtime, "probability.svg")
+        background, probability, lesion, brain = (
+            image.load(getattr(self.inputs, name))
+            for name in ("in_file", "probability", "lesion", "brain")
+        )
+        figures.probability(background, probability, lesion, out, self.inputs.label, brain)
+        self._results["out_figure"] = out
+        return runtime
+
+
+class _TractFigureInput(BaseInterfaceInputSpec):
+    in_file = existing(desc="image on the template's grid")
+    lesion = existing(desc="lesion mask on the same grid")
+    tract = traits.Str(mandatory=True, desc="card or map")
+    identity = traits.Str(desc="tells when the files of the tracts change")
+
+
+class TractFigure(SimpleInterface):
+    """Draw the lesion over a tract."""
+
+    input_spec = _TractFigureInput
+    output_spec = _FigureOutput
+
+    def _run_interface(self, runtime):
+        out = result(runtime, "tract.svg")
+        card = atlas.load_card(self.inputs.tract)
+        background, lesion = (image.load(path) for path in (self.inputs.in_file, self.inputs.lesion))
+        figures.tract(background, lesion, atlas.load_tract(card), out, card.name)
         self._results["out_figure"] = out
         return runtime

@@ -77,7 +77,7 @@ def tables(out, name):
     folder.mkdir(parents=True)
     found = "label-L_desc-T1lesion"
     components = pd.DataFrame({"component": ["all", *range(1, 30)], "volume_ml": 1.0})
-    components = components.assign(hemisphere="left", max_probability=0.9)
+    components = components.assign(hemisphere="left", max_probability=0.9, mean_probability=0.7)
     loads = pd.DataFrame(
         {
             "side": ["left", "right", "total"],
@@ -90,7 +90,7 @@ def tables(out, name):
             "category_status": "unvalidated",
         }
     )
-    quality = pd.DataFrame({"brain_volume_ml": [1234.0], "snr": [20.0]})
+    quality = pd.DataFrame({"contrast": ["T1w"], "brain_volume_ml": [1234.0], "snr": [20.0]})
     written = {
         f"{name}_space-T1w_{found}_morph.tsv": components,
         f"{name}_space-{TEMPLATE}_atlas-CST_{found}_morph.tsv": loads,

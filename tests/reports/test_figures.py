@@ -9,7 +9,8 @@ import pytest
 from nibabel.affines import apply_affine
 from PIL import Image
 
-from bids_stroke.reports import figures
+from bids_stroke import atlas
+from bids_stroke.reports import figures, mosaic
 
 SVG = "{http://www.w3.org/2000/svg}"
 AFFINES = {
@@ -55,14 +56,14 @@ def contours(path):
 
 @pytest.mark.parametrize("orientation", AFFINES)
 def test_sections_show_left_on_the_left_and_up_above(orientation):
-    field = figures.field_of_view(head(orientation), margin=5)
+    field = mosaic.field_of_view(head(orientation), margin=5)
     lesion = ball(orientation, (-30, 20, 35), 12)
-    for axis, position in ((figures.CORONAL, 20), (figures.AXIAL, 35)):
-        cut = figures.section(lesion, axis, position, field)
+    for axis, position in ((mosaic.CORONAL, 20), (mosaic.AXIAL, 35)):
+        cut = mosaic.section(lesion, mosaic.Cut(field, axis, position))
         rows, columns = np.nonzero(cut > 0.5)
         assert columns.max() < cut.shape[1] / 2, "x < 0 is the left half"
         assert rows.max() < cut.shape[0] / 2, "anterior or superior is the upper half"
-    cut = figures.section(lesion, figures.SAGITTAL, -30, field)
+    cut = mosaic.section(lesion, mosaic.Cut(field, mosaic.SAGITTAL, -30))
     rows, columns = np.nonzero(cut > 0.5)
     assert columns.min() > cut.shape[1] / 2, "anterior is the right half"
     assert rows.max() < cut.shape[0] / 2
@@ -70,16 +71,17 @@ def test_sections_show_left_on_the_left_and_up_above(orientation):
 
 @pytest.mark.parametrize("orientation", AFFINES)
 def test_a_sphere_is_round_whatever_the_voxels(orientation):
-    field = figures.field_of_view(head(orientation), margin=5)
+    field = mosaic.field_of_view(head(orientation), margin=5)
     for axis in range(3):
-        cut = figures.section(ball(orientation, (0, 0, 10), 40), axis, (0, 0, 10)[axis], field)
+        where = mosaic.Cut(field, axis, (0, 0, 10)[axis])
+        cut = mosaic.section(ball(orientation, (0, 0, 10), 40), where)
         height, width = (np.ptp(index) for index in np.nonzero(cut > 0.5))
-        assert height * figures.STEP == pytest.approx(80, abs=5)
-        assert width * figures.STEP == pytest.approx(80, abs=5)
+        assert height * mosaic.STEP == pytest.approx(80, abs=5)
+        assert width * mosaic.STEP == pytest.approx(80, abs=5)
 
 
 def test_the_field_of_view_follows_the_world_box():
-    field = figures.field_of_view(ball("PSR", (-10, 20, 15), 30), margin=5)
+    field = mosaic.field_of_view(ball("PSR", (-10, 20, 15), 30), margin=5)
     np.testing.assert_allclose(field.low, (-40, -10, -15), atol=3)
     np.testing.assert_allclose(field.high, (20, 50, 45), atol=3)
 
@@ -93,7 +95,7 @@ def test_lesion_figure(tmp_path, orientation):
     assert raster.ndim == 2 and raster.max() > 200 and raster.min() < 5
     assert "Lesion on A<&>B" in texts(out)
     assert {"L", "R", "P", "A"} <= set(texts(out))
-    lesion_cuts = 3 * figures.field_of_view(head(), margin=6).columns(figures.SAGITTAL)
+    lesion_cuts = 3 * mosaic.field_of_view(head(), margin=6).columns(mosaic.SAGITTAL)
     assert contours(out) >= lesion_cuts, "every cut through the lesion shows it"
 
 
@@ -111,6 +113,64 @@ def test_a_lesion_of_one_voxel_is_drawn(tmp_path):
     mask[20, 50, 35] = 1
     out = figures.lesion(head(), nib.Nifti1Image(mask, AFFINES["RAS"]), tmp_path / "a.svg")
     assert contours(out) >= 3
+
+
+@pytest.mark.parametrize("orientation", AFFINES)
+def test_the_close_up_is_centred_on_the_largest_part(orientation):
+    far = ball(orientation, (40, 30, 30), 4).get_fdata()
+    both = ball(orientation, (-30, 0, 10), 12).get_fdata() + far
+    mask = nib.Nifti1Image(both.astype(np.uint8), AFFINES[orientation])
+    for cut in mosaic.close_up(mask):
+        rows, columns = np.nonzero(mosaic.section(mask, cut) > 0.5)
+        middle = np.array([rows.mean(), columns.mean()]) / cut.field.shape(cut.axis)
+        np.testing.assert_allclose(middle, 0.5, atol=0.05)
+        assert cut.position == pytest.approx((-30, 0, 10)[cut.axis], abs=4)
+        assert np.ptp(columns) * cut.field.step == pytest.approx(24, abs=5)
+
+
+def test_probability_is_colored_where_there_is_some_and_the_mask_outlined(tmp_path):
+    certain = ball("RAS", (-30, 0, 10), 12)
+    wide = ball("RAS", (-30, 0, 10), 20).get_fdata()
+    probability = nib.Nifti1Image(0.3 * wide + 0.6 * certain.get_fdata(), AFFINES["RAS"])
+    out = figures.probability(head(), probability, certain, tmp_path / "a.svg", "FLAIR")
+    raster, _ = images(out)
+    pixels = raster.astype(int)
+    assert 0.005 < (np.ptp(pixels, axis=-1) > 60).mean() < 0.3
+    assert contours(out) >= 5
+    assert "Lesion probability on FLAIR" in texts(out) and "probability" in texts(out)
+    nothing = nib.Nifti1Image(np.zeros(SHAPES["RAS"], np.float32), AFFINES["RAS"])
+    raster, _ = images(figures.probability(head(), nothing, nothing, tmp_path / "b.svg"))
+    assert (np.ptp(raster.astype(int), axis=-1) > 60).mean() < 1e-3
+
+
+def test_tract_figure_charts_the_share_of_each_slice(tmp_path):
+    def column(x):
+        world = apply_affine(AFFINES["RAS"], np.moveaxis(np.indices(SHAPES["RAS"]), 0, -1))
+        near = (np.abs(world[..., 0] - x) < 5) & (np.abs(world[..., 1]) < 5)
+        return nib.Nifti1Image((near & (np.abs(world[..., 2]) < 41)).astype(np.float32), AFFINES["RAS"])
+
+    sides = {"L": column(-20), "R": column(20)}
+    mask = ball("RAS", (-20, 0, 20), 9)
+    out = figures.tract(head(), mask, sides, tmp_path / "a.svg")
+    bars = [
+        path.get("d")
+        for path in ET.parse(out).getroot().iter(f"{SVG}path")
+        if path.get("class") == "bars"
+    ]
+    profile = atlas.profile(mask, sides)
+    assert [bar.count("z") for bar in bars] == [(profile["left"] > 0).sum(), 0]
+    assert profile["left"].max() == 1
+    hit = profile.loc[profile["left"] > 0, "z_mm"]
+    assert hit.min() == pytest.approx(12, abs=2) and hit.max() == pytest.approx(28, abs=2)
+    assert "at most 100% on the left and 0% on the right" in ET.parse(out).getroot().get("aria-label")
+
+
+def test_a_shrunken_figure_keeps_its_contours(tmp_path):
+    out = figures.lesion(head(), ball("RAS", (-30, 0, 10), 12), tmp_path / "a.svg")
+    (tmp_path / "b.svg").write_text(mosaic.shrunk(out.read_text(), 0.5))
+    (before,), (after,) = images(out), images(tmp_path / "b.svg")
+    np.testing.assert_allclose(after.shape, np.array(before.shape) / 2, atol=1)
+    assert contours(tmp_path / "b.svg") == contours(out)
 
 
 def test_an_empty_mask_makes_a_figure_that_says_so(tmp_path):
@@ -142,7 +202,8 @@ def test_flicker_holds_both_images_on_one_layout(tmp_path):
     assert {"T1w", "FLAIR"} <= set(texts(out))
     (group,) = ET.parse(out).getroot().iter(f"{SVG}g")
     assert group.get("class") == "moving" and len(group.findall(f"{SVG}image")) == 1
-    assert re.search(r"\.flicker:hover \.moving \{animation", out.read_text())
+    assert re.search(r"\.flicker:is\(:hover, :focus-visible\) \.moving \{animation", out.read_text())
+    assert ET.parse(out).getroot().get("tabindex") == "0", "works without a mouse"
     assert contours(figures.flicker(head(), dim, tmp_path / "b.svg")) == 0
 
 

@@ -1,0 +1,340 @@
+"""Mosaics of slices, the ground of every figure: cut, laid out, drawn as SVG.
+
+A figure is a mosaic of slices in a single JPEG, with contours and labels drawn as vectors over it.
+Slices are cut in world space every ``STEP`` mm, so that anisotropic, oblique and non-RAS images
+look as the head does. Neurological convention: the patient's left is on the left.
+"""
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
+from contourpy import contour_generator
+from nibabel.affines import apply_affine, voxel_sizes
+from PIL import Image
+from scipy import ndimage
+
+from ..image import atomic
+
+STEP = 0.8  # mm between the pixels of a mosaic
+WIDTH = 1500  # pixels
+STRIP = 34  # height of the strips that hold the title and the color bar, pixels
+LINE = 20  # height of the line of text under a row of slices, pixels
+GAP = 6  # pixels between panels, at least
+WIDEST_GAP = 40
+CLOSE_WIDTH = 480  # pixels of a close-up
+CLOSE_MARGIN, CLOSE_LEAST = 10, 28  # mm around a lesion, and half the least field of view
+QUALITY = 80  # of the JPEG
+RASTER = re.compile(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)")
+SAGITTAL, CORONAL, AXIAL = 0, 1, 2
+
+STYLE = """\
+text {font: 14px Helvetica, Arial, sans-serif; fill: #c9d1d9}
+.title {font-weight: bold; font-size: 16px; fill: #fff}
+.side {font-weight: bold; fill: #ffd166; stroke: #000; stroke-width: 3px; paint-order: stroke}
+.contour {fill: none; stroke-width: 1.5; stroke-linejoin: round}
+.fading:is(:hover, :focus-visible) .contour {opacity: 0}
+.flicker:is(:hover, :focus-visible) .moving {animation: flicker 2s ease-in-out infinite alternate}
+@keyframes flicker {0%, 30% {opacity: 1} 70%, 100% {opacity: 0}}
+@media (prefers-reduced-motion: reduce) {
+  .flicker:is(:hover, :focus-visible) .moving {animation: none; opacity: 0}
+}
+"""
+
+
+@dataclass(frozen=True)
+class Field:
+    """Field of view in world space: a box, a margin around it, and the distance of pixels (mm)."""
+
+    low: np.ndarray
+    high: np.ndarray
+    margin: float
+    step: float = STEP
+
+    def pixels(self, axis):
+        """World coordinates of the rows and of the columns of slices perpendicular to ``axis``."""
+        across, up = (other for other in range(3) if other != axis)
+        low, high = self.low - self.margin, self.high + self.margin
+        rows = np.arange(low[up], high[up], self.step)[::-1]
+        return rows, np.arange(low[across], high[across], self.step)
+
+    def shape(self, axis):
+        """Rows and columns of the slices perpendicular to ``axis``."""
+        return tuple(coordinates.size for coordinates in self.pixels(axis))
+
+    def columns(self, axis):
+        """How many slices perpendicular to ``axis`` fit side by side."""
+        return max(1, (WIDTH + GAP) // (self.shape(axis)[1] + GAP))
+
+    def row(self, axis, positions):
+        """A row of slices perpendicular to ``axis``."""
+        return [Cut(self, axis, float(position)) for position in positions]
+
+    def spread(self, axis, rows=1):
+        """Rows of slices over the whole field of view."""
+        low, high = self.low[axis], self.high[axis]
+        n = rows * self.columns(axis)
+        positions = np.round(np.linspace(low + 0.1 * (high - low), high - 0.07 * (high - low), n))
+        return [self.row(axis, part) for part in np.split(positions, rows)]
+
+    def planes(self):
+        """A row of slices in each plane, over the whole field of view."""
+        return [row for axis in (AXIAL, CORONAL, SAGITTAL) for row in self.spread(axis)]
+
+
+class Cut(NamedTuple):
+    """A slice: perpendicular to world ``axis`` at ``position`` (mm)."""
+
+    field: Field
+    axis: int
+    position: float
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Values to be shown in color over the gray slices: ``colors`` and ``opacity`` (0-1) of an
+    array of values, the former with red, green and blue (0-255) in a last axis."""
+
+    slices: list
+    colors: Callable
+    opacity: Callable
+
+
+class Panel(NamedTuple):
+    """A slice in its place in a mosaic; ``first`` of its plane in a row."""
+
+    cut: Cut
+    left: int
+    top: int
+    first: bool
+
+
+def section(img, cut, order=1):
+    """Cut a slice of ``img`` in world space, as it is displayed.
+
+    Returns
+    -------
+    (rows, columns) float32 array
+        The first row is superior (anterior in axial slices); the first column is left (posterior
+        in sagittal slices).
+    """
+    rows, columns = cut.field.pixels(cut.axis)
+    points = np.full((rows.size, columns.size, 3), cut.position)
+    across, up = (other for other in range(3) if other != cut.axis)
+    points[..., across] = columns
+    points[..., up] = rows[:, None]
+    voxels = np.moveaxis(apply_affine(np.linalg.inv(img.affine), points), -1, 0)
+    data = img.get_fdata(dtype=np.float32)
+    return ndimage.map_coordinates(data, voxels, order=order, cval=data.min())
+
+
+def field_of_view(img, margin):
+    """The world box around the bright voxels of ``img`` (a mask, or the head)."""
+    stride = np.maximum(np.round(2 / voxel_sizes(img.affine)), 1).astype(int)
+    data = img.get_fdata(dtype=np.float32)[tuple(slice(None, None, step) for step in stride)]
+    low, high = data.min(), max(np.percentile(data, 99.5), data.mean())
+    bright = ndimage.binary_opening(data > low + 0.1 * (high - low))
+    if not bright.any():
+        bright = np.ones(data.shape, bool)
+    ends = [np.flatnonzero(bright.any(axis=other))[[0, -1]] for other in ((1, 2), (0, 2), (0, 1))]
+    corners = apply_affine(img.affine, np.array(list(product(*ends))) * stride)
+    return Field(corners.min(axis=0), corners.max(axis=0), margin)
+
+
+def close_up(mask_img):
+    """A row of three large slices, one in each plane, through the largest part of a mask."""
+    mask = np.asanyarray(mask_img.dataobj) > 0
+    parts, _ = ndimage.label(mask)
+    largest = np.argwhere(parts == np.argmax(np.bincount(parts[mask])))
+    world = apply_affine(mask_img.affine, largest)
+    middle, half = (world.max(0) + world.min(0)) / 2, np.ptp(world, axis=0).max() / 2
+    half = max(half + CLOSE_MARGIN, CLOSE_LEAST)
+    field = Field(middle - half, middle + half, 0, step=2 * half / CLOSE_WIDTH)
+    rounded = np.round(world)
+    return [
+        Cut(field, axis, float(values[np.argmax(counts)]))
+        for axis in (AXIAL, CORONAL, SAGITTAL)
+        for values, counts in [np.unique(rounded[:, axis], return_counts=True)]
+    ]
+
+
+def through(mask_img, axis, field):
+    """A row of slices spread evenly over those that a mask occupies (none between its parts)."""
+    voxels = np.argwhere(np.asanyarray(mask_img.dataobj) > 0)
+    occupied = np.unique(np.round(apply_affine(mask_img.affine, voxels)[:, axis]))
+    n = min(field.columns(axis), len(occupied))
+    return field.row(axis, occupied[((np.arange(n) + 0.5) / n * len(occupied)).astype(int)])
+
+
+def layout(rows):
+    """Place rows of slices, each in the middle of the width; returns panels and (width, height)."""
+    panels, top = [], STRIP
+    for row in rows:
+        shapes = [cut.field.shape(cut.axis) for cut in row]
+        free = WIDTH - sum(width for _, width in shapes)
+        gap = max(min(free / len(row), WIDEST_GAP), 0)
+        left = max((free - gap * (len(row) - 1)) / 2, 0)
+        axis = None
+        for cut, (_, width) in zip(row, shapes, strict=True):
+            panels.append(Panel(cut, int(left), top, cut.axis != axis))
+            left += width + gap
+            axis = cut.axis
+        top += max(height for height, _ in shapes) + LINE + GAP
+    return panels, (WIDTH, top)
+
+
+def sections(img, panels, order=1):
+    """Cut an image at every panel."""
+    return [section(img, panel.cut, order) for panel in panels]
+
+
+def unit(values, low, high):
+    """Values between ``low`` and ``high`` as 0 to 1."""
+    return np.clip((values - low) / ((high - low) or 1), 0, 1)
+
+
+def raster(slices, panels, size, inside=None, overlay=None):
+    """The mosaic as an SVG image: gray levels from the 0.5 to the 99.5 percentile of ``inside``
+    (without it, of the head), under an :class:`Overlay`."""
+    values = np.concatenate([piece.ravel() for piece in slices])
+    if inside:
+        head = np.concatenate([piece.ravel() for piece in inside]) > 0.5
+    else:
+        head = values > values.min() + 0.05 * (np.percentile(values, 99.5) - values.min())
+    low, high = np.percentile(values[head] if head.any() else values, (0.5, 99.5))
+    width, height = size
+    canvas = np.zeros((height, width, 3) if overlay else (height, width), np.uint8)
+    for i, (panel, piece) in enumerate(zip(panels, slices, strict=True)):
+        pixels = 255 * unit(piece, low, high)
+        if overlay:
+            over = overlay.opacity(overlay.slices[i])[..., None]
+            pixels = (1 - over) * pixels[..., None] + over * overlay.colors(overlay.slices[i])
+        place = canvas[panel.top :, panel.left :][: piece.shape[0], : piece.shape[1]]
+        place[:] = pixels[:, : place.shape[1]]
+    return image(canvas, 0, 0, width, height)
+
+
+def image(pixels, x, y, width, height):
+    """Pixels as an element of the figure."""
+    return (
+        f'<image x="{x}" y="{y}" width="{width}" height="{height}" preserveAspectRatio="none" '
+        f'href="data:image/jpeg;base64,{_jpeg(Image.fromarray(pixels))}"/>\n'
+    )
+
+
+def contours(masks, panels, color):
+    """Outlines of ``masks`` (sections at ``panels``) at one half, as one SVG path."""
+    strokes = []
+    for mask, panel in zip(masks, panels, strict=True):
+        # A frame of zeros closes the outline of a mask that leaves the field of view.
+        origin = panel.left - 0.5, panel.top - 0.5
+        for line in contour_generator(z=np.pad(mask, 1)).lines(0.5):
+            points = line[:-1] if len(line) < 16 else line[:-1:2]  # half the points are enough
+            points = np.round(points + origin, 1)
+            steps = np.diff(points, axis=0)
+            start = "{:g},{:g}".format(*points[0])
+            strokes.append(f"M{start}l" + " ".join(f"{x:.1f},{y:.1f}" for x, y in steps) + "z")
+    return f'<path class="contour" stroke="{color}" d="{"".join(strokes)}"/>\n'
+
+
+def marks(panels):
+    """Positions under the slices, and sides beside the first slice of each plane of a row."""
+    texts = []
+    for panel in panels:
+        axis = panel.cut.axis
+        height, width = panel.cut.field.shape(axis)
+        position = f"{'xyz'[axis]} = {panel.cut.position:.0f}".replace("-", "\N{MINUS SIGN}")
+        bottom = panel.top + height + LINE - 5
+        texts.append(text(position, panel.left + width / 2, bottom, "middle"))
+        if panel.first:
+            left, right = "PA" if axis == SAGITTAL else "LR"
+            texts.append(text(left, panel.left + 3, panel.top + 16, "start", "side"))
+            texts.append(text(right, panel.left + width - 3, panel.top + 16, "end", "side"))
+    return "".join(texts)
+
+
+def text(content, x, y, anchor="start", kind="note"):
+    """A line of text; what does not belong in a file's text is escaped."""
+    return (
+        f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" class="{kind}">'
+        f"{escape(str(content))}</text>\n"
+    )
+
+
+def title(words, hint="", *legend):
+    """The strip on top: the title, names and colors of the contours, what the pointer does."""
+    parts = [
+        f'<rect width="{WIDTH}" height="{STRIP}" fill="#000"/>\n',
+        text(words, 12, 22, kind="title"),
+        text(hint, WIDTH - 12, 22, "end"),
+    ]
+    x = 40 + 9 * len(words)
+    for name, color in legend:
+        parts.append(f'<path d="M{x},17h24" stroke="{color}" stroke-width="3"/>\n')
+        parts.append(text(name, x + 32, 22))
+        x += 60 + 8 * len(name)
+    return "".join(parts)
+
+
+def colorbar(colors, ticks, label, size):
+    """Colors from the first of ``ticks`` to the last, on the strips below the slices."""
+    width, height = size
+    left, top, length = width / 2 - 220, height - 2 * STRIP + 10, 440
+    low, high = min(ticks), max(ticks)
+    ramp = np.tile(colors(np.linspace(low, high, 256)), (4, 1, 1)).astype(np.uint8)
+    parts = [image(ramp, left, top, length, 14)]
+    for tick in ticks:
+        x = left + length * (unit(tick, low, high) if high > low else 0.5)
+        parts.append(text(f"{tick:g}", x, top + 32, "middle"))
+    parts.append(text(label, left - 14, top + 12, "end"))
+    return "".join(parts)
+
+
+def with_strips(size, strips=2):
+    """Size of a figure with strips below the slices."""
+    return size[0], size[1] + strips * STRIP
+
+
+def write(out, size, layers, alt, kind="still"):
+    """Write a figure; ``alt`` is its text for those who cannot see it.
+
+    A figure that changes under the pointer (``kind``) changes with the keyboard's focus as well.
+    """
+    width, height = size
+    focus = "" if kind == "still" else ' tabindex="0"'
+    # nireports edits the line of the root element: keep it a line of its own.
+    svg = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" class="{kind}" '
+        f'role="img" aria-label={quoteattr(alt)}{focus}>\n'
+        f'<style>\n{STYLE}</style>\n<rect width="100%" height="100%" fill="#000"/>\n'
+        f"{''.join(layers)}</svg>\n"
+    )
+    with atomic(out) as partial:
+        partial.write_text(svg, encoding="utf-8")
+    return Path(out)
+
+
+def shrunk(svg, scale):
+    """A figure whose rasters have ``scale`` times the pixels in each direction; contours and text
+    stay as they are."""
+
+    def smaller(match):
+        picture = Image.open(BytesIO(b64decode(match[1])))
+        size = [max(round(scale * pixels), 1) for pixels in picture.size]
+        return f"data:image/jpeg;base64,{_jpeg(picture.resize(size, Image.Resampling.BOX))}"
+
+    return RASTER.sub(smaller, svg)
+
+
+def _jpeg(picture):
+    stream = BytesIO()
+    picture.save(stream, "JPEG", quality=QUALITY, subsampling=0, optimize=True)
+    return b64encode(stream.getvalue()).decode()
