@@ -131,6 +131,12 @@ def session_row(output_dir, known):
     return _row(known, files, image.load(files["mask"]))
 
 
+def names_of(known):
+    """Participant and session of a record; the session is empty where there are none."""
+    participant, _, session = known.name.partition("_ses-")
+    return participant, f"ses-{session}" if session else ""
+
+
 def _files(output_dir, known):
     """Paths of the tables and of the MNI mask among the outputs of a session."""
     files = {"atlases": {}}
@@ -150,11 +156,11 @@ def _files(output_dir, known):
 def _row(known, files, mask):
     components = pd.read_csv(files["components"], sep="\t", dtype={"component": str})
     whole = components[components["component"] == "all"].iloc[0]
-    participant, _, session = known.name.partition("_ses-")
+    participant, session = names_of(known)
     native = f"_space-{TEMPLATE}_" not in files["components"].name
     row = {
         "participant_id": participant,
-        "session_id": f"ses-{session}" if session else np.nan,
+        "session_id": session or np.nan,
         "reference": known.reference,
         "contrasts": "+".join(known.contrasts) or np.nan,
         "model": known.model,
@@ -201,10 +207,16 @@ def _loads(name, table):
     }
 
 
-def collect(output_dir):
+def collect(output_dir, skip=()):
     """Read every session once: the table, and the number of lesions in each voxel of the template.
 
     Memory does not grow with the cohort.
+
+    Parameters
+    ----------
+    output_dir : path
+    skip : container of str
+        Names of sessions to leave out.
 
     Returns
     -------
@@ -218,6 +230,8 @@ def collect(output_dir):
     """
     rows, failed, count, grid = [], [], None, None
     for known in record.read_all(output_dir):
+        if known.name in skip:
+            continue
         if not known.complete(output_dir):
             failed.append(known)
             continue
@@ -228,7 +242,10 @@ def collect(output_dir):
             count, grid = np.zeros(mask.shape, np.int32), mask
         count += np.asanyarray(mask.dataobj) > 0
     if not rows:
-        raise DatasetError(f"{output_dir} holds no complete session; run the participant level first.")
+        raise DatasetError(
+            f"{output_dir} holds no complete session{' that is not rejected' if skip else ''}; run the "
+            "participant level first."
+        )
     return _with_changes(pd.DataFrame(rows)), image.like(count, grid), failed
 
 
@@ -284,12 +301,15 @@ def summary(table, group_by=None):
     )
 
 
+def affected_load(table, name, measure="weighted_load"):
+    """Load (ml) of the affected side, that with the larger weighted load, on the tract whose columns
+    start with ``name``; a series."""
+    left = table[f"{name}_weighted_load_ml_left"] >= table[f"{name}_weighted_load_ml_right"]
+    return table[f"{name}_{measure}_ml_left"].where(left, table[f"{name}_{measure}_ml_right"])
+
+
 def _summarized(name, group, rows):
-    left = rows[f"{name}_weighted_load_ml_left"] >= rows[f"{name}_weighted_load_ml_right"]
-    values = {
-        measure: rows[f"{name}_{measure}_ml_left"].where(left, rows[f"{name}_{measure}_ml_right"])
-        for measure in ("raw_load", "weighted_load")
-    }
+    values = {kind: affected_load(rows, name, kind) for kind in ("raw_load", "weighted_load")}
     values["lesion_volume"] = rows["lesion_volume_mni_ml"]
     category = rows[f"{name}_category"].fillna("none")
     status = rows[f"{name}_category_status"].dropna().unique()

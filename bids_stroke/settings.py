@@ -52,6 +52,7 @@ class Settings:
     verbose: int = 0
     group_by: str | None = None
     ground_truth: Path | None = None
+    qc_ratings: Path | None = None
 
     def check(self):
         """Check the folders, once, before anything is started.
@@ -61,10 +62,13 @@ class Settings:
         DatasetError, UsageError
             One sentence that names the path and what to do.
         """
-        if not self.bids_dir.is_dir():
-            raise DatasetError(f"{self.bids_dir} is not a folder; give the root of a BIDS dataset.")
-        if self.level == "participant":
-            self._check_dataset()
+        if not self.reports_only:  # which need the derivatives alone
+            if not self.bids_dir.is_dir():
+                raise DatasetError(
+                    f"{self.bids_dir} is not a folder; give the root of a BIDS dataset."
+                )
+            if self.level == "participant":
+                self._check_dataset()
         for folder in self.derivatives:
             if not folder.is_dir():
                 raise DatasetError(f"{folder} is not a folder; give --derivatives existing folders.")
@@ -78,6 +82,8 @@ class Settings:
             )
         if self.group_by and self.level != "group":
             raise UsageError("--group-by goes with the group level; leave it out.")
+        if self.qc_ratings and self.level != "group":
+            raise UsageError("--qc-ratings goes with the group level; leave it out.")
         if self.ground_truth and self.level != "group":
             raise UsageError("--ground-truth goes with the group level; leave it out.")
         if self.ground_truth and not self.ground_truth.is_dir():

@@ -42,6 +42,27 @@ def summarize(values, seed=SEED):
     return Summary(len(values), float(values.mean()), middle, float(sd), float(low), float(high))
 
 
+def robust_z(values):
+    """Distance of each value from the median in robust standard deviations.
+
+    0.6745 (x - median) / MAD (Iglewicz and Hoaglin 1993); where more than half of the values are
+    equal, the mean absolute deviation times 1.2533 takes the place of MAD / 0.6745.
+
+    Parameters
+    ----------
+    values : pandas.Series
+        NaN where there is no value.
+
+    Returns
+    -------
+    pandas.Series
+        NaN where there is no value, 0 where all are equal.
+    """
+    away = values - values.median()
+    scale = away.abs().median() / 0.6745 or 1.2533 * away.abs().mean()
+    return away / scale if scale else away
+
+
 def size_quartiles(volumes):
     """Quartile of each volume: ``0-25%`` to ``75-100%`` (Tomita et al. 2020, Table 4)."""
     names = ["0-25%", "25-50%", "50-75%", "75-100%"]

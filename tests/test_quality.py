@@ -81,7 +81,7 @@ def test_noise_of_the_air_tells_the_noise_of_the_head(sigma):
     assert found["snr_dietrich"] == pytest.approx(100 / sigma, rel=0.06)
     assert found["snr"] == pytest.approx(100 / sigma, rel=0.1)
     # Of Rayleigh noise, the median of the squares is 2 ln 2 sigma².
-    assert found["fber"] == pytest.approx(100**2 / (2 * np.log(2) * sigma**2), rel=0.1)
+    assert found["fber"] == pytest.approx(100**2 / (2 * np.log(2) * sigma**2), rel=0.15)
     assert found["brain_volume_ml"] == pytest.approx(brain.sum() / 1000)
     assert np.isnan(found["fluid_gray_ratio"])
     assert found["similarity"] == pytest.approx(2)

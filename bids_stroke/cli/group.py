@@ -2,7 +2,9 @@
 
 from tempfile import TemporaryDirectory
 
-from .. import atlas, cohort, evaluation, image, regions
+import pandas as pd
+
+from .. import atlas, cohort, evaluation, image, qc, record, regions
 from ..bids import derivative, write_json, write_tsv
 from ..registration import TEMPLATE, template
 
@@ -13,7 +15,9 @@ def group(settings):
     from ..reports import group as report
 
     out = settings.output_dir
-    table, count, failed = cohort.collect(out)
+    rejected = _rejected(settings)
+    table, count, failed = cohort.collect(out, {item["name"] for item in rejected})
+    measured = set(table)
     table = cohort.merge_participants(table, settings.bids_dir / "participants.tsv")
     summary = cohort.summary(table, settings.group_by)
     write_tsv(table, out / "group_lesion.tsv")
@@ -38,20 +42,41 @@ def group(settings):
             figure,
             [_failure(known) for known in failed],
             summary,
-            settings.ground_truth and _evaluate(settings, table),
+            settings.ground_truth and _evaluate(settings, table, rejected),
+            rejected,
+            [name for name in table if name not in measured],
         )
-    print(f"{len(table)} sessions, {len(failed)} failed: {out / 'group.html'}")
+    left_out = f", {len(rejected)} rejected" if rejected else ""
+    print(f"{len(table)} sessions, {len(failed)} failed{left_out}: {out / 'group.html'}")
     for known in failed:
         print(f"  {known.name}: {_failure(known)['reason']}")
     return 0
 
 
-def _evaluate(settings, table):
+def _rejected(settings):
+    """Sessions that the ratings reject: name, participant, session and notes of each."""
+    if not settings.qc_ratings:
+        return []
+    rated, found = qc.ratings(settings.qc_ratings), []
+    for known in record.read_all(settings.output_dir):
+        participant, session = cohort.names_of(known)
+        rating = qc.rejected(rated, participant, session)
+        if rating is not None:
+            keys = {"participant_id": participant, "session_id": session}
+            found.append({"name": known.name, **keys, "reason": rating["notes"]})
+    return found
+
+
+def _evaluate(settings, table, rejected):
     """Compare the masks with manual ones; what the group report tells of it."""
     from ..reports import evaluation as report
 
     models = {"+".join(table["model"].dropna().unique()) or "masks": settings.output_dir}
-    rows, lesions = evaluation.evaluate(models, settings.ground_truth, settings.nprocs)
+    left_out = [(item["participant_id"], item["session_id"]) for item in rejected]
+    rows, lesions = (
+        found[~pd.MultiIndex.from_frame(found[qc.KEYS].fillna("")).isin(left_out)]
+        for found in evaluation.evaluate(models, settings.ground_truth, settings.nprocs)
+    )
     people = cohort.people(settings.bids_dir / "participants.tsv")
     page = report.write(settings.output_dir / "evaluation", rows, lesions, people)
     compared = int(rows["tp"].notna().sum())
@@ -72,10 +97,6 @@ def _map(out, img, description, suffix, **entities):
 
 
 def _failure(known):
-    participant, _, session = known.name.partition("_ses-")
+    participant, session = cohort.names_of(known)
     reason = known.error or "Outputs are missing; run the participant level again."
-    return {
-        "participant_id": participant,
-        "session_id": f"ses-{session}" if session else "",
-        "reason": reason,
-    }
+    return {"participant_id": participant, "session_id": session, "reason": reason}

@@ -145,6 +145,10 @@ def build():
         "--ground-truth", type=Path, metavar="DIR",
         help="derivatives with manual lesion masks, to evaluate the masks with",
     )  # fmt: skip
+    group.add_argument(
+        "--qc-ratings", type=Path, metavar="TSV",
+        help="ratings exported by the group report: rejected sessions are left out",
+    )  # fmt: skip
 
     group = parser.add_argument_group("resources")
     group.add_argument(
@@ -174,8 +178,9 @@ def build():
         "--stop-on-first-crash", action="store_true", help="start no session after a failure"
     )
     group.add_argument(
-        "--reports-only", action="store_true", help="make the HTML reports again, nothing else"
-    )
+        "--reports-only", action="store_true",
+        help="make the HTML reports again from the output folder alone",
+    )  # fmt: skip
     group.add_argument("-v", "--verbose", action="count", default=0, help="more lines in the log")
     return parser
 
@@ -192,7 +197,7 @@ def parse(argv=None):
     args["level"] = args.pop("analysis_level")
     args["bids_filters"] = _filters(args.pop("bids_filter_file"))
     paths = ("bids_dir", "output_dir", "work_dir", "bids_database_dir", "plugin_file", "ground_truth")
-    for key in (*paths, "lesion_derivatives"):
+    for key in (*paths, "lesion_derivatives", "qc_ratings"):
         args[key] = args[key] and args[key].absolute()
     args["work_dir"] = args["work_dir"] or args["output_dir"] / "work"
     args["derivatives"] = [path.absolute() for path in args["derivatives"]]

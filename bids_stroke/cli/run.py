@@ -4,7 +4,7 @@ import shutil
 import signal
 import sys
 
-from ..errors import StrokeError, UsageError
+from ..errors import DatasetError, StrokeError, UsageError
 from . import parser
 
 #: What stands for the model of own lesion masks.
@@ -40,6 +40,8 @@ def participant(settings):
     from ..models import card as cards
     from . import progress
 
+    if settings.reports_only:
+        return _reports_only(settings)
     card = None if settings.lesion_derivatives else cards.load(settings.model)
     maps = regions.Maps(settings.tracts, settings.cutoffs_ml, settings.atlases)
     maps.check()
@@ -65,9 +67,6 @@ def participant(settings):
         (done if ready else todo).append(session)
     if settings.dry_run:
         progress.plan(todo, done, left_out)
-        return 0
-    if settings.reports_only:
-        _report(settings, sessions)
         return 0
     logs = settings.output_dir / "logs"
     bids.write_dataset_files(settings.output_dir, settings.bids_dir)
@@ -114,8 +113,24 @@ def _process(settings, sessions, card, identities, show):
         show.ended(session.name, result)
         remaining[session.subject] -= 1
         if not remaining[session.subject]:
-            _report(settings, [session])
+            _report(settings, {session.subject})
     return failed
+
+
+def _reports_only(settings):
+    """Make the reports of the participants that the output folder holds."""
+    from .. import cohort, record
+
+    records = record.read_all(settings.output_dir)
+    known = {cohort.names_of(one)[0].removeprefix("sub-") for one in records}
+    wanted = set(settings.participant_label) or known
+    if not known or wanted - known:
+        names = " ".join(f"sub-{label}" for label in sorted(wanted - known)) or "any participant"
+        raise DatasetError(
+            f"{settings.output_dir} holds no records of {names}; run without --reports-only first."
+        )
+    _report(settings, wanted)
+    return 0
 
 
 def _inputs(session):
@@ -124,12 +139,12 @@ def _inputs(session):
     return {what: str(path) for what, path in (session.images | lesion).items()}
 
 
-def _report(settings, sessions):
-    """Make the reports of the participants of ``sessions``, and the methods text of all."""
+def _report(settings, subjects):
+    """Make the reports of participants (labels), and the methods text of all."""
     from ..reports import assemble, methods
 
     methods.write(settings.output_dir)
-    for subject in sorted({session.subject for session in sessions}):
+    for subject in sorted(subjects):
         assemble.participant_report(settings.output_dir, subject)
 
 

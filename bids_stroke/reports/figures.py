@@ -173,7 +173,7 @@ def _charts(profile, top):
         mosaic.text("z (mm), from the foot to the head", WIDTH - 12, top + 22, "end"),
     ]
     for row, side in enumerate(("left", "right")):
-        base = top + STRIP + (row + 1) * CHART + row * 12
+        base = top + STRIP + (row + 1) * CHART + row * 20
         height = CHART - 10
         parts.append(mosaic.text(side, 20, base - height / 2))
         for share, name in ((0, "0"), (0.5, "50%"), (1, "100%")):

@@ -1,21 +1,49 @@
-"""The report of a cohort: one HTML file with figures in numbers, the overlap map and the table."""
+"""The report of a cohort: one HTML file with figures in numbers, pictures, plots and the table."""
 
 import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from .. import __version__
+from .. import __version__, cohort, qc
 from ..cohort import natural
-from . import MEASURES, render
+from . import MEASURES, column_title, mosaic, number, plots, render
 
-FIRST = ("participant_id", "session_id", "status", *MEASURES)
+FIRST = (
+    *("participant_id", "session_id", "status"),
+    *MEASURES,
+    *("mean_probability", "brain_volume_ml", "template_brain_dice", "stands_out"),
+)
 LABEL = re.compile(r"sub-[a-zA-Z0-9]+")
+#: The figure that shows why a session stands out.
+PICTURES = {
+    "brain_volume_ml": "brain",
+    "template_brain_dice": "mni",
+    "similarity": "coreg",
+    "snr": "lesion",
+    "cnr": "bias",
+    "mean_probability": "probability",
+    "lesion_volume_ml": "lesion",
+}
+REVIEWED = ("lesion", "mni", "brain", "tract", "ownmni")  # figures that a rater looks at
+PICTURE_SCALE = 0.5
+MOST_PICTURES = 24
+MOST_GROUPS = 6
 
 
-def group_report(out_dir, table, overlap_svg_path=None, failed=(), summary=None, evaluated=None):
+def group_report(
+    out_dir,
+    table,
+    overlap_svg_path=None,
+    failed=(),
+    summary=None,
+    evaluated=None,
+    rejected=(),
+    groups=(),
+):
     """Write ``out_dir/group.html``, one file that needs no other, and return its path.
 
     Parameters
@@ -31,32 +59,129 @@ def group_report(out_dir, table, overlap_svg_path=None, failed=(), summary=None,
         Rows of ``group_loads.tsv``.
     evaluated : evaluation.Page, optional
         Comparison with manual masks, below ``out_dir``.
+    rejected : list of dict
+        Sessions left out by their rating, as ``failed``.
+    groups : list of str
+        Columns that sessions are divided by in the plots.
     """
     out_dir = Path(out_dir)
-    cohort = _ordered(table, failed)
     volumes = _volumes(table)
-    overlap = overlap_svg_path and _svg(Path(overlap_svg_path))
+    outliers = _outliers(table)
+    shown = _ordered(table.assign(stands_out=_marks(table, outliers)), failed)
+    links = {
+        name: f"{name}.html"
+        for name in set(shown["participant_id"])
+        if LABEL.fullmatch(str(name)) and (out_dir / f"{name}.html").is_file()
+    }
     return render(
         "group.html",
         out_dir / "group.html",
         tiles=_tiles(table, volumes, failed),
-        overlap=overlap,
-        columns=list(cohort),
-        numeric=[column for column in cohort if pd.api.types.is_numeric_dtype(cohort[column])],
-        rows=cohort.to_dict("records"),
-        links={
-            name: f"{name}.html"
-            for name in set(cohort["participant_id"])
-            if LABEL.fullmatch(str(name)) and (out_dir / f"{name}.html").is_file()
-        },
-        largest=float(volumes.max()) if volumes.notna().any() else 0.0,
+        overlap=overlap_svg_path and _svg(Path(overlap_svg_path)),
+        data=_data(shown, groups, links, out_dir),
+        plots=_plots(table, volumes, groups, links),
+        outliers=_pictured(outliers, out_dir, links),
+        limit=qc.LIMIT,
         failed=list(failed),
+        rejected=list(rejected),
         summary=None if summary is None else summary.dropna(axis="columns", how="all"),
         evaluated=evaluated,
         evaluation_page=evaluated and evaluated.path.relative_to(out_dir).as_posix(),
         versions=_versions(out_dir),
         version=__version__,
     )
+
+
+def _outliers(table):
+    return qc.outliers(table) if "reference" in table else pd.DataFrame(columns=["measure"])
+
+
+def _marks(table, outliers):
+    """What each session stands out by, in words; NaN where by nothing."""
+    marks = {}
+    for row in outliers.itertuples(index=False):
+        key = str(row.participant_id), str(row.session_id)
+        marks.setdefault(key, []).append(column_title(row.measure).partition(" (")[0])
+    keys = zip(table["participant_id"], table.get("session_id", [np.nan] * len(table)), strict=True)
+    found = [", ".join(marks.get((str(one), str(other)), [])) or np.nan for one, other in keys]
+    return pd.Series(found, index=table.index, dtype=object)
+
+
+def _pictured(outliers, out_dir, links):
+    """The outliers as dictionaries, the first of them with a picture."""
+    rows, pictures = outliers.to_dict("records"), 0
+    for row in rows:
+        contrast, _, kind = row["measure"].partition("_")
+        kind, contrast = (kind, contrast) if kind in PICTURES else (row["measure"], "")
+        paths = _figures(out_dir, row["participant_id"], row["session_id"], PICTURES[kind])
+        paths = [path for path in paths if path.stem.lower().endswith(f"_{contrast}")] or paths
+        row |= {"link": links.get(row["participant_id"]), "picture": None}
+        if paths and pictures < MOST_PICTURES:
+            row["picture"] = Markup(mosaic.shrunk(str(_svg(paths[0])), PICTURE_SCALE))
+            pictures += 1
+    return rows
+
+
+def _figures(out_dir, participant, session, kind):
+    """Figures of a kind of a session."""
+    if not LABEL.fullmatch(str(participant)):
+        return []
+    name = participant if pd.isna(session) or not session else f"{participant}_{session}"
+    return sorted((out_dir / participant / "figures").glob(f"{name}_*desc-{kind}_*.svg"))
+
+
+def _data(table, groups, links, out_dir):
+    """What the page's script draws the table and the rating from."""
+    numeric = [name for name in table if pd.api.types.is_numeric_dtype(table[name])]
+    keys = zip(table["participant_id"], table.get("session_id", [""] * len(table)), strict=True)
+    return {
+        "columns": [
+            {
+                "name": name,
+                "title": column_title(name),
+                "number": name in numeric,
+                "first": name in FIRST or name in groups[:4],
+            }
+            for name in table
+        ],
+        "rows": [[_plain(value) for value in row] for row in table.itertuples(index=False)],
+        "links": links,
+        "pictures": [
+            [
+                path.relative_to(out_dir).as_posix()
+                for kind in REVIEWED
+                for path in _figures(out_dir, participant, session, kind)
+            ]
+            for participant, session in keys
+        ],
+    }
+
+
+def _plain(value):
+    """A value as JSON has it: a number of six digits, a text, or None."""
+    real = number(value)
+    if real is not None:
+        return float(f"{real:.6g}")
+    return None if pd.isna(value) or value == "" else str(value)
+
+
+def _plots(table, volumes, groups, links):
+    """Titles and plots of volumes and loads."""
+    if not volumes.notna().any():
+        return []
+    table = table.assign(volume=volumes)
+    measures = {"volume": "Lesion volume (ml)"}
+    made = []
+    for name in cohort.tracts(table)[:1]:
+        title = f"{name.upper()} weighted load (ml)"
+        table["load"] = cohort.affected_load(table, name)
+        measures["load"] = title
+        scatter = plots.load_against_volume(table, volumes, table["load"], title, links)
+        made.append(("Load of the affected side against lesion volume, by hemisphere", scatter))
+    made.insert(0, ("Distribution over the sessions", plots.distributions(table, measures)))
+    divided = ((f"By {name}", plots.groups(table, name, measures)) for name in groups)
+    made += [(title, svg) for title, svg in divided if svg][:MOST_GROUPS]
+    return [(title, Markup(svg)) for title, svg in made]
 
 
 def _ordered(table, failed):

@@ -250,7 +250,7 @@ def marks(panels):
     for panel in panels:
         axis = panel.cut.axis
         height, width = panel.cut.field.shape(axis)
-        position = f"{'xyz'[axis]} = {panel.cut.position:.0f}".replace("-", "\N{MINUS SIGN}")
+        position = f"{'xyz'[axis]} = {round(panel.cut.position)}".replace("-", "\N{MINUS SIGN}")
         bottom = panel.top + height + LINE - 5
         texts.append(text(position, panel.left + width / 2, bottom, "middle"))
         if panel.first:

@@ -1,0 +1,209 @@
+// The table of sessions: sorted, filtered, downloaded; and the rating of what was seen. All text from
+// the data is set as text, never as markup.
+"use strict";
+const data = JSON.parse(document.getElementById("data").textContent);
+const find = selector => document.querySelector(selector);
+const place = Object.fromEntries(data.columns.map((column, index) => [column.name, index]));
+const keys = data.rows.map(row => `${row[place.participant_id]}\t${row[place.session_id] ?? ""}`);
+const store = `bids_stroke ratings ${location.pathname}`;
+const ratings = stored();
+const state = {sort: 0, down: false, chosen: new Set(), seen: []};
+data.columns.forEach((column, index) => column.first && state.chosen.add(index));
+
+// Where a browser keeps nothing, ratings last as long as the page.
+function stored(change) {
+  try {
+    if (change) localStorage.setItem(store, JSON.stringify(change));
+    return JSON.parse(localStorage.getItem(store) ?? "{}");
+  } catch {
+    return {};
+  }
+}
+
+function element(name, text, properties = {}) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(text);
+  return made;
+}
+
+function shown(value) {
+  if (value === null) return "n/a";
+  if (typeof value !== "number") return value;
+  return Math.abs(value) >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
+}
+
+// Numbers by value, text in natural order, missing values always last.
+const collator = new Intl.Collator(undefined, {numeric: true});
+function order(a, b) {
+  const one = data.rows[a][state.sort], other = data.rows[b][state.sort];
+  if (one === null || other === null) return (one === null) - (other === null) || a - b;
+  const numbers = typeof one === "number" && typeof other === "number";
+  const difference = numbers ? one - other : collator.compare(one, other);
+  return (state.down ? -difference : difference) || a - b;
+}
+
+// Words that any cell has, and conditions on columns: lesion_volume_ml>50 hemisphere=left
+function matcher(text) {
+  const tests = text.trim().split(/\s+/).filter(Boolean).map(term => {
+    const parts = term.match(/^(\w+)(>=|<=|>|<|=)(.+)$/);
+    if (!parts || !(parts[1] in place)) {
+      const word = term.toLowerCase();
+      return row => row.some(value => value !== null && String(value).toLowerCase().includes(word));
+    }
+    const column = place[parts[1]], wanted = parts[3], limit = Number(wanted);
+    const compare = {
+      ">": value => value > limit, "<": value => value < limit, ">=": value => value >= limit,
+      "<=": value => value <= limit,
+      "=": value => typeof value === "number" ? value === limit : value.toLowerCase() === wanted.toLowerCase(),
+    }[parts[2]];
+    return row => row[column] !== null && compare(row[column]);
+  });
+  return row => tests.every(test => test(row));
+}
+
+const lines = [];  // a table row for each session, made again when the columns change
+function drawRow(row, index) {
+  const line = document.createElement("tr");
+  for (const column of state.chosen) {
+    const value = row[column], {name} = data.columns[column];
+    const cell = element("td", "", {title: String(value ?? "").length > 24 ? value : ""});
+    if (typeof value === "number") cell.className = "number";
+    if (name === "participant_id" && value in data.links) {
+      cell.append(element("a", value, {href: data.links[value]}));
+    } else if (name === "status") {
+      const mine = ratings[keys[index]]?.rating;
+      const kind = value === "failed" ? "failed" : value === "done" ? "" : "plain";
+      cell.append(element("span", value, {className: `status ${kind}`}));
+      if (mine) cell.append(" ", element("span", mine, {className: `status ${mine}`}));
+    } else {
+      cell.append(shown(value));
+    }
+    line.append(cell);
+  }
+  return line;
+}
+
+function drawHead() {
+  const head = find("#cohort thead tr");
+  head.replaceChildren(...[...state.chosen].map(column => {
+    const title = element("th", "", {scope: "col", title: data.columns[column].name});
+    if (data.columns[column].number) title.className = "number";
+    if (column === state.sort) title.ariaSort = state.down ? "descending" : "ascending";
+    const button = element("button", data.columns[column].title, {type: "button"});
+    button.onclick = () => {
+      state.down = state.sort === column && !state.down;
+      state.sort = column;
+      for (const other of head.cells) other.removeAttribute("aria-sort");
+      title.ariaSort = state.down ? "descending" : "ascending";
+      update();
+    };
+    title.append(button);
+    return title;
+  }));
+}
+
+function update() {
+  const matches = matcher(find("#filter").value);
+  state.seen = data.rows.map((_, index) => index).filter(index => matches(data.rows[index])).sort(order);
+  find("#cohort tbody").replaceChildren(...state.seen.map(index => lines[index]));
+  find("#shown").textContent = `${state.seen.length} of ${data.rows.length} sessions`;
+}
+
+function draw() {
+  state.chosen = new Set([...state.chosen].sort((a, b) => a - b));
+  drawHead();
+  lines.splice(0, lines.length, ...data.rows.map(drawRow));
+  update();
+}
+
+find("#columns").append(...data.columns.map((column, index) => {
+  const box = element("input", "", {type: "checkbox", checked: column.first, disabled: index === 0});
+  box.onchange = () => { box.checked ? state.chosen.add(index) : state.chosen.delete(index); draw(); };
+  const label = element("label", box);
+  label.append(` ${column.title}`);
+  return label;
+}));
+find("#filter").oninput = update;
+
+function download(name, kind, text) {
+  const link = element("a", "", {href: URL.createObjectURL(new Blob([text], {type: kind})), download: name});
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+// A spreadsheet takes text that starts like a formula for one: an apostrophe keeps it text.
+function quoted(value) {
+  if (value === null) return "n/a";
+  if (typeof value === "number") return String(value);
+  return `"${value.replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
+}
+find("#csv").onclick = () => {
+  const rows = state.seen.map(index => data.rows[index].map(quoted).join(","));
+  download("group_lesion.csv", "text/csv", [data.columns.map(column => quoted(column.name)).join(","), ...rows, ""].join("\r\n"));
+};
+find("#export").onclick = () => {
+  const rated = keys.filter(key => ratings[key]?.rating || ratings[key]?.notes).map(key =>
+    [...key.split("\t"), ratings[key].rating ?? "", ratings[key].notes ?? ""].map(text => text.replace(/[\t\r\n]+/g, " ") || "n/a").join("\t"));
+  download("ratings.tsv", "text/tab-separated-values", ["participant_id\tsession_id\trating\tnotes", ...rated, ""].join("\n"));
+};
+
+// Rating: one session after the other, in the order of the table.
+const dialog = find("#rating"), notes = find("#notes");
+let at = 0, picture = 0;
+function look() {
+  const index = state.seen[at], row = data.rows[index], files = data.pictures[index], mine = ratings[keys[index]] ?? {};
+  picture = files.length ? picture % files.length : 0;
+  find("#who").textContent = keys[index].replace("\t", " ");
+  find("#place").textContent = `${at + 1} of ${state.seen.length}`;
+  find("#verdict").textContent = mine.rating ?? "not rated";
+  find("#verdict").className = `status ${mine.rating ?? "plain"}`;
+  notes.value = mine.notes ?? "";
+  const image = files.length && element("img", "", {src: files[picture], alt: `${files[picture]} cannot be shown: keep this page in its folder`});
+  find("#picture").replaceChildren(image || element("p", "This session has no pictures."));
+  const told = [...state.chosen].slice(1).filter(column => row[column] !== null);
+  find("#facts").textContent = told.map(column => `${data.columns[column].title}: ${shown(row[column])}`).join(" · ");
+}
+function keep(change) {
+  const key = keys[state.seen[at]];
+  ratings[key] = {...ratings[key], ...change};
+  stored(ratings);
+}
+function step(by) {
+  at = (at + by + state.seen.length) % state.seen.length;
+  look();
+}
+const actions = {
+  a: () => { keep({rating: "accept"}); step(1); },
+  r: () => { keep({rating: "reject"}); step(1); },
+  x: () => { keep({rating: undefined}); look(); },
+  n: () => notes.focus(),
+  p: () => { picture += 1; look(); },
+  ArrowLeft: () => step(-1),
+  ArrowRight: () => step(1),
+  Escape: () => dialog.close(),
+};
+notes.oninput = () => keep({notes: notes.value});
+dialog.addEventListener("keydown", event => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target === notes) {
+    if (event.key !== "Escape" && event.key !== "Enter") return;
+    dialog.focus();
+  } else {
+    const action = actions[event.key] ?? actions[event.key.toLowerCase()];
+    if (!action) return;
+    action();
+  }
+  event.preventDefault();
+});
+for (const button of dialog.querySelectorAll("[data-key]")) button.onclick = actions[button.dataset.key];
+dialog.tabIndex = -1;
+dialog.onclose = draw;
+find("#rate").onclick = () => {
+  if (!state.seen.length) return;
+  at = 0;
+  look();
+  dialog.showModal();
+  dialog.focus();
+};
+
+draw();
