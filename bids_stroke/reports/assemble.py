@@ -5,7 +5,6 @@ from the network and leaves the figures outside, so the page is rendered from ou
 """
 
 import re
-import shutil
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
@@ -17,11 +16,12 @@ from markupsafe import Markup
 from .. import __version__, cohort, quality, record
 from ..errors import ModelError
 from ..models import card as cards
-from . import MEASURES, number, render
+from . import MEASURES, mosaic, number, render
 
+MOST_BYTES = 5_000_000  # of the figures of a page
 ROWS = 20  # of a table shown; the rest is in the file
 FIGURE = re.compile(r'(?:src|data)="\./([^"]+\.svg)"')
-SHOWN = (*MEASURES, "brain_volume_ml", "template_brain_dice", "snr")
+SHOWN = (*MEASURES, "mean_probability", "brain_volume_ml", "template_brain_dice", "snr", "cnr")
 
 
 def participant_report(out_dir, subject):
@@ -48,8 +48,14 @@ def participant_report(out_dir, subject):
         stage = Path(folder)
         figures = stage / name / "figures"
         figures.mkdir(parents=True)
-        for path in (out_dir / name / "figures").glob(f"{name}_*.svg"):
-            shutil.copyfile(path, figures / path.name)
+        drawn = sorted((out_dir / name / "figures").glob(f"{name}_*.svg"))
+        # Many sessions: smaller pictures keep the page light enough to mail.
+        size = sum(path.stat().st_size for path in drawn)
+        # A pixel of a smaller picture takes more bytes: not the square root.
+        scale = (MOST_BYTES / size) ** 0.75 if size > MOST_BYTES else 1
+        for path in drawn:
+            svg = path.read_text(encoding="utf-8")
+            (figures / path.name).write_text(mosaic.shrunk(svg, scale) if scale < 1 else svg, "utf-8")
         for known in records:
             out = figures / f"{known.name}_desc-summary_log.html"
             render("summary.html", out, **_summary(out_dir, known))

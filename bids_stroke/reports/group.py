@@ -17,6 +17,8 @@ FIRST = (
     *MEASURES,
     *("mean_probability", "brain_volume_ml", "template_brain_dice", "stands_out"),
 )
+#: Of these, what the page shows only when asked.
+LATER = {"lesion_volume_mni_ml", "cst_category_status", "cst_raw_load_ml_left", "cst_raw_load_ml_right"}
 LABEL = re.compile(r"sub-[a-zA-Z0-9]+")
 #: The figure that shows why a session stands out.
 PICTURES = {
@@ -140,7 +142,7 @@ def _data(table, groups, links, out_dir):
                 "name": name,
                 "title": column_title(name),
                 "number": name in numeric,
-                "first": name in FIRST or name in groups[:4],
+                "first": (name in FIRST and name not in LATER) or name in groups[:4],
             }
             for name in table
         ],

@@ -41,7 +41,7 @@ def distributions(table, measures):
         edges = np.geomspace(LINEAR_ML, max(values.max(), 1), 25) if len(values) else [0, 1]
         axes.hist(np.maximum(values, LINEAR_ML), [0, *edges], color=INK, alpha=0.8)
         axes.set_xscale("symlog", **VOLUMES)
-        axes.set(xlabel=title, ylabel="sessions", xlim=(0, None))
+        axes.set(xlabel=title, ylabel="sessions", xlim=_span(values))
     return svg(figure, "distributions")
 
 
@@ -77,7 +77,7 @@ def groups(table, column, measures):
         names = [f"{_short(level)} ({len(values)})" for level, values in counted]
         axes.set_xticks(range(1, len(levels) + 1), names, fontsize=8)
         axes.set_yscale("symlog", **VOLUMES)
-        axes.set(ylabel=title, xlabel=_short(column), ylim=(0, None))
+        axes.set(ylabel=title, xlabel=_short(column), ylim=_span(table[name]))
     return svg(figure, f"groups {column}")
 
 
@@ -86,7 +86,7 @@ def _scatters(table, column, numbers, measures):
     for axes, name, title in panels:
         axes.scatter(numbers, table[name], s=9, color=INK, alpha=0.5)
         axes.set_yscale("symlog", **VOLUMES)
-        axes.set(ylabel=title, xlabel=_short(column), ylim=(0, None))
+        axes.set(ylabel=title, xlabel=_short(column), ylim=_span(table[name]))
     return svg(figure, f"scatter {column}")
 
 
@@ -111,7 +111,7 @@ def load_against_volume(table, volume, load, title, links):
         points.set_urls([links.get(name) for name in table.loc[mine, "participant_id"]])
     axes.set_xscale("symlog", **VOLUMES)
     axes.set_yscale("symlog", **VOLUMES)
-    axes.set(xlabel="Lesion volume (ml)", ylabel=title, xlim=(0, None), ylim=(0, None))
+    axes.set(xlabel="Lesion volume (ml)", ylabel=title, xlim=_span(volume), ylim=_span(load))
     axes.legend(fontsize=8, frameon=False)
     axes.grid(alpha=0.25)
     return svg(figure, "load against volume")
@@ -130,6 +130,12 @@ def _panels(measures):
     return figure, list(zip(axes, measures, measures.values(), strict=True))
 
 
+
+
+def _span(values):
+    """Limits of an axis of volumes."""
+    most = values.max()
+    return 0, 1.5 * most if most > LINEAR_ML else 1
 
 
 def _short(text, most=24):

@@ -10,8 +10,8 @@ from bids_stroke import atlas
 from bids_stroke.cohort import COLUMNS
 from bids_stroke.record import Record
 from bids_stroke.registration import TEMPLATE
-from bids_stroke.reports import cell, column_title
-from bids_stroke.reports.assemble import MEASURES, participant_report
+from bids_stroke.reports import cell, column_title, figures
+from bids_stroke.reports.assemble import MEASURES, MOST_BYTES, participant_report
 
 SVG = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -233,3 +233,18 @@ def test_the_measures_shown_are_columns_of_the_cohort():
     assert {name for name in MEASURES if not name.startswith("cst_")} <= set(COLUMNS)
     loads = (name.removeprefix("cst_").removesuffix("_left") for name in MEASURES)
     assert {"weighted_load_ml", "raw_load_ml", "category"} <= set(loads)
+
+
+def test_many_figures_are_made_smaller(tmp_path):
+    rng = np.random.default_rng(0)
+    noise = rng.uniform(0, 100, (90, 100, 90)).astype(np.float32)
+    head = nib.Nifti1Image(noise, np.diag([2.0, 2, 2, 1]))
+    mask = nib.Nifti1Image(np.ones(head.shape, np.uint8), head.affine)
+    folder = tmp_path / "sub-01" / "figures"
+    folder.mkdir(parents=True)
+    drawn = figures.brain_mask(head, mask, folder / "sub-01_ses-00_desc-brain_T1w.svg").read_text()
+    for session in range(1, 1 + 2 * MOST_BYTES // len(drawn)):
+        (folder / f"sub-01_ses-{session:02}_desc-brain_T1w.svg").write_text(drawn)
+    page = participant_report(tmp_path, "01")
+    assert 2_000_000 < page.stat().st_size < 6_000_000
+    assert page.read_text().count("<svg") == session + 1

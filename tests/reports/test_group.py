@@ -25,16 +25,16 @@ def table():
     )
 
 
+def content(path):
+    """What the page's script draws the table from."""
+    html = path.read_text(encoding="utf-8")
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html)[1])
+
+
 def cells(path):
-    """Titles and rows of the cohort's table, tags removed."""
-
-    def plain(html):
-        return re.sub(r"<[^>]*>", "", html).strip()
-
-    html = path.read_text(encoding="utf-8").split('id="cohort">')[1].split("</table>")[0]
-    titles = [plain(title) for title in re.findall(r"<th[ >].*?</th>", html)]
-    rows = re.findall(r"<tr>\n<td.*?</tr>", html, re.DOTALL)
-    return titles, [[plain(td) for td in re.findall(r"<td.*?</td>", row)] for row in rows]
+    """Titles and rows of the cohort's table."""
+    data = content(path)
+    return [column["title"] for column in data["columns"]], data["rows"]
 
 
 def test_known_columns_first_and_participants_in_natural_order(tmp_path, table):
@@ -48,9 +48,9 @@ def test_known_columns_first_and_participants_in_natural_order(tmp_path, table):
         "Age",
     ]
     assert rows == [
-        ["sub-2", "ses-1", "done", "10", "right", "n/a"],
-        ["sub-2", "ses-2", "no lesion found", "0", "n/a", "61"],
-        ["sub-10", "ses-1", "done", "40", "left", "70"],
+        ["sub-2", "ses-1", "done", 10, "right", None],
+        ["sub-2", "ses-2", "no lesion found", 0, None, 61],
+        ["sub-10", "ses-1", "done", 40, "left", 70],
     ]
 
 
@@ -73,8 +73,7 @@ def test_numbers_on_top(tmp_path, table):
 
 def test_only_reports_that_exist_are_linked(tmp_path, table):
     (tmp_path / "sub-2.html").touch()
-    html = group_report(tmp_path, table).read_text(encoding="utf-8")
-    assert set(re.findall(r'<a href="(sub.*?)">', html)) == {"sub-2.html"}
+    assert content(group_report(tmp_path, table))["links"] == {"sub-2": "sub-2.html"}
 
 
 def test_failed_sessions_are_listed_and_in_the_table(tmp_path, table):
@@ -84,7 +83,7 @@ def test_failed_sessions_are_listed_and_in_the_table(tmp_path, table):
     assert "2D &lt;image&gt;" in html
     _, rows = cells(out)
     assert [row[0] for row in rows] == ["sub-2", "sub-2", "sub-3", "sub-10"]
-    assert rows[2] == ["sub-3", "ses-1", "failed", "n/a", "n/a", "n/a"]
+    assert rows[2] == ["sub-3", "ses-1", "failed", None, None, None]
 
 
 def test_what_comes_from_the_data_is_escaped(tmp_path):
@@ -95,7 +94,7 @@ def test_what_comes_from_the_data_is_escaped(tmp_path):
     )
     html = group_report(tmp_path, table, failed=failed).read_text(encoding="utf-8")
     assert "alert(1)" in html and "<script>alert" not in html
-    assert html.count("<script") == 1, "the page's own"
+    assert html.count("<script") == 2, "the page's own, and its data"
 
 
 def test_the_page_holds_the_figure_and_loads_nothing(tmp_path, table):
@@ -103,12 +102,15 @@ def test_the_page_holds_the_figure_and_loads_nothing(tmp_path, table):
     figure.write_text('<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>\n')
     html = group_report(tmp_path, table, figure).read_text(encoding="utf-8")
     assert "<svg xmlns" in html and "<?xml" not in html
-    assert not re.search(r"<(link|img|iframe|object)\b", html)
-    assert not re.search(r"<script[^>]+src", html) and "url(" not in html
+    markup = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
+    assert not re.search(r"<(link|img|iframe|object)\b", markup)
+    assert not re.search(r"<script[^>]+src", html)
+    assert all(target.startswith("#") for target in re.findall(r"url\((.*?)\)", markup))
 
 
 def test_participants_alone_or_failures_alone_make_a_report(tmp_path):
-    titles, rows = cells(group_report(tmp_path, pd.DataFrame({"participant_id": ["sub-1"]})))
+    alone = group_report(tmp_path, pd.DataFrame({"participant_id": ["sub-1"]}))
+    titles, rows = cells(alone)
     assert titles == ["Participant ID", "Status"] and rows == [["sub-1", "done"]]
     empty = pd.DataFrame({"participant_id": []})
     failed = [{"participant_id": "sub-1", "reason": "no T1w"}]
@@ -117,7 +119,7 @@ def test_participants_alone_or_failures_alone_make_a_report(tmp_path):
 
 
 def test_the_first_columns_are_columns_of_the_cohort():
-    assert {name for name in FIRST if not name.startswith("cst_")} <= {*COLUMNS, "status"}
+    assert {name for name in FIRST if not name.startswith("cst_")} <= {*COLUMNS, "status", "stands_out"}
     loads = [name for name in FIRST if name.startswith("cst_")]
     columns = described(dict.fromkeys([*loads, "cst_category_status"]))
     assert not any("participants.tsv" in columns[name]["Description"] for name in loads)
@@ -128,3 +130,60 @@ def test_summary_of_loads(tmp_path, table):
     html = group_report(tmp_path, table, summary=summary).read_text(encoding="utf-8")
     assert 'id="loads"' in html and "Number of small" in html and "Empty" not in html
     assert 'id="loads"' not in group_report(tmp_path, table).read_text(encoding="utf-8")
+
+
+def cohort_of(n):
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "participant_id": [f"sub-{i}" for i in range(n)],
+            "session_id": [np.nan] * n,
+            "reference": "T1w",
+            "hemisphere": rng.choice(["left", "right", "bilateral"], n),
+            "lesion_volume_ml": np.exp(rng.normal(2, 1, n)),
+            "brain_volume_ml": rng.normal(1400, 50, n),
+            "cst_weighted_load_ml_left": rng.uniform(0, 20, n),
+            "cst_weighted_load_ml_right": rng.uniform(0, 20, n),
+            "cst_category_status": "unvalidated",
+            "sex": rng.choice(["F", "M"], n),
+            "age": rng.normal(60, 9, n).round(1).astype(str),
+            "id": [f"code $x_{i}" for i in range(n)],
+        }
+    )
+
+
+def test_outliers_are_shown_with_their_picture(tmp_path):
+    table = cohort_of(20)
+    table.loc[4, "brain_volume_ml"] = 500
+    figure = tmp_path / "sub-4" / "figures" / "sub-4_desc-brain_T1w.svg"
+    figure.parent.mkdir(parents=True)
+    figure.write_text('<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg" id="seen"/>\n')
+    out = group_report(tmp_path, table)
+    html = out.read_text(encoding="utf-8")
+    assert 'id="outliers"' in html and html.count('id="seen"') == 1
+    assert re.search(r"Brain volume \(ml\): <b>500</b>", html)
+    titles, rows = cells(out)
+    stands_out = {row[0]: row[titles.index("Stands out")] for row in rows}
+    assert stands_out.pop("sub-4") == "Brain volume" and not any(stands_out.values())
+    assert content(out)["pictures"][4] == ["sub-4/figures/sub-4_desc-brain_T1w.svg"]
+
+
+def test_plots_divide_the_sessions_by_columns_that_divide(tmp_path):
+    table = cohort_of(30)
+    groups = ["sex", "age", "id"]
+    html = group_report(tmp_path, table, groups=groups).read_text(encoding="utf-8")
+    assert re.findall(r'aria-label="(By .*?)"', html) == ["By sex", "By age"]
+    assert "Load of the affected side against lesion volume" in html
+    assert 'id="plots"' not in group_report(tmp_path, table[["participant_id"]]).read_text()
+
+
+def test_points_of_the_scatter_plot_are_links(tmp_path):
+    (tmp_path / "sub-7.html").touch()
+    html = group_report(tmp_path, cohort_of(12)).read_text(encoding="utf-8")
+    assert re.findall(r'<a xlink:href="(.*?)"', html) == ["sub-7.html"]
+
+
+def test_rejected_sessions_are_listed(tmp_path, table):
+    rejected = [{"participant_id": "sub-9", "session_id": "", "reason": "motion <b>"}]
+    html = group_report(tmp_path, table, rejected=rejected).read_text(encoding="utf-8")
+    assert 'id="rejected"' in html and "motion &lt;b&gt;" in html

@@ -178,6 +178,8 @@ const actions = {
   x: () => { keep({rating: undefined}); look(); },
   n: () => notes.focus(),
   p: () => { picture += 1; look(); },
+  ArrowUp: () => find("#picture").scrollBy(0, -200),
+  ArrowDown: () => find("#picture").scrollBy(0, 200),
   ArrowLeft: () => step(-1),
   ArrowRight: () => step(1),
   Escape: () => dialog.close(),

@@ -1,0 +1,166 @@
+"""Time and memory of the group level over many participants, and of its page in a browser.
+
+    python benchmarks/group_report.py FOLDER [--participants 1000]
+
+Writes derivatives of made-up participants into FOLDER (records, tables, masks in template space of
+random lesions, figures), runs the group level on them, and opens the page in Chromium. Prints wall
+time, peak memory, size of the page, and how long it takes to open, to sort and to filter; beside it
+the time that the plain way takes to read the masks alone: ``get_fdata`` of each, summed up.
+"""
+
+import argparse
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+
+from bids_stroke import atlas, image, quality, regions
+from bids_stroke.bids import derivative, write_dataset_files, write_tsv
+from bids_stroke.record import Record
+from bids_stroke.registration import TEMPLATE, template
+from bids_stroke.reports import figures
+
+DRAWN = 5  # participants with figures of their own; the others have copies
+NUMBERS = [name for name in atlas.COLUMNS if not name.startswith(("side", "category"))]
+
+
+def lesion(rng, grid, brain):
+    """A random blob inside the brain, on either side."""
+    inside = np.argwhere(brain)
+    center, radii = inside[rng.integers(len(inside))], rng.uniform(4, 28, 3)
+    low = np.maximum(center - np.ceil(radii), 0).astype(int)
+    box = tuple(slice(a, b) for a, b in zip(low, (center + radii + 1).astype(int), strict=True))
+    mask = np.zeros(grid.shape, np.uint8)
+    points = np.moveaxis(np.indices(mask[box].shape), 0, -1) + low
+    noise = ndimage.gaussian_filter(rng.normal(size=mask[box].shape), 3) * 4
+    mask[box] = ((((points - center) / radii) ** 2).sum(-1) < 1 + noise) & brain[box]
+    return image.like(mask, grid, np.uint8)
+
+
+def add(out, name, rng, target, brain, shared):
+    """Write the derivatives of one made-up participant."""
+    folder, found = out / name / "anat", {"label": "L", "desc": "T1lesion"}
+    mask = lesion(rng, target.t1w, brain)
+    volume = np.count_nonzero(mask.dataobj) / 1000
+    left = nib.affines.apply_affine(mask.affine, np.argwhere(mask.dataobj)).mean(0)[0] < 0
+    components = pd.DataFrame({
+        "component": ["all", "1"], "volume_ml": volume, "mean_probability": rng.uniform(0.4, 0.9),
+        "max_probability": 0.95, "hemisphere": "left" if left else "right",
+    })  # fmt: skip
+    measured = dict.fromkeys(quality.COLUMNS, 1.0) | {
+        "contrast": "T1w", "brain_volume_ml": rng.normal(1400, 110), "snr": rng.lognormal(3, 0.2),
+        "cnr": rng.lognormal(1, 0.2), "template_brain_dice": 0.98 - abs(rng.normal(0, 0.004)),
+    }  # fmt: skip
+    load = volume * rng.uniform(0, 0.2)
+    loads = pd.DataFrame({"side": ["left", "right", "total"]} | {
+        number: [load * left, load * (not left), load] for number in NUMBERS
+    } | {"category": "small", "category_status": "unvalidated"})  # fmt: skip
+    share = rng.dirichlet([1, 1, 1, 1])
+    shares = pd.DataFrame({
+        "region": ["R1", "R2", "R3", "R4"], "region_volume_ml": 500.0,
+        "lesion_volume_ml": volume * share, "lesion_share": share, "region_share": 0.01,
+    })  # fmt: skip
+    tables = {"JuelichCST": loads, regions.super_regions_card()["atlas"]: shares}
+    written = {
+        derivative(name, "morph", ".tsv", space="T1w", **found): components,
+        derivative(name, "morph", ".tsv", desc="quality"): pd.DataFrame([measured]),
+    } | {
+        derivative(name, "morph", ".tsv", space=TEMPLATE, atlas=label, **found): table
+        for label, table in tables.items()
+    }
+    outputs = [write_tsv(table, folder / file) for file, table in written.items()]
+    moved = derivative(name, "mask", space=TEMPLATE, res="1", **found)
+    outputs.append(image.save(mask, folder / moved))
+    drawn = out / name / "figures"
+    drawn.mkdir()
+    if len(shared) < DRAWN:
+        shared.append(figures.lesion(target.t1w, mask, out / f"figure-{len(shared)}.svg"))
+    for kind in ("lesion", "brain", "mni"):
+        source = shared[rng.integers(len(shared))]
+        shutil.copyfile(source, drawn / derivative(name, "T1w", ".svg", desc=kind))
+    (out / f"{name}.html").write_text(f"<!DOCTYPE html><title>{name}</title>")
+    paths = [str(path.relative_to(out)) for path in outputs]
+    known = {"model": "made up", "reference": "T1w", "contrasts": ["T1w"], "outputs": paths}
+    Record(name, "made", "ok", **known).write(out)
+
+
+def make(bids, out, participants):
+    """Write a dataset without images, and its derivatives."""
+    bids.mkdir(parents=True)
+    (bids / "dataset_description.json").write_text('{"Name": "made up", "BIDSVersion": "1.10.0"}')
+    rng, names = np.random.default_rng(0), [f"sub-{i:04}" for i in range(1, participants + 1)]
+    write_tsv(pd.DataFrame({
+        "participant_id": names, "age": rng.normal(62, 11, participants).round(),
+        "sex": rng.choice(["F", "M"], participants), "site": rng.choice(["A", "B", "C"], participants),
+        "nihss": rng.integers(0, 30, participants),
+    }), bids / "participants.tsv")  # fmt: skip
+    write_dataset_files(out, bids)
+    target, shared = template(), []
+    brain = np.asanyarray(target.brain.dataobj) > 0
+    for name in names:
+        add(out, name, rng, target, brain, shared)
+
+
+def plain(out):
+    """Seconds to read and add up the masks with get_fdata."""
+    begun, total = time.perf_counter(), 0
+    for path in sorted(out.glob(f"sub-*/anat/*_space-{TEMPLATE}_res-1_label-L_*_mask.nii.gz")):
+        total = total + nib.load(path).get_fdata()
+    return time.perf_counter() - begun
+
+
+def browse(page_file):
+    """Seconds to open the page, to sort it by a column and to filter it, until it is drawn."""
+    from playwright.sync_api import sync_playwright
+
+    drawn = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    with sync_playwright() as driver:
+        path = shutil.which("chromium")
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        page = browser.new_page()
+        begun = time.perf_counter()
+        page.goto(page_file.absolute().as_uri())
+        page.evaluate(drawn)
+        seconds = {"open": time.perf_counter() - begun}
+        for name, act in {
+            "sort": "document.querySelectorAll('#cohort th button')[3].click()",
+            "filter": "find('#filter').value = 'lesion_volume_ml>20'; update()",
+        }.items():
+            seconds[name] = page.evaluate(
+                f"async () => {{const t = performance.now(); {act}; await {drawn}; "
+                "return (performance.now() - t) / 1000}"
+            )
+        browser.close()
+    return seconds
+
+
+def main():
+    command = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    command.add_argument("folder", type=Path)
+    command.add_argument("--participants", type=int, default=1000)
+    options = command.parse_args()
+    bids, out = options.folder / "bids", options.folder / "derivatives"
+    if not bids.is_dir():
+        make(bids, out, options.participants)
+    begun = time.perf_counter()
+    run = subprocess.run([sys.executable, "-m", "bids_stroke", bids, out, "group"])
+    seconds = time.perf_counter() - begun
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    page = out / "group.html"
+    print(f"group level: exit {run.returncode}, {seconds:.1f} s, {memory:.0f} MB at most")
+    reading = plain(out)
+    print(f"masks alone, read by get_fdata: {reading:.1f} s; ratio {seconds / reading:.2f}")
+    print(f"group.html: {page.stat().st_size / 1e6:.2f} MB")
+    for name, taken in browse(page).items():
+        print(f"{name}: {taken:.2f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""The group report in a real browser."""
+
+import csv
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_stroke import qc
+from bids_stroke.reports.group import group_report
+
+HOSTILE = "<img src=x onerror=alert(1)>\"'</script><script>alert(2)</script>"
+LONG = "x" * 10_000
+
+
+@pytest.fixture
+def page(tmp_path, browser_page):
+    """The report of four sessions; participants.tsv is hostile."""
+    table = pd.DataFrame(
+        {
+            "participant_id": ["sub-1", "sub-2", "sub-10", "sub-10"],
+            "session_id": [np.nan, np.nan, "ses-1", "ses-2"],
+            "lesion_volume_ml": [5.0, 100.0, 20.0, np.nan],
+            "hemisphere": ["left", "right", "left", None],
+            "site": [HOSTILE, LONG, "=1+1", None],
+        }
+    )
+    (tmp_path / "sub-2.html").touch()
+    drawn = tmp_path / "sub-1" / "figures" / "sub-1_desc-lesion_T1w.svg"
+    drawn.parent.mkdir(parents=True)
+    drawn.write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><rect width="9" height="9"/></svg>'
+    )
+    page = browser_page(group_report(tmp_path, table, groups=["site"]))
+    yield page
+    assert not [error for error in page.errors if not error.endswith(drawn.name)]
+
+
+def names(page):
+    return page.locator("#cohort tbody td:first-child").all_inner_texts()
+
+
+def title(page, text):
+    return page.locator("#cohort th").filter(has_text=text)
+
+
+def saved(page, button):
+    """Text of the file that a button downloads."""
+    with page.expect_download() as download:
+        page.click(button)
+    return download.value.path().read_text(encoding="utf-8")
+
+
+def test_sorting_changes_the_rows(page):
+    assert names(page) == ["sub-1", "sub-2", "sub-10", "sub-10"]
+    volume = title(page, "Lesion volume (ml)")
+    volume.locator("button").click()
+    assert names(page) == ["sub-1", "sub-10", "sub-2", "sub-10"], "missing values last"
+    assert volume.get_attribute("aria-sort") == "ascending"
+    page.keyboard.press("Enter")
+    assert names(page) == ["sub-2", "sub-10", "sub-1", "sub-10"], "from the keyboard too"
+    assert volume.get_attribute("aria-sort") == "descending"
+    title(page, "Participant").locator("button").click()
+    assert names(page)[-1] == "sub-10", "2 before 10"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("left", ["sub-1", "sub-10"]),
+        ("lesion_volume_ml>10", ["sub-2", "sub-10"]),
+        ("lesion_volume_ml<=20 hemisphere=LEFT sub-10", ["sub-10"]),
+        ("no_column>1", []),
+        ("alert", ["sub-1"]),
+    ],
+)
+def test_filtering_changes_the_rows(page, text, expected):
+    page.fill("#filter", text)
+    assert names(page) == expected
+    assert page.inner_text("#shown") == f"{len(expected)} of 4 sessions"
+
+
+def test_columns_are_chosen(page):
+    page.click("#chooser summary")
+    before = title(page, "Hemisphere").count()
+    page.get_by_label("Hemisphere").uncheck()
+    assert (before, title(page, "Hemisphere").count()) == (1, 0)
+
+
+def test_the_table_is_downloaded_and_spreadsheets_take_no_formula(page):
+    page.fill("#filter", "lesion_volume_ml<50")
+    rows = list(csv.DictReader(io.StringIO(saved(page, "#csv"))))
+    assert [row["participant_id"] for row in rows] == ["sub-1", "sub-10"]
+    assert rows[0]["site"] == HOSTILE and rows[0]["lesion_volume_ml"] == "5"
+    assert rows[1]["site"] == "'=1+1"
+
+
+def test_what_is_hostile_stays_text(page):
+    assert page.locator("#cohort td", has_text="onerror").inner_text() == HOSTILE
+    assert page.locator("#cohort img").count() == 0
+    cell = page.locator("#cohort td", has_text=LONG)
+    assert cell.bounding_box()["width"] < 400 and cell.get_attribute("title") == LONG
+    assert page.locator("#cohort a").all_inner_texts() == ["sub-2"]
+
+
+def test_ratings_by_keyboard_are_kept_exported_and_read_back(page, tmp_path):
+    page.focus("#rate")
+    page.keyboard.press("Enter")
+    assert page.inner_text("#who") == "sub-1"
+    picture = page.locator("#picture img")
+    picture.wait_for()
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    page.keyboard.press("n")
+    page.keyboard.type("moved\ta lot, r and a")
+    page.keyboard.press("Escape")
+    assert page.locator("#rating[open]").count() == 1, "Escape leaves the notes first"
+    page.keyboard.press("r")
+    assert page.inner_text("#who") == "sub-2"
+    page.keyboard.press("a")
+    page.keyboard.press("ArrowLeft")
+    assert page.inner_text("#verdict") == "accept"
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("r")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("x")
+    page.keyboard.press("Escape")
+    assert page.locator("#cohort .status.reject").count() == 1
+    page.reload()
+    path = tmp_path / "ratings.tsv"
+    path.write_text(saved(page, "#export"), encoding="utf-8")
+    assert path.read_text() == (
+        "participant_id\tsession_id\trating\tnotes\n"
+        "sub-1\tn/a\treject\tmoved a lot, r and a\nsub-2\tn/a\taccept\tn/a\n"
+    )
+    rated = qc.ratings(path)
+    assert qc.rejected(rated, "sub-1", "") is not None and qc.rejected(rated, "sub-2", "") is None
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_of_its_ground(page, scheme):
+    """Contrast of at least 4.5 to 1 (WCAG 2.1, 1.4.3) of what is written with the page's colors."""
+    page.emulate_media(color_scheme=scheme)
+    colors = page.evaluate(
+        """() => {
+          const pairs = [["--ink", "--paper"], ["--soft", "--paper"], ["--soft", "--back"],
+            ["--blue", "--paper"], ["--red", "--red-back"], ["--amber", "--amber-back"],
+            ["--green", "--green-back"]];
+          const probe = document.body.appendChild(document.createElement("i"));
+          const value = name => {
+            probe.style.color = `var(${name})`;
+            return getComputedStyle(probe).color;
+          };
+          return pairs.map(pair => pair.map(value));
+        }"""
+    )
+
+    def luminance(color):
+        parts = np.array([float(part) for part in color[4:-1].split(",")]) / 255
+        linear = np.where(parts <= 0.03928, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    for pair in colors:
+        dark, light = sorted(map(luminance, pair))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, pair
