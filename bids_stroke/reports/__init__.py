@@ -28,12 +28,18 @@ MEASURES = (
 )
 UNITS = {"mm3": "mm³", "ml": "ml", "mm": "mm", "s": "s", "percent": "%"}
 ACRONYMS = {
+    "cnr": "CNR",
     "cst": "CST",
     "dice": "Dice",
+    "efc": "EFC",
+    "fber": "FBER",
+    "flair": "FLAIR",
     "id": "ID",
     "mni": "MNI",
     "nihss": "NIHSS",
     "snr": "SNR",
+    "t1w": "T1w",
+    "t2w": "T2w",
 }
 
 

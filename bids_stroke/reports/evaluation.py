@@ -1,7 +1,6 @@
 """Tables, pictures and page of an evaluation."""
 
 import re
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from markupsafe import Markup
 from .. import __version__, evaluation, image, ownmasks, registration, statistics, tables
 from ..bids import write_json, write_tsv
 from ..image import atomic
-from . import figures, render
+from . import figures, plots, render
 
 #: Scores on the page, and drawn as box plots.
 SHOWN = ("dice", "f1_isles", "hd95_mm", "assd_mm", "precision", "sensitivity", "er_lv", "er_ll")
@@ -110,42 +109,33 @@ def draw(rows, folder):
     rows = rows.dropna(subset="dice")
     if not len(rows):
         return []
-    drawn = []
     models = list(rows["model"].unique())
-    with _plot(folder, "scores", max(11, 4 * (1 + 0.5 * len(models))), 6) as (figure, svg):
-        _boxes(figure, rows, models)
-    drawn.append(("Scores of each model", svg))
+    figure = plots.figure(max(11, 4 * (1 + 0.5 * len(models))), 6)
+    _boxes(figure, rows, models)
+    drawn = [("Scores of each model", _kept(figure, folder, "scores"))]
     for model in models:
         part = rows[rows["model"] == model]
         name = re.sub(r"\W+", "-", model)
-        with _plot(folder, f"{name}_agreement", 12, 3.8) as (figure, svg):
-            _agreement(figure, part)
+        figure = plots.figure(12, 3.8)
+        _agreement(figure, part)
+        svg = _kept(figure, folder, f"{name}_agreement")
         drawn.append((f"{model}: volumes, and Dice against volume", svg))
         for case, row in _cases(part).items():
             path = folder / f"{name}_{case}.svg"
             if _mosaic(row, f"{case.title()} case, Dice {row.dice:.2f}", path):
-                drawn.append((f"{model}: {case} case, {row.participant_id}", [path.read_text()]))
-    return [(title, _inline(svg)) for title, svg in drawn]
+                svg = path.read_text(encoding="utf-8")
+                drawn.append((f"{model}: {case} case, {row.participant_id}", svg[svg.index("<svg") :]))
+    return drawn
 
 
-def _inline(svg):
-    return re.sub(r"^.*?(?=<svg)", "", svg[0], flags=re.DOTALL)
-
-
-@contextmanager
-def _plot(folder, name, width, height):
-    """A matplotlib figure that is written as SVG and PNG; and a list that receives the SVG."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    figure, text = Figure(figsize=(width, height), layout="constrained"), []
-    yield figure, text
-    # Identifiers by content: the same data draw the same file.
-    with matplotlib.rc_context({"svg.hashsalt": name}):
-        for kind in ("svg", "png"):
-            with atomic(folder / f"{name}.{kind}") as partial:
-                figure.savefig(partial, dpi=150, metadata={"Date": None} if kind == "svg" else None)
-    text.append((folder / f"{name}.svg").read_text())
+def _kept(figure, folder, name):
+    """Write a matplotlib figure as SVG and PNG; returns the SVG."""
+    svg = plots.svg(figure, name)
+    with atomic(folder / f"{name}.svg") as partial:
+        partial.write_text(svg, encoding="utf-8")
+    with atomic(folder / f"{name}.png") as partial:
+        figure.savefig(partial, dpi=150)
+    return svg
 
 
 def _boxes(figure, rows, models):

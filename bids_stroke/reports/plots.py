@@ -16,13 +16,20 @@ LINEAR_ML = 0.1
 VOLUMES = {"linthresh": LINEAR_ML, "linscale": 0.3}
 
 
-def svg(figure, salt):
+def figure(width, height):
+    """An empty matplotlib figure (inches) that belongs to no window."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def svg(drawn, salt):
     """A matplotlib figure as an SVG element; the same data and ``salt`` draw the same text."""
     import matplotlib
 
     stream = StringIO()
     with matplotlib.rc_context({"svg.hashsalt": salt}):
-        figure.savefig(stream, format="svg", metadata={"Date": None})
+        drawn.savefig(stream, format="svg", metadata={"Date": None})
     return re.sub(r"^.*?(?=<svg)", "", stream.getvalue(), flags=re.DOTALL)
 
 
@@ -35,14 +42,14 @@ def distributions(table, measures):
     measures : dict
         Column to its title.
     """
-    figure, panels = _panels(measures)
+    drawn, panels = _panels(measures)
     for axes, name, title in panels:
         values = table[name].dropna()
         edges = np.geomspace(LINEAR_ML, max(values.max(), 1), 25) if len(values) else [0, 1]
         axes.hist(np.maximum(values, LINEAR_ML), [0, *edges], color=INK, alpha=0.8)
         axes.set_xscale("symlog", **VOLUMES)
         axes.set(xlabel=title, ylabel="sessions", xlim=_span(values))
-    return svg(figure, "distributions")
+    return svg(drawn, "distributions")
 
 
 def groups(table, column, measures):
@@ -64,7 +71,7 @@ def groups(table, column, measures):
     levels = sorted(texts.unique())
     if not 2 <= len(levels) <= MOST_LEVELS:
         return None
-    figure, panels = _panels(measures)
+    drawn, panels = _panels(measures)
     jitter = np.random.default_rng(0)
     for axes, name, title in panels:
         found = [table.loc[texts.index[texts == level], name].dropna() for level in levels]
@@ -78,16 +85,16 @@ def groups(table, column, measures):
         axes.set_xticks(range(1, len(levels) + 1), names, fontsize=8)
         axes.set_yscale("symlog", **VOLUMES)
         axes.set(ylabel=title, xlabel=_short(column), ylim=_span(table[name]))
-    return svg(figure, f"groups {column}")
+    return svg(drawn, f"groups {column}")
 
 
 def _scatters(table, column, numbers, measures):
-    figure, panels = _panels(measures)
+    drawn, panels = _panels(measures)
     for axes, name, title in panels:
         axes.scatter(numbers, table[name], s=9, color=INK, alpha=0.5)
         axes.set_yscale("symlog", **VOLUMES)
         axes.set(ylabel=title, xlabel=_short(column), ylim=_span(table[name]))
-    return svg(figure, f"scatter {column}")
+    return svg(drawn, f"scatter {column}")
 
 
 def load_against_volume(table, volume, load, title, links):
@@ -102,8 +109,8 @@ def load_against_volume(table, volume, load, title, links):
     links : dict
         Participant to the address of the report.
     """
-    figure = _figure(7, 4.2)
-    axes = figure.subplots()
+    drawn = figure(7, 4.2)
+    axes = drawn.subplots()
     for side, (marker, color) in SIDES.items():
         mine = table["hemisphere"].eq(side) & volume.notna() & load.notna()
         points = axes.scatter(volume[mine], load[mine], s=26, marker=marker, color=color, alpha=0.65,
@@ -114,20 +121,14 @@ def load_against_volume(table, volume, load, title, links):
     axes.set(xlabel="Lesion volume (ml)", ylabel=title, xlim=_span(volume), ylim=_span(load))
     axes.legend(fontsize=8, frameon=False)
     axes.grid(alpha=0.25)
-    return svg(figure, "load against volume")
-
-
-def _figure(width, height):
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
+    return svg(drawn, "load against volume")
 
 
 def _panels(measures):
     """A figure with a panel for each measure: figure, and triples of axes, column and title."""
-    figure = _figure(12, 3.2)
-    axes = np.ravel(figure.subplots(1, len(measures)))
-    return figure, list(zip(axes, measures, measures.values(), strict=True))
+    drawn = figure(12, 3.2)
+    axes = np.ravel(drawn.subplots(1, len(measures)))
+    return drawn, list(zip(axes, measures, measures.values(), strict=True))
 
 
 
