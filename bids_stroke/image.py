@@ -57,7 +57,7 @@ def load(path):
         )
     if not np.issubdtype(data.dtype, np.number) or np.iscomplexobj(data):
         raise ImageError(f"{path} holds {data.dtype} voxels; convert it to one real number each.")
-    if not np.isfinite(data).all():
+    if data.dtype.kind == "f" and not np.isfinite(data).all():
         raise ImageError(f"{path} holds NaN or infinite voxels; replace them and try again.")
     affine = img.affine
     usable = np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 1e-6

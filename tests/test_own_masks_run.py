@@ -1,6 +1,7 @@
 """Own masks in template space, through both levels."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -109,3 +110,42 @@ def test_the_validator_finds_no_error(out):
     done = subprocess.run([validator, out, "--format", "json"], capture_output=True, text=True)
     issues = json.loads(done.stdout)["issues"]["issues"]
     assert [issue for issue in issues if issue["severity"] == "error"] == []
+
+
+def test_rejected_sessions_are_left_out(out, tmp_path):
+    bids, copy = out.parent / "bids", tmp_path / "out"
+    shutil.copytree(out, copy, ignore=shutil.ignore_patterns("work"))
+    ratings = tmp_path / "ratings.tsv"
+    ratings.write_text(
+        "participant_id\tsession_id\trating\tnotes\nsub-01\tses-2\treject\tmotion\n"
+        "sub-02\tn/a\taccept\tn/a\n"
+    )
+    group = [str(bids), str(copy), "group", "--qc-ratings", str(ratings)]
+    assert main([*group, "--ground-truth", str(out), "--nprocs", "1"]) == 0
+    before, after = (
+        pd.read_csv(folder / "group_lesion.tsv", sep="\t") for folder in (out, copy)
+    )
+    assert len(after) == len(before) - 1
+    assert "ses-2" not in after["session_id"].tolist()
+    counts = [
+        nib.load(folder / f"group_space-{TEMPLATE}_res-1_label-L_count.nii.gz").get_fdata()
+        for folder in (out, copy)
+    ]
+    assert counts[0].max() == 2 and counts[1].max() == 1
+    assert len(pd.read_csv(copy / "evaluation" / "evaluation.tsv", sep="\t")) == len(after)
+    page = (copy / "group.html").read_text()
+    assert 'id="rejected"' in page and "motion" in page
+
+
+def test_reports_are_made_from_the_derivatives_alone(out, tmp_path):
+    copy = tmp_path / "out"
+    shutil.copytree(out, copy, ignore=shutil.ignore_patterns("work", "*.html"))
+    assert main([str(tmp_path / "gone"), str(copy), "participant", "--reports-only"]) == 0
+    assert main([str(tmp_path / "gone"), str(copy), "group", "--reports-only"]) == 0
+    for name in ("sub-01.html", "sub-02.html", "sub-03.html"):
+        # The methods text is that of all participants, those that were not yet done at first too.
+        before, after = (
+            (folder / name).read_text().partition('id="methods"')[0] for folder in (out, copy)
+        )
+        assert after == before
+    assert "sub-03" in (copy / "group.html").read_text()
