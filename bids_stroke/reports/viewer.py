@@ -21,7 +21,7 @@ from nibabel.affines import apply_affine, voxel_sizes
 from nibabel.spaces import vox2out_vox
 from scipy import ndimage
 
-from .. import __version__, atlas, image, regions, registration
+from .. import __version__, atlas, image, record, regions, registration
 from ..bids import REFERENCES, TRACE, derivative, description_of
 from ..errors import ResourceError
 from ..registration import TEMPLATE
@@ -33,7 +33,9 @@ MARGIN_MM = 15  # of the head that is kept around the brain
 FINEST_MM = 1.0
 #: As in the figures: the darkest fifth would drown in the brain.
 RAMP = tuple(to_hex(color) for color in colormaps["plasma"](np.linspace(0.2, 1, 9)))
-TRACT = (f"{OUTLINE}30", OUTLINE)  # more opaque where it is more probable
+TRACT = ("#0f766e", OUTLINE, "#ccfff5")
+BACKGROUND_BYTES = 11_500_000  # of all backgrounds of a file, which is to stay under 15 MB
+LEVELS = (256, 128, 64, 32)  # of gray: the first that fits
 _CLASS = re.compile(rb'"Creating new Niivue instance"\).*?new ([\w$]+)\(', re.DOTALL)
 _EXPORT = re.compile(rb"export\s*\{[^{}]*\};?\s*$")
 
@@ -56,6 +58,14 @@ class Layer:
 def name_of(session_name):
     """Name of the viewer's file of a session."""
     return f"{session_name}_viewer.html"
+
+
+def participant(out_dir, subject, tracts=(DEFAULT_TRACT,)):
+    """Write the viewers of the sessions of a participant (``sub-XX``) that ended well; as
+    :func:`session`."""
+    for known in record.read_participant(out_dir, subject):
+        if known.complete(out_dir):
+            session(out_dir, known, tracts)
 
 
 def session(out_dir, known, tracts=(DEFAULT_TRACT,)):
@@ -189,11 +199,15 @@ def background(title, img, near, brain_img):
     return Layer(title, image.like(clipped, img, np.float32), float(low), float(high))
 
 
-def packed(img):
-    """Write an image as gzipped NIfTI in Base64: integers as they are, anything else in 256 steps
-    between its extremes (the header tells the scale)."""
-    out = nib.Nifti1Image(np.asanyarray(img.dataobj), img.affine)
-    if not np.issubdtype(out.get_data_dtype(), np.integer):
+def packed(img, levels=LEVELS[0]):
+    """Write an image as gzipped NIfTI in Base64: integers as they are, anything else in so many
+    ``levels`` between its extremes (one byte a voxel, the header tells the scale)."""
+    data = np.asanyarray(img.dataobj)
+    if np.issubdtype(data.dtype, np.integer):
+        out = nib.Nifti1Image(data, img.affine)
+    else:
+        low, step = data.min(), np.ptp(data) / (levels - 1) or 1
+        out = nib.Nifti1Image(low + step * np.round((data - low) / step), img.affine)
         out.set_data_dtype(np.uint8)
     return b64encode(gzip.compress(out.to_bytes(), mtime=0)).decode()
 
@@ -214,16 +228,21 @@ def page(out, title, backgrounds, overlays, brain_img):
     -------
     Path
     """
+    for levels in LEVELS:
+        data = [packed(layer.img, levels) for layer in backgrounds]
+        if sum(map(len, data)) <= BACKGROUND_BYTES:
+            break
+    data += [packed(layer.img) for layer in overlays]
     scene = {
         "layers": [
             {
-                "data": packed(layer.img),
+                "data": content,
                 "low": layer.low,
                 "high": layer.high,
                 "colors": layer.colors,
                 "unit": layer.unit,
             }
-            for layer in (*backgrounds, *overlays)
+            for layer, content in zip((*backgrounds, *overlays), data, strict=True)
         ],
         "backgrounds": len(backgrounds),
         "brain": packed(brain_img),
@@ -237,6 +256,7 @@ def page(out, title, backgrounds, overlays, brain_img):
         overlays=overlays,
         scene=scene,
         niivue=niivue(),
+        margin=MARGIN_MM,
         version=__version__,
     )
 
