@@ -66,6 +66,14 @@ def read_all(output_dir):
     return [record for record in (read(output_dir, name) for name in names) if record]
 
 
+def read_participant(output_dir, subject):
+    """Records of the sessions of one participant, ``sub-XX``, in order of name."""
+    logs = Path(output_dir) / "logs"
+    paths = [*logs.glob(f"{subject}_run.json"), *sorted(logs.glob(f"{subject}_ses-*_run.json"))]
+    found = (read(output_dir, path.name.removesuffix("_run.json")) for path in paths)
+    return [record for record in found if record]
+
+
 def identity(session, card, **settings):
     """Checksum of what the outputs of a session depend on; ``card`` is None for own masks.
 

@@ -47,6 +47,7 @@ class Settings:
     plugin_file: Path | None = None
     stop_on_first_crash: bool = False
     reports_only: bool = False
+    report_viewer: bool = False
     clean_workdir: bool = False
     dry_run: bool = False
     verbose: int = 0

@@ -181,6 +181,11 @@ def build():
         "--reports-only", action="store_true",
         help="make the HTML reports again from the output folder alone",
     )  # fmt: skip
+    group.add_argument(
+        "--report-viewer", action="store_true",
+        help="put the interactive viewers into the participants' reports, which grow by up to 15 MB a "
+        "session, not into files beside them",
+    )  # fmt: skip
     group.add_argument("-v", "--verbose", action="count", default=0, help="more lines in the log")
     return parser
 

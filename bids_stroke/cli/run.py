@@ -38,6 +38,7 @@ def participant(settings):
     """Process every session, then report."""
     from .. import bids, record, regions, spaces
     from ..models import card as cards
+    from ..reports import viewer
     from . import progress
 
     if settings.reports_only:
@@ -45,7 +46,9 @@ def participant(settings):
     card = None if settings.lesion_derivatives else cards.load(settings.model)
     maps = regions.Maps(settings.tracts, settings.cutoffs_ml, settings.atlases)
     maps.check()
-    spaces.find(settings.output_spaces)  # a missing template is told before any work
+    # What is missing is told before any work.
+    spaces.find(settings.output_spaces)
+    viewer.niivue()
     sessions, left_out = bids.find(settings, card)
     identities = {
         session.name: record.identity(
@@ -140,12 +143,13 @@ def _inputs(session):
 
 
 def _report(settings, subjects):
-    """Make the reports of participants (labels), and the methods text of all."""
-    from ..reports import assemble, methods
+    """Make the reports and viewers of participants (labels), and the methods text of all."""
+    from ..reports import assemble, methods, viewer
 
     methods.write(settings.output_dir)
     for subject in sorted(subjects):
-        assemble.participant_report(settings.output_dir, subject)
+        viewer.participant(settings.output_dir, f"sub-{subject}", settings.tracts)
+        assemble.participant_report(settings.output_dir, subject, settings.report_viewer)
 
 
 def _rows(settings, sessions, left_out, todo):

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from .. import __version__, cohort, quality, record
 from ..errors import ModelError
 from ..models import card as cards
-from . import MEASURES, mosaic, number, render
+from . import MEASURES, mosaic, number, render, viewer
 
 MOST_BYTES = 5_000_000  # of the figures of a page
 ROWS = 20  # of a table shown; the rest is in the file
@@ -24,7 +24,7 @@ FIGURE = re.compile(r'(?:src|data)="\./([^"]+\.svg)"')
 SHOWN = (*MEASURES, "mean_probability", "brain_volume_ml", "template_brain_dice", "snr", "cnr")
 
 
-def participant_report(out_dir, subject):
+def participant_report(out_dir, subject, embed_viewers=False):
     """Write ``out_dir/sub-XX.html``, one file that needs no other, and return its path.
 
     It holds, for every session: a summary (from its record), the figures in ``sub-XX/figures``,
@@ -35,10 +35,12 @@ def participant_report(out_dir, subject):
     ----------
     subject : str
         Label, with or without ``sub-``.
+    embed_viewers : bool
+        Put the sessions' viewers into the page and remove their files, in place of a link to each.
     """
     out_dir = Path(out_dir)
     name = f"sub-{subject.removeprefix('sub-')}"
-    records = _records(out_dir, name)
+    records = record.read_participant(out_dir, name)
     errors = [_error(out_dir, known) for known in records if known.status != "ok"]
     citation = out_dir / "CITATION.md"
     methods = citation.read_text(encoding="utf-8") if citation.is_file() else ""
@@ -58,12 +60,13 @@ def participant_report(out_dir, subject):
             (figures / path.name).write_text(mosaic.shrunk(svg, scale) if scale < 1 else svg, "utf-8")
         for known in records:
             out = figures / f"{known.name}_desc-summary_log.html"
-            render("summary.html", out, **_summary(out_dir, known))
+            viewers = _viewer(out_dir, known, embed_viewers)
+            render("summary.html", out, **_summary(out_dir, known), **viewers)
         _tables(out_dir, name, figures)
         render("methods.html", figures / f"{name}_desc-methods_log.html", text=methods)
         render("errors.html", figures / f"{name}_desc-errors_log.html", errors=errors)
         parts = _parts(stage, name)
-    return render(
+    page = render(
         "participant.html",
         out_dir / f"{name}.html",
         title=name,
@@ -71,14 +74,19 @@ def participant_report(out_dir, subject):
         failed=len(errors),
         version=__version__,
     )
+    for known in records if embed_viewers else ():
+        (out_dir / viewer.name_of(known.name)).unlink(missing_ok=True)
+    return page
 
 
-def _records(out_dir, name):
-    """Records of the sessions of one participant."""
-    logs = out_dir / "logs"
-    paths = [*logs.glob(f"{name}_run.json"), *sorted(logs.glob(f"{name}_ses-*_run.json"))]
-    found = (record.read(out_dir, path.name.removesuffix("_run.json")) for path in paths)
-    return [known for known in found if known]
+def _viewer(out_dir, known, embed):
+    """The viewer of a session where there is one: its file's name, or its page."""
+    path = out_dir / viewer.name_of(known.name)
+    there = path.is_file()
+    return {
+        "viewer_link": path.name if there and not embed else None,
+        "viewer_page": path.read_text(encoding="utf-8") if there and embed else None,
+    }
 
 
 def _summary(out_dir, known):

@@ -33,6 +33,7 @@ def browser_page(browser):
     def opened(path, **context):
         contexts.append(browser.new_context(offline=True, **context))
         page = contexts[-1].new_page()
+        page.set_default_timeout(120_000)  # ms: 3D without a graphics card takes its time
         url = Path(path).absolute().as_uri()
         page.errors = []
         page.on("pageerror", lambda error: page.errors.append(str(error)))

@@ -25,12 +25,13 @@ class Links(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.loads, self.tags, self.text = [], [], ""
+        self.loads, self.tags, self.text, self.frames = [], [], "", []
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         wanted = ("src", "data") if tag != "link" else ("href",)
         self.loads += [value for name, value in attrs if name in wanted and tag != "a"]
+        self.frames += [value for name, value in attrs if name == "srcdoc"]
 
     def handle_data(self, data):
         self.text += data
@@ -163,6 +164,19 @@ def test_measures_components_and_loads(derivatives):
     assert "were not derived on this map of the tract" in part
     assert "Volume (ml)" in part and "and 10 more rows in the file" in part
     assert "n/a" in part and "desc-quality" not in part
+
+
+def test_viewers_are_linked_or_put_inside(derivatives):
+    content = """<title a='1'>"viewer" & &amp; more</title>"""
+    path = derivatives / "sub-01_ses-2_viewer.html"
+    path.write_text(content)
+    page = participant_report(derivatives, "01")
+    parts = page.read_text(encoding="utf-8").split("<h2>Session ")[1:]
+    linked = {part.split("<")[0]: re.findall(r'href="(.*?_viewer.html)"', part) for part in parts}
+    assert linked == {"1": [], "2": [path.name], "10": []}
+    html = participant_report(derivatives, "01", embed_viewers=True).read_text(encoding="utf-8")
+    frames = parse(page).frames
+    assert frames == [content] and path.name not in html and not path.exists()
 
 
 def test_methods_and_errors(derivatives):

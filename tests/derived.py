@@ -1,0 +1,99 @@
+"""Small derivatives of a session, as the pipelines leave them: eggs for heads, balls for lesions."""
+
+import ants
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from nibabel.affines import apply_affine
+from nibabel.eulerangles import euler2mat
+
+from bids_stroke.record import Record
+from bids_stroke.registration import TEMPLATE, template
+
+LESION_MM = (-30.0, 10.0, 20.0)
+TRACT = f"space-{TEMPLATE}_<img src=x onerror=alert(1)>.nii.gz"  # a name that must stay text
+DESC = "label-L_desc-T1lesion"
+
+
+def affine(zooms=(2, 2, 2), tilt=0.0):
+    """Of a grid that covers the head, turned about all axes by ``tilt`` (radians)."""
+    out = np.eye(4)
+    out[:3, :3] = euler2mat(tilt, tilt, tilt) @ np.diag(zooms)
+    out[:3, 3] = -out[:3, :3] @ (np.array(shape(zooms)) - 1) / 2
+    return out
+
+
+def shape(zooms):
+    return tuple(int(mm / zoom) for mm, zoom in zip((150, 180, 150), zooms, strict=True))
+
+
+def ball(grid, centre, radii, size=None):
+    """Ellipsoid with a soft edge (0-1), on the grid of an affine and of a size, or that of a head."""
+    size = size or shape(np.linalg.norm(grid[:3, :3], axis=0))
+    points = apply_affine(grid, np.moveaxis(np.indices(size), 0, -1))
+    return np.clip(8 * (1 - np.linalg.norm((points - centre) / radii, axis=-1)) + 0.5, 0, 1)
+
+
+def session(out, name="sub-01", zooms=(2, 2, 2), tilt=0.0, flair=True, probability=True):
+    """Write the derivatives of a session with a T1w, and its record; returns that."""
+    folder = out.joinpath(*name.split("_"), "anat")
+    folder.mkdir(parents=True)
+    grid = affine(zooms, tilt)
+    brain = ball(grid, 0, (60, 75, 60))
+    head = 300 * ball(grid, 0, (70, 85, 70)) + 500 * brain
+    lesion = ball(grid, LESION_MM, (12, 12, 12))
+    rng = np.random.default_rng(0)
+
+    def save(data, affine, rest, dtype=np.float32):
+        nib.save(nib.Nifti1Image(data.astype(dtype), affine), folder / f"{name}_{rest}.nii.gz")
+
+    t1w = (head - 400 * lesion) * rng.uniform(0.9, 1.1, head.shape)
+    save(t1w, grid, "desc-preproc_T1w")
+    save(brain > 0.5, grid, "space-T1w_desc-brain_mask", np.uint8)
+    save(lesion > 0.5, grid, f"space-T1w_{DESC}_mask", np.uint8)
+    if probability:
+        save(lesion, grid, f"space-T1w_{DESC}_probseg")
+    if flair:
+        coarse = affine((2, 2, 6))
+        data = 200 * ball(coarse, 0, (60, 75, 60)) + 600 * ball(coarse, LESION_MM, (12, 12, 12))
+        save(data, coarse, "desc-preproc_FLAIR")
+        _identity(folder / f"{name}_from-FLAIR_to-T1w_mode-image_xfm.mat")
+    _identity(folder / f"{name}_from-{TEMPLATE}_to-T1w_mode-image_xfm.h5")
+    return _record(out, name, folder, "T1w", ["T1w"])
+
+
+def template_session(out, name="sub-02"):
+    """Write the derivatives of an own mask in the template's space: no image at all."""
+    folder = out / name / "anat"
+    folder.mkdir(parents=True)
+    grid = template().t1w
+    lesion = ball(grid.affine, LESION_MM, (12, 12, 12), grid.shape) > 0.5
+    mask = nib.Nifti1Image(lesion.astype(np.uint8), grid.affine)
+    stem = f"{name}_space-{TEMPLATE}_res-1_label-L_desc-ownlesion"
+    nib.save(mask, folder / f"{stem}_mask.nii.gz")
+    return _record(out, name, folder, TEMPLATE, [])
+
+
+def tract(folder):
+    """Write a tract of one's own, two columns in the template's space, and give its path."""
+    grid = affine((3, 3, 3))
+    data = sum(ball(grid, (x, -15, 15), (7, 7, 50)) for x in (-22, 22))
+    path = folder / TRACT
+    nib.save(nib.Nifti1Image(data.astype(np.float32), grid), path)
+    return path
+
+
+def _identity(path):
+    ants.write_transform(
+        ants.create_ants_transform(transform_type="AffineTransform", dimension=3), str(path)
+    )
+
+
+def _record(out, name, folder, reference, contrasts):
+    desc = DESC if contrasts else "label-L_desc-ownlesion"
+    table = folder / f"{name}_space-{TEMPLATE}_atlas-imgsrcxonerroralert1_{desc}_morph.tsv"
+    pd.DataFrame({"side": []}).to_csv(table, sep="\t")
+    outputs = [str(path.relative_to(out)) for path in folder.iterdir()]
+    known = Record(name, "identity", "ok", reference=reference, contrasts=contrasts, outputs=outputs)
+    known.write(out)
+    return known
