@@ -30,6 +30,7 @@ PICTURES = {
     "mean_probability": "probability",
     "lesion_volume_ml": "lesion",
 }
+VIEWER = "group_viewer.html"
 REVIEWED = ("lesion", "mni", "brain", "tract", "ownmni")  # figures that a rater looks at
 PICTURE_SCALE = 0.5
 MOST_PICTURES = 24
@@ -80,6 +81,7 @@ def group_report(
         out_dir / "group.html",
         tiles=_tiles(table, volumes, failed),
         overlap=overlap_svg_path and _svg(Path(overlap_svg_path)),
+        viewer=VIEWER if (out_dir / VIEWER).is_file() else None,
         data=_data(shown, groups, links, out_dir),
         plots=_plots(table, volumes, groups, links),
         outliers=_pictured(outliers, out_dir, links),
