@@ -11,7 +11,7 @@ from ..registration import TEMPLATE, template
 
 def group(settings):
     """Write the table, the overlap map and the report of the cohort; return the exit status."""
-    from ..reports import figures
+    from ..reports import figures, viewer
     from ..reports import group as report
 
     out = settings.output_dir
@@ -36,6 +36,7 @@ def group(settings):
     with TemporaryDirectory() as folder:
         figure = f"{folder}/overlap.svg"
         figures.overlap_map(count, template().t1w, figure)
+        viewer.overlap(count, template().t1w, out / viewer.name_of("group"))
         report.group_report(
             out,
             table,
