@@ -36,7 +36,7 @@ def group(settings):
     with TemporaryDirectory() as folder:
         figure = f"{folder}/overlap.svg"
         figures.overlap_map(count, template().t1w, figure)
-        viewer.overlap(count, template().t1w, out / report.VIEWER)
+        viewer.overlap(count, template().t1w, out / viewer.name_of("group"))
         report.group_report(
             out,
             table,

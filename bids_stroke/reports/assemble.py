@@ -82,7 +82,7 @@ def participant_report(out_dir, subject, embed_viewers=False):
 def _viewer(out_dir, known, embed):
     """The viewer of a session where there is one: its file's name, or its page."""
     path = out_dir / viewer.name_of(known.name)
-    there = path.is_file()
+    there = known.status == "ok" and path.is_file()
     return {
         "viewer_link": path.name if there and not embed else None,
         "viewer_page": path.read_text(encoding="utf-8") if there and embed else None,

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from .. import __version__, cohort, qc
 from ..cohort import natural
-from . import MEASURES, column_title, mosaic, number, plots, render
+from . import MEASURES, column_title, mosaic, number, plots, render, viewer
 
 FIRST = (
     *("participant_id", "session_id", "status"),
@@ -30,7 +30,6 @@ PICTURES = {
     "mean_probability": "probability",
     "lesion_volume_ml": "lesion",
 }
-VIEWER = "group_viewer.html"
 REVIEWED = ("lesion", "mni", "brain", "tract", "ownmni")  # figures that a rater looks at
 PICTURE_SCALE = 0.5
 MOST_PICTURES = 24
@@ -81,7 +80,7 @@ def group_report(
         out_dir / "group.html",
         tiles=_tiles(table, volumes, failed),
         overlap=overlap_svg_path and _svg(Path(overlap_svg_path)),
-        viewer=VIEWER if (out_dir / VIEWER).is_file() else None,
+        viewer=viewer.name_of("group") if (out_dir / viewer.name_of("group")).is_file() else None,
         data=_data(shown, groups, links, out_dir),
         plots=_plots(table, volumes, groups, links),
         outliers=_pictured(outliers, out_dir, links),

@@ -2,8 +2,8 @@
 
 All images of a viewer lie on one grid along the axes of the world, as the slices of the figures do
 (NiiVue shows planes of voxels): that of the reference image where it is such a grid, at 1 mm where it
-is finer. Of the head, what is near the brain is kept: the file stays small, and no face can be
-rendered from it. NiiVue is taken from the package ``ipyniivue``.
+is finer. Of the head, what is near the brain is kept: the file stays small, and most of the face is
+left out. NiiVue is taken from the package ``ipyniivue``.
 """
 
 import gzip
@@ -11,6 +11,7 @@ import re
 from base64 import b64encode
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import distribution
 from pathlib import Path
 
 import nibabel as nib
@@ -256,6 +257,7 @@ def page(out, title, backgrounds, overlays, brain_img):
         overlays=overlays,
         scene=scene,
         niivue=niivue(),
+        licence=distribution("ipyniivue").read_text("licenses/LICENSE"),
         margin=MARGIN_MM,
         version=__version__,
     )
