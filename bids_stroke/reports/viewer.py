@@ -28,7 +28,7 @@ from ..errors import ResourceError
 from ..registration import TEMPLATE
 from ..settings import DEFAULT_TRACT
 from . import render
-from .figures import LESION, OUTLINE
+from .figures import FAINT, LESION, OUTLINE
 
 MARGIN_MM = 15  # of the head that is kept around the brain
 FINEST_MM = 1.0
@@ -92,45 +92,76 @@ def session(out_dir, known, tracts=(DEFAULT_TRACT,)):
     ResourceError
         If NiiVue or a tract's file is missing.
     """
-    folder = Path(out_dir, *known.name.split("_"), "anat")
-    in_template = known.reference not in (*REFERENCES, TRACE)
-    on = {"space": TEMPLATE, "res": "1"} if in_template else {"space": known.reference}
-    found = {**on, "label": "L", "desc": description_of(known.contrasts)}
-
-    def file(suffix, **entities):
-        return folder / derivative(known.name, suffix, **entities)
-
-    def transform(source, target, extension):
-        return folder / f"{known.name}_from-{source}_to-{target}_mode-image_xfm{extension}"
-
-    if in_template:
+    files = _Files(Path(out_dir, *known.name.split("_"), "anat"), known)
+    if files.in_template:
         reference, brain = registration.template().t1w, registration.template().brain
     else:
-        reference = image.load(file(known.reference, desc="preproc"))
-        brain = image.load(file("mask", **on, desc="brain"))
+        reference = image.load(files.path(known.reference, desc="preproc"))
+        brain = image.load(files.path("mask", **files.space, desc="brain"))
     grid, near, brain = field(reference, brain)
-    backgrounds = [background(TEMPLATE if in_template else known.reference, grid, near, brain)]
+    gray = [background(title, img, near, brain) for title, img in _contrasts(files, grid).items()]
+    overlays = _overlays(files, grid, tracts)
+    return page(Path(out_dir) / name_of(known.name), known.name, gray, overlays, brain)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The derivatives of a session in ``folder``, by their names."""
+
+    folder: Path
+    known: record.Record
+
+    @property
+    def in_template(self):
+        return self.known.reference not in (*REFERENCES, TRACE)
+
+    @property
+    def space(self):
+        if self.in_template:
+            return {"space": TEMPLATE, "res": "1"}
+        return {"space": self.known.reference}
+
+    @property
+    def lesion(self):
+        return {"label": "L", "desc": description_of(self.known.contrasts)}
+
+    def path(self, suffix, extension=".nii.gz", **entities):
+        return self.folder / derivative(self.known.name, suffix, extension, **entities)
+
+    def transform(self, source, extension):
+        """To the reference image."""
+        name = f"{self.known.name}_from-{source}_to-{self.known.reference}_mode-image_xfm"
+        return self.folder / (name + extension)
+
+
+def _contrasts(files, grid):
+    """The images of a session on ``grid``, which is cut out of the first."""
+    if files.in_template:
+        return {TEMPLATE: grid}
+    images = {files.known.reference: grid}
     for contrast in (*REFERENCES, TRACE):
-        path = file(contrast, desc="preproc")
-        if contrast != known.reference and path.is_file():
-            to_reference = [transform(contrast, known.reference, ".mat")]
-            moved = registration.apply(image.load(path), grid, to_reference)
-            backgrounds.append(background(contrast, moved, near, brain))
-    lesion = _binary(image.load(file("mask", **found)), grid)
-    overlays = [Layer("Lesion", lesion, 1, 1, (LESION, LESION), 0.5)]
-    if file("probseg", **found).is_file():
-        probability = image.resample(image.load(file("probseg", **found)), grid)
-        overlays.append(Layer("Probability", probability, 0.05, 1, RAMP, 0.7, False, ""))
+        path = files.path(contrast, desc="preproc")
+        if contrast not in images and path.is_file():
+            to_reference = [files.transform(contrast, ".mat")]
+            images[contrast] = registration.apply(image.load(path), grid, to_reference)
+    return images
+
+
+def _overlays(files, grid, tracts):
+    """Layers of the lesion, its probability where there is one, and the tracts."""
+    found = files.space | files.lesion
+    lesion = _binary(image.load(files.path("mask", **found)), grid)
+    layers = [Layer("Lesion", lesion, 1, 1, (LESION, LESION), 0.5)]
+    if files.path("probseg", **found).is_file():
+        probability = image.resample(image.load(files.path("probseg", **found)), grid)
+        layers.append(Layer("Probability", probability, FAINT, 1, RAMP, 0.7, False, ""))
+    from_template = [] if files.in_template else [files.transform(TEMPLATE, ".h5")]
     for card in regions.Maps(tracts).cards:
-        table = derivative(
-            known.name, "morph", ".tsv", space=TEMPLATE, atlas=card.atlas, label="L",
-            desc=found["desc"],
-        )  # fmt: skip
-        if (folder / table).is_file():
-            from_template = [] if in_template else [transform(TEMPLATE, known.reference, ".h5")]
+        measured = {"space": TEMPLATE, "atlas": card.atlas, **files.lesion}
+        if files.path("morph", ".tsv", **measured).is_file():
             moved = _tract(card, grid, from_template)
-            overlays.append(Layer(card.name, moved, 0.05, 1, TRACT, 0.7, True, ""))
-    return page(Path(out_dir) / name_of(known.name), known.name, backgrounds, overlays, brain)
+            layers.append(Layer(card.name, moved, FAINT, 1, TRACT, 0.7, True, ""))
+    return layers
 
 
 def overlap(count_img, template_img, out):

@@ -26,9 +26,7 @@ def scene(path):
     html = path.read_text(encoding="utf-8")
     told = json.loads(re.search(r'id="scene">(.*?)</script>', html, re.DOTALL)[1])
     packed = [*(layer["data"] for layer in told["layers"]), told["brain"]]
-    images = [
-        nib.Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(text))) for text in packed
-    ]
+    images = [nib.Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(text))) for text in packed]
     return images, told
 
 
@@ -104,9 +102,7 @@ def test_own_masks_in_the_template_have_its_t1w(tmp_path):
     known = derived.template_session(tmp_path)
     tract = derived.tract(tmp_path)
     (t1w, lesion, tracts, _), told = scene(viewer.session(tmp_path, known, [str(tract)]))
-    original = derivative(
-        tmp_path, f"space-{TEMPLATE}_res-1_label-L_desc-ownlesion_mask", "sub-02"
-    )
+    original = derivative(tmp_path, f"space-{TEMPLATE}_res-1_label-L_desc-ownlesion_mask", "sub-02")
     np.testing.assert_allclose(points(lesion), points(original), atol=1e-3)
     there = apply_affine(np.linalg.inv(t1w.affine), (0, -20, 20)).round().astype(int)
     voxel = apply_affine(np.linalg.inv(template().t1w.affine), (0, -20, 20)).round().astype(int)
