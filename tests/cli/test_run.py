@@ -147,7 +147,7 @@ def test_sessions_refused_make_a_failure(folder, capsys):
     shown = capsys.readouterr()
     assert "refused" in shown.out and "sub-02" in shown.out
     assert "Traceback" not in shown.err
-    assert "sub-02 has FLAIR but no T1w" in (folder / "out/logs/bids_stroke.log").read_text()
+    assert "sub-02 has FLAIR but no T1w" in (folder / "out/logs/sub-02_run.log").read_text()
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
