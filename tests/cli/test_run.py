@@ -118,6 +118,13 @@ def test_misspelt_filter(folder, capsys):
     assert "'acquisitionn' is not a recognized entity" in refusal(capsys)
 
 
+def test_a_bad_plugin_file(folder, capsys):
+    (folder / "plugin.yml").write_text("plugin: [")
+    assert run(folder, "--plugin-file", str(folder / "plugin.yml")) == 2
+    assert "plugin.yml cannot be read as YAML" in refusal(capsys)
+    assert not (folder / "out").exists()
+
+
 def test_group_of_nothing(folder, capsys):
     assert run(folder, level="group") == 1
     assert "holds no complete session" in refusal(capsys)
