@@ -4,10 +4,12 @@
 # alone, name PyTorch's index of CPU builds, or a folder that holds such a wheel:
 #   docker build --build-arg PIP_EXTRA_INDEX_URL=URL -t bids_stroke .
 #   docker build --build-arg PIP_FIND_LINKS=URL_OR_FOLDER -t bids_stroke .
+# Whether all is there:
+#   docker run --rm --entrypoint bids_stroke-check bids_stroke
 
 FROM python:3.11-slim-bookworm AS dependencies
-ARG PIP_EXTRA_INDEX_URL
-ARG PIP_FIND_LINKS
+ARG PIP_EXTRA_INDEX_URL=""
+ARG PIP_FIND_LINKS=""
 WORKDIR /src
 COPY container/install.sh constraints.txt setup.cfg ./
 RUN sh install.sh dependencies
@@ -17,9 +19,11 @@ COPY . ./
 RUN sh install.sh package /opt/package
 
 FROM python:3.11-slim-bookworm
+ARG REVISION=""
 LABEL org.opencontainers.image.title="bids_stroke" \
       org.opencontainers.image.description="From a BIDS dataset to stroke lesion masks, volumes and corticospinal-tract loads" \
       org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.licenses="Apache-2.0 AND LicenseRef-FSL" \
       org.opencontainers.image.base.name="python:3.11-slim-bookworm"
 RUN useradd --no-create-home --uid 1000 bids_stroke

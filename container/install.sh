@@ -22,7 +22,8 @@ print(setup['options']['install_requires'])" > /tmp/requirements.txt
     rm /tmp/requirements.txt
     cd $venv/lib/python3.*/site-packages
     find . -depth -type d -name tests -exec rm -r {} +
-    rm -rf torch/test torch/include torch/share torch/bin/test_* torch/bin/*Test torch/bin/protoc*
+    find . -type f \( -name '*.h' -o -name '*.hpp' -o -name '*.cuh' -o -name '*.a' \) -delete
+    rm -rf torch/test torch/bin/test_* torch/bin/*Test torch/bin/protoc*
     ;;
 package)
     install --no-deps --prefix "${2:-$venv}" .
