@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 from . import machine, worker
 
-#: Peak memory of one session at 1 mm (docs/performance.md), and some more.
-SESSION_MB = 4000
+#: Peak memory of one session with a T1w and a FLAIR at 1 mm (docs/performance.md), and some more.
+SESSION_MB = 6000
 
 
 @dataclass

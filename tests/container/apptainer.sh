@@ -44,7 +44,7 @@ build)
     more=()
     if [ -d "$wheels" ]; then
         cp -r "$wheels" "$work/wheels"
-        more=(--build-arg PIP_FIND_LINKS=/wheels --bind "$work/wheels:/wheels")
+        more=(--build-arg PIP_FIND_LINKS=/mnt --bind "$work/wheels:/mnt")
     fi
     begin=$SECONDS
     (inside sh -c 'cd "$0" && exec "$@"' "$work" apptainer build --fakeroot "${more[@]}" \
@@ -54,6 +54,7 @@ build)
     ;;
 *)
     options=(--net)
+    export APPTAINER_USERNS=1 # as for a user without privileges
     inside apptainer "$@"
     ;;
 esac

@@ -10,6 +10,8 @@ import os
 import shlex
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import nibabel as nib
 import pandas as pd
@@ -66,15 +68,20 @@ def container(request):
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """A dataset of two participants, the second of whom has an image cut short."""
-    root = tmp_path_factory.mktemp("image")
+def study():
+    """A dataset of two participants, the second of whom has an image cut short, where any user may
+    look: pytest's own folders are for its user alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        root.chmod(0o755)
+        simulated(root)
+        yield root
+
+
+def simulated(root):
     assert simulate.main([str(root / "bids"), "--participants", "2", "--resolution", "2"]) == 0
     path = root / "bids/sub-02/anat/sub-02_T1w.nii.gz"
     path.write_bytes(path.read_bytes()[:5000])
-    for folder in (root, root.parent, root.parent.parent):  # pytest's are for its user alone
-        folder.chmod(0o755)
-    return root
 
 
 @pytest.fixture(scope="module")
