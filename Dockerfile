@@ -4,28 +4,34 @@
 # alone, name PyTorch's index of CPU builds, or a folder that holds such a wheel:
 #   docker build --build-arg PIP_EXTRA_INDEX_URL=URL -t bids_stroke .
 #   docker build --build-arg PIP_FIND_LINKS=URL_OR_FOLDER -t bids_stroke .
+# Whether all is there:
+#   docker run --rm --entrypoint bids_stroke-check bids_stroke
 
-FROM python:3.11-slim-bookworm AS build
-ARG PIP_EXTRA_INDEX_URL
-ARG PIP_FIND_LINKS
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-RUN python3 -m venv /opt/bids_stroke
+FROM python:3.11-slim-bookworm AS dependencies
+ARG PIP_EXTRA_INDEX_URL=""
+ARG PIP_FIND_LINKS=""
 WORKDIR /src
-COPY constraints.txt ./
-RUN /opt/bids_stroke/bin/pip install -c constraints.txt torch
+COPY container/install.sh constraints.txt setup.cfg ./
+RUN sh install.sh dependencies
+
+FROM dependencies AS package
 COPY . ./
-RUN /opt/bids_stroke/bin/pip install -c constraints.txt .
+RUN sh install.sh package /opt/package
 
 FROM python:3.11-slim-bookworm
+ARG REVISION=""
 LABEL org.opencontainers.image.title="bids_stroke" \
       org.opencontainers.image.description="From a BIDS dataset to stroke lesion masks, volumes and corticospinal-tract loads" \
       org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.licenses="Apache-2.0 AND LicenseRef-FSL" \
       org.opencontainers.image.base.name="python:3.11-slim-bookworm"
-COPY --from=build /opt/bids_stroke /opt/bids_stroke
-# Caches of libraries go where any user may write, also with --read-only --tmpfs /tmp.
-ENV PATH=/opt/bids_stroke/bin:$PATH HOME=/tmp NO_ET=1
 RUN useradd --no-create-home --uid 1000 bids_stroke
+COPY --from=dependencies /opt/bids_stroke /opt/bids_stroke
+# A change of the code alone makes only this layer anew.
+COPY --from=package /opt/package /opt/bids_stroke
+# Caches of libraries go where any user may write, also with --read-only --tmpfs /tmp.
+ENV PATH=/opt/bids_stroke/bin:$PATH HOME=/tmp NO_ET=1 PYTHONNOUSERSITE=1
 USER bids_stroke
 WORKDIR /tmp
 ENTRYPOINT ["bids_stroke"]

@@ -2,9 +2,11 @@
 
 import json
 import re
+import shutil
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import nibabel as nib
@@ -16,6 +18,8 @@ from .errors import DatasetError, ModelError, UsageError
 REFERENCES = ("T1w", "FLAIR", "T2w")
 #: What own lesion masks may be drawn on besides; a reference where there is nothing else.
 TRACE = "TRACE"
+#: PyBIDS's name for the file of an index.
+DATABASE = "layout_index.sqlite"
 ENTITIES = ("space", "atlas", "seg", "res", "label", "desc")
 
 
@@ -169,7 +173,9 @@ class _Files:
     takes minutes on a large dataset."""
 
     def __init__(self, settings):
-        self._layout, self._filters = _index(settings), settings.bids_filters
+        self._folder = TemporaryDirectory(prefix="bids_stroke-index-")
+        self._layout = _index(settings, Path(self._folder.name))
+        self._filters = settings.bids_filters
         self._root = settings.bids_dir
         self.sessions = set(self._by_session())
         self._images = {}
@@ -216,7 +222,30 @@ def _some(labels, most=10):
     return ", ".join(labels[:most]) + (f" and {more} more" if more > 0 else "")
 
 
-def _index(settings):
+def _index(settings, folder):
+    """Index the dataset, or read a private copy of its index, in ``folder``."""
+    if settings.bids_database_dir is None:
+        return _layout(settings.bids_dir)
+    kept = settings.bids_database_dir / DATABASE
+    if not kept.is_file():
+        write_index(settings.bids_dir, settings.bids_database_dir)
+    shutil.copyfile(kept, folder / DATABASE)
+    layout = _layout(settings.bids_dir, folder)
+    if Path(layout.root) != settings.bids_dir:
+        raise DatasetError(
+            f"{settings.bids_database_dir} is the index of {layout.root}; give another "
+            "--bids-database-dir."
+        )
+    return layout
+
+
+def write_index(bids_dir, folder):
+    """Write PyBIDS's index of a dataset to ``folder``, atomically: other runs may do the same."""
+    with image.atomic(folder / DATABASE) as partial:
+        _layout(bids_dir, partial.parent)
+
+
+def _layout(bids_dir, database=None):
     from bids import BIDSLayout, BIDSLayoutIndexer
 
     # Participants are in sub-* folders; whatever else lies in the dataset may take hours to read.
@@ -224,19 +253,13 @@ def _index(settings):
     indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        layout = BIDSLayout(
-            settings.bids_dir,
+        return BIDSLayout(
+            bids_dir,
             validate=False,
-            config=[_entities_below(settings.bids_dir)],
+            config=[_entities_below(bids_dir)],
             indexer=indexer,
-            database_path=settings.bids_database_dir,
+            database_path=database,
         )
-    if Path(layout.root) != settings.bids_dir:
-        raise DatasetError(
-            f"{settings.bids_database_dir} is the index of {layout.root}; give another "
-            "--bids-database-dir."
-        )
-    return layout
 
 
 def _entities_below(root):

@@ -151,7 +151,7 @@ def _hd_bet(img, device):
     batch = torch.from_numpy(work)[None, None].to(device, memory_format=torch.channels_last_3d)
     probability = torch.zeros(batch.shape[2:])
     with torch.inference_mode(), fast_arithmetic(device):
-        for network in _hd_bet_networks(device):
+        for network in hd_bet_networks(device):
             probability += network(batch)[0, 1].float().cpu()
     probability /= HD_BET_FOLDS
     inside = tuple(slice(int(s)) for s in shape)
@@ -172,7 +172,7 @@ def _zoom(data, shape, order):
     return ndimage.zoom(data, factors, order=order, mode="nearest", grid_mode=True)
 
 
-def _hd_bet_networks(device):
+def hd_bet_networks(device):
     """Yield the five networks of HD-BET, checked against the published checksums."""
     import torch
 

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 from pathlib import Path
 
 from .. import __version__
@@ -17,6 +16,7 @@ from ..settings import (
     SPACES,
     Settings,
 )
+from . import machine
 
 _EPILOG = """\
 examples:
@@ -152,15 +152,16 @@ def build():
 
     group = parser.add_argument_group("resources")
     group.add_argument(
-        "--nprocs", type=_positive, metavar="N", default=_cores(), help="cores to use in all"
+        "--nprocs", type=_positive, metavar="N", default=machine.cores(), help="cores to use in all"
     )
     group.add_argument(
         "--omp-nthreads", type=_positive, metavar="N",
         help="threads of one session (default: shared out among the sessions at work)",
     )  # fmt: skip
     group.add_argument(
-        "--mem-mb", type=_positive, metavar="MB", default=_memory_mb(), help="memory to use in all"
-    )
+        "--mem-mb", type=_positive, metavar="MB", default=machine.memory_mb(),
+        help="memory to use in all",
+    )  # fmt: skip
     group.add_argument(
         "--plugin-file", type=Path, metavar="FILE", help="YAML of a Nipype plugin and its arguments"
     )
@@ -237,14 +238,6 @@ def _positive(text):
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
     return int(text)
-
-
-def _cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
-def _memory_mb():
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
 
 
 def _filters(path):

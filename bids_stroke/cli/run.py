@@ -3,9 +3,10 @@
 import shutil
 import signal
 import sys
+from dataclasses import dataclass
 
 from ..errors import DatasetError, StrokeError, UsageError
-from . import parser
+from . import machine, parser
 
 #: What stands for the model of own lesion masks.
 OWN_MASKS = "own masks"
@@ -18,6 +19,8 @@ def main(argv=None):
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         settings = parser.parse(argv)
+        if not settings.dry_run:
+            machine.find_places(settings.work_dir)
         if settings.level == "participant":
             return participant(settings)
         from .group import group
@@ -34,15 +37,33 @@ def main(argv=None):
         return 130
 
 
-def participant(settings):
-    """Process every session, then report."""
+@dataclass(frozen=True)
+class Plan:
+    """The model, the sessions of a run, which of them are to process and which complete; what was left
+    out; and by each session's name what its outputs depend on."""
+
+    card: object
+    sessions: list
+    todo: list
+    done: list
+    left_out: list
+    identities: dict
+
+
+def plan(settings):
+    """Find what is to be done.
+
+    Raises
+    ------
+    StrokeError
+        If something that the run needs cannot be used.
+    """
     from .. import bids, record, regions, spaces
     from ..models import card as cards
     from ..reports import viewer
-    from . import progress
+    from . import worker
 
-    if settings.reports_only:
-        return _reports_only(settings)
+    worker.plugin(settings.plugin_file)
     card = None if settings.lesion_derivatives else cards.load(settings.model)
     maps = regions.Maps(settings.tracts, settings.cutoffs_ml, settings.atlases)
     maps.check()
@@ -68,29 +89,48 @@ def participant(settings):
         current = known and known.identity == identities[session.name]
         ready = current and known.complete(settings.output_dir)
         (done if ready else todo).append(session)
+    return Plan(card, sessions, todo, done, left_out, identities)
+
+
+def participant(settings):
+    """Process every session, then report."""
+    from .. import bids
+    from . import progress
+
+    if settings.reports_only:
+        return _reports_only(settings)
+    planned = plan(settings)
     if settings.dry_run:
-        progress.plan(todo, done, left_out)
+        progress.plan(planned.todo, planned.done, planned.left_out)
         return 0
-    logs = settings.output_dir / "logs"
     bids.write_dataset_files(settings.output_dir, settings.bids_dir)
-    with progress.Progress(logs / "bids_stroke.log", len(todo), settings.verbose) as show:
-        for session in sessions:
+    with progress.Progress(_log(settings), len(planned.todo), settings.verbose) as show:
+        for session in planned.sessions:
             for note in session.notes:
                 show.line(f"{session.name}: {note}")
-        for one in left_out:
+        for one in planned.left_out:
             show.line(f"{one.name}: left out: {one.reason}")
-        for session in done:
+        for session in planned.done:
             show.line(f"{session.name}: up to date")
-        failed = _process(settings, todo, card, identities, show)
-        show.summary(_rows(settings, sessions, left_out, todo))
-    return 1 if failed or any(one.refused for one in left_out) else 0
+        failed = _process(settings, planned, show)
+        show.summary(_rows(settings, planned))
+    return 1 if failed or any(one.refused for one in planned.left_out) else 0
 
 
-def _process(settings, sessions, card, identities, show):
+def _log(settings):
+    """Log of the run: one of its own for a run of a single participant, of which there may be many
+    at a time, on machines that share a file system."""
+    labels = settings.participant_label
+    name = f"sub-{labels[0]}_run.log" if len(labels) == 1 else "bids_stroke.log"
+    return settings.output_dir / "logs" / name
+
+
+def _process(settings, planned, show):
     """Run the sessions; return how many failed or were not started."""
     from .. import record
     from . import supervise, worker
 
+    card, sessions = planned.card, planned.todo
     failed = len(sessions)
     remaining = {}
     for session in sessions:
@@ -100,7 +140,7 @@ def _process(settings, sessions, card, identities, show):
     for session, result in supervise.run(settings, sessions, show.event):
         record.Record(
             name=session.name,
-            identity=identities[session.name],
+            identity=planned.identities[session.name],
             model=card.name if card else OWN_MASKS,
             weights_sha256=card and card.weights.sha256,
             reference=session.reference,
@@ -144,20 +184,24 @@ def _inputs(session):
 
 def _report(settings, subjects):
     """Make the reports and viewers of participants (labels), and the methods text of all."""
+    from .. import record
     from ..reports import assemble, methods, viewer
 
-    methods.write(settings.output_dir)
+    written = None
+    # Until nothing changes: another run may end a session, and write, at the same time.
+    while (path := methods.write(settings.output_dir)) and record.stamp(path) != written:
+        written = record.stamp(path)
     for subject in sorted(subjects):
         viewer.participant(settings.output_dir, f"sub-{subject}", settings.tracts)
         assemble.participant_report(settings.output_dir, subject, settings.report_viewer)
 
 
-def _rows(settings, sessions, left_out, todo):
+def _rows(settings, planned):
     """Rows of the summary: name, volume (ml), seconds, status, remark."""
     from .. import cohort, record
 
-    started = {session.name for session in todo}
-    for session in sessions:
+    started = {session.name for session in planned.todo}
+    for session in planned.sessions:
         known = record.read(settings.output_dir, session.name)
         if known is None:
             yield session.name, None, None, "not started", ""
@@ -167,5 +211,5 @@ def _rows(settings, sessions, left_out, todo):
             yield session.name, volume, known.seconds, status, ""
         else:
             yield session.name, None, known.seconds, "failed", known.error
-    for one in left_out:
+    for one in planned.left_out:
         yield one.name, None, None, "refused" if one.refused else "left out", one.reason

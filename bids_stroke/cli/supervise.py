@@ -6,10 +6,11 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
+from tempfile import TemporaryDirectory
 
-from . import worker
+from . import machine, worker
 
-#: Peak memory of one session at 1 mm.
+#: Peak memory of one session with a T1w and a FLAIR at 1 mm (docs/performance.md), and some more.
 SESSION_MB = 6000
 
 
@@ -19,6 +20,9 @@ class _Child:
     process: multiprocessing.Process
     channel: object
     begun: float
+    threads: int
+    gpu: str | None
+    temporary: TemporaryDirectory
     result: dict = field(default_factory=lambda: {"status": "failed", "error": None, "steps": {}})
 
     def ends(self):
@@ -27,10 +31,22 @@ class _Child:
 
 
 def at_once(settings, sessions):
-    """How many sessions run at a time, and the threads of each."""
-    room = max(1, min(settings.nprocs, settings.mem_mb // SESSION_MB))
-    number = max(1, min(room, len(sessions), settings.nprocs // (settings.omp_nthreads or 1)))
-    return number, settings.omp_nthreads or max(1, settings.nprocs // number)
+    """How many sessions run at a time."""
+    room = min(settings.nprocs // (settings.omp_nthreads or 1), settings.mem_mb // SESSION_MB)
+    return max(1, min(room, len(sessions)))
+
+
+def threads_of_next(settings, running, starting):
+    """Threads of a session to start: the cores that ``running`` leaves, shared out among those that
+    are ``starting``."""
+    left = settings.nprocs - sum(child.threads for child in running)
+    return settings.omp_nthreads or max(1, left // starting)
+
+
+def gpu_of_next(gpus, running):
+    """The GPU that fewest sessions use; None without any."""
+    used = [child.gpu for child in running]
+    return min(gpus, key=used.count, default=None)
 
 
 def run(settings, sessions, on_event=lambda name, *event: None):
@@ -49,12 +65,15 @@ def run(settings, sessions, on_event=lambda name, *event: None):
         The result has ``status`` (ok or failed), ``error``, ``steps`` (seconds), ``seconds``, and
         what the child told: ``description``, ``outputs``, ``versions``.
     """
-    number, threads = at_once(settings, sessions)
+    number = at_once(settings, sessions)
+    gpus = [] if settings.device == "cpu" else machine.gpus()
     waiting, running = list(reversed(sessions)), []
     try:
         while waiting or running:
-            while waiting and len(running) < number:
-                running.append(_start(settings, waiting.pop(), threads))
+            while starting := min(len(waiting), number - len(running)):
+                threads = threads_of_next(settings, running, starting)
+                gpu = gpu_of_next(gpus, running)
+                running.append(_start(settings, waiting.pop(), threads, gpu))
             wait([end for child in running for end in child.ends()])
             for child in list(running):
                 _listen(child, on_event)
@@ -69,9 +88,12 @@ def run(settings, sessions, on_event=lambda name, *event: None):
         for child in running:
             child.process.kill()
             child.process.join()
+            child.temporary.cleanup()
 
 
-def _start(settings, session, threads):
+def _start(settings, session, threads, gpu):
+    # A folder of its own: what a killed child leaves behind goes with it.
+    temporary = TemporaryDirectory(prefix=f"bids_stroke-{session.name}-", ignore_cleanup_errors=True)
     context = multiprocessing.get_context("spawn")
     channel, theirs = context.Pipe(duplex=False)
     process = context.Process(
@@ -79,19 +101,22 @@ def _start(settings, session, threads):
         args=(settings, session, threads, theirs, os.getpid()),
         name=session.name,
     )
-    with _environment(threads):
+    with _environment(threads, gpu, temporary.name):
         process.start()
     theirs.close()
-    return _Child(session, process, channel, time.monotonic())
+    return _Child(session, process, channel, time.monotonic(), threads, gpu, temporary)
 
 
 @contextmanager
-def _environment(threads):
+def _environment(threads, gpu, temporary):
     """Variables that a child inherits, because its libraries read them once, when they load."""
     ours = dict(os.environ)
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     os.environ |= {
         "OMP_NUM_THREADS": str(threads),
         "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads),
+        "TMPDIR": temporary,
         "NO_ET": "1",
         "MPLBACKEND": "agg",
         # Networks allocate and free large blocks: glibc would return each to the system.
@@ -124,6 +149,7 @@ def _listen(child, on_event):
 
 def _finish(child):
     child.process.join()
+    child.temporary.cleanup()
     result = child.result | {"seconds": round(time.monotonic() - child.begun, 1)}
     code = child.process.exitcode
     if code == 0 and (result["status"] == "ok" or result["error"]):

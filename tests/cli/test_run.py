@@ -118,6 +118,13 @@ def test_misspelt_filter(folder, capsys):
     assert "'acquisitionn' is not a recognized entity" in refusal(capsys)
 
 
+def test_a_bad_plugin_file(folder, capsys):
+    (folder / "plugin.yml").write_text("plugin: [")
+    assert run(folder, "--plugin-file", str(folder / "plugin.yml")) == 2
+    assert "plugin.yml cannot be read as YAML" in refusal(capsys)
+    assert not (folder / "out").exists()
+
+
 def test_group_of_nothing(folder, capsys):
     assert run(folder, level="group") == 1
     assert "holds no complete session" in refusal(capsys)
@@ -147,7 +154,7 @@ def test_sessions_refused_make_a_failure(folder, capsys):
     shown = capsys.readouterr()
     assert "refused" in shown.out and "sub-02" in shown.out
     assert "Traceback" not in shown.err
-    assert "sub-02 has FLAIR but no T1w" in (folder / "out/logs/bids_stroke.log").read_text()
+    assert "sub-02 has FLAIR but no T1w" in (folder / "out/logs/sub-02_run.log").read_text()
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])

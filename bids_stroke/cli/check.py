@@ -1,0 +1,89 @@
+"""``bids_stroke-check``: whether everything that a run needs is here and works."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from bids_stroke import __version__
+from bids_stroke.cli import machine
+from bids_stroke.errors import StrokeError
+
+
+def main(argv=None):
+    """Entry point; 1 if something is missing or damaged."""
+    argparse.ArgumentParser(
+        prog="bids_stroke-check",
+        description="Check, without network, that all parts of a run are here: weights, template, "
+        "tract, super-regions; and tell what a run may use.",
+    ).parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        machine.find_places(Path(folder))
+        print(f"bids_stroke {__version__}")
+        print(f"cores: {machine.cores()}, memory: {machine.memory_mb()} MB, {_devices()}")
+        failures = [name for name, check in CHECKS.items() if not _passes(name, check)]
+    return 1 if failures else 0
+
+
+def _passes(name, check):
+    try:
+        found = check()
+    except (StrokeError, ImportError, OSError) as error:
+        print(f"{name}: FAILED: {error}")
+        return False
+    print(f"{name}: {found}")
+    return True
+
+
+def _devices():
+    import torch
+
+    names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return f"GPUs: {', '.join(names) or 'none'}, torch {torch.__version__}"
+
+
+def _brain_extraction():
+    from bids_stroke import brain
+
+    number = sum(1 for _ in brain.hd_bet_networks("cpu"))
+    return f"{number} networks of HD-BET, with the published checksums"
+
+
+def _model():
+    from bids_stroke.models import card, weights
+    from bids_stroke.settings import DEFAULT_MODEL
+
+    weights.load(card.load(DEFAULT_MODEL))
+    return f"{DEFAULT_MODEL}, with the checksum of its card"
+
+
+def _template():
+    from bids_stroke import registration
+
+    return f"{registration.TEMPLATE}, {'×'.join(map(str, registration.template().t1w.shape))}"
+
+
+def _tract():
+    from bids_stroke import atlas
+
+    return f"{atlas.load_card().name}, sides {', '.join(atlas.load_tract())}"
+
+
+def _regions():
+    from bids_stroke import regions
+
+    regions.super_regions()
+    return ", ".join(regions.super_regions_card()["names"])
+
+
+CHECKS = {
+    "brain extraction": _brain_extraction,
+    "model": _model,
+    "template": _template,
+    "tract": _tract,
+    "super-regions": _regions,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

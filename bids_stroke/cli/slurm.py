@@ -1,0 +1,232 @@
+"""``bids_stroke-slurm``: participants as an array of Slurm jobs, then the group level."""
+
+import argparse
+import hashlib
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from bids_stroke.cli import machine, run
+from bids_stroke.cli import parser as options_of_runs
+from bids_stroke.errors import ResourceError, StrokeError, UsageError
+
+_EPILOG = """\
+Further options are those of bids_stroke. The same command again submits what has failed or is new.
+
+examples:
+  bids_stroke-slurm /data /out --sbatch="--partition=long --account=lab"
+  bids_stroke-slurm /data /out --image bids_stroke.sif --mirror
+  bids_stroke-slurm /data /out --list
+"""
+
+_PARTICIPANTS = """\
+#!/bin/bash
+#SBATCH --job-name={job}
+#SBATCH --array=0-{last}
+#SBATCH --cpus-per-task={cores}
+#SBATCH --mem={memory}M
+#SBATCH --time=04:00:00
+#SBATCH --output={logs}/%A_%a.log
+participants=({labels})
+label=${{participants[SLURM_ARRAY_TASK_ID]}}
+echo "sub-$label"
+exec {app} participant {options} --participant-label "$label"
+"""
+
+_GROUP = """\
+#!/bin/bash
+#SBATCH --job-name={job}
+#SBATCH --cpus-per-task=1
+#SBATCH --mem={memory}M
+#SBATCH --time=04:00:00
+#SBATCH --output={logs}/group_%j.log
+{app} group {options}
+status=$?
+{list} || status=1
+exit $status
+"""
+
+_SUBMIT = """\
+#!/bin/sh
+set -eu
+if [ -n "$(squeue --noheader --me --name={job})" ]; then
+    echo "jobs called {job} are still in the queue; wait for their end, or end them by:" >&2
+    echo "  scancel --me --name={job}" >&2
+    exit 1
+fi
+after=
+if [ -f {participants} ]; then
+    array=$(sbatch --parsable {sbatch} {participants})
+    after=--dependency=afterany:${{array%%;*}}
+    echo "participants: job ${{array%%;*}}"
+fi
+group=$(sbatch --parsable $after {sbatch} {group})
+echo "group level: job ${{group%%;*}}"
+"""
+
+
+def parser():
+    """The command's arguments, those of ``bids_stroke`` left out."""
+    command = argparse.ArgumentParser(
+        prog="bids_stroke-slurm",
+        description="Process a dataset on a Slurm cluster: an array of jobs, one for each "
+        "participant that is not complete, then the group level.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.add_argument("bids_dir", type=Path, help="root of the BIDS dataset")
+    command.add_argument("output_dir", type=Path, help="folder of the derivatives")
+    command.add_argument(
+        "--image",
+        type=Path,
+        metavar="SIF",
+        help="run in this Apptainer image; name all files by absolute paths then (default: as "
+        "installed here)",
+    )
+    command.add_argument(
+        "--sbatch",
+        default="",
+        metavar="OPTIONS",
+        help="options of sbatch, such as --sbatch=--partition=long",
+    )
+    command.add_argument(
+        "--nprocs", type=int, default=4, metavar="N", help="cores of each job (default: 4)"
+    )
+    command.add_argument(
+        "--mem-mb", type=int, default=8000, metavar="MB", help="memory of each job (default: 8000)"
+    )
+    command.add_argument(
+        "--list", action="store_true", help="submit nothing; name the sessions that are not complete"
+    )
+    return command
+
+
+def main(argv=None):
+    """Entry point; 1 if a session is not complete with ``--list``, or Slurm refuses."""
+    arguments, options = parser().parse_known_args(argv)
+    try:
+        settings = _settings(arguments, options)
+        if settings.dry_run:
+            return run.participant(settings)
+        machine.find_places(settings.work_dir)
+        if arguments.list:
+            return unfinished(settings)
+        return submit(settings, arguments, options)
+    except StrokeError as error:
+        print(f"bids_stroke-slurm: error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+
+
+def _settings(arguments, options):
+    """Settings of the jobs, which share one index of the dataset."""
+    argv = [str(arguments.bids_dir), str(arguments.output_dir), "participant", *options]
+    settings = options_of_runs.parse(argv)
+    if settings.bids_database_dir is None and not settings.dry_run:
+        settings = replace(settings, bids_database_dir=settings.work_dir / "index")
+    return settings
+
+
+def unfinished(settings):
+    """Name every session that is not complete, and why; 1 if there is one."""
+    from bids_stroke import record
+
+    planned = run.plan(settings)
+    for session in planned.todo:
+        known = record.read(settings.output_dir, session.name)
+        reason = "it did not end; its job's log is in logs/slurm"
+        if known:
+            reason = known.error or "an option, its images or its outputs have changed since"
+        print(f"{session.name}: {reason}")
+    refused = [one for one in planned.left_out if one.refused]
+    for one in refused:
+        print(f"{one.name}: refused: {one.reason}")
+    print(f"{len(planned.done)} of {len(planned.sessions) + len(refused)} sessions are complete")
+    return 1 if planned.todo or refused else 0
+
+
+def submit(settings, arguments, options):
+    """Write the jobs to ``logs/slurm``, and submit them where Slurm is.
+
+    Raises
+    ------
+    ResourceError
+        If Slurm refuses them.
+    """
+    from bids_stroke import bids
+
+    bids.write_index(settings.bids_dir, settings.bids_database_dir)
+    planned = run.plan(settings)
+    labels = list(dict.fromkeys(session.subject for session in planned.todo))
+    script = write_jobs(settings, labels, arguments, options)
+    print(f"{len(labels)} participants to process, {len(planned.done)} sessions up to date")
+    if not shutil.which("sbatch"):
+        print(f"Slurm is not here; submit the jobs on the cluster by: sh {script}")
+        return 0
+    done = subprocess.run(["sh", script], capture_output=True, text=True)
+    print(done.stdout, end="")
+    if done.returncode:
+        raise ResourceError(f"Slurm does not take the jobs of {script}: {done.stderr.strip()}")
+    return 0
+
+
+def _in_image(settings, image, options):
+    """Commands in an Apptainer image that sees nothing but the folders and files of the run."""
+    image = image.absolute()
+    if not image.exists():
+        raise UsageError(f"{image} does not exist; check --image.")
+    named = [Path(option) for option in options if option.startswith("/") and Path(option).exists()]
+    writable = [settings.output_dir, settings.work_dir]
+    settings.work_dir.mkdir(parents=True, exist_ok=True)
+    start = ["apptainer", "exec", "--containall", "--no-home"]
+    start += [] if settings.device == "cpu" else ["--nv"]
+    for path in (settings.bids_dir, settings.bids_database_dir, *named):
+        start += ["--bind", f"{path}:{path}:ro"]
+    # Last, for they may lie in the dataset.
+    for path in writable:
+        start += ["--bind", str(path)]
+    return [*start, str(image), "bids_stroke"], [*start, str(image), "bids_stroke-slurm"]
+
+
+def write_jobs(settings, labels, arguments, options):
+    """Write the scripts of the jobs and that which submits them, and return the latter's path."""
+    from bids_stroke import image
+
+    folder = settings.output_dir / "logs" / "slurm"
+    paths = {name: folder / f"{name}.sh" for name in ("participants", "group", "submit")}
+    if not arguments.image:
+        app, listing = ([sys.executable, "-m", f"bids_stroke{part}"] for part in ("", ".cli.slurm"))
+    else:
+        app, listing = _in_image(settings, arguments.image, options)
+    folders = [str(settings.bids_dir), str(settings.output_dir)]
+    index = ["--bids-database-dir", str(settings.bids_database_dir)]
+    of_runs = ["--nprocs", str(arguments.nprocs), "--mem-mb", str(arguments.mem_mb), *index, *options]
+    digest = hashlib.sha256(folders[1].encode()).hexdigest()[:8]
+    values = {
+        "job": f"bids_stroke-{digest}",  # one output folder, one name
+        "last": len(labels) - 1,
+        "cores": arguments.nprocs,
+        "memory": arguments.mem_mb,
+        "logs": folder,
+        "labels": " ".join(labels),
+        "app": shlex.join([*app, *folders]),
+        "list": shlex.join([*listing, *folders, "--list", *index, *options]),
+        "options": shlex.join(of_runs),
+        "sbatch": shlex.join(shlex.split(arguments.sbatch)),
+        **{name: shlex.quote(str(path)) for name, path in paths.items()},
+    }
+    texts = {"participants": _PARTICIPANTS, "group": _GROUP, "submit": _SUBMIT}
+    if not labels:
+        del texts["participants"]
+        paths["participants"].unlink(missing_ok=True)
+    for name, text in texts.items():
+        with image.atomic(paths[name]) as partial:
+            partial.write_text(text.format(**values))
+    return paths["submit"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""A real Slurm: an array of participants with the group level after it, and Nipype's plugin."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from bids_stroke.cli import simulate
+
+pytestmark = pytest.mark.skipif(
+    "BIDS_STROKE_SLURM" not in os.environ,
+    reason="there is no Slurm to test with: tests/cluster/slurm.sh starts one and runs a command",
+)
+NODES_WITH_JOBS = {"lesion_wf.segment": "gpu", "template_wf.normalize": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def bids(tmp_path_factory):
+    """Three participants, the second of whom has an image cut short."""
+    root = tmp_path_factory.mktemp("slurm") / "bids"
+    assert simulate.main([str(root), "--participants", "3", "--resolution", "2"]) == 0
+    path = root / "sub-02/anat/sub-02_T1w.nii.gz"
+    (root.parent / "whole.nii.gz").write_bytes(path.read_bytes())
+    path.write_bytes(path.read_bytes()[:5000])
+    return root
+
+
+def command(module, bids, out, *options):
+    done = subprocess.run(
+        [sys.executable, "-m", module, str(bids), str(out), *options], capture_output=True, text=True
+    )
+    return done
+
+
+def submit(bids, out):
+    """Submit, wait for the end of the group level, and return the exit status of each job."""
+    options = ["--nprocs", "1", "--mem-mb", "4000", "--brain-extraction", "deepbet"]
+    done = command("bids_stroke.cli.slurm", bids, out, *options)
+    assert done.returncode == 0, done.stderr
+    group = done.stdout.rpartition("group level: job ")[2].strip()
+    # A job of no work that starts when the group level has ended, however it did.
+    wait = ["sbatch", "--wait", f"--dependency=afterany:{group}", "--output=/dev/null", "--wrap=true"]
+    subprocess.run(wait, check=True, capture_output=True)
+    shown = subprocess.run(
+        ["scontrol", "show", "job", "--oneliner"], check=True, capture_output=True, text=True
+    )
+    jobs = [dict(part.split("=", 1) for part in line.split() if "=" in part)
+            for line in shown.stdout.splitlines()]  # fmt: skip
+    return done.stdout, {
+        job.get("ArrayTaskId", "group"): int(job["ExitCode"].partition(":")[0])
+        for job in jobs
+        if group == job["JobId"] or f"participants: job {job.get('ArrayJobId')}\n" in done.stdout
+    }
+
+
+def test_an_array_and_the_group(bids, tmp_path):
+    out = tmp_path / "out"
+    told, statuses = submit(bids, out)
+    assert "3 participants to process, 0 sessions up to date" in told
+    assert statuses == {"0": 0, "1": 1, "2": 0, "group": 1}
+    table = pd.read_csv(out / "group_lesion.tsv", sep="\t")
+    assert list(table["participant_id"]) == ["sub-01", "sub-03"]
+    (log,) = (out / "logs/slurm").glob("group_*.log")
+    assert "sub-02_T1w.nii.gz cannot be read as an image" in log.read_text()
+    assert "2 of 3 sessions are complete" in log.read_text()
+
+    listed = command("bids_stroke.cli.slurm", bids, out, "--list", "--brain-extraction", "deepbet")
+    assert listed.returncode == 1
+    assert listed.stdout.startswith("sub-02: ") and listed.stdout.count("sub-") == 3
+
+    # The image is mended, and the same command again takes this participant alone.
+    (bids.parent / "whole.nii.gz").replace(bids / "sub-02/anat/sub-02_T1w.nii.gz")
+    told, statuses = submit(bids, out)
+    assert "1 participants to process, 2 sessions up to date" in told
+    assert statuses == {"0": 0, "group": 0}
+    assert len(pd.read_csv(out / "group_lesion.tsv", sep="\t")) == 3
+
+
+def test_the_plugin_of_nipype(bids, tmp_path):
+    """Steps are jobs of their own; those that may use a GPU go to the GPU's partition."""
+    (tmp_path / "plugin.yml").write_text(
+        "plugin: SLURM\n"
+        "plugin_args: {sbatch_args: --partition=cpu --comment=cpu, max_jobs: 2}\n"
+        "gpu_plugin_args: {sbatch_args: --partition=gpu --comment=gpu, overwrite: true}\n"
+    )
+    options = ["--plugin-file", str(tmp_path / "plugin.yml"), "--brain-extraction", "deepbet"]
+    out = tmp_path / "out"
+    done = command("bids_stroke", bids, out, "participant", "--participant-label", "01", *options)
+    assert done.returncode == 0, done.stderr
+    known = json.loads((out / "logs/sub-01_run.json").read_text())
+    assert known["status"] == "ok"
+    shown = subprocess.run(
+        ["scontrol", "show", "job", "--oneliner"], check=True, capture_output=True, text=True
+    )
+    partitions = {}
+    for line in shown.stdout.splitlines():
+        job = dict(part.split("=", 1) for part in line.split() if "=" in part)
+        if "session_wf" in job["JobName"]:
+            partitions[job["JobName"].split(".")[0]] = job["Partition"]
+    assert {name: where for name, where in partitions.items() if where == "gpu"} == {
+        "extract": "gpu",
+        "segment": "gpu",
+    }
+    assert partitions["normalize"] == "cpu" and not any("ds_" in name for name in partitions)

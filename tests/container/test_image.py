@@ -1,0 +1,168 @@
+"""The images, run as users run them: read-only, without network, home, account or privileges.
+
+``BIDS_STROKE_IMAGE`` names an image that podman or docker has, as ``build.sh`` makes it;
+``BIDS_STROKE_SIF`` the file of an Apptainer image, as ``apptainer.sh`` makes it, and
+``BIDS_STROKE_APPTAINER`` the command to run it with (default: apptainer).
+"""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import nibabel as nib
+import pandas as pd
+import pytest
+
+from bids_stroke import __version__, image, metrics
+from bids_stroke.cli import simulate
+
+TRUTH = "derivatives/truth/sub-01/anat/sub-01_space-T1w_label-L_desc-truth_mask.nii.gz"
+MASK = "sub-01/anat/sub-01_space-T1w_label-L_desc-T1lesion_mask.nii.gz"
+
+
+class Engine:
+    """Runs commands in an image of podman or docker."""
+
+    def __init__(self):
+        self.image = os.environ.get("BIDS_STROKE_IMAGE")
+        self.program = shutil.which("podman") or shutil.which("docker")
+        if not (self.image and self.program):
+            pytest.skip("there is no image: run tests/container/build.sh and set BIDS_STROKE_IMAGE")
+
+    def run(self, *arguments, command="bids_stroke", folders=(), options=("--tmpfs", "/tmp")):
+        start = [self.program, "run", "--rm", "--network", "none", "--read-only", *options]
+        start += ["--user", "1234:1234", "--cap-drop", "all", "--entrypoint", command]
+        for folder in folders:
+            start += ["--volume", folder]
+        return _run([*start, self.image, *arguments])
+
+
+class Apptainer:
+    """Runs commands in an image of Apptainer."""
+
+    def __init__(self):
+        self.image = os.environ.get("BIDS_STROKE_SIF")
+        self.program = shlex.split(os.environ.get("BIDS_STROKE_APPTAINER", "apptainer"))
+        if not (self.image and shutil.which(self.program[0])):
+            pytest.skip("there is no image: run tests/container/apptainer.sh and set BIDS_STROKE_SIF")
+
+    def run(self, *arguments, command="bids_stroke", folders=()):
+        way, named = ("run", []) if command == "bids_stroke" else ("exec", [command])
+        start = [*self.program, way, "--containall", "--no-home"]
+        for folder in folders:
+            start += ["--bind", folder]
+        return _run([*start, self.image, *named, *arguments])
+
+
+def _run(command):
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module", params=[Engine, Apptainer])
+def container(request):
+    return request.param()
+
+
+@pytest.fixture(scope="module")
+def study():
+    """A dataset of two participants, the second of whom has an image cut short, where any user may
+    look: pytest's own folders are for its user alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        root.chmod(0o755)
+        simulated(root)
+        yield root
+
+
+def simulated(root):
+    assert simulate.main([str(root / "bids"), "--participants", "2", "--resolution", "2"]) == 0
+    path = root / "bids/sub-02/anat/sub-02_T1w.nii.gz"
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+@pytest.fixture(scope="module")
+def both(container, study):
+    """How the levels ended, and the output folder."""
+    out = study / type(container).__name__
+    out.mkdir()
+    out.chmod(0o777)
+    folders = [f"{study / 'bids'}:/data:ro", f"{out}:/out"]
+    runs = {
+        level: container.run("/data", "/out", level, folders=folders)
+        for level in ("participant", "group")
+    }
+    return runs, out
+
+
+def test_version(container):
+    done = container.run("--version")
+    assert (done.returncode, done.stdout) == (0, f"bids_stroke {__version__}\n"), done.stderr
+
+
+def test_everything_is_there(container):
+    done = container.run(command="bids_stroke-check")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "5 networks of HD-BET" in done.stdout and "FAILED" not in done.stdout
+
+
+def test_nothing_else_is_there(container):
+    """No compiler, no headers, no tests, no caches: in the folder that the image adds."""
+    script = (
+        "! command -v gcc cc c++ && test ! -e /opt/bids_stroke/bin/pip && test ! -e /src && "
+        "test -z \"$(find /opt/bids_stroke -name '*.h' -o -type d -name tests)\" && "
+        'test -z "$(ls -A /root/.cache 2>/dev/null)" && id -u'
+    )
+    done = container.run("-c", script, command="sh")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_both_levels(both, study):
+    runs, out = both
+    participant, group = runs["participant"], runs["group"]
+    assert participant.returncode == 1, participant.stderr  # of sub-02
+    assert "sub-02_T1w.nii.gz cannot be read as an image" in participant.stderr
+    assert "Traceback" not in participant.stderr
+    assert group.returncode == 0, group.stderr
+    assert "1 sessions, 1 failed" in group.stdout
+    truth, found = (nib.load(path).dataobj for path in (study / "bids" / TRUTH, out / MASK))
+    assert metrics.dice(found, truth) > 0.4
+    table = pd.read_csv(out / "group_lesion.tsv", sep="\t")
+    assert list(table["participant_id"]) == ["sub-01"] and (out / "group.html").is_file()
+
+
+def test_what_was_promised_is_there(both):
+    _, out = both
+    known = json.loads((out / "logs/sub-01_run.json").read_text())
+    assert known["status"] == "ok" and len(known["outputs"]) > 20
+    for path in map(out.joinpath, known["outputs"]):
+        assert path.stat().st_size
+        if path.name.endswith(".nii.gz"):
+            image.load(path)
+    assert list(out.rglob(".partial*")) == []
+
+
+def test_a_second_run_has_nothing_to_do(both, container, study):
+    _, out = both
+    folders = [f"{study / 'bids'}:/data:ro", f"{out}:/out"]
+    done = container.run("/data", "/out", "participant", "--participant-label", "01", folders=folders)
+    assert done.returncode == 0 and "sub-01: up to date" in done.stderr, done.stderr
+
+
+def test_without_any_folder_for_temporary_files(study):
+    """Only the output folder can be written, and the home is not there; a run gets to its verdict."""
+    engine = Engine()
+    out = study / "only"
+    out.mkdir()
+    out.chmod(0o777)
+    folders = [f"{study / 'bids'}:/data:ro", f"{out}:/out"]
+    options = ["--env", "HOME=/absent"]
+    options += ["--read-only-tmpfs=false"] if engine.program.endswith("podman") else []
+    label = ["--participant-label", "02"]
+    done = engine.run("/data", "/out", "participant", *label, folders=folders, options=options)
+    assert done.returncode == 1
+    assert "sub-02_T1w.nii.gz cannot be read as an image" in done.stderr, done.stderr
+    assert list((out / "work/tmp").glob("bids_stroke-*")) == []
