@@ -218,7 +218,7 @@ def test_own_mask_in_the_template(out, browser_page):
 
 
 def test_inside_the_report(out, tmp_path, browser_page):
-    Record("sub-02", "identity", error="not of interest").write(tmp_path)
+    Record("sub-02", "identity", "ok", outputs=["of no interest here"]).write(tmp_path)
     (tmp_path / "sub-02_viewer.html").write_bytes((out / "sub-02_viewer.html").read_bytes())
     page = browser_page(assemble.participant_report(tmp_path, "02", embed_viewers=True))
     page.locator("iframe").scroll_into_view_if_needed()
