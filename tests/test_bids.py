@@ -1,5 +1,6 @@
 import itertools
 import json
+import multiprocessing
 from pathlib import Path
 
 import cards
@@ -523,3 +524,43 @@ def test_dataset_files_are_written_once(tmp_path):
     (out / "README").unlink()
     bids.write_dataset_files(out, tmp_path / "raw")
     assert (out / "README").is_file()
+
+
+# The index
+
+
+def test_an_index_is_made_once_and_only_read(dataset, tmp_path):
+    dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
+    index = tmp_path / "index"
+    assert [session.name for session in dataset.find(bids_database_dir=index)[0]] == ["sub-01"]
+    assert [path.name for path in index.iterdir()] == [bids.DATABASE]
+    before = (index / bids.DATABASE).stat()
+    dataset.add("sub-02/anat/sub-02_T1w.nii.gz")  # not seen through the old index
+    assert [session.name for session in dataset.find(bids_database_dir=index)[0]] == ["sub-01"]
+    assert (index / bids.DATABASE).stat() == before
+    with pytest.raises(DatasetError, match=r"is the index of .*bids; give another"):
+        Dataset(tmp_path / "other").find(bids_database_dir=index)
+
+
+def _index_again_and_again(barrier, root, index):
+    barrier.wait()
+    for _ in range(5):
+        bids.write_index(root, index)
+
+
+def test_an_index_may_be_made_by_several_runs_at_once(dataset, tmp_path):
+    """Whoever reads it meanwhile finds it whole."""
+    dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
+    index = tmp_path / "index"
+    bids.write_index(dataset.root, index)
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(3)
+    arguments = (barrier, dataset.root, index)
+    writers = [context.Process(target=_index_again_and_again, args=arguments) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    barrier.wait()
+    while any(writer.is_alive() for writer in writers):
+        assert [one.name for one in dataset.find(bids_database_dir=index)[0]] == ["sub-01"]
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    assert [path.name for path in index.iterdir()] == [bids.DATABASE]

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from . import machine, worker
 
-#: Peak memory of one session with a T1w and a FLAIR at 1 mm (docs/performance.md), and some more.
+#: Peak memory of one session, and some more: a FLAIR adds to what docs/performance.md has of a T1w.
 SESSION_MB = 6000
 
 

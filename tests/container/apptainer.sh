@@ -25,6 +25,7 @@ inside() {
 options=()
 case $1 in
 make)
+    [ -x "$ROOT/usr/bin/apptainer" ] && exit
     . "$here/engine.sh"
     mmdebstrap -q --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' \
         --aptopt='Acquire::Check-Date "false"' --aptopt='Acquire::Languages "none"' \

@@ -1,0 +1,98 @@
+"""The jobs that are written for Slurm, where there is none; with one: tests/cluster."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bids_stroke.bids import DATABASE
+from bids_stroke.cli import slurm
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A dataset of three participants, the last of whom has no image that the model takes."""
+    for name in ("sub-01_T1w", "sub-02_T1w", "sub-03_FLAIR"):
+        path = tmp_path / "my bids" / name[:6] / "anat" / f"{name}.nii.gz"
+        path.parent.mkdir(parents=True)
+        nib.save(nib.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4)), path)
+    description = {"Name": "tested", "BIDSVersion": "1.10.0"}
+    (tmp_path / "my bids" / "dataset_description.json").write_text(json.dumps(description))
+    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
+    return tmp_path
+
+
+def run(folder, *options):
+    return slurm.main([str(folder / "my bids"), str(folder / "out"), *options])
+
+
+def script(folder, name):
+    path = folder / "out/logs/slurm" / f"{name}.sh"
+    subprocess.run(["/bin/bash", "-n", path], check=True)
+    return path.read_text()
+
+
+def test_jobs_are_written(folder, capsys):
+    assert run(folder, "--nprocs", "2", "--mem-mb", "9000", "--mirror", "--sbatch=--partition=a") == 0
+    shown = capsys.readouterr().out
+    assert "2 participants to process, 0 sessions up to date" in shown
+    assert f"sh {folder / 'out/logs/slurm/submit.sh'}" in shown
+    text = script(folder, "participants")
+    for line in ("array=0-1", "cpus-per-task=2", "mem=9000M"):
+        assert f"\n#SBATCH --{line}\n" in text
+    assert "participants=(01 02)" in text
+    assert "sbatch --parsable --partition=a" in script(folder, "submit")
+    assert (folder / "out/work/index" / DATABASE).is_file()
+
+
+def test_a_job_runs_its_participant(folder):
+    """The very script of the array; the options and the folder with a space reach the run."""
+    run(folder, "--mirror")
+    text = script(folder, "participants").replace("exec ", "exec /bin/echo ")
+    environment = {**os.environ, "SLURM_ARRAY_TASK_ID": "1"}
+    done = subprocess.run(["/bin/bash", "-c", text], env=environment, capture_output=True, text=True)
+    first, command = done.stdout.splitlines()
+    assert first == "sub-02"
+    assert f" -m bids_stroke {folder / 'my bids'} {folder / 'out'} participant --nprocs 4 " in command
+    assert command.endswith(" --mirror --participant-label 02")
+
+
+def test_jobs_in_an_image(folder):
+    image, scratch = folder / "b.sif", folder / "scratch"
+    image.touch()
+    assert run(folder, "--image", str(image), "-w", str(scratch)) == 0
+    text = script(folder, "participants")
+    bids, out = folder / "my bids", folder / "out"
+    assert "exec apptainer exec --containall --no-home --nv --bind " in text
+    binds = re.findall(r"--bind ('[^']*'|\S+)", text)
+    assert binds[0].strip("'") == f"{bids}:{bids}:ro"
+    assert {str(out), str(scratch)} <= set(binds) and scratch.is_dir()
+    assert f"{image} bids_stroke-slurm '{bids}' {out} --list" in script(folder, "group")
+    assert run(folder, "--image", str(folder / "absent.sif")) == 2
+
+
+def test_sessions_that_are_not_complete_are_named(folder, capsys):
+    assert run(folder, "--list") == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "sub-01: it did not end; its job's log is in logs/slurm"
+    assert lines[2].startswith("sub-03: refused: sub-03 has FLAIR but no T1w")
+    assert lines[3] == "0 of 3 sessions are complete"
+    assert not (folder / "out/logs").exists()
+
+
+def test_a_dry_run_writes_nothing(folder, capsys):
+    before = sorted(Path(folder).rglob("*"))
+    assert run(folder, "--dry-run") == 0
+    assert "sub-01: would run on T1w" in capsys.readouterr().out
+    assert sorted(Path(folder).rglob("*")) == before
+
+
+def test_options_are_those_of_runs(folder):
+    with pytest.raises(SystemExit) as caught:
+        run(folder, "--unheard-of")
+    assert caught.value.code == 2
