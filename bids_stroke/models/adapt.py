@@ -1,0 +1,122 @@
+"""A trained network taken to another number of channels, or to another plan (Meddahi et al. 2023, 2024).
+
+Tensors of the first convolution are expanded: to the weights of the channels that the source knows
+come those of the new ones. Other convolutions whose kernel differs are resized. What fits is copied, and
+what has no counterpart stays as the target was initialized.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch.nn import functional
+
+from ..bids import write_tsv
+from ..errors import ModelError
+
+#: How the weights of a new channel are made: the source's weights duplicated, all of them shared out
+#: (halved for two channels), so that equal channels give what one gave; or zeros.
+INITIALIZATIONS = ("duplicated", "zeros")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of every tensor: rows of name, action, shape in the source and in the target."""
+
+    rows: list
+
+    def counts(self):
+        """Tensors by action."""
+        actions = [row[1] for row in self.rows]
+        return {action: actions.count(action) for action in dict.fromkeys(actions)}
+
+    def write(self, path):
+        """Write the rows as TSV."""
+        columns = ["tensor", "action", "source_shape", "target_shape"]
+        return write_tsv(pd.DataFrame(self.rows, columns=columns), path)
+
+
+def adapt(state, target, channels, contrasts, new="duplicated"):
+    """Make weights fit a network.
+
+    Parameters
+    ----------
+    state : dict of str to tensor
+        The source's weights.
+    target : dict of str to tensor
+        The network's own, in their shapes.
+    channels, contrasts : sequence of str
+        Contrasts of the source and of the target, in the order of their channels.
+    new : {"duplicated", "zeros"}
+        Weights of channels that the source does not know.
+
+    Returns
+    -------
+    tuple of (dict of str to tensor, list)
+        Weights for the target, and the rows of a :class:`Report`.
+
+    Raises
+    ------
+    ModelError
+        If the networks have nothing in common, or the target lacks a channel of the source.
+    """
+    if not set(channels) <= set(contrasts):
+        raise ModelError(
+            f"The model takes {', '.join(channels)}; adapt it to these and further channels, "
+            f"not to {', '.join(contrasts)}."
+        )
+    first = next(name for name, values in target.items() if values.ndim == 5)
+    inputs = [name for name, values in target.items() if values.ndim == 5 and _reads(name, first)]
+    found, rows = {}, []
+    for name, wanted in target.items():
+        values = state.get(name)
+        action = "new" if values is None else "copied"
+        if values is not None and name in inputs and list(channels) != list(contrasts):
+            values, action = _expand(values, channels, contrasts, new), "expanded"
+        if values is not None and values.shape != wanted.shape:
+            values, resized = _resize(values, wanted.shape)
+            action = "new" if values is None else "expanded, resized" if action == "expanded" else resized
+        found[name] = wanted if values is None else values.to(wanted.dtype)
+        source = list(state[name].shape) if name in state else None
+        rows.append((name, action, _shape(source), _shape(wanted.shape)))
+    if all(action == "new" for _, action, _, _ in rows):
+        raise ModelError("The networks have nothing in common; choose a model of the same family.")
+    return found, rows
+
+
+def _reads(name, first):
+    """Tell whether a tensor is applied to the network's input: the first convolution, or the
+    projection that skips the residual unit that it starts."""
+    return name == first or name == _skip_of(first)
+
+
+def _skip_of(first):
+    stem = first.partition("conv.")[0]
+    return f"{stem}residual.weight"
+
+
+def _expand(values, channels, contrasts, new):
+    """Weights (features, channels, …) for more channels; several planes may belong to a channel."""
+    planes = values.shape[1] // len(channels)
+    known = {c: values[:, n * planes : (n + 1) * planes] for n, c in enumerate(channels)}
+    mean = torch.stack(list(known.values())).mean(0)
+    if new == "zeros":
+        parts = [known.get(c, torch.zeros_like(mean)) for c in contrasts]
+    else:
+        share = len(channels) / len(contrasts)
+        parts = [known.get(c, mean) * share for c in contrasts]
+    return torch.cat(parts, 1)
+
+
+def _resize(values, shape):
+    """A convolution's kernel interpolated to another size, weaker as it has more weights, so that a
+    constant image gives nearly the same; None where more differs."""
+    if values.ndim != 5 or values.shape[:2] != shape[:2]:
+        return None, "new"
+    kernel = functional.interpolate(values.float(), tuple(shape[2:]), mode="trilinear")
+    scale = values[0, 0].numel() / kernel[0, 0].numel()
+    return kernel * scale, "resized"
+
+
+def _shape(shape):
+    return None if shape is None else "×".join(map(str, shape))
