@@ -6,6 +6,7 @@ what has no counterpart stays as the target was initialized.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -13,6 +14,9 @@ from torch.nn import functional
 
 from ..bids import write_tsv
 from ..errors import ModelError
+from . import weights
+from .card import CONTRASTS
+from .write import describe, write
 
 #: How the weights of a new channel are made: the source's weights duplicated, all of them shared out
 #: (halved for two channels), so that equal channels give what one gave; or zeros.
@@ -82,6 +86,51 @@ def adapt(state, target, channels, contrasts, new="duplicated"):
     if all(action == "new" for _, action, _, _ in rows):
         raise ModelError("The networks have nothing in common; choose a model of the same family.")
     return found, rows
+
+
+def adapt_model(source, contrasts, out, new="duplicated", target=None):
+    """Adapt a model to further channels and write it as a card, ready to be fine-tuned.
+
+    Parameters
+    ----------
+    source : Card
+    contrasts : sequence of str
+    out : Path
+        Receives ``NAME-T1wFLAIR.yaml``, its weights, and ``adapt.tsv``, what became of each tensor.
+    new : {"duplicated", "zeros"}
+    target : Card, optional
+        The model whose network and plan it shall have; its weights are not used.
+
+    Returns
+    -------
+    tuple of (Path, Report)
+    """
+    if len(source.members) > 1:
+        raise ModelError(f"{source.name} is an ensemble; adapt one of its members.")
+    unknown = set(contrasts) - set(CONTRASTS)
+    if unknown:
+        raise ModelError(f"There is no contrast {', '.join(unknown)}; use {', '.join(CONTRASTS)}.")
+    content = describe(target or source) | {
+        "name": f"{source.name}-{''.join(contrasts)}",
+        "channels": [{"contrast": contrast} for contrast in contrasts],
+        "trained_on": f"Adapted from {source.name} ({source.sha256[:12]}), and not fine-tuned yet.",
+        "measured": [],
+    }
+    content.pop("inputs", None)
+    count = {"in_channels": len(contrasts)}
+    content["network"] = content["network"] | {"arguments": content["network"]["arguments"] | count}
+    if content.get("plan"):
+        masked = content["plan"]["masked"]
+        content["plan"] = content["plan"] | {"masked": masked[:1] * len(contrasts)}
+    wanted = weights.build(content["network"]).state_dict()
+    channels = [channel.contrast for channel in source.channels]
+    states = []
+    for one in source.all_weights:
+        state, rows = adapt(weights.state(source, one), wanted, channels, contrasts, new)
+        states.append(state)
+    report = Report(rows)
+    report.write(Path(out) / "adapt.tsv")
+    return write(content, states, out, source.licence), report
 
 
 def _reads(name, first):

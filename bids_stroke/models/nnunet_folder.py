@@ -34,10 +34,11 @@ def read(folder):
     ModelError
         If files are missing, or the network or its data is not one that can be predicted.
     """
-    path, _, choice = str(folder).partition("?")
-    path, choice = Path(path).resolve(), dict(part.split("=") for part in choice.split("&") if part)
+    path, _, asked = str(folder).partition("?")
+    path, choice = Path(path).resolve(), dict(part.split("=") for part in asked.split("&") if part)
     try:
-        plans, dataset = (json.loads((path / f"{name}.json").read_text()) for name in ("plans", "dataset"))
+        plans = json.loads((path / "plans.json").read_text())
+        dataset = json.loads((path / "dataset.json").read_text())
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{path} is no results folder of nnU-Net v2 ({error}); give the folder with plans.json."
@@ -52,7 +53,7 @@ def read(folder):
             name=dataset.get("name") or plans["dataset_name"],
             network={
                 "family": "dynamic_unet",
-                "arguments": _arguments(settings["architecture"], len(channels)),
+                "arguments": arguments(plans, configuration, len(channels)),
             },
             channels=channels,
             space="native",
@@ -131,7 +132,15 @@ def _channels(dataset):
     return tuple(Channel(known[name.lower()]) for name in names)
 
 
-def _arguments(architecture, channels):
+def arguments(plans, configuration, channels):
+    """Arguments of :func:`dynamic_unet.build` for a configuration of ``plans.json``.
+
+    Raises
+    ------
+    ValueError
+        If the network is of another kind.
+    """
+    architecture = _configuration(plans, configuration)["architecture"]
     kind = architecture["network_class_name"].rpartition(".")[2]
     given = architecture["arch_kwargs"]
     parts = [str(given[key]).rpartition(".")[2] for key in ("conv_op", "norm_op", "nonlin")]

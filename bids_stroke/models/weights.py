@@ -107,10 +107,16 @@ def network(card, values):
             f"{card.path} names the network family {family}; known: {', '.join(FAMILIES)}."
         )
     try:
-        built = import_module(f"bids_stroke.models.{family}").build(**card.network["arguments"])
+        built = build(card.network)
         built.load_state_dict(values)
     except (KeyError, TypeError, ValueError, RuntimeError):
         raise ModelError(
             f"The weights of {card.path} do not fit its network; check network: arguments."
         ) from None
     return built
+
+
+def build(section):
+    """The network of a card's ``network`` section, its weights initialized."""
+    family = import_module(f"bids_stroke.models.{section['family']}")
+    return family.build(**section["arguments"])
