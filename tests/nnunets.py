@@ -7,8 +7,6 @@ import numpy as np
 import torch
 from nibabel.affines import voxel_sizes
 
-from bids_stroke.models import dynamic_unet
-
 LIBRARY = "dynamic_network_architectures.architectures.unet"
 
 
@@ -24,7 +22,7 @@ def architecture(kind="PlainConvUNet", features=(4, 8, 8), anisotropic=False):
             "features_per_stage": list(features),
             "conv_op": "torch.nn.modules.conv.Conv3d",
             "kernel_sizes": [flat] + [[3, 3, 3]] * (stages - 1),
-            "strides": [[1, 1, 1], [1, 2, 2] if anisotropic else [2, 2, 2]] + [[2, 2, 2]] * (stages - 2),
+            "strides": [[1, 1, 1], [1 if anisotropic else 2, 2, 2]] + [[2, 2, 2]] * (stages - 2),
             depth: [2] * stages,
             "n_conv_per_stage_decoder": [2] * (stages - 1),
             "conv_bias": True,
@@ -72,7 +70,7 @@ def plans(network, channels, spacing, patch, transpose=(0, 1, 2)):
     }
 
 
-def write(folder, network, spacing, patch, contrasts=("T1w",), folds=1, transpose=(0, 1, 2)):
+def write(folder, network, spacing, patch, contrasts=("T1w",), folds=1, transpose=(0, 1, 2), steps=60):
     """Write a results folder with networks that nnU-Net's library made and this test taught."""
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
@@ -96,7 +94,7 @@ def write(folder, network, spacing, patch, contrasts=("T1w",), folds=1, transpos
             2,
             deep_supervision=False,
         )
-        teach(made, len(contrasts), patch)
+        teach(made, len(contrasts), patch, steps)
         checkpoint = {
             "network_weights": made.state_dict(),
             "init_args": {"configuration": "3d_fullres", "fold": fold, "device": torch.device("cpu")},
@@ -111,7 +109,7 @@ def write(folder, network, spacing, patch, contrasts=("T1w",), folds=1, transpos
     return folder
 
 
-def teach(network, channels, patch, steps=60):
+def teach(network, channels, patch, steps):
     """Teach a network that what is bright and smooth in the first channel is lesion."""
     optimizer = torch.optim.Adam(network.parameters(), 1e-2)
     generator = torch.Generator().manual_seed(0)
@@ -159,8 +157,3 @@ def reference(folder, images, folds, mirror):
         data, {"spacing": spacing}, save_or_return_probabilities=True
     )
     return found[1].transpose(2, 1, 0)
-
-
-def same_weights(state):
-    """The parameters of a state dictionary, each once."""
-    return dynamic_unet.canonical(state)

@@ -25,7 +25,7 @@ def parser():
         "--accept-licence", action="store_true", help="accept the licence that is shown without it"
     )
     export = commands.add_parser("export", help="make cards with safetensors of a training")
-    export.add_argument("run", type=Path, metavar="RUN", help="folder of bids_stroke-train or an nnU-Net")
+    export.add_argument("run", type=Path, metavar="RUN", help="folder of a training or an nnU-Net")
     export.add_argument("out", type=Path, metavar="OUT", help="folder for cards and weights")
     export.add_argument("--name", help="name of the model (default: that of the recipe)")
     export.add_argument("--licence", default="not chosen yet", help="licence of the weights")

@@ -1,8 +1,8 @@
-"""A trained network taken to another number of channels, or to another plan (Meddahi et al. 2023, 2024).
+"""A trained network taken to further channels, or to another plan (Meddahi et al. 2023, 2024).
 
 Tensors of the first convolution are expanded: to the weights of the channels that the source knows
-come those of the new ones. Other convolutions whose kernel differs are resized. What fits is copied, and
-what has no counterpart stays as the target was initialized.
+come those of the new ones. Other convolutions whose kernel differs are resized. What fits is copied,
+and what has no counterpart stays as the target was initialized.
 """
 
 from dataclasses import dataclass
@@ -73,13 +73,14 @@ def adapt(state, target, channels, contrasts, new="duplicated"):
     inputs = [name for name, values in target.items() if values.ndim == 5 and _reads(name, first)]
     found, rows = {}, []
     for name, wanted in target.items():
-        values = state.get(name)
-        action = "new" if values is None else "copied"
+        values, actions = state.get(name), []
         if values is not None and name in inputs and list(channels) != list(contrasts):
-            values, action = _expand(values, channels, contrasts, new), "expanded"
+            values = _expand(values, channels, contrasts, new)
+            actions.append("expanded")
         if values is not None and values.shape != wanted.shape:
-            values, resized = _resize(values, wanted.shape)
-            action = "new" if values is None else "expanded, resized" if action == "expanded" else resized
+            values = _resize(values, wanted.shape)
+            actions.append("resized")
+        action = "new" if values is None else " and ".join(actions) or "copied"
         found[name] = wanted if values is None else values.to(wanted.dtype)
         source = list(state[name].shape) if name in state else None
         rows.append((name, action, _shape(source), _shape(wanted.shape)))
@@ -161,10 +162,10 @@ def _resize(values, shape):
     """A convolution's kernel interpolated to another size, weaker as it has more weights, so that a
     constant image gives nearly the same; None where more differs."""
     if values.ndim != 5 or values.shape[:2] != shape[:2]:
-        return None, "new"
+        return None
     kernel = functional.interpolate(values.float(), tuple(shape[2:]), mode="trilinear")
     scale = values[0, 0].numel() / kernel[0, 0].numel()
-    return kernel * scale, "resized"
+    return kernel * scale
 
 
 def _shape(shape):

@@ -182,7 +182,7 @@ def load(model):
     """
     path = _EMBEDDED / f"{model}.yaml"
     folder = str(model).removeprefix(NNUNET)
-    if folder != str(model) or Path(folder.partition("?")[0]).is_dir():
+    if folder != str(model) or (Path(folder.partition("?")[0]) / "plans.json").is_file():
         from .nnunet_folder import read  # needs torch
 
         return read(folder)

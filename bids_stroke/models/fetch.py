@@ -1,4 +1,4 @@
-"""Weights fetched once: from mirrors, resumed where a download broke off, kept only when they are right."""
+"""Weights fetched once: from mirrors, resumed where they broke off, kept only when they are right."""
 
 import os
 
@@ -10,7 +10,7 @@ from . import weights
 
 TRIES = 3  # of every mirror
 TIMEOUT = 30  # seconds without a byte
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16
 
 
 def fetch(card, tell=lambda done, total: None, timeout=TIMEOUT):
@@ -58,8 +58,9 @@ def _fetch(card, one, tell, timeout):
                 return path
     except OSError as error:
         raise ModelError(f"{path.parent} cannot be written ({error}); set BIDS_STROKE_HOME.") from None
+    why = "; ".join(reasons[-len(one.urls) :])
     raise ModelError(
-        f"The weights of model {card.name} cannot be downloaded ({'; '.join(reasons[-len(one.urls):])}); "
+        f"The weights of model {card.name} cannot be downloaded ({why}); "
         f"try again, or download them elsewhere and name them as file in {card.path}."
     )
 

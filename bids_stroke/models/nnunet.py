@@ -16,7 +16,6 @@ from scipy import ndimage
 from torch.nn import functional
 
 from .. import image
-from ..brain import fast_arithmetic
 
 ANISOTROPY = 3  # of spacings; beyond, the coarse axis is resampled by itself
 STEP = 0.5  # of the tile, between tiles
@@ -155,16 +154,21 @@ def logits(card, networks, data, device, mirror):
         axes = [axis + 2 for axis in card.plan["mirror"]]
         flips = list(chain.from_iterable(combinations(axes, n) for n in range(len(axes) + 1)))
     total = 0
-    for number, network in enumerate(networks, 1):
+    for network in networks:
         network = network.to(device, memory_format=torch.channels_last_3d)
-        with torch.inference_mode():
+        with torch.inference_mode(), _precision(device):
             total = total + _tiled(network, padded, tile, flips)
-    mean = (total / number).cpu().numpy()
+    mean = (total / len(card.all_weights)).cpu().numpy()
     kept = tuple(
         slice(before, size - after)
         for (before, after), size in zip(padding[1:], mean.shape, strict=True)
     )
     return mean[kept]
+
+
+def _precision(device):
+    """Half precision on a GPU, as in nnU-Net; single on the CPU."""
+    return torch.autocast("cuda", enabled=device.startswith("cuda"))
 
 
 def _tiled(network, batch, tile, flips):

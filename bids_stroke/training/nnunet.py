@@ -18,6 +18,7 @@ from .export import RESULTS
 
 DATASET = 1
 CONFIGURATION = "3d_fullres"
+PROCESSES = "nnUNet_n_proc_DA"  # variable of the processes that augment
 PLANS = "nnUNetPlans"
 TRAINER = "nnUNetTrainer"
 
@@ -61,15 +62,16 @@ def train(recipe, parts, table, out, fold=0, source=None, processes=1):
     folder = results / f"fold_{fold}"
     if not (folder / "checkpoint_final.pth").is_file():
         _run(preprocessed, fold, folder / "checkpoint_latest.pth")
-    return {"results": str(results), "fold": fold, "scans": {k: len(v) for k, v in splits[fold].items()}}
+    counts = {part: len(names) for part, names in splits[fold].items()}
+    return {"results": str(results), "fold": fold, "scans": counts}
 
 
 def _environment(out, workers):
     """nnU-Net is told folders and processes by the environment alone."""
     for key, folder in (("raw", "raw"), ("preprocessed", "preprocessed"), ("results", RESULTS)):
         os.environ[f"nnUNet_{key}"] = str(out / folder)
-    os.environ["nnUNet_n_proc_DA"] = str(workers)
-    os.environ["nnUNet_def_n_proc"] = str(max(workers, 1))
+    # Its planner takes the number for one of threads: see _plan.
+    os.environ.update({PROCESSES: str(workers), "nnUNet_def_n_proc": str(max(workers, 1))})
 
 
 def _convert(scans, contrasts, raw, recipe, processes):
@@ -115,14 +117,14 @@ def _plan(recipe, processes, preprocessed):
     )
 
     settings = recipe["nnunet"]
-    workers, os.environ["nnUNet_n_proc_DA"] = os.environ["nnUNet_n_proc_DA"], "1"
+    os.environ[PROCESSES] = "1"
     extract_fingerprint_dataset(DATASET, num_processes=processes)
     plan_experiment_dataset(
         DATASET,
         gpu_memory_target_in_gb=settings["gpu_memory_gb"],
         overwrite_target_spacing=settings.get("spacing"),
     )
-    os.environ["nnUNet_n_proc_DA"] = workers
+    os.environ[PROCESSES] = str(settings["workers"])
     path = preprocessed / f"{PLANS}.json"
     plans = json.loads(path.read_text())
     architecture = plans["configurations"][CONFIGURATION]["architecture"]

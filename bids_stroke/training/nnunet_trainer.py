@@ -16,11 +16,11 @@ from bids_stroke.models.dynamic_unet import canonical
 CURVES = ("train_losses", "val_losses", "mean_fg_dice", "lrs")
 
 
-class nnUNetTrainer(original.nnUNetTrainer):  # noqa: N801
+class nnUNetTrainer(original.nnUNetTrainer):
     """Rate, epochs, augmentation and start of the recipe; otherwise nnU-Net's own.
 
-    ``checkpoint_lowest_loss.pth`` is kept where the validation loss was lowest. The network is nnU-Net's,
-    and so is the name: its own commands can open what this trainer leaves.
+    ``checkpoint_lowest_loss.pth`` is kept where the validation loss was lowest. The network is
+    nnU-Net's, and so is the name: its own commands can open what this trainer leaves.
     """
 
     def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):  # noqa: B008

@@ -43,7 +43,7 @@ def train(recipe, datasets, out, *, given=None, fold=None, initial=None, process
     out.mkdir(parents=True, exist_ok=True)
     folds = recipe["split"].get("folds")
     if fold is not None and not (folds and 0 <= fold < folds):
-        raise UsageError(f"--fold {fold} goes with a recipe of more folds; this one has {folds or 'none'}.")
+        raise UsageError(f"--fold {fold} is not one of the recipe's {folds or 0} folds.")
     data = recipe["data"]
     found = patients.gather(
         datasets, data["contrasts"], out / "cache", data["brain_extraction"], "cpu", processes, tell
