@@ -164,8 +164,12 @@ def _trainer(stage, settings, out):
         callbacks=[
             # The snapshot comes first: after a kill between the two, its epoch is run again.
             Snapshots(out, stage.get("snapshots", ())),
+            # Without anything to monitor, the one that is kept is the latest.
             ModelCheckpoint(
-                out / "checkpoints", save_last=True, save_top_k=0, save_on_train_epoch_end=True
+                out / "checkpoints",
+                "last",
+                save_on_train_epoch_end=True,
+                enable_version_counter=False,
             ),
             Progress(f"{out.parent.name}, {stage['name']}"),
         ],
