@@ -2,8 +2,8 @@
 
     python benchmarks/nnunet_predict.py [OUT] [--model FOLDER] [--voxel MM] [--mirror]
 
-Without a model, a network of nnU-Net's default size with random weights is made in OUT. The image is the
-template's brain. Needs nnunetv2 (pip install .[nnunet]).
+Without a model, a network of nnU-Net's default size with random weights is made in OUT. The image is
+the template's brain. Needs nnunetv2 (pip install .[nnunet]).
 """
 
 import argparse

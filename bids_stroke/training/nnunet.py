@@ -9,11 +9,12 @@ import torch
 from safetensors.torch import save_file
 
 from bids_stroke import image
+from bids_stroke.errors import DatasetError
 from bids_stroke.image import atomic
 from bids_stroke.models import nnunet_folder, weights
 from bids_stroke.models.adapt import Report, adapt
 
-from . import patients
+from . import patients, split
 from .export import RESULTS
 
 DATASET = 1
@@ -46,6 +47,8 @@ def train(recipe, parts, table, out, fold=0, source=None, processes=1):
     name = f"Dataset{DATASET:03d}_{''.join(filter(str.isalnum, recipe['name']))}"
     out = Path(out).resolve()
     _environment(out, recipe["nnunet"]["workers"])
+    if not any(one.lesion_ml for one in parts["training"]):
+        raise DatasetError("None of the scans for training holds a lesion; add some.")
     scans = [*parts["training"], *parts["validation"]]
     contrasts = recipe["data"]["contrasts"]
     raw, preprocessed = out / "raw" / name, out / "preprocessed" / name
@@ -161,10 +164,8 @@ def _splits(parts, table, folds):
     names = {part: [one.name for one in parts[part]] for part in ("training", "validation")}
     if not folds:
         return [{"train": names["training"], "val": names["validation"]}]
-    keys = zip(table["dataset"], table["participant_id"], strict=True)
-    of = dict(zip(keys, table["part"], strict=True))
     everyone = [*parts["training"], *parts["validation"]]
-    validates = {one.name: int(of[one.dataset, one.subject]) for one in everyone}
+    validates = {one.name: int(part) for one, part in split.part_of(everyone, table)}
     return [
         {
             "train": [name for name, number in validates.items() if number != fold],

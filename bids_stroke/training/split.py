@@ -101,20 +101,15 @@ def divide(patients, table, fold=None):
     DatasetError
         If a subject of the split has no scan, or no one trains or validates.
     """
-    keys = ["dataset", "participant_id"] if "dataset" in table else ["participant_id"]
-    parts = dict(zip(table[keys].itertuples(index=False, name=None), table["part"], strict=True))
-    named = {"dataset": "dataset", "participant_id": "subject"}
+    parts = _parts(table)
     divided = {part: [] for part in PARTS}
-    seen = set()
-    for one in patients:
-        key = tuple(getattr(one, named[name]) for name in keys)
-        seen.add(key)
-        part = parts.get(key)
+    for one, part in part_of(patients, table):
         if part is not None and part not in PARTS:
             part = "validation" if fold is not None and int(part) == fold else "training"
         if part:
             divided[part].append(one)
-    missing = sorted(set(parts) - seen)
+    there = {key for one in patients for key in _keys(one)}
+    missing = sorted(set(parts) - there)
     if missing:
         raise DatasetError(
             f"The split names {' '.join(missing[0])}, of whom no scan with a lesion mask is there; "
@@ -124,6 +119,22 @@ def divide(patients, table, fold=None):
         if not divided[part]:
             raise DatasetError(f"The split leaves no one for {part}; change it.")
     return divided
+
+
+def part_of(patients, table):
+    """Pairs of each patient and its part; None for one that is not in the split."""
+    parts = _parts(table)
+    return [(one, next((parts[k] for k in _keys(one) if k in parts), None)) for one in patients]
+
+
+def _parts(table):
+    """Part of each (dataset, participant), or (participant,) where no dataset is named."""
+    keys = [name for name in ("dataset", "participant_id") if name in table]
+    return dict(zip(table[keys].itertuples(index=False, name=None), table["part"], strict=True))
+
+
+def _keys(patient):
+    return (patient.dataset, patient.subject), (patient.subject,)
 
 
 def _subjects(patients):
