@@ -28,6 +28,7 @@ AFFINE = {
     "aff_shrink_factors": (4, 2, 1),
     "aff_smoothing_sigmas": (2, 1, 0),
 }
+AFFINE_SPACING = (2.0, 2.0, 2.0)
 LPS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -142,12 +143,49 @@ def rigid(moving, fixed, fixed_mask, out):
             outprefix=f"{folder}/rigid",
             **AFFINE,
         )
-        transform = ants.read_transform(found["fwdtransforms"][0])
-        forward, inverse = Path(out) / "moving-to-fixed.mat", Path(out) / "fixed-to-moving.mat"
-        for path, one in ((forward, transform), (inverse, transform.invert())):
-            with image.atomic(path) as partial:
-                ants.write_transform(one, str(partial))
-    return forward, inverse
+        names = "moving-to-fixed.mat", "fixed-to-moving.mat"
+        return _write_both(ants.read_transform(found["fwdtransforms"][0]), names, out)
+
+def affine(img, brain, out):
+    """Register a brain to :func:`template` by an affine transform, before any lesion is known.
+
+    Parameters
+    ----------
+    img, brain : nib.Nifti1Image
+        Image and its brain mask.
+    out : path
+        Folder for ``native-to-template.mat`` and ``template-to-native.mat``.
+
+    Returns
+    -------
+    tuple of Path
+        The transforms to the template, and back.
+    """
+    import ants
+
+    target = image.regrid(template().t1w, AFFINE_SPACING)
+    stripped = image.like(img.get_fdata() * (np.asanyarray(brain.dataobj) > 0), img, np.float32)
+    with TemporaryDirectory() as folder:
+        found = ants.registration(
+            to_ants(target),
+            to_ants(image.regrid(stripped, AFFINE_SPACING)),
+            type_of_transform="Affine",
+            outprefix=f"{folder}/affine",
+            **AFFINE,
+        )
+        names = "native-to-template.mat", "template-to-native.mat"
+        return _write_both(ants.read_transform(found["fwdtransforms"][0]), names, out)
+
+
+def _write_both(transform, names, out):
+    """Write a transform and its inverse."""
+    import ants
+
+    paths = tuple(Path(out) / name for name in names)
+    for path, one in zip(paths, (transform, transform.invert()), strict=True):
+        with image.atomic(path) as partial:
+            ants.write_transform(one, str(partial))
+    return paths
 
 
 def _identity(folder):

@@ -63,7 +63,7 @@ class Names:
             "Threshold": self.card.threshold,
             "MinimumComponentVolume": self.card.min_component_mm3,
             "Model": self.card.name,
-            "ModelWeightsSHA256": self.card.weights.sha256,
+            "ModelWeightsSHA256": self.card.sha256,
             **more,
         }
 

@@ -142,7 +142,7 @@ def _process(settings, planned, show):
             name=session.name,
             identity=planned.identities[session.name],
             model=card.name if card else OWN_MASKS,
-            weights_sha256=card and card.weights.sha256,
+            weights_sha256=card and card.sha256,
             reference=session.reference,
             contrasts=list(card.select(tuple(session.images))) if card else [],
             inputs=_inputs(session),

@@ -1,9 +1,10 @@
-"""``bids_stroke-train``: train a model on simulated strokes."""
+"""``bids_stroke-train``: train a model on patients with lesion masks, or on simulated strokes."""
 
 import argparse
 import json
 import os
 import sys
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,22 +13,54 @@ import yaml
 from bids_stroke.errors import StrokeError, UsageError
 
 RECIPES = Path(str(files("bids_stroke") / "data" / "recipes"))
-SECTIONS = {"sources", "held_out", "channels", "inputs", "network", "training", "synthesis"}
+#: What a recipe holds, by the engine that trains it.
+SECTIONS = {
+    "sources": {"held_out", "channels", "inputs", "network", "training", "synthesis"},
+    "stages": {"data", "split", "network", "training", "card"},
+    "nnunet": {"data", "split", "card"},
+}
 
 
 def parser():
     """The command's arguments."""
     command = argparse.ArgumentParser(
         prog="bids_stroke-train",
-        description="Train a model on simulated strokes. The same command again continues a "
-        "training that was interrupted.",
+        usage="bids_stroke-train RECIPE BIDS_DIR [BIDS_DIR …] OUT --labels DIR [DIR …] [options]\n"
+        "       bids_stroke-train RECIPE OUT [--data DIR]",
+        description="Train a model on patients with lesion masks, or on simulated strokes. The same "
+        "command again continues a training that was interrupted.",
     )
     shipped = ", ".join(sorted(path.stem for path in RECIPES.glob("*.yaml")))
     command.add_argument(
         "recipe", metavar="RECIPE", help=f"YAML file of all settings, or one that is shipped: {shipped}"
     )
-    command.add_argument("out", type=Path, metavar="OUT", help="folder for weights and logs")
     command.add_argument(
+        "bids_dirs", nargs="*", type=Path, metavar="BIDS_DIR", help="datasets of patients"
+    )
+    command.add_argument("out", type=Path, metavar="OUT", help="folder for weights and logs")
+    patients = command.add_argument_group("patients")
+    patients.add_argument(
+        "--labels",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="DIR",
+        help="where the lesion masks of each dataset lie, in the order of the datasets",
+    )
+    patients.add_argument(
+        "--split", type=Path, metavar="TSV", help="participant_id and part of each, instead of a draw"
+    )
+    patients.add_argument(
+        "--fold", type=int, metavar="N", help="the fold that validates, for recipes with folds (0)"
+    )
+    patients.add_argument(
+        "--initial", metavar="MODEL", help="card or nnunet:FOLDER to start from and to adapt"
+    )
+    patients.add_argument(
+        "--nprocs", type=int, default=1, metavar="N", help="scans prepared side by side (1)"
+    )
+    simulated = command.add_argument_group("simulated strokes")
+    simulated.add_argument(
         "--data",
         type=Path,
         metavar="DIR",
@@ -51,18 +84,37 @@ def read_recipe(recipe):
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{recipe} cannot be read as a recipe: {reason}.") from None
-    missing = SECTIONS - set(content if isinstance(content, dict) else ())
+    content = content if isinstance(content, dict) else {}
+    if "extends" in content:
+        content = _merged(read_recipe(content.pop("extends")), content)
+    engine = next((name for name in SECTIONS if name in content), None)
+    if not engine:
+        raise UsageError(
+            f"{recipe} lacks the sections of a recipe; it needs one of {', '.join(SECTIONS)}."
+        )
+    missing = SECTIONS[engine] - set(content)
     if missing:
         raise UsageError(f"{recipe} lacks the sections {', '.join(sorted(missing))}.")
     return content
 
 
+def _merged(base, changes):
+    """Sections of ``base``, changed where ``changes`` says so."""
+    both = {key: value for key, value in base.items() if changes.get(key, value) is not None}
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            both[key] = _merged(base[key], value)
+        elif value is not None:
+            both[key] = value
+    return both
+
+
 def main(argv=None):
     """Entry point; returns the exit status."""
-    arguments = parser().parse_args(argv)
+    arguments = parser().parse_intermixed_args(argv)
     try:
         recipe = read_recipe(arguments.recipe)
-        summary = _train(recipe, arguments.out, arguments.data)
+        summary = (_simulated if "sources" in recipe else _patients)(recipe, arguments)
     except StrokeError as error:
         print(f"bids_stroke-train: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
@@ -70,18 +122,50 @@ def main(argv=None):
     return 0
 
 
-def _train(recipe, out, data):
+def _patients(recipe, arguments):
+    folders, labels = arguments.bids_dirs, arguments.labels
+    if not folders:
+        raise UsageError(f"{arguments.recipe} trains on patients; name a BIDS dataset before OUT.")
+    if len(labels) != len(folders):
+        raise UsageError(
+            f"--labels names {len(labels)} folders of masks for {len(folders)} datasets; name one each."
+        )
+    with _libraries():
+        from bids_stroke.training.run import train
+    return train(
+        recipe,
+        list(zip(folders, labels, strict=True)),
+        arguments.out,
+        given=arguments.split,
+        fold=arguments.fold,
+        initial=arguments.initial,
+        processes=arguments.nprocs,
+        tell=lambda line: print(line, file=sys.stderr),
+    )
+
+
+def _simulated(recipe, arguments):
+    if arguments.bids_dirs or arguments.labels:
+        raise UsageError(f"{arguments.recipe} trains on simulated strokes; give OUT alone, and --data.")
+    data = arguments.data
     if data is None:
         if "BIDS_STROKE_SHARED" not in os.environ:
             raise UsageError("Name the folder of the training data with --data.")
         data = Path(os.environ["BIDS_STROKE_SHARED"]) / "data"
+    with _libraries():
+        from bids_stroke.training.loop import train
+    return train(recipe, arguments.out, data)
+
+
+@contextmanager
+def _libraries():
+    """Context of imports that load slowly and are not always installed."""
     try:
-        from bids_stroke.training.loop import train  # torch loads slowly
+        yield
     except ModuleNotFoundError as error:
         raise UsageError(
             f"Training needs {error.name}; install it with pip install bids_stroke[train]."
         ) from None
-    return train(recipe, out, data)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Model cards: everything that inference needs to know of a model, and its users to trust it."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields
 from importlib.resources import files
@@ -8,8 +9,13 @@ from pathlib import Path
 import yaml
 
 from ..errors import ModelError
+from ..settings import SPACES
+from .ensemble import FUSIONS, Ensemble
 
 CONTRASTS = ("T1w", "FLAIR", "T2w")
+NNUNET = "nnunet:"  # before the path of a results folder
+NORMALIZATIONS = ("zscore", "nnunet")
+_OPTIONAL = ("path", "inputs", "trained_range", "window", "plan", "folds")
 _EMBEDDED = Path(str(files("bids_stroke") / "data" / "models"))
 
 
@@ -23,13 +29,19 @@ class Channel:
 
 @dataclass(frozen=True)
 class Weights:
-    """A safetensors file, beside the package or at a URL, with its checksum and licence."""
+    """A safetensors file, beside the card or at URLs that are mirrors of each other, with its
+    checksum and licence."""
 
     sha256: str
     bytes: int
     licence: str
     file: str | None = None
-    url: str | None = None
+    url: str | list | None = None
+
+    @property
+    def urls(self):
+        """Where it is, in the order to try."""
+        return [self.url] if isinstance(self.url, str) else list(self.url or ())
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,10 @@ class Card:
     ``inputs`` lists the sets of contrasts that the model may be given, the best first; without it,
     the required channels and any of the others. ``trained_range`` gives, for a measure of a session
     (``brain_volume_ml``, ``lesion_volume_ml``), the lowest and the highest value in training.
+    In a template's ``space``, ``window`` (voxels) is the centre of its grid that the network sees;
+    there is no lesion elsewhere. ``plan`` is what an nnU-Net needs besides
+    (:mod:`bids_stroke.models.nnunet`), and ``folds`` are further weights of the same network, whose
+    logits are averaged with those of ``weights``.
     """
 
     name: str
@@ -61,6 +77,41 @@ class Card:
     path: Path = field(repr=False)
     inputs: tuple[tuple[str, ...], ...] = ()
     trained_range: dict = field(default_factory=dict)
+    window: tuple[int, int, int] | None = None
+    plan: dict = field(default_factory=dict)
+    folds: tuple[Weights, ...] = ()
+    fusion = "mean"
+
+    @property
+    def members(self):
+        """The card itself; an ensemble has several."""
+        return (self,)
+
+    @property
+    def is_nnunet(self):
+        """Whether images are prepared and predicted as nnU-Net does."""
+        return self.normalization == "nnunet"
+
+    @property
+    def preparation(self):
+        """What the network's input depends on."""
+        return (self.channels, self.space, self.spacing, self.window, json.dumps(self.plan))
+
+    @property
+    def all_weights(self):
+        """Weights of every fold."""
+        return (self.weights, *self.folds)
+
+    @property
+    def sha256(self):
+        """Checksum of the weights; of several files, the checksum of their checksums."""
+        sums = [one.sha256 for one in self.all_weights]
+        return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
+
+    @property
+    def licence(self):
+        """Licence of the weights."""
+        return self.weights.licence
 
     def identity(self):
         """What predictions depend on, as text."""
@@ -115,45 +166,78 @@ def names():
 def load(model):
     """Read a card by the name of an embedded model, or from a path.
 
+    Parameters
+    ----------
+    model : str or path
+        ``nnunet:`` before the path of an nnU-Net v2 results folder.
+
+    Returns
+    -------
+    Card or Ensemble
+
     Raises
     ------
     ModelError
         If there is no such model, or its card is not complete.
     """
     path = _EMBEDDED / f"{model}.yaml"
+    folder = str(model).removeprefix(NNUNET)
+    if folder != str(model) or (Path(folder.partition("?")[0]) / "plans.json").is_file():
+        from .nnunet_folder import read  # needs torch
+
+        return read(folder)
     if not path.is_file():
         path = Path(model)
     if not path.is_file():
         raise ModelError(
-            f"There is no model {model}; give a card's path or one of: {', '.join(names())}."
+            f"There is no model {model}; give a card's path, {NNUNET}FOLDER, or one of: "
+            f"{', '.join(names())}."
         )
     try:
         content = yaml.safe_load(path.read_text())
-        content["channels"] = tuple(Channel(**channel) for channel in content["channels"])
-        content["weights"] = Weights(**content["weights"])
-        content["spacing"] = tuple(map(float, content["spacing"]))
-        content["tile"] = tuple(map(int, content["tile"]))
         for key in ("threshold", "min_component_mm3"):
             content[key] = float(content[key])  # YAML reads 1e-3 as text
-        content["network"] = dict(content["network"])
-        content["inputs"] = tuple(tuple(group) for group in content.get("inputs", ()))
-        if len(content["spacing"]) != 3 or len(content["tile"]) != 3 or not content["channels"]:
-            raise ValueError("spacing and tile are three values each, channels at least one")
-        card = Card(**content, path=path.resolve())
+        parse = _ensemble if "members" in content else _card
+        card = parse(content, path.resolve())
     except (yaml.YAMLError, KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
-        optional = ("path", "inputs", "trained_range")
-        wanted = ", ".join(f.name for f in fields(Card) if f.name not in optional)
+        wanted = ", ".join(f.name for f in fields(Card) if f.name not in _OPTIONAL)
         reason = " ".join(str(error).split())
         raise ModelError(
             f"{path} is not a complete model card ({reason}); it needs {wanted}."
         ) from None
+    return card
+
+
+def _ensemble(content, path):
+    if content["fusion"] not in FUSIONS:
+        raise ValueError(f"fusion is one of {', '.join(FUSIONS)}")
+    members = tuple(load(path.parent / one) for one in content.pop("members"))
+    if len({one.channels for one in members}) != 1:
+        raise ValueError("members take the same channels")
+    return Ensemble(members=members, path=path, **content)
+
+
+def _card(content, path):
+    content["channels"] = tuple(Channel(**channel) for channel in content["channels"])
+    content["weights"] = Weights(**content["weights"])
+    content["folds"] = tuple(Weights(**one) for one in content.get("folds", ()))
+    content["spacing"] = tuple(map(float, content["spacing"]))
+    content["tile"] = tuple(map(int, content["tile"]))
+    content["network"] = dict(content["network"])
+    content["inputs"] = tuple(tuple(group) for group in content.get("inputs", ()))
+    if content.get("window"):
+        content["window"] = tuple(map(int, content["window"]))
+    if len(content["spacing"]) != 3 or len(content["tile"]) != 3 or not content["channels"]:
+        raise ValueError("spacing and tile are three values each, channels at least one")
+    card = Card(**content, path=path)
     unknown = {channel.contrast for channel in card.channels} - set(CONTRASTS)
     unknown |= {c for group in card.inputs for c in group} - {c.contrast for c in card.channels}
     if unknown:
         raise ModelError(f"{path} names unknown contrasts {sorted(unknown)}; use {CONTRASTS}.")
-    if card.normalization != "zscore" or card.space != "native":
+    spaces = ("native", *SPACES)
+    if card.normalization not in NORMALIZATIONS or card.space not in spaces:
         raise ModelError(
             f"{path} asks for normalization {card.normalization} in space {card.space}; "
-            "this version knows zscore in native space."
+            f"this version knows {' and '.join(NORMALIZATIONS)}, in {' and '.join(spaces)}."
         )
     return card

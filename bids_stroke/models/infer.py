@@ -1,18 +1,18 @@
 """Inference: contrasts of one head in, lesion probability on the reference grid out."""
 
 import logging
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import nibabel as nib
 import numpy as np
 import torch
 from monai.inferers import sliding_window_inference
 
 from .. import image
-from . import weights
+from . import ensemble, frame, nnunet, weights
 
 LOG = logging.getLogger("bids_stroke")
 OVERLAP = 0.5
-MARGIN_MM = 8
 
 
 def resolve_device(device):
@@ -22,45 +22,6 @@ def resolve_device(device):
     return device
 
 
-def prepare(card, images, brain):
-    """Make the network's input.
-
-    Parameters
-    ----------
-    images : dict of str to nib.Nifti1Image
-        Contrast to image, all registered, RAS; grids may differ.
-    brain : nib.Nifti1Image
-        Brain mask.
-
-    Returns
-    -------
-    tuple of (ndarray, nib.Nifti1Image)
-        float32 array (channels, x, y, z) at the card's spacing, cropped to the brain; and the brain
-        mask on that grid.
-    """
-    fine = image.regrid(image.like(np.asanyarray(brain.dataobj), brain, np.float32), card.spacing)
-    inside = fine.get_fdata() > 0.5
-    margin = np.ceil(MARGIN_MM / np.array(card.spacing)).astype(int)
-    where = np.argwhere(inside)
-    low, high = np.maximum(where.min(0) - margin, 0), where.max(0) + margin + 1
-    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    shift = nib.affines.from_matvec(np.eye(3), low)
-    mask = nib.Nifti1Image(inside[box].astype(np.uint8), fine.affine @ shift)
-    channels = []
-    for channel in card.channels:
-        if channel.contrast in images:
-            moved = _onto(images[channel.contrast], mask, card.spacing)
-            channels.append(image.zscore(moved, mask.dataobj))
-        else:
-            channels.append(np.zeros(mask.shape, np.float32))
-    return np.stack(channels), mask
-
-
-def _onto(img, grid, spacing):
-    """Antialias towards ``spacing``, then interpolate on ``grid``."""
-    return image.resample(image.regrid(img, spacing), grid).get_fdata(dtype=np.float32)
-
-
 def predict(card, images, brain, reference, device="auto", mirror=False):
     """Predict the lesion probability of one head.
 
@@ -68,9 +29,11 @@ def predict(card, images, brain, reference, device="auto", mirror=False):
 
     Parameters
     ----------
-    card : Card
-    images, brain
-        As for :func:`prepare`.
+    card : Card or Ensemble
+    images : dict of str to nib.Nifti1Image
+        Contrast to image, all registered, RAS; grids may differ.
+    brain : nib.Nifti1Image
+        Brain mask.
     reference : nib.Nifti1Image
         Grid of the result.
     device : str
@@ -83,20 +46,62 @@ def predict(card, images, brain, reference, device="auto", mirror=False):
     nib.Nifti1Image
         float32 probability, zero outside the brain.
     """
-    channels, mask = prepare(card, images, brain)
-    network = weights.load(card)
     device = resolve_device(device)
+    prepared, found = {}, []
+    with TemporaryDirectory() as folder:
+        for member in card.members:
+            # Snapshots of one training share their input.
+            key = member.preparation
+            if key not in prepared:
+                prepared[key] = prepare(member, images, brain, Path(folder) / member.name)
+            channels, there = prepared[key]
+            answer = _answer(member, channels, device, mirror)
+            found.append(there.back(answer, reference).get_fdata(dtype=np.float32))
+    probability = ensemble.fuse(found, card.fusion)
+    inside = image.resample(brain, reference, order=0).get_fdata() > 0
+    return image.like(np.clip(probability, 0, 1) * inside, reference, np.float32)
+
+
+def prepare(card, images, brain, folder):
+    """Make a network's input.
+
+    Parameters
+    ----------
+    images, brain
+        As for :func:`predict`.
+    folder : path
+        For transforms to a template.
+
+    Returns
+    -------
+    tuple of (ndarray, Frame)
+        float32 array (channels, x, y, z), and where it lies.
+    """
+    contrasts = [channel.contrast for channel in card.channels]
+    if card.is_nnunet:
+        return nnunet.prepare(card, images, brain)
+    if card.space == frame.NATIVE:
+        there = frame.native(brain, card.spacing)
+    else:
+        first = images[next(contrast for contrast in contrasts if contrast in images)]
+        there = frame.template(first, brain, card.spacing, card.window, folder)
+    return there.channels(contrasts, images), there
+
+
+def _answer(card, channels, device, mirror):
     try:
-        probability = _infer(network, channels, card.tile, device, mirror)
+        return _on_device(card, channels, device, mirror)
     except torch.OutOfMemoryError:
         # Smaller tiles would change the answer of networks that normalize by instance.
         LOG.warning("Out of memory on %s: %s runs on the CPU.", device, card.name)
         torch.cuda.empty_cache()
-        probability = _infer(network, channels, card.tile, "cpu", mirror)
-    probability *= np.asarray(mask.dataobj)
-    moved = image.resample(image.like(probability, mask), reference)
-    inside = image.resample(brain, reference, order=0).get_fdata() > 0
-    return image.like(np.clip(moved.get_fdata(), 0, 1) * inside, reference, np.float32)
+        return _on_device(card, channels, "cpu", mirror)
+
+
+def _on_device(card, channels, device, mirror):
+    if card.is_nnunet:
+        return nnunet.logits(card, weights.load_folds(card), channels, device, mirror)
+    return _infer(weights.load(card), channels, card.tile, device, mirror)
 
 
 def _infer(network, channels, tile, device, mirror):

@@ -71,4 +71,4 @@ def _model(known):
         card = cards.load(known.model)
     except StrokeError:  # a card given by its path
         return line
-    return f"{line}, licence {card.weights.licence}: {' '.join(card.citation.split())}"
+    return f"{line}, licence {card.licence}: {' '.join(card.citation.split())}"

@@ -4,6 +4,7 @@ import csv
 import importlib
 import json
 import math
+import os
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -121,6 +122,11 @@ class Export(Callback):
     def on_validation_end(self, trainer, module):
         if not trainer.sanity_checking:
             export(module.average.module, self.path)
+
+
+def nodes():
+    """Machines of the Slurm job, or 1."""
+    return int(os.environ.get("SLURM_NNODES", 1))
 
 
 def elapsed(trainer):

@@ -115,7 +115,7 @@ def test_a_file_that_is_no_text(tmp_path):
     [
         ({"channels": [{"contrast": "DWI"}]}, "unknown contrasts.*DWI"),
         ({"normalization": "percentile"}, "percentile"),
-        ({"space": "MNI152NLin2009aSym"}, "MNI152NLin2009aSym"),
+        ({"space": "MNI152NLin6Asym"}, "MNI152NLin6Asym"),
     ],
 )
 def test_what_this_version_does_not_know(tmp_path, changes, words):

@@ -14,6 +14,7 @@ from bids_stroke.models import infer, unet3d
 from bids_stroke.models.card import Card, Channel, Weights
 
 CENTRE = np.array([12.0, -20.0, 9.0])  # of the bright lesion, in mm: off every plane of symmetry
+NOWHERE = Path("/nowhere")  # native space needs no transforms
 ARGUMENTS = {"channels": [4, 8], "strides": [2], "residual_units": 1}
 
 
@@ -97,7 +98,8 @@ def test_prepare_makes_the_channels_of_the_card():
     channels = (Channel("FLAIR"), Channel("T2w", required=False), Channel("T1w"))
     other = head(grid((50, 50, 30), (2.2, 2.4, 4.0)))[0]
     images = {"T1w": t1w, "FLAIR": image.like(-other.get_fdata(), other, np.float32)}
-    batch, mask = infer.prepare(card(*channels, spacing=(2.0, 2.5, 3.0)), images, brain)
+    batch, there = infer.prepare(card(*channels, spacing=(2.0, 2.5, 3.0)), images, brain, NOWHERE)
+    mask = there.mask
     inside = np.asanyarray(mask.dataobj) > 0
 
     assert batch.dtype == np.float32 and batch.shape == (3, *mask.shape)
@@ -117,7 +119,7 @@ def test_prepare_makes_the_channels_of_the_card():
 
 def test_prepare_crops_to_the_brain_and_a_margin():
     t1w, brain = head(grid((80, 90, 70), (1.5, 1.5, 1.5)))
-    _, mask = infer.prepare(card(), {"T1w": t1w}, brain)
+    mask = infer.prepare(card(), {"T1w": t1w}, brain, NOWHERE)[1].mask
     filled = np.argwhere(np.asanyarray(mask.dataobj))
     assert (filled.min(0) == 4).all()  # 8 mm
     assert (filled.max(0) == np.array(mask.shape) - 5).all()
@@ -126,7 +128,8 @@ def test_prepare_crops_to_the_brain_and_a_margin():
 def test_prepare_of_a_brain_that_fills_its_box():
     data = np.random.default_rng(0).normal(100, 10, (30, 30, 20)).astype(np.float32)
     img = nib.Nifti1Image(data, np.diag([1.0, 1.0, 3.0, 1.0]))
-    _, mask = infer.prepare(card(), {"T1w": img}, image.like(np.ones(data.shape), img, np.uint8))
+    brain = image.like(np.ones(data.shape), img, np.uint8)
+    mask = infer.prepare(card(), {"T1w": img}, brain, NOWHERE)[1].mask
     assert np.asanyarray(mask.dataobj).all()
     assert mask.shape == (15, 15, 30)
 
@@ -200,7 +203,7 @@ def test_one_head_stored_in_several_orders_gives_one_answer(random_card, orienta
 def test_tiles_agree_with_the_whole(bright):
     """A network without context gives the same in small tiles as in one."""
     t1w, brain = HEAD
-    batch, _ = infer.prepare(card(), {"T1w": t1w}, brain)
+    batch, _ = infer.prepare(card(), {"T1w": t1w}, brain, NOWHERE)
     tiled = infer._infer(BrightIsLesion(), batch, (32, 32, 32), "cpu", mirror=False)
     np.testing.assert_allclose(tiled, 1 / (1 + np.exp(-20 * (batch[0] - 2))), atol=1e-5)
 

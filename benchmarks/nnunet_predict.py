@@ -1,0 +1,65 @@
+"""Our time over that of nnU-Net's own predictor: the same weights, image and settings, on the CPU.
+
+    python benchmarks/nnunet_predict.py [OUT] [--model FOLDER] [--voxel MM] [--mirror]
+
+Without a model, a network of nnU-Net's default size with random weights is made in OUT. The image is
+the template's brain. Needs nnunetv2 (pip install .[nnunet]).
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bids_stroke import image, registration
+from bids_stroke.metrics import dice
+from bids_stroke.models import card, infer
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+
+def main():
+    """Print seconds, their ratio and the Dice of both masks."""
+    import nnunets
+
+    command = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    command.add_argument("out", nargs="?", type=Path, default=Path("nnunet_predict"))
+    command.add_argument("--model", type=Path, help="results folder of a one-channel nnU-Net")
+    command.add_argument("--voxel", type=float, default=1.0, help="of image and network, mm")
+    command.add_argument("--mirror", action="store_true")
+    command.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = command.parse_args()
+    torch.set_num_threads(arguments.threads)
+    folder = arguments.model or arguments.out / f"model-{arguments.voxel:g}mm"
+    if not folder.exists():
+        network = nnunets.architecture(features=(32, 64, 128, 256, 320, 320))
+        nnunets.write(folder, network, (arguments.voxel,) * 3, (128, 128, 128), steps=0)
+    target = registration.template()
+    t1w = image.regrid(target.t1w, (arguments.voxel,) * 3)
+    brain = image.regrid(target.brain, (arguments.voxel,) * 3, order=0)
+    inside = np.asanyarray(brain.dataobj) > 0
+    t1w = image.like(t1w.get_fdata() * inside, t1w, np.float32)
+    model = card.load(folder)
+    start = time.perf_counter()
+    found = infer.predict(model, {"T1w": t1w}, brain, t1w, "cpu", arguments.mirror).get_fdata()
+    ours = time.perf_counter() - start
+    start = time.perf_counter()
+    expected = nnunets.reference(folder, [t1w], (0,), arguments.mirror)
+    theirs = time.perf_counter() - start
+    score = dice(found > 0.5, (expected > 0.5) & inside)
+    result = {
+        "seconds": round(ours, 1),
+        "seconds_nnunet": round(theirs, 1),
+        "ratio": round(ours / theirs, 2),
+        "dice": round(score, 5),
+        "threads": arguments.threads,
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

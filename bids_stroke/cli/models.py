@@ -1,0 +1,152 @@
+"""``bids_stroke-models``: what models there are; fetch, check, export and adapt them."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from bids_stroke.errors import StrokeError, UsageError
+
+
+def parser():
+    """The command's arguments."""
+    command = argparse.ArgumentParser(
+        prog="bids_stroke-models", description="Models of the lesion: MODEL is the name of an embedded "
+        "one, the path of a card, or nnunet:FOLDER for the results of an nnU-Net v2.",
+    )  # fmt: skip
+    commands = command.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("list", help="the embedded models")
+    for name, text in (
+        ("show", "tell what a model is"),
+        ("fetch", "download a card's weights"),
+        ("verify", "check the weights, and that they fit the network"),
+    ):
+        commands.add_parser(name, help=text).add_argument("model", metavar="MODEL")
+    commands.choices["fetch"].add_argument(
+        "--accept-licence", action="store_true", help="accept the licence that is shown without it"
+    )
+    export = commands.add_parser("export", help="make cards with safetensors of a training")
+    export.add_argument("run", type=Path, metavar="RUN", help="folder of a training or an nnU-Net")
+    export.add_argument("out", type=Path, metavar="OUT", help="folder for cards and weights")
+    export.add_argument("--name", help="name of the model (default: that of the recipe)")
+    export.add_argument("--licence", default="not chosen yet", help="licence of the weights")
+    adapt = commands.add_parser("adapt", help="take a trained network to further channels")
+    adapt.add_argument("model", metavar="SOURCE", help="model to take")
+    adapt.add_argument("out", type=Path, metavar="OUT", help="folder for the card and adapt.tsv")
+    adapt.add_argument("--channels", nargs="+", required=True, metavar="CONTRAST", help="T1w FLAIR …")
+    adapt.add_argument(
+        "--new", choices=("duplicated", "zeros"), default="duplicated",
+        help="weights of a new channel: the known ones duplicated, and all shared out; or zeros",
+    )  # fmt: skip
+    adapt.add_argument(
+        "--plans", metavar="MODEL", help="nnU-Net whose network it shall fit (default: that of SOURCE)"
+    )
+    return command
+
+
+def main(argv=None):
+    """Entry point; returns the exit status."""
+    arguments = parser().parse_args(argv)
+    try:
+        return _COMMANDS[arguments.command](arguments)
+    except StrokeError as error:
+        print(f"bids_stroke-models: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+
+
+def _list(_):
+    from bids_stroke.models import card as cards
+
+    for name in cards.names():
+        model = cards.load(name)
+        print(f"{name}\t{' '.join(_contrasts(model))}\t{model.licence}")
+    return 0
+
+
+def _show(arguments):
+    from bids_stroke.models import card as cards
+
+    model = cards.load(arguments.model)
+    rows = {
+        "name": model.name,
+        "contrasts": ", ".join(_contrasts(model)),
+        "networks": ", ".join(one.network["family"] for one in model.members),
+        "spacing": " × ".join(f"{mm:g}" for mm in model.spacing) + " mm",
+        "threshold": f"{model.threshold:g}, components from {model.min_component_mm3:g} mm³",
+        "weights": f"SHA-256 {model.sha256}",
+        "licence": model.licence,
+        "trained on": model.trained_on,
+        "citation": model.citation,
+        **{f"note {n}": note for n, note in enumerate(model.notes, 1)},
+    }
+    for key, value in rows.items():
+        print(f"{key + ':':13}{' '.join(str(value).split())}")
+    return 0
+
+
+def _fetch(arguments):
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from bids_stroke.models import card as cards
+    from bids_stroke.models.fetch import fetch
+
+    model = cards.load(arguments.model)
+    if not arguments.accept_licence:
+        print(f"The weights of {model.name} are under this licence: {model.licence}")
+        raise UsageError("Give the command again with --accept-licence to accept it.")
+    with Progress(console=Console(stderr=True)) as bars:
+        for one in model.members:
+            task = bars.add_task(one.name)
+            paths = fetch(one, lambda done, total, t=task: bars.update(t, completed=done, total=total))
+            for path in paths:
+                print(path)
+    return 0
+
+
+def _verify(arguments):
+    from bids_stroke.models import card as cards
+    from bids_stroke.models import weights
+
+    model = cards.load(arguments.model)
+    for one in model.members:
+        number = len(list(weights.load_folds(one)))
+        print(f"{one.name}: {number} file{'s' * (number > 1)} as in the card, and fit for its network")
+    return 0
+
+
+def _export(arguments):
+    from bids_stroke.training.export import export
+
+    for path in export(arguments.run, arguments.out, arguments.name, arguments.licence):
+        print(path)
+    return 0
+
+
+def _adapt(arguments):
+    from bids_stroke.models import card as cards
+    from bids_stroke.models.adapt import adapt_model
+
+    source = cards.load(arguments.model)
+    target = cards.load(arguments.plans) if arguments.plans else None
+    path, report = adapt_model(source, arguments.channels, arguments.out, arguments.new, target)
+    for action, number in report.counts().items():
+        print(f"{number} tensors {action}")
+    print(path)
+    return 0
+
+
+def _contrasts(model):
+    return [c.contrast if c.required else f"[{c.contrast}]" for c in model.channels]
+
+
+_COMMANDS = {
+    "list": _list,
+    "show": _show,
+    "fetch": _fetch,
+    "verify": _verify,
+    "export": _export,
+    "adapt": _adapt,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

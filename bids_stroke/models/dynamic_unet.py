@@ -1,0 +1,161 @@
+"""The U-Nets that nnU-Net v2 plans (Isensee et al. 2021, 2024), for inference.
+
+Plain convolutions (``PlainConvUNet``) or residual blocks in the encoder (``ResidualEncoderUNet``);
+the names of parameters are those of nnU-Net's package ``dynamic-network-architectures``, without the
+copies that it keeps under further names (:func:`canonical`).
+"""
+
+import torch
+from torch import nn
+
+
+class Block(nn.Module):
+    """Convolution, instance normalization and, unless ``linear``, leaky ReLU."""
+
+    def __init__(self, channels, features, kernel, stride, bias, linear=False):
+        super().__init__()
+        padding = [(side - 1) // 2 for side in kernel]
+        self.conv = nn.Conv3d(channels, features, kernel, stride, padding, bias=bias)
+        self.norm = nn.InstanceNorm3d(features, eps=1e-5, affine=True)
+        self.nonlin = nn.Identity() if linear else nn.LeakyReLU(inplace=True)
+
+    def forward(self, x):
+        return self.nonlin(self.norm(self.conv(x)))
+
+
+class Stack(nn.Module):
+    """Several blocks; the first one takes the stride."""
+
+    def __init__(self, number, channels, features, kernel, stride, bias):
+        super().__init__()
+        first = Block(channels, features, kernel, stride, bias)
+        rest = (Block(features, features, kernel, 1, bias) for _ in range(number - 1))
+        self.convs = nn.Sequential(first, *rest)
+
+    def forward(self, x):
+        return self.convs(x)
+
+
+class Residual(nn.Module):
+    """Residual block of ResNet-D (He et al. 2019): the skip is pooled, then projected."""
+
+    def __init__(self, channels, features, kernel, stride, bias):
+        super().__init__()
+        self.conv1 = Block(channels, features, kernel, stride, bias)
+        self.conv2 = Block(features, features, kernel, 1, bias, linear=True)
+        self.nonlin2 = nn.LeakyReLU(inplace=True)
+        steps = []
+        if any(step != 1 for step in stride):
+            steps.append(nn.AvgPool3d(stride, stride))
+        if channels != features:
+            steps.append(Block(channels, features, (1, 1, 1), 1, False, linear=True))
+        self.skip = nn.Sequential(*steps)
+
+    def forward(self, x):
+        return self.nonlin2(self.conv2(self.conv1(x)) + self.skip(x))
+
+
+class Residuals(nn.Module):
+    """Several residual blocks; the first one takes the stride."""
+
+    def __init__(self, number, channels, features, kernel, stride, bias):
+        super().__init__()
+        first = Residual(channels, features, kernel, stride, bias)
+        rest = (Residual(features, features, kernel, (1, 1, 1), bias) for _ in range(number - 1))
+        self.blocks = nn.Sequential(first, *rest)
+
+    def forward(self, x):
+        return self.blocks(x)
+
+
+class Encoder(nn.Module):
+    """Features of every stage."""
+
+    def __init__(self, channels, features, kernels, strides, numbers, bias, residual):
+        super().__init__()
+        self.stem = None
+        if residual:
+            self.stem = Stack(1, channels, features[0], kernels[0], 1, bias)
+            channels = features[0]
+        stages = []
+        for number, width, kernel, stride in zip(numbers, features, kernels, strides, strict=True):
+            if residual:
+                stages.append(Residuals(number, channels, width, kernel, stride, bias))
+            else:
+                stages.append(nn.Sequential(Stack(number, channels, width, kernel, stride, bias)))
+            channels = width
+        self.stages = nn.Sequential(*stages)
+
+    def forward(self, x):
+        x = self.stem(x) if self.stem else x
+        skips = []
+        for stage in self.stages:
+            x = stage(x)
+            skips.append(x)
+        return skips
+
+
+class Decoder(nn.Module):
+    """Logits at full resolution; the layers of deep supervision are kept, and not used."""
+
+    def __init__(self, features, kernels, strides, numbers, classes, bias):
+        super().__init__()
+        self.transpconvs, self.stages, self.seg_layers = (nn.ModuleList() for _ in range(3))
+        levels = range(len(features) - 1, 0, -1)
+        for level, number in zip(levels, numbers, strict=True):
+            below, width, stride = features[level], features[level - 1], strides[level]
+            self.transpconvs.append(nn.ConvTranspose3d(below, width, stride, stride, bias=bias))
+            self.stages.append(Stack(number, 2 * width, width, kernels[level - 1], 1, bias))
+            self.seg_layers.append(nn.Conv3d(width, classes, 1))
+
+    def forward(self, skips):
+        *skips, x = skips
+        for up, stage in zip(self.transpconvs, self.stages, strict=True):
+            x = stage(torch.cat((up(x), skips.pop()), 1))
+        return self.seg_layers[-1](x)
+
+
+class DynamicUNet(nn.Module):
+    """``(batch, in_channels, …)`` to logits ``(batch, out_channels, …)``."""
+
+    def __init__(self, encoder, decoder):
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def forward(self, x):
+        return self.decoder(self.encoder(x))
+
+
+def build(in_channels, out_channels, features, kernels, strides, encoder, decoder, bias, residual):
+    """Build the network.
+
+    Parameters
+    ----------
+    features : sequence of int
+        Feature maps of each stage.
+    kernels, strides : sequence of (int, int, int)
+        Of each stage's convolutions, and of its first one.
+    encoder, decoder : sequence of int
+        Convolutions (residual blocks) of each stage, from the finest to the coarsest; convolutions
+        of each step back.
+    bias : bool
+        Whether convolutions have a bias.
+    residual : bool
+        Whether the encoder has residual blocks.
+    """
+    kernels, strides = (list(map(tuple, sizes)) for sizes in (kernels, strides))
+    return DynamicUNet(
+        Encoder(in_channels, features, kernels, strides, encoder, bias, residual),
+        Decoder(features, kernels, strides, decoder, out_channels, bias),
+    )
+
+
+def canonical(state):
+    """A state dictionary of nnU-Net without what it stores twice."""
+    copies = ("decoder.encoder.", ".all_modules.")
+    return {
+        name.removeprefix("_orig_mod.").removeprefix("module."): values
+        for name, values in state.items()
+        if not any(copy in name for copy in copies)
+    }

@@ -1,0 +1,97 @@
+"""Weights fetched once: from mirrors, resumed where they broke off, kept only when they are right."""
+
+import os
+
+import requests
+from filelock import FileLock
+
+from ..errors import ModelError
+from . import weights
+
+TRIES = 3  # of every mirror
+TIMEOUT = 30  # seconds without a byte
+_BLOCK = 1 << 16
+
+
+def fetch(card, tell=lambda done, total: None, timeout=TIMEOUT):
+    """Fetch the weights of a card, of all its folds, that are not there yet.
+
+    Parameters
+    ----------
+    card : Card
+    tell : callable
+        Takes the bytes that are there and those of the whole file.
+    timeout : float
+        Seconds without a byte after which a mirror is given up for this try.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    ModelError
+        If no mirror gave the right file; what has come is kept for the next call.
+    """
+    return [_fetch(card, one, tell, timeout) for one in card.all_weights]
+
+
+def _fetch(card, one, tell, timeout):
+    path = weights.place(card, one)
+    if one.file:
+        return weights.locate(card, one)
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f"{path.name}.lock")):
+            if path.is_file() and weights.checksum(path) == one.sha256:
+                return path
+            reasons = []
+            for url in (url for _ in range(TRIES) for url in one.urls):
+                try:
+                    _download(url, partial, one.bytes, tell, timeout)
+                    _check(partial, one)
+                except (requests.RequestException, ValueError) as error:
+                    reasons.append(f"{url}: {' '.join(str(error).split())}")
+                    continue
+                os.replace(partial, path)
+                return path
+    except OSError as error:
+        raise ModelError(f"{path.parent} cannot be written ({error}); set BIDS_STROKE_HOME.") from None
+    why = "; ".join(reasons[-len(one.urls) :])
+    raise ModelError(
+        f"The weights of model {card.name} cannot be downloaded ({why}); "
+        f"try again, or download them elsewhere and name them as file in {card.path}."
+    )
+
+
+def _download(url, partial, total, tell, timeout):
+    """Append to ``partial`` what it lacks of the whole."""
+    start = partial.stat().st_size if partial.is_file() else 0
+    if start >= total:
+        return
+    headers = {"Range": f"bytes={start}-", "Accept-Encoding": "identity"}
+    with requests.get(url, headers=headers, stream=True, timeout=timeout) as answer:
+        answer.raise_for_status()
+        resumed = answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+        start = start if resumed else 0
+        with partial.open("r+b" if partial.is_file() else "wb") as stream:
+            stream.truncate(start)
+            stream.seek(start)
+            for block in answer.iter_content(_BLOCK):
+                start += len(block)
+                if start > total:
+                    raise ValueError(f"it gives more than the {total} bytes of the card")
+                stream.write(block)
+                tell(start, total)
+    if start < total:
+        raise ValueError(f"it broke off after {start} of {total} bytes")
+
+
+def _check(partial, one):
+    """Leave nothing of a file that is not the right one."""
+    size = partial.stat().st_size
+    if size != one.bytes or weights.checksum(partial) != one.sha256:
+        partial.unlink()
+        raise ValueError("what it gives does not match the checksum of the card")
+

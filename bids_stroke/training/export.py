@@ -1,0 +1,114 @@
+"""Cards made of what a training left."""
+
+from pathlib import Path
+
+import yaml
+from safetensors.torch import load_file
+
+from bids_stroke.errors import ModelError
+from bids_stroke.models import card as cards
+from bids_stroke.models import frame, weights
+from bids_stroke.models.write import UNCHOSEN, describe, write, write_card
+
+from . import split
+
+RESULTS = "results"  # of an nnU-Net, in the folder of its training
+
+
+def export(run, out, name=None, licence=UNCHOSEN):
+    """Make cards of a training on patients.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of ``bids_stroke-train``, or results folder of an nnU-Net.
+    out : Path
+        Receives ``NAME.yaml`` and weights as safetensors; for snapshots, a card of each, and one of
+        the ensemble, ``NAME-E.yaml``.
+    name : str, optional
+        Default: that of the recipe.
+    licence : str
+
+    Returns
+    -------
+    list of Path
+        The cards; that of an ensemble comes last.
+
+    Raises
+    ------
+    ModelError
+        If the training is not complete.
+    """
+    run = Path(run)
+    if (run / "plans.json").is_file():
+        return [_nnunet(f"{cards.NNUNET}{run}", {}, out, name, licence)]
+    if not (run / "recipe.yaml").is_file():
+        raise ModelError(f"{run} has no recipe.yaml; give the folder of a training on patients.")
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    name = name or recipe["name"]
+    if "nnunet" in recipe:
+        card = recipe["card"]
+        folder = next((run / RESULTS).glob("*/*/plans.json"), None)
+        if not folder:
+            raise ModelError(f"{run} holds no trained nnU-Net yet; give its command again.")
+        source = f"{cards.NNUNET}{folder.parent}?checkpoint={card['checkpoint']}"
+        described = {key: value for key, value in card.items() if key != "checkpoint"}
+        return [_nnunet(source, described, out, name, licence)]
+    return _staged(recipe, run, out, name, licence)
+
+
+def _nnunet(source, described, out, name, licence):
+    """A card of an nnU-Net: its checkpoints without all that is not weights."""
+    model = cards.load(source)
+    states = [weights.state(model, one) for one in model.all_weights]
+    content = describe(model) | described | {"name": name or model.name}
+    return write(content, states, out, licence)
+
+
+def _staged(recipe, run, out, name, licence):
+    stage = recipe["stages"][-1]
+    folder = run / stage["name"]
+    if not (folder / "summary.json").is_file():
+        raise ModelError(f"The training in {run} is not complete; give its command again.")
+    common = _described(recipe, run)
+    one = write({"name": name, **common}, [load_file(folder / "weights.safetensors")], out, licence)
+    members = []
+    for epoch in stage.get("snapshots", ()):
+        state = load_file(folder / f"snapshot-{epoch}.safetensors")
+        members.append(write({"name": f"{name}-{epoch}", **common}, [state], out, licence))
+    if not members:
+        return [one]
+    kept = ("threshold", "min_component_mm3", "trained_on", "measured", "citation")
+    content = {
+        "name": f"{name}-E",
+        "members": [path.name for path in members],
+        "fusion": "mean",
+        **{key: common[key] for key in kept},
+        "notes": ["Mean of the probabilities of snapshots of one training.", *common["notes"]],
+    }
+    return [one, *members, write_card(content, out)]
+
+
+def _described(recipe, run):
+    """What the cards of a run share."""
+    data, card = recipe["data"], recipe["card"]
+    parts = split.read(run / "split.tsv")["part"].value_counts()
+    counts = ", ".join(f"{number} for {part}" for part, number in parts.items())
+    groups = data.get("inputs") or [data["contrasts"]]
+    content = {
+        "network": recipe["network"],
+        "channels": [
+            {"contrast": contrast, "required": all(contrast in group for group in groups)}
+            for contrast in data["contrasts"]
+        ],
+        "inputs": sorted(groups, key=len, reverse=True),
+        "space": data["space"],
+        "spacing": data["spacing"],
+        "normalization": "zscore",
+        "trained_on": f"Recipe {recipe['name']}; subjects: {counts}.",
+        "measured": [],
+        **card,
+    }
+    if data["space"] == frame.NATIVE:
+        content.pop("window", None)
+    return content

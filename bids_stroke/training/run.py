@@ -1,0 +1,90 @@
+"""A training on patients: scans prepared, split, and given to the recipe's engine."""
+
+from pathlib import Path
+
+import yaml
+
+from bids_stroke.errors import UsageError
+from bids_stroke.image import atomic
+from bids_stroke.models import card as cards
+from bids_stroke.models import weights
+from bids_stroke.models.adapt import Report, adapt
+
+from . import patients, split
+
+
+def train(recipe, datasets, out, *, given=None, fold=None, initial=None, processes=1, tell=print):
+    """Train the recipe's network on patients.
+
+    Parameters
+    ----------
+    recipe : dict
+    datasets : sequence of (Path, Path)
+        BIDS datasets, and where their lesion masks lie.
+    out : Path
+        Also receives ``recipe.yaml``, ``split.tsv``, and the prepared scans in ``cache``.
+    given : Path, optional
+        A split to follow; one that is in ``out`` already is followed too.
+    fold : int, optional
+        The fold that validates, for recipes with folds; their default is 0.
+    initial : str, optional
+        Model to start from, adapted to the recipe's network; instead of the recipe's ``initial``.
+    processes : int
+        For the preparation.
+    tell : callable
+        Takes a line for the user.
+
+    Returns
+    -------
+    dict
+        Summary of the training.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    folds = recipe["split"].get("folds")
+    if fold is not None and not (folds and 0 <= fold < folds):
+        raise UsageError(f"--fold {fold} is not one of the recipe's {folds or 0} folds.")
+    data = recipe["data"]
+    found = patients.gather(
+        datasets, data["contrasts"], out / "cache", data["brain_extraction"], "cpu", processes, tell
+    )
+    found = [one for one in found if _usable(one, data)]
+    path = out / "split.tsv"
+    if given:
+        table = split.read(given)
+    elif path.is_file():
+        table = split.read(path)
+    else:
+        table = split.make(found, recipe["split"], recipe["seed"])
+    split.write(table, path)
+    with atomic(out / "recipe.yaml") as partial:
+        partial.write_text(yaml.safe_dump(recipe, sort_keys=False))
+    parts = split.divide(found, table, (fold or 0) if folds else None)
+    tell(", ".join(f"{len(scans)} scans for {part}" for part, scans in parts.items()) + ".")
+    start = initial or recipe.get("initial")
+    source = cards.load(start) if start else None
+    if "nnunet" in recipe:
+        from . import nnunet
+
+        return nnunet.train(recipe, parts, table, out, fold or 0, source, processes)
+    from . import stages
+
+    if source:
+        recipe = recipe | {"initial": _adapted(source, recipe, out)}
+    return stages.train(recipe, parts, out, processes)
+
+
+def _usable(patient, data):
+    groups = data.get("inputs") or [data["contrasts"]]
+    return any(set(group) <= set(patient.contrasts) for group in groups)
+
+
+def _adapted(source, recipe, out):
+    """Weights of a model, made to fit the network of the recipe."""
+    from .loop import build
+
+    target = build(recipe["network"]).state_dict()
+    channels = [channel.contrast for channel in source.channels]
+    state, rows = adapt(weights.state(source), target, channels, recipe["data"]["contrasts"])
+    Report(rows).write(out / "adapt.tsv")
+    return state
