@@ -1,13 +1,14 @@
 # make install   the package and all that it needs, in the folder .venv
 # make demo      three simulated patients, from images to reports, in the folder demo
 # make test      the tests
+# make machines  the images and runs of them, runs on a Slurm cluster of this machine
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: install demo test clean
+.PHONY: install demo test machines clean
 
 install: $(INSTALLED)
 
@@ -23,6 +24,9 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest -q
+
+machines: install
+	tests/machines.sh
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info .pytest_cache .ruff_cache .import_linter_cache

@@ -18,10 +18,6 @@ from . import weights
 from .card import CONTRASTS
 from .write import describe, write
 
-#: How the weights of a new channel are made: the source's weights duplicated, all of them shared out
-#: (halved for two channels), so that equal channels give what one gave; or zeros.
-INITIALIZATIONS = ("duplicated", "zeros")
-
 
 @dataclass(frozen=True)
 class Report:
@@ -52,7 +48,8 @@ def adapt(state, target, channels, contrasts, new="duplicated"):
     channels, contrasts : sequence of str
         Contrasts of the source and of the target, in the order of their channels.
     new : {"duplicated", "zeros"}
-        Weights of channels that the source does not know.
+        Weights of channels that the source does not know: those of the known ones, all of them
+        divided (halved for two channels), so that equal channels give what one gave; or zeros.
 
     Returns
     -------
