@@ -35,7 +35,7 @@ def main(folder):
         browser = driver.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        page = browser.new_page(viewport={"width": 1280, "height": 1500})
+        page = browser.new_page(viewport={"width": 1280, "height": 1250})
         page.goto(report.absolute().as_uri())
         save(page.screenshot(), "participant")
         page.set_viewport_size({"width": 1280, "height": 1100})
@@ -43,7 +43,7 @@ def main(folder):
         save(page.screenshot(), "group")
         page.set_viewport_size({"width": 1280, "height": 800})
         page.goto(viewer.absolute().as_uri())
-        page.wait_for_selector("body[data-ready]", timeout=120_000)
+        page.wait_for_selector("body[data-ready]", timeout=300_000)
         save(page.screenshot(), "viewer")
         browser.close()
 

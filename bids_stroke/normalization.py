@@ -30,7 +30,7 @@ SYN = {
 #: One side of a brain to the other: large structures suffice.
 MIRROR = {**SYN, "reg_iterations": (30, 15, 0)}
 OUTLINE_WEIGHT = 0.2
-#: The healthy tissue around a lesion that a filling is scaled to, and the width of its border.
+#: The healthy tissue around a lesion that a filling is adjusted to, and the width of its border.
 RING_MM, BLEND_MM = 20, 4
 SHINE_MM = 8
 
@@ -174,7 +174,8 @@ def fill(img, brain, lesion, other, usable):
     """Replace a lesion by the mirrored tissue of the other side (enantiomorphic normalization,
     Nachev et al. 2008, NeuroImage 39:1215-1226).
 
-    The tissue is scaled to the mean of what surrounds the lesion, and blended in at its border.
+    The tissue is given the mean and the standard deviation of what surrounds the lesion, and blended
+    in at its border.
 
     Parameters
     ----------
@@ -196,10 +197,13 @@ def fill(img, brain, lesion, other, usable):
     data = img.get_fdata(dtype=np.float32)
     around = ndimage.distance_transform_edt(~lesion, sampling=spacing) <= RING_MM
     around &= brain & usable & ~lesion
-    gain = data[around].mean() / other[around].mean() if around.any() else 1.0
+    gain, shift = 1.0, 0.0
+    if around.any() and other[around].std() > 0:
+        gain = data[around].std() / other[around].std()
+        shift = data[around].mean() - gain * other[around].mean()
     depth = ndimage.distance_transform_edt(lesion, sampling=spacing)
     share = np.clip(depth / BLEND_MM, 0, 1) * (brain & usable)
-    return image.like(data + share * (gain * other - data), img), lesion & ~usable
+    return image.like(data + share * (gain * other + shift - data), img), lesion & ~usable
 
 
 def _crop(brain, margin_mm):

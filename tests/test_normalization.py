@@ -3,7 +3,7 @@
 import nibabel as nib
 import numpy as np
 import pytest
-from nibabel.affines import apply_affine, from_matvec
+from nibabel.affines import apply_affine, from_matvec, voxel_sizes
 from nibabel.eulerangles import euler2mat
 from scipy import ndimage
 
@@ -97,3 +97,15 @@ def test_no_lesion_is_filled_with_lesion(brain):
     assert both.any()
     np.testing.assert_array_equal(left_over & inside[::-1], both)
     np.testing.assert_array_equal(filled.get_fdata()[both], t1w.get_fdata()[both])
+
+
+def test_tissue_of_another_brightness_and_contrast_is_adjusted(brain):
+    t1w, mask = brain
+    inside = mask.get_fdata() > 0
+    points = apply_affine(t1w.affine, np.moveaxis(np.indices(t1w.shape), 0, -1))
+    lesion = (np.linalg.norm(points - (30, -12, 20), axis=-1) < 15) & inside
+    data = t1w.get_fdata()
+    hurt = image.like(np.where(lesion, 0, data), t1w, np.float32)
+    filled, _ = normalization.fill(hurt, inside, lesion, 0.5 * data + 0.3, inside)
+    deep = ndimage.distance_transform_edt(lesion, voxel_sizes(t1w.affine)) > normalization.BLEND_MM
+    np.testing.assert_allclose(filled.get_fdata()[deep], data[deep], atol=1e-4)
