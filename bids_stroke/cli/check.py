@@ -17,11 +17,15 @@ def main(argv=None):
         description="Check, without network, that all parts of a run are here: weights, template, "
         "tract, super-regions; and tell what a run may use.",
     ).parse_args(argv)
-    with tempfile.TemporaryDirectory() as folder:
-        machine.find_places(Path(folder))
-        print(f"bids_stroke {__version__}")
-        print(f"cores: {machine.cores()}, memory: {machine.memory_mb()} MB, {_devices()}")
-        failures = [name for name, check in CHECKS.items() if not _passes(name, check)]
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            machine.find_places(Path(folder))
+            print(f"bids_stroke {__version__}")
+            print(f"cores: {machine.cores()}, memory: {machine.memory_mb()} MB, {_devices()}")
+            failures = [name for name, check in CHECKS.items() if not _passes(name, check)]
+    except FileNotFoundError as error:
+        print(f"temporary files: FAILED: {error}; mount a folder that can be written on /tmp.")
+        return 1
     return 1 if failures else 0
 
 

@@ -29,7 +29,7 @@ _PARTICIPANTS = """\
 #SBATCH --cpus-per-task={cores}
 #SBATCH --mem={memory}M
 #SBATCH --time=04:00:00
-#SBATCH --output={logs}/%A_%a.log
+#SBATCH --output={array_log}
 participants=({labels})
 label=${{participants[SLURM_ARRAY_TASK_ID]}}
 echo "sub-$label"
@@ -42,7 +42,7 @@ _GROUP = """\
 #SBATCH --cpus-per-task=1
 #SBATCH --mem={memory}M
 #SBATCH --time=04:00:00
-#SBATCH --output={logs}/group_%j.log
+#SBATCH --output={group_log}
 {app} group {options}
 status=$?
 {list} || status=1
@@ -210,7 +210,8 @@ def write_jobs(settings, labels, arguments, options):
         "last": len(labels) - 1,
         "cores": arguments.nprocs,
         "memory": arguments.mem_mb,
-        "logs": folder,
+        "array_log": shlex.quote(f"{folder}/%A_%a.log"),
+        "group_log": shlex.quote(f"{folder}/group_%j.log"),
         "labels": " ".join(labels),
         "app": shlex.join([*app, *folders]),
         "list": shlex.join([*listing, *folders, "--list", *index, *options]),

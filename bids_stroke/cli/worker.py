@@ -27,6 +27,7 @@ def run(settings, session, threads, channel, parent):
     _die_with_parent(parent)
     logs = settings.output_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("bids_stroke").addHandler(logging.NullHandler())  # until there is a file
     try:
         with _alone(session, logs):
             _log_to(logs / f"{session.name}.log", settings.verbose)

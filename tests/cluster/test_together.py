@@ -8,6 +8,7 @@ import sys
 import nibabel as nib
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from bids_stroke import record
 from bids_stroke.registration import TEMPLATE
@@ -32,6 +33,22 @@ def bids(tmp_path_factory):
     return root
 
 
+def start(bids, out, label, *options):
+    command = [sys.executable, "-m", "bids_stroke", str(bids), str(out), "participant"]
+    command += ["--lesion-derivatives", str(bids), "--participant-label", label, *options]
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_a_session_at_work_is_refused(bids, tmp_path):
+    (tmp_path / "logs").mkdir()
+    with FileLock(tmp_path / "logs/.sub-01.lock"), start(bids, tmp_path, "01") as run:
+        error = run.communicate()[1]
+    assert run.returncode == 1
+    assert "sub-01 is at work in another run" in error and "Traceback" not in error
+
+
 @pytest.mark.skipif(
     "BIDS_STROKE_ROUNDS" not in os.environ,
     reason="takes minutes; set BIDS_STROKE_ROUNDS to the number of rounds, such as 20",
@@ -39,17 +56,7 @@ def bids(tmp_path_factory):
 def test_no_file_is_lost_or_broken(bids):
     for number in range(int(os.environ["BIDS_STROKE_ROUNDS"])):
         out, index = (bids.parent / f"{name}{number}" for name in ("out", "index"))
-        command = [sys.executable, "-m", "bids_stroke", str(bids), str(out), "participant"]
-        command += ["--lesion-derivatives", str(bids), "--bids-database-dir", str(index)]
-        runs = [
-            subprocess.Popen(
-                [*command, "--participant-label", label],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for label in LABELS
-        ]
+        runs = [start(bids, out, label, "--bids-database-dir", str(index)) for label in LABELS]
         for done, error in [(run, run.communicate()[1]) for run in runs]:
             assert done.returncode == 0, error
         check(out)
