@@ -105,7 +105,7 @@ def _summary(out_dir, known):
         warnings += quality.doubts(row, known.reference, _trained_range(known))
     elif known.status == "ok":
         warnings.append("Some outputs are missing: run the session again.")
-    roles = {name: ["model input"] for name in known.contrasts}
+    roles = {"lesion mask": ["lesion"]} | {name: ["model input"] for name in known.contrasts}
     roles[known.reference] = ["native space", *roles.get(known.reference, [])]
     return {
         "error": known.error,
