@@ -11,7 +11,7 @@ LEVELS = ("participant", "group")
 DEVICES = ("auto", "cpu", "cuda")
 SPACES = ("MNI152NLin2009aSym",)
 BRAIN_EXTRACTIONS = ("hd-bet", "deepbet", "none")
-NORMALIZATIONS = ("masked", "enantiomorphic")
+NORMALIZATIONS = ("enantiomorphic", "masked")
 DEFAULT_MODEL = "simstroke-t1w"
 DEFAULT_TRACT = "juelich-cst"
 

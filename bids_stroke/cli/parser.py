@@ -113,7 +113,7 @@ def build():
     )  # fmt: skip
     group.add_argument(
         "--normalization", choices=NORMALIZATIONS, default=NORMALIZATIONS[0],
-        help="lesion left out of the cost, or replaced by the mirrored tissue of the other side",
+        help="lesion replaced by the mirrored tissue of the other side, or left out of the cost",
     )  # fmt: skip
     group.add_argument(
         "--output-spaces", nargs="+", metavar="SPACE", default=list(SPACES),
