@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
-COLORS = 128  # of a picture: small files
+COLORS = 256  # of a picture: small files
 
 
 def save(png, name):

@@ -1,5 +1,7 @@
 """Brains are found on every grid, and the lesion's volume does not depend on how a scan is stored."""
 
+import os
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -99,6 +101,9 @@ def test_own_mask_on_another_grid_is_refused(scan):
     assert dice(brain.adopt(truth, image.conform(img)).dataobj, image.conform(truth).dataobj) == 1
 
 
+@pytest.mark.skipif(
+    "BIDS_STROKE_SLOW" not in os.environ, reason="takes minutes: set BIDS_STROKE_SLOW to run it"
+)
 def test_hd_bet_gives_what_its_own_wrapper_gives(shared):
     import contextlib
     import io

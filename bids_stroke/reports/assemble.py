@@ -21,6 +21,7 @@ from . import MEASURES, mosaic, number, render, viewer
 MOST_BYTES = 5_000_000  # of the figures of a page
 ROWS = 20  # of a table shown; the rest is in the file
 FIGURE = re.compile(r'(?:src|data)="\./([^"]+\.svg)"')
+ABOVE = re.compile(r"^.*?/(?=sub-)")  # of a path, the folders above the participant's
 SHOWN = (*MEASURES, "mean_probability", "brain_volume_ml", "template_brain_dice", "snr", "cnr")
 
 
@@ -112,7 +113,7 @@ def _summary(out_dir, known):
         "warnings": warnings,
         "measures": measures,
         "inputs": [
-            (contrast, path, ", ".join(roles.get(contrast, ["not used"])))
+            (contrast, path, ABOVE.sub("", path), ", ".join(roles.get(contrast, ["not used"])))
             for contrast, path in known.inputs.items()
         ],
         "notes": known.notes,
