@@ -214,7 +214,7 @@ def test_what_a_record_tells_is_escaped(tmp_path):
         **facts,
     ).write(tmp_path)
     html = participant_report(tmp_path, "07").read_text(encoding="utf-8")
-    assert "<script" not in html and html.count("&lt;script&gt;") == 9
+    assert "<script" not in html and html.count("&lt;script&gt;") == 10
     assert "61.2" in html and "native space" in html
 
 
