@@ -123,7 +123,7 @@ def prepare(dataset, session, site, contrasts, cache, extraction, device):
     -------
     Patient
     """
-    name = "_".join([_plain(dataset), *session.name.split("_")])
+    name = "_".join([plain(dataset), *session.name.split("_")])
     folder = Path(cache) / name
     used = [c for c in session.images if c in contrasts]
     key = _key(session, used, extraction)
@@ -142,10 +142,10 @@ def prepare(dataset, session, site, contrasts, cache, extraction, device):
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(kept, folder)
     return Patient(
-        dataset=_plain(dataset),
+        dataset=plain(dataset),
         subject=f"sub-{session.subject}",
         session=f"ses-{session.session}" if session.session else "n/a",
-        site=site or _site_of(session.subject) or _plain(dataset),
+        site=site or _site_of(session.subject) or plain(dataset),
         contrasts=tuple(used),
         lesion_ml=known["lesion_ml"],
         aligned=session.lesion.in_template,
@@ -225,7 +225,8 @@ def _site_of(subject):
     return site if site[:1] == "r" and site[1:].isdigit() and number.isdigit() else None
 
 
-def _plain(name):
+def plain(name):
+    """Letters and numbers of a name, as a dataset has it in tables and files."""
     return "".join(letter for letter in name if letter.isalnum()) or "dataset"
 
 
