@@ -32,7 +32,7 @@ TINY = {
         "spacing": [4.0] * 3,
     },
 }
-# Recipe, that whose model it starts from, the card that it leaves. A run of a participant takes a minute:
+# Recipe, that whose model it starts from, the card that it leaves. A participant takes a minute:
 # without BIDS_STROKE_SLOW, those recipes are tested whose networks differ in kind.
 QUICK = ("s2", "s4_adapt", "embedded_plus_open")
 RECIPES = {
