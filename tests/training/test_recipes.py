@@ -109,7 +109,9 @@ def trained(name, start, folder):
     command = [sys.executable, "-m", "bids_stroke.cli.train", tiny(name, folder), folder / "atlas"]
     command += [folder / name, "--labels", folder / "atlas"]
     if start:
-        command += ["--initial", trained(start, RECIPES[start][0], folder) / f"{start}.yaml"]
+        if start in RECIPES:
+            trained(start, None, folder)
+        command += ["--initial", cards / f"{start}.yaml"]
     command = list(map(str, command))
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
