@@ -1,6 +1,6 @@
-"""Write docs/results.md: the papers' tables for the embedded model on simulated patients.
+"""The papers' tables for the embedded model on simulated patients, in docs/results.md.
 
-    python benchmarks/results.py [--model simstroke-t1w] [--work DIR] [--jobs 2] [--out docs/results.md]
+    python benchmarks/results.py [--model simstroke-t1w] [--work DIR] [--jobs 2]
 
 The cohort is that of ``benchmarks/embedded_model.py`` (the test part). The masks of the model for
 each of its inputs, and of the naive rule on the T1w, go to ``--work`` under BIDS names;
@@ -16,22 +16,21 @@ from pathlib import Path
 
 import embedded_model
 import numpy as np
+import sections
 
-from bids_stroke import image, tables
+from bids_stroke import image
 from bids_stroke.cli.evaluate import evaluate
 from bids_stroke.lesion import threshold
 from bids_stroke.models import card as cards
 from bids_stroke.settings import DEFAULT_MODEL
 
 HEADER = """\
-# Results
+## The embedded model
 
-The tables of published papers, in their rows and columns, for the embedded model `{model}` on
-{patients} simulated patients that its recipe holds out ([models.md](models.md) tells how they are
-made, and what the model has seen). `naive` keeps the largest component of the dark voxels of the T1w.
-These are not the papers' data: only the form is theirs. Dashes stand for what was not measured; loads
-need patients in template space. Made by `python benchmarks/results.py`; all scores by size, and
-comparisons with Wilcoxon's test, are in the tables that it leaves in its work folder.
+`{model}` on {patients} simulated patients that its recipe holds out ([models.md](models.md) tells how
+they are made, and what the model has seen). `naive` keeps the largest component of the dark voxels of
+the T1w. Made by `python benchmarks/results.py`; all scores by size, and comparisons with Wilcoxon's
+test, are in the tables that it leaves in its work folder.
 """
 
 
@@ -59,7 +58,6 @@ def main():
     command.add_argument("--model", default=DEFAULT_MODEL)
     command.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "embedded_model")
     command.add_argument("--jobs", type=int, default=2)
-    command.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "results.md")
     arguments = command.parse_args()
     folder = embedded_model.write_cohort("test", arguments.work)
     weights = cards.load(arguments.model).weights.sha256
@@ -72,12 +70,9 @@ def main():
     results = arguments.work / "results"
     models = {path.name: path for path in sorted(predictions.iterdir())}
     evaluate(models, folder / "derivatives" / "truth", results, nprocs=arguments.jobs)
-    text = [HEADER.format(model=arguments.model, patients=len(names))]
-    for path in sorted((results / "tables").glob("*.md")):
-        doc = " ".join(getattr(tables, path.stem.lower()).__doc__.split())
-        text.append(f"## {path.stem.replace('_table', ', Table ')}\n\n{doc}\n\n{path.read_text()}")
-    with image.atomic(arguments.out) as partial_file:
-        partial_file.write_text("\n".join(text))
+    made = sorted(path.stem for path in (results / "tables").glob("*.md"))
+    text = HEADER.format(model=arguments.model, patients=len(names))
+    sections.write("results", f"{text}\n{sections.tables(results, *made)}")
 
 
 if __name__ == "__main__":

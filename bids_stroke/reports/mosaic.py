@@ -10,7 +10,6 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
@@ -143,9 +142,8 @@ def field_of_view(img, margin):
     bright = ndimage.binary_opening(data > low + 0.1 * (high - low))
     if not bright.any():
         bright = np.ones(data.shape, bool)
-    ends = [np.flatnonzero(bright.any(axis=other))[[0, -1]] for other in ((1, 2), (0, 2), (0, 1))]
-    corners = apply_affine(img.affine, np.array(list(product(*ends))) * stride)
-    return Field(corners.min(axis=0), corners.max(axis=0), margin)
+    points = apply_affine(img.affine, np.argwhere(bright) * stride)
+    return Field(points.min(axis=0), points.max(axis=0), margin)
 
 
 def close_up(mask_img):

@@ -10,6 +10,7 @@ INK, RED = "#1f5fa8", "#b3261e"
 #: Marker and color of a hemisphere: told apart without colors too.
 SIDES = {"left": ("o", "#1f5fa8"), "right": ("^", "#c2410c"), "bilateral": ("s", "#5b3a8c")}
 MOST_LEVELS = 8  # of a column that sessions are divided by
+LEAST_SESSIONS = 3  # of a number, on average, for it to divide them
 MOST_POINTS = 300  # drawn of a group, beside its box
 LINEAR_ML = 0.1
 #: Axis of volumes: logarithmic, linear below a tenth of a millilitre, so that zero has its place.
@@ -66,7 +67,8 @@ def groups(table, column, measures):
     """
     numbers = pd.to_numeric(table[column], errors="coerce")
     texts = table[column].dropna().astype(str)
-    if numbers.notna().sum() == len(texts) and texts.nunique() > MOST_LEVELS:
+    most = min(MOST_LEVELS, len(texts) / LEAST_SESSIONS)
+    if numbers.notna().sum() == len(texts) and texts.nunique() > most:
         return _scatters(table, column, numbers, measures)
     levels = sorted(texts.unique())
     if not 2 <= len(levels) <= MOST_LEVELS:

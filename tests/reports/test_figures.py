@@ -17,8 +17,14 @@ AFFINES = {
     "RAS": [[2, 0, 0, -80], [0, 2, 0, -100], [0, 0, 2, -60], [0, 0, 0, 1]],
     "LPS, 4 mm slices": [[-2, 0, 0, 78], [0, -2, 0, 98], [0, 0, 4, -60], [0, 0, 0, 1]],
     "PSR": [[0, 0, 2, -80], [-2, 0, 0, 98], [0, 2, 0, -60], [0, 0, 0, 1]],
+    "tilted": [[2, 0, 0, -80], [0, 1.6, -1.2, -50], [0, 1.2, 1.6, -110], [0, 0, 0, 1]],
 }
-SHAPES = {"RAS": (80, 100, 70), "LPS, 4 mm slices": (80, 100, 35), "PSR": (100, 70, 80)}
+SHAPES = {
+    "RAS": (80, 100, 70),
+    "LPS, 4 mm slices": (80, 100, 35),
+    "PSR": (100, 70, 80),
+    "tilted": (80, 100, 90),
+}
 
 
 def ball(orientation, center, radius):
@@ -80,8 +86,9 @@ def test_a_sphere_is_round_whatever_the_voxels(orientation):
         assert width * mosaic.STEP == pytest.approx(80, abs=5)
 
 
-def test_the_field_of_view_follows_the_world_box():
-    field = mosaic.field_of_view(ball("PSR", (-10, 20, 15), 30), margin=5)
+@pytest.mark.parametrize("orientation", ["PSR", "tilted"])
+def test_the_field_of_view_follows_the_world_box(orientation):
+    field = mosaic.field_of_view(ball(orientation, (-10, 20, 15), 30), margin=5)
     np.testing.assert_allclose(field.low, (-40, -10, -15), atol=3)
     np.testing.assert_allclose(field.high, (20, 50, 45), atol=3)
 

@@ -1,0 +1,66 @@
+"""Sections of a page of the documentation that a command writes."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from bids_stroke import image
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results.md"
+
+
+def write(name, text, page=RESULTS):
+    """Replace a section of a page, or add it at the end.
+
+    Parameters
+    ----------
+    name : str
+        That of the command, as in the comments around the section.
+    text : str
+        Markdown.
+    """
+    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    section = f"{start}\n{text.strip()}\n{end}"
+    old = page.read_text() if page.is_file() else ""
+    found = re.search(f"{re.escape(start)}.*?{re.escape(end)}", old, re.DOTALL)
+    new = old.replace(found[0], section) if found else f"{old.rstrip()}\n\n{section}\n"
+    with image.atomic(page) as partial:
+        partial.write_text(new)
+
+
+def tables(folder, *names):
+    """The tables of an evaluation in Markdown, each below what it is."""
+    from bids_stroke import tables as made
+
+    parts = []
+    for name in names:
+        doc = " ".join(getattr(made, name.lower()).__doc__.split())
+        title = name.replace("_table", ", Table ")
+        parts.append(f"### {title}\n\n{doc}\n\n{(Path(folder) / 'tables' / f'{name}.md').read_text()}")
+    return "\n".join(parts)
+
+
+def claims(folder, expected):
+    """Whether models came out in the order that their papers found, by Dice, as a list.
+
+    Parameters
+    ----------
+    folder : Path
+        Of an evaluation.
+    expected : sequence of (str, str, str)
+        What the paper claims, the better model, the worse.
+    """
+    scores = pd.read_csv(Path(folder) / "evaluation.tsv", sep="\t").groupby("model")["dice"].mean()
+    compared = pd.read_csv(Path(folder) / "evaluation_comparisons.tsv", sep="\t")
+    lines = []
+    for words, better, worse in expected:
+        one = compared.query(
+            "score == 'dice' and a in @both and b in @both", local_dict={"both": (better, worse)}
+        )
+        verdict = "came out" if scores[better] > scores[worse] else "did not come out"
+        lines.append(
+            f"- {words}: {verdict} ({better} {scores[better]:.3f}, {worse} {scores[worse]:.3f}, "
+            f"p = {one['p'].item():.2g})"
+        )
+    return "\n".join(lines)
