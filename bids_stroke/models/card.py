@@ -12,7 +12,7 @@ from ..errors import ModelError
 from ..settings import SPACES
 from .ensemble import Ensemble
 
-CONTRASTS = ("T1w", "FLAIR", "T2w")
+CONTRASTS = ("T1w", "FLAIR", "T2w", "TRACE")
 NNUNET = "nnunet:"  # before the path of a results folder
 NORMALIZATIONS = ("zscore", "nnunet")
 _OPTIONAL = ("path", "inputs", "trained_range", "window", "plan", "folds")

@@ -81,7 +81,7 @@ def gather(datasets, contrasts, cache, extraction, device="cpu", processes=1, te
     jobs = []
     for folder, labels in datasets:
         sites = _sites(folder)
-        for session in _sessions(folder, labels, tell):
+        for session in _sessions(folder, labels, contrasts, tell):
             jobs.append((folder.name, session, sites.get(f"sub-{session.subject}"), contrasts))
     prepared = each(prepare, [(*job, cache, extraction, device) for job in jobs], processes)
     patients = []
@@ -185,7 +185,7 @@ def _images(session, used, extraction, device, folder):
     return {kind: images[kind] for kind in (*used, *MASKS)}
 
 
-def _sessions(folder, labels, tell):
+def _sessions(folder, labels, contrasts, tell):
     for path in (folder, labels):
         if not path.is_dir():
             raise DatasetError(f"{path} is not a folder; give BIDS datasets and folders of masks.")
@@ -199,7 +199,7 @@ def _sessions(folder, labels, tell):
         derivatives=(labels.resolve(),),
         lesion_derivatives=labels.resolve(),
     )
-    sessions, left_out = find(settings)
+    sessions, left_out = find(settings, contrasts=contrasts)
     for one in left_out:
         tell(f"{one.name} is left out: {one.reason}")
     kept = [one for one in sessions if one.images]

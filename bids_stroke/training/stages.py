@@ -79,8 +79,10 @@ class Learner(pl.LightningModule):
     def validation_step(self, batch, batch_idx):
         image, label, mask = batch
         logits = self._logits(image, mask)
-        self.log("val_loss", self.loss(logits, label), sync_dist=True)
-        self.log("val_dice", loop.dice(logits > 0, label > 0), sync_dist=True)
+        # A batch is a scan, of whatever number of slices.
+        shared = {"sync_dist": True, "batch_size": 1}
+        self.log("val_loss", self.loss(logits, label), **shared)
+        self.log("val_dice", loop.dice(logits > 0, label > 0), **shared)
 
 
 class Snapshots(Callback):

@@ -1,7 +1,7 @@
 """ResNet encoder-decoder: ResNet-34 (He et al., CVPR 2016), MONAI's, and a decoder of transposed
 convolutions without skip connections.
 
-PARAMS parameters, receptive field of FIELD pixels.
+23,550,593 parameters, receptive field of 1027 pixels.
 """
 
 from itertools import pairwise

