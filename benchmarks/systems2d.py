@@ -179,7 +179,7 @@ def table_s5(rows):
         {"Model": model} | {name: f"{part[key].mean():.3f}" for name, key in columns.items()}
         for model, part in rows.groupby("model", sort=False)
     ]
-    return pd.DataFrame(made).to_markdown(index=False)
+    return pd.DataFrame(made).to_markdown(index=False, disable_numparse=True)
 
 
 def models_of(system, found):
