@@ -50,6 +50,20 @@ class Session:
         """The contrast or template space on whose grid the lesion is drawn or found."""
         return self.lesion.space if self.lesion else self.reference
 
+    def processed(self, card):
+        """Contrasts that are processed: the reference, what the model uses (``card``; None for own
+        masks), what the lesion is drawn on, and FLAIR. Of images in a template space, one is shown."""
+        if self.lesion and self.lesion.in_template:
+            return tuple(self.images)[:1]
+        used = card.select(tuple(self.images)) if card else ()
+        wanted = {*used, "FLAIR", self.drawn_on} - {self.reference}
+        return (self.reference, *(contrast for contrast in self.images if contrast in wanted))
+
+    def files(self, card):
+        """The files that are read, as :meth:`processed`."""
+        own = (self.brain_mask, self.lesion and self.lesion.path)
+        return [*map(self.images.get, self.processed(card)), *filter(None, own)]
+
     @property
     def folder(self):
         """Folder of the derivatives, relative to the output folder."""
@@ -298,7 +312,7 @@ def _select(found, card, subject, label, masks):
             return LeftOut(name, reason, True)
         notes.append(f"There is no T1w image: {reference} is the reference.")
     mask = _brain_mask(masks, name, reference, notes)
-    return Session(subject, label, images, reference, tuple(notes), mask)
+    return _there(Session(subject, label, images, reference, tuple(notes), mask), card)
 
 
 def _select_own(found, drawn, subject, label, masks):
@@ -325,7 +339,7 @@ def _select_own(found, drawn, subject, label, masks):
             for contrast in REFERENCES
             if any(same in path.name for path in paths[contrast])
         }
-        return Session(subject, label, images, mask.space, tuple(notes), None, mask)
+        return _there(Session(subject, label, images, mask.space, tuple(notes), None, mask))
     if not mask.space:
         mask = replace(mask, space=_fitting(mask, paths, notes))
     images = {}
@@ -341,7 +355,13 @@ def _select_own(found, drawn, subject, label, masks):
     if reference != "T1w":
         notes.append(f"There is no T1w image: {reference} is the reference.")
     brain = _brain_mask(masks, name, reference, notes)
-    return Session(subject, label, images, reference, tuple(notes), brain, mask)
+    return _there(Session(subject, label, images, reference, tuple(notes), brain, mask))
+
+
+def _there(session, card=None):
+    """The session, left out if one of its files has no content here."""
+    reasons = filter(None, map(image.absent, session.files(card)))
+    return LeftOut(session.name, reason, True) if (reason := next(reasons, None)) else session
 
 
 def _fitting(mask, paths, notes):
@@ -365,9 +385,11 @@ def _choose(contrast, paths, notes):
         paths.sort(key=_numbered, reverse=True)
         paths.sort(key=_fineness)
         paths.sort(key=lambda path: "_ce-" in path.name or "_part-" in path.name)
+        missing = sum(image.absent(path) is not None for path in paths)
+        without = f"; {missing} have no content here" if missing else ""
         notes.append(
             f"{paths[0].name} was chosen of {len(paths)} {contrast} images: "
-            "without contrast agent, the finest voxels, then the latest run."
+            f"without contrast agent, the finest voxels, then the latest run{without}."
         )
     return paths[0]
 

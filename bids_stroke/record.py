@@ -18,7 +18,8 @@ class Record:
     """How a session ended.
 
     ``identity`` is a checksum of everything that the outputs depend on; ``outputs`` are relative
-    to the output folder; ``error`` is a sentence, ``steps`` are seconds per step.
+    to the output folder; ``error`` is a sentence, ``steps`` are seconds per step, ``flags`` the sanity
+    gates that the session failed, with a sentence on each.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Record:
     contrasts: list = field(default_factory=list)
     inputs: dict = field(default_factory=dict)
     notes: list = field(default_factory=list)
+    flags: dict = field(default_factory=dict)
     description: str = ""
     outputs: list = field(default_factory=list)
     steps: dict = field(default_factory=dict)

@@ -46,6 +46,8 @@ class Settings:
     mem_mb: int = 8000
     plugin_file: Path | None = None
     stop_on_first_crash: bool = False
+    strict: bool = False
+    deterministic: bool = False
     reports_only: bool = False
     report_viewer: bool = False
     clean_workdir: bool = False

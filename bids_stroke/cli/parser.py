@@ -179,6 +179,14 @@ def build():
         "--stop-on-first-crash", action="store_true", help="start no session after a failure"
     )
     group.add_argument(
+        "--strict", action="store_true",
+        help="sessions that fail a sanity gate count as failed, at both levels",
+    )  # fmt: skip
+    group.add_argument(
+        "--deterministic", action="store_true",
+        help="the same numbers to the last digit on every run, by one thread for each session",
+    )  # fmt: skip
+    group.add_argument(
         "--reports-only", action="store_true",
         help="make the HTML reports again from the output folder alone",
     )  # fmt: skip
@@ -208,6 +216,10 @@ def parse(argv=None):
     args["work_dir"] = args["work_dir"] or args["output_dir"] / "work"
     args["derivatives"] = [path.absolute() for path in args["derivatives"]]
     args["atlases"] = _pairs(args.pop("atlas"), args.pop("atlas_labels"))
+    if args["deterministic"]:
+        if args["omp_nthreads"] not in (None, 1):
+            raise UsageError("--deterministic takes one thread a session; leave --omp-nthreads out.")
+        args["omp_nthreads"] = 1
     args["cutoffs_ml"] = args["cutoffs_ml"] and tuple(args["cutoffs_ml"])
     for key in ("participant_label", "session_label", "derivatives", "output_spaces", "tracts"):
         args[key] = tuple(args[key])
