@@ -20,6 +20,8 @@ REFERENCES = ("T1w", "FLAIR", "T2w")
 TRACE = "TRACE"
 #: PyBIDS's name for the file of an index.
 DATABASE = "layout_index.sqlite"
+#: Of a session's name, in characters: names of files have up to 255, ours up to 100 more than that.
+LONGEST = 150
 ENTITIES = ("space", "atlas", "seg", "res", "label", "desc")
 
 
@@ -146,6 +148,9 @@ def find(settings, card=None):
             if settings.session_label and label not in settings.session_label:
                 continue
             found_label = True
+            if reason := _unusable(subject, label):
+                left_out.append(LeftOut(prefix(subject, label), reason, True))
+                continue
             if card:
                 selected = _select(found, card, subject, label, masks)
             else:
@@ -170,6 +175,15 @@ def find(settings, card=None):
             f"{where}; check the labels and the filters."
         )
     return sessions, left_out
+
+
+def _unusable(subject, label):
+    """Why outputs cannot be named by these labels; None if they can."""
+    if not re.fullmatch(r"[A-Za-z0-9+]+", subject + (label or "")):
+        return "a label is letters and digits in BIDS; rename its folders and files."
+    if len(prefix(subject, label)) > LONGEST:
+        return "its name is too long for the names of outputs; shorten the labels."
+    return None
 
 
 def _labels(sessions):
@@ -206,8 +220,8 @@ class _Files:
                 self._images[contrast] = self._by_session(
                     **{"extension": [".nii", ".nii.gz"]} | query
                 )
-            except ValueError as error:
-                reason = str(error).partition(" If you")[0]
+            except Exception as error:  # of PyBIDS, of its database, of a pattern
+                reason = " ".join(str(error).partition(" If you")[0].partition("[SQL")[0].split())
                 raise UsageError(
                     f"--bids-filter-file cannot filter {contrast} images: {reason}"
                 ) from None

@@ -1,5 +1,6 @@
 """The cohort, from the participants' derivatives alone: one table, one overlap map, loads."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -392,13 +393,20 @@ def people(path):
             dtype=str,
             keep_default_na=False,
             index_col=False,
+            quoting=csv.QUOTE_NONE,  # BIDS has none: a lone quote would swallow the rows after it
             encoding="utf-8-sig",
         )
     except (ValueError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} is not a table with tabs ({error}); mend it.") from None
     if "participant_id" not in table:
         raise DatasetError(f"{path} has no column participant_id; add it.")
-    return table.replace(["n/a", ""], np.nan).drop_duplicates("participant_id")
+    table = table.replace(["n/a", ""], np.nan).drop_duplicates()
+    twice = table["participant_id"][table["participant_id"].duplicated()]
+    if len(twice):
+        raise DatasetError(
+            f"{path} has several rows of {twice.iloc[0]} that differ; keep one for each participant."
+        )
+    return table
 
 
 def merge_participants(table, path):

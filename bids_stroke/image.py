@@ -3,8 +3,10 @@
 Arrays are in nibabel's order (x, y, z); world coordinates are RAS, in mm.
 """
 
+import gzip
 import os
 import shlex
+import zlib
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -29,7 +31,7 @@ def atomic(path):
     """Yield a path beside ``path`` that takes its place when the block ends well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".partial-{path.name}-", dir=path.parent) as folder:
+    with TemporaryDirectory(prefix=f".partial-{path.name[:100]}-", dir=path.parent) as folder:
         partial = Path(folder) / path.name
         yield partial
         os.replace(partial, path)
@@ -45,7 +47,7 @@ def absent(path):
             if "annex/objects/" not in target:
                 return f"{path} is a link to {target}, which is not there; mend it."
             start = next(iter(_POINTERS))
-        elif path.stat().st_size < 1024:
+        elif path.is_file() and path.stat().st_size < 1024:
             with path.open("rb") as stream:
                 start = next(filter(stream.read(32).startswith, _POINTERS), None)
         else:
@@ -73,6 +75,8 @@ def load(path):
         raise ImageError(reason)
     if not path.exists():
         raise ImageError(f"{path} does not exist; check the path.")
+    if not path.is_file():  # a pipe would be waited for
+        raise ImageError(f"{path} cannot be read as an image: it is no file; remove it.")
     try:
         img = nib.load(path)
         data = np.asanyarray(img.dataobj)
@@ -127,9 +131,10 @@ def load_scan(path):
     Raises
     ------
     ImageError
-        Also if it has too few voxels, no contrast, or voxels of no head's size.
+        Also if it was damaged in copying, has too few voxels, no contrast, or voxels of no head's size.
     """
     img = load(path)
+    _check_sum(path)
     data, mm = np.asanyarray(img.dataobj), voxel_sizes(img.affine)
     if min(img.shape) < FEWEST_VOXELS:
         raise ImageError(
@@ -143,6 +148,18 @@ def load_scan(path):
     if data.min() == data.max():
         raise ImageError(f"{path} holds the value {data.flat[0]:g} alone; export it again.")
     return img
+
+
+def _check_sum(path):
+    """Compare a compressed file with the checksum at its end, which nibabel does not come to."""
+    if not str(path).endswith(".gz"):
+        return
+    try:
+        with gzip.open(path) as stream:
+            while stream.read(1 << 24):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise ImageError(f"{path} is damaged ({error}); copy it again.") from None
 
 
 def save(img, path):

@@ -117,7 +117,7 @@ class Settings:
             )
         try:
             content = json.loads(description.read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DatasetError(f"{description} is not valid JSON ({error}); mend it.") from None
         if not isinstance(content, dict) or not {"Name", "BIDSVersion"} <= content.keys():
             raise DatasetError(f"{description} lacks Name or BIDSVersion; add them.")

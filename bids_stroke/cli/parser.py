@@ -257,10 +257,14 @@ def _filters(path):
         return {}
     try:
         filters = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read as JSON ({error}); mend it.") from None
     if not isinstance(filters, dict) or not all(isinstance(v, dict) for v in filters.values()):
         raise UsageError(f'{path} needs the form {{"t1w": {{"acquisition": "mprage"}}}}.')
+    plain = (str, int, float, bool, type(None))
+    for value in (value for one in filters.values() for value in one.values()):
+        if not all(isinstance(item, plain) for item in (value if isinstance(value, list) else [value])):
+            raise UsageError(f"{path} filters by {value!r:.60}; use texts, numbers, or lists of them.")
     unknown = set(filters) - {"t1w", "flair", "t2w", "trace", "lesion"}
     if unknown:
         raise UsageError(

@@ -1,5 +1,6 @@
 """``bids_stroke``: build, run, report."""
 
+import os
 import shutil
 import signal
 import sys
@@ -21,29 +22,39 @@ def main(argv=None):
         settings = parser.parse(argv)
         if not settings.dry_run:
             machine.find_places(settings.work_dir)
-        if settings.level == "participant":
-            return participant(settings)
-        from .group import group
-
-        return group(settings)
+        status = _level(settings)
+        sys.stdout.flush()
+        return status
     except UsageError as error:
         print(f"bids_stroke: error: {error}", file=sys.stderr)
         return 2
     except StrokeError as error:
         print(f"bids_stroke: error: {error}", file=sys.stderr)
         return 1
-    except (OSError, MemoryError) as error:
-        print(f"bids_stroke: error: {_machine(error)}", file=sys.stderr)
+    except BrokenPipeError:  # whoever read the output has left: Python must not write the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, MemoryError, ImportError, RuntimeError) as error:
+        told = machine.shortage(error) or (isinstance(error, OSError) and _refused(error))
+        if not told:
+            raise
+        print(f"bids_stroke: error: {told}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("bids_stroke: stopped; run the same command again to continue.", file=sys.stderr)
         return 130
 
 
-def _machine(error):
+def _level(settings):
+    if settings.level == "participant":
+        return participant(settings)
+    from .group import group
+
+    return group(settings)
+
+
+def _refused(error):
     """Tell in a sentence what the machine refused."""
-    if isinstance(error, MemoryError):
-        return "the memory does not suffice; use a machine with more."
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}; mend it and run the same command again to continue."
 

