@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +17,14 @@ CONTRASTS = ("T1w", "FLAIR", "T2w")
 NNUNET = "nnunet:"  # before the path of a results folder
 NORMALIZATIONS = ("zscore", "nnunet")
 _OPTIONAL = ("path", "inputs", "trained_range", "window", "plan", "folds")
+#: A name becomes part of paths.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+MOST_BYTES = 1_000_000  # of a card
+#: What a card that is none makes go wrong.
+_UNREADABLE = (
+    *(yaml.YAMLError, RecursionError, OSError),
+    *(AttributeError, KeyError, TypeError, ValueError, OverflowError),
+)
 _EMBEDDED = Path(str(files("bids_stroke") / "data" / "models"))
 
 
@@ -37,6 +46,12 @@ class Weights:
     licence: str
     file: str | None = None
     url: str | list | None = None
+
+    def __post_init__(self):
+        if not re.fullmatch(r"[0-9a-f]*", self.sha256) or self.bytes < 0:
+            raise ValueError("sha256 is hexadecimal digits, bytes a number")
+        if not all(isinstance(url, str) and url.startswith("https://") for url in self.urls):
+            raise ValueError("weights are fetched by https:// alone")
 
     @property
     def urls(self):
@@ -81,6 +96,10 @@ class Card:
     plan: dict = field(default_factory=dict)
     folds: tuple[Weights, ...] = ()
     fusion = "mean"
+
+    def __post_init__(self):
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"its name {self.name!r} is not letters, digits and . _ + -")
 
     @property
     def members(self):
@@ -194,12 +213,12 @@ def load(model):
             f"{', '.join(names())}."
         )
     try:
-        content = yaml.safe_load(path.read_text())
+        content = _content(path)
         for key in ("threshold", "min_component_mm3"):
             content[key] = float(content[key])  # YAML reads 1e-3 as text
         parse = _ensemble if "members" in content else _card
         card = parse(content, path.resolve())
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         wanted = ", ".join(f.name for f in fields(Card) if f.name not in _OPTIONAL)
         reason = " ".join(str(error).split())
         raise ModelError(
@@ -208,10 +227,30 @@ def load(model):
     return card
 
 
+def _content(path):
+    """What a card's YAML holds. Aliases could stand for more than any memory."""
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES} bytes")
+    text = path.read_text(encoding="utf-8")
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+        raise ValueError("aliases (*) are not taken")
+    content = yaml.safe_load(text)
+    if not isinstance(content, dict):
+        raise ValueError("it is no mapping of keys to values")
+    return content
+
+
+def _beside(name):
+    """Check that a file's name leads to no other folder than the card's."""
+    if Path(name).name != name:
+        raise ValueError(f"{name!r} is not the name of a file beside the card")
+    return name
+
+
 def _ensemble(content, path):
     if content["fusion"] not in FUSIONS:
         raise ValueError(f"fusion is one of {', '.join(FUSIONS)}")
-    members = tuple(load(path.parent / one) for one in content.pop("members"))
+    members = tuple(load(path.parent / _beside(one)) for one in content.pop("members"))
     if len({one.channels for one in members}) != 1:
         raise ValueError("members take the same channels")
     return Ensemble(members=members, path=path, **content)
@@ -221,6 +260,8 @@ def _card(content, path):
     content["channels"] = tuple(Channel(**channel) for channel in content["channels"])
     content["weights"] = Weights(**content["weights"])
     content["folds"] = tuple(Weights(**one) for one in content.get("folds", ()))
+    for one in (content["weights"], *content["folds"]):
+        _beside(one.file or "none")
     content["spacing"] = tuple(map(float, content["spacing"]))
     content["tile"] = tuple(map(int, content["tile"]))
     content["network"] = dict(content["network"])
@@ -229,6 +270,14 @@ def _card(content, path):
         content["window"] = tuple(map(int, content["window"]))
     if len(content["spacing"]) != 3 or len(content["tile"]) != 3 or not content["channels"]:
         raise ValueError("spacing and tile are three values each, channels at least one")
+    if not all(0.1 <= mm <= 20 for mm in content["spacing"]):
+        raise ValueError("spacing is 0.1 to 20 mm")
+    if not all(1 <= voxels <= 1024 for voxels in content["tile"]):
+        raise ValueError("a tile has 1 to 1024 voxels along each axis")
+    if not (0 <= content["threshold"] <= 1 and content["min_component_mm3"] >= 0):
+        raise ValueError("threshold is 0 to 1, min_component_mm3 positive")
+    ranges = content.get("trained_range", {}).items()
+    content["trained_range"] = {key: (float(low), float(high)) for key, (low, high) in ranges}
     card = Card(**content, path=path)
     unknown = {channel.contrast for channel in card.channels} - set(CONTRASTS)
     unknown |= {c for group in card.inputs for c in group} - {c.contrast for c in card.channels}
