@@ -5,6 +5,7 @@ import re
 import shutil
 import warnings
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -107,7 +108,7 @@ class LeftOut(NamedTuple):
     refused: bool
 
 
-def find(settings, card=None):
+def find(settings, card=None, contrasts=REFERENCES):
     """Find the sessions to process.
 
     Parameters
@@ -116,6 +117,8 @@ def find(settings, card=None):
     card : Card, optional
         The model, which says what contrasts it takes; without it, the sessions are those that have
         own lesion masks.
+    contrasts : sequence of str
+        With own lesion masks, the images to find; that of the mask is found besides.
 
     Returns
     -------
@@ -156,7 +159,7 @@ def find(settings, card=None):
             else:
                 only = len(labels[subject]) == 1  # then a mask needs no session in its name
                 drawn = lesions.get((subject, label)) or (only and lesions.get((subject, None)))
-                selected = _select_own(found, drawn, subject, label, masks)
+                selected = _select_own(found, drawn, subject, label, masks, TRACE in contrasts)
             (sessions if isinstance(selected, Session) else left_out).append(selected)
     if not found_label:
         raise DatasetError(
@@ -304,7 +307,8 @@ def _entities_below(root):
 def _select(found, card, subject, label, masks):
     name = prefix(subject, label)
     images, notes = {}, []
-    for contrast in REFERENCES:
+    wanted = {channel.contrast for channel in card.channels}
+    for contrast in (*REFERENCES, *({TRACE} & wanted)):
         paths = found.of(contrast, subject, label)
         if paths:
             images[contrast] = _choose(contrast, paths, notes)
@@ -329,7 +333,7 @@ def _select(found, card, subject, label, masks):
     return _there(Session(subject, label, images, reference, tuple(notes), mask), card)
 
 
-def _select_own(found, drawn, subject, label, masks):
+def _select_own(found, drawn, subject, label, masks, trace):
     """Choose an own lesion mask and the images that go with it."""
     name = prefix(subject, label)
     if not drawn:
@@ -361,7 +365,7 @@ def _select_own(found, drawn, subject, label, masks):
         those = [path for path in paths[contrast] if "_space-MNI" not in path.name]
         if contrast == mask.space:
             those = [path for path in those if mask.belongs_to(path.name)] or those
-        elif contrast == TRACE:
+        elif contrast == TRACE and not trace:
             continue
         if those:
             images[contrast] = _choose(contrast, those, notes)
@@ -466,16 +470,21 @@ IGNORED = (
     "group_*",
     "CITATION.md",
 )
+
+
+def _together(contrasts):
+    *first, last = contrasts
+    return f"{', '.join(first)} and {last} images" if first else f"{last} image"
+
+
 DESCRIPTIONS = {
     "desc-preproc": "Bias-corrected (N4); on the raw grid, or on that of space.",
     "desc-brain": "Brain mask.",
-    "desc-T1lesion": "Lesion found on the T1w image.",
-    "desc-FLAIRlesion": "Lesion found on the FLAIR image.",
-    "desc-T2lesion": "Lesion found on the T2w image.",
-    "desc-T1FLAIRlesion": "Lesion found on the T1w and FLAIR images.",
-    "desc-T1T2lesion": "Lesion found on the T1w and T2w images.",
-    "desc-FLAIRT2lesion": "Lesion found on the FLAIR and T2w images.",
-    "desc-T1FLAIRT2lesion": "Lesion found on the T1w, FLAIR and T2w images.",
+    **{
+        f"desc-{description_of(contrasts)}": f"Lesion found on the {_together(contrasts)}."
+        for number in range(1, 5)
+        for contrasts in combinations((*REFERENCES, TRACE), number)
+    },
     "desc-ownlesion": "Lesion mask supplied by the user.",
     "desc-quality": "Image quality measures of the session.",
 }

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from bids_stroke.errors import StrokeError, UsageError
@@ -29,6 +30,11 @@ def parser():
     export.add_argument("out", type=Path, metavar="OUT", help="folder for cards and weights")
     export.add_argument("--name", help="name of the model (default: that of the recipe)")
     export.add_argument("--licence", default="not chosen yet", help="licence of the weights")
+    search = commands.add_parser("search", help="find the best ensembles of several networks")
+    search.add_argument("run", type=Path, metavar="RUN", help="folder of a training by the recipe s1")
+    search.add_argument("out", type=Path, metavar="OUT", help="folder for cards, weights and tables")
+    search.add_argument("--licence", default="not chosen yet", help="licence of the weights")
+    search.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
     adapt = commands.add_parser("adapt", help="take a trained network to further channels")
     adapt.add_argument("model", metavar="SOURCE", help="model to take")
     adapt.add_argument("out", type=Path, metavar="OUT", help="folder for the card and adapt.tsv")
@@ -69,7 +75,7 @@ def _show(arguments):
     rows = {
         "name": model.name,
         "contrasts": ", ".join(_contrasts(model)),
-        "networks": ", ".join(one.network["family"] for one in model.members),
+        "networks": ", ".join(map(_network, model.leaves)),
         "spacing": " × ".join(f"{mm:g}" for mm in model.spacing) + " mm",
         "threshold": f"{model.threshold:g}, components from {model.min_component_mm3:g} mm³",
         "weights": f"SHA-256 {model.sha256}",
@@ -88,17 +94,21 @@ def _fetch(arguments):
     from rich.progress import Progress
 
     from bids_stroke.models import card as cards
+    from bids_stroke.models import imagenet
     from bids_stroke.models.fetch import fetch
 
-    model = cards.load(arguments.model)
+    if arguments.model == imagenet.NAME:
+        getters, licence = {imagenet.NAME: imagenet.get}, imagenet.LICENCE
+    else:
+        model = cards.load(arguments.model)
+        getters, licence = {one.name: partial(fetch, one) for one in model.leaves}, model.licence
     if not arguments.accept_licence:
-        print(f"The weights of {model.name} are under this licence: {model.licence}")
+        print(f"The weights of {arguments.model} are under this licence: {licence}")
         raise UsageError("Give the command again with --accept-licence to accept it.")
     with Progress(console=Console(stderr=True)) as bars:
-        for one in model.members:
-            task = bars.add_task(one.name)
-            paths = fetch(one, lambda done, total, t=task: bars.update(t, completed=done, total=total))
-            for path in paths:
+        for name, get in getters.items():
+            task = bars.add_task(name)
+            for path in get(lambda done, total, t=task: bars.update(t, completed=done, total=total)):
                 print(path)
     return 0
 
@@ -108,7 +118,7 @@ def _verify(arguments):
     from bids_stroke.models import weights
 
     model = cards.load(arguments.model)
-    for one in model.members:
+    for one in model.leaves:
         number = len(list(weights.load_folds(one)))
         print(f"{one.name}: {number} file{'s' * (number > 1)} as in the card, and fit for its network")
     return 0
@@ -118,6 +128,14 @@ def _export(arguments):
     from bids_stroke.training.export import export
 
     for path in export(arguments.run, arguments.out, arguments.name, arguments.licence):
+        print(path)
+    return 0
+
+
+def _search(arguments):
+    from bids_stroke.training.search import search
+
+    for path in search(arguments.run, arguments.out, arguments.licence, arguments.device):
         print(path)
     return 0
 
@@ -135,6 +153,12 @@ def _adapt(arguments):
     return 0
 
 
+def _network(card):
+    """Family of a network, and which one of it."""
+    family, arguments = card.network["family"], card.network.get("arguments", {})
+    return f"{family} {arguments['network']}" if "network" in arguments else family
+
+
 def _contrasts(model):
     return [c.contrast if c.required else f"[{c.contrast}]" for c in model.channels]
 
@@ -145,6 +169,7 @@ _COMMANDS = {
     "fetch": _fetch,
     "verify": _verify,
     "export": _export,
+    "search": _search,
     "adapt": _adapt,
 }
 

@@ -11,11 +11,13 @@ from pathlib import Path
 import yaml
 
 from bids_stroke.errors import StrokeError, UsageError
+from bids_stroke.training.runs import merged
 
 RECIPES = Path(str(files("bids_stroke") / "data" / "recipes"))
 #: What a recipe holds, by the engine that trains it.
 SECTIONS = {
     "sources": {"held_out", "channels", "inputs", "network", "training", "synthesis"},
+    "runs": {"data", "split", "training", "card"},
     "stages": {"data", "split", "network", "training", "card"},
     "nnunet": {"data", "split", "card"},
 }
@@ -86,7 +88,7 @@ def read_recipe(recipe):
         raise UsageError(f"{recipe} cannot be read as a recipe: {reason}.") from None
     content = content if isinstance(content, dict) else {}
     if "extends" in content:
-        content = _merged(read_recipe(content.pop("extends")), content)
+        content = merged(read_recipe(content.pop("extends")), content)
     engine = next((name for name in SECTIONS if name in content), None)
     if not engine:
         raise UsageError(
@@ -96,17 +98,6 @@ def read_recipe(recipe):
     if missing:
         raise UsageError(f"{recipe} lacks the sections {', '.join(sorted(missing))}.")
     return content
-
-
-def _merged(base, changes):
-    """Sections of ``base``, changed where ``changes`` says so."""
-    both = {key: value for key, value in base.items() if changes.get(key, value) is not None}
-    for key, value in changes.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            both[key] = _merged(base[key], value)
-        elif value is not None:
-            both[key] = value
-    return both
 
 
 def main(argv=None):

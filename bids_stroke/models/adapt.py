@@ -103,7 +103,7 @@ def adapt_model(source, contrasts, out, new="duplicated", target=None):
     -------
     tuple of (Path, Report)
     """
-    if len(source.members) > 1:
+    if source.leaves != (source,):
         raise ModelError(f"{source.name} is an ensemble; adapt one of its members.")
     unknown = set(contrasts) - set(CONTRASTS)
     if unknown:

@@ -11,9 +11,9 @@ import yaml
 
 from ..errors import ModelError
 from ..settings import SPACES
-from .ensemble import FUSIONS, Ensemble
+from .ensemble import Ensemble
 
-CONTRASTS = ("T1w", "FLAIR", "T2w")
+CONTRASTS = ("T1w", "FLAIR", "T2w", "TRACE")
 NNUNET = "nnunet:"  # before the path of a results folder
 NORMALIZATIONS = ("zscore", "nnunet")
 _OPTIONAL = ("path", "inputs", "trained_range", "window", "plan", "folds")
@@ -64,7 +64,8 @@ class Card:
     """A model.
 
     ``network`` names the family (a module of ``bids_stroke.models``) and its ``arguments``;
-    ``spacing`` (mm) and ``tile`` (voxels) are in RAS order; ``threshold`` and
+    ``spacing`` (mm) and ``tile`` (voxels) are in RAS order, and a tile of one voxel on an axis is that
+    of a network that reads slices across it; ``threshold`` and
     ``min_component_mm3`` are the post-processing; ``measured`` tells what was measured on what.
     ``inputs`` lists the sets of contrasts that the model may be given, the best first; without it,
     the required channels and any of the others. ``trained_range`` gives, for a measure of a session
@@ -95,16 +96,20 @@ class Card:
     window: tuple[int, int, int] | None = None
     plan: dict = field(default_factory=dict)
     folds: tuple[Weights, ...] = ()
-    fusion = "mean"
 
     def __post_init__(self):
         if not NAME.fullmatch(self.name):
             raise ValueError(f"its name {self.name!r} is not letters, digits and . _ + -")
 
     @property
-    def members(self):
-        """The card itself; an ensemble has several."""
+    def leaves(self):
+        """The card itself; an ensemble has the networks of its members."""
         return (self,)
+
+    @property
+    def plane(self):
+        """Axis across the slices that the network reads; None for one that reads volumes."""
+        return self.tile.index(1) if 1 in self.tile else None
 
     @property
     def is_nnunet(self):
@@ -248,12 +253,11 @@ def _beside(name):
 
 
 def _ensemble(content, path):
-    if content["fusion"] not in FUSIONS:
-        raise ValueError(f"fusion is one of {', '.join(FUSIONS)}")
     members = tuple(load(path.parent / _beside(one)) for one in content.pop("members"))
-    if len({one.channels for one in members}) != 1:
-        raise ValueError("members take the same channels")
-    return Ensemble(members=members, path=path, **content)
+    groups = tuple(tuple(group) for group in content.pop("regions", ()))
+    ensemble = Ensemble(members=members, path=path, regions=groups, **content)
+    ensemble.check()
+    return ensemble
 
 
 def _card(content, path):

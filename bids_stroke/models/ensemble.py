@@ -7,15 +7,23 @@ from pathlib import Path
 
 import numpy as np
 
-FUSIONS = ("mean", "majority")
+from .. import image, regions
+from . import fusion
+
+FUSIONS = ("mean", "majority", "confidence", "stacking", "agreement", "regions")
+#: Those that need all answers on one grid: their window has a size, their regions a place.
+_ONE_GRID = ("agreement", "regions")
 
 
 @dataclass(frozen=True)
 class Ensemble:
     """Several models that answer as one.
 
-    ``members`` are their cards, ``fusion`` how they vote; post-processing and description as in a
-    :class:`~bids_stroke.models.card.Card`. All members take the same contrasts.
+    ``members`` are their cards, networks or ensembles; ``fusion`` tells how they vote
+    (:mod:`bids_stroke.models.fusion`). ``window`` (voxels of their grid) and ``overlap`` are those of
+    the agreement window, ``regions`` the super-regions that each member answers for. Post-processing
+    and description are as in a :class:`~bids_stroke.models.card.Card`. All members take the same
+    contrasts.
     """
 
     name: str
@@ -28,6 +36,15 @@ class Ensemble:
     notes: list
     citation: str
     path: Path = field(repr=False)
+    window: int | None = None
+    overlap: float | None = None
+    regions: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def leaves(self):
+        """The networks of the members, each once."""
+        found = {leaf.identity(): leaf for one in self.members for leaf in one.leaves}
+        return tuple(found.values())
 
     @property
     def spacing(self):
@@ -52,11 +69,12 @@ class Ensemble:
     @property
     def licence(self):
         """Licences of the members."""
-        return ", ".join(sorted({one.licence for one in self.members}))
+        return ", ".join(sorted({one.licence for one in self.leaves}))
 
     def identity(self):
         """What predictions depend on, as text."""
         own = (self.name, self.fusion, self.threshold, self.min_component_mm3)
+        own += (self.window, self.overlap, self.regions)
         return json.dumps([own, [one.identity() for one in self.members]])
 
     def select(self, available):
@@ -67,22 +85,73 @@ class Ensemble:
         """Tell whether the members work on ``contrast`` alone."""
         return self.members[0].takes(contrast)
 
+    def check(self):
+        """Check that the members go together.
 
-def fuse(probabilities, fusion):
-    """Make one probability map of several.
+        Raises
+        ------
+        ValueError
+        """
+        if self.fusion not in FUSIONS:
+            raise ValueError(f"fusion is one of {', '.join(FUSIONS)}")
+        if len({one.channels for one in self.members}) != 1:
+            raise ValueError("members take the same channels")
+        if (self.fusion == "agreement") != bool(self.window and self.overlap is not None):
+            raise ValueError("window and overlap go with the fusion agreement")
+        if (self.fusion == "regions") != bool(self.regions):
+            raise ValueError("regions go with the fusion of that name")
+        if self.fusion in _ONE_GRID and len({leaf.preparation for leaf in self.leaves}) != 1:
+            raise ValueError(f"the fusion {self.fusion} needs members on one grid")
+        if self.regions:
+            known, named = region_names(), [name for group in self.regions for name in group]
+            if sorted(named) != sorted(known) or len(self.regions) != len(self.members):
+                raise ValueError(f"regions name each of {', '.join(known)} once, a group per member")
+            if self.leaves[0].space == "native":
+                raise ValueError("the fusion regions needs members in the template's space")
+
+
+def region_names():
+    """Names of the super-regions, in the order of their numbers from 1."""
+    return list(regions.super_regions_card()["names"])
+
+
+def labels(grid):
+    """Numbers of the super-regions on a grid in the template's space; int, (x, y, z)."""
+    atlas = regions.super_regions().img
+    return np.asanyarray(image.resample(atlas, grid, order=0).dataobj).astype(int)
+
+
+def combine(model, answers, grid):
+    """Make one answer of those of the networks.
 
     Parameters
     ----------
-    probabilities : sequence of ndarray
-        One of each member, of one shape.
-    fusion : {"mean", "majority"}
-        The mean; or the share of members with at least one half, so that more than half of the
-        votes is above one half.
+    model : Card or Ensemble
+    answers : dict of str to ndarray, (x, y, z)
+        Probabilities by the identity of each network's card.
+    grid : nib.Nifti1Image
+        Where they lie.
 
     Returns
     -------
-    ndarray
+    ndarray, (x, y, z)
     """
-    if fusion == "majority":
-        probabilities = [one >= 0.5 for one in probabilities]
-    return np.mean(probabilities, axis=0, dtype=np.float32)
+    if not isinstance(model, Ensemble):
+        return answers[model.identity()]
+    found = [combine(one, answers, grid) for one in model.members]
+    masks = [one >= card.threshold for one, card in zip(found, model.members, strict=True)]
+    match model.fusion:
+        case "mean":
+            return fusion.mean(found)
+        case "majority":
+            return fusion.majority(masks)
+        case "confidence":
+            return fusion.confidence(found, masks)
+        case "stacking":
+            return fusion.stacking(masks)
+        case "agreement":
+            return fusion.agreement_window(masks, model.window, model.overlap)
+        case "regions":
+            numbers = {name: n for n, name in enumerate(region_names(), 1)}
+            groups = [[numbers[name] for name in group] for group in model.regions]
+            return fusion.by_region(found, labels(grid), groups)

@@ -9,7 +9,7 @@ import torch
 from monai.inferers import sliding_window_inference
 
 from .. import image
-from . import ensemble, frame, nnunet, weights
+from . import ensemble, frame, nnunet, slices, weights
 
 LOG = logging.getLogger("bids_stroke")
 OVERLAP = 0.5
@@ -47,17 +47,25 @@ def predict(card, images, brain, reference, device="auto", mirror=False):
         float32 probability, zero outside the brain.
     """
     device = resolve_device(device)
-    prepared, found = {}, []
+    prepared, answers = {}, {}
     with TemporaryDirectory() as folder:
-        for member in card.members:
-            # Snapshots of one training share their input.
-            key = member.preparation
+        for leaf in card.leaves:
+            # Networks of one training share their input.
+            key = leaf.preparation
             if key not in prepared:
-                prepared[key] = prepare(member, images, brain, Path(folder) / member.name)
+                prepared[key] = prepare(leaf, images, brain, Path(folder) / leaf.name)
             channels, there = prepared[key]
-            answer = _answer(member, channels, device, mirror)
-            found.append(there.back(answer, reference).get_fdata(dtype=np.float32))
-    probability = ensemble.fuse(found, card.fusion)
+            answers[leaf.identity()] = answer(leaf, channels, device, mirror), there
+        if len(prepared) == 1:
+            one = {name: found for name, (found, _) in answers.items()}
+            fused = there.back(ensemble.combine(card, one, there.mask), reference)
+            probability = fused.get_fdata(dtype=np.float32)
+        else:
+            moved = {
+                name: its.back(found, reference).get_fdata(dtype=np.float32)
+                for name, (found, its) in answers.items()
+            }
+            probability = ensemble.combine(card, moved, reference)
     inside = image.resample(brain, reference, order=0).get_fdata() > 0
     return image.like(np.clip(probability, 0, 1) * inside, reference, np.float32)
 
@@ -88,7 +96,21 @@ def prepare(card, images, brain, folder):
     return there.channels(contrasts, images), there
 
 
-def _answer(card, channels, device, mirror):
+def answer(card, channels, device="cpu", mirror=False):
+    """Predict the probability of one network.
+
+    Parameters
+    ----------
+    card : Card
+    channels : ndarray, (channels, x, y, z)
+        As :func:`prepare` makes them.
+    device, mirror
+        As for :func:`predict`.
+
+    Returns
+    -------
+    ndarray, (x, y, z), float32
+    """
     try:
         return _on_device(card, channels, device, mirror)
     except torch.OutOfMemoryError:
@@ -101,7 +123,10 @@ def _answer(card, channels, device, mirror):
 def _on_device(card, channels, device, mirror):
     if card.is_nnunet:
         return nnunet.logits(card, weights.load_folds(card), channels, device, mirror)
-    return _infer(weights.load(card), channels, card.tile, device, mirror)
+    network = weights.load(card)
+    if card.plane is not None:
+        return slices.predict(network, channels, card.plane, device, mirror)
+    return _infer(network, channels, card.tile, device, mirror)
 
 
 def _infer(network, channels, tile, device, mirror):

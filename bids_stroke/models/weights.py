@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import ModelError
 from ..settings import cache_dir
 
-FAMILIES = ("unet3d", "resunet3d", "dynamic_unet")
+FAMILIES = ("unet3d", "resunet3d", "dynamic_unet", "planar")
 
 
 def locate(card, one=None):

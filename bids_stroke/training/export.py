@@ -10,9 +10,10 @@ from bids_stroke.models import card as cards
 from bids_stroke.models import frame, weights
 from bids_stroke.models.write import UNCHOSEN, describe, write, write_card
 
-from . import split
+from . import runs, split
 
 RESULTS = "results"  # of an nnU-Net, in the folder of its training
+SPLIT = "split.tsv"
 
 
 def export(run, out, name=None, licence=UNCHOSEN):
@@ -24,9 +25,10 @@ def export(run, out, name=None, licence=UNCHOSEN):
         Folder of ``bids_stroke-train``, or results folder of an nnU-Net.
     out : Path
         Receives ``NAME.yaml`` and weights as safetensors; for snapshots, a card of each, and one of
-        the ensemble, ``NAME-E.yaml``.
+        the ensemble, ``NAME-E.yaml``; for several runs, a card of each and of each ensemble of the
+        recipe.
     name : str, optional
-        Default: that of the recipe.
+        Default: that of the recipe. Several runs have their own.
     licence : str
 
     Returns
@@ -54,7 +56,33 @@ def export(run, out, name=None, licence=UNCHOSEN):
         source = f"{cards.NNUNET}{folder.parent}?checkpoint={card['checkpoint']}"
         described = {key: value for key, value in card.items() if key != "checkpoint"}
         return [_nnunet(source, described, out, name, licence)]
-    return _staged(recipe, run, out, name, licence)
+    if "runs" in recipe:
+        return _several(recipe, run, out, licence)
+    return _staged(recipe, run, run / SPLIT, out, name, licence)
+
+
+def _several(recipe, run, out, licence):
+    """Cards of every run, and of the ensembles that the recipe names."""
+    made = [
+        path
+        for name, one in runs.expand(recipe).items()
+        for path in _staged(one, run / name, run / SPLIT, out, name, licence)
+    ]
+    card = recipe["card"]
+    for name, content in recipe.get("ensembles", {}).items():
+        content = {
+            "name": name,
+            **content,
+            "members": [f"{member}.yaml" for member in content["members"]],
+            "threshold": 0.5,
+            "min_component_mm3": card["min_component_mm3"],
+            "trained_on": f"Members by the recipe {recipe['name']}.",
+            "measured": [],
+            "notes": card["notes"],
+            "citation": card["citation"],
+        }
+        made.append(write_card(content, out))
+    return made
 
 
 def _nnunet(source, described, out, name, licence):
@@ -65,12 +93,12 @@ def _nnunet(source, described, out, name, licence):
     return write(content, states, out, licence)
 
 
-def _staged(recipe, run, out, name, licence):
+def _staged(recipe, run, parts, out, name, licence):
     stage = recipe["stages"][-1]
     folder = run / stage["name"]
     if not (folder / "summary.json").is_file():
         raise ModelError(f"The training in {run} is not complete; give its command again.")
-    common = _described(recipe, run)
+    common = _described(recipe, parts)
     one = write({"name": name, **common}, [load_file(folder / "weights.safetensors")], out, licence)
     members = []
     for epoch in stage.get("snapshots", ()):
@@ -89,10 +117,10 @@ def _staged(recipe, run, out, name, licence):
     return [one, *members, write_card(content, out)]
 
 
-def _described(recipe, run):
-    """What the cards of a run share."""
+def _described(recipe, path):
+    """What the cards of a run share; ``path`` is that of the split."""
     data, card = recipe["data"], recipe["card"]
-    parts = split.read(run / "split.tsv")["part"].value_counts()
+    parts = split.read(path)["part"].value_counts()
     counts = ", ".join(f"{number} for {part}" for part, number in parts.items())
     groups = data.get("inputs") or [data["contrasts"]]
     content = {
@@ -104,6 +132,7 @@ def _described(recipe, run):
         "inputs": sorted(groups, key=len, reverse=True),
         "space": data["space"],
         "spacing": data["spacing"],
+        "tile": recipe["stages"][-1]["tile"],
         "normalization": "zscore",
         "trained_on": f"Recipe {recipe['name']}; subjects: {counts}.",
         "measured": [],

@@ -27,8 +27,13 @@ OUTSIDE = -20.0  # logit outside the brain: surely no lesion
 
 
 def export(network, path):
-    """Write the state dictionary of ``network`` as safetensors (float16, atomic)."""
-    state = {k: v.detach().half().cpu().contiguous() for k, v in network.state_dict().items()}
+    """Write the state dictionary of ``network`` as safetensors (atomic): parameters as float16, and
+    what a normalization has counted as it is."""
+    halved = {name for name, _ in network.named_parameters()}
+    state = {
+        name: (values.half() if name in halved else values).detach().cpu().contiguous()
+        for name, values in network.state_dict().items()
+    }
     with atomic(path) as partial:
         save_file(state, partial)
     return Path(path)

@@ -81,7 +81,7 @@ def gather(datasets, contrasts, cache, extraction, device="cpu", processes=1, te
     jobs = []
     for folder, labels in datasets:
         sites = _sites(folder)
-        for session in _sessions(folder, labels, tell):
+        for session in _sessions(folder, labels, contrasts, tell):
             jobs.append((folder.name, session, sites.get(f"sub-{session.subject}"), contrasts))
     prepared = each(prepare, [(*job, cache, extraction, device) for job in jobs], processes)
     patients = []
@@ -123,7 +123,7 @@ def prepare(dataset, session, site, contrasts, cache, extraction, device):
     -------
     Patient
     """
-    name = "_".join([_plain(dataset), *session.name.split("_")])
+    name = "_".join([plain(dataset), *session.name.split("_")])
     folder = Path(cache) / name
     used = [c for c in session.images if c in contrasts]
     key = _key(session, used, extraction)
@@ -142,10 +142,10 @@ def prepare(dataset, session, site, contrasts, cache, extraction, device):
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(kept, folder)
     return Patient(
-        dataset=_plain(dataset),
+        dataset=plain(dataset),
         subject=f"sub-{session.subject}",
         session=f"ses-{session.session}" if session.session else "n/a",
-        site=site or _site_of(session.subject) or _plain(dataset),
+        site=site or _site_of(session.subject) or plain(dataset),
         contrasts=tuple(used),
         lesion_ml=known["lesion_ml"],
         aligned=session.lesion.in_template,
@@ -185,7 +185,7 @@ def _images(session, used, extraction, device, folder):
     return {kind: images[kind] for kind in (*used, *MASKS)}
 
 
-def _sessions(folder, labels, tell):
+def _sessions(folder, labels, contrasts, tell):
     for path in (folder, labels):
         if not path.is_dir():
             raise DatasetError(f"{path} is not a folder; give BIDS datasets and folders of masks.")
@@ -199,7 +199,7 @@ def _sessions(folder, labels, tell):
         derivatives=(labels.resolve(),),
         lesion_derivatives=labels.resolve(),
     )
-    sessions, left_out = find(settings)
+    sessions, left_out = find(settings, contrasts=contrasts)
     for one in left_out:
         tell(f"{one.name} is left out: {one.reason}")
     kept = [one for one in sessions if one.images]
@@ -225,7 +225,8 @@ def _site_of(subject):
     return site if site[:1] == "r" and site[1:].isdigit() and number.isdigit() else None
 
 
-def _plain(name):
+def plain(name):
+    """Letters and numbers of a name, as a dataset has it in tables and files."""
     return "".join(letter for letter in name if letter.isalnum()) or "dataset"
 
 

@@ -10,7 +10,7 @@ from bids_stroke.models import card as cards
 from bids_stroke.models import weights
 from bids_stroke.models.adapt import Report, adapt
 
-from . import patients, split
+from . import patients, runs, split
 
 
 def train(recipe, datasets, out, *, given=None, fold=None, initial=None, processes=1, tell=print):
@@ -49,18 +49,20 @@ def train(recipe, datasets, out, *, given=None, fold=None, initial=None, process
         datasets, data["contrasts"], out / "cache", data["brain_extraction"], "cpu", processes, tell
     )
     found = [one for one in found if _usable(one, data)]
+    recipe = recipe | {"target": patients.plain(datasets[-1][0].name)}
     path = out / "split.tsv"
     if given:
         table = split.read(given)
     elif path.is_file():
         table = split.read(path)
     else:
-        table = split.make(found, recipe["split"], recipe["seed"])
+        table = split.make(found, recipe["split"], recipe["seed"], recipe["target"])
     split.write(table, path)
     with atomic(out / "recipe.yaml") as partial:
         partial.write_text(yaml.safe_dump(recipe, sort_keys=False))
-    parts = split.divide(found, table, (fold or 0) if folds else None)
-    tell(", ".join(f"{len(scans)} scans for {part}" for part, scans in parts.items()) + ".")
+    by_slice = recipe["split"].get("by") == "slice"
+    parts = split.divide(found, table, (fold or 0) if folds else None, by_slice)
+    tell(", ".join(f"{len(scans)} scans for {part}" for part, scans in parts.items() if scans) + ".")
     start = initial or recipe.get("initial")
     source = cards.load(start) if start else None
     if "nnunet" in recipe:
@@ -69,9 +71,24 @@ def train(recipe, datasets, out, *, given=None, fold=None, initial=None, process
         return nnunet.train(recipe, parts, table, out, fold or 0, source, processes)
     from . import stages
 
+    if "runs" in recipe:
+        return _several(recipe, parts, out, processes)
     if source:
         recipe = recipe | {"initial": _adapted(source, recipe, out)}
     return stages.train(recipe, parts, out, processes)
+
+
+def _several(recipe, parts, out, processes):
+    """Train every run of a recipe on the same scans."""
+    from . import scores, stages
+
+    scans = {one.name: one for found in parts.values() for one in found}
+    paths = stages.on_grid(scans.values(), recipe["data"], out / "arrays", processes)
+    scores.write_table(parts, paths, out)
+    return {
+        name: stages.train(one, parts, out / name, processes, out / "arrays")
+        for name, one in runs.expand(recipe).items()
+    }
 
 
 def _usable(patient, data):

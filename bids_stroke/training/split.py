@@ -6,11 +6,11 @@ import pandas as pd
 from bids_stroke.bids import write_tsv
 from bids_stroke.errors import DatasetError
 
-PARTS = ("training", "validation", "test")
+PARTS = ("training", "intermediate", "validation", "test")
 COLUMNS = ("dataset", "participant_id", "site", "lesion_volume_ml", "part")
 
 
-def make(patients, rules, seed):
+def make(patients, rules, seed, target=None):
     """Divide subjects at random.
 
     Subjects are put in order of site and lesion volume (the largest of their sessions), and every
@@ -22,7 +22,11 @@ def make(patients, rules, seed):
     rules : dict
         ``validation`` and ``test``: counts, or shares below one; the rest trains. With ``folds``
         instead of ``validation``, ``part`` is the number of the fold that a subject validates.
+        ``intermediate``: the count or share of those who train that is kept for a stage of its own.
+        With ``by: slice``, the shares are those of the slices of each scan, and all subjects train.
     seed : int
+    target : str, optional
+        Dataset of whom no one is intermediate.
 
     Returns
     -------
@@ -36,6 +40,8 @@ def make(patients, rules, seed):
     """
     table = _subjects(patients)
     rng = np.random.default_rng(seed)
+    if rules.get("by") == "slice":
+        rules = {}
     counts = {part: _count(rules.get(part, 0), len(table)) for part in ("test", "validation")}
     left = list(table.index)
     if sum(counts.values()) + max(rules.get("folds", 1), 1) > len(left):
@@ -48,6 +54,10 @@ def make(patients, rules, seed):
         drawn = _one_of_each(left, count, rng)
         table.loc[drawn, "part"] = part
         left = [row for row in left if row not in drawn]
+    if "intermediate" in rules:
+        able = [row for row in left if table.loc[row, "dataset"] != target]
+        drawn = _one_of_each(able, _count(rules["intermediate"], len(able)), rng)
+        table.loc[drawn, "part"] = "intermediate"
     if "folds" in rules:
         runs = [left[start : start + rules["folds"]] for start in range(0, len(left), rules["folds"])]
         for run in runs:
@@ -84,13 +94,15 @@ def write(table, path):
     return write_tsv(table, path)
 
 
-def divide(patients, table, fold=None):
+def divide(patients, table, fold=None, by_slice=False):
     """Give each part of a split its patients; who is not in it is left out.
 
     Parameters
     ----------
     fold : int, optional
         The fold that validates; the others train.
+    by_slice : bool
+        Whether all who train validate too, with other slices.
 
     Returns
     -------
@@ -115,7 +127,9 @@ def divide(patients, table, fold=None):
             f"The split names {' '.join(missing[0])}, of whom no scan with a lesion mask is there; "
             "take the row out, or check the dataset."
         )
-    for part in PARTS[:2]:
+    if by_slice:
+        divided["validation"] = divided["training"]
+    for part in ("training", "validation"):
         if not divided[part]:
             raise DatasetError(f"The split leaves no one for {part}; change it.")
     return divided

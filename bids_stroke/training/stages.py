@@ -2,9 +2,11 @@
 
 import json
 import logging
+from functools import cache
 from pathlib import Path
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -14,9 +16,12 @@ from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 from torch.utils.data import DataLoader
 
 from bids_stroke.image import atomic
+from bids_stroke.models import imagenet
 
-from . import loop, patients, tiles
+from . import groups, loop, patients, slices, tiles
 from .progress import Progress
+
+_PARTS = ("training", "intermediate", "validation")
 
 
 class Learner(pl.LightningModule):
@@ -26,21 +31,40 @@ class Learner(pl.LightningModule):
     ----------
     network : torch.nn.Module
     stage : dict
-        ``learning_rate``, and ``cycle`` (epochs between restarts).
+        ``learning_rate``, ``cycle`` (epochs between restarts), and ``frozen`` (names of modules that
+        stay as they are, their normalization included).
     loss : dict
-        Shares of ``bce`` and ``dice``.
+        Shares of ``bce`` and ``dice``; ``lesion_weight`` of lesion voxels in the former.
     """
 
     def __init__(self, network, stage, loss):
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last_3d)
+        form = torch.channels_last if 1 in stage["tile"] else torch.channels_last_3d
+        self.network = network.to(memory_format=form)
         self.stage = stage
+        self.frozen = [network.get_submodule(name) for name in stage.get("frozen", ())]
+        for weight in network.parameters():
+            weight.requires_grad_(True)
+        for module in self.frozen:
+            module.requires_grad_(False)
+        weight = loss.get("lesion_weight")
         self.loss = DiceCELoss(
-            sigmoid=True, batch=True, lambda_ce=loss["bce"], lambda_dice=loss["dice"]
+            sigmoid=True,
+            batch=True,
+            weight=None if weight is None else torch.tensor([float(weight)]),
+            lambda_ce=loss["bce"],
+            lambda_dice=loss["dice"],
         )
 
+    def train(self, mode=True):
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
+
     def configure_optimizers(self):
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.stage["learning_rate"])
+        learning = [weight for weight in self.network.parameters() if weight.requires_grad]
+        optimizer = torch.optim.Adam(learning, lr=self.stage["learning_rate"])
         return [optimizer], [CosineAnnealingWarmRestarts(optimizer, self.stage["cycle"])]
 
     def _logits(self, image, mask):
@@ -55,8 +79,10 @@ class Learner(pl.LightningModule):
     def validation_step(self, batch, batch_idx):
         image, label, mask = batch
         logits = self._logits(image, mask)
-        self.log("val_loss", self.loss(logits, label), sync_dist=True)
-        self.log("val_dice", loop.dice(logits > 0, label > 0), sync_dist=True)
+        # A batch is a scan, of whatever number of slices.
+        shared = {"sync_dist": True, "batch_size": 1}
+        self.log("val_loss", self.loss(logits, label), **shared)
+        self.log("val_dice", loop.dice(logits > 0, label > 0), **shared)
 
 
 class Snapshots(Callback):
@@ -71,7 +97,7 @@ class Snapshots(Callback):
             loop.export(module.network, self.folder / f"snapshot-{epoch}.safetensors")
 
 
-def train(recipe, parts, out, processes=1):
+def train(recipe, parts, out, processes=1, arrays=None):
     """Train the recipe's network on patients, stage after stage.
 
     A stage that is complete is not trained again; one that was interrupted continues from its last
@@ -82,8 +108,10 @@ def train(recipe, parts, out, processes=1):
     ----------
     recipe : dict
     parts : dict of str to list of Patient
-        ``training`` and ``validation``.
+        ``training``, ``intermediate`` and ``validation``.
     out : Path
+    arrays : Path, optional
+        For the scans on the network's grid, which several trainings may share; default in ``out``.
 
     Returns
     -------
@@ -92,38 +120,87 @@ def train(recipe, parts, out, processes=1):
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     data, settings = recipe["data"], recipe["training"]
-    work = {"space": data["space"], "spacing": data["spacing"]}
-    folder = out / "arrays"
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {}
-    for part in ("training", "validation"):
-        jobs = [(one, data["contrasts"], work, folder) for one in parts[part]]
-        made = [path for _, path in patients.each(patients.arrays, jobs, processes)]
-        for failed in (one for one in made if isinstance(one, Exception)):
-            raise failed
-        files[part] = sorted(made)
+    scans = {one.name: one for part in _PARTS for one in parts[part]}
+    paths = on_grid(scans.values(), data, arrays or out / "arrays", processes)
+    region_of = _region_of(paths, data)
     pl.seed_everything(recipe["seed"], workers=True, verbose=False)
     network = loop.build(recipe["network"])
+    if "encoder" in recipe:
+        imagenet.load(network.net, recipe["encoder"])
     if "initial" in recipe:
         network.load_state_dict(recipe["initial"])
+    held_out = recipe["split"] if recipe["split"].get("by") == "slice" else None
+    validation = sorted(paths[one.name] for one in parts["validation"])
     summaries = {}
     for stage in recipe["stages"]:
+        chosen = groups.choose(stage, parts, recipe.get("target"), region_of)
+        if not chosen and isinstance(stage.get("on"), list):
+            continue  # no lesion of the intermediate part lies in these regions
+        files = {"training": sorted(paths[one.name] for one in chosen), "validation": validation}
         tiles.check(files["training"], stage["tile"], "training")
-        summaries[stage["name"]] = _run(stage, network, files, data, settings, out / stage["name"])
+        folder = out / stage["name"]
+        summaries[stage["name"]] = _run(stage, network, files, data, settings, folder, held_out)
         weights = load_file(out / stage["name"] / "weights.safetensors")
         network.load_state_dict(weights)
     return summaries
 
 
-def _run(stage, network, files, data, settings, out):
+def on_grid(scans, data, folder, processes):
+    """Bring patients to the grid of a recipe's ``data``, once.
+
+    Returns
+    -------
+    dict of str to Path
+        Archive of each (:func:`patients.arrays`) by its name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    work = {"space": data["space"], "spacing": data["spacing"]}
+    jobs = [(one, data["contrasts"], work, folder) for one in scans]
+    paths = {}
+    for (one, *_), made in patients.each(patients.arrays, jobs, processes):
+        if isinstance(made, Exception):
+            raise made
+        paths[one.name] = made
+    return paths
+
+
+def _region_of(paths, data):
+    """A function that tells the super-region of a patient."""
+
+    @cache
+    def regions():
+        return groups.Regions(data["spacing"])
+
+    @cache
+    def region_of(patient):
+        with np.load(paths[patient.name]) as kept:
+            return regions().of(kept["label"])
+
+    return region_of
+
+
+def _datasets(stage, files, data, settings, held_out):
+    """What a stage trains and validates on, and how items become batches."""
+    if 1 not in stage["tile"]:
+        inputs = data.get("inputs") or [data["contrasts"]]
+        shared = (stage["tile"], data["contrasts"], inputs)
+        training = tiles.Tiles(files["training"], *shared, flip=settings["flip"])
+        return training, tiles.Tiles(files["validation"], *shared, random=False), None
+    training = slices.Slices(
+        files["training"], stage["tile"], settings["slices"], settings["augmentation"], held_out
+    )
+    part = "validation" if held_out else "training"
+    validation = slices.Slices(files["validation"], stage["tile"], held_out=held_out, part=part)
+    return training, validation, slices.together
+
+
+def _run(stage, network, files, data, settings, out, held_out):
     done = out / "summary.json"
     if done.is_file():
         return json.loads(done.read_text())
-    inputs = data.get("inputs") or [data["contrasts"]]
-    shared = (stage["tile"], data["contrasts"], inputs)
-    training = tiles.Tiles(files["training"], *shared, flip=settings["flip"])
-    validation = tiles.Tiles(files["validation"], *shared, random=False)
+    training, validation, together = _datasets(stage, files, data, settings, held_out)
     workers = {"num_workers": settings["workers"], "persistent_workers": settings["workers"] > 0}
+    workers["collate_fn"] = together
     loaders = (
         DataLoader(training, settings["batch"], shuffle=True, **workers),
         DataLoader(validation, 1, **workers),

@@ -11,7 +11,6 @@ from bids_stroke.cli import models
 from bids_stroke.errors import ModelError
 from bids_stroke.models import card, dynamic_unet, resunet3d, unet3d, weights
 from bids_stroke.models.adapt import adapt
-from bids_stroke.models.ensemble import fuse
 from bids_stroke.models.write import describe, write
 
 PLAIN = {
@@ -108,9 +107,3 @@ def test_the_command_writes_a_card_and_a_report(tmp_path, capsys):
     save_file({"a": torch.zeros(1)}, tmp_path / "out/tested-T1wFLAIR-fold1.safetensors")
     assert models.main(["verify", str(tmp_path / "out/tested-T1wFLAIR.yaml")]) == 1
     assert "does not match the checksum" in capsys.readouterr().err
-
-
-def test_an_ensemble_votes():
-    votes = [torch.tensor(row).numpy() for row in ([0.9, 0.6, 0.1], [0.6, 0.2, 0.1], [0.1, 0.4, 0.9])]
-    assert (fuse(votes, "majority") >= 0.5).tolist() == [True, False, False]
-    assert fuse(votes, "mean").tolist() == pytest.approx([1.6 / 3, 0.4, 1.1 / 3])

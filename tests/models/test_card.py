@@ -146,8 +146,8 @@ def test_select_refuses_when_all_are_optional_and_none_is_there(tmp_path):
 
 def test_takes(tmp_path):
     model = with_channels(tmp_path, ("T1w", True), ("FLAIR", False))
-    assert [model.takes(contrast) for contrast in card.CONTRASTS] == [True, False, False]
+    assert [model.takes(contrast) for contrast in card.CONTRASTS] == [True, False, False, False]
     model = with_channels(tmp_path, ("T1w", False), ("FLAIR", False))
-    assert [model.takes(contrast) for contrast in card.CONTRASTS] == [True, True, False]
+    assert [model.takes(contrast) for contrast in card.CONTRASTS] == [True, True, False, False]
     model = with_channels(tmp_path, ("T1w", True), ("FLAIR", True))
     assert not any(map(model.takes, card.CONTRASTS))

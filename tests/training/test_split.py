@@ -65,7 +65,8 @@ def test_a_file_is_honoured(tmp_path):
     )
     parts = split.divide(cohort(), split.read(tmp_path / "mine.tsv"))
     subjects = {part: [one.subject for one in scans] for part, scans in parts.items()}
-    assert subjects == {"training": ["sub-01"], "validation": ["sub-02"], "test": []}
+    expected = {"training": ["sub-01"], "intermediate": [], "validation": ["sub-02"], "test": []}
+    assert subjects == expected
 
 
 def test_what_cannot_be_split(tmp_path):

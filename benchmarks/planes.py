@@ -1,0 +1,51 @@
+"""Time and memory of the three planes of S5 on one volume of 192×224×192 voxels.
+
+    python benchmarks/planes.py [--threads 2] [--filled 1.0]
+
+Networks as the recipe ``s5`` builds them, with random weights, on the CPU, or on the GPU where there is
+one. The brain is an ellipsoid that fills ``--filled`` of the sides; slices without brain are skipped.
+"""
+
+import argparse
+import resource
+import time
+
+import numpy as np
+import torch
+
+from bids_stroke.cli.train import read_recipe
+from bids_stroke.models import fusion, infer, slices, weights
+from bids_stroke.training.runs import expand
+
+SHAPE = (192, 224, 192)
+
+
+def main():
+    """Command line."""
+    command = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    command.add_argument("--threads", type=int, default=2)
+    command.add_argument("--filled", type=float, default=1.0)
+    arguments = command.parse_args()
+    torch.set_num_threads(arguments.threads)
+    device = infer.resolve_device("auto")
+    recipes = expand(read_recipe("s5"))
+    rng = np.random.default_rng(1)
+    away = [(np.arange(side) - (side - 1) / 2) / (side * arguments.filled / 2) for side in SHAPE]
+    brain = sum(one**2 for one in np.meshgrid(*away, indexing="ij")) <= 1
+    channels = (rng.normal(size=(3, *SHAPE)) * brain).astype(np.float32)
+    started, found = time.perf_counter(), []
+    for name, recipe in recipes.items():
+        begun = time.perf_counter()
+        torch.manual_seed(0)
+        network = weights.build(recipe["network"]).eval()
+        axis = recipe["stages"][-1]["tile"].index(1)
+        found.append(slices.predict(network, channels, axis, device))
+        print(f"{name}: {time.perf_counter() - begun:.1f} s", flush=True)
+    fusion.majority([one >= 0.5 for one in found])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"three planes: {time.perf_counter() - started:.1f} s on {device} with "
+          f"{arguments.threads} threads, at most {peak:.1f} GB")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

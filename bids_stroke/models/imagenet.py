@@ -1,0 +1,89 @@
+"""The encoder's weights from ImageNet: torchvision's ResNet-50, fetched once, or a file."""
+
+import os
+import pickle
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ..errors import ModelError
+from ..image import atomic
+from ..settings import cache_dir
+from . import fetch
+from .planar import resnet50_unet
+
+NAME = "resnet50-imagenet"
+#: The published name ends in the first digits of the file's SHA-256.
+URL = "https://download.pytorch.org/models/resnet50-0676ba61.pth"
+LICENCE = (
+    "BSD-3-Clause (torchvision); trained on ImageNet, whose terms allow research and teaching without "
+    "profit"
+)
+
+
+def place():
+    """Where the fetched weights are: ``$BIDS_STROKE_HOME`` or ``~/.cache/bids_stroke``."""
+    return cache_dir() / "weights" / f"{NAME}.safetensors"
+
+
+def get(tell=lambda done, total: None, url=URL):
+    """Fetch the weights, unless they are there, and keep them as safetensors.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    ModelError
+        If they cannot be fetched, or are not those that the name tells.
+    """
+    if place().is_file():
+        return [place()]
+    digits = re.search(r"-([0-9a-f]{8})\.pth$", url)[1]
+    one = SimpleNamespace(urls=[url], sha256=digits, bytes=None)
+    advice = "or download them elsewhere and name the file as encoder in the recipe"
+    pth = fetch.download(NAME, one, place().with_suffix(".pth"), advice, tell)
+    state = _read(pth)
+    with atomic(place()) as partial:
+        save_file({name: values.contiguous() for name, values in state.items()}, partial)
+    os.remove(pth)
+    return [place()]
+
+
+def load(network, source):
+    """Give the encoder of a network weights.
+
+    Parameters
+    ----------
+    network : ResNet50UNet
+    source : str or path
+        :data:`NAME`, or a file of torchvision's (``.pth``) or safetensors.
+
+    Raises
+    ------
+    ModelError
+        If they are not there, or not those of the encoder.
+    """
+    path = place() if source == NAME else Path(source)
+    if not path.is_file():
+        raise ModelError(
+            f"{path}, the weights of the encoder, is not there; get them with bids_stroke-models fetch "
+            f"{NAME}, name a file as encoder in the recipe, or train without (s5_scratch)."
+        )
+    resnet50_unet.load_encoder(network, _read(path))
+
+
+def _read(path):
+    """State dictionary of a file; nothing in it is executed."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{path} cannot be read as weights ({reason}); get it again.") from None

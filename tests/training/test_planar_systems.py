@@ -1,0 +1,280 @@
+"""S1 and S5 at toy size: every network, regime and ensemble, from scans to a participant's masks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import bidsets
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from bids_stroke import image
+from bids_stroke.cli import evaluate, models, run, train
+from bids_stroke.metrics import dice
+from bids_stroke.models import card, infer, planar
+from bids_stroke.training import groups, patients, slices
+from bids_stroke.training.runs import expand
+
+SIDES = (49, 58, 47)  # the template at 4 mm
+SMALL = {"fc_densenet": {"features": 8, "growth": 4, "layers": 2, "depth": 3}, "vnet": {}}
+THREADS = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def tiny(name, **changes):
+    """A shipped recipe at 4 mm, with narrow networks and a few epochs."""
+    recipe = train.read_recipe(name)
+    recipe["data"] |= {"spacing": [4.0, 4.0, 4.0], "brain_extraction": "none"}
+    recipe["training"] |= {"workers": 0, "batch": 2, "slices": 12}
+    recipe |= changes
+    for one in recipe["runs"].values():
+        network = one.get("network", recipe["network"])["arguments"]
+        network |= SMALL.get(network["network"], {"features": 8})
+    own = [one["stages"] for one in recipe["runs"].values() if "stages" in one]
+    for stages in (*recipe.get("regimes", {}).values(), *own):
+        for stage in stages:
+            tile = [1 if side == 1 else full for side, full in zip(stage["tile"], SIDES, strict=True)]
+            epochs = 3 if stage["name"] in ("mixed", "source", "frozen") else 1
+            stage |= {"tile": tile, "epochs": epochs, "cycle": epochs, "learning_rate": 1e-2}
+    return recipe
+
+
+def start(recipe, folder, datasets):
+    """The command line that trains a recipe."""
+    path = folder / f"{recipe['name']}.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    arguments = [path, *datasets, folder / "run", "--labels", *datasets]
+    return [sys.executable, "-m", "bids_stroke.cli.train", *map(str, arguments)]
+
+
+@pytest.fixture(scope="module")
+def s1(tmp_path_factory):
+    """All networks in both regimes; killed in the second network and given again."""
+    folder = tmp_path_factory.mktemp("s1")
+    source = bidsets.atlas(folder / "source", 8, radii=(16, 20))
+    target = bidsets.atlas(folder / "target", 4, radii=(14, 18))
+    recipe = tiny("s1", split={"validation": 2, "test": 1, "intermediate": 0.3})
+    command = start(recipe, folder, [source, target])
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=THREADS) as killed:
+        for line in killed.stderr:
+            if "FCDenseNet, mixed: epoch 2 of 3" in line:
+                killed.send_signal(signal.SIGKILL)
+    assert killed.returncode == -signal.SIGKILL
+    before = load_file(folder / "run/AttUNet/mixed/weights.safetensors")
+    done = subprocess.run(command, capture_output=True, text=True, env=THREADS)
+    assert done.returncode == 0, done.stderr
+    command = ["search", str(folder / "run"), str(folder / "cards"), "--device", "cpu"]
+    assert models.main(command) == 0
+    return folder, done, before
+
+
+def test_a_killed_training_goes_on_with_the_next_epoch(s1):
+    folder, done, before = s1
+    assert "AttUNet, mixed: epoch" not in done.stderr
+    assert "FCDenseNet, mixed: epoch 1 of 3" not in done.stderr
+    after = load_file(folder / "run/AttUNet/mixed/weights.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_each_network_is_trained_in_each_regime(s1):
+    folder, done, _ = s1
+    names = list(expand(train.read_recipe("s1")))
+    assert len(names) == 16 and names == list(json.loads(done.stdout))
+    split = pd.read_csv(folder / "run/split.tsv", sep="\t")
+    assert set(split.loc[split["part"] == "intermediate", "dataset"]) == {"source"}
+    parts = split.groupby(["dataset", "part"]).size()
+    mixed = json.loads((folder / "run/UNet/mixed/summary.json").read_text())
+    assert mixed["scans"]["training"] == sum(parts[:, "training"]) + parts["source", "intermediate"]
+    stages = {
+        path.parent.name: json.loads(path.read_text())["scans"]["training"]
+        for path in (folder / "run/UNet_FT").glob("*/summary.json")
+    }
+    assert stages["source"] == parts["source", "training"]
+    assert stages["target"] == parts["target", "training"]
+    regions = [stages[name] for name in stages if name.startswith("R")]
+    assert sum(regions) == parts["source", "intermediate"]
+    for name in names:
+        model = card.load(folder / f"cards/{name}.yaml")
+        assert model.plane == 2 and model.network["family"] == "planar"
+
+
+def test_the_search_writes_cards_and_tables(s1):
+    folder, _, _ = s1
+    table = pd.read_csv(folder / "cards/search.tsv", sep="\t")
+    whole = table[table["regions"] == "R1 R2 R3 R4"]
+    assert (whole["method"] == "single").sum() == 16
+    assert (whole["method"] == "stacking").sum() == 11  # combinations of two to four of four
+    assert (whole["method"] == "agreement").sum() == 11 * 3 * 6
+    best = whole[whole["method"] == "agreement"]["dice"].max()
+    window = card.load(folder / "cards/s1-aw.yaml")
+    rows = whole[
+        (whole["models"] == " ".join(one.name for one in window.members))
+        & (whole["window"] == window.window) & (whole["overlap"] == window.overlap)
+    ]  # fmt: skip
+    assert rows["dice"].tolist() == [best]
+    wise = card.load(folder / "cards/s1-regions-aw.yaml")
+    assert wise.regions == (("R1", "R4"), ("R2",), ("R3",)) and len(wise.leaves) <= 12
+    # Every network has predicted each scan of validation and test once.
+    kept = list((folder / "run/predictions").glob("*/*.npy"))
+    assert len(kept) == 16 * 3
+    tables = folder / "cards/tables"
+    first = (tables / "S1_table1.md").read_text()
+    assert all(name in first for name in ("AttUNet", "UNet++", "VNet")) and "_FT" not in first
+    assert "Agreement Window" in (tables / "S1_table2.md").read_text()
+    assert "Super-Region-wise" in (tables / "S1_table3.md").read_text()
+
+
+def test_the_agreement_window_of_super_regions_through_the_app(s1, tmp_path):
+    folder, _, _ = s1
+    bids = bidsets.start(tmp_path / "bids")
+    img, lesion = bidsets.scan(50, 18)
+    image.save(img, bids / "sub-1/anat/sub-1_T1w.nii.gz")
+    image.save(lesion, tmp_path / "truth/sub-1/anat/sub-1_space-T1w_label-L_mask.nii.gz")
+    model = str(folder / "cards/s1-published-aw.yaml")
+    arguments = ["participant", "--model", model, "--brain-extraction", "none", "--work-dir"]
+    out = tmp_path / "out"
+    assert run.main([str(bids), str(out), *arguments, str(tmp_path / "work")]) == 0
+    assert evaluate.main([str(out), str(tmp_path / "truth"), str(tmp_path / "scores")]) == 0
+    found = next(out.glob("sub-1/anat/*space-T1w_label-L_*probseg.nii.gz"))
+    scores = pd.read_csv(tmp_path / "scores/evaluation.tsv", sep="\t")
+    assert scores["tp"].notna().all() and scores["dice"].notna().all()
+    # The parts of the answer are masks: only their borders are between nothing and lesion.
+    values = np.unique(np.asanyarray(image.load(found).dataobj).round(3))
+    assert values.min() == 0 and values.max() <= 1
+
+
+@pytest.fixture(scope="module")
+def s5(tmp_path_factory):
+    """Three planes with an encoder from a file: dataset, folder, weights of the encoder."""
+    folder = tmp_path_factory.mktemp("s5")
+    torch.manual_seed(1)
+    encoder = planar.build("resnet50_unet", in_channels=3, features=8).net.encoder.state_dict()
+    torch.save(encoder | {"fc.weight": torch.zeros(10, 256)}, folder / "encoder.pth")
+    data = bidsets.atlas(folder / "data", 5, radii=(16, 20))
+    recipe = tiny("s5", split={"validation": 1}, encoder=str(folder / "encoder.pth"))
+    recipe["data"] |= {"contrasts": ["T1w"], "inputs": [["T1w"]]}
+    recipe["network"]["arguments"]["in_channels"] = 1
+    done = subprocess.run(start(recipe, folder, [data]), capture_output=True, text=True, env=THREADS)
+    assert done.returncode == 0, done.stderr
+    assert models.main(["export", str(folder / "run"), str(folder / "cards")]) == 0
+    return folder, encoder
+
+
+def test_a_frozen_encoder_stays_as_it_was_and_is_then_trained(s5):
+    folder, encoder = s5
+    for plane in ("sagittal", "coronal", "axial"):
+        run = folder / f"run/s5-{plane}"
+        frozen, whole = (load_file(run / f"{one}/weights.safetensors") for one in ("frozen", "all"))
+        name = "net.encoder.layer2.0.conv2.weight"
+        values = encoder[name.removeprefix("net.encoder.")]
+        assert torch.equal(frozen[name], values.half())
+        assert torch.equal(frozen["net.encoder.bn1.running_mean"], encoder["bn1.running_mean"])
+        assert not torch.equal(whole[name], frozen[name])
+
+
+def test_three_planes_vote_in_one_mask(s5):
+    folder, _ = s5
+    img, lesion = bidsets.scan(50, 18)
+    vote, sure = (card.load(folder / f"cards/s5-{name}.yaml") for name in ("vote", "confidence"))
+    assert [one.plane for one in vote.members] == [0, 1, 2]
+
+    def predicted(model):
+        return infer.predict(model, {"T1w": img}, bidsets.grid(), img, "cpu").get_fdata()
+
+    planes = [predicted(one) for one in vote.members]
+    assert all((one > 0).any() for one in planes)
+    found, truth = predicted(vote), np.asanyarray(lesion.dataobj) > 0
+    assert dice(found >= 0.5, sum(one >= 0.5 for one in planes) >= 2) > 0.95
+    assert dice(found >= 0.5, truth) > 0.3 and dice(predicted(sure) >= 0.5, truth) > 0.3
+
+
+def test_an_encoder_that_is_not_there(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path))
+    data = bidsets.atlas(tmp_path / "data", 3)
+    recipe = tiny("s5", split={"validation": 1})
+    recipe["data"] |= {"contrasts": ["T1w"], "inputs": [["T1w"]]}
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    assert train.main([str(path), str(data), str(tmp_path / "run"), "--labels", str(data)]) == 1
+    assert "bids_stroke-models fetch resnet50-imagenet" in capsys.readouterr().err
+
+
+def kept(folder, shape=(20, 24, 16)):
+    """An archive of a scan whose voxels tell where they are."""
+    image = np.stack(np.indices(shape)).astype(np.float16) + 1
+    label = np.zeros(shape, bool)
+    label[5:9, 6:11, 4:12] = True
+    mask = np.ones(shape, bool)
+    mask[..., :3] = False
+    np.savez(folder / "case.npz", image=image, label=label, mask=mask)
+    return folder / "case.npz", image, label
+
+
+def test_slices_of_each_plane(tmp_path):
+    path, image, label = kept(tmp_path)
+    for axis, tile in enumerate(((1, 24, 16), (20, 1, 16), (20, 24, 1))):
+        (pictures, labels, masks) = slices.Slices([path], tile)[0]
+        sides = [side for side in tile if side != 1]
+        assert list(pictures.shape[1:]) == [3, *sides]
+        across = pictures[:, axis].amax((1, 2)) - 1
+        expected = range(3, 16) if axis == 2 else range(image.shape[axis + 1])
+        assert across.tolist() == list(expected)
+        assert labels.sum() == label.sum() and len(masks) == len(expected)
+
+
+def test_slices_are_padded_cut_and_drawn(tmp_path):
+    path, _, label = kept(tmp_path)
+    pictures, labels, _ = slices.Slices([path], (16, 32, 1))[0]
+    assert pictures.shape[1:] == (3, 16, 32) and labels.sum() == label.sum()
+    assert pictures[0, 0, 0, 4] == 3 and not pictures[..., :4].any()
+    drawn = slices.Slices([path] * 2, (20, 24, 1), number=5)
+    assert [len(part) for part in slices.together([drawn[0], drawn[1]])] == [10, 10, 10]
+
+
+def test_slices_that_are_held_out(tmp_path):
+    path, _, _ = kept(tmp_path)
+    held_out = {"validation": 0.2, "test": 0.3}
+    found = []
+    for part in ("training", "validation"):
+        pictures, _, _ = slices.Slices([path], (20, 1, 16), held_out=held_out, part=part)[0]
+        found.append(pictures[:, 1].amax((1, 2)).tolist())
+    training, validation = found
+    assert training and validation and not set(training) & set(validation)
+    assert len(training) + len(validation) < 24
+
+
+def test_images_and_labels_move_together():
+    torch.manual_seed(0)
+    label = torch.zeros(16, 1, 40, 56)
+    label[:, :, 10:18, 14:30] = 1
+    image, mask = 5 * label, torch.ones_like(label)
+    image, moved, mask = slices.augmented([image, label, mask], 15, 0.1, 0.05, flip=True)
+    assert (image[moved == 1] > 2.4).all() and (image[moved == 0] < 2.6).all()
+    areas = moved.sum((1, 2, 3))
+    assert areas.min() > 0.75 * 128 and areas.max() < 1.3 * 128  # zoom alone changes them
+    rows = (moved * torch.arange(40)[:, None]).sum((1, 2, 3)) / areas
+    assert (rows < 20).any() and (rows > 20).any()  # some are mirrored
+    still = slices.augmented([5 * label, label, torch.ones_like(label)])
+    torch.testing.assert_close(still[1], label)
+
+
+def test_groups_of_a_stage(tmp_path):
+    def patient(dataset, name):
+        return patients.Patient(dataset, name, "n/a", "", ("T1w",), 1.0, True, "", tmp_path / name)
+
+    a, c, d = (patient("atlas", name) for name in "acd")
+    b = patient("own", "b")
+    parts = {"training": [a, b], "intermediate": [c, d], "validation": []}
+    regions = {c: "R1", d: "R4"}
+
+    def choose(on):
+        return groups.choose({"on": on} if on else {}, parts, "own", regions.get)
+
+    assert choose(None) == [a, b, c, d]
+    assert choose("source") == [a] and choose("target") == [b]
+    assert choose(["R1"]) == [c] and choose(["R1", "R4"]) == [c, d] and choose(["R2"]) == []
