@@ -397,7 +397,8 @@ def people(path):
             encoding="utf-8-sig",
         )
     except (ValueError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} is not a table with tabs ({error}); mend it.") from None
+        reason = " ".join(str(error).split())
+        raise DatasetError(f"{path} is not a table with tabs ({reason}); mend it.") from None
     if "participant_id" not in table:
         raise DatasetError(f"{path} has no column participant_id; add it.")
     table = table.replace(["n/a", ""], np.nan).drop_duplicates()

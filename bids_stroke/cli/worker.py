@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from .. import image
+from .. import image, plain
 from ..errors import ResourceError, UsageError
 from . import machine
 
@@ -192,15 +192,13 @@ def plugin(path):
     """
     if path is None:
         return "Linear", {}, {}
-    import yaml
-
     try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = plain.read(path)
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{path} cannot be read as YAML ({reason}); mend it.") from None
     arguments = {"plugin_args", "gpu_plugin_args"}
-    if not isinstance(content, dict) or not {"plugin"} <= set(content) <= {"plugin", *arguments}:
+    if not {"plugin"} <= set(content) <= {"plugin", *arguments}:
         raise UsageError(f"{path} needs the keys plugin, and plugin_args, gpu_plugin_args if any.")
     name, *found = (content.get(key) or {} for key in ("plugin", "plugin_args", "gpu_plugin_args"))
     if not all(isinstance(values, dict) for values in found):

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
 
-import yaml
-
+from .. import plain
 from ..errors import ModelError
 from ..settings import SPACES
 from .ensemble import Ensemble
@@ -19,12 +18,8 @@ NORMALIZATIONS = ("zscore", "nnunet")
 _OPTIONAL = ("path", "inputs", "trained_range", "window", "plan", "folds")
 #: A name becomes part of paths.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
-MOST_BYTES = 1_000_000  # of a card
 #: What a card that is none makes go wrong.
-_UNREADABLE = (
-    *(yaml.YAMLError, RecursionError, OSError),
-    *(AttributeError, KeyError, TypeError, ValueError, OverflowError),
-)
+_UNREADABLE = (OSError, AttributeError, KeyError, TypeError, ValueError, OverflowError)
 _EMBEDDED = Path(str(files("bids_stroke") / "data" / "models"))
 
 
@@ -218,7 +213,7 @@ def load(model):
             f"{', '.join(names())}."
         )
     try:
-        content = _content(path)
+        content = plain.read(path)
         for key in ("threshold", "min_component_mm3"):
             content[key] = float(content[key])  # YAML reads 1e-3 as text
         parse = _ensemble if "members" in content else _card
@@ -232,28 +227,8 @@ def load(model):
     return card
 
 
-def _content(path):
-    """What a card's YAML holds. Aliases could stand for more than any memory."""
-    if path.stat().st_size > MOST_BYTES:
-        raise ValueError(f"it has more than {MOST_BYTES} bytes")
-    text = path.read_text(encoding="utf-8")
-    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-        raise ValueError("aliases (*) are not taken")
-    content = yaml.safe_load(text)
-    if not isinstance(content, dict):
-        raise ValueError("it is no mapping of keys to values")
-    return content
-
-
-def _beside(name):
-    """Check that a file's name leads to no other folder than the card's."""
-    if Path(name).name != name:
-        raise ValueError(f"{name!r} is not the name of a file beside the card")
-    return name
-
-
 def _ensemble(content, path):
-    members = tuple(load(path.parent / _beside(one)) for one in content.pop("members"))
+    members = tuple(load(path.parent / plain.inside(one)) for one in content.pop("members"))
     groups = tuple(tuple(group) for group in content.pop("regions", ()))
     ensemble = Ensemble(members=members, path=path, regions=groups, **content)
     ensemble.check()
@@ -265,7 +240,7 @@ def _card(content, path):
     content["weights"] = Weights(**content["weights"])
     content["folds"] = tuple(Weights(**one) for one in content.get("folds", ()))
     for one in (content["weights"], *content["folds"]):
-        _beside(one.file or "none")
+        plain.inside(one.file or "none")
     content["spacing"] = tuple(map(float, content["spacing"]))
     content["tile"] = tuple(map(int, content["tile"]))
     content["network"] = dict(content["network"])

@@ -209,7 +209,7 @@ DATASETS = {
     "filter by a number without end": (
         filters(b'{"t1w": {"run": 1' + b"0" * 30 + b"}}"), 2, "cannot filter"),
     "filter with a broken pattern": (
-        filters(b'{"t1w": {"acquisition": "(", "regex_search": true}}'), 2, "cannot filter"),
+        filters(b'{"t1w": {"subject": "(", "regex_search": true}}'), 2, "cannot filter"),
     "filter that leaves nothing": (filters(b'{"t1w": {"acquisition": "x"}}'), 1, "has no T1w, FLAIR"),
     "a participant asked for twice": (
         options("--participant-label", "01", "sub-01", "01"), 0, "sub-01: would run"),
