@@ -16,9 +16,9 @@ def choose(stage, parts, target, region_of):
     Parameters
     ----------
     stage : dict
-        ``on``, if there: ``source``, the training part of all datasets but the last; ``target``, that
-        of the last; or the names of super-regions, for those patients of the part ``intermediate``
-        whose lesion lies mostly in them. Without it, all who train.
+        ``group``, if there: ``source``, the training part of all datasets but the last; ``target``,
+        that of the last; or the names of super-regions, for those patients of the part
+        ``intermediate`` whose lesion lies mostly in them. Without it, all who train.
     parts : dict of str to list of Patient
     target : str
         Name of the last dataset.
@@ -29,12 +29,12 @@ def choose(stage, parts, target, region_of):
     -------
     list of Patient
     """
-    on = stage.get("on")
-    if on is None:
+    group = stage.get("group")
+    if group is None:
         return parts["training"] + parts["intermediate"]
-    if on in (SOURCE, TARGET):
-        return [one for one in parts["training"] if (one.dataset == target) == (on == TARGET)]
-    return [one for one in parts["intermediate"] if region_of(one) in on]
+    if group in (SOURCE, TARGET):
+        return [one for one in parts["training"] if (one.dataset == target) == (group == TARGET)]
+    return [one for one in parts["intermediate"] if region_of(one) in group]
 
 
 class Regions:

@@ -134,7 +134,7 @@ def train(recipe, parts, out, processes=1, arrays=None):
     summaries = {}
     for stage in recipe["stages"]:
         chosen = groups.choose(stage, parts, recipe.get("target"), region_of)
-        if not chosen and isinstance(stage.get("on"), list):
+        if not chosen and isinstance(stage.get("group"), list):
             continue  # no lesion of the intermediate part lies in these regions
         files = {"training": sorted(paths[one.name] for one in chosen), "validation": validation}
         tiles.check(files["training"], stage["tile"], "training")

@@ -30,7 +30,7 @@ def tiny(name, **changes):
     """A shipped recipe at 4 mm, with narrow networks and a few epochs."""
     recipe = train.read_recipe(name)
     recipe["data"] |= {"spacing": [4.0, 4.0, 4.0], "brain_extraction": "none"}
-    recipe["training"] |= {"workers": 0, "batch": 2, "slices": 12}
+    recipe["training"] |= {"workers": 0, "batch": 1, "slices": 12}
     recipe |= changes
     for one in recipe["runs"].values():
         network = one.get("network", recipe["network"])["arguments"]
@@ -272,8 +272,8 @@ def test_groups_of_a_stage(tmp_path):
     parts = {"training": [a, b], "intermediate": [c, d], "validation": []}
     regions = {c: "R1", d: "R4"}
 
-    def choose(on):
-        return groups.choose({"on": on} if on else {}, parts, "own", regions.get)
+    def choose(group):
+        return groups.choose({"group": group} if group else {}, parts, "own", regions.get)
 
     assert choose(None) == [a, b, c, d]
     assert choose("source") == [a] and choose("target") == [b]
