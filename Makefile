@@ -1,6 +1,7 @@
 # make install   the package and all that it needs, in the folder .venv
 # make demo      three simulated patients, from images to reports, in the folder demo
 # make test      the tests
+# make fuzz      ten minutes of each reader of users' files against random content
 # make machines  the images and runs of them, runs on a Slurm cluster of this machine
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || echo python3)
@@ -8,7 +9,9 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: install demo test machines clean
+READERS = image packed table ratings card filters plugin
+
+.PHONY: install demo test fuzz machines clean
 
 install: $(INSTALLED)
 
@@ -24,6 +27,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest -q
+
+fuzz: install
+	$(BIN)/python -m pip install -c constraints.txt atheris
+	for reader in $(READERS); do $(BIN)/python tests/fuzz/fuzz.py $$reader -max_total_time=600 || exit; done
 
 machines: install
 	tests/machines.sh

@@ -28,14 +28,16 @@ from bids_stroke.lesion import threshold
 from bids_stroke.models import card as cards
 from bids_stroke.models import infer
 
-#: What differs from the shipped recipes: half the resolution, hence half the tiles, and less of all.
+#: What differs from the shipped recipes: half the resolution, hence half the tiles; half the features
+#: of S2; less of all.
 NNUNET = {"spacing": [2.0] * 3, "gpu_memory_gb": 1.2, "workers": 0, "save_every": 1}
 ADAPTED = {**NNUNET, "epochs": 6, "iterations": 20, "validation_iterations": 6, "learning_rate": 1e-3}
-ZOOM_IN = {"name": "zoom-in", "tile": [64] * 3, "epochs": 16, "learning_rate": 1e-3, "cycle": 16}
+ZOOM_IN = {"name": "zoom-in", "tile": [64] * 3, "epochs": 14, "learning_rate": 1e-3, "cycle": 14}
 ZOOM_OUT = {"name": "zoom-out", "tile": [72, 86, 84], "epochs": 6, "learning_rate": 1e-4, "cycle": 2}
 S2 = {
     "data": {"spacing": [2.0] * 3, "brain_extraction": "none", "space": "native"},
     "split": {"validation": 6, "test": None},
+    "network": {"arguments": {"features": 8, "groups": 4}},
     "training": {"workers": 0},
     "card": {"tile": ZOOM_OUT["tile"]},
 }

@@ -10,11 +10,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
-import yaml
 from nibabel.affines import apply_affine
 from scipy import ndimage
 
-from . import __version__, image
+from . import __version__, image, plain
 from .errors import ImageError, ResourceError
 from .lesion import on_grid, threshold
 from .record import stamp
@@ -164,8 +163,9 @@ def _load_card(tract):
         known = ", ".join(sorted(card.stem for card in (DATA / "tracts").glob("*.yaml")))
         raise ResourceError(f"{tract} is no tract; give a NIfTI file, a card, or one of: {known}.")
     try:
-        card = TractCard(**yaml.safe_load(path.read_text()))
-    except (TypeError, yaml.YAMLError) as error:
+        card = TractCard(**plain.read(path))
+        plain.inside(card.file)
+    except (OSError, TypeError, ValueError) as error:
         keys = ", ".join(item.name for item in fields(TractCard))
         reason = " ".join(str(error).split())
         raise ResourceError(f"{path} is not a tract card ({reason}); its keys: {keys}.") from None

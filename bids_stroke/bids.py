@@ -21,6 +21,8 @@ REFERENCES = ("T1w", "FLAIR", "T2w")
 TRACE = "TRACE"
 #: PyBIDS's name for the file of an index.
 DATABASE = "layout_index.sqlite"
+#: Of a session's name, in characters: names of files have up to 255, ours up to 100 more than that.
+LONGEST = 150
 ENTITIES = ("space", "atlas", "seg", "res", "label", "desc")
 
 
@@ -50,6 +52,20 @@ class Session:
     def drawn_on(self):
         """The contrast or template space on whose grid the lesion is drawn or found."""
         return self.lesion.space if self.lesion else self.reference
+
+    def processed(self, card):
+        """Contrasts that are processed: the reference, what the model uses (``card``; None for own
+        masks), what the lesion is drawn on, and FLAIR. Of images in a template space, one is shown."""
+        if self.lesion and self.lesion.in_template:
+            return tuple(self.images)[:1]
+        used = card.select(tuple(self.images)) if card else ()
+        wanted = {*used, "FLAIR", self.drawn_on} - {self.reference}
+        return (self.reference, *(contrast for contrast in self.images if contrast in wanted))
+
+    def files(self, card):
+        """The files that are read, as :meth:`processed`."""
+        own = (self.brain_mask, self.lesion and self.lesion.path)
+        return [*map(self.images.get, self.processed(card)), *filter(None, own)]
 
     @property
     def folder(self):
@@ -135,6 +151,9 @@ def find(settings, card=None, contrasts=REFERENCES):
             if settings.session_label and label not in settings.session_label:
                 continue
             found_label = True
+            if reason := _unusable(subject, label):
+                left_out.append(LeftOut(prefix(subject, label), reason, True))
+                continue
             if card:
                 selected = _select(found, card, subject, label, masks)
             else:
@@ -159,6 +178,15 @@ def find(settings, card=None, contrasts=REFERENCES):
             f"{where}; check the labels and the filters."
         )
     return sessions, left_out
+
+
+def _unusable(subject, label):
+    """Why outputs cannot be named by these labels; None if they can."""
+    if not re.fullmatch(r"[A-Za-z0-9+]+", subject + (label or "")):
+        return "a label is letters and digits in BIDS; rename its folders and files."
+    if len(prefix(subject, label)) > LONGEST:
+        return "its name is too long for the names of outputs; shorten the labels."
+    return None
 
 
 def _labels(sessions):
@@ -195,8 +223,8 @@ class _Files:
                 self._images[contrast] = self._by_session(
                     **{"extension": [".nii", ".nii.gz"]} | query
                 )
-            except ValueError as error:
-                reason = str(error).partition(" If you")[0]
+            except Exception as error:  # of PyBIDS, of its database, of a pattern
+                reason = " ".join(str(error).partition(" If you")[0].partition("[SQL")[0].split())
                 raise UsageError(
                     f"--bids-filter-file cannot filter {contrast} images: {reason}"
                 ) from None
@@ -302,7 +330,7 @@ def _select(found, card, subject, label, masks):
             return LeftOut(name, reason, True)
         notes.append(f"There is no T1w image: {reference} is the reference.")
     mask = _brain_mask(masks, name, reference, notes)
-    return Session(subject, label, images, reference, tuple(notes), mask)
+    return _there(Session(subject, label, images, reference, tuple(notes), mask), card)
 
 
 def _select_own(found, drawn, subject, label, masks, trace):
@@ -329,7 +357,7 @@ def _select_own(found, drawn, subject, label, masks, trace):
             for contrast in REFERENCES
             if any(same in path.name for path in paths[contrast])
         }
-        return Session(subject, label, images, mask.space, tuple(notes), None, mask)
+        return _there(Session(subject, label, images, mask.space, tuple(notes), None, mask))
     if not mask.space:
         mask = replace(mask, space=_fitting(mask, paths, notes))
     images = {}
@@ -345,7 +373,13 @@ def _select_own(found, drawn, subject, label, masks, trace):
     if reference != "T1w":
         notes.append(f"There is no T1w image: {reference} is the reference.")
     brain = _brain_mask(masks, name, reference, notes)
-    return Session(subject, label, images, reference, tuple(notes), brain, mask)
+    return _there(Session(subject, label, images, reference, tuple(notes), brain, mask))
+
+
+def _there(session, card=None):
+    """The session, left out if one of its files has no content here."""
+    reasons = filter(None, map(image.absent, session.files(card)))
+    return LeftOut(session.name, reason, True) if (reason := next(reasons, None)) else session
 
 
 def _fitting(mask, paths, notes):
@@ -369,9 +403,11 @@ def _choose(contrast, paths, notes):
         paths.sort(key=_numbered, reverse=True)
         paths.sort(key=_fineness)
         paths.sort(key=lambda path: "_ce-" in path.name or "_part-" in path.name)
+        missing = sum(image.absent(path) is not None for path in paths)
+        without = f"; {missing} have no content here" if missing else ""
         notes.append(
             f"{paths[0].name} was chosen of {len(paths)} {contrast} images: "
-            "without contrast agent, the finest voxels, then the latest run."
+            f"without contrast agent, the finest voxels, then the latest run{without}."
         )
     return paths[0]
 

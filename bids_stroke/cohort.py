@@ -1,15 +1,18 @@
 """The cohort, from the participants' derivatives alone: one table, one overlap map, loads."""
 
+import csv
 import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from nibabel.affines import apply_affine
+from scipy import ndimage
 
 from . import atlas, image, quality, record, regions
 from .bids import TRACE
 from .errors import DatasetError, UsageError
-from .registration import TEMPLATE
+from .registration import TEMPLATE, template
 
 SIDES = ("left", "right", "total")
 CATEGORIES = ("none", "small", "medium", "large")
@@ -19,6 +22,10 @@ _TEMPLATE_VOLUME = f"Lesion volume after normalization to {TEMPLATE}"
 COLUMNS = {
     "participant_id": {"Description": "Participant"},
     "session_id": {"Description": "Session"},
+    "qc_flags": {
+        "Description": "Sanity gates that the session failed, joined by +; n/a for none. What they are "
+        "is told in docs/reliability.md"
+    },
     "reference": {"Description": "Contrast, or template of an own mask, that is the native space"},
     "contrasts": {"Description": "Contrasts that the model used; n/a for own masks"},
     "model": {"Description": "Model of the lesion, or own masks"},
@@ -35,6 +42,10 @@ COLUMNS = {
         "Description": "Lesion volume minus that of the previous session: of lesion_volume_ml, of "
         "lesion_volume_mni_ml where that is n/a",
         "Units": "mL",
+    },
+    "outside_brain_share": {
+        "Description": "Share of the lesion that lies outside of the template's brain, after "
+        "normalization (0-1)"
     },
     "n_components": {"Description": "Number of 26-connected lesion components"},
     "hemisphere": {"Description": "left, right or bilateral"},
@@ -161,6 +172,7 @@ def _row(known, files, mask):
     row = {
         "participant_id": participant,
         "session_id": session or np.nan,
+        "qc_flags": "+".join(known.flags) or np.nan,
         "reference": known.reference,
         "contrasts": "+".join(known.contrasts) or np.nan,
         "model": known.model,
@@ -168,6 +180,7 @@ def _row(known, files, mask):
         "lesion_volume_mni_ml": np.count_nonzero(mask.dataobj) * image.voxel_volume(mask) / 1000,
         "previous_session_id": np.nan,
         "lesion_volume_change_ml": np.nan,
+        "outside_brain_share": _outside_brain(mask),
         "n_components": len(components) - 1,
         "hemisphere": whole["hemisphere"],
         "index_super_region": np.nan,
@@ -185,6 +198,15 @@ def _row(known, files, mask):
                 row[f"{region.lower()}_volume_ml"] = values["lesion_volume_ml"]
                 row[f"{region.lower()}_share"] = values["lesion_share"]
     return row
+
+
+def _outside_brain(mask):
+    """Share of the voxels of a mask that lie outside of the template's brain."""
+    voxels = np.argwhere(np.asanyarray(mask.dataobj) > 0)
+    brain = template().brain
+    there = apply_affine(np.linalg.inv(brain.affine) @ mask.affine, voxels).T
+    inside = ndimage.map_coordinates(np.asanyarray(brain.dataobj), there, order=0)
+    return 1 - float(inside.mean()) if len(voxels) else 0.0
 
 
 def _quality(path, reference):
@@ -207,7 +229,7 @@ def _loads(name, table):
     }
 
 
-def collect(output_dir, skip=()):
+def collect(output_dir, skip=(), strict=False):
     """Read every session once: the table, and the number of lesions in each voxel of the template.
 
     Memory does not grow with the cohort.
@@ -217,6 +239,8 @@ def collect(output_dir, skip=()):
     output_dir : path
     skip : container of str
         Names of sessions to leave out.
+    strict : bool
+        Whether sessions that failed a sanity gate count as failed.
 
     Returns
     -------
@@ -232,7 +256,7 @@ def collect(output_dir, skip=()):
     for known in record.read_all(output_dir):
         if known.name in skip:
             continue
-        if not known.complete(output_dir):
+        if not known.complete(output_dir) or (strict and known.flags):
             failed.append(known)
             continue
         files = _files(output_dir, known)
@@ -244,8 +268,8 @@ def collect(output_dir, skip=()):
         count[np.flatnonzero(np.ravel(mask.dataobj, order="F"))] += 1
     if not rows:
         raise DatasetError(
-            f"{output_dir} holds no complete session{' that is not rejected' if skip else ''}; run the "
-            "participant level first."
+            f"{output_dir} holds no complete session{' that is not rejected' if skip else ''}"
+            f"{' that passes the sanity gates' if strict else ''}; run the participant level first."
         )
     counts = image.like(count.reshape(grid.shape, order="F"), grid)
     return _with_changes(pd.DataFrame(rows)), counts, failed
@@ -369,13 +393,21 @@ def people(path):
             dtype=str,
             keep_default_na=False,
             index_col=False,
+            quoting=csv.QUOTE_NONE,  # BIDS has none: a lone quote would swallow the rows after it
             encoding="utf-8-sig",
         )
     except (ValueError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} is not a table with tabs ({error}); mend it.") from None
+        reason = " ".join(str(error).split())
+        raise DatasetError(f"{path} is not a table with tabs ({reason}); mend it.") from None
     if "participant_id" not in table:
         raise DatasetError(f"{path} has no column participant_id; add it.")
-    return table.replace(["n/a", ""], np.nan).drop_duplicates("participant_id")
+    table = table.replace(["n/a", ""], np.nan).drop_duplicates()
+    twice = table["participant_id"][table["participant_id"].duplicated()]
+    if len(twice):
+        raise DatasetError(
+            f"{path} has several rows of {twice.iloc[0]} that differ; keep one for each participant."
+        )
+    return table
 
 
 def merge_participants(table, path):

@@ -3,7 +3,10 @@
 Arrays are in nibabel's order (x, y, z); world coordinates are RAS, in mm.
 """
 
+import gzip
 import os
+import shlex
+import zlib
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -16,16 +19,45 @@ from scipy import ndimage
 
 from .errors import ImageError
 
+#: A scan of a head has at least so many voxels along each axis, and a field of view (mm) within these.
+FEWEST_VOXELS = 8
+FIELD_OF_VIEW_MM = (40, 600)
+#: What stands in the place of a file whose content git-annex or git-lfs has not fetched.
+_POINTERS = {b"/annex/objects/": "datalad get", b"version https://git-lfs": "git lfs pull --include"}
+
 
 @contextmanager
 def atomic(path):
     """Yield a path beside ``path`` that takes its place when the block ends well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".partial-{path.name}-", dir=path.parent) as folder:
+    with TemporaryDirectory(prefix=f".partial-{path.name[:100]}-", dir=path.parent) as folder:
         partial = Path(folder) / path.name
         yield partial
         os.replace(partial, path)
+
+
+def absent(path):
+    """Tell why the content of a file is not here, and what gets it: a link or pointer of git-annex
+    (DataLad) or git-lfs, or a link to nowhere. None for any other file, there or not."""
+    path = Path(path)
+    try:
+        if path.is_symlink() and not path.exists():
+            target = os.readlink(path)
+            if "annex/objects/" not in target:
+                return f"{path} is a link to {target}, which is not there; mend it."
+            start = next(iter(_POINTERS))
+        elif path.is_file() and path.stat().st_size < 1024:
+            with path.open("rb") as stream:
+                start = next(filter(stream.read(32).startswith, _POINTERS), None)
+        else:
+            start = None
+    except OSError:  # whoever reads it tells
+        return None
+    return start and (
+        f"{path} has no content here; get it with {_POINTERS[start]} {shlex.quote(path.name)} in the "
+        f"folder {path.parent}."
+    )
 
 
 def load(path):
@@ -39,8 +71,12 @@ def load(path):
         If the file is missing, unreadable, not 3D, not finite, or has no usable affine.
     """
     path = Path(path)
+    if reason := absent(path):
+        raise ImageError(reason)
     if not path.exists():
         raise ImageError(f"{path} does not exist; check the path.")
+    if not path.is_file():  # a pipe would be waited for
+        raise ImageError(f"{path} cannot be read as an image: it is no file; remove it.")
     try:
         img = nib.load(path)
         data = np.asanyarray(img.dataobj)
@@ -67,6 +103,63 @@ def load(path):
     image = nib.Nifti1Image(data, affine, header)
     image.set_filename(str(path))
     return image
+
+
+def orientation_doubt(path):
+    """Tell in a sentence why it is in doubt where in the world an image lies, left and right among it;
+    None where it is clear, or where the header cannot be read."""
+    try:
+        header = nib.load(path).header
+        qform, qcode = header.get_qform(coded=True)
+        sform, scode = header.get_sform(coded=True)
+    except Exception:  # unreadable, or no NIfTI: whoever loads it tells
+        return None
+    if not qcode and not scode:
+        return f"{path} tells no orientation (qform and sform are not set): its axes are taken as RAS."
+    if not (qcode and scode):
+        return None
+    corners = np.array(list(product(*((0, size - 1) for size in header.get_data_shape()[:3]))))
+    apart = np.linalg.norm(apply_affine(qform, corners) - apply_affine(sform, corners), axis=1).max()
+    if not apart > min(voxel_sizes(sform)) / 2:
+        return None
+    return f"{path} has a qform and an sform that are up to {apart:.4g} mm apart: the sform was taken."
+
+
+def load_scan(path):
+    """Load a raw scan of a head, as :func:`load`.
+
+    Raises
+    ------
+    ImageError
+        Also if it was damaged in copying, has too few voxels, no contrast, or voxels of no head's size.
+    """
+    img = load(path)
+    _check_sum(path)
+    data, mm = np.asanyarray(img.dataobj), voxel_sizes(img.affine)
+    if min(img.shape) < FEWEST_VOXELS:
+        raise ImageError(
+            f"{path} has {_times(img.shape)} voxels, too few for a head; give a whole 3D image."
+        )
+    field, (low, high) = np.array(img.shape) * mm, FIELD_OF_VIEW_MM
+    if field.min() < low or field.max() > high:
+        raise ImageError(
+            f"{path} covers {_times(field)} mm, which is no head; check the voxel sizes in its header."
+        )
+    if data.min() == data.max():
+        raise ImageError(f"{path} holds the value {data.flat[0]:g} alone; export it again.")
+    return img
+
+
+def _check_sum(path):
+    """Compare a compressed file with the checksum at its end, which nibabel does not come to."""
+    if not str(path).endswith(".gz"):
+        return
+    try:
+        with gzip.open(path) as stream:
+            while stream.read(1 << 24):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise ImageError(f"{path} is damaged ({error}); copy it again.") from None
 
 
 def save(img, path):

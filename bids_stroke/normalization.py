@@ -15,7 +15,7 @@ from nibabel.affines import from_matvec, voxel_sizes
 from scipy import ndimage
 
 from . import image
-from .registration import AFFINE, LPS, apply, template, to_ants
+from .registration import AFFINE, LPS, apply, register, template, to_ants
 from .settings import NORMALIZATIONS
 
 #: Warps are smooth: the registration runs on this grid, the results are applied on any.
@@ -60,7 +60,6 @@ def normalize(img, brain, lesion, out, target=None, method=NORMALIZATIONS[0]):
     tuple of Path
         Transforms from the image to the template and back.
     """
-    import ants
 
     target = target or template()
     spacing = (WARP_SPACING_MM,) * 3
@@ -76,7 +75,7 @@ def normalize(img, brain, lesion, out, target=None, method=NORMALIZATIONS[0]):
     reference_brain = image.regrid(image.like(target.brain.get_fdata(), target.brain), spacing)
     outline = ("meansquares", to_ants(mask), to_ants(reference_brain), OUTLINE_WEIGHT, 0)
     with TemporaryDirectory() as folder:
-        affine = ants.registration(
+        affine = register(
             _scaled(patient),
             moving,
             type_of_transform="Affine",
@@ -88,7 +87,7 @@ def normalize(img, brain, lesion, out, target=None, method=NORMALIZATIONS[0]):
             other, usable = mirror(patient, inside, hole, affine)
             patient, hole = fill(patient, inside, hole, other, usable)
             weight = to_ants(image.like(around & ~hole, mask, np.float32))
-        found = ants.registration(
+        found = register(
             _scaled(patient),
             moving,
             type_of_transform="SyNOnly",
@@ -129,7 +128,6 @@ def mirror(img, brain, lesion, affine):
     ndarray of bool
         Where it shows healthy tissue.
     """
-    import ants
 
     there = _matrix(affine)
     flip = np.diag([-1.0, 1.0, 1.0, 1.0])
@@ -144,7 +142,7 @@ def mirror(img, brain, lesion, affine):
     rough, _ = fill(img, brain, lesion, *_arrays(other, usable))
     both = image.like(brain & ~lesion & _arrays(other, usable)[1], img, np.float32)
     with TemporaryDirectory() as folder:
-        fitted = ants.registration(
+        fitted = register(
             to_ants(rough),
             to_ants(flipped(rough)),
             type_of_transform="SyNOnly",

@@ -82,7 +82,8 @@ def ratings(path):
     try:
         table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        raise DatasetError(f"{path} cannot be read as a table with tabs ({error}); mend it.") from None
+        reason = " ".join(str(error).split())
+        raise DatasetError(f"{path} cannot be read as a table with tabs ({reason}); mend it.") from None
     if not {"participant_id", "rating"} <= set(table):
         raise DatasetError(f"{path} lacks the column participant_id or rating; add it.")
     unknown = sorted(set(table["rating"]) - {*RATINGS, "", "n/a"})

@@ -39,11 +39,20 @@ COLUMNS = {
         "Description": "Median intensity of cerebrospinal fluid over that of gray matter, where the "
         "template has them"
     },
+    "cut_area_cm2": {
+        "Description": "Largest area of the brain mask in an outermost plane of the image",
+        "Units": "cm^2",
+    },
+    "bright_ratio": {
+        "Description": "99.5th percentile of the brain's intensities over the median of white matter"
+    },
 }
 #: What a session tells of its reference image, and of each other image.
 OF_REFERENCE = tuple(name for name in COLUMNS if name not in ("contrast", "similarity"))
 OF_OTHERS = tuple(
-    name for name in COLUMNS if name not in ("contrast", "brain_volume_ml", "template_brain_dice")
+    name
+    for name in COLUMNS
+    if name not in ("contrast", "brain_volume_ml", "template_brain_dice", "cut_area_cm2")
 )
 #: What the ratios of white to gray matter and of fluid to gray matter are in a contrast.
 CONTRASTS = {"T1w": (">", "<"), "FLAIR": ("<", "<"), "T2w": ("<", ">")}
@@ -90,6 +99,8 @@ def measure(raw, img, brain, tissues, reference=None):
         "fber": _ratio(middle(head**2), middle(air**2)),
         "white_gray_ratio": _ratio(middle(white), middle(gray)),
         "fluid_gray_ratio": _ratio(middle(fluid), middle(gray)),
+        "cut_area_cm2": cut_area(brain),
+        "bright_ratio": brightest(data[mask], white),
     }
 
 
@@ -120,38 +131,6 @@ def tissue_maps(template_brain):
     return {name: image.like(part, gray_map, np.uint8) for name, part in parts.items()}
 
 
-def doubts(measures, reference, trained):
-    """Sentences on what of a session lies outside what its model was trained on.
-
-    Parameters
-    ----------
-    measures : dict
-        Columns of the cohort's table: those of :data:`COLUMNS`, of other images than the reference
-        with the contrast before them (``flair_snr``), and ``lesion_volume_ml``.
-    reference : str
-        What the reference image is said to be.
-    trained : dict
-        The card's ``trained_range``: column to lowest and highest value.
-    """
-    told = []
-    for name, (low, high) in trained.items():
-        value = measures.get(name)
-        if value is not None and np.isfinite(value) and not low <= value <= high:
-            told.append(
-                f"{name.removesuffix('_ml').replace('_', ' ').capitalize()} is {value:.4g}, outside "
-                f"the {low:g} to {high:g} that the model was trained on."
-            )
-    for contrast, pattern in CONTRASTS.items():
-        start = column_start(contrast, reference)
-        ratios = [measures.get(f"{start}{name}_gray_ratio", np.nan) for name in ("white", "fluid")]
-        seen = tuple(">" if ratio > 1 else "<" for ratio in ratios)
-        if np.isfinite(ratios).all() and seen != pattern:
-            like = [name for name, other in CONTRASTS.items() if other == seen]
-            looks = f"looks like a {like[0]}" if like else "looks like none of the known contrasts"
-            told.append(f"The {contrast} {looks}: check that the image is what its name says.")
-    return told
-
-
 def column_start(contrast, reference):
     """Start of the columns of an image in the cohort's table; none for the reference image."""
     return "" if contrast == reference else f"{contrast.lower()}_"
@@ -180,6 +159,20 @@ def head_and_air(raw, brain):
     air = data[away & (data != 0)]
     scanned = air.size >= max(500, away.sum() / 2)
     return data[head], air if scanned else np.empty(0)
+
+
+def cut_area(brain):
+    """Largest area (cm²) of a mask in one of the six outermost planes of its image."""
+    mask, areas = np.asanyarray(brain.dataobj) > 0, []
+    for axis, mm in enumerate(voxel_sizes(brain.affine)):
+        faces = np.moveaxis(mask, axis, 0)[[0, -1]]
+        areas.append(faces.sum((1, 2)).max() * image.voxel_volume(brain) / mm / 100)
+    return float(max(areas))
+
+
+def brightest(inside, white):
+    """99.5th percentile of a brain's intensities over the median of its white matter."""
+    return _ratio(float(np.percentile(inside, 99.5)), middle(white)) if inside.size else np.nan
 
 
 def middle(values):

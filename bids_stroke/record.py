@@ -12,13 +12,17 @@ from pathlib import Path
 from . import __version__
 from .bids import write_json
 
+#: Why a session failed that left no record.
+_NO_END = "its run did not end, or its record is damaged; run the participant level again."
+
 
 @dataclass
 class Record:
     """How a session ended.
 
     ``identity`` is a checksum of everything that the outputs depend on; ``outputs`` are relative
-    to the output folder; ``error`` is a sentence, ``steps`` are seconds per step.
+    to the output folder; ``error`` is a sentence, ``steps`` are seconds per step, ``flags`` the sanity
+    gates that the session failed, with a sentence on each.
     """
 
     name: str
@@ -31,6 +35,7 @@ class Record:
     contrasts: list = field(default_factory=list)
     inputs: dict = field(default_factory=dict)
     notes: list = field(default_factory=list)
+    flags: dict = field(default_factory=dict)
     description: str = ""
     outputs: list = field(default_factory=list)
     steps: dict = field(default_factory=dict)
@@ -60,10 +65,12 @@ def read(output_dir, name):
 
 
 def read_all(output_dir):
-    """Records of all sessions, in order of name."""
-    paths = sorted((Path(output_dir) / "logs").glob("sub-*_run.json"))
-    names = (path.name.removesuffix("_run.json") for path in paths)
-    return [record for record in (read(output_dir, name) for name in names) if record]
+    """Records of all sessions, in order of name; of those that were started and left none, such as
+    sessions of a run that was killed, a record of that."""
+    logs = Path(output_dir) / "logs"
+    started = {path.stem for path in logs.glob("sub-*.log") if not path.stem.endswith("_run")}
+    names = started | {path.name.removesuffix("_run.json") for path in logs.glob("sub-*_run.json")}
+    return [read(output_dir, name) or Record(name, "", error=_NO_END) for name in sorted(names)]
 
 
 def read_participant(output_dir, subject):

@@ -82,6 +82,24 @@ def to_ants(img):
     )
 
 
+def register(fixed, moving, **options):
+    """Run ``ants.registration``, from the same random numbers each time.
+
+    With one thread (``ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS``, read when ANTs starts) results are then
+    the same to the last bit; with several they differ by how sums are split.
+    """
+    import ants
+
+    threads = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
+    kept = os.environ.get(threads)
+    ants.config.set_ants_deterministic(True, seed_value=1)  # the only way in which ANTs takes a seed
+    if kept is None:
+        del os.environ[threads]
+    else:
+        os.environ[threads] = kept
+    return ants.registration(fixed, moving, **options)
+
+
 def move_points(points, transforms):
     """Carry points from the space of one image to that of another.
 
@@ -134,7 +152,7 @@ def rigid(moving, fixed, fixed_mask, out):
     with TemporaryDirectory() as folder:
         starts = [_identity(folder), _centres_of_mass(fixed, moving, folder)]
         cost = [_mutual_information(fixed_ants, moving_ants, mask, start) for start in starts]
-        found = ants.registration(
+        found = register(
             fixed_ants,
             moving_ants,
             type_of_transform="Rigid",
@@ -166,7 +184,7 @@ def affine(img, brain, out):
     target = image.regrid(template().t1w, AFFINE_SPACING)
     stripped = image.like(img.get_fdata() * (np.asanyarray(brain.dataobj) > 0), img, np.float32)
     with TemporaryDirectory() as folder:
-        found = ants.registration(
+        found = register(
             to_ants(target),
             to_ants(image.regrid(stripped, AFFINE_SPACING)),
             type_of_transform="Affine",

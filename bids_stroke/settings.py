@@ -46,6 +46,8 @@ class Settings:
     mem_mb: int = 8000
     plugin_file: Path | None = None
     stop_on_first_crash: bool = False
+    strict: bool = False
+    deterministic: bool = False
     reports_only: bool = False
     report_viewer: bool = False
     clean_workdir: bool = False
@@ -115,7 +117,7 @@ class Settings:
             )
         try:
             content = json.loads(description.read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DatasetError(f"{description} is not valid JSON ({error}); mend it.") from None
         if not isinstance(content, dict) or not {"Name", "BIDSVersion"} <= content.keys():
             raise DatasetError(f"{description} lacks Name or BIDSVersion; add them.")

@@ -68,8 +68,8 @@ def init_session_wf(
     """
     workflow = LesionWorkflow(name=name)
     reference = session.reference
-    used = card.select(_ordered(session)) if card else ()
-    others = [c for c in _ordered(session)[1:] if c in (*used, "FLAIR", session.drawn_on)]
+    used = card.select(tuple(session.images)) if card else ()
+    others = session.processed(card)[1:]
     names = Names(
         session=session,
         card=card,
@@ -294,9 +294,3 @@ def init_template_session_wf(*, session, maps, bids_dir, output_dir, name="sessi
         background, field = template, "t1w"
     workflow.connect([(background, outputs_wf, [(field, "inputnode.background")])])
     return workflow
-
-
-def _ordered(session):
-    """Contrasts of a session, the reference first."""
-    rest = [contrast for contrast in session.images if contrast != session.reference]
-    return (session.reference, *rest)

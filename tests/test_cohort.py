@@ -127,7 +127,8 @@ def test_table_and_counts(tmp_path):
     assert first["cst_weighted_load_ml_left"] == 3 and first["cst_fraction_right"] == 0.025
     assert first["cst_max_slice_load_total"] == 0.6
     assert pd.isna(first["cst_category"]) and second["cst_category"] == "large"
-    optional = ["session_id", "cst_category", "previous_session_id", "lesion_volume_change_ml"]
+    optional = ["session_id", "qc_flags", "cst_category"]
+    optional += ["previous_session_id", "lesion_volume_change_ml"]
     assert not table.drop(columns=optional).isna().any(axis=None)
     assert table[optional[2:]].isna().all(axis=None)
 

@@ -146,7 +146,7 @@ def affine_of_nan(folder):
         (cut_gzip, "cannot be read"),
         (cut_nifti, "cannot be read"),
         (empty_file, "cannot be read"),
-        (text, "cannot be read"),
+        (text, "has no content here; get it with datalad get x.nii.gz"),
         (zipped_text, "cannot be read"),
         (of_folder, "cannot be read"),
         (four_axes, r"shape \(2, 2, 2, 2\)"),

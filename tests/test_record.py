@@ -107,7 +107,12 @@ def test_a_damaged_record_is_none(tmp_path, damage):
         Record(name, "x").write(tmp_path)
     record.path_of(tmp_path, "sub-01").write_bytes(damage)
     assert record.read(tmp_path, "sub-01") is None
-    assert [known.name for known in record.read_all(tmp_path)] == ["sub-02", "sub-03_ses-a"]
+    (tmp_path / "logs/sub-04.log").touch()
+    (tmp_path / "logs/sub-02_run.log").touch()
+    found = {known.name: known.error for known in record.read_all(tmp_path)}
+    unfinished = [name for name, error in found.items() if error]
+    assert list(found) == ["sub-01", "sub-02", "sub-03_ses-a", "sub-04"]
+    assert unfinished == ["sub-01", "sub-04"]
 
 
 def test_no_records(tmp_path):

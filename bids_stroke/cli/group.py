@@ -16,7 +16,7 @@ def group(settings):
 
     out = settings.output_dir
     rejected = _rejected(settings)
-    table, count, failed = cohort.collect(out, {item["name"] for item in rejected})
+    table, count, failed = cohort.collect(out, {item["name"] for item in rejected}, settings.strict)
     measured = set(table)
     table = cohort.merge_participants(table, settings.bids_dir / "participants.tsv")
     summary = cohort.summary(table, settings.group_by)
@@ -51,7 +51,12 @@ def group(settings):
     print(f"{len(table)} sessions, {len(failed)} failed{left_out}: {out / 'group.html'}")
     for known in failed:
         print(f"  {known.name}: {_failure(known)['reason']}")
-    return 0
+    flagged = table[["participant_id", "session_id", "qc_flags"]].dropna(subset="qc_flags")
+    if len(flagged):
+        print(f"{len(flagged)} sessions failed sanity gates, look at them:")
+    for participant, session, flags in flagged.fillna("").itertuples(index=False):
+        print(f"  {participant} {session}: {flags}".replace(" :", ":"))
+    return 1 if settings.strict and failed else 0
 
 
 def _rejected(settings):
@@ -99,5 +104,6 @@ def _map(out, img, description, suffix, **entities):
 
 def _failure(known):
     participant, session = cohort.names_of(known)
-    reason = known.error or "Outputs are missing; run the participant level again."
+    reason = known.error or " ".join(known.flags.values())
+    reason = reason or "Outputs are missing; run the participant level again."
     return {"participant_id": participant, "session_id": session, "reason": reason}

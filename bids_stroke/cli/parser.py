@@ -179,6 +179,14 @@ def build():
         "--stop-on-first-crash", action="store_true", help="start no session after a failure"
     )
     group.add_argument(
+        "--strict", action="store_true",
+        help="sessions that fail a sanity gate count as failed, at both levels",
+    )  # fmt: skip
+    group.add_argument(
+        "--deterministic", action="store_true",
+        help="the same numbers to the last digit on every run, by one thread for each session",
+    )  # fmt: skip
+    group.add_argument(
         "--reports-only", action="store_true",
         help="make the HTML reports again from the output folder alone",
     )  # fmt: skip
@@ -208,6 +216,10 @@ def parse(argv=None):
     args["work_dir"] = args["work_dir"] or args["output_dir"] / "work"
     args["derivatives"] = [path.absolute() for path in args["derivatives"]]
     args["atlases"] = _pairs(args.pop("atlas"), args.pop("atlas_labels"))
+    if args["deterministic"]:
+        if args["omp_nthreads"] not in (None, 1):
+            raise UsageError("--deterministic takes one thread a session; leave --omp-nthreads out.")
+        args["omp_nthreads"] = 1
     args["cutoffs_ml"] = args["cutoffs_ml"] and tuple(args["cutoffs_ml"])
     for key in ("participant_label", "session_label", "derivatives", "output_spaces", "tracts"):
         args[key] = tuple(args[key])
@@ -245,10 +257,14 @@ def _filters(path):
         return {}
     try:
         filters = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read as JSON ({error}); mend it.") from None
     if not isinstance(filters, dict) or not all(isinstance(v, dict) for v in filters.values()):
         raise UsageError(f'{path} needs the form {{"t1w": {{"acquisition": "mprage"}}}}.')
+    plain = (str, int, float, bool, type(None))
+    for value in (value for one in filters.values() for value in one.values()):
+        if not all(isinstance(item, plain) for item in (value if isinstance(value, list) else [value])):
+            raise UsageError(f"{path} filters by {value!r:.60}; use texts, numbers, or lists of them.")
     unknown = set(filters) - {"t1w", "flair", "t2w", "trace", "lesion"}
     if unknown:
         raise UsageError(

@@ -26,6 +26,7 @@ class Progress:
 
     def __init__(self, log, total, verbose=0):
         self._verbose = verbose
+        logging.raiseExceptions = False  # a full disk is told once, not for each line of the log
         log.parent.mkdir(parents=True, exist_ok=True)
         self._console = Console(stderr=True)
         self._logger = logging.getLogger("bids_stroke.run")

@@ -1,5 +1,6 @@
 """``bids_stroke``: build, run, report."""
 
+import os
 import shutil
 import signal
 import sys
@@ -21,20 +22,41 @@ def main(argv=None):
         settings = parser.parse(argv)
         if not settings.dry_run:
             machine.find_places(settings.work_dir)
-        if settings.level == "participant":
-            return participant(settings)
-        from .group import group
-
-        return group(settings)
+        status = _level(settings)
+        sys.stdout.flush()
+        return status
     except UsageError as error:
         print(f"bids_stroke: error: {error}", file=sys.stderr)
         return 2
     except StrokeError as error:
         print(f"bids_stroke: error: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read the output has left: Python must not write the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, MemoryError, ImportError, RuntimeError) as error:
+        told = machine.shortage(error) or (isinstance(error, OSError) and _refused(error))
+        if not told:
+            raise
+        print(f"bids_stroke: error: {told}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("bids_stroke: stopped; run the same command again to continue.", file=sys.stderr)
         return 130
+
+
+def _level(settings):
+    if settings.level == "participant":
+        return participant(settings)
+    from .group import group
+
+    return group(settings)
+
+
+def _refused(error):
+    """Tell in a sentence what the machine refused."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}; mend it and run the same command again to continue."
 
 
 @dataclass(frozen=True)
@@ -80,6 +102,7 @@ def plan(settings):
             normalization=settings.normalization,
             output_spaces=settings.output_spaces,
             mirror=settings.mirror,
+            deterministic=settings.deterministic,
         )
         for session in sessions
     }
@@ -113,7 +136,8 @@ def participant(settings):
         for session in planned.done:
             show.line(f"{session.name}: up to date")
         failed = _process(settings, planned, show)
-        show.summary(_rows(settings, planned))
+        show.summary(rows := list(_rows(settings, planned)))
+    failed = failed or any(status == "failed a gate" for *_, status, _ in rows)
     return 1 if failed or any(one.refused for one in planned.left_out) else 0
 
 
@@ -138,7 +162,10 @@ def _process(settings, planned, show):
         # Until it has ended, a session counts as failed.
         record.path_of(settings.output_dir, session.name).unlink(missing_ok=True)
     for session, result in supervise.run(settings, sessions, show.event):
-        record.Record(
+        if result["status"] == "elsewhere":
+            show.ended(session.name, result)  # its record is the other run's
+            continue
+        known = record.Record(
             name=session.name,
             identity=planned.identities[session.name],
             model=card.name if card else OWN_MASKS,
@@ -148,16 +175,29 @@ def _process(settings, planned, show):
             inputs=_inputs(session),
             notes=list(session.notes),
             **result,
-        ).write(settings.output_dir)
+        )
         if result["status"] == "ok":
             failed -= 1
-            if settings.clean_workdir:
-                shutil.rmtree(worker.folder_of(settings, session), ignore_errors=True)
+            known.flags = _flags(settings, session, card, known)
+        known.write(settings.output_dir)
+        if result["status"] == "ok" and settings.clean_workdir:
+            shutil.rmtree(worker.folder_of(settings, session), ignore_errors=True)
         show.ended(session.name, result)
+        for sentence in known.flags.values():
+            show.line(f"{session.name}: warning: {sentence}")
         remaining[session.subject] -= 1
         if not remaining[session.subject]:
             _report(settings, {session.subject})
     return failed
+
+
+def _flags(settings, session, card, known):
+    """The sanity gates that a session failed."""
+    from .. import cohort, gates
+
+    images = {contrast: session.images[contrast] for contrast in session.processed(card)}
+    row = cohort.session_row(settings.output_dir, known)
+    return gates.check(row, images, card and card.trained_range)
 
 
 def _reports_only(settings):
@@ -208,7 +248,9 @@ def _rows(settings, planned):
         elif known.status == "ok":
             volume = cohort.volume_ml(cohort.session_row(settings.output_dir, known))
             status = "ok" if session.name in started else "up to date"
-            yield session.name, volume, known.seconds, status, ""
+            if known.flags:
+                status = "failed a gate" if settings.strict else f"{status}, look"
+            yield session.name, volume, known.seconds, status, " ".join(known.flags.values())
         else:
             yield session.name, None, known.seconds, "failed", known.error
     for one in planned.left_out:

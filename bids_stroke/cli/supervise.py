@@ -62,8 +62,9 @@ def run(settings, sessions, on_event=lambda name, *event: None):
     Yields
     ------
     tuple of (Session, dict)
-        The result has ``status`` (ok or failed), ``error``, ``steps`` (seconds), ``seconds``, and
-        what the child told: ``description``, ``outputs``, ``versions``.
+        The result has ``status`` (ok, failed, or elsewhere: at work in another run), ``error``,
+        ``steps`` (seconds), ``seconds``, and what the child told: ``description``, ``outputs``,
+        ``versions``.
     """
     number = at_once(settings, sessions)
     gpus = [] if settings.device == "cpu" else machine.gpus()
@@ -118,6 +119,7 @@ def _environment(threads, gpu, temporary):
         "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads),
         "TMPDIR": temporary,
         "NO_ET": "1",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # without it, results of a GPU vary
         "MPLBACKEND": "agg",
         # Networks allocate and free large blocks: glibc would return each to the system.
         "MALLOC_MMAP_THRESHOLD_": str(2**32),
@@ -134,7 +136,7 @@ def _listen(child, on_event):
     try:
         while child.channel and child.channel.poll():
             kind, *content = child.channel.recv()
-            if kind in ("ok", "failed"):
+            if kind in ("ok", "failed", "elsewhere"):
                 child.result |= {"status": kind, "error": content[0]}
             elif kind in ("description", "outputs", "versions"):
                 child.result[kind] = content[0]

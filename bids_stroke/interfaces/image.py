@@ -19,6 +19,6 @@ class Conform(SimpleInterface):
     output_spec = _ConformOutput
 
     def _run_interface(self, runtime):
-        img = image.conform(image.load(self.inputs.in_file))
+        img = image.conform(image.load_scan(self.inputs.in_file))
         self._results["out_file"] = str(image.save(img, result(runtime, "conformed.nii.gz")))
         return runtime

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
 
-import yaml
-
+from .. import plain
 from ..errors import ModelError
 from ..settings import SPACES
 from .ensemble import Ensemble
@@ -16,6 +16,10 @@ CONTRASTS = ("T1w", "FLAIR", "T2w", "TRACE")
 NNUNET = "nnunet:"  # before the path of a results folder
 NORMALIZATIONS = ("zscore", "nnunet")
 _OPTIONAL = ("path", "inputs", "trained_range", "window", "plan", "folds")
+#: A name becomes part of paths.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+#: What a card that is none makes go wrong.
+_UNREADABLE = (OSError, AttributeError, KeyError, TypeError, ValueError, OverflowError)
 _EMBEDDED = Path(str(files("bids_stroke") / "data" / "models"))
 
 
@@ -37,6 +41,12 @@ class Weights:
     licence: str
     file: str | None = None
     url: str | list | None = None
+
+    def __post_init__(self):
+        if not re.fullmatch(r"[0-9a-f]*", self.sha256) or self.bytes < 0:
+            raise ValueError("sha256 is hexadecimal digits, bytes a number")
+        if not all(isinstance(url, str) and url.startswith("https://") for url in self.urls):
+            raise ValueError("weights are fetched by https:// alone")
 
     @property
     def urls(self):
@@ -81,6 +91,10 @@ class Card:
     window: tuple[int, int, int] | None = None
     plan: dict = field(default_factory=dict)
     folds: tuple[Weights, ...] = ()
+
+    def __post_init__(self):
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"its name {self.name!r} is not letters, digits and . _ + -")
 
     @property
     def leaves(self):
@@ -199,12 +213,12 @@ def load(model):
             f"{', '.join(names())}."
         )
     try:
-        content = yaml.safe_load(path.read_text())
+        content = plain.read(path)
         for key in ("threshold", "min_component_mm3"):
             content[key] = float(content[key])  # YAML reads 1e-3 as text
         parse = _ensemble if "members" in content else _card
         card = parse(content, path.resolve())
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         wanted = ", ".join(f.name for f in fields(Card) if f.name not in _OPTIONAL)
         reason = " ".join(str(error).split())
         raise ModelError(
@@ -214,7 +228,7 @@ def load(model):
 
 
 def _ensemble(content, path):
-    members = tuple(load(path.parent / one) for one in content.pop("members"))
+    members = tuple(load(path.parent / plain.inside(one)) for one in content.pop("members"))
     groups = tuple(tuple(group) for group in content.pop("regions", ()))
     ensemble = Ensemble(members=members, path=path, regions=groups, **content)
     ensemble.check()
@@ -225,6 +239,8 @@ def _card(content, path):
     content["channels"] = tuple(Channel(**channel) for channel in content["channels"])
     content["weights"] = Weights(**content["weights"])
     content["folds"] = tuple(Weights(**one) for one in content.get("folds", ()))
+    for one in (content["weights"], *content["folds"]):
+        plain.inside(one.file or "none")
     content["spacing"] = tuple(map(float, content["spacing"]))
     content["tile"] = tuple(map(int, content["tile"]))
     content["network"] = dict(content["network"])
@@ -233,6 +249,14 @@ def _card(content, path):
         content["window"] = tuple(map(int, content["window"]))
     if len(content["spacing"]) != 3 or len(content["tile"]) != 3 or not content["channels"]:
         raise ValueError("spacing and tile are three values each, channels at least one")
+    if not all(0.1 <= mm <= 20 for mm in content["spacing"]):
+        raise ValueError("spacing is 0.1 to 20 mm")
+    if not all(1 <= voxels <= 1024 for voxels in content["tile"]):
+        raise ValueError("a tile has 1 to 1024 voxels along each axis")
+    if not (0 <= content["threshold"] <= 1 and content["min_component_mm3"] >= 0):
+        raise ValueError("threshold is 0 to 1, min_component_mm3 positive")
+    ranges = content.get("trained_range", {}).items()
+    content["trained_range"] = {key: (float(low), float(high)) for key, (low, high) in ranges}
     card = Card(**content, path=path)
     unknown = {channel.contrast for channel in card.channels} - set(CONTRASTS)
     unknown |= {c for group in card.inputs for c in group} - {c.contrast for c in card.channels}

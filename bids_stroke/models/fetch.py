@@ -1,6 +1,7 @@
 """Weights fetched once: from mirrors, resumed where they broke off, kept only when they are right."""
 
 import os
+from urllib.parse import urljoin
 
 import requests
 from filelock import FileLock
@@ -97,7 +98,8 @@ def _download(url, partial, total, tell, timeout):
     if total is not None and start >= total:
         return
     headers = {"Range": f"bytes={start}-", "Accept-Encoding": "identity"}
-    with requests.get(url, headers=headers, stream=True, timeout=timeout) as answer:
+    hooks = {"response": _https_alone}
+    with requests.get(url, headers=headers, stream=True, timeout=timeout, hooks=hooks) as answer:
         answer.raise_for_status()
         resumed = answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
         start = start if resumed else 0
@@ -112,6 +114,13 @@ def _download(url, partial, total, tell, timeout):
                 tell(start, total)
     if total is not None and start < total:
         raise ValueError(f"it broke off after {start} of {total} bytes")
+
+
+def _https_alone(answer, **_):
+    """Follow no redirection to a connection that anyone could change."""
+    target = urljoin(answer.url, answer.headers.get("Location", ""))
+    if not target.startswith("https://"):
+        raise ValueError(f"it redirects to {target}, which is not https")
 
 
 def _check(partial, one):

@@ -13,9 +13,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from markupsafe import Markup
 
-from .. import __version__, cohort, quality, record
-from ..errors import ModelError
-from ..models import card as cards
+from .. import __version__, cohort, record
 from . import MEASURES, mosaic, number, render, viewer
 
 MOST_BYTES = 5_000_000  # of the figures of a page
@@ -96,14 +94,12 @@ def _summary(out_dir, known):
     if known.complete(out_dir):
         row = cohort.session_row(out_dir, known)
         measures = {name: row[name] for name in SHOWN if name in row}
-        if cohort.volume_ml(row) == 0:
-            warnings.append("No lesion was found." if known.contrasts else "The lesion mask is empty.")
+        warnings += known.flags.values()
         if row.get("cst_category_status") == "unvalidated":
             warnings.append(
                 "The cut-offs of the CST category were not derived on this map of the tract: "
                 "read the category with caution."
             )
-        warnings += quality.doubts(row, known.reference, _trained_range(known))
     elif known.status == "ok":
         warnings.append("Some outputs are missing: run the session again.")
     roles = {"lesion mask": ["lesion"]} | {name: ["model input"] for name in known.contrasts}
@@ -126,14 +122,6 @@ def _summary(out_dir, known):
         "times": {step: seconds for step, seconds in known.steps.items() if seconds >= 1},
         "versions": known.versions,
     }
-
-
-def _trained_range(known):
-    """What the session's model was trained on; nothing where its card is no longer there."""
-    try:
-        return cards.load(known.model).trained_range
-    except ModelError:
-        return {}
 
 
 def _error(out_dir, known):

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from bids_stroke.errors import DatasetError
 from bids_stroke.image import atomic, conform, load, regrid
+from bids_stroke.registration import register
 
 TISSUES = (
     *("air", "csf", "ventricle", "cortex", "striatum", "thalamus", "white", "brainstem"),
@@ -242,9 +243,9 @@ def _template_coordinates(t1w, mask):
     brain = nib.Nifti1Image(t1w.get_fdata(dtype=np.float32) * mask, t1w.affine)
     fixed = ants.from_nibabel_nifti(regrid(brain, (3, 3, 3)))
     moving = ants.from_nibabel_nifti(load_mni152_template(resolution=2))
-    settings = {"reg_iterations": (40, 20), "aff_iterations": (500, 200, 50), "random_seed": 1}
+    settings = {"reg_iterations": (40, 20), "aff_iterations": (500, 200, 50)}
     settings |= {"aff_shrink_factors": (4, 2, 1), "aff_smoothing_sigmas": (2, 1, 0)}
-    result = ants.registration(fixed, moving, type_of_transform="SyN", **settings)
+    result = register(fixed, moving, type_of_transform="SyN", **settings)
     counts = [int(np.ceil((side - 1) / NODES)) + 1 for side in mask.shape]
     nodes = np.stack(np.meshgrid(*[np.arange(n) * NODES for n in counts], indexing="ij"), -1)
     points = apply_affine(t1w.affine, nodes.reshape(-1, 3)) * (-1, -1, 1)  # ITK counts in LPS

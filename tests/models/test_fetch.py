@@ -2,11 +2,14 @@
 
 import hashlib
 import re
+import ssl
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import cards
 import pytest
+import trustme
 
 from bids_stroke.cli import models
 from bids_stroke.errors import ModelError
@@ -19,8 +22,9 @@ CONTENT = bytes(range(256)) * 4000
 
 @pytest.fixture
 def server(monkeypatch, tmp_path):
-    """Serves :data:`CONTENT`; the first path says how: ``/truncate``, ``/lie``, ``/stall``, ``/503``,
-    ``/endless``, ``/ignore-range``, ``/good``. ``seen`` lists the path and range of every request."""
+    """Serves :data:`CONTENT` by https, with a certificate of its own; the first path says how:
+    ``/truncate``, ``/lie``, ``/stall``, ``/503``, ``/endless``, ``/ignore-range``, ``/plain``
+    (redirects to http), ``/moved``, ``/good``. ``seen`` lists the path and range of every request."""
     monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     seen, over = [], threading.Event()
@@ -33,6 +37,12 @@ def server(monkeypatch, tmp_path):
             start = int(asked[1]) if asked and how != "ignore-range" else 0
             if how.isdigit():
                 self.send_error(int(how))
+                return
+            if how in ("plain", "moved"):
+                self.send_response(302)
+                address = running.address.replace("https", "http" if how == "plain" else "https")
+                self.send_header("Location", f"{address}/good")
+                self.end_headers()
                 return
             body = CONTENT[start:]
             self.send_response(206 if start else 200)
@@ -56,11 +66,17 @@ def server(monkeypatch, tmp_path):
         def log_message(self, *_):
             pass
 
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        running.socket = context.wrap_socket(running.socket, server_side=True)
         running.daemon_threads = True
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        running.address, running.seen = f"http://127.0.0.1:{running.server_port}", seen
+        running.address, running.seen = f"https://127.0.0.1:{running.server_port}", seen
         yield running
         over.set()
         running.shutdown()
@@ -106,13 +122,13 @@ def test_a_server_that_knows_no_ranges_starts_anew(server):
     assert path.read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("bad", ["lie", "503", "500", "404", "endless"])
+@pytest.mark.parametrize("bad", ["lie", "503", "500", "404", "endless", "plain"])
 def test_a_bad_mirror_is_passed_over(server, bad):
     (path,) = fetch(card(server, bad, "good"))
     assert path.read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("bad", ["lie", "503", "endless", "stall"])
+@pytest.mark.parametrize("bad", ["lie", "503", "endless", "stall", "plain"])
 def test_nothing_wrong_is_left_in_place(server, bad, tmp_path):
     one = card(server, bad)
     with pytest.raises(ModelError, match="cannot be downloaded") as caught:
@@ -121,6 +137,21 @@ def test_nothing_wrong_is_left_in_place(server, bad, tmp_path):
     assert not list((tmp_path / "cache").rglob("*.safetensors"))
     with pytest.raises(ModelError, match="are not here yet"):
         weights.locate(one)
+
+
+def test_a_redirection_is_followed_to_https_alone(server):
+    fetch(card(server, "moved"))
+    assert [how for how, _ in server.seen] == ["moved", "good"]
+    server.seen.clear()
+    with pytest.raises(ModelError, match="which is not https"):
+        fetch(cards.make(name="other", weights=replace(card(server, "plain").weights, sha256="1" * 64)))
+    assert {how for how, _ in server.seen} == {"plain"}
+
+
+def test_a_server_that_is_not_who_it_says(server, monkeypatch):
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    with pytest.raises(ModelError, match="certificate"):
+        fetch(card(server, "good"))
 
 
 def test_a_damaged_file_is_fetched_again(server):

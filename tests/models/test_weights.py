@@ -102,4 +102,4 @@ def test_unknown_families_are_not_imported(tmp_path, file, family):
 def test_weights_that_were_not_fetched(tmp_path, monkeypatch):
     monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path / "cache"))
     with pytest.raises(ModelError, match=r"bids_stroke-models fetch .*card\.yaml"):
-        weights.locate(card(tmp_path, url="http://127.0.0.1:9/w.safetensors"))
+        weights.locate(card(tmp_path, url="https://127.0.0.1:9/w.safetensors"))

@@ -1,0 +1,31 @@
+"""The table of what the tests of bad input and faults find."""
+
+import os
+from pathlib import Path
+
+import pytest
+from faults.running import Table, masks, participant, run
+
+
+@pytest.fixture(scope="session")
+def table():
+    """Cases are added to it; ``BIDS_STROKE_TABLE`` names the page that it is written to."""
+    rows = Table()
+    yield rows
+    if "BIDS_STROKE_TABLE" in os.environ:
+        rows.write(Path(os.environ["BIDS_STROKE_TABLE"]))
+
+
+@pytest.fixture(scope="session")
+def bids(tmp_path_factory):
+    """One participant with a lesion mask in the template's space."""
+    return masks(tmp_path_factory.mktemp("masks") / "bids", "01")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(bids):
+    """Derivatives of both levels that nothing happened to."""
+    out = bids.parent / "undisturbed"
+    assert run(*participant(bids, out)).returncode == 0
+    assert run(bids, out, "group").returncode == 0
+    return out

@@ -1,0 +1,309 @@
+"""What may happen to a run: killed, stopped, without disk, memory, network or home, beside another."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from faults.running import (
+    command,
+    differences,
+    last_line,
+    masks,
+    nothing_half_written,
+    participant,
+    run,
+)
+
+from bids_stroke import __version__, record
+from bids_stroke.cli.run import main
+
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("mount"),
+    reason="mounts a small disk, which takes root and mount",
+)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    """One output folder that everything happens to, one after the other."""
+    return tmp_path_factory.mktemp("faults") / "out"
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of a few megabytes, and a function that gives it another size."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def resize(size):
+        options = f"remount,size={size}"
+        subprocess.run(["mount", "-o", options, folder], check=True)
+
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder])
+    if done.returncode:
+        pytest.skip("no disk can be mounted here")
+    yield folder, resize
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def started(bids, out):
+    """A run, once its session is at work."""
+    going = subprocess.Popen(
+        command(*participant(bids, out)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    for line in going.stdout:
+        if "sub-01: started" in line:
+            return going
+    raise AssertionError(f"ended with {going.wait()} before the session began")
+
+
+def children(process):
+    """Processes of the sessions of a run."""
+    found = []
+    for task in Path(f"/proc/{process.pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(int(child))
+    return found
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV], ids=lambda how: how.name)
+def test_a_worker_that_dies(bids, out, table, how):
+    """As the kernel kills it when memory runs out, or by a fault of a library."""
+    with started(bids, out) as going:
+        (child,) = children(going)
+        os.kill(child, how)
+        error = going.stdout.read()
+    assert going.returncode == 1 and "Traceback" not in error
+    killed = how == signal.SIGKILL
+    words = "was killed, perhaps for lack of memory" if killed else "ended with status -11"
+    assert words in error and words in record.read(out, "sub-01").error
+    nothing_half_written(out)
+    seen = next(line for line in error.splitlines() if words in line).split(": ", 2)[2]
+    table.add("Faults", f"a worker ends by {how.name}", 1, seen, "its failure; the others go on")
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=lambda how: how.name)
+def test_a_run_that_is_told_to_end(bids, out, table, how):
+    with started(bids, out) as going:
+        (child,) = children(going)
+        begun = time.monotonic()
+        going.send_signal(how)
+        error = going.stdout.read()
+    assert time.monotonic() - begun < 10
+    assert going.returncode == 130 and "Traceback" not in error
+    assert not Path(f"/proc/{child}").exists()
+    nothing_half_written(out)
+    seen = error.splitlines()[-1]
+    table.add("Faults", f"{how.name}, as from Slurm or Ctrl-C", 130, seen, "what is done")
+
+
+def test_a_work_folder_that_is_removed_during_the_run(bids, out, table):
+    with started(bids, out) as going:
+        shutil.rmtree(out / "work", ignore_errors=True)
+        error = going.stdout.read()
+    assert "Traceback" not in error
+    known = record.read(out, "sub-01")
+    assert going.returncode == (known.status != "ok")
+    nothing_half_written(out)
+    seen = known.error or "sub-01: ok"
+    table.add("Faults", "work folder removed during the run", going.returncode, seen, "its failure")
+
+
+@pytest.mark.parametrize("megabytes", [900, 2500])
+def test_memory_that_does_not_suffice(bids, out, table, megabytes):
+    done = run(*participant(bids, out), prefix=("prlimit", f"--as={megabytes * 2**20}"))
+    assert done.returncode == 1
+    seen = next((line for line in done.stderr.splitlines() if "failed after" in line), last_line(done))
+    assert "memory" in seen or "its process" in seen, done.stderr
+    nothing_half_written(out)
+    table.add("Faults", f"address space of {megabytes} MB", 1, seen.split(": ", 2)[-1], "its failure")
+
+
+def test_after_all_of_it_the_run_ends_equal(bids, out, undisturbed, table):
+    done = run(*participant(bids, out))
+    assert done.returncode == 0, done.stderr
+    assert run(bids, out, "group").returncode == 0
+    assert differences(out, undisturbed) == []
+    assert list(out.rglob(".partial*")) == []
+    table.add("Faults", "the same command after these", 0, "sub-01: ok", "all, as without a fault")
+
+
+@needs_root
+@pytest.mark.parametrize("which", ["output", "work"])
+def test_a_full_disk(bids, disk, tmp_path, table, which):
+    folder, resize = disk
+    out, work = (folder, tmp_path / "work") if which == "output" else (tmp_path / "out", folder)
+    done = run(*participant(bids, out), "-w", work)
+    assert done.returncode == 1
+    seen = next((line for line in done.stderr.splitlines() if "failed after" in line), last_line(done))
+    assert "disk" in seen or "No space left" in seen, done.stderr
+    nothing_half_written(out)
+    resize("900m")
+    assert run(*participant(bids, out), "-w", work).returncode == 0
+    nothing_half_written(out)
+    table.add("Faults", f"full disk of the {which} folder", 1, seen.split(": ", 2)[-1], "what is done")
+
+
+def test_two_runs_on_one_output(tmp_path, undisturbed, table):
+    bids = masks(tmp_path / "bids", "01", "02")
+    runs = [
+        subprocess.Popen(
+            command(*participant(bids, tmp_path / "out")),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    ended = [(going, going.communicate()[1]) for going in runs]
+    seen = "both ended well"
+    for going, error in ended:
+        assert "Traceback" not in error
+        told = [line for line in error.splitlines() if "at work in another run" in line]
+        assert bool(told) == bool(going.returncode), error
+        seen = told[0].split(": ", 2)[2] if told else seen
+    nothing_half_written(tmp_path / "out")
+    done = run(*participant(bids, tmp_path / "out"))
+    assert done.returncode == 0
+    assert all(known.complete(tmp_path / "out") for known in record.read_all(tmp_path / "out"))
+    status = max(going.returncode for going, _ in ended)
+    table.add("Faults", "two runs on one output folder", status, seen, "each session once")
+
+
+def test_a_clock_that_went_back(bids, undisturbed, tmp_path, table):
+    """All that is there was written ten years from now."""
+    out = tmp_path / "out"
+    shutil.copytree(undisturbed, out, symlinks=True)
+    for path in out.rglob("*"):
+        os.utime(path, (time.time() + 3e8,) * 2)
+    done = run(*participant(bids, out))
+    assert done.returncode == 0 and "sub-01: up to date" in done.stderr
+    table.add("Faults", "a clock that went back", 0, "sub-01: up to date", "nothing new")
+
+
+def test_a_work_folder_that_is_damaged_or_of_another_version(bids, undisturbed, tmp_path, table):
+    """Half of each of Nipype's pickles, and a folder of an older version; a derivative is missing."""
+    out = tmp_path / "out"
+    shutil.copytree(undisturbed, out, symlinks=True)
+    current = out / "work" / f"bids_stroke-{__version__}"
+    shutil.copytree(current, out / "work/bids_stroke-0.0.1", symlinks=True)
+    for path in (out / "work").rglob("*.pklz"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    next(out.glob("sub-01/anat/*_mask.nii.gz")).unlink()
+    done = run(*participant(bids, out))
+    assert done.returncode == 0, done.stderr
+    assert differences(out, undisturbed) == []
+    table.add("Faults", "a damaged work folder, and one of another version", 0, "sub-01: ok", "all")
+
+
+def test_a_session_without_a_record_is_named_by_the_group(bids, undisturbed, tmp_path, table, capsys):
+    """Of a run that was killed as a whole."""
+    out = tmp_path / "out"
+    shutil.copytree(undisturbed, out, ignore=shutil.ignore_patterns("work"))
+    (out / "logs/sub-02.log").touch()
+    assert main([str(bids), str(out), "group"]) == 0
+    shown = capsys.readouterr().out
+    assert "1 failed" in shown and "sub-02: its run did not end" in shown
+    assert "sub-02" in (out / "group.html").read_text()
+    case = "a session whose run was killed, at the group level"
+    table.add("Faults", case, 0, shown.splitlines()[-1], "the other sessions")
+
+
+FORBID = """
+import os, socket
+def refuse(self, address, connect):
+    if self.family in (socket.AF_INET, socket.AF_INET6):
+        open(os.environ["ATTEMPTS"], "a").write(f"{address}\\n")
+        raise OSError("sockets are forbidden")
+    return connect(self, address)
+for name in ("connect", "connect_ex", "sendto"):
+    def made(old=getattr(socket.socket, name)):
+        return lambda self, *args: refuse(self, args[-1], lambda s, _: old(s, *args))
+    setattr(socket.socket, name, made())
+"""
+
+
+def test_a_machine_that_offers_nothing(bids, undisturbed, tmp_path, table):
+    """No home, no folder for temporary files, a cache that cannot be written, and any attempt to open a
+    connection is written down: there is none, and the result is the same."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/sitecustomize.py").write_text(FORBID)
+    (tmp_path / "taken").touch()
+    attempts, out = tmp_path / "attempts", tmp_path / "out"
+    paths = os.pathsep.join(filter(None, (str(tmp_path / "site"), os.environ.get("PYTHONPATH"))))
+    bare = {"HOME": "/nowhere", "TMPDIR": "/nowhere", "BIDS_STROKE_HOME": str(tmp_path / "taken")}
+    bare |= {"PYTHONPATH": paths, "ATTEMPTS": str(attempts)}
+    probe = [sys.executable, "-c", "import socket; socket.create_connection(('127.0.0.1', 9))"]
+    assert subprocess.run(probe, env=os.environ | bare, stderr=subprocess.DEVNULL).returncode
+    assert attempts.read_text() == "('127.0.0.1', 9)\n"
+    attempts.unlink()
+    done = run(*participant(bids, out), **bare)
+    assert done.returncode == 0, done.stderr
+    assert run(bids, out, "group", **bare).returncode == 0
+    assert not attempts.exists()
+    assert differences(out, undisturbed) == []
+    for fault in ("no HOME", "no TMPDIR", "a cache that cannot be written", "sockets forbidden"):
+        table.add("Faults", fault, 0, "sub-01: ok", "all, as without a fault")
+
+
+def test_what_others_can_write(undisturbed):
+    """Nothing; and Nipype's pickles are out of their sight."""
+    for path in undisturbed.rglob("*"):
+        assert path.is_symlink() or not path.stat().st_mode & 0o002, path
+    (work,) = (undisturbed / "work").glob("bids_stroke-*/sub-01")
+    assert work.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_proxy_that_stalls(bids, tmp_path, table, monkeypatch, capsys):
+    """It takes the connection and says nothing: that a template is not there is told in the end."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_take, args=(server,), daemon=True).start()
+        for name in ("https_proxy", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path / "templates"))
+        arguments = [*participant(bids, tmp_path / "out"), "--output-spaces", "MNI152NLin6Asym"]
+        assert main([str(argument) for argument in arguments]) == 1
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "cannot be downloaded" in message
+    table.add("Faults", "a proxy that stalls", 1, message, "nothing")
+
+
+def _take(server):
+    taken = []
+    try:
+        while True:
+            taken.append(server.accept())
+    except OSError:  # closed at the end of the test
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [("output folder", "out"), ("log", "out/logs"), ("record", "out/logs/sub-01_run.json")],
+)
+def test_places_that_are_taken(bids, tmp_path, table, capsys, name, place):
+    path = tmp_path / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (path.mkdir if name == "record" else path.touch)()
+    assert main([str(argument) for argument in participant(bids, tmp_path / "out")]) == 1
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith("bids_stroke: error: ") and str(path) in message
+    table.add("Faults", f"a {name} that cannot be written", 1, message, "nothing")
+
+
+def test_a_reader_that_leaves(bids, tmp_path, table):
+    """As in ``bids_stroke … | head``: no traceback."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    arguments = command(*participant(bids, tmp_path / "out"), "--dry-run")
+    done = subprocess.run(arguments, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+    assert done.returncode
+    table.add("Faults", "a reader of the output that leaves", done.returncode, done.stderr, "nothing")

@@ -1,0 +1,25 @@
+"""Fuzz a reader of users' files: ``python tests/fuzz/fuzz.py READER [-max_total_time=600]``.
+
+Needs ``pip install atheris``; readers and what they may raise are in ``tests/faults/targets.py``. The
+options are those of libFuzzer. It ends with status 0 if nothing but our own errors came out.
+"""
+
+import sys
+from pathlib import Path
+
+import atheris
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+with atheris.instrument_imports(include=["bids_stroke", "nibabel", "yaml"]):
+    from faults import targets
+
+
+def main():
+    """Fuzz the reader that the command line names, starting from a good file of its kind."""
+    name = sys.argv.pop(1)
+    atheris.Setup(sys.argv, lambda content: targets.read(name, content) and None)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
