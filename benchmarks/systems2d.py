@@ -81,7 +81,8 @@ def recipe(name, work, encoder=None):
         for stage in stages:
             axis = stage["tile"].index(1)
             epochs = EPOCHS.get(stage["name"], REGION_EPOCHS)
-            stage |= {"tile": (SAGITTAL, CORONAL, AXIAL)[axis], "epochs": epochs, "cycle": epochs}
+            tile = list((SAGITTAL, CORONAL, AXIAL)[axis])
+            stage |= {"tile": tile, "epochs": epochs, "cycle": epochs}
     path = work / "recipes" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(content, sort_keys=False))
