@@ -43,8 +43,7 @@ class Learner(pl.LightningModule):
         self.network = network.to(memory_format=form)
         self.stage = stage
         self.frozen = [network.get_submodule(name) for name in stage.get("frozen", ())]
-        for weight in network.parameters():
-            weight.requires_grad_(True)
+        network.train().requires_grad_(True)
         for module in self.frozen:
             module.requires_grad_(False)
         weight = loss.get("lesion_weight")
@@ -56,11 +55,9 @@ class Learner(pl.LightningModule):
             lambda_dice=loss["dice"],
         )
 
-    def train(self, mode=True):
-        super().train(mode)
+    def on_train_epoch_start(self):
         for module in self.frozen:
             module.eval()
-        return self
 
     def configure_optimizers(self):
         learning = [weight for weight in self.network.parameters() if weight.requires_grad]

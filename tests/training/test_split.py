@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -86,3 +88,21 @@ def test_what_cannot_be_split(tmp_path):
     path.write_text("subject\nsub-01\n")
     with pytest.raises(DatasetError, match="lacks the column part, participant_id"):
         split.read(path)
+
+
+def test_the_intermediate_part_is_of_the_source_alone():
+    own = [replace(one, dataset="own") for one in cohort(10)]
+    rules = {"validation": 5, "intermediate": 0.25}
+    table = split.make([*cohort(), *own], rules, 1, target="own")
+    source = table[table["dataset"] == "d"]["part"].value_counts()
+    assert source["intermediate"] == round(0.25 * (40 - source["validation"]))
+    assert set(table[table["dataset"] == "own"]["part"]) <= {"training", "validation"}
+    parts = split.divide([*cohort(), *own], table)
+    assert {one.dataset for one in parts["intermediate"]} == {"d"}
+
+
+def test_by_slice_everyone_trains_and_validates():
+    table = split.make(cohort(), {"by": "slice", "validation": 0.1, "test": 0.1}, 1)
+    assert set(table["part"]) == {"training"}
+    parts = split.divide(cohort(), table, by_slice=True)
+    assert parts["training"] == parts["validation"] == cohort() and not parts["test"]

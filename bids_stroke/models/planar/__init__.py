@@ -2,7 +2,7 @@
 
 Each module has a ``build(in_channels, out_channels, …)``; a further network is one more of them and a
 line in :data:`NETWORKS`. Where the papers leave sizes open, those of the networks' first publications
-are taken, halved to 32 feature maps at full resolution, and batch normalization everywhere.
+are taken, most of them halved to 32 feature maps at full resolution, and batch normalization.
 """
 
 from torch import nn

@@ -1,6 +1,7 @@
 """Attention U-Net (Oktay et al., MIDL 2018), MONAI's: gates on the skip connections.
 
-7,939,745 parameters, receptive field of 143 pixels.
+7,939,745 parameters, receptive field of 143 pixels, besides the statistics of the slice by which its
+merging layers normalize.
 """
 
 from monai.networks.nets import AttentionUnet
