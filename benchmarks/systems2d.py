@@ -81,7 +81,8 @@ def recipe(name, work, encoder=None):
         for stage in stages:
             axis = stage["tile"].index(1)
             epochs = EPOCHS.get(stage["name"], REGION_EPOCHS)
-            stage |= {"tile": (SAGITTAL, CORONAL, AXIAL)[axis], "epochs": epochs, "cycle": epochs}
+            tile = list((SAGITTAL, CORONAL, AXIAL)[axis])
+            stage |= {"tile": tile, "epochs": epochs, "cycle": epochs}
     path = work / "recipes" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(content, sort_keys=False))
@@ -179,7 +180,7 @@ def table_s5(rows):
         {"Model": model} | {name: f"{part[key].mean():.3f}" for name, key in columns.items()}
         for model, part in rows.groupby("model", sort=False)
     ]
-    return pd.DataFrame(made).to_markdown(index=False)
+    return pd.DataFrame(made).to_markdown(index=False, disable_numparse=True)
 
 
 def models_of(system, found):

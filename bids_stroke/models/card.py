@@ -228,7 +228,10 @@ def load(model):
 
 
 def _ensemble(content, path):
-    members = tuple(load(path.parent / plain.inside(one)) for one in content.pop("members"))
+    try:
+        members = tuple(load(path.parent / plain.inside(one)) for one in content.pop("members"))
+    except RecursionError:
+        raise ValueError("it is a member of itself") from None
     groups = tuple(tuple(group) for group in content.pop("regions", ()))
     ensemble = Ensemble(members=members, path=path, regions=groups, **content)
     ensemble.check()

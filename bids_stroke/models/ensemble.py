@@ -98,6 +98,8 @@ class Ensemble:
             raise ValueError("members take the same channels")
         if (self.fusion == "agreement") != bool(self.window and self.overlap is not None):
             raise ValueError("window and overlap go with the fusion agreement")
+        if self.window and not (2 <= self.window <= 64 and 0 <= self.overlap < 1):
+            raise ValueError("a window has 2 to 64 voxels, overlap is 0 to less than 1")
         if (self.fusion == "regions") != bool(self.regions):
             raise ValueError("regions go with the fusion of that name")
         if self.fusion in _ONE_GRID and len({leaf.preparation for leaf in self.leaves}) != 1:

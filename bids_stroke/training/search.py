@@ -98,7 +98,7 @@ def measure(models, predictions, cases, out, tell=print):
     for name, table in tables.all_tables(rows).items():
         if name.startswith("S1"):
             with atomic(out / "tables" / f"{name}.md") as partial:
-                partial.write_text(table.to_markdown(index=False) + "\n")
+                partial.write_text(table.to_markdown(index=False, disable_numparse=True) + "\n")
     return rows
 
 

@@ -151,3 +151,12 @@ def test_takes(tmp_path):
     assert [model.takes(contrast) for contrast in card.CONTRASTS] == [True, True, False, False]
     model = with_channels(tmp_path, ("T1w", True), ("FLAIR", True))
     assert not any(map(model.takes, card.CONTRASTS))
+
+
+def test_an_ensemble_that_is_a_member_of_itself(tmp_path):
+    described = {"trained_on": "", "measured": [], "notes": [], "citation": ""}
+    content = {"name": "ring", "members": ["ring.yaml"], "fusion": "mean", "threshold": 0.5}
+    content |= {"min_component_mm3": 0, **described}
+    (tmp_path / "ring.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ModelError, match="a member of itself"):
+        card.load(tmp_path / "ring.yaml")

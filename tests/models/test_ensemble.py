@@ -82,6 +82,8 @@ def test_predictions_depend_on_every_part():
         (group("union", A, B), "fusion is one of mean, majority"),
         (group("agreement", A, B), "window and overlap go with"),
         (group("stacking", A, B, window=2, overlap=0.5), "window and overlap go with"),
+        (group("agreement", A, B, window=1, overlap=0.5), "2 to 64 voxels"),
+        (group("agreement", A, B, window=3, overlap=1.0), "2 to 64 voxels"),
         (group("mean", A, cards.make("FLAIR")), "the same channels"),
         (group("regions", A, B), "regions go with the fusion"),
         (group("regions", A, B, regions=(("R1", "R2"), ("R3",))), "each of R1, R2, R3, R4 once"),

@@ -2,12 +2,14 @@
 
 import hashlib
 import re
+import ssl
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
+import trustme
 from safetensors.torch import save_file
 from torch import nn
 
@@ -135,31 +137,34 @@ def test_weights_of_another_network(published, tmp_path):
 
 
 @pytest.fixture
-def serve(monkeypatch):
-    """A function that serves a folder and gives its address."""
+def served(monkeypatch, tmp_path):
+    """A folder, and the address at which it is served."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    running = []
-
-    def start(folder):
-        handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
-        running.append(ThreadingHTTPServer(("127.0.0.1", 0), handler))
-        threading.Thread(target=running[0].serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{running[0].server_port}"
-
-    yield start
-    for server in running:
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield folder, f"https://127.0.0.1:{server.server_port}"
         server.shutdown()
-        server.server_close()
+        thread.join()
 
 
-def test_fetched_once_and_kept_as_safetensors(published, tmp_path, monkeypatch, serve, capsys):
+def test_fetched_once_and_kept_as_safetensors(published, tmp_path, monkeypatch, served, capsys):
+    folder, url = served
     home = tmp_path / "home"
     monkeypatch.setenv("BIDS_STROKE_HOME", str(home))
     torch.save(published, tmp_path / "made.pth")
     digits = hashlib.sha256((tmp_path / "made.pth").read_bytes()).hexdigest()[:8]
-    (tmp_path / "made.pth").rename(tmp_path / f"resnet50-{digits}.pth")
-    (tmp_path / "resnet50-00000000.pth").write_bytes(b"another file")
-    url = serve(tmp_path)
+    (tmp_path / "made.pth").rename(folder / f"resnet50-{digits}.pth")
+    (folder / "resnet50-00000000.pth").write_bytes(b"another file")
     with pytest.raises(ModelError, match="does not match the checksum"):
         imagenet.get(url=f"{url}/resnet50-00000000.pth")
     (path,) = imagenet.get(url=f"{url}/resnet50-{digits}.pth")

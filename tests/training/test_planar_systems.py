@@ -30,7 +30,7 @@ def tiny(name, **changes):
     """A shipped recipe at 4 mm, with narrow networks and a few epochs."""
     recipe = train.read_recipe(name)
     recipe["data"] |= {"spacing": [4.0, 4.0, 4.0], "brain_extraction": "none"}
-    recipe["training"] |= {"workers": 0, "batch": 1, "slices": 12}
+    recipe["training"] |= {"workers": 0, "batch": 1, "slices": 6}
     recipe |= changes
     for one in recipe["runs"].values():
         network = one.get("network", recipe["network"])["arguments"]
