@@ -33,7 +33,7 @@ from bids_stroke.models import ensemble, infer
 from bids_stroke.training.search import title
 
 AXIAL, SAGITTAL, CORONAL = [96, 112, 1], [1, 112, 96], [96, 1, 96]
-EPOCHS = {"mixed": 30, "source": 24, "target": 10, "all": 16, "frozen": 16}
+EPOCHS = {"mixed": 24, "source": 18, "target": 8, "frozen": 12, "all": 12}
 REGION_EPOCHS = 3
 #: Feature maps: half of the shipped sizes, where these are not fixed (ImageNet's weights are).
 FEATURES = {"resnet": 32, "fc_densenet": 24, "resnet50_unet": None, "vnet": None}
@@ -62,7 +62,7 @@ def recipe(name, work, encoder=None):
     """A shipped recipe, cut down, as a file."""
     content = read_recipe(name)
     content["data"] |= SMALL
-    content["training"] |= {"workers": 0}
+    content["training"] |= {"workers": 0, "batch": 2, "slices": 4}
     content["split"] |= {"validation": 0.15}
     if name == "s1":
         del content["ensembles"], content["split"]["test"]
@@ -103,12 +103,19 @@ def train(name, work, folders, encoder=None):
 
 
 def predict(models, folder, out, device):
-    """Write the masks of models, by title, for the patients of a cohort; each network runs once."""
+    """Write the masks of models, by title, for the patients of a cohort; each network runs once.
+
+    Returns
+    -------
+    dict of str to Path
+        Folder of each model: a number, since ANTs takes no brackets in paths.
+    """
+    places = {one: out / f"{number:02d}" for number, one in enumerate(models)}
     leaves = {leaf.identity(): leaf for model in models.values() for leaf in model.leaves}
     for name in cohorts.participants(folder):
         images, brain, _ = cohorts.load(folder, name)
         path = f"{name}/anat/{name}_space-T1w_label-L_mask.nii.gz"
-        if all((out / one / path).is_file() for one in models):
+        if all((place / path).is_file() for place in places.values()):
             continue
         answers = {}
         with tempfile.TemporaryDirectory() as transforms:
@@ -120,7 +127,8 @@ def predict(models, folder, out, device):
                 volume = image.voxel_volume(brain)
                 lesion = threshold(found.get_fdata(), model.threshold, model.min_component_mm3, volume)
                 mask = image.like(lesion > 0, brain, np.uint8)
-                cohorts.place(mask, folder, name, out / one, found)
+                cohorts.place(mask, folder, name, places[one], found)
+    return places
 
 
 def score(rows, model, key):
@@ -217,9 +225,8 @@ def main():
         counts |= {"validation": (split["part"] == "validation").sum(), "system": system}
         models = models_of(system, found)
         out = arguments.work / "predictions" / system
-        predict(models, folders["test"], out, infer.resolve_device(arguments.device))
+        places = predict(models, folders["test"], out, infer.resolve_device(arguments.device))
         results = arguments.work / "results" / system
-        places = {name: out / name for name in models}
         evaluate(places, cohorts.truth(folders["test"]), results, nprocs=2)
         rows = pd.read_csv(results / "evaluation.tsv", sep="\t")
         made = sections.tables(results, "S1_table1", "S1_table2", "S1_table3")
