@@ -39,6 +39,18 @@ def read(path):
     return content
 
 
+class _Whole(yaml.SafeDumper):
+    """Writes what comes twice twice."""
+
+    def ignore_aliases(self, data):
+        return True
+
+
+def text(content):
+    """YAML of ``content`` that :func:`read` takes."""
+    return yaml.dump(content, Dumper=_Whole, sort_keys=False, allow_unicode=True)
+
+
 def inside(name):
     """Check that the name of a file, as a card gives it, leads to no folder outside of the card's.
 

@@ -1,13 +1,11 @@
 """The encoder's weights from ImageNet: torchvision's ResNet-50, fetched once, or a file."""
 
 import os
-import pickle
 import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ..errors import ModelError
@@ -84,6 +82,6 @@ def _read(path):
         if path.suffix == ".safetensors":
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except Exception as error:  # pickle, zip and OS errors alike
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{path} cannot be read as weights ({reason}); get it again.") from None

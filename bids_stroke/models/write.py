@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import yaml
 from safetensors.torch import save_file
 
+from .. import plain
 from ..image import atomic
 from . import card as cards
 from . import weights
@@ -68,6 +68,6 @@ def write_card(content, out):
     """Write a card whose weights are there, and read it back."""
     path = Path(out) / f"{content['name']}.yaml"
     with atomic(path) as partial:
-        partial.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+        partial.write_text(plain.text(content))
     cards.load(path)
     return path

@@ -56,7 +56,12 @@ def disk(tmp_path):
 def started(bids, out):
     """A run, once its session is at work."""
     going = subprocess.Popen(
-        command(*participant(bids, out)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command(*participant(bids, out)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # Where the tests run in the background, SIGINT is ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     for line in going.stdout:
         if "sub-01: started" in line:
@@ -118,7 +123,8 @@ def test_a_work_folder_that_is_removed_during_the_run(bids, out, table):
 
 
 @pytest.mark.parametrize("megabytes", [900, 2500])
-def test_memory_that_does_not_suffice(bids, out, table, megabytes):
+def test_memory_that_does_not_suffice(bids, tmp_path, table, megabytes):
+    out = tmp_path / "out"
     done = run(*participant(bids, out), prefix=("prlimit", f"--as={megabytes * 2**20}"))
     assert done.returncode == 1
     seen = next((line for line in done.stderr.splitlines() if "failed after" in line), last_line(done))
