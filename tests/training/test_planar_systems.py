@@ -21,6 +21,9 @@ from bids_stroke.models import card, fusion, infer, planar
 from bids_stroke.training import groups, patients, slices
 from bids_stroke.training.runs import expand
 
+pytestmark = pytest.mark.skipif(
+    "BIDS_STROKE_SLOW" not in os.environ, reason="takes minutes: set BIDS_STROKE_SLOW to run it"
+)
 SIDES = (49, 58, 47)  # the template at 4 mm
 SMALL = {"fc_densenet": {"features": 8, "growth": 4, "layers": 2, "depth": 3}, "vnet": {}}
 THREADS = os.environ | {"OMP_NUM_THREADS": "1"}
