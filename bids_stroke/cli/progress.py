@@ -68,6 +68,8 @@ class Progress:
     def event(self, name, kind, *content):
         """Take a message of a child."""
         if kind == "total":
+            if name in self._tasks:  # it starts anew
+                self._bars.remove_task(self._tasks[name])
             self._tasks[name] = self._bars.add_task(name, total=content[0], step="")
             self.line(f"{name}: started")
         elif kind == "start" and name in self._tasks:

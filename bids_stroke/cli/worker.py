@@ -36,7 +36,7 @@ def run(settings, session, threads, channel, parent):
         with _alone(session, logs):
             _log_to(logs / f"{session.name}.log", settings.verbose)
             check(session, settings.model)
-            _run(settings, session, threads, channel.send)
+            _run_or_start_anew(settings, session, threads, channel.send)
     except Elsewhere as error:
         channel.send(("elsewhere", str(error)))
     except Exception as error:  # the parent must hear of every failure
@@ -63,6 +63,20 @@ def check(session, model):
     scans = set() if session.lesion and session.lesion.in_template else set(session.images.values())
     for path in session.files(None if session.lesion else cards.load(model)):
         (image.load_scan if path in scans else image.load)(path)
+
+
+def _run_or_start_anew(settings, session, threads, send):
+    """Run a session; what is left of an earlier run may be damaged, so that without it all is well."""
+    base = folder_of(settings, session)
+    resumed = base.is_dir()
+    try:
+        _run(settings, session, threads, send)
+    except Exception as error:
+        if not resumed or _told(error):
+            raise
+        logging.getLogger("bids_stroke").exception("%s starts anew, without %s", session.name, base)
+        shutil.rmtree(base)
+        _run(settings, session, threads, send)
 
 
 def _run(settings, session, threads, send):
@@ -155,6 +169,16 @@ def folder_of(settings, session):
 
 def sentence(error):
     """Tell an error in one sentence: a user's mistake as it was put, anything else by its type."""
+    error = error.__cause__ or error
+    if told := _told(error):
+        return told
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    last = lines[-1] if lines else type(error).__name__
+    return f"an unexpected error, {last}; the crash file and the log are in logs."
+
+
+def _told(error):
+    """What the error itself tells the user, or what the machine was short of; None for any other."""
     # Nipype raises the first of several errors as the cause of their number.
     error = error.__cause__ or error
     found = _SENTENCE.findall(str(error))
@@ -162,11 +186,7 @@ def sentence(error):
         return found[-1].strip()
     if type(error).__module__ == "bids_stroke.errors":
         return str(error)
-    if short := machine.shortage(error):
-        return short
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    last = lines[-1] if lines else type(error).__name__
-    return f"an unexpected error, {last}; the crash file and the log are in logs."
+    return machine.shortage(error)
 
 
 def _keep_crash(crashes, error, path):
