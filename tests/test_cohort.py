@@ -127,10 +127,10 @@ def test_table_and_counts(tmp_path):
     assert first["cst_weighted_load_ml_left"] == 3 and first["cst_fraction_right"] == 0.025
     assert first["cst_max_slice_load_total"] == 0.6
     assert pd.isna(first["cst_category"]) and second["cst_category"] == "large"
-    optional = ["session_id", "qc_flags", "cst_category"]
-    optional += ["previous_session_id", "lesion_volume_change_ml"]
+    of_several_sessions = ["previous_session_id", "lesion_volume_change_ml"]
+    optional = ["session_id", "qc_flags", "cst_category", *of_several_sessions]
     assert not table.drop(columns=optional).isna().any(axis=None)
-    assert table[optional[2:]].isna().all(axis=None)
+    assert table[of_several_sessions].isna().all(axis=None)
 
     assert np.array_equal(count.affine, AFFINE) and count.get_data_dtype() == np.int32
     found = np.asanyarray(count.dataobj)
@@ -264,8 +264,8 @@ def test_clashing_columns_are_renamed(tmp_path):
     assert merged["participants_model"][0] == "y"
 
 
-def test_the_first_of_repeated_participants_counts(tmp_path):
-    merged = merge(tmp_path, "participant_id\tage\nsub-01\t71\nsub-01\t72\nsub-02\t5\n")
+def test_equal_rows_of_a_participant_count_once(tmp_path):
+    merged = merge(tmp_path, "participant_id\tage\nsub-01\t71\nsub-01\t71\nsub-02\t5\n")
     assert merged["age"].tolist() == ["71", "71", "5"]
 
 
@@ -284,6 +284,7 @@ def test_a_table_from_a_spreadsheet(tmp_path):
     "text, encoding, words",
     [
         ("id\tage\n1\t2\n", "utf-8", "no column participant_id"),
+        ("participant_id\tage\nsub-01\t1\nsub-01\t2\n", "utf-8", "several rows of sub-01"),
         ("participant_id,age\nsub-01,2\n", "utf-8", "no column participant_id"),
         ("", "utf-8", "not a table"),
         ("participant_id\tcity\nsub-01\tDüsseldorf\n", "latin-1", "not a table"),
