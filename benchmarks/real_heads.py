@@ -1,7 +1,7 @@
-"""Run both levels on real heads: three BIDS datasets (MS patients with T1w and FLAIR, healthy T1w,
-stroke T2w and FLAIR) made of the scans in BIDS_STROKE_SHARED.
+"""Run both levels on real heads: four BIDS datasets (MS patients with T1w and FLAIR, healthy T1w,
+stroke T2w, and stroke T2w and FLAIR without skull) made of the scans in BIDS_STROKE_SHARED.
 
-    python benchmarks/real_heads.py OUT [ms] [ixi] [stroke]
+    python benchmarks/real_heads.py OUT [ms] [ixi] [stroke] [stripped]
 
 prints the exit status of each run, and brain volume and template overlap of each head.
 """
@@ -34,12 +34,13 @@ DATASETS = {
             ("014", "IXI014-HH-1236-T1"),
         )
     },
-    "stroke": {
-        "sub-M2265/anat/sub-M2265_T2w": "stroke/M2265_T2w",
+    "stroke": {"sub-M2265/anat/sub-M2265_T2w": "stroke/M2265_T2w"},
+    "stripped": {
+        "sub-M2208/anat/sub-M2208_T2w": "stroke/M2208_T2w",
         "sub-F1/anat/sub-F1_FLAIR": "stroke/stroke_FLAIR",
     },
 }
-OPTIONS = {"ms": [], "ixi": [], "stroke": ["--brain-extraction", "none"]}
+OPTIONS = {"stripped": ["--brain-extraction", "none"]}
 
 
 def make(name, root):
@@ -61,7 +62,7 @@ def main(out, *names):
         if not bids.exists():
             make(name, bids)
         for level in ("participant", "group"):
-            command = ["bids_stroke", str(bids), str(derivatives), level, *OPTIONS[name]]
+            command = ["bids_stroke", str(bids), str(derivatives), level, *OPTIONS.get(name, [])]
             print(name, level, "exit status", subprocess.run(command).returncode, flush=True)
         table = derivatives / "group_lesion.tsv"
         if table.exists():

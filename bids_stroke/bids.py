@@ -325,7 +325,8 @@ def _select(found, card, subject, label, masks):
         if reference is None:
             reason = (
                 f"{name} has {' and '.join(images)} but no T1w, and the model {card.name} does not "
-                f"take {' or '.join(images)} alone; choose another with --model."
+                f"take {' or '.join(images)} alone; choose another with --model, or give lesion "
+                "masks with --lesion-derivatives."
             )
             return LeftOut(name, reason, True)
         notes.append(f"There is no T1w image: {reference} is the reference.")
