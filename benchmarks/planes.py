@@ -13,8 +13,9 @@ import time
 import numpy as np
 import torch
 
+from bids_stroke import devices
 from bids_stroke.cli.train import read_recipe
-from bids_stroke.models import fusion, infer, slices, weights
+from bids_stroke.models import fusion, slices, weights
 from bids_stroke.training.runs import expand
 
 SHAPE = (192, 224, 192)
@@ -27,7 +28,7 @@ def main():
     command.add_argument("--filled", type=float, default=1.0)
     arguments = command.parse_args()
     torch.set_num_threads(arguments.threads)
-    device = infer.resolve_device("auto")
+    device = devices.resolve("auto")
     recipes = expand(read_recipe("s5"))
     rng = np.random.default_rng(1)
     away = [(np.arange(side) - (side - 1) / 2) / (side * arguments.filled / 2) for side in SHAPE]

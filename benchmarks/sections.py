@@ -7,7 +7,8 @@ import pandas as pd
 
 from bids_stroke import image
 
-RESULTS = Path(__file__).parents[1] / "docs" / "results.md"
+DOCS = Path(__file__).parents[1] / "docs"
+RESULTS, PERFORMANCE = DOCS / "results.md", DOCS / "performance.md"
 
 
 def write(name, text, page=RESULTS):

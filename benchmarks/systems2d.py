@@ -24,7 +24,7 @@ import sections
 import yaml
 from systems3d import run
 
-from bids_stroke import image
+from bids_stroke import devices, image
 from bids_stroke.cli.evaluate import evaluate
 from bids_stroke.cli.train import read_recipe
 from bids_stroke.lesion import threshold
@@ -225,7 +225,7 @@ def main():
         counts |= {"validation": (split["part"] == "validation").sum(), "system": system}
         models = models_of(system, found)
         out = arguments.work / "predictions" / system
-        places = predict(models, folders["test"], out, infer.resolve_device(arguments.device))
+        places = predict(models, folders["test"], out, devices.resolve(arguments.device))
         results = arguments.work / "results" / system
         evaluate(places, cohorts.truth(folders["test"]), results, nprocs=2)
         rows = pd.read_csv(results / "evaluation.tsv", sep="\t")

@@ -3,7 +3,7 @@
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
 
-from bids_stroke.models.infer import resolve_device
+from bids_stroke import devices
 
 
 class LesionWorkflow(Workflow):
@@ -25,5 +25,5 @@ def identity(name, fields):
 def on_device(interface, device):
     """Set a GPU step's device and tell the scheduler."""
     interface.inputs.device = device
-    interface.inputs.use_gpu = resolve_device(device).startswith("cuda")
+    interface.inputs.use_gpu = devices.resolve(device).startswith("cuda")
     return interface

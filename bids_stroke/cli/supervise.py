@@ -99,7 +99,7 @@ def _start(settings, session, threads, gpu):
     channel, theirs = context.Pipe(duplex=False)
     process = context.Process(
         target=worker.run,
-        args=(settings, session, threads, theirs, os.getpid()),
+        args=(settings, session, theirs, os.getpid()),
         name=session.name,
     )
     with _environment(threads, gpu, temporary.name):

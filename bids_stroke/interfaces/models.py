@@ -1,17 +1,8 @@
 """Interfaces over :mod:`bids_stroke.models`."""
 
-from .. import image
+from .. import devices, image
 from ..models import card as cards
-from ..models import infer
-from .base import (
-    BaseInterfaceInputSpec,
-    SimpleInterface,
-    TraitedSpec,
-    device_lock,
-    existing,
-    result,
-    traits,
-)
+from .base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, existing, result, traits
 
 
 class _SegmentInput(BaseInterfaceInputSpec):
@@ -36,10 +27,12 @@ class Segment(SimpleInterface):
     output_spec = _SegmentOutput
 
     def _run_interface(self, runtime):
+        from ..models import infer
+
         card = cards.load(self.inputs.model)
         images = [image.load(path) for path in self.inputs.images]
-        device = infer.resolve_device(self.inputs.device)
-        with device_lock(device):
+        device = devices.resolve(self.inputs.device)
+        with devices.lock(device):
             probability = infer.predict(
                 card,
                 dict(zip(self.inputs.contrasts, images, strict=True)),

@@ -8,18 +8,11 @@ import numpy as np
 import torch
 from monai.inferers import sliding_window_inference
 
-from .. import image
+from .. import devices, image
 from . import ensemble, frame, nnunet, slices, weights
 
 LOG = logging.getLogger("bids_stroke")
 OVERLAP = 0.5
-
-
-def resolve_device(device):
-    """Turn ``auto`` into ``cuda`` where there is a GPU, else ``cpu``."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
 
 
 def predict(card, images, brain, reference, device="auto", mirror=False):
@@ -46,7 +39,7 @@ def predict(card, images, brain, reference, device="auto", mirror=False):
     nib.Nifti1Image
         float32 probability, zero outside the brain.
     """
-    device = resolve_device(device)
+    device = devices.resolve(device)
     prepared, answers = {}, {}
     with TemporaryDirectory() as folder:
         for leaf in card.leaves:

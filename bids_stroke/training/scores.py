@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from bids_stroke import image, lesion, registration
+from bids_stroke import devices, image, lesion, registration
 from bids_stroke.bids import write_tsv
 from bids_stroke.models import ensemble, infer
 
@@ -48,7 +48,7 @@ class Predictions:
     """Probabilities of networks, kept in ``folder`` by the checksum of the weights."""
 
     def __init__(self, folder, device="cpu"):
-        self.folder, self.device = Path(folder), infer.resolve_device(device)
+        self.folder, self.device = Path(folder), devices.resolve(device)
 
     def of(self, leaf, case):
         """Probability of a network's card; float16, (x, y, z)."""

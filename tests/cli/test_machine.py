@@ -9,7 +9,7 @@ from collections import namedtuple
 import pytest
 
 from bids_stroke.cli import machine, supervise
-from bids_stroke.interfaces.base import lock_of
+from bids_stroke.devices import lock_of
 
 
 def write(root, files):
@@ -96,7 +96,7 @@ def test_one_process_at_a_time_on_a_gpu():
     """Whatever its folder for temporary files; another GPU is free."""
     with lock_of("GPU-1") as held:
         code = (
-            "from bids_stroke.interfaces.base import lock_of\n"
+            "from bids_stroke.devices import lock_of\n"
             "from filelock import Timeout\n"
             "lock_of('GPU-2').acquire(timeout=0)\n"
             "try: lock_of('GPU-1').acquire(timeout=0)\n"

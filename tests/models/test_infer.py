@@ -9,7 +9,7 @@ from nibabel.affines import apply_affine, voxel_sizes
 from safetensors.torch import save_file
 from scipy import ndimage
 
-from bids_stroke import image
+from bids_stroke import devices, image
 from bids_stroke.models import infer, unet3d
 from bids_stroke.models.card import Card, Channel, Weights
 
@@ -227,6 +227,6 @@ def test_mirrored_prediction_is_averaged_on_the_right_side():
 
 
 def test_the_device_that_was_asked_for():
-    assert infer.resolve_device("cpu") == "cpu"
-    assert infer.resolve_device("cuda") == "cuda"
-    assert infer.resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert devices.resolve("cpu") == "cpu"
+    assert devices.resolve("cuda") == "cuda"
+    assert devices.resolve("auto") == ("cuda" if torch.cuda.is_available() else "cpu")

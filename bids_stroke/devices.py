@@ -1,0 +1,43 @@
+"""Where networks run: on the CPU or a GPU, and on a GPU one process at a time."""
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def resolve(device):
+    """Turn ``auto`` into ``cuda`` where there is a GPU, else ``cpu``."""
+    if device == "auto":
+        from torch import cuda
+
+        return "cuda" if cuda.is_available() else "cpu"
+    return device
+
+
+@contextmanager
+def lock(device):
+    """Let one process at a time use a GPU, of those of one user on one machine, and leave its memory
+    free for the next; nothing to wait for on the CPU."""
+    if not device.startswith("cuda"):
+        yield
+        return
+    from torch import cuda
+
+    # By its own name: the same GPU has other numbers in other processes and containers.
+    with lock_of(cuda.get_device_properties(device).uuid):
+        try:
+            yield
+        finally:
+            cuda.empty_cache()
+
+
+def lock_of(gpu):
+    """The lock of a GPU, by its unique name."""
+    from filelock import FileLock
+
+    # TMPDIR is another for each session, beside those of the others.
+    shared = Path("/tmp")
+    if not os.access(shared, os.W_OK):
+        shared = Path(tempfile.gettempdir()).parent
+    return FileLock(shared / f"bids_stroke-{os.getuid()}-{gpu}.lock")  # none can open another user's
