@@ -7,8 +7,8 @@ func, and dwi, and one of a list of files, such as that of a published dataset. 
 first session are images, all other files are empty. Over each tree it starts the participant level,
 waits until the first step of the first session begins, and ends it; then the same again with the index
 that ``--bids-database-dir`` has kept. For trees of up to ``--plain`` participants PyBIDS's
-``BIDSLayout`` runs beside it with its defaults, as in tools that do not tell it what to skip. Writes the
-table to docs/performance.md.
+``BIDSLayout`` runs beside it with its defaults, as in tools that do not tell it what to skip. Writes
+the table to docs/performance.md.
 """
 
 import argparse
