@@ -30,6 +30,11 @@ def write(name, text, page=RESULTS):
         partial.write_text(new)
 
 
+def table(frame, index=True):
+    """A data frame in Markdown, numbers with three digits; the machine and versions go below."""
+    return frame.to_markdown(index=index, floatfmt=".3g", missingval="")
+
+
 def tables(folder, *names):
     """The tables of an evaluation in Markdown, each below what it is."""
     from bids_stroke import tables as made
