@@ -212,7 +212,8 @@ def main():
     for participants in options.participants:
         rows.append(measure(options.folder / str(participants), participants))
         print(rows[-1], flush=True)
-    sections.write("group", sections.table(pd.DataFrame(rows).T), options.page)
+    table = sections.table(pd.DataFrame(rows).T)
+    sections.write("group", f"{table}\n\n{sections.measured()}", options.page)
 
 
 if __name__ == "__main__":
