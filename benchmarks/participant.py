@@ -1,6 +1,6 @@
 """One participant, from raw images to derivatives, beside the tools that a user would chain instead.
 
-    python benchmarks/participant.py [--work DIR] [--threads 2] [--voxel MM] [--fast] [--page FILE]
+    python benchmarks/participant.py [--work DIR] [--threads 2] [--voxel MM] [--fast] [--heads NAME]
 
 Two participants of BIDS_STROKE_SHARED, as they were published: a T1w of 1 mm, and T1w and FLAIR
 with slices of 3 mm. The app runs its participant level, as a user starts it. The chain has a
@@ -10,7 +10,8 @@ mirroring, ``ants.n4_bias_field_correction``, ``ants.registration`` (rigid for t
 nnU-Net's default size at 1 mm, taught on noise that what is bright is lesion. Wall time, CPU time
 and peak memory of each step, of processes and their children, go to docs/performance.md, and how
 well the results agree. Steps under a second are left out. ``--voxel`` takes coarser images and
-networks, ``--fast`` HD-BET's fast mode: for a trial. Needs nnunetv2 (pip install .[nnunet]).
+networks, ``--fast`` HD-BET's fast mode: for a trial. Without nnunetv2 (pip install .[nnunet]) the
+chain does not segment, and the app takes its embedded model.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,6 +34,7 @@ import psutil
 import sections
 
 from bids_stroke import image, metrics, registration
+from bids_stroke.settings import DEFAULT_MODEL
 
 SHARED = Path(os.environ.get("BIDS_STROKE_SHARED", Path(__file__).parents[2] / "shared"))
 HEADS = {
@@ -114,14 +117,16 @@ def ours(images, model, work, threads):
     return table, out / "sub-01/anat"
 
 
-def chain(images, model, work, threads, fast):
+def chain(images, model, work, threads, voxel, fast):
     """Run the tools one after the other; what each took."""
     work.mkdir(parents=True)
     t1w = images["T1w"]
     steps = [("hd-bet", t1w, "fast" if fast else "accurate"), ("n4", t1w)]
     if "FLAIR" in images:
         steps += [("n4", images["FLAIR"]), ("rigid", images["FLAIR"], work / t1w.name)]
-    steps += [("syn",), ("nnunet", model)]
+    steps += [("syn", voxel)]
+    if has_nnunet():
+        steps += [("nnunet", model)]
     rows = []
     for name, *arguments in steps:
         command = [sys.executable, __file__, "--step", name, work, *arguments]
@@ -157,16 +162,16 @@ def rigid(work, moving, fixed):
     ants.registration(fixed, moving, "Rigid")
 
 
-def syn(work):
-    """The brain to the template of 1 mm."""
+def syn(work, voxel):
+    """The brain to the template."""
     import ants
 
-    target = registration.template()
+    fixed = image.regrid(registration.template().t1w, (float(voxel),) * 3)
     brain = image.load(work / "brain.nii.gz")
     (t1w,) = work.glob("[!r]*T1[Ww]*.nii.gz")
     moving = image.like(image.load(t1w).get_fdata() * np.asanyarray(brain.dataobj), brain, np.float32)
     image.save(moving, work / "moving.nii.gz")
-    image.save(target.t1w, work / "fixed.nii.gz")
+    image.save(fixed, work / "fixed.nii.gz")
     found = ants.registration(
         *(ants.image_read(str(work / f"{name}.nii.gz")) for name in ("fixed", "moving")), "SyN"
     )
@@ -187,8 +192,6 @@ def agreement(anat, work, model):
     """How well the app's results agree with those of the chain."""
     import ants
 
-    from bids_stroke.models import card, infer
-
     stem = anat / "sub-01"
     mine = image.load(f"{stem}_space-T1w_desc-brain_mask.nii.gz")
     theirs = image.load(work / "brain.nii.gz")
@@ -200,35 +203,47 @@ def agreement(anat, work, model):
         "app": [f"{stem}_from-T1w_to-{registration.TEMPLATE}_mode-image_xfm.h5"],
         "chain": sorted(map(str, work.glob("to_template_*"))),
     }
-    overlap = {}
+    tissues_there, overlap = _tissues(image.load(work / "fixed.nii.gz")), {}
     for name, steps in transforms.items():
         moved = ants.apply_transforms(fixed, tissues, steps, interpolator="nearestNeighbor").numpy()
-        overlap[name] = np.mean([metrics.dice(moved == n, there) for n, there in _tissues().items()])
-    # The network is given what the chain gave it; both average over mirrored images.
+        scores = [metrics.dice(moved == number, there) for number, there in tissues_there.items()]
+        overlap[f"tissues on the template, {name} (Dice)"] = np.mean(scores)
+    masks = {"brain masks (Dice)": metrics.dice(mine.dataobj, theirs.dataobj)}
+    if has_nnunet():
+        masks["lesion masks, same network and brain (Dice)"] = lesions(work, model, theirs)
+    return masks | overlap
+
+
+def lesions(work, model, brain):
+    """Dice of the lesion masks of a network that is given the same brain; mirrored by both."""
+    from bids_stroke.models import card, infer
+
     img = image.load(work / "moving.nii.gz")
-    found = infer.predict(card.load(model), {"T1w": img}, theirs, img, "cpu", mirror=True)
-    lesion = np.asanyarray(image.load(work / "lesion.nii.gz").dataobj) > 0
-    inside = np.asanyarray(theirs.dataobj) > 0
-    return {
-        "brain masks (Dice)": metrics.dice(mine.dataobj, theirs.dataobj),
-        "tissues on the template, app (Dice)": overlap["app"],
-        "tissues on the template, chain (Dice)": overlap["chain"],
-        "lesion masks, same network and brain (Dice)": metrics.dice(
-            (found.get_fdata() >= 0.5) & inside, lesion & inside
-        ),
-    }
+    found = infer.predict(card.load(model), {"T1w": img}, brain, img, "cpu", mirror=True)
+    theirs = np.asanyarray(image.load(work / "lesion.nii.gz").dataobj) > 0
+    inside = np.asanyarray(brain.dataobj) > 0
+    return metrics.dice((found.get_fdata() >= 0.5) & inside, theirs & inside)
 
 
-def _tissues():
-    """Gray and white matter of the template, by their number among three classes."""
+def _tissues(grid):
+    """Gray and white matter on a grid of the template, by their number among three classes."""
     from nilearn.datasets import load_mni152_gm_template, load_mni152_wm_template
 
     maps = (load_mni152_gm_template(resolution=1), load_mni152_wm_template(resolution=1))
-    return {number: img.get_fdata() >= 0.5 for number, img in enumerate(maps, 2)}
+    return {
+        number: image.resample(img, grid).get_fdata() >= 0.5 for number, img in enumerate(maps, 2)
+    }
+
+
+def has_nnunet():
+    """Whether there is the package that the chain segments with."""
+    return find_spec("nnunetv2") is not None
 
 
 def network(folder, voxel):
-    """Make nnU-Net's network, taught on small tiles; its folder."""
+    """Make nnU-Net's network, taught on small tiles; its folder. The default model without it."""
+    if not has_nnunet():
+        return DEFAULT_MODEL
     import nnunets
 
     if not folder.exists():
@@ -237,11 +252,11 @@ def network(folder, voxel):
     return folder
 
 
-def heads(work, voxel):
+def heads(names, work, voxel):
     """The images of each participant; coarser copies, if asked for."""
-    for name, files in HEADS.items():
+    for name in names:
         images = {}
-        for contrast, file in files.items():
+        for contrast, file in HEADS[name].items():
             path = SHARED / "data" / "heads" / f"{file}.nii.gz"
             if voxel:
                 coarse = work / name / path.name
@@ -260,16 +275,18 @@ def main():
     command.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "participant")
     command.add_argument("--threads", type=int, default=2)
     command.add_argument("--voxel", type=float, help="of coarser images, mm")
+    command.add_argument("--heads", nargs="+", choices=tuple(HEADS), default=tuple(HEADS))
     command.add_argument("--fast", action="store_true", help="HD-BET of the chain in its fast mode")
     command.add_argument("--page", type=Path, default=sections.PERFORMANCE)
     arguments = command.parse_args()
-    model = network(arguments.work / "model", arguments.voxel or 1.0)
+    voxel = arguments.voxel or 1.0
+    model = network(arguments.work / f"model-{voxel:g}mm", voxel)
     parts = []
-    for name, images in heads(arguments.work, arguments.voxel):
+    for name, images in heads(arguments.heads, arguments.work, arguments.voxel):
         work = arguments.work / name.replace(" ", "-")
         shutil.rmtree(work, ignore_errors=True)
         app, anat = ours(images, model, work / "app", arguments.threads)
-        tools = chain(images, model, work / "chain", arguments.threads, arguments.fast)
+        tools = chain(images, model, work / "chain", arguments.threads, voxel, arguments.fast)
         scores = agreement(anat, work / "chain", model)
         sides = {"app": app, "chain of tools": tools}
         whole = pd.DataFrame({side: table.agg(MEASURES) for side, table in sides.items()}).T
