@@ -1,14 +1,18 @@
 """Time and memory of the group level over many participants, and of its page in a browser.
 
-    python benchmarks/group_report.py FOLDER [--participants 1000]
+    python benchmarks/group_report.py FOLDER [--participants 1000 10000]
 
 Writes derivatives of made-up participants into FOLDER (records, tables, masks in template space of
-random lesions, figures), runs the group level on them, and opens the page in Chromium. Prints wall
-time, peak memory, size of the page, and how long it takes to open, to sort and to filter; beside it
-the time that the plain way takes to read the masks alone: ``get_fdata`` of each, summed up.
+random lesions, figures), runs the group level on them, its table and its overlap map by themselves, and
+opens the page in Chromium. Beside them in the same run: the plain way to the overlap map, ``get_fdata``
+of each mask, summed up, and the floor of any way: reading the files and inflating them. Writes the
+table to docs/performance.md.
 """
 
 import argparse
+import gzip
+import multiprocessing
+import os
 import resource
 import shutil
 import subprocess
@@ -19,11 +23,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import sections
 from scipy import ndimage
 
-from bids_stroke import atlas, image, quality, regions
+from bids_stroke import atlas, cohort, image, quality, record, regions
 from bids_stroke.bids import derivative, write_dataset_files, write_tsv
-from bids_stroke.record import Record
 from bids_stroke.registration import TEMPLATE, template
 from bids_stroke.reports import figures
 
@@ -52,7 +56,8 @@ def add(out, name, rng, target, brain, shared):
     left = nib.affines.apply_affine(mask.affine, np.argwhere(mask.dataobj)).mean(0)[0] < 0
     components = pd.DataFrame({
         "component": ["all", "1"], "volume_ml": volume, "mean_probability": rng.uniform(0.4, 0.9),
-        "max_probability": 0.95, "hemisphere": "left" if left else "right",
+        "max_probability": 0.95, "volume_template_ml": volume, "outside_brain_share": 0.01,
+        "hemisphere": "left" if left else "right",
     })  # fmt: skip
     measured = dict.fromkeys(quality.COLUMNS, 1.0) | {
         "contrast": "T1w", "brain_volume_ml": rng.normal(1400, 110), "snr": rng.lognormal(3, 0.2),
@@ -88,7 +93,7 @@ def add(out, name, rng, target, brain, shared):
     (out / f"{name}.html").write_text(f"<!DOCTYPE html><title>{name}</title>")
     paths = [str(path.relative_to(out)) for path in outputs]
     known = {"model": "made up", "reference": "T1w", "contrasts": ["T1w"], "outputs": paths}
-    Record(name, "made", "ok", **known).write(out)
+    record.Record(name, "made", "ok", **known).write(out)
 
 
 def make(bids, out, participants):
@@ -108,12 +113,43 @@ def make(bids, out, participants):
         add(out, name, rng, target, brain, shared)
 
 
+def masks(out):
+    """Paths of the masks in template space."""
+    return out.glob(f"sub-*/anat/*_space-{TEMPLATE}_res-1_label-L_*_mask.nii.gz")
+
+
 def plain(out):
-    """Seconds to read and add up the masks with get_fdata."""
-    begun, total = time.perf_counter(), 0
-    for path in sorted(out.glob(f"sub-*/anat/*_space-{TEMPLATE}_res-1_label-L_*_mask.nii.gz")):
-        total = total + nib.load(path).get_fdata()
-    return time.perf_counter() - begun
+    """Read and add up the masks with get_fdata."""
+    return sum(nib.load(path).get_fdata() for path in masks(out))
+
+
+def inflate(out):
+    """Read and inflate the masks, and nothing else."""
+    for path in masks(out):
+        gzip.decompress(path.read_bytes())
+
+
+def in_a_process(task, *arguments):
+    """Seconds and peak memory (MB) of a function, in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    result, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_measured, args=(theirs, task, arguments))
+    process.start()
+    measured = result.recv()
+    process.join()
+    return measured
+
+
+def _measured(channel, task, arguments):
+    begun = time.perf_counter()
+    task(*arguments)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    channel.send((time.perf_counter() - begun, peak))
+
+
+def overlap(out):
+    """The overlap map as the group level makes it."""
+    cohort.overlap(out, record.read_all(out))
 
 
 def browse(page_file):
@@ -141,25 +177,43 @@ def browse(page_file):
     return seconds
 
 
+def measure(folder, participants):
+    """A row of the table: what the group level of so many participants takes."""
+    bids, out = folder / "bids", folder / "derivatives"
+    if not bids.is_dir():
+        make(bids, out, participants)
+    begun = time.perf_counter()
+    with subprocess.Popen([sys.executable, "-m", "bids_stroke", bids, out, "group"]) as run:
+        _, status, used = os.wait4(run.pid, 0)
+        run.returncode = os.waitstatus_to_exitcode(status)
+    if run.returncode:
+        sys.exit(f"the group level ended with {run.returncode}")
+    seconds, page = time.perf_counter() - begun, out / "group.html"
+    table, counted = in_a_process(cohort.collect, out), in_a_process(overlap, out)
+    floor, simple = in_a_process(inflate, out)[0], in_a_process(plain, out)[0]
+    seen = browse(page)
+    return {
+        "participants": participants, "group level (s)": seconds, "memory (MB)": used.ru_maxrss / 1024,
+        "table (s)": table[0], "overlap map (s)": counted[0], "its memory (MB)": counted[1],
+        "masks inflated, one core (s)": floor, "masks summed by get_fdata (s)": simple,
+        "ratio": counted[0] / simple, "page (MB)": page.stat().st_size / 1e6,
+        **{f"page: {name} (s)": taken for name, taken in seen.items()},
+    }  # fmt: skip
+
+
 def main():
+    """Command line."""
     command = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     command.add_argument("folder", type=Path)
-    command.add_argument("--participants", type=int, default=1000)
+    command.add_argument("--participants", nargs="+", type=int, default=[1000, 10000])
+    command.add_argument("--page", type=Path, default=sections.PERFORMANCE)
     options = command.parse_args()
-    bids, out = options.folder / "bids", options.folder / "derivatives"
-    if not bids.is_dir():
-        make(bids, out, options.participants)
-    begun = time.perf_counter()
-    run = subprocess.run([sys.executable, "-m", "bids_stroke", bids, out, "group"])
-    seconds = time.perf_counter() - begun
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    page = out / "group.html"
-    print(f"group level: exit {run.returncode}, {seconds:.1f} s, {memory:.0f} MB at most")
-    reading = plain(out)
-    print(f"masks alone, read by get_fdata: {reading:.1f} s; ratio {seconds / reading:.2f}")
-    print(f"group.html: {page.stat().st_size / 1e6:.2f} MB")
-    for name, taken in browse(page).items():
-        print(f"{name}: {taken:.2f} s")
+    rows = []
+    for participants in options.participants:
+        rows.append(measure(options.folder / str(participants), participants))
+        print(rows[-1], flush=True)
+    table = sections.table(pd.DataFrame(rows).T)
+    sections.write("group", f"{table}\n\n{sections.measured()}", options.page)
 
 
 if __name__ == "__main__":

@@ -113,8 +113,8 @@ def main():
             "PyBIDS, defaults (s)": other[0], "ratio": first[0] / other[0],
         })  # fmt: skip
         print(rows[-1], flush=True)
-    table = pd.DataFrame(rows).to_markdown(index=False, floatfmt=".3g", missingval="")
-    sections.write("indexing", table, arguments.page)
+    table = sections.table(pd.DataFrame(rows), index=False)
+    sections.write("indexing", f"{table}\n\n{sections.measured()}", arguments.page)
 
 
 if __name__ == "__main__":

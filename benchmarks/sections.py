@@ -1,6 +1,10 @@
 """Sections of a page of the documentation that a command writes."""
 
+import os
+import platform
 import re
+from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -28,6 +32,20 @@ def write(name, text, page=RESULTS):
     new = old.replace(found[0], section) if found else f"{old.rstrip()}\n\n{section}\n"
     with image.atomic(page) as partial:
         partial.write_text(new)
+
+
+def table(frame, index=True):
+    """A data frame in Markdown, numbers with three digits."""
+    return frame.to_markdown(index=index, floatfmt=".3g", missingval="")
+
+
+def measured():
+    """When, on what machine and with what versions something was measured, in a sentence."""
+    names = ("bids_stroke", "torch", "antspyx", "monai", "nibabel")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    cpu = re.search("model name\\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    cores = len(os.sched_getaffinity(0))
+    return f"{date.today()}, {cores} cores of {cpu[1] if cpu else platform.machine()}; {versions}."
 
 
 def tables(folder, *names):

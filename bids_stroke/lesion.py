@@ -29,6 +29,14 @@ COLUMNS = {
     "z_template_mm": {"Description": "Centre of mass in the template, upwards", "Units": "mm"},
     "max_probability": {"Description": "Largest lesion probability inside (0-1)"},
     "mean_probability": {"Description": "Mean lesion probability inside (0-1)"},
+    "volume_template_ml": {
+        "Description": "Volume of the mask on the template's grid; n/a for components",
+        "Units": "mL",
+    },
+    "outside_brain_share": {
+        "Description": "Share of that volume that lies outside of the template's brain (0-1); n/a for "
+        "components"
+    },
     "hemisphere": {
         "Description": "Side of the brain by the sign of the template's x coordinate, the midline "
         "(0.5 mm) aside",
@@ -124,7 +132,7 @@ def binary(mask_img):
     return inside
 
 
-def measure(mask_img, probability_img=None, located=None):
+def measure(mask_img, probability_img=None, located=None, normalized=None):
     """Measure a lesion mask, as a whole and component by component.
 
     Parameters
@@ -136,6 +144,9 @@ def measure(mask_img, probability_img=None, located=None):
     located : pandas.DataFrame, optional
         Where each voxel of the mask (in the order of ``np.argwhere``) lies in the template, as
         :func:`bids_stroke.regions.locate` tells.
+    normalized : tuple of (float, float), optional
+        Volume (ml) of the mask on the template's grid, and the share of it outside of the brain, as
+        :func:`bids_stroke.regions.normalized` tells.
 
     Returns
     -------
@@ -159,7 +170,7 @@ def measure(mask_img, probability_img=None, located=None):
     number_of = labels[mask]
     rows = {"all": np.ones(len(voxels), bool)}
     rows |= {number: number_of == number for number in range(1, count + 1)}
-    return pd.DataFrame.from_records(
+    table = pd.DataFrame.from_records(
         [
             _measure(
                 voxels[inside], voxel_volume(mask_img), None if located is None else located[inside]
@@ -168,18 +179,20 @@ def measure(mask_img, probability_img=None, located=None):
         ],
         index=pd.Index(rows.keys(), name="component", dtype=object),
     )
+    if normalized:
+        table.loc["all", _NORMALIZED] = normalized
+    return table
 
 
 _PLACE = ("hemisphere", "super_region", "touches_ventricle", "touches_surface")
+_NORMALIZED = ["volume_template_ml", "outside_brain_share"]
 
 
 def _measure(voxels, voxel_mm3, located):
     """Measure the voxels (their coordinates and probability) of one lesion."""
     volume = len(voxels) * voxel_mm3
     where = dict.fromkeys(("x", "y", "z"), np.nan)
-    place = dict.fromkeys(
-        ("hemisphere", "super_region", "touches_ventricle", "touches_surface"), np.nan
-    )
+    place = dict.fromkeys(_PLACE, np.nan)
     if located is not None and len(located):
         where = located[["x", "y", "z"]].mean()
         place = {
@@ -196,6 +209,7 @@ def _measure(voxels, voxel_mm3, located):
         **{f"{axis}_template_mm": where[axis] for axis in "xyz"},
         "max_probability": voxels["probability"].max(),
         "mean_probability": voxels["probability"].mean(),
+        **dict.fromkeys(_NORMALIZED, np.nan),
         **place,
     }
 

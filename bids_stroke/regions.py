@@ -258,6 +258,17 @@ def measure(lesion_img, regions):
         })  # fmt: skip
 
 
+def normalized(mask_img):
+    """Volume (ml) of a lesion mask on the template's grid, and the share (0-1) of it that lies outside
+    of the template's brain."""
+    voxels = np.argwhere(np.asanyarray(mask_img.dataobj) > 0)
+    brain = template().brain
+    there = apply_affine(np.linalg.inv(brain.affine) @ mask_img.affine, voxels).T
+    inside = ndimage.map_coordinates(np.asanyarray(brain.dataobj), there, order=0)
+    volume = len(voxels) * image.voxel_volume(mask_img) / 1000
+    return volume, 1 - float(inside.mean()) if len(voxels) else 0.0
+
+
 def index_region(table):
     """Name the region that holds most of the lesion; NaN without one."""
     hit = table[table["lesion_volume_ml"] > 0]

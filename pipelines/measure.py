@@ -64,7 +64,11 @@ def init_measure_wf(*, maps, probability=True, min_component_mm3=0.0, name="meas
     shares = Node(RegionShares(atlases=[tuple(map(str, pair)) for pair in maps.atlases]), name="shares")
     tables = Node(Merge(2), name="tables")
     workflow.connect([
-        (inputnode, components, [("lesion", "mask"), ("transforms", "transforms")]),
+        (inputnode, components, [
+            ("lesion", "mask"),
+            ("transforms", "transforms"),
+            ("lesion_template", "normalized"),
+        ]),
         (inputnode, loads, [("lesion_template", "lesion")]),
         (inputnode, shares, [("lesion_template", "lesion")]),
         (loads, tables, [("out_tables", "in1")]),

@@ -70,8 +70,19 @@ def plans(network, channels, spacing, patch, transpose=(0, 1, 2)):
     }
 
 
-def write(folder, network, spacing, patch, contrasts=("T1w",), folds=1, transpose=(0, 1, 2), steps=60):
-    """Write a results folder with networks that nnU-Net's library made and this test taught."""
+def write(
+    folder,
+    network,
+    spacing,
+    patch,
+    contrasts=("T1w",),
+    folds=1,
+    transpose=(0, 1, 2),
+    steps=60,
+    taught_on=None,
+):
+    """Write a results folder with networks that nnU-Net's library made and this test taught, on tiles
+    as large as ``patch`` or ``taught_on``."""
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
     folder.mkdir(parents=True)
@@ -94,7 +105,7 @@ def write(folder, network, spacing, patch, contrasts=("T1w",), folds=1, transpos
             2,
             deep_supervision=False,
         )
-        teach(made, len(contrasts), patch, steps)
+        teach(made, len(contrasts), taught_on or patch, steps)
         checkpoint = {
             "network_weights": made.state_dict(),
             "init_args": {"configuration": "3d_fullres", "fold": fold, "device": torch.device("cpu")},

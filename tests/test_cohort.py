@@ -33,6 +33,8 @@ def add(
         "volume_ml": [volume, volume - 0.5, 0.5],
         "max_probability": [0.9, 0.9, 0.6],
         "mean_probability": [0.7, 0.75, 0.4],
+        "volume_template_ml": [0.008 * len(voxels), None, None],
+        "outside_brain_share": [0.25, None, None],
         "hemisphere": ["bilateral", "left", "right"],
         "x_mm": [0, 1, 2],
     })  # fmt: skip
@@ -105,7 +107,8 @@ def test_table_and_counts(tmp_path):
         contrasts=("T1w", "FLAIR"),
     )
     Record("sub-03", "x", error="It went wrong.").write(tmp_path)
-    table, count, failed = cohort.collect(tmp_path)
+    table, ended, failed = cohort.collect(tmp_path)
+    count = cohort.overlap(tmp_path, ended)
 
     assert list(table)[: len(cohort.COLUMNS)] == list(cohort.COLUMNS)
     described = cohort.described(table)
@@ -118,7 +121,7 @@ def test_table_and_counts(tmp_path):
     assert first["session_id"] == "ses-a" and pd.isna(second["session_id"])
     assert (first["reference"], first["contrasts"]) == ("FLAIR", "T1w+FLAIR")
     assert first["lesion_volume_ml"] == 12.5
-    # Voxels of 8 mm³.
+    assert first["outside_brain_share"] == 0.25
     assert table["lesion_volume_mni_ml"].tolist() == pytest.approx([0.024, 0.016])
     assert first["n_components"] == 2 and first["hemisphere"] == "bilateral"
     assert first["brain_volume_ml"] == 1400 and first["template_brain_dice"] == 0.97
@@ -206,17 +209,17 @@ def test_the_load_map_sums_to_the_mean_raw_load():
 
 def test_an_empty_lesion_counts_as_a_session(tmp_path):
     add(tmp_path, "sub-01", [])
-    table, count, _ = cohort.collect(tmp_path)
-    assert len(table) == 1 and not np.any(count.dataobj)
+    table, ended, _ = cohort.collect(tmp_path)
+    assert len(table) == 1 and not np.any(cohort.overlap(tmp_path, ended).dataobj)
     assert table.iloc[0]["lesion_volume_mni_ml"] == 0
 
 
 def test_a_session_whose_outputs_are_gone_has_failed(tmp_path):
     add(tmp_path, "sub-01", [(1, 1, 1)])
     add(tmp_path, "sub-02", [(1, 1, 1)])[-1].unlink()
-    table, count, failed = cohort.collect(tmp_path)
+    table, ended, failed = cohort.collect(tmp_path)
     assert table["participant_id"].tolist() == ["sub-01"]
-    assert np.asanyarray(count.dataobj).sum() == 1
+    assert np.asanyarray(cohort.overlap(tmp_path, ended).dataobj).sum() == 1
     assert [known.name for known in failed] == ["sub-02"]
 
 

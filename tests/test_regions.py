@@ -244,3 +244,13 @@ def test_maps_that_cannot_be_used(files, tmp_path):
         regions.Maps((str(tmp_path / "absent_space-MNI152NLin6Asym.nii.gz"),)).check()
     with pytest.raises(ResourceError, match="No transform from MNI305"):
         regions.Maps((str(tmp_path / "tract_space-MNI305.nii.gz"),)).check()
+
+
+def test_a_mask_on_another_grid_than_the_template():
+    """Of 2 mm voxels: two in the middle of the brain, one far above it."""
+    mask = np.zeros((20, 20, 80), np.uint8)
+    mask[10, 10, [10, 11, 70]] = 1
+    img = nib.Nifti1Image(mask, nib.affines.from_matvec(2 * np.eye(3), (-25, -40, -10)))
+    volume, outside = regions.normalized(img)
+    assert volume == pytest.approx(0.024) and outside == pytest.approx(1 / 3)
+    assert regions.normalized(nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4))) == (0, 0)

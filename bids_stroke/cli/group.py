@@ -16,7 +16,7 @@ def group(settings):
 
     out = settings.output_dir
     rejected = _rejected(settings)
-    table, count, failed = cohort.collect(out, {item["name"] for item in rejected}, settings.strict)
+    table, ended, failed = cohort.collect(out, {item["name"] for item in rejected}, settings.strict)
     measured = set(table)
     table = cohort.merge_participants(table, settings.bids_dir / "participants.tsv")
     summary = cohort.summary(table, settings.group_by)
@@ -24,6 +24,7 @@ def group(settings):
     write_json(cohort.described(table), out / "group_lesion.json")
     write_tsv(summary, out / "group_loads.tsv")
     write_json(cohort.SUMMARY_COLUMNS, out / "group_loads.json")
+    count = cohort.overlap(out, ended)
     _map(out, count, f"Number of {len(table)} sessions whose lesion covers the voxel", "count")
     for card in regions.Maps(settings.tracts).cards:
         if cohort.prefix_of(card.atlas) in cohort.tracts(table):

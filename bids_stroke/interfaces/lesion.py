@@ -62,6 +62,7 @@ class _MeasureInput(BaseInterfaceInputSpec):
     transforms = traits.List(
         existing(), desc="carry the points of the mask to the template, first applied first"
     )
+    normalized = existing(desc="lesion mask on the template's grid")
 
 
 class _MeasureOutput(TraitedSpec):
@@ -79,7 +80,8 @@ class Measure(SimpleInterface):
         probability = image.load(self.inputs.probability) if self.inputs.probability else None
         points = apply_affine(mask.affine, np.argwhere(np.asanyarray(mask.dataobj) > 0))
         located = regions.locate(registration.move_points(points, self.inputs.transforms))
-        table = lesion.measure(mask, probability, located)
+        normalized = regions.normalized(image.load(self.inputs.normalized))
+        table = lesion.measure(mask, probability, located, normalized)
         path = write_tsv(table.reset_index(), result(runtime, "components.tsv"))
         self._results["out_table"] = str(path)
         return runtime

@@ -1,0 +1,118 @@
+"""What a run costs against image size, number of lesions, participants and threads.
+
+    python benchmarks/growth.py [--voxels 2 1.4 1 0.7] [--lesions 1 8 64 512]
+        [--participants 1 2 4 8] [--coarse MM] [--page FILE]
+
+One real head of 1 mm (BIDS_STROKE_SHARED) is resampled to each voxel size and runs through the
+participant level with the embedded model. Lesions are own masks of cubes in the template's space.
+Participants are copies of the head at ``--coarse``, one after the other with two threads, and two
+at a time; threads are those of one of them. The exponent is the slope of log(seconds) against
+log(size), where the size of an image is its number of voxels. Writes the table to
+docs/performance.md.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import sections
+from participant import MEASURES, SHARED, watch
+
+from bids_stroke import image, registration
+
+HEAD = SHARED / "data" / "heads" / "healthy" / "colin27_T1w.nii.gz"
+
+
+def start(root):
+    """An empty dataset; its folder."""
+    root.mkdir(parents=True)
+    (root / "dataset_description.json").write_text('{"Name": "heads", "BIDSVersion": "1.10.0"}')
+    return root
+
+
+def heads(root, voxel, number=1):
+    """A dataset of copies of the head."""
+    start(root)
+    img = image.conform(image.load(HEAD))
+    first = image.save(image.regrid(img, (voxel,) * 3), root / "sub-01/anat/sub-01_T1w.nii.gz")
+    for copy in range(2, number + 1):
+        path = root / f"sub-{copy:02}/anat/sub-{copy:02}_T1w.nii.gz"
+        path.parent.mkdir(parents=True)
+        shutil.copyfile(first, path)
+    return root
+
+
+def cubes(root, number):
+    """A dataset of one mask in the template's space, with so many cubes of 3 mm in the brain."""
+    start(root)
+    target = registration.template()
+    mask = np.zeros(target.t1w.shape, np.uint8)
+    inside = np.argwhere(np.asanyarray(target.brain.dataobj)[::6, ::6, ::6]) * 6
+    chosen = np.random.default_rng(0).permutation(len(inside))[:number]
+    for x, y, z in inside[chosen]:
+        mask[x : x + 3, y : y + 3, z : z + 3] = 1
+    name = f"sub-01_space-{registration.TEMPLATE}_label-L_desc-lesion_mask.nii.gz"
+    image.save(image.like(mask, target.t1w, np.uint8), root / "sub-01/anat" / name)
+    return root
+
+
+def measured(root, *options, threads=2):
+    """Seconds, CPU seconds and peak memory of the participant level on a dataset."""
+    command = [sys.executable, "-m", "bids_stroke", root, root.with_name("out"), "participant"]
+    table = watch([*command, "--nprocs", threads, *options], threads)
+    return table.agg(MEASURES)
+
+
+def runs(sizes):
+    """What grows, its size, a function that makes the dataset, and options of each run."""
+    whole = image.conform(image.load(HEAD))
+    for voxel in sizes.voxels:
+        voxels = np.prod(image.regrid(whole, (voxel,) * 3).shape) / 1e6
+        yield "million voxels", voxels, lambda root, v=voxel: heads(root, v), {}
+    for number in sizes.lesions:
+        yield "lesions", number, lambda root, n=number: cubes(root, n), {"own": True}
+    for number in sizes.participants:
+        for at_once in (1, 2):
+            what = f"participants, {at_once} at a time"
+            options = {"threads": 2, "omp": 2 // at_once}
+            yield what, number, lambda root, n=number: heads(root, sizes.coarse, n), options
+    for threads in (1, 2):
+        yield "threads", threads, lambda root: heads(root, sizes.coarse), {"threads": threads}
+
+
+def main():
+    """Command line."""
+    command = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    command.add_argument("--voxels", nargs="+", type=float, default=[2, 1.4, 1, 0.7])
+    command.add_argument("--lesions", nargs="+", type=int, default=[1, 8, 64, 512])
+    command.add_argument("--participants", nargs="+", type=int, default=[1, 2, 4, 8])
+    command.add_argument("--coarse", type=float, default=2.0, help="of the participants' heads, mm")
+    command.add_argument("--page", type=Path, default=sections.PERFORMANCE)
+    arguments = command.parse_args()
+    rows = []
+    for what, size, make, options in runs(arguments):
+        with tempfile.TemporaryDirectory() as folder:
+            root = make(Path(folder) / "bids")
+            own = ["--lesion-derivatives", root] if options.get("own") else []
+            omp = ["--omp-nthreads", options["omp"]] if "omp" in options else []
+            found = measured(root, *own, *omp, threads=options.get("threads", 2))
+        rows.append({"what": what, "size": size, **found})
+        print(rows[-1], flush=True)
+    table = pd.DataFrame(rows)
+    slopes = {what: exponent(part) for what, part in table.groupby("what")}
+    table["exponent of seconds"] = table["what"].map(slopes).where(~table["what"].duplicated())
+    text = f"{sections.table(table, index=False)}\n\n{sections.measured()}"
+    sections.write("growth", text, arguments.page)
+
+
+def exponent(rows):
+    """Slope of log(seconds) against log(size)."""
+    return np.polyfit(np.log(rows["size"]), np.log(rows["seconds"]), 1)[0] if len(rows) > 1 else np.nan
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The benchmarks of speed and scale at toy size: that they run, and write their tables."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def run(name, *arguments):
+    """What a benchmark prints."""
+    command = [sys.executable, BENCHMARKS / f"{name}.py", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def table(page, row):
+    """Cells of a row of the table on a page."""
+    line = next(line for line in page.read_text().splitlines() if line.startswith(f"| {row}"))
+    return [cell.strip() for cell in line.strip("|").split("|")][1:]
+
+
+def test_indexing(tmp_path):
+    page = tmp_path / "page.md"
+    run("indexing", "--participants", 3, "--page", page)
+    files, *seconds = table(page, "3 made-up participants")
+    assert files == "72" and all(map(float, seconds))
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="there is no Chromium to open the page with")
+def test_group_report(tmp_path):
+    page = tmp_path / "page.md"
+    run("group_report", tmp_path / "work", "--participants", 4, "--page", page)
+    for row in ("participants", "table (s)", "overlap map (s)", "masks inflated", "page: sort (s)"):
+        assert float(table(page, row)[0]) > 0
+
+
+def test_growth(shared, tmp_path):
+    page = tmp_path / "page.md"
+    sizes = ["--voxels", 4, "--lesions", 1, 2, "--participants", 1, "--coarse", 4]
+    run("growth", *sizes, "--page", page)
+    assert all(float(cell) for cell in table(page, "million voxels")[:4])
+    assert float(table(page, "lesions")[-1]) < 1
+
+
+def test_participant(shared, tmp_path):
+    page = tmp_path / "page.md"
+    arguments = ["--heads", "T1w and FLAIR", "--voxel", 4, "--fast"]
+    run("participant", *arguments, "--work", tmp_path, "--page", page)
+    assert all(float(cell) for cell in table(page, "ratio"))
+    assert float(table(page, "hd-bet")[0]) > 0
+    agreed = [line for line in page.read_text().splitlines() if "(Dice)" in line]
+    assert len(agreed) >= 3 and all(float(line.rpartition(" ")[2]) > 0.3 for line in agreed)
+
+
+def test_planes():
+    assert "1 planes: " in run("planes", "--filled", 0.05, "--planes", 1)
+
+
+def test_the_agreement_window():
+    assert run("agreement_window").count("times as fast") == 3
