@@ -1,11 +1,14 @@
-"""Toy results folders of nnU-Net v2, and what they segment: needs the package nnunetv2."""
+"""Toy results folders of nnU-Net v2, and what nnU-Net segments with them."""
 
 import json
+from importlib.util import find_spec
 
 import nibabel as nib
 import numpy as np
 import torch
 from nibabel.affines import voxel_sizes
+
+from bids_stroke.models import nnunet_folder, weights
 
 LIBRARY = "dynamic_network_architectures.architectures.unet"
 
@@ -81,10 +84,8 @@ def write(
     steps=60,
     taught_on=None,
 ):
-    """Write a results folder with networks that nnU-Net's library made and this test taught, on tiles
-    as large as ``patch`` or ``taught_on``."""
-    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
-
+    """Write a results folder with networks that this test taught, on tiles as large as ``patch`` or
+    ``taught_on``."""
     folder.mkdir(parents=True)
     content = plans(network, len(contrasts), spacing, patch, transpose)
     (folder / "plans.json").write_text(json.dumps(content))
@@ -97,14 +98,7 @@ def write(
     (folder / "dataset.json").write_text(json.dumps(dataset))
     for fold in range(folds):
         torch.manual_seed(fold)
-        made = get_network_from_plans(
-            network["network_class_name"],
-            network["arch_kwargs"],
-            network["_kw_requires_import"],
-            len(contrasts),
-            2,
-            deep_supervision=False,
-        )
+        made = build(content, len(contrasts))
         teach(made, len(contrasts), taught_on or patch, steps)
         checkpoint = {
             "network_weights": made.state_dict(),
@@ -118,6 +112,24 @@ def write(
         (folder / f"fold_{fold}").mkdir()
         torch.save(checkpoint, folder / f"fold_{fold}" / "checkpoint_final.pth")
     return folder
+
+
+def build(content, channels):
+    """The network of a plan, by nnU-Net's library; without it by ours, of the same names."""
+    if find_spec("nnunetv2") is None:
+        arguments = nnunet_folder.arguments(content, "3d_fullres", channels)
+        return weights.build({"family": "dynamic_unet", "arguments": arguments})
+    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+
+    network = content["configurations"]["3d_fullres"]["architecture"]
+    return get_network_from_plans(
+        network["network_class_name"],
+        network["arch_kwargs"],
+        network["_kw_requires_import"],
+        channels,
+        2,
+        deep_supervision=False,
+    )
 
 
 def teach(network, channels, patch, steps):

@@ -1,6 +1,7 @@
-"""An nnU-Net's answer must be that of nnU-Net itself; needs the package nnunetv2."""
+"""Results folders of nnU-Net as models; their answer must be that of nnU-Net itself."""
 
 import shutil
+from importlib.util import find_spec
 
 import nnunets
 import numpy as np
@@ -13,8 +14,6 @@ from bids_stroke.models import card, infer
 from bids_stroke.models.adapt import adapt_model
 from bids_stroke.training.export import export
 
-pytest.importorskip("nnunetv2", reason="nnunetv2 is not installed: pip install .[nnunet]")
-
 # Network, whether anisotropic; spacing and patch of the plan (z, y, x); shape and voxels of the image
 # (x, y, z); how the plan reorders its axes.
 PLAIN, RESIDUAL = "PlainConvUNet", "ResidualEncoderUNet"
@@ -26,6 +25,9 @@ CASES = {
 }
 
 
+@pytest.mark.skipif(
+    find_spec("nnunetv2") is None, reason="nnunetv2 is not installed: pip install .[nnunet]"
+)
 @pytest.mark.parametrize(("case", "mirror"), [*((case, False) for case in CASES), ("isotropic", True)])
 def test_the_answer_is_that_of_nnunet(case, mirror, tmp_path):
     kind, flat, spacing, patch, shape, zooms, transpose = CASES[case]
