@@ -122,7 +122,7 @@ def test_a_work_folder_that_is_removed_during_the_run(bids, out, table):
     table.add("Faults", "work folder removed during the run", going.returncode, seen, "its failure")
 
 
-@pytest.mark.parametrize("megabytes", [900, 1300])
+@pytest.mark.parametrize("megabytes", [700, 900])
 def test_memory_that_does_not_suffice(bids, tmp_path, table, megabytes):
     out = tmp_path / "out"
     done = run(*participant(bids, out), prefix=("prlimit", f"--as={megabytes * 2**20}"))
