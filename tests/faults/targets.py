@@ -1,14 +1,19 @@
 """What reads files of users, as functions of bytes: nothing but our own errors may come out."""
 
+import gzip
 import tempfile
 from pathlib import Path
 
+import cards
+import nibabel as nib
 import numpy as np
+import yaml
 
 from bids_stroke import cohort, image, qc
 from bids_stroke.cli import parser, worker
 from bids_stroke.errors import StrokeError
 from bids_stroke.models import card
+from bids_stroke.models.write import describe
 
 #: The end of the file's name, and what reads it.
 READERS = {
@@ -19,6 +24,22 @@ READERS = {
     "card": (".yaml", card.load),
     "filters": (".json", parser._filters),
     "plugin": (".yaml", worker.plugin),
+}
+
+RAW = nib.Nifti1Image(
+    np.random.default_rng(0).normal(size=(10, 10, 10)).astype(np.float32), np.diag([10.0, 10, 10, 1])
+).to_bytes()
+WEIGHTS = {"sha256": "0" * 64, "bytes": 1, "licence": "CC0", "file": "w"}
+CARD = {**describe(cards.make(network={"family": "unet3d", "arguments": {}})), "weights": WEIGHTS}
+#: A good file for each reader.
+GOOD = {
+    "image": RAW,
+    "packed": gzip.compress(RAW, 1),
+    "table": b"participant_id\tage\tsex\nsub-01\t71\tF\nsub-02\tn/a\tM\n",
+    "ratings": b"participant_id\tsession_id\trating\tnotes\nsub-01\tn/a\treject\tmoved\n",
+    "card": yaml.safe_dump(CARD).encode(),
+    "filters": b'{"t1w": {"acquisition": "mprage", "run": [1, 2]}, "lesion": {"desc": null}}',
+    "plugin": b"plugin: MultiProc\nplugin_args: {n_procs: 2}\ngpu_plugin_args: {}\n",
 }
 
 

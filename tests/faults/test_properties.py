@@ -3,16 +3,11 @@
 import gzip
 import json
 
-import cards
-import nibabel as nib
-import numpy as np
 import pytest
 import yaml
 from faults import targets
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
-
-from bids_stroke.models.write import describe
 
 examples = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 values = some.recursive(
@@ -20,11 +15,9 @@ values = some.recursive(
     lambda inner: some.lists(inner, max_size=3) | some.dictionaries(some.text(max_size=8), inner),
     max_leaves=6,
 )
-RAW = nib.Nifti1Image(
-    np.random.default_rng(0).normal(size=(10, 10, 10)).astype(np.float32), np.diag([10.0, 10, 10, 1])
-).to_bytes()
-WEIGHTS = {"sha256": "0" * 64, "bytes": 1, "licence": "CC0", "file": "w"}
-CARD = {**describe(cards.make(network={"family": "unet3d", "arguments": {}})), "weights": WEIGHTS}
+@pytest.mark.parametrize("name", targets.READERS)
+def test_a_good_file(name):
+    assert targets.read(name, targets.GOOD[name]) is not None
 
 
 @pytest.mark.parametrize("name", targets.READERS)
@@ -38,22 +31,23 @@ def test_any_bytes(name, content):
 @given(changes=some.lists(some.tuples(some.integers(0, 351), some.integers(0, 255)), max_size=6))
 @examples
 def test_any_header(name, changes):
-    raw = bytearray(RAW)
+    raw = bytearray(targets.RAW)
     for place, value in changes:
         raw[place] = value
     targets.read(name, gzip.compress(bytes(raw), 1) if name == "packed" else bytes(raw))
 
 
-@given(key=some.sampled_from(sorted(CARD)), value=values)
+@given(key=some.sampled_from(sorted(targets.CARD)), value=values)
 @examples
 def test_any_value_in_a_card(key, value):
-    targets.read("card", yaml.safe_dump({**CARD, key: value}).encode())
+    targets.read("card", yaml.safe_dump({**targets.CARD, key: value}).encode())
 
 
-@given(key=some.sampled_from(sorted(WEIGHTS)), value=values)
+@given(key=some.sampled_from(sorted(targets.WEIGHTS)), value=values)
 @examples
 def test_any_value_in_the_weights_of_a_card(key, value):
-    found = targets.read("card", yaml.safe_dump({**CARD, "weights": {**WEIGHTS, key: value}}).encode())
+    weights = {**targets.WEIGHTS, key: value}
+    found = targets.read("card", yaml.safe_dump({**targets.CARD, "weights": weights}).encode())
     if found and found.weights.file:
         assert "/" not in found.weights.file
 

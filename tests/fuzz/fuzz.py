@@ -5,6 +5,7 @@ options are those of libFuzzer. It ends with status 0 if nothing but our own err
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
 import atheris
@@ -17,7 +18,9 @@ with atheris.instrument_imports(include=["bids_stroke", "nibabel", "yaml"]):
 def main():
     """Fuzz the reader that the command line names, starting from a good file of its kind."""
     name = sys.argv.pop(1)
-    atheris.Setup(sys.argv, lambda content: targets.read(name, content) and None)
+    corpus = Path(tempfile.mkdtemp())  # it stays: libFuzzer ends the process
+    (corpus / "good").write_bytes(targets.GOOD[name])
+    atheris.Setup([*sys.argv, str(corpus)], lambda content: targets.read(name, content) and None)
     atheris.Fuzz()
 
 
