@@ -33,8 +33,8 @@ from bids_stroke.models import ensemble, infer
 from bids_stroke.training.search import title
 
 AXIAL, SAGITTAL, CORONAL = [96, 112, 1], [1, 112, 96], [96, 1, 96]
-EPOCHS = {"mixed": 24, "source": 18, "target": 8, "frozen": 12, "all": 12}
-REGION_EPOCHS = 3
+EPOCHS = {"mixed": 12, "source": 9, "target": 5, "frozen": 6, "all": 6}
+REGION_EPOCHS = 2
 #: Feature maps: half of the shipped sizes, where these are not fixed (ImageNet's weights are).
 FEATURES = {"resnet": 32, "fc_densenet": 24, "resnet50_unet": None, "vnet": None}
 DEFAULT_FEATURES = 16
