@@ -4,6 +4,7 @@ Arrays are in nibabel's order (x, y, z); world coordinates are RAS, in mm.
 """
 
 import gzip
+import math
 import os
 import shlex
 import zlib
@@ -22,6 +23,8 @@ from .errors import ImageError
 #: A scan of a head has at least so many voxels along each axis, and a field of view (mm) within these.
 FEWEST_VOXELS = 8
 FIELD_OF_VIEW_MM = (40, 600)
+#: Bytes that one byte of a compressed file can hold at most (RFC 1951: 258 of two bits).
+DEFLATE_AT_MOST = 1032
 #: What stands in the place of a file whose content git-annex or git-lfs has not fetched.
 _POINTERS = {b"/annex/objects/": "datalad get", b"version https://git-lfs": "git lfs pull --include"}
 
@@ -79,6 +82,7 @@ def load(path):
         raise ImageError(f"{path} cannot be read as an image: it is no file; remove it.")
     try:
         img = nib.load(path)
+        _check_size(img, path)
         data = np.asanyarray(img.dataobj)
     except Exception as error:  # nibabel, zlib and OSError alike: all mean an unreadable file
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -103,6 +107,17 @@ def load(path):
     image = nib.Nifti1Image(data, affine, header)
     image.set_filename(str(path))
     return image
+
+
+def _check_size(img, path):
+    """Refuse an image whose header tells of more voxels than the file can hold, before memory is taken
+    for them."""
+    sides = img.header.get_data_shape()
+    needed = math.prod(sides) * img.get_data_dtype().itemsize
+    most = path.stat().st_size * (DEFLATE_AT_MOST if path.name.endswith("gz") else 1)
+    if min(sides, default=0) < 1 or needed > most:
+        told = "×".join(map(str, sides))
+        raise ValueError(f"its header tells of {told} voxels, which the file does not hold")
 
 
 def orientation_doubt(path):

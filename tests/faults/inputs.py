@@ -150,7 +150,7 @@ SCANS = [
     Case("pipe in the place of a file", pipe, "it is no file"),
     Case("header without magic", header(magic=b"xxx"), "cannot be read as an image"),
     Case("header of unknown data type", header(datatype=9999), "cannot be read as an image"),
-    Case("header of far more voxels", header(dim=[3, 30000, 30000, 30000, 1, 1, 1, 1]), "cannot be"),
+    Case("header of far more voxels", header(dim=[3, 3000, 1000, 1000, 1, 1, 1, 1]), "does not hold"),
     Case("header of negative size", header(dim=[3, -5, 58, 47, 1, 1, 1, 1]), "cannot be read"),
     Case("4D", written(lambda d: np.stack([d, d], -1)), "extract one volume"),
     Case("5D", written(lambda d: np.stack([d, d], -1)[..., None, :]), "extract one volume"),
