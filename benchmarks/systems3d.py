@@ -30,8 +30,8 @@ from bids_stroke.models import infer
 
 #: What differs from the shipped recipes: half the resolution, hence half the tiles; half the features
 #: of S2; less of all.
-NNUNET = {"spacing": [2.0] * 3, "gpu_memory_gb": 1.2, "workers": 0, "save_every": 1}
-ADAPTED = {**NNUNET, "epochs": 6, "iterations": 20, "validation_iterations": 6, "learning_rate": 1e-3}
+NNUNET = {"spacing": [2.0] * 3, "gpu_memory_gb": 0.5, "workers": 0, "save_every": 1}
+ADAPTED = {**NNUNET, "epochs": 5, "iterations": 15, "validation_iterations": 4, "learning_rate": 1e-3}
 ZOOM_IN = {"name": "zoom-in", "tile": [64] * 3, "epochs": 14, "learning_rate": 1e-3, "cycle": 14}
 ZOOM_OUT = {"name": "zoom-out", "tile": [72, 86, 84], "epochs": 6, "learning_rate": 1e-4, "cycle": 2}
 S2 = {
@@ -44,7 +44,7 @@ S2 = {
 SMALL = {
     "s2": S2 | {"stages": [ZOOM_IN, ZOOM_OUT | {"snapshots": [2, 4, 6]}]},
     "s2_zoom_in": S2 | {"stages": [ZOOM_IN]},
-    "s4": {"nnunet": {**NNUNET, "epochs": 10, "iterations": 30, "validation_iterations": 6}},
+    "s4": {"nnunet": {**NNUNET, "epochs": 10, "iterations": 20, "validation_iterations": 4}},
     "s4_control": {"nnunet": ADAPTED},
     "s4_adapt": {"nnunet": ADAPTED},
 }
