@@ -1,7 +1,6 @@
 # make install   the package and all that it needs, in the folder .venv
 # make demo      three simulated patients, from images to reports, in the folder demo
-# make test      the tests, but those of faults
-# make faults    tests of bad input and faults: damaged scans, killed runs, full disks
+# make test      the tests
 # make fuzz      ten minutes of each reader of users' files against random content
 # make machines  the images and runs of them, runs on a Slurm cluster of this machine
 VENV ?= .venv
@@ -10,11 +9,9 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-# They run the app many times, and load the machine: one after the other, in their own time.
-FAULTS = tests/faults tests/test_deterministic.py
 READERS = image packed table ratings card filters plugin
 
-.PHONY: install demo test faults fuzz machines clean
+.PHONY: install demo test fuzz machines clean
 
 install: $(INSTALLED)
 
@@ -29,10 +26,7 @@ demo: install
 	$(BIN)/python benchmarks/demo.py demo
 
 test: install
-	$(BIN)/python -m pytest -q $(FAULTS:%=--ignore=%)
-
-faults: install
-	$(BIN)/python -m pytest -q $(FAULTS)
+	$(BIN)/python -m pytest -q --durations=15
 
 fuzz: install
 	$(BIN)/python -m pip install -c constraints.txt atheris
