@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 from faults import inputs
 
-from bids_stroke import gates, record
+from bids_stroke import gates, record, registration
 
 
 class Table:
@@ -114,9 +114,18 @@ def differences(out, other):
 def _kept(folder):
     ends = (".nii.gz", ".tsv", ".json", ".h5", ".mat", "README", ".bidsignore", "CITATION.md")
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
+        path.relative_to(folder).as_posix(): _content(path)
         for path in folder.rglob("*")
         if path.is_file()
         and path.name.endswith(ends)
         and path.relative_to(folder).parts[0] not in ("work", "logs")
     }
+
+
+def _content(path):
+    """What counts of a file: its bytes; of a transform, whose file holds the time of writing, where it
+    carries points to."""
+    if path.suffix != ".h5":
+        return path.read_bytes()
+    points = np.random.default_rng(0).uniform(-60, 60, (500, 3))
+    return registration.move_points(points, [path]).tobytes()
