@@ -79,6 +79,7 @@ def tables(out, name):
     found = "label-L_desc-T1lesion"
     components = pd.DataFrame({"component": ["all", *range(1, 30)], "volume_ml": 1.0})
     components = components.assign(hemisphere="left", max_probability=0.9, mean_probability=0.7)
+    components = components.assign(volume_template_ml=1.2, outside_brain_share=0.0)
     loads = pd.DataFrame(
         {
             "side": ["left", "right", "total"],
