@@ -2,8 +2,8 @@
 
     python benchmarks/nnunet_predict.py [OUT] [--model FOLDER] [--voxel MM] [--mirror]
 
-Without a model, a network of nnU-Net's default size with random weights is made in OUT. The image is
-the template's brain. Needs nnunetv2 (pip install .[nnunet]).
+Without a model, a network of nnU-Net's default size is made in OUT, taught on noise that what is bright
+is lesion. The image is the template's brain. Needs nnunetv2 (pip install .[nnunet]).
 """
 
 import argparse
@@ -37,7 +37,8 @@ def main():
     folder = arguments.model or arguments.out / f"model-{arguments.voxel:g}mm"
     if not folder.exists():
         network = nnunets.architecture(features=(32, 64, 128, 256, 320, 320))
-        nnunets.write(folder, network, (arguments.voxel,) * 3, (128, 128, 128), steps=0)
+        sizes = (arguments.voxel,) * 3, (128, 128, 128)
+        nnunets.write(folder, network, *sizes, steps=30, taught_on=(64, 64, 64))
     target = registration.template()
     t1w = image.regrid(target.t1w, (arguments.voxel,) * 3)
     brain = image.regrid(target.brain, (arguments.voxel,) * 3, order=0)

@@ -16,6 +16,7 @@ from scipy import ndimage
 from torch.nn import functional
 
 from .. import image
+from ..brain import fast_arithmetic
 
 ANISOTROPY = 3  # of spacings; beyond, the coarse axis is resampled by itself
 STEP = 0.5  # of the tile, between tiles
@@ -156,7 +157,7 @@ def logits(card, networks, data, device, mirror):
     total = 0
     for network in networks:
         network = network.to(device, memory_format=torch.channels_last_3d)
-        with torch.inference_mode(), _precision(device):
+        with torch.inference_mode(), fast_arithmetic(device):
             total = total + _tiled(network, padded, tile, flips)
     mean = (total / len(card.all_weights)).cpu().numpy()
     kept = tuple(
@@ -164,11 +165,6 @@ def logits(card, networks, data, device, mirror):
         for (before, after), size in zip(padding[1:], mean.shape, strict=True)
     )
     return mean[kept]
-
-
-def _precision(device):
-    """Half precision on a GPU, as in nnU-Net; single on the CPU."""
-    return torch.autocast("cuda", enabled=device.startswith("cuda"))
 
 
 def _tiled(network, batch, tile, flips):
