@@ -223,9 +223,7 @@ def main():
     command.add_argument("--mirror", action="store_true")
     command.add_argument("--card", action="store_true", help="also as YAML for the card")
     command.add_argument("--jobs", type=int, default=2)
-    command.add_argument(
-        "--work", type=Path, default=Path(tempfile.gettempdir()) / "embedded_model"
-    )
+    command.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "embedded_model")
     arguments = command.parse_args()
     folder = write_cohort(arguments.part, arguments.work)
     print(f"cohort {arguments.part}: sha256 {checksum(folder)}\n", flush=True)

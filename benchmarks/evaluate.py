@@ -79,8 +79,7 @@ def main():
     rows, _ = evaluation.evaluate({"model": pred}, truth, arguments.jobs)
     wall = time.perf_counter() - started
     peak = max(
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
     compared = int(rows["dice"].notna().sum())
     print(f"{compared} pairs in {wall:.0f} s with {arguments.jobs} processes "

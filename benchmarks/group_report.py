@@ -212,8 +212,7 @@ def main():
     for participants in options.participants:
         rows.append(measure(options.folder / str(participants), participants))
         print(rows[-1], flush=True)
-    table = sections.table(pd.DataFrame(rows).T)
-    sections.write("group", f"{table}\n\n{sections.measured()}", options.page)
+    sections.measured("group", sections.table(pd.DataFrame(rows).T), options.page)
 
 
 if __name__ == "__main__":

@@ -106,8 +106,7 @@ def main():
     table = pd.DataFrame(rows)
     slopes = {what: exponent(part) for what, part in table.groupby("what")}
     table["exponent of seconds"] = table["what"].map(slopes).where(~table["what"].duplicated())
-    text = f"{sections.table(table, index=False)}\n\n{sections.measured()}"
-    sections.write("growth", text, arguments.page)
+    sections.measured("growth", sections.table(table, index=False), arguments.page)
 
 
 def exponent(rows):

@@ -43,7 +43,7 @@ def made(participants):
 
 
 def write(root, paths):
-    """Write a dataset of empty files, but for its first T1w; returns how many."""
+    """Write a dataset of empty files, with images in its first session; returns how many."""
     root.mkdir(parents=True)
     files = [root / path for path in paths]
     for folder in {path.parent for path in files}:
@@ -113,8 +113,7 @@ def main():
             "PyBIDS, defaults (s)": other[0], "ratio": first[0] / other[0],
         })  # fmt: skip
         print(rows[-1], flush=True)
-    table = sections.table(pd.DataFrame(rows), index=False)
-    sections.write("indexing", f"{table}\n\n{sections.measured()}", arguments.page)
+    sections.measured("indexing", sections.table(pd.DataFrame(rows), index=False), arguments.page)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ import pandas as pd
 import psutil
 import sections
 
-from bids_stroke import image, metrics, registration
+from bids_stroke import brain, image, metrics, registration
 from bids_stroke.settings import DEFAULT_MODEL
 
 SHARED = Path(os.environ.get("BIDS_STROKE_SHARED", Path(__file__).parents[2] / "shared"))
@@ -148,11 +148,7 @@ def hd_bet(work, path):
 
 def deepbet(work, path):
     """Brain mask of a head by deepbet."""
-    from deepbet.bet import BrainExtraction
-
-    img = image.conform(image.load(path))
-    found = BrainExtraction(no_gpu=True).run_model(img.get_fdata(dtype=np.float32))
-    image.save(image.like(found > 0.5, img, np.uint8), work / "brain.nii.gz")
+    image.save(brain.extract(image.conform(image.load(path)), "deepbet"), work / "brain.nii.gz")
 
 
 def n4(work, path):
@@ -240,9 +236,7 @@ def _tissues(grid):
     from nilearn.datasets import load_mni152_gm_template, load_mni152_wm_template
 
     maps = (load_mni152_gm_template(resolution=1), load_mni152_wm_template(resolution=1))
-    return {
-        number: image.resample(img, grid).get_fdata() >= 0.5 for number, img in enumerate(maps, 2)
-    }
+    return {number: image.resample(img, grid).get_fdata() >= 0.5 for number, img in enumerate(maps, 2)}
 
 
 def has_nnunet():
@@ -307,7 +301,7 @@ def main():
         lines = [f"- {key}: {value:.4f}" for key, value in scores.items()]
         parts += [f"### {name}: agreement", "\n".join(lines)]
         print("\n\n".join(parts[-8:]), flush=True)
-    sections.write("participant", "\n\n".join([*parts, sections.measured()]), arguments.page)
+    sections.measured("participant", "\n\n".join(parts), arguments.page)
 
 
 if __name__ == "__main__":

@@ -39,13 +39,14 @@ def table(frame, index=True):
     return frame.to_markdown(index=index, floatfmt=".3g", missingval="")
 
 
-def measured():
-    """When, on what machine and with what versions something was measured, in a sentence."""
+def measured(name, text, page=PERFORMANCE):
+    """Write a section, and below it when, on what machine and with what versions it was measured."""
     names = ("bids_stroke", "torch", "antspyx", "monai", "nibabel")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     cpu = re.search("model name\\s*: (.*)", Path("/proc/cpuinfo").read_text())
     cores = len(os.sched_getaffinity(0))
-    return f"{date.today()}, {cores} cores of {cpu[1] if cpu else platform.machine()}; {versions}."
+    where = f"{cores} cores of {cpu[1] if cpu else platform.machine()}"
+    write(name, f"{text}\n\n{date.today()}, {where}; {versions}.", page)
 
 
 def tables(folder, *names):

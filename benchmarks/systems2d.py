@@ -167,14 +167,20 @@ def claims_s5(rows):
     for start in sorted({one.rpartition("-")[0] for one in rows["model"].unique()}):
         means = {one: score(rows, one, "dice") for one in rows["model"].unique() if
                  one.rpartition("-")[0] == start}  # fmt: skip
-        yield "Three planes are better than one: " + ", ".join(
-            f"{one} {dice:.3f}" for one, dice in sorted(means.items(), key=lambda item: -item[1])
-        ) + " (Dice)."
+        yield (
+            "Three planes are better than one: "
+            + ", ".join(
+                f"{one} {dice:.3f}" for one, dice in sorted(means.items(), key=lambda item: -item[1])
+            )
+            + " (Dice)."
+        )
     votes = {one: score(rows, one, "dice") for one in rows["model"].unique() if one.endswith("vote")}
     if len(votes) > 1:
-        yield "ImageNet's weights are better than none: " + ", ".join(
-            f"{one} {dice:.3f}" for one, dice in votes.items()
-        ) + " (Dice)."
+        yield (
+            "ImageNet's weights are better than none: "
+            + ", ".join(f"{one} {dice:.3f}" for one, dice in votes.items())
+            + " (Dice)."
+        )
     else:
         yield "ImageNet's weights are better than none: not measured, they were not there."
 

@@ -194,9 +194,7 @@ def _labels(sessions):
     labels = {}
     for subject, label in sessions:
         labels.setdefault(subject, set()).add(label)
-    return {
-        subject: sorted(found - {None}) or [None] for subject, found in sorted(labels.items())
-    }
+    return {subject: sorted(found - {None}) or [None] for subject, found in sorted(labels.items())}
 
 
 class _Files:
@@ -220,9 +218,7 @@ class _Files:
             # A filter may name any entity; its keys are contrasts, as in fMRIPrep.
             query = kind | self._filters.get(contrast.lower(), {})
             try:
-                self._images[contrast] = self._by_session(
-                    **{"extension": [".nii", ".nii.gz"]} | query
-                )
+                self._images[contrast] = self._by_session(**{"extension": [".nii", ".nii.gz"]} | query)
             except Exception as error:  # of PyBIDS, of its database, of a pattern
                 reason = " ".join(str(error).partition(" If you")[0].partition("[SQL")[0].split())
                 raise UsageError(

@@ -16,7 +16,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
-from . import image
+from . import devices, image
 from .errors import ImageError, ResourceError
 
 #: Version 1 works on this grid, on volumes padded to multiples of 16 and at least 128 voxels.
@@ -150,21 +150,12 @@ def _hd_bet(img, device):
     work = np.pad(work, padding, constant_values=work[0, 0, 0])
     batch = torch.from_numpy(work)[None, None].to(device, memory_format=torch.channels_last_3d)
     probability = torch.zeros(batch.shape[2:])
-    with torch.inference_mode(), fast_arithmetic(device):
+    with torch.inference_mode(), devices.fast_arithmetic(device):
         for network in hd_bet_networks(device):
             probability += network(batch)[0, 1].float().cpu()
     probability /= HD_BET_FOLDS
     inside = tuple(slice(int(s)) for s in shape)
     return _zoom(probability.numpy()[inside], data.shape, order=1).transpose(2, 1, 0)
-
-
-def fast_arithmetic(device):
-    """Context of half the precision and twice the speed, on devices that compute so in hardware."""
-    import torch
-
-    if device.startswith("cuda"):
-        return torch.autocast("cuda", torch.float16)
-    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())
 
 
 def _zoom(data, shape, order):

@@ -1,4 +1,4 @@
-"""Where networks run: on the CPU or a GPU, and on a GPU one process at a time."""
+"""Where networks run, and how: on the CPU or a GPU, on a GPU one process at a time."""
 
 import os
 import tempfile
@@ -13,6 +13,15 @@ def resolve(device):
 
         return "cuda" if cuda.is_available() else "cpu"
     return device
+
+
+def fast_arithmetic(device):
+    """Context of half the precision and twice the speed, on devices that compute so in hardware."""
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.autocast("cuda", torch.float16)
+    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())
 
 
 @contextmanager

@@ -344,9 +344,7 @@ def evaluate(predictions, truth, jobs=1):
     numeric = [name for name in (*SCORES, "true_volume_ml", "predicted_volume_ml", "true_load_ml",
                                  "predicted_load_ml") if name in rows]  # fmt: skip
     rows[numeric] = rows[numeric].astype(float)
-    lesions = [
-        {key: row[key] for key in KEYS} | lesion for row, found in measured for lesion in found
-    ]
+    lesions = [{key: row[key] for key in KEYS} | lesion for row, found in measured for lesion in found]
     return rows, pd.DataFrame(lesions, columns=[*KEYS, *LESIONS])
 
 

@@ -88,9 +88,7 @@ def ratings(path):
         raise DatasetError(f"{path} lacks the column participant_id or rating; add it.")
     unknown = sorted(set(table["rating"]) - {*RATINGS, "", "n/a"})
     if unknown:
-        raise DatasetError(
-            f"{path} has the rating {unknown[0]!r}; use {' or '.join(RATINGS)}."
-        )
+        raise DatasetError(f"{path} has the rating {unknown[0]!r}; use {' or '.join(RATINGS)}.")
     table = table.reindex(columns=[*KEYS, "rating", "notes"], fill_value="").replace("n/a", "")
     table["participant_id"] = "sub-" + table["participant_id"].str.removeprefix("sub-")
     return table

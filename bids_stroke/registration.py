@@ -164,6 +164,7 @@ def rigid(moving, fixed, fixed_mask, out):
         names = "moving-to-fixed.mat", "fixed-to-moving.mat"
         return _write_both(ants.read_transform(found["fwdtransforms"][0]), names, out)
 
+
 def affine(img, brain, out):
     """Register a brain to :func:`template` by an affine transform, before any lesion is known.
 

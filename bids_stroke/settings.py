@@ -67,9 +67,7 @@ class Settings:
         """
         if not self.reports_only:  # which need the derivatives alone
             if not self.bids_dir.is_dir():
-                raise DatasetError(
-                    f"{self.bids_dir} is not a folder; give the root of a BIDS dataset."
-                )
+                raise DatasetError(f"{self.bids_dir} is not a folder; give the root of a BIDS dataset.")
             if self.level == "participant":
                 self._check_dataset()
         for folder in self.derivatives:

@@ -80,9 +80,7 @@ def _lesion_sinks(names, found, metadata, raw=None):
     described = names.lesion(**metadata)
     sinks = {"lesion": _sink("ds_lesion", names.path("mask", **found), described, raw)}
     if names.has_probability:
-        sinks["probability"] = _sink(
-            "ds_probability", names.path("probseg", **found), described, raw
-        )
+        sinks["probability"] = _sink("ds_probability", names.path("probseg", **found), described, raw)
     return sinks
 
 
@@ -181,9 +179,7 @@ def init_reference_outputs_wf(*, names, name="reference_outputs_wf"):
             names.path("morph", ".tsv", **found | {"space": names.session.drawn_on}),
             lesion.COLUMNS,
         ),
-        "quality": _sink(
-            "ds_quality", names.path("morph", ".tsv", desc="quality"), quality.COLUMNS
-        ),
+        "quality": _sink("ds_quality", names.path("morph", ".tsv", desc="quality"), quality.COLUMNS),
     }
     inputnode = identity("inputnode", ["conformed", *sinks])
     _keep(workflow, inputnode, sinks)
@@ -298,13 +294,9 @@ def init_space_outputs_wf(*, names, space, name):
             names.path(reference, **grid, desc="preproc"),
             {"SkullStripped": True, **resolution, **raw},
         ),
-        "brain": _sink(
-            "ds_brain", names.path("mask", **grid, desc="brain"), names.brain(**resolution)
-        ),
+        "brain": _sink("ds_brain", names.path("mask", **grid, desc="brain"), names.brain(**resolution)),
         **_lesion_sinks(names, {**grid, "label": "L", "desc": names.desc}, resolution),
-        "to_template": _sink(
-            "ds_to_template", names.folder / xfm.format(reference, space.name), raw
-        ),
+        "to_template": _sink("ds_to_template", names.folder / xfm.format(reference, space.name), raw),
         "from_template": _sink(
             "ds_from_template", names.folder / xfm.format(space.name, reference), raw
         ),

@@ -79,4 +79,3 @@ def soop(folder):
     masks = folder / "derivatives" / "lesion_masks"
     image.save(lesion, masks / "sub-1/dwi/sub-1_space-TRACE_desc-lesion_mask.nii.gz")
     return folder, masks
-

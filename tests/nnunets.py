@@ -170,9 +170,7 @@ def reference(folder, images, folds, mirror):
     """Probability of the lesion by nnU-Net's own predictor, (x, y, z)."""
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-    predictor = nnUNetPredictor(
-        use_mirroring=mirror, device=torch.device("cpu"), allow_tqdm=False
-    )
+    predictor = nnUNetPredictor(use_mirroring=mirror, device=torch.device("cpu"), allow_tqdm=False)
     predictor.initialize_from_trained_model_folder(str(folder), folds)
     data = np.stack([img.get_fdata(dtype=np.float32).transpose(2, 1, 0) for img in images])
     spacing = [float(zoom) for zoom in voxel_sizes(images[0].affine)[::-1]]

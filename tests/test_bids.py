@@ -68,9 +68,7 @@ def test_entities_come_in_the_order_of_bids():
         atlas="a",
         space="T1w",
     )
-    assert name == (
-        "sub-01_ses-1_space-T1w_atlas-a_seg-s_res-1_label-L_desc-T1lesion_mask.nii.gz"
-    )
+    assert name == ("sub-01_ses-1_space-T1w_atlas-a_seg-s_res-1_label-L_desc-T1lesion_mask.nii.gz")
 
 
 def test_an_entity_without_value_is_left_out():

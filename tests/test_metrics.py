@@ -70,8 +70,7 @@ def test_surface_distances_against_monai(seed):
     found = metrics.surface_distances(pred, truth, spacing)
     options = {"include_background": True, "spacing": list(spacing)}
     hd, hd95 = (
-        compute_hausdorff_distance(*batches, percentile=share, **options).item()
-        for share in (100, 95)
+        compute_hausdorff_distance(*batches, percentile=share, **options).item() for share in (100, 95)
     )
     there = compute_average_surface_distance(*batches, **options).item()
     back = compute_average_surface_distance(*batches[::-1], **options).item()

@@ -122,9 +122,7 @@ def test_rejected_sessions_are_left_out(out, tmp_path):
     )
     group = [str(bids), str(copy), "group", "--qc-ratings", str(ratings)]
     assert main([*group, "--ground-truth", str(out), "--nprocs", "1"]) == 0
-    before, after = (
-        pd.read_csv(folder / "group_lesion.tsv", sep="\t") for folder in (out, copy)
-    )
+    before, after = (pd.read_csv(folder / "group_lesion.tsv", sep="\t") for folder in (out, copy))
     assert len(after) == len(before) - 1
     assert "ses-2" not in after["session_id"].tolist()
     counts = [

@@ -170,9 +170,9 @@ def folder_of(settings, session):
 
 def sentence(error):
     """Tell an error in one sentence: a user's mistake as it was put, anything else by its type."""
-    error = error.__cause__ or error
     if told := _told(error):
         return told
+    error = error.__cause__ or error
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     last = lines[-1] if lines else type(error).__name__
     return f"an unexpected error, {last}; the crash file and the log are in logs."

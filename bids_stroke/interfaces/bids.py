@@ -57,9 +57,7 @@ class SinkTables(SimpleInterface):
     _always_run = True
 
     def _run_interface(self, runtime):
-        described = zip(
-            self.inputs.in_file, self.inputs.out_file, self.inputs.metadata, strict=True
-        )
+        described = zip(self.inputs.in_file, self.inputs.out_file, self.inputs.metadata, strict=True)
         for source, target, metadata in described:
             write_json(metadata, _sidecar(Path(target)))
             _copy(source, target)

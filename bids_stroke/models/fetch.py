@@ -87,9 +87,7 @@ def download(name, one, path, advice, tell=lambda done, total: None, timeout=TIM
     except OSError as error:
         raise ModelError(f"{path.parent} cannot be written ({error}); set BIDS_STROKE_HOME.") from None
     why = "; ".join(reasons[-len(one.urls) :])
-    raise ModelError(
-        f"The weights of {name} cannot be downloaded ({why}); try again, {advice}."
-    )
+    raise ModelError(f"The weights of {name} cannot be downloaded ({why}); try again, {advice}.")
 
 
 def _download(url, partial, total, tell, timeout):
@@ -129,4 +127,3 @@ def _check(partial, one):
     if size != (one.bytes or size) or not weights.checksum(partial).startswith(one.sha256):
         partial.unlink()
         raise ValueError("what it gives does not match the checksum of the card")
-

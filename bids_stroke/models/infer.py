@@ -49,6 +49,7 @@ def predict(card, images, brain, reference, device="auto", mirror=False):
                 prepared[key] = prepare(leaf, images, brain, Path(folder) / leaf.name)
             channels, there = prepared[key]
             answers[leaf.identity()] = answer(leaf, channels, device, mirror), there
+        # Answers of nnU-Nets are logits, until they are brought back.
         if len(prepared) == 1 and isinstance(there, frame.Frame):
             one = {name: found for name, (found, _) in answers.items()}
             fused = there.back(ensemble.combine(card, one, there.mask), reference)

@@ -15,8 +15,7 @@ from nibabel.affines import voxel_sizes
 from scipy import ndimage
 from torch.nn import functional
 
-from .. import image
-from ..brain import fast_arithmetic
+from .. import devices, image
 
 ANISOTROPY = 3  # of spacings; beyond, the coarse axis is resampled by itself
 STEP = 0.5  # of the tile, between tiles
@@ -157,7 +156,7 @@ def logits(card, networks, data, device, mirror):
     total = 0
     for network in networks:
         network = network.to(device, memory_format=torch.channels_last_3d)
-        with torch.inference_mode(), fast_arithmetic(device):
+        with torch.inference_mode(), devices.fast_arithmetic(device):
             total = total + _tiled(network, padded, tile, flips)
     mean = (total / len(card.all_weights)).cpu().numpy()
     kept = tuple(

@@ -151,8 +151,7 @@ def _parts(stage, name):
                 {
                     "subtitle": reportlet.subtitle,
                     "components": [
-                        (_inline(content, stage), caption)
-                        for content, caption in reportlet.components
+                        (_inline(content, stage), caption) for content, caption in reportlet.components
                     ],
                 }
                 for reportlet in reportlets
@@ -189,9 +188,7 @@ def _tables(out_dir, name, figures):
 
 def _table(path, out_dir):
     table = pd.read_csv(path, sep="\t", na_values="n/a")
-    numeric = [
-        column for column in table if any(number(value) is not None for value in table[column])
-    ]
+    numeric = [column for column in table if any(number(value) is not None for value in table[column])]
     return {
         "file": path.relative_to(out_dir).as_posix(),
         "columns": list(table),

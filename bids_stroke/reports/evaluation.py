@@ -73,9 +73,7 @@ def write(out, rows, lesions, people=None):
         comparisons=made["evaluation_comparisons"][0].query("score in @SHOWN"),
         agreement=made["evaluation_agreement"][0],
         kappas=kappas,
-        printed={
-            name: {"doc": _first_line(name), "table": table} for name, table in printed.items()
-        },
+        printed={name: {"doc": _first_line(name), "table": table} for name, table in printed.items()},
         pictures=pictures,
         failed=rows[rows["tp"].isna()][[*evaluation.KEYS, "reason"]],
         pairs=len(rows),

@@ -246,6 +246,4 @@ def _plasma(low, high):
     from matplotlib import colormaps
 
     # The darkest fifth of the map would drown in the image.
-    return lambda values: (
-        255 * colormaps["plasma"](0.2 + 0.8 * mosaic.unit(values, low, high))[..., :3]
-    )
+    return lambda values: 255 * colormaps["plasma"](0.2 + 0.8 * mosaic.unit(values, low, high))[..., :3]

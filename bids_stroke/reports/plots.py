@@ -133,8 +133,6 @@ def _panels(measures):
     return drawn, list(zip(axes, measures, measures.values(), strict=True))
 
 
-
-
 def _span(values):
     """Limits of an axis of volumes."""
     most = values.max()

@@ -63,9 +63,7 @@ class Segmenter(pl.LightningModule):
         self.names = ["+".join(entry["contrasts"]) for entry in inputs]
         smoothing = settings["dice_smoothing"]
         # Dice of the whole batch: scan by scan, small lesions drive the network to mark nothing.
-        self.loss = DiceCELoss(
-            sigmoid=True, batch=True, smooth_nr=smoothing, smooth_dr=smoothing
-        )
+        self.loss = DiceCELoss(sigmoid=True, batch=True, smooth_nr=smoothing, smooth_dr=smoothing)
         self.scores = []
 
     def configure_optimizers(self):

@@ -22,9 +22,7 @@ class Progress(Callback):
             *columns, TimeRemainingColumn(), console=self.console, disable=not self.console.is_terminal
         )
         total = trainer.max_epochs * trainer.num_training_batches
-        self.task = self.bar.add_task(
-            self.what, total=total, completed=trainer.global_step, state=""
-        )
+        self.task = self.bar.add_task(self.what, total=total, completed=trainer.global_step, state="")
         self.bar.start()
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):

@@ -81,9 +81,7 @@ def test_values_keep_their_underscores(folder):
 
 
 def test_labels_with_and_without_prefix(folder):
-    settings = parse(
-        "--participant-label", "sub-01", "02", "sub-sub", "--session-label", "ses-1", "2"
-    )
+    settings = parse("--participant-label", "sub-01", "02", "sub-sub", "--session-label", "ses-1", "2")
     assert settings.participant_label == ("01", "02", "sub")
     assert settings.session_label == ("1", "2")
 

@@ -36,9 +36,7 @@ def bids(tmp_path_factory):
 def start(bids, out, label, *options):
     command = [sys.executable, "-m", "bids_stroke", str(bids), str(out), "participant"]
     command += ["--lesion-derivatives", str(bids), "--participant-label", label, *options]
-    return subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 def test_a_session_at_work_is_refused(bids, tmp_path):

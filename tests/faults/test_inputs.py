@@ -54,7 +54,12 @@ def test_what_cannot_be_used_is_told(cohort, table, case):
     refused = "left out" in line
     assert (known is None) if refused else known.status == "failed" and case.words in known.error
     assert not (out / "logs" / f"{name}_crash.txt").exists()
-    kept = "nothing" if refused else "its failure, in log, record and report"
+    kept = "its failure, in log, record and report"
+    if refused:
+        assert not (out / name).exists()
+        kept = "nothing"
+    elif any((out / name).rglob("*label-L*_mask.nii.gz")):
+        kept += "; the outputs of earlier steps"
     table.add("Scans and masks", case.name, done.returncode, line.split(": ", 2)[2], kept)
 
 

@@ -15,6 +15,8 @@ values = some.recursive(
     lambda inner: some.lists(inner, max_size=3) | some.dictionaries(some.text(max_size=8), inner),
     max_leaves=6,
 )
+
+
 @pytest.mark.parametrize("name", targets.READERS)
 def test_a_good_file(name):
     assert targets.read(name, targets.GOOD[name]) is not None

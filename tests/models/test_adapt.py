@@ -50,9 +50,7 @@ def test_channels_go_to_their_places():
     """FLAIR first: the known T1w weights stand second."""
     torch.manual_seed(0)
     source, target = build("plain", 1), build("plain", 2)
-    state, _ = adapt(
-        source.state_dict(), target.state_dict(), ["T1w"], ["FLAIR", "T1w"], "zeros"
-    )
+    state, _ = adapt(source.state_dict(), target.state_dict(), ["T1w"], ["FLAIR", "T1w"], "zeros")
     target.load_state_dict(state)
     t1w, flair = torch.randn(2, 1, 1, 16, 16, 16)
     with torch.inference_mode():

@@ -2,14 +2,13 @@
 
 import hashlib
 import re
-import ssl
 import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import cards
 import pytest
-import trustme
+from servers import https
 
 from bids_stroke.cli import models
 from bids_stroke.errors import ModelError
@@ -26,7 +25,6 @@ def server(monkeypatch, tmp_path):
     ``/truncate``, ``/lie``, ``/stall``, ``/503``, ``/endless``, ``/ignore-range``, ``/plain``
     (redirects to http), ``/moved``, ``/good``. ``seen`` lists the path and range of every request."""
     monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     seen, over = [], threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -66,21 +64,10 @@ def server(monkeypatch, tmp_path):
         def log_message(self, *_):
             pass
 
-    authority = trustme.CA()
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.socket = context.wrap_socket(running.socket, server_side=True)
-        running.daemon_threads = True
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        running.address, running.seen = f"https://127.0.0.1:{running.server_port}", seen
+    with https(Handler, tmp_path, monkeypatch) as running:
+        running.seen = seen
         yield running
         over.set()
-        running.shutdown()
-        thread.join()
 
 
 def card(server, *how):

@@ -2,15 +2,13 @@
 
 import hashlib
 import re
-import ssl
-import threading
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 
 import pytest
 import torch
-import trustme
 from safetensors.torch import save_file
+from servers import https
 from torch import nn
 
 from bids_stroke.cli import models as command
@@ -139,22 +137,11 @@ def test_weights_of_another_network(published, tmp_path):
 @pytest.fixture
 def served(monkeypatch, tmp_path):
     """A folder, and the address at which it is served."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    authority = trustme.CA()
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
     folder = tmp_path / "served"
     folder.mkdir()
     handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield folder, f"https://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with https(handler, tmp_path, monkeypatch) as server:
+        yield folder, server.address
 
 
 def test_fetched_once_and_kept_as_safetensors(published, tmp_path, monkeypatch, served, capsys):

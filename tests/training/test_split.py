@@ -62,9 +62,7 @@ def test_a_file_is_honoured(tmp_path):
     table = split.make(cohort(), {"validation": 10, "test": 4}, 3)
     path = split.write(table, tmp_path / "split.tsv")
     assert list(split.read(path)["part"]) == list(table["part"])
-    (tmp_path / "mine.tsv").write_text(
-        "participant_id\tpart\nsub-01\ttraining\nsub-02\tvalidation\n"
-    )
+    (tmp_path / "mine.tsv").write_text("participant_id\tpart\nsub-01\ttraining\nsub-02\tvalidation\n")
     parts = split.divide(cohort(), split.read(tmp_path / "mine.tsv"))
     subjects = {part: [one.subject for one in scans] for part, scans in parts.items()}
     expected = {"training": ["sub-01"], "intermediate": [], "validation": ["sub-02"], "test": []}

@@ -86,6 +86,7 @@ def test_the_ensemble_is_the_mean_of_its_snapshots(trained):
         infer.predict(model, {"T1w": img}, bidsets.grid(), img, "cpu").get_fdata()
         for model in (ensemble, *ensemble.members)
     ]
+
     def distance(one, other):
         return np.abs(one - other).mean()
 
