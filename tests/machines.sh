@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The images, runs of them, and runs on a Slurm cluster of this machine: what `make test` skips. It
-# needs root, and half an hour of two cores.
+# needs root, and twenty minutes of two cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +14,7 @@ tests/container/build.sh
     . tests/container/engine.sh
     BIDS_STROKE_IMAGE=localhost/bids_stroke "$python" -m pytest -q tests/container -k "not Apptainer"
 )
-BIDS_STROKE_ROUNDS=5 tests/cluster/slurm.sh "$python" -m pytest -q tests/cluster
+BIDS_STROKE_ROUNDS=${BIDS_STROKE_ROUNDS:-2} tests/cluster/slurm.sh "$python" -m pytest -q tests/cluster
 
 # Apptainer comes from Debian's unstable suite, which on some days cannot be installed.
 export BIDS_STROKE_SIF=/tmp/bids_stroke.sif BIDS_STROKE_APPTAINER=$PWD/tests/container/apptainer.sh
