@@ -2,12 +2,9 @@
 
 import json
 import re
-import shutil
-import warnings
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import nibabel as nib
@@ -19,8 +16,6 @@ from .errors import DatasetError, ModelError, UsageError
 REFERENCES = ("T1w", "FLAIR", "T2w")
 #: What own lesion masks may be drawn on besides; a reference where there is nothing else.
 TRACE = "TRACE"
-#: PyBIDS's name for the file of an index.
-DATABASE = "layout_index.sqlite"
 #: Of a session's name, in characters: names of files have up to 255, ours up to 100 more than that.
 LONGEST = 150
 ENTITIES = ("space", "atlas", "seg", "res", "label", "desc")
@@ -198,15 +193,14 @@ def _labels(sessions):
 
 
 class _Files:
-    """The images of a dataset by contrast and session, from one query each: a query per session
-    takes minutes on a large dataset."""
+    """The images of a dataset by contrast and session, as they are filtered."""
 
     def __init__(self, settings):
-        self._folder = TemporaryDirectory(prefix="bids_stroke-index-")
-        self._layout = _index(settings, Path(self._folder.name))
+        from .index import Index  # PyBIDS is slow to load
+
+        self._index = Index(settings.bids_dir, settings.bids_database_dir)
         self._filters = settings.bids_filters
-        self._root = settings.bids_dir
-        self.sessions = set(self._by_session())
+        self.sessions = self._index.by_session()
         self._images = {}
 
     def of(self, contrast, subject, label):
@@ -218,24 +212,17 @@ class _Files:
             # A filter may name any entity; its keys are contrasts, as in fMRIPrep.
             query = kind | self._filters.get(contrast.lower(), {})
             try:
-                self._images[contrast] = self._by_session(**{"extension": [".nii", ".nii.gz"]} | query)
+                found = self._index.by_session(**{"extension": [".nii", ".nii.gz"]} | query)
             except Exception as error:  # of PyBIDS, of its database, of a pattern
                 reason = " ".join(str(error).partition(" If you")[0].partition("[SQL")[0].split())
                 raise UsageError(
                     f"--bids-filter-file cannot filter {contrast} images: {reason}"
                 ) from None
+            self._images[contrast] = found
         found = self._images[contrast]
         if label:
             return list(found.get((subject, label), []))
         return [path for (owner, _), paths in found.items() if owner == subject for path in paths]
-
-    def _by_session(self, **query):
-        found = {}
-        for path in map(Path, self._layout.get(return_type="filename", **query)):
-            names = re.match(r"sub-([^/]+)/(?:ses-([^/]+)/)?", path.relative_to(self._root).as_posix())
-            if names:
-                found.setdefault(names.groups(), []).append(path)
-        return found
 
 
 def _own_lesions(settings):
@@ -247,57 +234,6 @@ def _own_lesions(settings):
 def _some(labels, most=10):
     more = len(labels) - most
     return ", ".join(labels[:most]) + (f" and {more} more" if more > 0 else "")
-
-
-def _index(settings, folder):
-    """Index the dataset, or read a private copy of its index, in ``folder``."""
-    if settings.bids_database_dir is None:
-        return _layout(settings.bids_dir)
-    kept = settings.bids_database_dir / DATABASE
-    if not kept.is_file():
-        write_index(settings.bids_dir, settings.bids_database_dir)
-    shutil.copyfile(kept, folder / DATABASE)
-    layout = _layout(settings.bids_dir, folder)
-    if Path(layout.root) != settings.bids_dir:
-        raise DatasetError(
-            f"{settings.bids_database_dir} is the index of {layout.root}; give another "
-            "--bids-database-dir."
-        )
-    return layout
-
-
-def write_index(bids_dir, folder):
-    """Write PyBIDS's index of a dataset to ``folder``, atomically: other runs may do the same."""
-    with image.atomic(folder / DATABASE) as partial:
-        _layout(bids_dir, partial.parent)
-
-
-def _layout(bids_dir, database=None):
-    from bids import BIDSLayout, BIDSLayoutIndexer
-
-    # Participants are in sub-* folders; whatever else lies in the dataset may take hours to read.
-    ignore = [re.compile("^/(?!sub-)")]
-    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return BIDSLayout(
-            bids_dir,
-            validate=False,
-            config=[_entities_below(bids_dir)],
-            indexer=indexer,
-            database_path=database,
-        )
-
-
-def _entities_below(root):
-    """PyBIDS's patterns of entities, for names below ``root``: by default they take a folder named
-    sub-study above the dataset for the participant of every file."""
-    from bids.config import get_option
-
-    config = json.loads(Path(get_option("config_paths")["bids"]).read_text())
-    for entity in config["entities"]:
-        entity["pattern"] = f"^{re.escape(str(root))}.*?(?:{entity['pattern']})"
-    return config
 
 
 def _select(found, card, subject, label, masks):

@@ -81,8 +81,8 @@ def read_participant(output_dir, subject):
     return [record for record in found if record]
 
 
-def identity(session, card, **settings):
-    """Checksum of what the outputs of a session depend on; ``card`` is None for own masks.
+def identity(session, **settings):
+    """Checksum of what the outputs of a session depend on.
 
     Images count by size and time of change: reading a large dataset would take minutes.
     """
@@ -91,7 +91,6 @@ def identity(session, card, **settings):
     content = {
         "version": __version__,
         "files": {str(path): stamp(path) for path in files},
-        "card": card and card.identity(),
         **settings,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,6 +1,5 @@
 import itertools
 import json
-import multiprocessing
 from pathlib import Path
 
 import cards
@@ -277,7 +276,7 @@ def test_a_session_without_a_contrast_that_the_model_needs_is_left_out(dataset):
     assert "needs FLAIR" in left_out[0][1]
 
 
-# Filters, masks, index
+# Filters, masks
 
 
 def test_filters_choose_by_entity(dataset):
@@ -454,26 +453,6 @@ def test_a_mask_without_session_serves_a_participant_with_one(dataset):
     assert [one.name for one in left_out] == ["sub-02_ses-a", "sub-02_ses-b"]
 
 
-def test_the_index_is_made_and_used_again(dataset, tmp_path):
-    dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
-    index = tmp_path / "index"
-    index.mkdir()
-    before, _ = dataset.find(bids_database_dir=index)
-    assert (index / "layout_index.sqlite").is_file()
-    # What is new is not seen: the dataset was not read again.
-    dataset.add("sub-02/anat/sub-02_T1w.nii.gz")
-    again, _ = dataset.find(bids_database_dir=index)
-    assert again == before
-    assert len(dataset.find()[0]) == 2
-
-
-def test_an_index_of_another_dataset_is_refused(dataset, tmp_path):
-    dataset.add("sub-01/anat/sub-01_T1w.nii.gz").find(bids_database_dir=tmp_path / "index")
-    other = Dataset(tmp_path / "other").add("sub-01/anat/sub-01_T1w.nii.gz")
-    with pytest.raises(DatasetError, match=r"index of .*bids; give another"):
-        other.find(bids_database_dir=tmp_path / "index")
-
-
 # Tables, sidecars, links
 
 
@@ -522,43 +501,3 @@ def test_dataset_files_are_written_once(tmp_path):
     (out / "README").unlink()
     bids.write_dataset_files(out, tmp_path / "raw")
     assert (out / "README").is_file()
-
-
-# The index
-
-
-def test_an_index_is_made_once_and_only_read(dataset, tmp_path):
-    dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
-    index = tmp_path / "index"
-    assert [session.name for session in dataset.find(bids_database_dir=index)[0]] == ["sub-01"]
-    assert [path.name for path in index.iterdir()] == [bids.DATABASE]
-    before = (index / bids.DATABASE).stat()
-    dataset.add("sub-02/anat/sub-02_T1w.nii.gz")  # not seen through the old index
-    assert [session.name for session in dataset.find(bids_database_dir=index)[0]] == ["sub-01"]
-    assert (index / bids.DATABASE).stat() == before
-    with pytest.raises(DatasetError, match=r"is the index of .*bids; give another"):
-        Dataset(tmp_path / "other").find(bids_database_dir=index)
-
-
-def _index_again_and_again(barrier, root, index):
-    barrier.wait()
-    for _ in range(5):
-        bids.write_index(root, index)
-
-
-def test_an_index_may_be_made_by_several_runs_at_once(dataset, tmp_path):
-    """Whoever reads it meanwhile finds it whole."""
-    dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
-    index = tmp_path / "index"
-    bids.write_index(dataset.root, index)
-    context = multiprocessing.get_context("fork")
-    barrier = context.Barrier(3)
-    arguments = (barrier, dataset.root, index)
-    writers = [context.Process(target=_index_again_and_again, args=arguments) for _ in range(2)]
-    for writer in writers:
-        writer.start()
-    barrier.wait()
-    while any(writer.is_alive() for writer in writers):
-        assert [one.name for one in dataset.find(bids_database_dir=index)[0]] == ["sub-01"]
-    assert [writer.exitcode for writer in writers] == [0, 0]
-    assert [path.name for path in index.iterdir()] == [bids.DATABASE]

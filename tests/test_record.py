@@ -23,7 +23,7 @@ def session(tmp_path):
 
 def identity(session, card=CARD, **changes):
     settings = {"brain_extraction": "hd-bet", "output_spaces": ("MNI152NLin2009aSym",)}
-    return record.identity(session, card, **(settings | changes))
+    return record.identity(session, card=card.identity(), **(settings | changes))
 
 
 def test_identity_is_stable(session):

@@ -82,7 +82,7 @@ def plan(settings):
     """
     from .. import bids, record, regions, spaces
     from ..models import card as cards
-    from ..reports import viewer
+    from ..reports import niivue
     from . import worker
 
     worker.plugin(settings.plugin_file)
@@ -91,21 +91,18 @@ def plan(settings):
     maps.check()
     # What is missing is told before any work.
     spaces.find(settings.output_spaces)
-    viewer.niivue()
+    niivue.module()
     sessions, left_out = bids.find(settings, card)
-    identities = {
-        session.name: record.identity(
-            session,
-            card,
-            maps=maps.identity(),
-            brain_extraction=settings.brain_extraction,
-            normalization=settings.normalization,
-            output_spaces=settings.output_spaces,
-            mirror=settings.mirror,
-            deterministic=settings.deterministic,
-        )
-        for session in sessions
+    shared = {
+        "card": card and card.identity(),
+        "maps": maps.identity(),
+        "brain_extraction": settings.brain_extraction,
+        "normalization": settings.normalization,
+        "output_spaces": settings.output_spaces,
+        "mirror": settings.mirror,
+        "deterministic": settings.deterministic,
     }
+    identities = {session.name: record.identity(session, **shared) for session in sessions}
     done, todo = [], []
     for session in sessions:
         known = record.read(settings.output_dir, session.name)
@@ -117,6 +114,10 @@ def plan(settings):
 
 def participant(settings):
     """Process every session, then report."""
+    from . import supervise
+
+    if not (settings.reports_only or settings.dry_run):
+        supervise.prepare()
     from .. import bids
     from . import progress
 

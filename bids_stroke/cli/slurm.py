@@ -156,9 +156,9 @@ def submit(settings, arguments, options):
     ResourceError
         If Slurm refuses them.
     """
-    from bids_stroke import bids
+    from bids_stroke import index
 
-    bids.write_index(settings.bids_dir, settings.bids_database_dir)
+    index.write(settings.bids_dir, settings.bids_database_dir)
     planned = run.plan(settings)
     labels = list(dict.fromkeys(session.subject for session in planned.todo))
     script = write_jobs(settings, labels, arguments, options)

@@ -3,15 +3,17 @@
 import multiprocessing
 import os
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from tempfile import TemporaryDirectory
 
-from . import machine, worker
+from . import machine
 
 #: Peak memory of one session, and some more: a FLAIR adds to what docs/performance.md has of a T1w.
 SESSION_MB = 6000
+#: What every session needs, and what starts no threads when it is loaded.
+_LOADED = ["bids_stroke.cli.worker", "pipelines.participant"]
 
 
 @dataclass
@@ -49,6 +51,27 @@ def gpu_of_next(gpus, running):
     return min(gpus, key=used.count, default=None)
 
 
+def prepare():
+    """Start to load what the sessions need, in a process of its own that theirs fork from."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_LOADED)
+    ours = dict(os.environ)
+    os.environ |= {
+        "NO_ET": "1",  # or Nipype looks for its newest version
+        "MPLBACKEND": "agg",
+        "OPENBLAS_NUM_THREADS": "1",
+        # Networks allocate and free large blocks: glibc would return each to the system.
+        "MALLOC_MMAP_THRESHOLD_": str(2**32),
+        "MALLOC_TRIM_THRESHOLD_": str(2**33),
+    }
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ.clear()
+        os.environ |= ours
+    return context
+
+
 def run(settings, sessions, on_event=lambda name, *event: None):
     """Run sessions and yield ``(session, result)`` as each ends.
 
@@ -66,6 +89,7 @@ def run(settings, sessions, on_event=lambda name, *event: None):
         ``steps`` (seconds), ``seconds``, and what the child told: ``description``, ``outputs``,
         ``versions``.
     """
+    context = prepare()
     number = at_once(settings, sessions)
     gpus = [] if settings.device == "cpu" else machine.gpus()
     waiting, running = list(reversed(sessions)), []
@@ -74,7 +98,7 @@ def run(settings, sessions, on_event=lambda name, *event: None):
             while starting := min(len(waiting), number - len(running)):
                 threads = threads_of_next(settings, running, starting)
                 gpu = gpu_of_next(gpus, running)
-                running.append(_start(settings, waiting.pop(), threads, gpu))
+                running.append(_start(context, settings, waiting.pop(), threads, gpu))
             wait([end for child in running for end in child.ends()])
             for child in list(running):
                 _listen(child, on_event)
@@ -92,44 +116,27 @@ def run(settings, sessions, on_event=lambda name, *event: None):
             child.temporary.cleanup()
 
 
-def _start(settings, session, threads, gpu):
+def _start(context, settings, session, threads, gpu):
+    from . import worker  # slow to load, after prepare()
+
     # A folder of its own: what a killed child leaves behind goes with it.
     temporary = TemporaryDirectory(prefix=f"bids_stroke-{session.name}-", ignore_cleanup_errors=True)
-    context = multiprocessing.get_context("spawn")
-    channel, theirs = context.Pipe(duplex=False)
-    process = context.Process(
-        target=worker.run,
-        args=(settings, session, theirs, os.getpid()),
-        name=session.name,
-    )
-    with _environment(threads, gpu, temporary.name):
-        process.start()
-    theirs.close()
-    return _Child(session, process, channel, time.monotonic(), threads, gpu, temporary)
-
-
-@contextmanager
-def _environment(threads, gpu, temporary):
-    """Variables that a child inherits, because its libraries read them once, when they load."""
-    ours = dict(os.environ)
-    if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    os.environ |= {
+    environment = os.environ | {
         "OMP_NUM_THREADS": str(threads),
         "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads),
-        "TMPDIR": temporary,
+        "TMPDIR": temporary.name,
         "NO_ET": "1",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # without it, results of a GPU vary
         "MPLBACKEND": "agg",
-        # Networks allocate and free large blocks: glibc would return each to the system.
-        "MALLOC_MMAP_THRESHOLD_": str(2**32),
-        "MALLOC_TRIM_THRESHOLD_": str(2**33),
     }
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ |= ours
+    if gpu is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = gpu
+    channel, theirs = context.Pipe(duplex=False)
+    arguments = (settings, session, theirs, environment)
+    process = context.Process(target=worker.run, args=arguments, name=session.name)
+    process.start()
+    theirs.close()
+    return _Child(session, process, channel, time.monotonic(), threads, gpu, temporary)
 
 
 def _listen(child, on_event):

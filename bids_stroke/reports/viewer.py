@@ -3,15 +3,12 @@
 All images of a viewer lie on one grid along the axes of the world, as the slices of the figures do
 (NiiVue shows planes of voxels): that of the reference image where it is such a grid, at 1 mm where it
 is finer. Of the head, what is near the brain is kept: the file stays small, and most of the face is
-left out. NiiVue is taken from the package ``ipyniivue``.
+left out.
 """
 
 import gzip
-import re
 from base64 import b64encode
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.metadata import distribution
 from pathlib import Path
 
 import nibabel as nib
@@ -24,10 +21,9 @@ from scipy import ndimage
 
 from .. import __version__, atlas, image, record, regions, registration
 from ..bids import REFERENCES, TRACE, derivative, description_of
-from ..errors import ResourceError
 from ..registration import TEMPLATE
 from ..settings import DEFAULT_TRACT
-from . import render
+from . import niivue, render
 from .figures import FAINT, LESION, OUTLINE
 
 MARGIN_MM = 15  # of the head that is kept around the brain
@@ -37,8 +33,6 @@ RAMP = tuple(to_hex(color) for color in colormaps["plasma"](np.linspace(0.2, 1, 
 TRACT = ("#0f766e", OUTLINE, "#ccfff5")
 BACKGROUND_BYTES = 11_500_000  # of all backgrounds of a file, which is to stay under 15 MB
 LEVELS = (256, 128, 64, 32)  # of gray: the first that fits
-_CLASS = re.compile(rb'"Creating new Niivue instance"\).*?new ([\w$]+)\(', re.DOTALL)
-_EXPORT = re.compile(rb"export\s*\{[^{}]*\};?\s*$")
 
 
 @dataclass(frozen=True)
@@ -287,35 +281,11 @@ def page(out, title, backgrounds, overlays, brain_img):
         backgrounds=backgrounds,
         overlays=overlays,
         scene=scene,
-        niivue=niivue(),
-        licence=distribution("ipyniivue").read_text("licenses/LICENSE"),
+        niivue=b64encode(gzip.compress(niivue.module(), mtime=0)).decode(),
+        licence=niivue.licence(),
         margin=MARGIN_MM,
         version=__version__,
     )
-
-
-@lru_cache(maxsize=1)
-def niivue():
-    """NiiVue as gzipped JavaScript in Base64: a module that sets ``globalThis.Niivue``.
-
-    ``ipyniivue`` has it in the module of its widget, which exports the widget alone; what it calls
-    the class is where the widget makes one.
-
-    Raises
-    ------
-    ResourceError
-        If the package is missing, or its module is made in another way.
-    """
-    path = atlas.package_file("ipyniivue", "static/widget.js", "The viewer")
-    code = path.read_bytes()
-    found = _CLASS.search(code)
-    if not found or not _EXPORT.search(code):
-        raise ResourceError(
-            f"{path} is not the NiiVue that the viewer knows; install the version of ipyniivue that "
-            "constraints.txt names."
-        )
-    code = _EXPORT.sub(b"globalThis.Niivue=" + found[1].replace(b"\\", b"\\\\") + b";", code)
-    return b64encode(gzip.compress(code, mtime=0)).decode()
 
 
 def _binary(mask_img, grid):

@@ -1,5 +1,8 @@
 """How the machine is shared out among sessions, and what keeps two runs apart."""
 
+import os
+import subprocess
+import sys
 from collections import namedtuple
 
 import pytest
@@ -46,6 +49,14 @@ def test_every_core_is_used(settings):
     assert supervise.threads_of_next(eight, [], 1) == 8
     assert supervise.threads_of_next(eight, [Child(8)], 1) == 1
     assert supervise.threads_of_next(settings("--nprocs", "8", "--omp-nthreads", "3"), [], 1) == 3
+
+
+def test_what_is_loaded_before_the_fork_starts_no_threads_and_reads_no_number_of_them():
+    modules = ", ".join(supervise._LOADED)
+    told = "os.listdir('/proc/self/task'), {'ants', 'monai', 'torch'} & set(sys.modules)"
+    command = [sys.executable, "-c", f"import os, sys, {modules}; print(*map(len, ({told})))"]
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "NO_ET": "1"}
+    assert subprocess.check_output(command, env=environment, text=True) == "1 0\n"
 
 
 def test_a_session_is_at_work_once(tmp_path):

@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from faults.running import (
     command,
@@ -70,13 +71,14 @@ def started(bids, out):
 
 
 def children(process):
-    """Processes of the sessions of a run."""
-    found = []
-    for task in Path(f"/proc/{process.pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.append(int(child))
-    return found
+    """Processes of the sessions of a run: those that fork from another with the same command."""
+    sessions = [
+        child
+        for server in psutil.Process(process.pid).children()
+        for child in server.children()
+        if child.cmdline() == server.cmdline()
+    ]
+    return [child.pid for child in sessions]
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV], ids=lambda how: how.name)

@@ -13,7 +13,7 @@ from nibabel.affines import apply_affine, voxel_sizes
 from bids_stroke import image
 from bids_stroke.errors import ResourceError
 from bids_stroke.registration import TEMPLATE, template
-from bids_stroke.reports import viewer
+from bids_stroke.reports import niivue, viewer
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +172,7 @@ def test_overlap_of_a_cohort(tmp_path):
 
 
 def test_niivue_is_found_in_the_widget_without_importing_it():
-    code = gzip.decompress(base64.b64decode(viewer.niivue())).decode()
+    code = niivue.module().decode()
     name = re.search(r"globalThis\.Niivue=([\w$]+);$", code)[1]
     assert re.search(rf"\b{re.escape(name)}=class", code)
     assert not re.search(r"export\s*\{[^}]*\};?\s*$", code)
@@ -185,9 +185,9 @@ def test_another_widget_is_told_in_a_sentence(tmp_path, monkeypatch):
     (tmp_path / "ipyniivue" / "__init__.py").touch()
     widget.write_text("export default {}")
     monkeypatch.syspath_prepend(tmp_path)
-    viewer.niivue.cache_clear()
+    niivue.module.cache_clear()
     with pytest.raises(ResourceError, match=r"widget\.js is not the NiiVue that the viewer knows; in"):
-        viewer.niivue()
+        niivue.module()
 
 
 def test_only_sessions_that_ended_well_have_a_viewer(tmp_path):
