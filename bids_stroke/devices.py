@@ -1,14 +1,20 @@
 """Where networks run, and how: on the CPU or a GPU, on a GPU one process at a time."""
 
 import os
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+
+#: Of GPUs on Linux: NVIDIA's, AMD's, those of Windows below it.
+_NODES = ("nvidia[0-9]*", "kfd", "dxg")
 
 
 def resolve(device):
     """Turn ``auto`` into ``cuda`` where there is a GPU, else ``cpu``."""
     if device == "auto":
+        if sys.platform == "linux" and not any(any(Path("/dev").glob(node)) for node in _NODES):
+            return "cpu"  # torch takes a second to load
         from torch import cuda
 
         return "cuda" if cuda.is_available() else "cpu"

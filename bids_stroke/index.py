@@ -11,18 +11,20 @@ import shutil
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
-from bids import BIDSLayout, BIDSLayoutIndexer
+from bids import BIDSLayout
 from bids.config import get_option
-from upath import UPath
+from bids.layout.models import BIDSFile, Tag
 
 from . import image
 from .errors import DatasetError
 
 #: PyBIDS's name for the file of an index.
 DATABASE = "layout_index.sqlite"
-FOLDERS = ("anat", "dwi")
-IMAGES = (".nii", ".nii.gz")
+#: Folders with images, and what their names hold: of diffusion, maps are of use, not series.
+FOLDERS = {"anat": "", "dwi": "_rec-"}
+EXTENSIONS = (".nii", ".nii.gz")
 
 
 class Index:
@@ -72,13 +74,27 @@ def write(bids_dir, folder):
         _layout(bids_dir, partial.parent)
 
 
-class _Images(BIDSLayoutIndexer):
-    """Indexes the images of sessions."""
-
-    def _index_dir(self, path, config, force=None):
-        entities = {name: entity for one in config for name, entity in one.entities.items()}
-        indexed = [self._index_file(UPath(file), entities) for file in _files(path.path)]
-        return [file for file, _ in indexed], [tag for _, tags in indexed for tag in tags]
+def _index(layout):
+    """Index the images of sessions (an indexer of PyBIDS, which has objects made for each file)."""
+    entities = [one for config in layout.config.values() for one in config.entities.values()]
+    files, tags = [], []
+    for path in _files(layout.root):
+        folder, name = os.path.split(path)
+        file = SimpleNamespace(path=path, filename=name, dirname=folder, is_dir=False, class_="file")
+        files.append(vars(file))
+        for entity in entities:
+            if (value := entity.match_file(file)) is not None:
+                tags.append({
+                    "file_path": path,
+                    "entity_name": entity.name,
+                    "_value": str(value),
+                    "_dtype": entity._dtype,
+                    "is_metadata": False,
+                })  # fmt: skip
+    session = layout.connection_manager.session
+    session.bulk_insert_mappings(BIDSFile, files)
+    session.bulk_insert_mappings(Tag, tags)
+    session.commit()
 
 
 def _files(root):
@@ -88,9 +104,9 @@ def _files(root):
         for session in sessions or [subject]:
             images = [
                 file.path
-                for name in FOLDERS
-                for file in _scan(os.path.join(session.path, name))
-                if file.name.endswith(IMAGES)
+                for folder, held in FOLDERS.items()
+                for file in _scan(os.path.join(session.path, folder))
+                if file.name.endswith(EXTENSIONS) and held in file.name
             ]
             yield from images or _first(session.path)
 
@@ -120,7 +136,7 @@ def _layout(bids_dir, database=None):
             bids_dir,
             validate=False,
             config=[_entities_below(bids_dir)],
-            indexer=_Images(validate=False, index_metadata=False),
+            indexer=_index,
             database_path=database,
         )
 

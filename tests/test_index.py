@@ -12,6 +12,7 @@ def root(tmp_path):
         tmp_path / "bids",
         "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz",
         "sub-01/ses-1/anat/sub-01_ses-1_T1w.json",
+        "sub-01/ses-1/dwi/sub-01_ses-1_dwi.nii.gz",
         "sub-01/ses-1/dwi/sub-01_ses-1_rec-TRACE_dwi.nii",
         "sub-01/ses-1/func/sub-01_ses-1_task-rest_bold.nii.gz",
         "sub-01/ses-2/func/sub-01_ses-2_task-rest_bold.json",

@@ -146,7 +146,7 @@ SCANS = [
     Case("text", content(b"not an image at all"), "cannot be read as an image"),
     Case("zero bytes", content(b""), "cannot be read as an image"),
     Case("one bit flipped", flipped, "is damaged"),
-    Case("folder in the place of a file", folder_in_its_place, "does not have; add it"),
+    Case("folder in the place of a file", folder_in_its_place, "it is no file"),
     Case("pipe in the place of a file", pipe, "it is no file"),
     Case("header without magic", header(magic=b"xxx"), "cannot be read as an image"),
     Case("header of unknown data type", header(datatype=9999), "cannot be read as an image"),
