@@ -105,6 +105,8 @@ def main():
         print(rows[-1], flush=True)
     table = pd.DataFrame(rows)
     slopes = {what: exponent(part) for what, part in table.groupby("what")}
+    shared = table["what"].str.startswith("participants")
+    table["participants an hour"] = (3600 * table["size"] / table["seconds"]).where(shared)
     table["exponent of seconds"] = table["what"].map(slopes).where(~table["what"].duplicated())
     sections.measured("growth", sections.table(table, index=False), arguments.page)
 

@@ -8,10 +8,11 @@ process for each step and the settings that its tools have by default: HD-BET ``
 mirroring, ``ants.n4_bias_field_correction``, ``ants.registration`` (rigid for the FLAIR, SyN to the
 1 mm template), and nnU-Net's predictor with mirroring. Both segment with the same network:
 nnU-Net's default size at 1 mm, taught on noise that what is bright is lesion. Wall time, CPU time
-and peak memory of each step, of processes and their children, go to docs/performance.md, and how
-well the results agree. Steps under a second are left out. For a trial, ``--voxel`` takes coarser
-images and networks, and ``--trial`` deepbet in place of HD-BET on both sides. Without nnunetv2 (pip
-install .[nnunet]) the chain does not segment, and the app takes its embedded model.
+and peak memory of each step, of processes and their children, go to docs/performance.md, with what
+the app puts on the disk, and how well the results agree. Steps under a second are left out. For a
+trial, ``--voxel`` takes coarser images and networks, and ``--trial`` deepbet in place of HD-BET on both
+sides. Without nnunetv2 (pip install .[nnunet]) the chain does not segment, and the app takes its
+embedded model.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -42,6 +44,7 @@ HEADS = {
     "T1w and FLAIR": {"T1w": "ms/patient03_study2_T1W", "FLAIR": "ms/patient03_study2_FLAIR"},
 }
 PERIOD_S = 0.1
+DISK_PERIOD_S = 1
 MEASURES = {"seconds": "sum", "CPU seconds": "sum", "peak memory (MB)": "max"}
 STEP = re.compile(r"sub-01: (\S+) (started|took)")
 FEATURES = (32, 64, 128, 256, 320, 320)
@@ -105,7 +108,13 @@ def sample(pid, samples, ended):
 
 
 def ours(images, model, work, threads, extraction):
-    """Run the app on one participant; what its steps took, and the folder of the derivatives."""
+    """Run the app on one participant.
+
+    Returns
+    -------
+    tuple of (pandas.DataFrame, dict, Path)
+        What its steps took, what it put on the disk (MB), and the folder of the derivatives.
+    """
     bids, out = work / "bids", work / "out"
     for contrast, path in images.items():
         target = bids / f"sub-01/anat/sub-01_{contrast}.nii.gz"
@@ -113,9 +122,36 @@ def ours(images, model, work, threads, extraction):
         shutil.copyfile(path, target)
     (bids / "dataset_description.json").write_text('{"Name": "one head", "BIDSVersion": "1.10.0"}')
     command = [sys.executable, "-m", "bids_stroke", bids, out, "participant", "-v", "--model", model]
-    command += ["--nprocs", threads, "--brain-extraction", extraction]
+    command += ["--nprocs", threads, "--brain-extraction", extraction, "--clean-workdir"]
+    sizes, ended = [], threading.Event()
+    sampler = threading.Thread(target=sample_disk, args=(out / "work", sizes, ended))
+    sampler.start()
     table = watch(command, threads)
-    return table, out / "sub-01/anat"
+    ended.set()
+    sampler.join()
+    left = megabytes(out / "work")
+    disk = {
+        "work folder, at most": max(sizes),
+        "work folder, in the end": left,
+        "derivatives and reports": megabytes(out) - left,
+    }
+    return table, disk, out / "sub-01/anat"
+
+
+def sample_disk(folder, sizes, ended):
+    """Note the size of a folder (MB), until a run ends."""
+    while not ended.wait(DISK_PERIOD_S):
+        sizes.append(megabytes(folder))
+
+
+def megabytes(folder):
+    """Size of the files of a folder, of which some may vanish."""
+    size = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += Path(where, name).lstat().st_size
+    return size / 1e6
 
 
 def chain(images, model, work, threads, voxel, extraction):
@@ -289,7 +325,7 @@ def main():
     for name, images in heads(arguments.heads, arguments.work, arguments.voxel):
         work = arguments.work / name.replace(" ", "-")
         shutil.rmtree(work, ignore_errors=True)
-        app, anat = ours(images, model, work / "app", arguments.threads, extraction)
+        app, disk, anat = ours(images, model, work / "app", arguments.threads, extraction)
         tools = chain(images, model, work / "chain", arguments.threads, voxel, extraction)
         scores = agreement(anat, work / "chain", model)
         sides = {"app": app, "chain of tools": tools}
@@ -298,9 +334,11 @@ def main():
         parts += [f"### {name}: the whole", sections.table(whole)]
         for side, table in sides.items():
             parts += [f"### {name}: {side}", sections.table(table[table["seconds"] >= 1])]
+        lines = [f"- {key} (MB): {value:.3g}" for key, value in disk.items()]
+        parts += [f"### {name}: on the disk", "\n".join(lines)]
         lines = [f"- {key}: {value:.4f}" for key, value in scores.items()]
         parts += [f"### {name}: agreement", "\n".join(lines)]
-        print("\n\n".join(parts[-8:]), flush=True)
+        print("\n\n".join(parts[-10:]), flush=True)
     sections.measured("participant", "\n\n".join(parts), arguments.page)
 
 

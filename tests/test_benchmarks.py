@@ -52,7 +52,10 @@ def test_participant(shared, tmp_path):
     run("participant", *arguments, "--work", tmp_path, "--page", page)
     assert all(float(cell) for cell in table(page, "ratio"))
     assert float(table(page, "syn")[0]) > 0
-    agreed = [line for line in page.read_text().splitlines() if "(Dice)" in line]
+    text = page.read_text()
+    disk = [float(line.rpartition(" ")[2]) for line in text.splitlines() if "(MB):" in line]
+    assert len(disk) == 3 and disk[0] > disk[1] and disk[2] > 1
+    agreed = [line for line in text.splitlines() if "(Dice)" in line]
     assert len(agreed) >= 3 and all(float(line.rpartition(" ")[2]) > 0.3 for line in agreed)
 
 
