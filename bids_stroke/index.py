@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import warnings
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -74,7 +75,7 @@ def write(bids_dir, folder):
         _layout(bids_dir, partial.parent)
 
 
-def _index(layout):
+def _index_images(layout):
     """Index the images of sessions (an indexer of PyBIDS, which has objects made for each file)."""
     entities = [one for config in layout.config.values() for one in config.entities.values()]
     files, tags = [], []
@@ -108,7 +109,9 @@ def _files(root):
                 for file in _scan(os.path.join(session.path, folder))
                 if file.name.endswith(EXTENSIONS) and held in file.name
             ]
-            yield from images or _first(session.path)
+            walk = os.walk(session.path)
+            others = (os.path.join(where, name) for where, _, names in walk for name in names)
+            yield from images or islice(others, 1)
 
 
 def _inside(folder, start):
@@ -123,12 +126,6 @@ def _scan(folder):
         return []
 
 
-def _first(folder):
-    """One file below a folder, if there is any."""
-    paths = (os.path.join(where, name) for where, _, names in os.walk(folder) for name in names)
-    return list(filter(None, [next(paths, None)]))
-
-
 def _layout(bids_dir, database=None):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -136,7 +133,7 @@ def _layout(bids_dir, database=None):
             bids_dir,
             validate=False,
             config=[_entities_below(bids_dir)],
-            indexer=_index,
+            indexer=_index_images,
             database_path=database,
         )
 
