@@ -12,8 +12,6 @@ from . import machine
 
 #: Peak memory of one session, and some more: a FLAIR adds to what docs/performance.md has of a T1w.
 SESSION_MB = 6000
-#: What every session needs, and what starts no threads when it is loaded.
-_LOADED = ["bids_stroke.cli.worker", "pipelines.participant"]
 
 
 @dataclass
@@ -54,7 +52,7 @@ def gpu_of_next(gpus, running):
 def prepare():
     """Start to load what the sessions need, in a process of its own that theirs fork from."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_LOADED)
+    context.set_forkserver_preload(["bids_stroke.cli.preload"])
     ours = dict(os.environ)
     os.environ |= {
         "NO_ET": "1",  # or Nipype looks for its newest version

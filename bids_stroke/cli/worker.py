@@ -31,7 +31,9 @@ def run(settings, session, channel, environment):
     "exception", node, seconds)`` and last ``("ok", None)``, ``("failed", sentence)``, or
     ``("elsewhere", sentence)`` where another run has the session.
     """
-    _die_with_parent()
+    end_with_parent()
+    if not multiprocessing.parent_process().is_alive():  # it ended before
+        os._exit(1)
     os.environ.clear()
     os.environ |= environment
     tempfile.tempdir = None  # or a folder that was found before
@@ -267,13 +269,11 @@ def _alone(session, logs):
         lock.release()
 
 
-def _die_with_parent():
-    """Let no child outlive a killed run (Linux: PR_SET_PDEATHSIG); what it forked from ends with it."""
+def end_with_parent():
+    """Let this process not outlive a run that is killed (Linux: PR_SET_PDEATHSIG)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-        if not multiprocessing.parent_process().is_alive():  # it died before
-            os._exit(1)
 
 
 def _log_to(path, verbose):
