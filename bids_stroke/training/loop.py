@@ -1,7 +1,6 @@
 """The training loop: a recipe in, weights out."""
 
 import csv
-import importlib
 import json
 import math
 import os
@@ -18,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from bids_stroke.image import atomic
+from bids_stroke.models import weights
 
 from . import datasets, subjects
 from .synthesis import Simulator
@@ -138,12 +138,6 @@ def elapsed(trainer):
     return timer.time_elapsed("train")
 
 
-def build(network):
-    """The network of a recipe's or card's ``network`` section."""
-    family = importlib.import_module(f"bids_stroke.models.{network['family']}")
-    return family.build(**network["arguments"])
-
-
 def parts(recipe, data):
     """Files of each part: ``{"training": {"heads": [...], "lesions": [...]}, …}``.
 
@@ -184,7 +178,7 @@ def fit(recipe, training, validation, out):
     torch.set_num_threads(settings["threads"])
     pl.seed_everything(recipe["seed"], verbose=False)
     last = out / "checkpoints" / "last.ckpt"
-    network = build(recipe["network"])
+    network = weights.build(recipe["network"])
     if "initial" in recipe:
         network.load_state_dict(load_file(recipe["initial"]))
     module = Segmenter(network, settings, recipe["inputs"])

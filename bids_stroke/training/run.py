@@ -98,9 +98,7 @@ def _usable(patient, data):
 
 def _adapted(source, recipe, out):
     """Weights of a model, made to fit the network of the recipe."""
-    from .loop import build
-
-    target = build(recipe["network"]).state_dict()
+    target = weights.build(recipe["network"]).state_dict()
     channels = [channel.contrast for channel in source.channels]
     state, rows = adapt(weights.state(source), target, channels, recipe["data"]["contrasts"])
     Report(rows).write(out / "adapt.tsv")

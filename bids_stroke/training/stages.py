@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from bids_stroke.image import atomic
 from bids_stroke.models import imagenet
+from bids_stroke.models.weights import build
 
 from . import groups, loop, patients, slices, tiles
 from .progress import Progress
@@ -121,7 +122,7 @@ def train(recipe, parts, out, processes=1, arrays=None):
     paths = on_grid(scans.values(), data, arrays or out / "arrays", processes)
     region_of = _region_of(paths, data)
     pl.seed_everything(recipe["seed"], workers=True, verbose=False)
-    network = loop.build(recipe["network"])
+    network = build(recipe["network"])
     if "encoder" in recipe:
         imagenet.load(network.net, recipe["encoder"])
     if "initial" in recipe:

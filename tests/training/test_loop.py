@@ -8,6 +8,7 @@ import toys
 from safetensors.torch import load_file
 
 from bids_stroke.cli.train import main, read_recipe
+from bids_stroke.models import weights
 from bids_stroke.training import loop
 
 
@@ -30,7 +31,7 @@ def recipe():
 def test_two_steps_leave_loadable_weights(recipe, tmp_path):
     summary = loop.fit(recipe, toys.simulator(), toys.simulator(), tmp_path)
     assert summary["steps"] == 2
-    network = loop.build(recipe["network"])
+    network = weights.build(recipe["network"])
     network.load_state_dict(load_file(tmp_path / "weights.safetensors"), strict=True)
     assert "dice_0.5" in (tmp_path / "log" / "version_0" / "metrics.csv").read_text()
     assert list((tmp_path / "tensorboard").glob("events*"))
@@ -52,7 +53,7 @@ def test_the_same_call_continues(recipe, tmp_path):
 
 
 def test_other_weights_are_a_start(recipe, tmp_path):
-    network = loop.build(recipe["network"])
+    network = weights.build(recipe["network"])
     loop.export(network, tmp_path / "initial.safetensors")
     recipe["initial"] = tmp_path / "initial.safetensors"
     recipe["training"] |= {"learning_rate": 0.0, "weight_decay": 0.0}
@@ -69,7 +70,7 @@ def test_the_clock_ends_training(recipe, tmp_path):
 
 def test_learning_rate_warms_up_and_decays_with_steps_or_time(recipe):
     settings = recipe["training"] | {"max_steps": 100, "warmup_steps": 10, "max_minutes": 10}
-    module = loop.Segmenter(loop.build(recipe["network"]), settings, recipe["inputs"])
+    module = loop.Segmenter(weights.build(recipe["network"]), settings, recipe["inputs"])
     peak = settings["learning_rate"]
     rates = [module.learning_rate(step, 0) for step in (0, 9, 50, 100)]
     assert rates[0] == pytest.approx(peak / 10, rel=0.01)
@@ -81,7 +82,7 @@ def test_learning_rate_warms_up_and_decays_with_steps_or_time(recipe):
 
 
 def test_shipped_recipe_builds_a_network_that_keeps_the_tile():
-    network = loop.build(toys.RECIPE["network"]).eval()
+    network = weights.build(toys.RECIPE["network"]).eval()
     assert all(side % 16 == 0 for side in toys.RECIPE["tile"])
     with torch.inference_mode():
         logits = network(torch.zeros(1, 3, 32, 48, 32))
