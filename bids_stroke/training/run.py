@@ -38,18 +38,26 @@ def train(recipe, datasets, out, *, given=None, fold=None, initial=None, process
     -------
     dict
         Summary of the training.
+
+    Raises
+    ------
+    UsageError
+        If ``out`` holds a training by another recipe, or the recipe has no such fold.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     folds = recipe["split"].get("folds")
     if fold is not None and not (folds and 0 <= fold < folds):
         raise UsageError(f"--fold {fold} is not one of the recipe's {folds or 0} folds.")
+    recipe = recipe | {"target": patients.plain(datasets[-1][0].name)}
+    written = out / "recipe.yaml"
+    if written.is_file() and yaml.safe_load(written.read_text()) != recipe:
+        raise UsageError(f"{out} holds a training by another recipe; give another folder.")
     data = recipe["data"]
     found = patients.gather(
         datasets, data["contrasts"], out / "cache", data["brain_extraction"], "cpu", processes, tell
     )
     found = [one for one in found if _usable(one, data)]
-    recipe = recipe | {"target": patients.plain(datasets[-1][0].name)}
     path = out / "split.tsv"
     if given:
         table = split.read(given)
@@ -58,7 +66,7 @@ def train(recipe, datasets, out, *, given=None, fold=None, initial=None, process
     else:
         table = split.make(found, recipe["split"], recipe["seed"], recipe["target"])
     split.write(table, path)
-    with atomic(out / "recipe.yaml") as partial:
+    with atomic(written) as partial:
         partial.write_text(yaml.safe_dump(recipe, sort_keys=False))
     by_slice = recipe["split"].get("by") == "slice"
     parts = split.divide(found, table, (fold or 0) if folds else None, by_slice)

@@ -77,6 +77,13 @@ def test_a_killed_training_continues_where_it_was(trained):
     assert all("val_dice" in path.read_text() for path in metrics)
 
 
+def test_another_recipe_is_refused(trained, tmp_path, capsys):
+    atlas, folder, *_ = trained
+    arguments = [recipe(tmp_path, seed=1), atlas, folder / "run", "--labels", atlas]
+    assert train.main(list(map(str, arguments))) == 2
+    assert "run holds a training by another recipe; give another folder" in capsys.readouterr().err
+
+
 def test_the_ensemble_is_the_mean_of_its_snapshots(trained):
     _, folder, _, _ = trained
     img, lesion = bidsets.scan(50, 18)
