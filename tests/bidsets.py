@@ -10,14 +10,14 @@ CENTRE = np.array([-30.0, -15.0, 20.0])  # of the lesion, mm
 SPACE = "MNI152NLin2009aSym"
 
 
-def grid():
-    """The template's brain at 4 mm."""
-    return image.regrid(registration.template().brain, (4, 4, 4), order=0)
+def grid(voxel=4):
+    """The template's brain at ``voxel`` mm."""
+    return image.regrid(registration.template().brain, (voxel,) * 3, order=0)
 
 
-def scan(seed, radius=14, contrast=1.0, shift=(0, 0, 0)):
+def scan(seed, radius=14, contrast=1.0, shift=(0, 0, 0), voxel=4):
     """A head without skull on the grid of the template: image and lesion, moved by ``shift`` (mm)."""
-    brain = grid()
+    brain = grid(voxel)
     affine = brain.affine.copy()
     affine[:3, 3] += shift
     world = apply_affine(brain.affine, np.moveaxis(np.indices(brain.shape), 0, -1))

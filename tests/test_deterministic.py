@@ -52,7 +52,7 @@ def test_the_same_images_again(tmp_path):
     """Twice with ``--deterministic``, and with one and with two threads without it."""
     bids = bidsets.start(tmp_path / "bids")
     for contrast, bright in (("T1w", 1.0), ("FLAIR", -1.0)):
-        img, _ = bidsets.scan(1, contrast=bright)
+        img, _ = bidsets.scan(1, contrast=bright, voxel=2)
         image.save(img, bids / f"sub-01/anat/sub-01_{contrast}.nii.gz")
     ways = {
         "first": ["--deterministic"],
