@@ -12,6 +12,11 @@ from . import machine
 
 #: Peak memory of one session, and some more: a FLAIR adds to what docs/performance.md has of a T1w.
 SESSION_MB = 6000
+#: Of the process that sessions fork from, and of these.
+_QUIET = {
+    "NO_ET": "1",  # or Nipype looks for its newest version
+    "MPLBACKEND": "agg",
+}
 
 
 @dataclass
@@ -54,9 +59,7 @@ def prepare():
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["bids_stroke.cli.preload"])
     ours = dict(os.environ)
-    os.environ |= {
-        "NO_ET": "1",  # or Nipype looks for its newest version
-        "MPLBACKEND": "agg",
+    os.environ |= _QUIET | {
         "OPENBLAS_NUM_THREADS": "1",
         # Networks allocate and free large blocks: glibc would return each to the system.
         "MALLOC_MMAP_THRESHOLD_": str(2**32),
@@ -119,14 +122,16 @@ def _start(context, settings, session, threads, gpu):
 
     # A folder of its own: what a killed child leaves behind goes with it.
     temporary = TemporaryDirectory(prefix=f"bids_stroke-{session.name}-", ignore_cleanup_errors=True)
-    environment = os.environ | {
-        "OMP_NUM_THREADS": str(threads),
-        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads),
-        "TMPDIR": temporary.name,
-        "NO_ET": "1",
-        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # without it, results of a GPU vary
-        "MPLBACKEND": "agg",
-    }
+    environment = (
+        os.environ
+        | _QUIET
+        | {
+            "OMP_NUM_THREADS": str(threads),
+            "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads),
+            "TMPDIR": temporary.name,
+            "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # without it, results of a GPU vary
+        }
+    )
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpu
     channel, theirs = context.Pipe(duplex=False)

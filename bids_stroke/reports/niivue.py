@@ -1,6 +1,8 @@
 """NiiVue, which shows the images of a viewer, from the package ``ipyniivue``."""
 
+import gzip
 import re
+from base64 import b64encode
 from functools import lru_cache
 from importlib.metadata import distribution
 
@@ -12,6 +14,11 @@ _EXPORT = re.compile(rb"export\s*\{[^{}]*\};?\s*$")
 
 
 @lru_cache(maxsize=1)
+def packed():
+    """:func:`module`, gzipped, in Base64 (text)."""
+    return b64encode(gzip.compress(module(), mtime=0)).decode()
+
+
 def module():
     """NiiVue as JavaScript (bytes): a module that sets ``globalThis.Niivue``.
 

@@ -281,7 +281,7 @@ def page(out, title, backgrounds, overlays, brain_img):
         backgrounds=backgrounds,
         overlays=overlays,
         scene=scene,
-        niivue=b64encode(gzip.compress(niivue.module(), mtime=0)).decode(),
+        niivue=niivue.packed(),
         licence=niivue.licence(),
         margin=MARGIN_MM,
         version=__version__,

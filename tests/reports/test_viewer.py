@@ -185,7 +185,6 @@ def test_another_widget_is_told_in_a_sentence(tmp_path, monkeypatch):
     (tmp_path / "ipyniivue" / "__init__.py").touch()
     widget.write_text("export default {}")
     monkeypatch.syspath_prepend(tmp_path)
-    niivue.module.cache_clear()
     with pytest.raises(ResourceError, match=r"widget\.js is not the NiiVue that the viewer knows; in"):
         niivue.module()
 
