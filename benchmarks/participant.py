@@ -47,6 +47,7 @@ PERIOD_S = 0.1
 DISK_PERIOD_S = 1
 MEASURES = {"seconds": "sum", "CPU seconds": "sum", "peak memory (MB)": "max"}
 STEP = re.compile(r"sub-01: (\S+) (started|took)")
+RIGID = "flair_to_t1w.mat"
 FEATURES = (32, 64, 128, 256, 320, 320)
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -201,7 +202,8 @@ def rigid(work, moving, fixed):
     import ants
 
     fixed, moving = (ants.image_read(str(path)) for path in (fixed, work / Path(moving).name))
-    ants.registration(fixed, moving, "Rigid")
+    found = ants.registration(fixed, moving, "Rigid")
+    shutil.copyfile(found["fwdtransforms"][0], work / RIGID)
 
 
 def syn(work, voxel):
@@ -253,6 +255,12 @@ def agreement(anat, work, model):
     masks = {"brain masks (Dice)": metrics.dice(mine.dataobj, theirs.dataobj)}
     if has_nnunet():
         masks["lesion masks, same network and brain (Dice)"] = lesions(work, model, theirs)
+    if (work / RIGID).is_file():
+        inside = nib.affines.apply_affine(mine.affine, np.argwhere(np.asanyarray(mine.dataobj))[::1000])
+        both = (work / RIGID, f"{stem}_from-FLAIR_to-T1w_mode-image_xfm.mat")
+        moved = [registration.move_points(inside, [one]) for one in both]
+        apart = np.linalg.norm(moved[0] - moved[1], axis=1)
+        masks["FLAIR on T1w, mean distance (mm)"] = apart.mean()
     return masks | overlap
 
 

@@ -1,12 +1,14 @@
 """Train the 2D systems on the fixed cohorts of simulated patients, and write their tables.
 
-    python benchmarks/systems2d.py [--work DIR] [--cohorts DIR] [--systems s1 s5] [--encoder FILE]
+    python benchmarks/systems2d.py [--work DIR] [--cohorts DIR] [--systems s1 s5 split]
+        [--encoder FILE]
 
 Cohorts are those of ``benchmarks/cohorts.py``. S1: ``source`` stands for ATLAS and ``target`` for a
 hospital's own patients; eight networks are trained on both in one pool, and by intermediate tasks,
 and ensembles are searched on the validation part. S5: three planes on the T1w and FLAIR of both
 cohorts, from scratch, and with ``--encoder`` (a file, or ``resnet50-imagenet`` once it is fetched) from
-ImageNet's weights. Recipes are those that are shipped, at 2 mm and cut down to what a CPU can do.
+ImageNet's weights. ``split``: a U-Net of S1 on mixed data, divided by subject and, as in the paper, by
+slice. Recipes are those that are shipped, at 2 mm and cut down to what a CPU can do.
 Every training is a run of ``bids_stroke-train``, which continues where it was. All cards predict
 ``test``, given the true brain mask; ``bids_stroke-evaluate`` compares, and its tables are written to
 the section of this command in docs/results.md.
@@ -40,6 +42,7 @@ REGION_EPOCHS = 2
 FEATURES = {"resnet": 32, "fc_densenet": 12, "resnet50_unet": None, "vnet": None}
 DEFAULT_FEATURES = 16
 SMALL = {"spacing": [2.0] * 3, "brain_extraction": "none"}
+SPLIT_NETWORK = "UNet"
 S5_CHANNELS = {"contrasts": ["T1w", "FLAIR"], "inputs": [["T1w", "FLAIR"]]}
 
 HEADINGS = {
@@ -52,6 +55,10 @@ Eight networks that read axial slices of the T1w (Mohapatra et al.), each traine
 
 Three networks on sagittal, coronal and axial slices of T1w and FLAIR (Chowdhury and Karkera), and their
 votes, trained on {source} and {target} patients.""",
+    "split": """## Division by subject and by slice
+
+The U-Net of S1 on mixed data of {source} and {target} patients: validated on other subjects, and on
+other slices of the subjects that it trains on, as Mohapatra et al. divide.""",
 }
 COMMON = """Scores on {test} further patients with neither head nor lesion in common, half of them
 subacute, at 2 mm, given the true brain mask. Made by `python benchmarks/systems2d.py --systems
@@ -65,8 +72,11 @@ def recipe(name, work, encoder=None):
     content["data"] |= SMALL
     content["training"] |= {"workers": 0, "batch": 2, "slices": 4}
     content["split"] |= {"validation": 0.15}
-    if name == "s1":
-        del content["ensembles"], content["split"]["test"]
+    if name.startswith("s1"):
+        content.pop("ensembles", None)
+        content["split"].pop("test")
+        if name != "s1":
+            content["runs"] = {SPLIT_NETWORK: content["runs"][SPLIT_NETWORK]}
     else:
         content["data"] |= S5_CHANNELS
         content["network"]["arguments"]["in_channels"] = 2
@@ -198,6 +208,16 @@ def table_s5(rows):
     return pd.DataFrame(made).to_markdown(index=False, disable_numparse=True)
 
 
+def table_split(rows, work, names):
+    """What validation tells of each network, and what new patients do."""
+    made = []
+    for name in names:
+        summary = json.loads((work / "runs" / name / SPLIT_NETWORK / "mixed/summary.json").read_text())
+        new = f"{score(rows, name, 'dice'):.3f}"
+        made.append({"Recipe": name, "Dice in validation": summary["val_dice"], "of new patients": new})
+    return pd.DataFrame(made).to_markdown(index=False, disable_numparse=True)
+
+
 def models_of(system, found):
     """Models by title; of S5, with the recipe before them."""
     models = {}
@@ -206,9 +226,23 @@ def models_of(system, found):
             model = cards.load(path)
             if system == "s1":
                 models[title(model)] = model
+            elif system == "split":
+                models[name] = model
             else:
                 models[f"{name}{model.name.removeprefix('s5')}"] = model
     return models
+
+
+def told(system, rows, results, work, recipes):
+    """What a section tells below its head: tables, and what the paper found."""
+    if system == "split":
+        return [table_split(rows, work, recipes)]
+    if system == "s1":
+        table = sections.tables(results, "S1_table1", "S1_table2", "S1_table3")
+        claims = claims_s1(rows)
+    else:
+        table, claims = table_s5(rows), claims_s5(rows)
+    return [table, "### What the paper found", "\n".join(f"- {one}" for one in claims)]
 
 
 def main():
@@ -223,7 +257,11 @@ def main():
     folders = {name: cohorts.write(name, arguments.cohorts) for name in cohorts.COHORTS}
     counts = {name: len(cohorts.participants(folder)) for name, folder in folders.items()}
     for system in arguments.systems:
-        recipes = {"s1": ["s1"], "s5": ["s5_scratch", *(["s5"] if arguments.encoder else [])]}[system]
+        recipes = {
+            "s1": ["s1"],
+            "s5": ["s5_scratch", *(["s5"] if arguments.encoder else [])],
+            "split": ["s1_mixed", "s1_mixed_by_slice"],
+        }[system]
         found = {
             name: train(name, arguments.work, folders, arguments.encoder if name == "s5" else None)
             for name in recipes
@@ -236,12 +274,9 @@ def main():
         results = arguments.work / "results" / system
         evaluate(places, cohorts.truth(folders["test"]), results, nprocs=2)
         rows = pd.read_csv(results / "evaluation.tsv", sep="\t")
-        made = sections.tables(results, "S1_table1", "S1_table2", "S1_table3")
-        claims = claims_s1(rows) if system == "s1" else claims_s5(rows)
         parts = [HEADINGS[system].format(**counts), COMMON.format(**counts)]
-        parts += [made if system == "s1" else table_s5(rows), "### What the paper found", ""]
-        text = "\n\n".join(parts) + "\n".join(f"- {one}" for one in claims)
-        sections.write(f"systems2d {system}", text)
+        parts += told(system, rows, results, arguments.work, recipes)
+        sections.write(f"systems2d {system}", "\n\n".join(parts))
         print(json.dumps({one: round(score(rows, one, "dice"), 3) for one in models}, indent=1))
 
 
