@@ -28,8 +28,6 @@ AFFINE = {
     "aff_shrink_factors": (4, 2, 1),
     "aff_smoothing_sigmas": (2, 1, 0),
 }
-#: Voxels that :func:`rigid` compares at its finest level: a tenth of those of a head of 1 mm is enough.
-RIGID_SAMPLES = 350_000
 AFFINE_SPACING = (2.0, 2.0, 2.0)
 LPS = np.diag([-1.0, -1.0, 1.0])
 
@@ -126,7 +124,7 @@ def move_points(points, transforms):
     return moved[list("xyz")].to_numpy() @ LPS
 
 
-def rigid(moving, fixed, fixed_mask, out):
+def rigid(moving, fixed, fixed_mask, out, samples=350_000):
     """Register two contrasts of one head rigidly (Mattes mutual information).
 
     The start is the scanner's coordinates or the centres of mass, whichever fits better.
@@ -139,6 +137,9 @@ def rigid(moving, fixed, fixed_mask, out):
         Brain mask on the grid of ``fixed``; the cost is computed in and around it.
     out : path
         Folder for ``moving-to-fixed.mat`` and ``fixed-to-moving.mat``.
+    samples : int
+        Voxels to compare, at most, on the finest level: about a tenth of a head of 1 mm
+        (``benchmarks/rigid.py`` measures what fewer cost).
 
     Returns
     -------
@@ -150,7 +151,7 @@ def rigid(moving, fixed, fixed_mask, out):
     fixed_ants, moving_ants = to_ants(fixed), to_ants(moving)
     around = round(10 / float(voxel_sizes(fixed.affine).min()))
     mask = ndimage.binary_dilation(np.asanyarray(fixed_mask.dataobj) > 0, iterations=around)
-    rate = min(AFFINE["aff_random_sampling_rate"], RIGID_SAMPLES / np.count_nonzero(mask))
+    rate = min(AFFINE["aff_random_sampling_rate"], samples / np.count_nonzero(mask))
     mask = to_ants(image.like(mask, fixed_mask, np.float32))
     with TemporaryDirectory() as folder:
         starts = [_identity(folder), _centres_of_mass(fixed, moving, folder)]

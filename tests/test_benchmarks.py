@@ -59,6 +59,14 @@ def test_participant(shared, tmp_path):
     assert len(agreed) >= 3 and all(float(line.rpartition(" ")[2]) > 0.3 for line in agreed)
 
 
+def test_rigid(shared, tmp_path):
+    page = tmp_path / "page.md"
+    run("rigid", "--heads", "patient03_study2", "--voxel", 4, "--page", page)
+    ways = [line for line in page.read_text().splitlines() if line.startswith("| patient03_study2")]
+    distances = [float(line.strip("|").split("|")[-2]) for line in ways]
+    assert distances[0] == 0 and max(distances) < 2
+
+
 def test_planes():
     assert "1 planes: " in run("planes", "--filled", 0.05, "--planes", 1)
 
