@@ -102,7 +102,7 @@ def sample(pid, samples, ended):
             for process in (root, *root.children(recursive=True)):
                 times = process.cpu_times()
                 used[process.pid] = times.user + times.system
-                memory += process.memory_info().rss / 1e6
+                memory += process.memory_full_info().pss / 1e6  # pages that are shared count once
         except psutil.Error:  # it ended meanwhile
             continue
         samples.append((time.perf_counter(), sum(used.values()), memory))

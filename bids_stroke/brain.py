@@ -189,5 +189,6 @@ def hd_bet_networks(device):
         network, _ = config().get_network(train=False)
         weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         network.load_state_dict(weights)
-        network.apply(utils.SetNetworkToVal(False, False))
-        yield network.eval().to(device, memory_format=torch.channels_last_3d)
+        # Norms by the image itself, as HD-BET does, not by what they have seen in the training.
+        network.eval().apply(utils.SetNetworkToVal(False, False))
+        yield devices.place(network, device)

@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 #: Of GPUs on Linux: NVIDIA's, AMD's, those of Windows below it.
@@ -28,6 +29,29 @@ def fast_arithmetic(device):
     if device.startswith("cuda"):
         return torch.autocast("cuda", torch.float16)
     return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())
+
+
+def place(network, device):
+    """Bring a 3D network to a device, to run on one image at a time.
+
+    Arrays have their channels last, in which convolutions are fastest, and instance norms leave them
+    so: torch's own copy each array to another layout and back.
+    """
+    from torch import channels_last_3d, nn
+
+    for norm in network.modules():
+        if isinstance(norm, nn.InstanceNorm3d):
+            norm.forward = partial(_normalize, norm)
+    return network.to(device, memory_format=channels_last_3d)
+
+
+def _normalize(norm, image):
+    from torch.nn import functional
+
+    if len(image) > 1 or (norm.track_running_stats and not norm.training):
+        return type(norm).forward(norm, image)
+    # The batch norm of one image is its instance norm.
+    return functional.batch_norm(image, None, None, norm.weight, norm.bias, training=True, eps=norm.eps)
 
 
 @contextmanager

@@ -124,7 +124,7 @@ def _on_device(card, channels, device, mirror):
 
 
 def _infer(network, channels, tile, device, mirror):
-    network = network.to(device, memory_format=torch.channels_last_3d)
+    network = devices.place(network, device)
     batch = torch.from_numpy(channels)[None].to(device)
 
     def probability(image):
