@@ -191,4 +191,4 @@ def hd_bet_networks(device):
         network.load_state_dict(weights)
         # Norms by the image itself, as HD-BET does, not by what they have seen in the training.
         network.eval().apply(utils.SetNetworkToVal(False, False))
-        yield devices.place(network, device)
+        yield devices.place(network, device, kept=["bn_1"])

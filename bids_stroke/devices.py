@@ -31,27 +31,37 @@ def fast_arithmetic(device):
     return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())
 
 
-def place(network, device):
+def place(network, device, kept=()):
     """Bring a 3D network to a device, to run on one image at a time.
 
     Arrays have their channels last, in which convolutions are fastest, and instance norms leave them
-    so: torch's own copy each array to another layout and back.
+    so: torch's own copy each array to another layout and back. On the CPU they write over their input.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    device : str
+    kept : container of str
+        Last names of norms whose input is needed afterwards.
     """
     from torch import channels_last_3d, nn
 
-    for norm in network.modules():
+    for name, norm in network.named_modules():
         if isinstance(norm, nn.InstanceNorm3d):
-            norm.forward = partial(_normalize, norm)
+            over = device == "cpu" and name.rpartition(".")[2] not in kept
+            norm.forward = partial(_normalize, norm, over)
     return network.to(device, memory_format=channels_last_3d)
 
 
-def _normalize(norm, image):
-    from torch.nn import functional
+def _normalize(norm, over, image):
+    import torch
 
     if len(image) > 1 or (norm.track_running_stats and not norm.training):
         return type(norm).forward(norm, image)
     # The batch norm of one image is its instance norm.
-    return functional.batch_norm(image, None, None, norm.weight, norm.bias, training=True, eps=norm.eps)
+    options = {"out": (image, *torch.empty(2, image.shape[1]))} if over else {}
+    by_image = (norm.weight, norm.bias, None, None, True, 0.0, norm.eps)
+    return torch.native_batch_norm(image, *by_image, **options)[0]
 
 
 @contextmanager

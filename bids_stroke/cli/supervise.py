@@ -59,12 +59,7 @@ def prepare():
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["bids_stroke.cli.preload"])
     ours = dict(os.environ)
-    os.environ |= _QUIET | {
-        "OPENBLAS_NUM_THREADS": "1",
-        # Networks allocate and free large blocks: glibc would return each to the system.
-        "MALLOC_MMAP_THRESHOLD_": str(2**32),
-        "MALLOC_TRIM_THRESHOLD_": str(2**33),
-    }
+    os.environ |= _QUIET | {"OPENBLAS_NUM_THREADS": "1"}
     try:
         forkserver.ensure_running()
     finally:

@@ -1,0 +1,46 @@
+"""Where networks run, and how."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from bids_stroke import devices
+
+
+class Preactivated(nn.Module):
+    """A block that needs the input of its norm afterwards."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv3d(2, 3, 3)
+        self.kept = nn.InstanceNorm3d(3, affine=True)
+        self.last = nn.InstanceNorm3d(3)
+
+    def forward(self, image):
+        image = self.first(image)
+        return self.last(image + nn.functional.relu(self.kept(image)))
+
+
+@pytest.mark.parametrize("images", [1, 2])
+@pytest.mark.parametrize("by", ["image", "training"])
+def test_a_placed_network_answers_the_same(images, by):
+    torch.manual_seed(0)
+    network = Preactivated()
+    nn.init.uniform_(network.kept.weight)
+    if by == "training":  # norms by what they have seen
+        network.kept = nn.InstanceNorm3d(3, affine=True, track_running_stats=True)
+        network(torch.randn(4, 2, 8, 9, 10))
+        network.eval()
+    batch = torch.randn(images, 2, 8, 9, 10)
+    with torch.inference_mode():
+        expected = copy.deepcopy(network)(batch)
+        torch.testing.assert_close(devices.place(network, "cpu", kept=["kept"])(batch), expected)
+
+
+def test_a_placed_network_keeps_the_layout():
+    layout = {"memory_format": torch.channels_last_3d}
+    network = devices.place(nn.Sequential(nn.Conv3d(2, 4, 3), nn.InstanceNorm3d(4)), "cpu")
+    with torch.inference_mode():
+        assert network(torch.randn(1, 2, 8, 8, 8).to(**layout)).is_contiguous(**layout)
