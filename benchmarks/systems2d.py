@@ -147,8 +147,11 @@ def score(rows, model, key):
     return rows.loc[rows["model"] == model, key].mean()
 
 
-def claims_s1(rows):
-    """The claims of the paper on its networks and ensembles, whichever way they came out."""
+def claims_s1(rows, folder):
+    """The claims of the paper on its networks and ensembles, whichever way they came out.
+
+    Ensembles are those found on the whole brain, of the cards in a folder.
+    """
     models = list(rows["model"].unique())
     pairs = [(one, f"{one}_FT") for one in models if f"{one}_FT" in models]
     gains = [score(rows, tuned, "dice") - score(rows, mixed, "dice") for mixed, tuned in pairs]
@@ -156,9 +159,7 @@ def claims_s1(rows):
         f"Intermediate tasks are better than mixed data: of {sum(gain > 0 for gain in gains)} of "
         f"{len(gains)} networks, by {np.mean(gains):+.3f} Dice on average."
     )
-    whole = {kind: [one for one in models if one.startswith(kind) and "[R" not in one] for kind in
-             ("stack:", "AW:")}  # fmt: skip
-    stack, window = whole["stack:"][0], whole["AW:"][0]
+    stack, window = (title(cards.load(folder / f"s1-{kind}.yaml")) for kind in ("stack", "aw"))
     names = [name.strip() for name in stack.partition(":")[2].split(",")]
     false = {one: score(rows, one, "fp") for one in (stack, *names)}
     yield (
@@ -239,7 +240,7 @@ def told(system, rows, results, work, recipes):
         return [table_split(rows, work, recipes)]
     if system == "s1":
         table = sections.tables(results, "S1_table1", "S1_table2", "S1_table3")
-        claims = claims_s1(rows)
+        claims = claims_s1(rows, work / "runs/s1/cards")
     else:
         table, claims = table_s5(rows), claims_s5(rows)
     return [table, "### What the paper found", "\n".join(f"- {one}" for one in claims)]
