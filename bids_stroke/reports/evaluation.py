@@ -1,6 +1,7 @@
 """Tables, pictures and page of an evaluation."""
 
 import re
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from . import figures, plots, render
 
 #: Scores on the page, and drawn as box plots.
 SHOWN = ("dice", "f1_isles", "hd95_mm", "assd_mm", "precision", "sensitivity", "er_lv", "er_ll")
+NAME_LETTERS = 40  # of a line of a model's name, in pictures
 LEVELS = ("none", "small", "medium", "large")
 COLORS = ("#1f5fa8", "#c2410c", "#2e8b57", "#7c3aed", "#b3261e", "#0e7490", "#a16207", "#475569")
 
@@ -108,7 +110,7 @@ def draw(rows, folder):
     if not len(rows):
         return []
     models = list(rows["model"].unique())
-    figure = plots.figure(max(11, 4 * (1 + 0.5 * len(models))), 6)
+    figure = plots.figure(14, 2 * (1 + 0.35 * len(models)))
     _boxes(figure, rows, models)
     drawn = [("Scores of each model", _kept(figure, folder, "scores"))]
     for model in models:
@@ -137,17 +139,21 @@ def _kept(figure, folder, name):
 
 
 def _boxes(figure, rows, models):
-    for axes, score in zip(figure.subplots(2, 4).flat, SHOWN, strict=True):
+    names = [textwrap.fill(model, NAME_LETTERS) for model in models]
+    for axes, score in zip(figure.subplots(2, 4, sharey=True).flat, SHOWN, strict=True):
         values = [rows.loc[rows["model"] == model, score].dropna() for model in models]
-        boxes = axes.boxplot(values, widths=0.6, patch_artist=True, showmeans=True,
+        boxes = axes.boxplot(values, orientation="horizontal", widths=0.6, patch_artist=True,
+                             showmeans=True, manage_ticks=False,
                              medianprops={"color": "black"}, flierprops={"markersize": 3},
                              meanprops={"marker": "D", "markersize": 4, "markerfacecolor": "white",
                                         "markeredgecolor": "black"})  # fmt: skip
         for box, color in zip(boxes["boxes"], _colors(len(models)), strict=True):
             box.set(facecolor=color, alpha=0.55)
-        axes.set_xticks(range(1, len(models) + 1), models, rotation=30, ha="right", fontsize=8)
         axes.set_title(score, fontsize=10)
-        axes.grid(axis="y", alpha=0.3)
+        axes.grid(axis="x", alpha=0.3)
+    # Of all, since they share it; the first model on top.
+    axes.set_yticks(range(1, len(models) + 1), names, fontsize=8)
+    axes.set_ylim(len(models) + 0.5, 0.5)
 
 
 def _colors(number):
