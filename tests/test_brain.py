@@ -101,6 +101,16 @@ def test_own_mask_on_another_grid_is_refused(scan):
     assert dice(brain.adopt(truth, image.conform(img)).dataobj, image.conform(truth).dataobj) == 1
 
 
+def test_hd_bet_normalizes_by_the_image():
+    import torch
+
+    norm = next(brain.hd_bet_networks("cpu")).context1.bn_2
+    image = 5 + 3 * torch.randn(1, norm.num_features, 8, 8, 8)
+    expected = torch.nn.functional.instance_norm(image, weight=norm.weight, bias=norm.bias)
+    with torch.inference_mode():
+        torch.testing.assert_close(norm(image), expected)
+
+
 @pytest.mark.skipif(
     "BIDS_STROKE_SLOW" not in os.environ, reason="takes minutes: set BIDS_STROKE_SLOW to run it"
 )
