@@ -30,6 +30,8 @@ SYN = {
 #: One side of a brain to the other: large structures suffice.
 MIRROR = {**SYN, "reg_iterations": (30, 15, 0)}
 OUTLINE_WEIGHT = 0.2
+#: Share of the brain that must be healthy for the lesion to be left out: the rest would lead nowhere.
+LEAST_HEALTHY = 0.1
 #: The healthy tissue around a lesion that a filling is adjusted to, and the width of its border.
 RING_MM, BLEND_MM = 20, 4
 SHINE_MM = 8
@@ -46,7 +48,7 @@ def normalize(img, brain, lesion, out, target=None, method=NORMALIZATIONS[0]):
     img, brain : nib.Nifti1Image
         Bias-corrected image and its brain mask, RAS.
     lesion : nib.Nifti1Image
-        Lesion mask, same grid; may be empty.
+        Lesion mask, same grid; may be empty. One that leaves hardly any healthy tissue is as none.
     out : path
         Folder for ``to-template.h5`` and ``from-template.h5``.
     target : Template, optional
@@ -68,6 +70,8 @@ def normalize(img, brain, lesion, out, target=None, method=NORMALIZATIONS[0]):
     inside = mask.get_fdata() > 0.5
     patient = image.like(image.regrid(cut(img), spacing).get_fdata() * inside, mask, np.float32)
     hole = image.resample(_dilated(cut(lesion)), mask, order=1).get_fdata() > 0.25
+    if np.count_nonzero(inside & ~hole) < LEAST_HEALTHY * np.count_nonzero(inside):
+        hole[:] = False
     patient = _smoothed_over(patient, inside, hole)
     around = ndimage.binary_dilation(inside, iterations=4)
     weight = to_ants(image.like(around & ~hole, mask, np.float32))

@@ -53,6 +53,15 @@ def test_normalization_recovers_a_warp_and_ignores_the_lesion(brain, method, tmp
     assert 2 * (there_and_back & inside).sum() / (there_and_back.sum() + inside.sum()) > 0.97
 
 
+def test_a_lesion_of_the_whole_brain_is_as_none(brain, tmp_path):
+    """Nothing healthy is left that could lead the warp."""
+    t1w, mask = brain
+    forward, _ = normalization.normalize(t1w, mask, mask, tmp_path)
+    points = apply_affine(t1w.affine, np.argwhere(mask.get_fdata() > 0)[::5000])
+    moved = registration.move_points(points, [forward])
+    assert np.linalg.norm(moved - points, axis=1).max() < 2
+
+
 def test_a_lesion_is_filled_from_the_other_side(brain, tmp_path):
     """A tilted and shifted brain with a hole on its darker right side gets back what was there."""
     t1w, mask = brain
