@@ -24,6 +24,8 @@ HD_BET_SPACING_MM = 1.5
 HD_BET_MINIMUM = 128
 HD_BET_MULTIPLE = 16
 HD_BET_FOLDS = 5
+#: Norms of its networks that no skip passes by.
+HD_BET_NORMS = ("bn", "bn_2", "end_conv_1_bn", "end_conv_2_bn")
 
 N4_SHRINK = 4
 
@@ -191,4 +193,4 @@ def hd_bet_networks(device):
         network.load_state_dict(weights)
         # Norms by the image itself, as HD-BET does, not by what they have seen in the training.
         network.eval().apply(utils.SetNetworkToVal(False, False))
-        yield devices.place(network, device, kept=["bn_1"])
+        yield devices.place(network, device, over=HD_BET_NORMS)

@@ -31,35 +31,35 @@ def fast_arithmetic(device):
     return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())
 
 
-def place(network, device, kept=()):
+def place(network, device, over=()):
     """Bring a 3D network to a device, to run on one image at a time.
 
     Arrays have their channels last, in which convolutions are fastest, and instance norms leave them
-    so: torch's own copy each array to another layout and back. On the CPU they write over their input.
+    so: torch's own copy each array to another layout and back.
 
     Parameters
     ----------
     network : torch.nn.Module
     device : str
-    kept : container of str
-        Last names of norms whose input is needed afterwards.
+    over : container of str
+        Last names of norms whose input is not needed afterwards: on the CPU they write over it.
     """
     from torch import channels_last_3d, nn
 
     for name, norm in network.named_modules():
         if isinstance(norm, nn.InstanceNorm3d):
-            over = device == "cpu" and name.rpartition(".")[2] not in kept
-            norm.forward = partial(_normalize, norm, over)
+            here = device == "cpu" and name.rpartition(".")[2] in over
+            norm.forward = partial(_normalize, norm, here)
     return network.to(device, memory_format=channels_last_3d)
 
 
-def _normalize(norm, over, image):
+def _normalize(norm, here, image):
     import torch
 
     if len(image) > 1 or (norm.track_running_stats and not norm.training):
         return type(norm).forward(norm, image)
     # The batch norm of one image is its instance norm.
-    options = {"out": (image, *torch.empty(2, image.shape[1]))} if over else {}
+    options = {"out": (image, *torch.empty(2, image.shape[1]))} if here else {}
     by_image = (norm.weight, norm.bias, None, None, True, 0.0, norm.eps)
     return torch.native_batch_norm(image, *by_image, **options)[0]
 

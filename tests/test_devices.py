@@ -36,7 +36,7 @@ def test_a_placed_network_answers_the_same(images, by):
     batch = torch.randn(images, 2, 8, 9, 10)
     with torch.inference_mode():
         expected = copy.deepcopy(network)(batch)
-        torch.testing.assert_close(devices.place(network, "cpu", kept=["kept"])(batch), expected)
+        torch.testing.assert_close(devices.place(network, "cpu", over=["last"])(batch), expected)
 
 
 def test_a_placed_norm_keeps_the_layout():

@@ -155,7 +155,7 @@ def logits(card, networks, data, device, mirror):
         flips = list(chain.from_iterable(combinations(axes, n) for n in range(len(axes) + 1)))
     total = 0
     for network in networks:
-        network = devices.place(network, device)
+        network = devices.place(network, device, over=["norm"])
         with torch.inference_mode(), devices.fast_arithmetic(device):
             total = total + _tiled(network, padded, tile, flips)
     mean = (total / len(card.all_weights)).cpu().numpy()
