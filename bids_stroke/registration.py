@@ -124,7 +124,7 @@ def move_points(points, transforms):
     return moved[list("xyz")].to_numpy() @ LPS
 
 
-def rigid(moving, fixed, fixed_mask, out, samples=350_000):
+def rigid(moving, fixed, fixed_mask, out, samples=100_000):
     """Register two contrasts of one head rigidly (Mattes mutual information).
 
     The start is the scanner's coordinates or the centres of mass, whichever fits better.
@@ -138,8 +138,8 @@ def rigid(moving, fixed, fixed_mask, out, samples=350_000):
     out : path
         Folder for ``moving-to-fixed.mat`` and ``fixed-to-moving.mat``.
     samples : int
-        Voxels to compare, at most, on the finest level: about a tenth of a head of 1 mm
-        (``benchmarks/rigid.py`` measures what fewer cost).
+        Voxels to compare, at most, on the finest level (``benchmarks/rigid.py`` measures what fewer
+        cost).
 
     Returns
     -------
