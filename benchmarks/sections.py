@@ -36,7 +36,8 @@ def write(name, text, page=RESULTS):
 
 def table(frame, index=True):
     """A data frame in Markdown, numbers with three digits."""
-    return frame.to_markdown(index=index, floatfmt=".3g", missingval="")
+    shown = frame.astype(object).where(frame.notna(), None)
+    return shown.to_markdown(index=index, floatfmt=".3g", missingval="")
 
 
 def measured(name, text, page=PERFORMANCE):
