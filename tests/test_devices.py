@@ -43,3 +43,12 @@ def test_a_placed_norm_keeps_the_layout():
     layout = {"memory_format": torch.channels_last_3d}
     norm = devices.place(nn.Sequential(nn.InstanceNorm3d(4)), "cpu")
     assert norm(torch.randn(1, 4, 8, 8, 8).to(**layout)).is_contiguous(**layout)
+
+
+def test_a_placed_network_has_no_denormal_weights():
+    network = nn.Conv3d(1, 1, 1)
+    nn.init.constant_(network.weight, 1e-39)
+    nn.init.constant_(network.bias, 1e-37)
+    devices.place(network, "cpu")
+    assert network.weight.item() == 0
+    assert network.bias.item() == pytest.approx(1e-37)

@@ -49,7 +49,7 @@ def _devices():
 def _brain_extraction():
     from bids_stroke import brain
 
-    number = sum(1 for _ in brain.hd_bet_networks("cpu"))
+    number = sum(1 for _ in brain.hd_bet_networks())
     return f"{number} networks of HD-BET, with the published checksums"
 
 

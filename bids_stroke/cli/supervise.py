@@ -13,9 +13,10 @@ from . import machine
 #: Peak memory of one session, and some more: a FLAIR adds to what docs/performance.md has of a T1w.
 SESSION_MB = 6000
 #: Of the process that sessions fork from, and of these.
-_QUIET = {
+_THEIRS = {
     "NO_ET": "1",  # or Nipype looks for its newest version
     "MPLBACKEND": "agg",
+    "MALLOC_MMAP_THRESHOLD_": str(2**20),  # or glibc keeps most of what arrays have used
 }
 
 
@@ -59,7 +60,7 @@ def prepare():
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["bids_stroke.cli.preload"])
     ours = dict(os.environ)
-    os.environ |= _QUIET | {"OPENBLAS_NUM_THREADS": "1"}
+    os.environ |= _THEIRS | {"OPENBLAS_NUM_THREADS": "1"}
     try:
         forkserver.ensure_running()
     finally:
@@ -119,7 +120,7 @@ def _start(context, settings, session, threads, gpu):
     temporary = TemporaryDirectory(prefix=f"bids_stroke-{session.name}-", ignore_cleanup_errors=True)
     environment = (
         os.environ
-        | _QUIET
+        | _THEIRS
         | {
             "OMP_NUM_THREADS": str(threads),
             "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads),

@@ -8,13 +8,12 @@ import re
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from .. import image, plain
+from .. import apart, image, plain
 from ..errors import ResourceError, UsageError
 from . import machine
 
@@ -34,9 +33,7 @@ def run(settings, session, channel, environment):
     end_with_parent()
     if not multiprocessing.parent_process().is_alive():  # it ended before
         os._exit(1)
-    os.environ.clear()
-    os.environ |= environment
-    tempfile.tempdir = None  # or a folder that was found before
+    apart.inherit(environment)
     logging.raiseExceptions = False  # a full disk is told once, not for each line of the log
     logging.getLogger("bids_stroke").addHandler(logging.NullHandler())  # until there is a file
     try:

@@ -1,6 +1,6 @@
 """Interfaces over :mod:`bids_stroke.brain`."""
 
-from .. import brain, devices, image
+from .. import apart, brain, devices, image
 from ..settings import BRAIN_EXTRACTIONS
 from .base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, existing, result, traits
 
@@ -24,12 +24,22 @@ class ExtractBrain(SimpleInterface):
     output_spec = _MaskOutput
 
     def _run_interface(self, runtime):
-        img = image.load(self.inputs.in_file)
-        device = devices.resolve(self.inputs.device)
-        with devices.lock(device):
-            mask = brain.extract(img, self.inputs.method, device, self.inputs.source)
-        self._results["out_mask"] = str(image.save(mask, result(runtime, "brain.nii.gz")))
+        self._results["out_mask"] = apart.run(
+            _extract,
+            self.inputs.in_file,
+            self.inputs.method,
+            self.inputs.device,
+            self.inputs.source,
+            result(runtime, "brain.nii.gz"),
+        )
         return runtime
+
+
+def _extract(head, method, device, source, path):
+    device = devices.resolve(device)
+    with devices.lock(device):
+        mask = brain.extract(image.load(head), method, device, source)
+    return str(image.save(mask, path))
 
 
 class _ImportMaskInput(BaseInterfaceInputSpec):
@@ -67,6 +77,14 @@ class CorrectBias(SimpleInterface):
     output_spec = _CorrectBiasOutput
 
     def _run_interface(self, runtime):
-        img = brain.correct_bias(image.load(self.inputs.in_file), image.load(self.inputs.mask_file))
-        self._results["out_file"] = str(image.save(img, result(runtime, "corrected.nii.gz")))
+        self._results["out_file"] = apart.run(
+            _correct_bias,
+            self.inputs.in_file,
+            self.inputs.mask_file,
+            result(runtime, "corrected.nii.gz"),
+        )
         return runtime
+
+
+def _correct_bias(head, mask, path):
+    return str(image.save(brain.correct_bias(image.load(head), image.load(mask)), path))

@@ -1,6 +1,6 @@
 """Interfaces over :mod:`bids_stroke.models`."""
 
-from .. import devices, image
+from .. import apart, devices, image
 from ..models import card as cards
 from .base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, existing, result, traits
 
@@ -27,20 +27,26 @@ class Segment(SimpleInterface):
     output_spec = _SegmentOutput
 
     def _run_interface(self, runtime):
-        from ..models import infer
-
-        card = cards.load(self.inputs.model)
-        images = [image.load(path) for path in self.inputs.images]
-        device = devices.resolve(self.inputs.device)
-        with devices.lock(device):
-            probability = infer.predict(
-                card,
-                dict(zip(self.inputs.contrasts, images, strict=True)),
-                image.load(self.inputs.brain),
-                reference=images[0],
-                device=device,
-                mirror=self.inputs.mirror,
-            )
-        path = image.save(probability, result(runtime, "probability.nii.gz"))
-        self._results["probability"] = str(path)
+        self._results["probability"] = apart.run(
+            _segment,
+            self.inputs.model,
+            dict(zip(self.inputs.contrasts, self.inputs.images, strict=True)),
+            self.inputs.brain,
+            self.inputs.device,
+            self.inputs.mirror,
+            result(runtime, "probability.nii.gz"),
+        )
         return runtime
+
+
+def _segment(model, paths, brain, device, mirror, path):
+    from ..models import infer
+
+    images = {contrast: image.load(one) for contrast, one in paths.items()}
+    reference = next(iter(images.values()))
+    device = devices.resolve(device)
+    with devices.lock(device):
+        probability = infer.predict(
+            cards.load(model), images, image.load(brain), reference, device, mirror
+        )
+    return str(image.save(probability, path))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .. import image, normalization, registration
+from .. import apart, image, normalization, registration
 from ..settings import NORMALIZATIONS
 from .base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, existing, result, traits
 
@@ -79,12 +79,17 @@ class Template(SimpleInterface):
     output_spec = _TemplateOutput
 
     def _run_interface(self, runtime):
-        files = self.inputs.t1w, self.inputs.brain
-        target = registration.load_template(*files) if all(files) else registration.template()
-        images = {"t1w": target.t1w, "brain": target.brain}
-        for name, img in images.items():
-            self._results[name] = str(image.save(img, result(runtime, f"{name}.nii.gz")))
+        files = [name for name in (self.inputs.t1w, self.inputs.brain) if name]
+        paths = {name: result(runtime, f"{name}.nii.gz") for name in ("t1w", "brain")}
+        apart.run(_write_template, files, paths)
+        self._results |= paths
         return runtime
+
+
+def _write_template(files, paths):
+    target = registration.load_template(*files) if files else registration.template()
+    for name, path in paths.items():
+        image.save(getattr(target, name), path)
 
 
 class _ApplyInput(BaseInterfaceInputSpec):

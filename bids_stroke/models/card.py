@@ -202,7 +202,7 @@ def load(model):
     path = _EMBEDDED / f"{model}.yaml"
     folder = str(model).removeprefix(NNUNET)
     if folder != str(model) or (Path(folder.partition("?")[0]) / "plans.json").is_file():
-        from .nnunet_folder import read  # needs torch
+        from .nnunet_folder import read
 
         return read(folder)
     if not path.is_file():

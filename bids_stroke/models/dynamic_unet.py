@@ -5,8 +5,8 @@ the names of parameters are those of nnU-Net's package ``dynamic-network-archite
 copies that it keeps under further names (:func:`canonical`).
 """
 
-import torch
 from torch import nn
+from torch.nn import functional
 
 
 class Block(nn.Module):
@@ -109,9 +109,16 @@ class Decoder(nn.Module):
             self.seg_layers.append(nn.Conv3d(width, classes, 1))
 
     def forward(self, skips):
-        *skips, x = skips
+        """Uses up the list of ``skips``: arrays of full resolution go as soon as they can."""
+        x = skips.pop()
         for up, stage in zip(self.transpconvs, self.stages, strict=True):
-            x = stage(torch.cat((up(x), skips.pop()), 1))
+            # Not by torch.cat, which needs the skip and what comes up at the same time.
+            both = functional.pad(skips.pop(), (0, 0, 0, 0, 0, 0, up.out_channels, 0))
+            both[:, : up.out_channels] = up(x)
+            x = both
+            del both
+            for block in stage.convs:
+                x = block(x)
         return self.seg_layers[-1](x)
 
 

@@ -6,7 +6,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from monai.inferers import sliding_window_inference
 
 from .. import devices, image
 from . import ensemble, frame, nnunet, slices, weights
@@ -124,6 +123,8 @@ def _on_device(card, channels, device, mirror):
 
 
 def _infer(network, channels, tile, device, mirror):
+    from monai.inferers import sliding_window_inference  # large
+
     network = devices.place(network, device)
     batch = torch.from_numpy(channels)[None].to(device)
 

@@ -89,7 +89,7 @@ def prepare(card, images, brain):
 
 def _on(grid, img):
     if img.shape == grid.shape and np.allclose(img.affine, grid.affine, atol=1e-4):
-        return img.get_fdata(dtype=np.float32)
+        return img.get_fdata("unchanged", np.float32)
     return image.resample(img, grid, order=1).get_fdata(dtype=np.float32)
 
 

@@ -1,18 +1,22 @@
 """Results folders of nnU-Net v2, read as cards without nnU-Net and without its pickles."""
 
-import hashlib
 import json
+import pickle
+import zipfile
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ..errors import ModelError
 from .card import CONTRASTS, Card, Channel, Weights
+from .weights import checksum
 
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 #: What the checkpoints hold besides tensors and plain Python: NumPy's numbers.
 _NUMBERS = [np.dtype, np._core.multiarray.scalar, *map(type, map(np.dtype, "?bhilfdBHIL"))]
+#: Where the classes of what they hold are from.
+_SOURCES = ("torch", "numpy", "collections", "_codecs")
 _ARCHITECTURES = {"PlainConvUNet": False, "ResidualEncoderUNet": True}
 
 
@@ -44,7 +48,7 @@ def read(folder):
             f"{path} is no results folder of nnU-Net v2 ({error}); give the folder with plans.json."
         ) from None
     files = _files(path, choice)
-    checkpoint = load_checkpoint(files[0])
+    checkpoint = outline(files[0])
     configuration = checkpoint["init_args"]["configuration"]
     try:
         settings = _configuration(plans, configuration)
@@ -77,19 +81,65 @@ def read(folder):
 
 
 def load_checkpoint(path):
-    """Load a checkpoint of nnU-Net; nothing in it is executed.
+    """Load a checkpoint of nnU-Net; nothing in it is executed, and a tensor is read when it is used.
 
     Raises
     ------
     ModelError
         If it is damaged, or holds other objects than tensors, numbers and text.
     """
+    import torch
+
     try:
         with torch.serialization.safe_globals(_NUMBERS):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # pickle, zip and OS errors alike
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"{path} cannot be read as a checkpoint of nnU-Net ({reason}).") from None
+        raise _unreadable(path, error) from None
+
+
+def outline(path):
+    """Read what a checkpoint of nnU-Net holds besides tensors, without torch; nothing in it is
+    executed.
+
+    Raises
+    ------
+    ModelError
+        As :func:`load_checkpoint`.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+            with archive.open(name) as stream:
+                return _Outline(stream).load()
+    except Exception as error:  # pickle, zip and OS errors alike
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path, error):
+    reason = " ".join(str(error).split())[:200]
+    return ModelError(f"{path} cannot be read as a checkpoint of nnU-Net ({reason}).")
+
+
+class _Outline(pickle.Unpickler):
+    """Reads plain Python, and leaves out the rest."""
+
+    def find_class(self, module, name):
+        if module.partition(".")[0] not in _SOURCES:
+            raise pickle.UnpicklingError(f"it holds {module}.{name}")
+        return OrderedDict if name == "OrderedDict" else _LeftOut
+
+    def persistent_load(self, _storage):
+        return None
+
+
+class _LeftOut:
+    """In the place of a tensor or a number of NumPy."""
+
+    def __init__(self, *_):
+        pass
+
+    def __setstate__(self, _):
+        pass
 
 
 def _files(path, choice):
@@ -176,10 +226,9 @@ def _ras(values, axes):
 
 
 def _weights(file, path, dataset):
-    content = file.read_bytes()
     return Weights(
-        sha256=hashlib.sha256(content).hexdigest(),
-        bytes=len(content),
+        sha256=checksum(file),
+        bytes=file.stat().st_size,
         licence=dataset.get("licence") or dataset.get("license") or "of its makers",
         file=str(file),
     )
