@@ -34,10 +34,10 @@ def write(name, text, page=RESULTS):
         partial.write_text(new)
 
 
-def table(frame, index=True):
-    """A data frame in Markdown, numbers with three digits."""
+def table(frame, index=True, digits=3):
+    """A data frame in Markdown."""
     shown = frame.astype(object).where(frame.notna(), None)
-    return shown.to_markdown(index=index, floatfmt=".3g", missingval="")
+    return shown.to_markdown(index=index, floatfmt=f".{digits}g", missingval="")
 
 
 def measured(name, text, page=PERFORMANCE):

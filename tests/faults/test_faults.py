@@ -71,22 +71,23 @@ def started(bids, out):
 
 
 def children(process):
-    """Processes of the sessions of a run: those that fork from another with the same command."""
-    sessions = [
+    """Processes of the sessions of a run and of their steps: those that fork from another with the
+    same command; the first session first."""
+    found = [
         child
         for server in psutil.Process(process.pid).children()
         for child in server.children()
         if child.cmdline() == server.cmdline()
     ]
-    return [child.pid for child in sessions]
+    return [child.pid for child in sorted(found, key=psutil.Process.create_time)]
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV], ids=lambda how: how.name)
 def test_a_worker_that_dies(bids, out, table, how):
     """As the kernel kills it when memory runs out, or by a fault of a library."""
     with started(bids, out) as going:
-        (child,) = children(going)
-        os.kill(child, how)
+        session, *_ = children(going)
+        os.kill(session, how)
         error = going.stdout.read()
     assert going.returncode == 1 and "Traceback" not in error
     killed = how == signal.SIGKILL
@@ -100,13 +101,13 @@ def test_a_worker_that_dies(bids, out, table, how):
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=lambda how: how.name)
 def test_a_run_that_is_told_to_end(bids, out, table, how):
     with started(bids, out) as going:
-        (child,) = children(going)
+        theirs = children(going)
         begun = time.monotonic()
         going.send_signal(how)
         error = going.stdout.read()
     assert time.monotonic() - begun < 10
     assert going.returncode == 130 and "Traceback" not in error
-    assert not Path(f"/proc/{child}").exists()
+    assert theirs and not any(Path(f"/proc/{child}").exists() for child in theirs)
     nothing_half_written(out)
     seen = error.splitlines()[-1]
     table.add("Faults", f"{how.name}, as from Slurm or Ctrl-C", 130, seen, "what is done")
