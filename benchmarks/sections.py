@@ -46,7 +46,7 @@ def measured(name, text, page=PERFORMANCE):
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     cpu = re.search("model name\\s*: (.*)", Path("/proc/cpuinfo").read_text())
     cores = len(os.sched_getaffinity(0))
-    where = f"{cores} cores of {cpu[1] if cpu else platform.machine()}"
+    where = f"{cores} core{'s' * (cores > 1)} of {cpu[1] if cpu else platform.machine()}"
     write(name, f"{text}\n\n{date.today()}, {where}; {versions}.", page)
 
 
