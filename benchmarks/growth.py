@@ -1,7 +1,7 @@
 """What a run costs against image size, number of lesions, participants and threads.
 
     python benchmarks/growth.py [--voxels 2 1.4 1 0.7] [--lesions 1 8 64 512]
-        [--participants 1 2 4 8] [--threads 1 2] [--coarse MM] [--page FILE]
+        [--participants 1 2 4] [--threads 1 2] [--coarse MM] [--page FILE]
 
 One real head of 1 mm (BIDS_STROKE_SHARED) is resampled to each voxel size and runs through the
 participant level with the embedded model. Lesions are own masks of cubes in the template's space.
@@ -89,7 +89,7 @@ def main():
     command = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     command.add_argument("--voxels", nargs="*", type=float, default=[2, 1.4, 1, 0.7])
     command.add_argument("--lesions", nargs="*", type=int, default=[1, 8, 64, 512])
-    command.add_argument("--participants", nargs="*", type=int, default=[1, 2, 4, 8])
+    command.add_argument("--participants", nargs="*", type=int, default=[1, 2, 4])
     command.add_argument("--threads", nargs="*", type=int, default=[1, 2])
     command.add_argument("--coarse", type=float, default=2.0, help="of the participants' heads, mm")
     command.add_argument("--page", type=Path, default=sections.PERFORMANCE)
