@@ -97,7 +97,7 @@ def parser():
         "--nprocs", type=int, default=4, metavar="N", help="cores of each job (default: 4)"
     )
     command.add_argument(
-        "--mem-mb", type=int, default=8000, metavar="MB", help="memory of each job (default: 8000)"
+        "--mem-mb", type=int, default=6000, metavar="MB", help="memory of each job (default: 6000)"
     )
     command.add_argument(
         "--list", action="store_true", help="submit nothing; name the sessions that are not complete"

@@ -10,8 +10,9 @@ from tempfile import TemporaryDirectory
 
 from . import machine
 
-#: Peak memory of one session, and some more: a FLAIR adds to what docs/performance.md has of a T1w.
-SESSION_MB = 6000
+#: Twice the peak memory of one session of 0.7 mm (docs/performance.md): single precision and large tiles
+#: take more.
+SESSION_MB = 4000
 #: Of the process that sessions fork from, and of these.
 _THEIRS = {
     "NO_ET": "1",  # or Nipype looks for its newest version

@@ -29,7 +29,7 @@ def settings(tmp_path):
     [
         (("--nprocs", "8", "--mem-mb", "64000"), 3, 3),
         (("--nprocs", "2", "--mem-mb", "64000"), 9, 2),
-        (("--nprocs", "8", "--mem-mb", "13000"), 9, 2),
+        (("--nprocs", "8", "--mem-mb", "9000"), 9, 2),
         (("--nprocs", "8", "--mem-mb", "1000"), 9, 1),
         (("--nprocs", "8", "--mem-mb", "64000", "--omp-nthreads", "3"), 9, 2),
         (("--nprocs", "2", "--mem-mb", "64000", "--omp-nthreads", "3"), 9, 1),
