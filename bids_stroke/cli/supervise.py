@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 from . import machine
 
-#: Twice the peak memory of one session of 0.7 mm (docs/performance.md): single precision and large tiles
-#: take more.
+#: Twice the peak memory of one session of 0.7 mm (docs/performance.md): large tiles and single
+#: precision take more.
 SESSION_MB = 4000
 #: Of the process that sessions fork from, and of these.
 _THEIRS = {
