@@ -14,6 +14,8 @@ from threading import Thread
 
 from .errors import ResourceError
 
+#: What a user is told where a process has died.
+AGAIN = "run the same command again to continue, with a smaller --nprocs if memory is short."
 _LOG = logging.getLogger("bids_stroke")
 
 
@@ -38,10 +40,7 @@ def run(function, *arguments):
         try:
             answer, records = pool.submit(_call, function, arguments).result()
         except BrokenProcessPool:
-            raise ResourceError(
-                "a process was killed, perhaps for lack of memory; run the same command again to "
-                "continue, with a smaller --nprocs if memory is short."
-            ) from None
+            raise ResourceError(f"a process was killed, perhaps for lack of memory; {AGAIN}") from None
     for record in records:
         _LOG.handle(record)
     return answer
@@ -64,6 +63,7 @@ def _begin(environment, deterministic):
 
 
 def _end_with_parent():
+    """End with the session, from which this process has not forked: its end sends no signal here."""
     wait([multiprocessing.parent_process().sentinel])
     os._exit(1)
 

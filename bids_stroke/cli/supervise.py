@@ -8,6 +8,7 @@ from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from tempfile import TemporaryDirectory
 
+from .. import apart
 from . import machine
 
 #: Twice the peak memory of one session of 0.7 mm (docs/performance.md): large tiles and single
@@ -164,8 +165,4 @@ def _finish(child):
     if code == 0 and (result["status"] == "ok" or result["error"]):
         return result
     how = "was killed, perhaps for lack of memory" if code == -9 else f"ended with status {code}"
-    return result | {
-        "status": "failed",
-        "error": f"its process {how}; run the same command again to continue, with a smaller "
-        "--nprocs if memory is short.",
-    }
+    return result | {"status": "failed", "error": f"its process {how}; {apart.AGAIN}"}

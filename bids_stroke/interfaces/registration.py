@@ -79,9 +79,9 @@ class Template(SimpleInterface):
     output_spec = _TemplateOutput
 
     def _run_interface(self, runtime):
-        files = [name for name in (self.inputs.t1w, self.inputs.brain) if name]
+        files = self.inputs.t1w, self.inputs.brain
         paths = {name: result(runtime, f"{name}.nii.gz") for name in ("t1w", "brain")}
-        apart.run(_write_template, files, paths)
+        apart.run(_write_template, files if all(files) else (), paths)
         self._results |= paths
         return runtime
 
