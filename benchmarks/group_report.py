@@ -3,10 +3,10 @@
     python benchmarks/group_report.py FOLDER [--participants 1000 10000]
 
 Writes derivatives of made-up participants into FOLDER (records, tables, masks in template space of
-random lesions, figures), runs the group level on them, its table and its overlap map by themselves, and
-opens the page in Chromium. Beside them in the same run: the plain way to the overlap map, ``get_fdata``
-of each mask, summed up, and the floor of any way: reading the files and inflating them. Writes the
-table to docs/performance.md.
+random lesions, of which a few hundred differ, figures), runs the group level on them, its table and
+its overlap map by themselves, and opens the page in Chromium. Beside them in the same run: the plain
+way to the overlap map, ``get_fdata`` of each mask, summed up, and the floor of any way: reading the
+files and inflating them. Writes the table to docs/performance.md.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from bids_stroke.registration import TEMPLATE, template
 from bids_stroke.reports import figures
 
 DRAWN = 5  # participants with figures of their own; the others have copies
+LESIONS = 300  # participants with lesions of their own; the others have copies
 NUMBERS = [name for name in atlas.COLUMNS if not name.startswith(("side", "category"))]
 
 
@@ -48,12 +49,23 @@ def lesion(rng, grid, brain):
     return image.like(mask, grid, np.uint8)
 
 
-def add(out, name, rng, target, brain, shared):
+def draw(out, number, rng, target, brain):
+    """Write the mask of a random lesion, and for the first ones a figure.
+
+    Returns its path, its volume (ml) and whether it lies on the left.
+    """
+    mask = lesion(rng, target.t1w, brain)
+    if number < DRAWN:
+        figures.lesion(target.t1w, mask, out / f"figure-{number}.svg")
+    left = nib.affines.apply_affine(mask.affine, np.argwhere(mask.dataobj)).mean(0)[0] < 0
+    path = image.save(mask, out / f"mask-{number}.nii.gz")
+    return path, np.count_nonzero(mask.dataobj) / 1000, left
+
+
+def add(out, name, rng, drawn, pictures):
     """Write the derivatives of one made-up participant."""
     folder, found = out / name / "anat", {"label": "L", "desc": "T1lesion"}
-    mask = lesion(rng, target.t1w, brain)
-    volume = np.count_nonzero(mask.dataobj) / 1000
-    left = nib.affines.apply_affine(mask.affine, np.argwhere(mask.dataobj)).mean(0)[0] < 0
+    mask, volume, left = drawn
     components = pd.DataFrame({
         "component": ["all", "1"], "volume_ml": volume, "mean_probability": rng.uniform(0.4, 0.9),
         "max_probability": 0.95, "volume_template_ml": volume, "outside_brain_share": 0.01,
@@ -82,14 +94,12 @@ def add(out, name, rng, target, brain, shared):
     }
     outputs = [write_tsv(table, folder / file) for file, table in written.items()]
     moved = derivative(name, "mask", space=TEMPLATE, res="1", **found)
-    outputs.append(image.save(mask, folder / moved))
-    drawn = out / name / "figures"
-    drawn.mkdir()
-    if len(shared) < DRAWN:
-        shared.append(figures.lesion(target.t1w, mask, out / f"figure-{len(shared)}.svg"))
+    outputs.append(shutil.copyfile(mask, folder / moved))
+    shown = out / name / "figures"
+    shown.mkdir()
     for kind in ("lesion", "brain", "mni"):
-        source = shared[rng.integers(len(shared))]
-        shutil.copyfile(source, drawn / derivative(name, "T1w", ".svg", desc=kind))
+        source = pictures[rng.integers(len(pictures))]
+        shutil.copyfile(source, shown / derivative(name, "T1w", ".svg", desc=kind))
     (out / f"{name}.html").write_text(f"<!DOCTYPE html><title>{name}</title>")
     paths = [str(path.relative_to(out)) for path in outputs]
     known = {"model": "made up", "reference": "T1w", "contrasts": ["T1w"], "outputs": paths}
@@ -107,10 +117,12 @@ def make(bids, out, participants):
         "nihss": rng.integers(0, 30, participants),
     }), bids / "participants.tsv")  # fmt: skip
     write_dataset_files(out, bids)
-    target, shared = template(), []
+    target = template()
     brain = np.asanyarray(target.brain.dataobj) > 0
-    for name in names:
-        add(out, name, rng, target, brain, shared)
+    lesions = [draw(out, number, rng, target, brain) for number in range(min(participants, LESIONS))]
+    pictures = sorted(out.glob("figure-*.svg"))
+    for index, name in enumerate(names):
+        add(out, name, rng, lesions[index % len(lesions)], pictures)
 
 
 def masks(out):

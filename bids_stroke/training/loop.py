@@ -16,13 +16,15 @@ from safetensors.torch import load_file, save_file
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
+from bids_stroke import devices
 from bids_stroke.image import atomic
 from bids_stroke.models import weights
 
-from . import datasets, subjects
+from . import datasets, runs, subjects
 from .synthesis import Simulator
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+WEIGHTS, SUMMARY = "weights.safetensors", "summary.json"
 OUTSIDE = -20.0  # logit outside the brain: surely no lesion
 
 
@@ -55,7 +57,7 @@ class Segmenter(pl.LightningModule):
 
     def __init__(self, network, settings, inputs):
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last_3d)
+        self.network = devices.place(network, "cpu")  # Lightning moves it
         self.average = AveragedModel(
             network, multi_avg_fn=get_ema_multi_avg_fn(settings["ema_decay"]), use_buffers=True
         )
@@ -89,7 +91,9 @@ class Segmenter(pl.LightningModule):
 
     def training_step(self, batch, batch_idx):
         image, label, mask = batch
-        logits = self.network(image).float()
+        # On a CPU one by one, so that norms need no copies (devices.place): in half the time.
+        parts = image.split(1) if image.device.type == "cpu" else [image]
+        logits = torch.cat([self.network(part) for part in parts]).float()
         loss = self.loss(logits.masked_fill(mask == 0, OUTSIDE), label)
         self.log("loss", loss, prog_bar=True)
         return loss
@@ -206,13 +210,13 @@ def fit(recipe, training, validation, out):
     )
     trainer.fit(module, *loaders, ckpt_path=last if begun else None, weights_only=True)
     trainer.validate(module, loaders[1], verbose=False)
-    export(module.average.module, out / "weights.safetensors")
+    export(module.average.module, out / WEIGHTS)
     summary = {
         "steps": trainer.global_step,
         "minutes": round(elapsed(trainer) / 60, 1),
         "validation": {k: round(float(v), 4) for k, v in trainer.callback_metrics.items()},
     }
-    with atomic(out / "summary.json") as partial:
+    with atomic(out / SUMMARY) as partial:
         partial.write_text(json.dumps(summary, indent=2))
     return summary
 
@@ -235,7 +239,7 @@ def _trainer(settings, out):
         ],
         callbacks=[
             Timer({"seconds": 60 * settings["max_minutes"]}, interval="step"),
-            Export(out / "weights.safetensors"),
+            Export(out / WEIGHTS),
             ModelCheckpoint(
                 out / "checkpoints",
                 save_last=True,
@@ -253,8 +257,9 @@ def train(recipe, out, data):
     Parameters
     ----------
     recipe : dict
+        ``first`` holds what differs in a training before this one, from whose weights it goes on.
     out : path
-        Also receives ``split.csv``, which file went to which part, and ``cache``.
+        Also receives ``split.csv``, which file went to which part, ``cache``, and ``first``.
     data : path
         Where the folders of the recipe's ``sources`` lie.
     """
@@ -267,10 +272,21 @@ def train(recipe, out, data):
         for part, kinds in files.items():
             for path in (path for paths in kinds.values() for path in paths):
                 rows.writerow([part, path.parent.name, path.name])
+    cache = out / "cache"
+    if "first" in recipe:
+        recipe = dict(recipe)
+        first, before = runs.merged(recipe, recipe.pop("first")), out / "first"
+        if not (before / SUMMARY).exists():
+            _simulate_and_fit(first, files, before, cache)
+        recipe["initial"] = before / WEIGHTS
+    return _simulate_and_fit(recipe, files, out, cache)
+
+
+def _simulate_and_fit(recipe, files, out, cache):
     # Without workers this process makes the samples, on the device that it trains on.
     here = recipe["training"]["workers"] == 0 and torch.cuda.is_available()
     device = "cuda" if here else "cpu"
     training, validation = (
-        simulator(files[part], recipe, out / "cache", device) for part in ("training", "validation")
+        simulator(files[part], recipe, cache, device) for part in ("training", "validation")
     )
     return fit(recipe, training, validation, out)
