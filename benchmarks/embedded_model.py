@@ -11,13 +11,17 @@ kept. Tables are printed in Markdown, and as the card's ``measured`` list with `
 
 ``--part validation --sweep`` prints the mean Dice and the false positives for thresholds and
 smallest components instead, by which a card's are chosen. ``--mirror`` averages with the mirrored
-head. Data are read from ``$BIDS_STROKE_SHARED/data``.
+head. ``--app N`` runs the whole app, with its own brain mask and bias correction, on the T1w of N of
+the heads that have a skull, and shows its scores beside those of the network alone. Data are read
+from ``$BIDS_STROKE_SHARED/data``.
 """
 
 import argparse
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -47,6 +51,7 @@ SEEDS = {"test": 77, "validation": 78}
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 COMPONENTS = (10, 50, 100, 200)  # mm³
 RECIPE = "embedded"
+WHOLE = "training_seg"  # heads of these names have a skull
 
 
 def write_cohort(part, work):
@@ -214,6 +219,33 @@ def summarize(table, stages):
     return pd.DataFrame(rows).round(2), pd.DataFrame(empty).round(2)
 
 
+def through_the_app(folder, model, number, work):
+    """Scores of the app and of the network alone, on the T1w of ``number`` heads with a skull."""
+    people = pd.read_csv(folder / "participants.tsv", sep="\t")
+    small = people.lesion_volume.between(0, 1, inclusive="neither")
+    people = people[people["head"].str.startswith(WHOLE) & ~small]
+    chosen = people.iloc[np.linspace(0, len(people) - 1, number).round().astype(int)]
+    bids, out = work / "app" / "bids", work / "app" / "out"
+    for name in chosen.participant_id:
+        (bids / name / "anat").mkdir(parents=True)
+        for path in (folder / name / "anat").glob("*_T1w.*"):
+            (bids / name / "anat" / path.name).symlink_to(path.absolute())
+    (bids / "dataset_description.json").write_text('{"Name": "cohort", "BIDSVersion": "1.10.0"}')
+    run = [sys.executable, "-m", "bids_stroke", bids, out, "participant", "--model", model]
+    subprocess.run([*run, "--nprocs", "2"], check=True)
+    rows = []
+    for name, stage in zip(chosen.participant_id, chosen.stage, strict=True):
+        _, brain, truth = load_case(folder, name)
+        (path,) = (out / name / "anat").glob("*_space-T1w_label-L_*_mask.nii.gz")
+        found, unit = np.asarray(image.load(path).dataobj) > 0, image.voxel_volume(brain) / 1000
+        alone = next(row for row in measure(name, folder, model, False) if row["input"] == "T1w")
+        row = {"participant": name, "stage": stage, "truth_ml": alone["truth_ml"]}
+        for method, its in (("network", alone), ("app", scores(found, truth, unit))):
+            row |= {f"dice_{method}": its["dice"], f"found_ml_{method}": its["found_ml"]}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def main():
     """Command line."""
     command = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -221,12 +253,17 @@ def main():
     command.add_argument("--part", choices=SEEDS, default="test")
     command.add_argument("--sweep", action="store_true", help="thresholds instead of the table")
     command.add_argument("--mirror", action="store_true")
+    command.add_argument("--app", type=int, metavar="N", help="the whole app on N heads, T1w alone")
     command.add_argument("--card", action="store_true", help="also as YAML for the card")
     command.add_argument("--jobs", type=int, default=2)
     command.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "embedded_model")
     arguments = command.parse_args()
     folder = write_cohort(arguments.part, arguments.work)
     print(f"cohort {arguments.part}: sha256 {checksum(folder)}\n", flush=True)
+    if arguments.app:
+        rows = through_the_app(folder, arguments.model, arguments.app, arguments.work)
+        print(rows.round(2).to_markdown(index=False))
+        return
     shared = (folder, arguments.model, arguments.mirror, arguments.jobs)
     if arguments.sweep:
         rows = over(sweep, *shared)

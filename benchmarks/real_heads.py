@@ -1,7 +1,7 @@
-"""Run both levels on real heads: four BIDS datasets (MS patients with T1w and FLAIR, healthy T1w,
+"""Run both levels on real heads: BIDS datasets (MS patients with T1w and FLAIR, healthy T1w and FLAIR,
 stroke T2w, and stroke T2w and FLAIR without skull) made of the scans in BIDS_STROKE_SHARED.
 
-    python benchmarks/real_heads.py OUT [ms] [ixi] [stroke] [stripped]
+    python benchmarks/real_heads.py OUT [ms] [ixi] [healthy] [stroke] [stripped]
 
 prints the exit status of each run, and brain volume and template overlap of each head.
 """
@@ -32,7 +32,19 @@ DATASETS = {
             ("012", "IXI012-HH-1211-T1"),
             ("013", "IXI013-HH-1212-T1"),
             ("014", "IXI014-HH-1236-T1"),
+            ("015", "IXI015-HH-1258-T1"),
+            ("033", "IXI033-HH-1259-T1"),
+            ("034", "IXI034-HH-1260-T1"),
+            ("039", "IXI039-HH-1261-T1"),
+            ("048", "IXI048-HH-1326-T1"),
+            ("049", "IXI049-HH-1358-T1"),
+            ("051", "IXI051-HH-1328-T1"),
         )
+    },
+    "healthy": {
+        "sub-colin27/anat/sub-colin27_T1w": "healthy/colin27_T1w",
+        "sub-T1/anat/sub-T1_T1w": "healthy/healthy_T1w2mm",
+        "sub-FLAIR/anat/sub-FLAIR_FLAIR": "healthy/healthy_FLAIR",
     },
     "stroke": {"sub-M2265/anat/sub-M2265_T2w": "stroke/M2265_T2w"},
     "stripped": {

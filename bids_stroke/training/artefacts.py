@@ -64,32 +64,29 @@ def noise(image, draw):
     return torch.hypot(real, sigma * draw.noise(image.shape))
 
 
-def scan(image, spacing, draw):
-    """Scan an image: field, contrast curve, resolution, motion, noise."""
+def scan(image, spacing, chances, draw):
+    """Scan an image: field, contrast curve, resolution, motion, noise, by the ``chances`` of each."""
     image = bias(image, spacing, draw).clamp_min(0)
     image = image ** draw.rng.lognormal(0, 0.15)
-    if draw.chance(0.5):
+    if draw.chance(chances["noise"]):
         image = noise(image, draw)
-    if draw.chance(0.35):
+    if draw.chance(chances["thick_slices"]):
         image = thick_slices(image, spacing, draw)
-    elif draw.chance(0.4):
+    elif draw.chance(chances["blur"]):
         image = blur(image, draw.uniform(0.4, 1.4) / spacing)
-    if draw.chance(0.08):
+    if draw.chance(chances["motion"]):
         image = motion(image, spacing, draw)
-    if draw.chance(0.04):
+    if draw.chance(chances["zipper"]):
         image = zipper(image, draw)
-    return noise(image, draw) if draw.chance(0.6) else image
+    return noise(image, draw) if draw.chance(chances["noise"]) else image
 
 
 def misjudge(mask, spacing, draw):
-    """A brain mask that is a few mm too wide or too narrow in places."""
+    """A brain mask that is a few mm too wide or, less often, too narrow in places."""
     where = draw.field(mask.shape, 25 / spacing) > draw.uniform(-1.5, 1)
-    kind = draw.rng.random()
-    if kind < 0.3:
+    if draw.chance(0.6):
         return torch.where(where, dilate(mask, max(1, round(draw.uniform(1, 4) / spacing))), mask)
-    if kind < 0.5:
-        return torch.where(where, erode(mask, max(1, round(draw.uniform(1, 2) / spacing))), mask)
-    return mask
+    return torch.where(where, erode(mask, max(1, round(draw.uniform(1, 2) / spacing))), mask)
 
 
 def lose_cavity(mask, cavity, box, spacing, draw):

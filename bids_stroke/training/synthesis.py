@@ -104,7 +104,9 @@ class Simulator:
             lesions = self._draw_lesions(draw)
         nodes = _template_nodes(chosen, grid)
         label = torch.zeros_like(mask)
-        extracted = artefacts.misjudge(mask, self.spacing, draw)
+        extracted = mask
+        if draw.chance(ranges["misjudged"]):
+            extracted = artefacts.misjudge(mask, self.spacing, draw)
         stages = []
         for volume, stage in lesions:
             pasted, extracted = self._paste(head, nodes, volume, stage, extracted, draw)
@@ -120,7 +122,7 @@ class Simulator:
                 reach = draw.uniform(0, ranges["misalignment"]) / self.spacing
                 offset = draw.rng.uniform(-1, 1, 3)
                 image = artefacts.shift(image, reach * offset / np.linalg.norm(offset))
-            images[contrast] = artefacts.scan(image, self.spacing, draw)
+            images[contrast] = artefacts.scan(image, self.spacing, ranges["scanner"], draw)
         centre = -self.spacing * (np.array(self.tile) - 1) / 2
         affine = from_matvec(np.eye(3) * self.spacing, centre)
         return Sample(

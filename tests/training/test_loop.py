@@ -1,6 +1,7 @@
 """The loop must follow its budgets, continue where it stopped, and leave weights that load."""
 
 import copy
+import json
 
 import pytest
 import torch
@@ -98,7 +99,7 @@ def test_dice_by_hand():
 
 
 def test_a_short_run_on_real_files(shared, recipe, tmp_path):
-    """Two heads and a few lesions, prepared, split and trained by the command."""
+    """Two heads and a few lesions, prepared, split and trained by the command, coarsely first."""
     import yaml
 
     data = tmp_path / "data"
@@ -108,10 +109,16 @@ def test_a_short_run_on_real_files(shared, recipe, tmp_path):
             (data / folder / path.name).symlink_to(path)
     recipe["sources"] = {"heads": ["head_labels"], "lesions": ["lesions_chronic"]}
     recipe["held_out"]["heads"] = {"validation": 1, "test": 1}
+    recipe["first"] = {"spacing": 4.0, "tile": [16, 16, 16], "training": {"max_steps": 1}}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     out = tmp_path / "out"
     assert main([str(tmp_path / "recipe.yaml"), str(out), "--data", str(data)]) == 0
-    assert (out / "weights.safetensors").is_file()
+    steps = [json.loads((path / "summary.json").read_text())["steps"] for path in (out / "first", out)]
+    assert steps == [1, 2]
+    first, then = (load_file(path / "weights.safetensors") for path in (out / "first", out))
+    # It went on from there: two steps of Adam change a weight by at most twice the learning rate.
+    rate = recipe["training"]["learning_rate"]
+    assert all((first[n].float() - then[n].float()).abs().max() < 4 * rate for n in first)
     rows = (out / "split.csv").read_text().splitlines()[1:]
     assert len(rows) == len({row.split(",", 1)[1] for row in rows}) == 15
 
