@@ -35,7 +35,8 @@ COHORTS = {
     "test": ("test", 24, 903, 0.5),
 }
 #: Images that mislead beyond what patients' scans do have no place in small cohorts.
-EASED = {"arbitrary": 0, "cut": 0, "lost_cavity": 0}
+CHANCES = {"arbitrary": 0, "cut": 0, "lost_cavity": 0, "misjudged": 0.5}
+CHANCES["scanner"] = {"noise": 0.55, "thick_slices": 0.35, "blur": 0.4, "motion": 0.08, "zipper": 0.04}
 
 
 def write(name, work):
@@ -45,7 +46,7 @@ def write(name, work):
         return out
     part, number, seed, subacute = COHORTS[name]
     recipe = read_recipe(RECIPE)
-    recipe["synthesis"] |= EASED
+    recipe["synthesis"] |= CHANCES
     files = loop.parts(recipe, SHARED / "data")[part]
     simulator = loop.simulator(files, recipe, Path(work) / "cache")
     simulator.tile = tuple(round(n * recipe["spacing"] / SPACING) for n in recipe["tile"])
