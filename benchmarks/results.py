@@ -1,6 +1,6 @@
 """The papers' tables for the embedded model on simulated patients, in docs/results.md.
 
-    python benchmarks/results.py [--model simstroke-t1w] [--work DIR] [--jobs 2]
+    python benchmarks/results.py [--model simstroke] [--work DIR] [--jobs 2]
 
 The cohort is that of ``benchmarks/embedded_model.py`` (the test part). The masks of the model for
 each of its inputs, and of the naive rule on the T1w, go to ``--work`` under BIDS names;

@@ -12,7 +12,7 @@ DEVICES = ("auto", "cpu", "cuda")
 SPACES = ("MNI152NLin2009aSym",)
 BRAIN_EXTRACTIONS = ("hd-bet", "deepbet", "none")
 NORMALIZATIONS = ("enantiomorphic", "masked")
-DEFAULT_MODEL = "simstroke-t1w"
+DEFAULT_MODEL = "simstroke"
 DEFAULT_TRACT = "juelich-cst"
 
 

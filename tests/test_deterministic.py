@@ -68,7 +68,7 @@ def test_the_same_images_again(tmp_path):
         assert run(bids, out, "group").returncode == 0
         seconds[name] = json.loads((out / "logs/sub-01_run.json").read_text())["seconds"]
     assert differences(tmp_path / "first", tmp_path / "second") == []
-    lesion = "sub-01/anat/sub-01_space-T1w_label-L_desc-T1lesion_mask.nii.gz"
+    lesion = "sub-01/anat/sub-01_space-T1w_label-L_desc-T1FLAIRlesion_mask.nii.gz"
     masks = [nib.load(tmp_path / name / lesion).dataobj for name in ("one", "two")]
     assert dice(*masks) >= 0.9999
     paths = [tmp_path / name / "group_lesion.tsv" for name in ("one", "two")]

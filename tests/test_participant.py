@@ -32,25 +32,25 @@ FOUND = {
     "sub-01/anat/sub-01_space-FLAIR_desc-preproc_T1w.nii.gz",
     "sub-01/anat/sub-01_space-T1w_desc-brain_mask.nii.gz",
     "sub-01/anat/sub-01_space-FLAIR_desc-brain_mask.nii.gz",
-    "sub-01/anat/sub-01_space-T1w_label-L_desc-T1lesion_mask.nii.gz",
-    "sub-01/anat/sub-01_space-T1w_label-L_desc-T1lesion_probseg.nii.gz",
-    "sub-01/anat/sub-01_space-T1w_label-L_desc-T1lesion_morph.tsv",
-    "sub-01/anat/sub-01_space-FLAIR_label-L_desc-T1lesion_mask.nii.gz",
-    "sub-01/anat/sub-01_space-FLAIR_label-L_desc-T1lesion_probseg.nii.gz",
+    "sub-01/anat/sub-01_space-T1w_label-L_desc-T1FLAIRlesion_mask.nii.gz",
+    "sub-01/anat/sub-01_space-T1w_label-L_desc-T1FLAIRlesion_probseg.nii.gz",
+    "sub-01/anat/sub-01_space-T1w_label-L_desc-T1FLAIRlesion_morph.tsv",
+    "sub-01/anat/sub-01_space-FLAIR_label-L_desc-T1FLAIRlesion_mask.nii.gz",
+    "sub-01/anat/sub-01_space-FLAIR_label-L_desc-T1FLAIRlesion_probseg.nii.gz",
     f"sub-01/anat/sub-01_{MNI}_res-1_desc-preproc_T1w.nii.gz",
     f"sub-01/anat/sub-01_{MNI}_res-1_desc-brain_mask.nii.gz",
-    f"sub-01/anat/sub-01_{MNI}_res-1_label-L_desc-T1lesion_mask.nii.gz",
-    f"sub-01/anat/sub-01_{MNI}_res-1_label-L_desc-T1lesion_probseg.nii.gz",
-    f"sub-01/anat/sub-01_{MNI}_atlas-JuelichCST_label-L_desc-T1lesion_morph.tsv",
-    f"sub-01/anat/sub-01_{MNI}_atlas-SuperRegions_label-L_desc-T1lesion_morph.tsv",
+    f"sub-01/anat/sub-01_{MNI}_res-1_label-L_desc-T1FLAIRlesion_mask.nii.gz",
+    f"sub-01/anat/sub-01_{MNI}_res-1_label-L_desc-T1FLAIRlesion_probseg.nii.gz",
+    f"sub-01/anat/sub-01_{MNI}_atlas-JuelichCST_label-L_desc-T1FLAIRlesion_morph.tsv",
+    f"sub-01/anat/sub-01_{MNI}_atlas-SuperRegions_label-L_desc-T1FLAIRlesion_morph.tsv",
     "sub-01/anat/sub-01_from-T1w_to-MNI152NLin2009aSym_mode-image_xfm.h5",
     "sub-01/anat/sub-01_from-MNI152NLin2009aSym_to-T1w_mode-image_xfm.h5",
     "sub-01/anat/sub-01_from-T1w_to-FLAIR_mode-image_xfm.mat",
     "sub-01/anat/sub-01_from-FLAIR_to-T1w_mode-image_xfm.mat",
     f"sub-01/anat/sub-01_{FURTHER}_res-2_desc-preproc_T1w.nii.gz",
     f"sub-01/anat/sub-01_{FURTHER}_res-2_desc-brain_mask.nii.gz",
-    f"sub-01/anat/sub-01_{FURTHER}_res-2_label-L_desc-T1lesion_mask.nii.gz",
-    f"sub-01/anat/sub-01_{FURTHER}_res-2_label-L_desc-T1lesion_probseg.nii.gz",
+    f"sub-01/anat/sub-01_{FURTHER}_res-2_label-L_desc-T1FLAIRlesion_mask.nii.gz",
+    f"sub-01/anat/sub-01_{FURTHER}_res-2_label-L_desc-T1FLAIRlesion_probseg.nii.gz",
     "sub-01/anat/sub-01_from-T1w_to-MNI152NLin6Asym_mode-image_xfm.h5",
     "sub-01/anat/sub-01_from-MNI152NLin6Asym_to-T1w_mode-image_xfm.h5",
     "sub-01.html",
@@ -137,7 +137,7 @@ def test_native_outputs_lie_on_the_raw_grids(first, dataset):
     _, out = first
     for contrast in ("T1w", "FLAIR"):
         raw = nib.load(dataset / f"sub-01/anat/sub-01_{contrast}.nii.gz")
-        found = f"space-{contrast}_label-L_desc-T1lesion"
+        found = f"space-{contrast}_label-L_desc-T1FLAIRlesion"
         for name in (
             f"desc-preproc_{contrast}",
             f"space-{contrast}_desc-brain_mask",
@@ -152,11 +152,11 @@ def test_native_outputs_lie_on_the_raw_grids(first, dataset):
 def test_the_lesion_is_found_on_its_side(first, dataset):
     _, out = first
     truth = nib.load(dataset / TRUTH.format("label-L_desc-truth"))
-    found = nib.load(out / "sub-01/anat/sub-01_space-T1w_label-L_desc-T1lesion_mask.nii.gz")
+    found = nib.load(out / "sub-01/anat/sub-01_space-T1w_label-L_desc-T1FLAIRlesion_mask.nii.gz")
     assert dice(found.dataobj, truth.dataobj) > 0.4
     people = pd.read_csv(dataset / "participants.tsv", sep="\t", index_col="participant_id")
     side = people.loc["sub-01", "lesion_side"]
-    stem = "sub-01_space-T1w_label-L_desc-T1lesion_morph.tsv"
+    stem = "sub-01_space-T1w_label-L_desc-T1FLAIRlesion_morph.tsv"
     components = pd.read_csv(out / "sub-01/anat" / stem, sep="\t")
     whole = components.iloc[0]
     assert whole["component"] == "all"
@@ -178,11 +178,12 @@ def test_brain_and_template_fit(first, dataset):
 def test_sidecars(first):
     _, out = first
     anat = out / "sub-01/anat"
-    lesion = json.loads((anat / "sub-01_space-T1w_label-L_desc-T1lesion_mask.json").read_text())
+    lesion = json.loads((anat / "sub-01_space-T1w_label-L_desc-T1FLAIRlesion_mask.json").read_text())
     assert lesion["Type"] == "Lesion"
-    assert lesion["Sources"] == ["bids:raw:sub-01/anat/sub-01_T1w.nii.gz"]
-    assert lesion["SpatialReference"] == "bids:raw:sub-01/anat/sub-01_T1w.nii.gz"
-    assert lesion["ModelWeightsSHA256"] == card.load("simstroke-t1w").weights.sha256
+    raw = "bids:raw:sub-01/anat/sub-01_{}.nii.gz"
+    assert lesion["Sources"] == [raw.format("T1w"), raw.format("FLAIR")]
+    assert lesion["SpatialReference"] == raw.format("T1w")
+    assert lesion["ModelWeightsSHA256"] == card.load("simstroke").weights.sha256
     for path in anat.glob("*_morph.tsv"):
         described = json.loads(path.with_suffix(".json").read_text())
         assert list(pd.read_csv(path, sep="\t")) == list(described)
@@ -197,7 +198,7 @@ def test_a_further_space_holds_the_same_lesion(first, templates):
     _, out = first
     grid = nib.load(next(templates.rglob("*_T1w.nii.gz")))
     masks = {
-        space: nib.load(out / f"sub-01/anat/sub-01_{space}_label-L_desc-T1lesion_mask.nii.gz")
+        space: nib.load(out / f"sub-01/anat/sub-01_{space}_label-L_desc-T1FLAIRlesion_mask.nii.gz")
         for space in (f"{MNI}_res-1", f"{FURTHER}_res-2")
     }
     default, further = masks.values()
@@ -223,7 +224,7 @@ def test_group_reads_the_derivatives_alone(first, dataset):
     described = json.loads((out / "group_lesion.json").read_text())
     assert list(described) == list(table)
     count = nib.load(out / "group_space-MNI152NLin2009aSym_res-1_label-L_count.nii.gz")
-    stem = f"sub-01_{MNI}_res-1_label-L_desc-T1lesion_mask.nii.gz"
+    stem = f"sub-01_{MNI}_res-1_label-L_desc-T1FLAIRlesion_mask.nii.gz"
     assert np.array_equal(count.dataobj, nib.load(out / "sub-01/anat" / stem).dataobj)
     assert "sub-02" in (out / "group.html").read_text()
 

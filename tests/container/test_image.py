@@ -21,7 +21,7 @@ from bids_stroke import __version__, image, metrics
 from bids_stroke.cli import simulate
 
 TRUTH = "derivatives/truth/sub-01/anat/sub-01_space-T1w_label-L_desc-truth_mask.nii.gz"
-MASK = "sub-01/anat/sub-01_space-T1w_label-L_desc-T1lesion_mask.nii.gz"
+MASK = "sub-01/anat/sub-01_space-T1w_label-L_desc-T1FLAIRlesion_mask.nii.gz"
 
 
 class Engine:

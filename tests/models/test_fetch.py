@@ -157,7 +157,7 @@ def test_a_cache_that_cannot_be_written(server, monkeypatch, tmp_path):
 
 
 def test_the_licence_is_shown_before_it_is_accepted(capsys):
-    assert models.main(["fetch", "simstroke-t1w"]) == 2
+    assert models.main(["fetch", "simstroke"]) == 2
     shown = capsys.readouterr()
     assert "Apache-2.0" in shown.out and "--accept-licence" in shown.err
-    assert models.main(["fetch", "simstroke-t1w", "--accept-licence"]) == 0
+    assert models.main(["fetch", "simstroke", "--accept-licence"]) == 0

@@ -121,8 +121,7 @@ def test_misjudged_masks_stay_close():
     for seed in range(20):
         found = artefacts.misjudge(mask, 2.0, fields.Draw(seed))
         overlap.append(float(2 * (found & mask).sum() / (found.sum() + mask.sum())))
-    assert min(overlap) > 0.8
-    assert 0 < sum(value < 1 for value in overlap) < 20
+    assert min(overlap) > 0.8 and max(overlap) < 1
 
 
 def test_thick_slices_keep_the_shape():
