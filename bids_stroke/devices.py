@@ -36,7 +36,8 @@ def place(network, device, over=()):
 
     Arrays have their channels last, in which convolutions are fastest, and instance norms leave them
     so: torch's own copy each array to another layout and back. Weights that have decayed below the
-    normal numbers are set to zero: processors compute with them slowly (``benchmarks/denormals.py``).
+    normal numbers are set to zero: some processors compute with them slowly
+    (``benchmarks/denormals.py``).
 
     Parameters
     ----------
