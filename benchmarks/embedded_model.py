@@ -219,28 +219,37 @@ def summarize(table, stages):
     return pd.DataFrame(rows).round(2), pd.DataFrame(empty).round(2)
 
 
-def through_the_app(folder, model, number, work):
+def through_the_app(folder, model, number, work, jobs):
     """Scores of the app and of the network alone, on the T1w of ``number`` heads with a skull."""
     people = pd.read_csv(folder / "participants.tsv", sep="\t")
     small = people.lesion_volume.between(0, 1, inclusive="neither")
     people = people[people["head"].str.startswith(WHOLE) & ~small]
     chosen = people.iloc[np.linspace(0, len(people) - 1, number).round().astype(int)]
-    bids, out = work / "app" / "bids", work / "app" / "out"
-    for name in chosen.participant_id:
-        (bids / name / "anat").mkdir(parents=True)
-        for path in (folder / name / "anat").glob("*_T1w.*"):
-            (bids / name / "anat" / path.name).symlink_to(path.absolute())
-    (bids / "dataset_description.json").write_text('{"Name": "cohort", "BIDSVersion": "1.10.0"}')
+    bids, out = work / f"app-{number}" / "bids", work / f"app-{number}" / "out"
+    if not bids.exists():
+        with image.atomic(bids) as made:
+            for name in chosen.participant_id:
+                (made / name / "anat").mkdir(parents=True)
+                for path in (folder / name / "anat").glob("*_T1w.*"):
+                    (made / name / "anat" / path.name).symlink_to(path.absolute())
+            (made / "dataset_description.json").write_text(
+                '{"Name": "cohort", "BIDSVersion": "1.10.0"}'
+            )
     run = [sys.executable, "-m", "bids_stroke", bids, out, "participant", "--model", model]
-    subprocess.run([*run, "--nprocs", "2"], check=True)
-    rows = []
+    subprocess.run([*run, "--nprocs", str(jobs)], check=True)
+    card, rows = cards.load(model), []
     for name, stage in zip(chosen.participant_id, chosen.stage, strict=True):
-        _, brain, truth = load_case(folder, name)
+        images, brain, truth = load_case(folder, name)
+        volume = image.voxel_volume(brain)
+        alone = infer.predict(card, {"T1w": images["T1w"]}, brain, brain, device="cpu").get_fdata()
         (path,) = (out / name / "anat").glob("*_space-T1w_label-L_*_mask.nii.gz")
-        found, unit = np.asarray(image.load(path).dataobj) > 0, image.voxel_volume(brain) / 1000
-        alone = next(row for row in measure(name, folder, model, False) if row["input"] == "T1w")
-        row = {"participant": name, "stage": stage, "truth_ml": alone["truth_ml"]}
-        for method, its in (("network", alone), ("app", scores(found, truth, unit))):
+        masks = {
+            "network": threshold(alone, card.threshold, card.min_component_mm3, volume) > 0,
+            "app": np.asarray(image.load(path).dataobj) > 0,
+        }
+        row = {"participant": name, "stage": stage, "truth_ml": truth.sum() * volume / 1000}
+        for method, found in masks.items():
+            its = scores(found, truth, volume / 1000)
             row |= {f"dice_{method}": its["dice"], f"found_ml_{method}": its["found_ml"]}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -261,7 +270,8 @@ def main():
     folder = write_cohort(arguments.part, arguments.work)
     print(f"cohort {arguments.part}: sha256 {checksum(folder)}\n", flush=True)
     if arguments.app:
-        rows = through_the_app(folder, arguments.model, arguments.app, arguments.work)
+        where = arguments.work, arguments.jobs
+        rows = through_the_app(folder, arguments.model, arguments.app, *where)
         print(rows.round(2).to_markdown(index=False))
         return
     shared = (folder, arguments.model, arguments.mirror, arguments.jobs)

@@ -27,18 +27,18 @@ DATASETS = {
         )
     },
     "ixi": {
-        f"sub-{number}/anat/sub-{number}_T1w": f"ixi/{name}_ds"
-        for number, name in (
-            ("012", "IXI012-HH-1211-T1"),
-            ("013", "IXI013-HH-1212-T1"),
-            ("014", "IXI014-HH-1236-T1"),
-            ("015", "IXI015-HH-1258-T1"),
-            ("033", "IXI033-HH-1259-T1"),
-            ("034", "IXI034-HH-1260-T1"),
-            ("039", "IXI039-HH-1261-T1"),
-            ("048", "IXI048-HH-1326-T1"),
-            ("049", "IXI049-HH-1358-T1"),
-            ("051", "IXI051-HH-1328-T1"),
+        f"sub-{name[3:6]}/anat/sub-{name[3:6]}_T1w": f"ixi/{name}_ds"
+        for name in (
+            "IXI012-HH-1211-T1",
+            "IXI013-HH-1212-T1",
+            "IXI014-HH-1236-T1",
+            "IXI015-HH-1258-T1",
+            "IXI033-HH-1259-T1",
+            "IXI034-HH-1260-T1",
+            "IXI039-HH-1261-T1",
+            "IXI048-HH-1326-T1",
+            "IXI049-HH-1358-T1",
+            "IXI051-HH-1328-T1",
         )
     },
     "healthy": {

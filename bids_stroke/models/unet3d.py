@@ -56,7 +56,7 @@ def build(
     residual_units : int
         Convolutions in each residual block.
     activation : str
-        By MONAI's names. ``leakyrelu`` learns a third faster on a CPU than the default.
+        By MONAI's names. ``leakyrelu`` learns faster on a CPU than the default.
     """
     levels = tuple(channels), tuple(strides)
     return FoldedUNet(in_channels, out_channels, *levels, residual_units, activation)

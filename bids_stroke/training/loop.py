@@ -91,7 +91,7 @@ class Segmenter(pl.LightningModule):
 
     def training_step(self, batch, batch_idx):
         image, label, mask = batch
-        # On a CPU one by one, so that norms need no copies (devices.place): in half the time.
+        # On a CPU one by one, so that norms need no copies (devices.place).
         parts = image.split(1) if image.device.type == "cpu" else [image]
         logits = torch.cat([self.network(part) for part in parts]).float()
         loss = self.loss(logits.masked_fill(mask == 0, OUTSIDE), label)
@@ -274,11 +274,10 @@ def train(recipe, out, data):
                 rows.writerow([part, path.parent.name, path.name])
     cache = out / "cache"
     if "first" in recipe:
-        recipe = dict(recipe)
-        first, before = runs.merged(recipe, recipe.pop("first")), out / "first"
+        before = out / "first"
         if not (before / SUMMARY).exists():
-            _simulate_and_fit(first, files, before, cache)
-        recipe["initial"] = before / WEIGHTS
+            _simulate_and_fit(runs.merged(recipe, recipe["first"]), files, before, cache)
+        recipe = recipe | {"initial": before / WEIGHTS}
     return _simulate_and_fit(recipe, files, out, cache)
 
 

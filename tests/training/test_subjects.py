@@ -41,7 +41,7 @@ def test_tissues_of_a_brain(moved):
     ml = np.bincount(subject.tissue.ravel(), minlength=len(subjects.TISSUES)) / 1000
     of = dict(zip(subjects.TISSUES, ml, strict=True))
     # Wide: an average of many brains has no sharp border between gray and white.
-    assert 350 < of["white"] < 1000 and 400 < of["cortex"] < 1400 and 5 < of["ventricle"] < 80
+    assert 400 < of["white"] < 1000 and 400 < of["cortex"] < 1400 and 5 < of["ventricle"] < 80
     assert not subject.tissue[~subject.mask].any()
     assert np.all(np.diff(subject.levels) > 0)
     white = subject.t1w[subject.tissue == subjects.TISSUES.index("white")]

@@ -124,6 +124,12 @@ def test_misjudged_masks_stay_close():
     assert min(overlap) > 0.8 and max(overlap) < 1
 
 
+@pytest.mark.parametrize("chance", [0, 1])
+def test_masks_are_misjudged_by_chance(chance):
+    sample = toys.simulator(**toys.STILL | {"misjudged": chance}).sample(3, lesions=[])
+    assert torch.equal(sample.mask, sample.brain) == (chance == 0)
+
+
 def test_thick_slices_keep_the_shape():
     image = torch.rand(21, 23, 25)
     for seed in range(5):
