@@ -54,7 +54,7 @@ def write(name, work):
     recipe = read_recipe(RECIPE)
     recipe["synthesis"] |= CHANCES
     files = loop.parts(recipe, SHARED / "data")[part]
-    simulator = loop.simulator(files, recipe, Path(work) / "cache")
+    simulator = loop.simulator(loop.material(files, Path(work) / "cache"), recipe)
     simulator.tile = tuple(round(n * recipe["spacing"] / SPACING) for n in recipe["tile"])
     simulator.spacing = SPACING
     rng = np.random.default_rng(seed)

@@ -60,8 +60,9 @@ def write_cohort(part, work):
     if out.exists():
         return out
     recipe = read_recipe(RECIPE)
+    recipe["synthesis"]["arbitrary"] = 0  # a T1w that looks like none is for training alone
     files = loop.parts(recipe, SHARED / "data")[part]
-    simulator = loop.simulator(files, recipe, work / "cache")
+    simulator = loop.simulator(loop.material(files, work / "cache"), recipe)
     simulator.tile = tuple(round(n * recipe["spacing"] / SPACING) for n in recipe["tile"])
     simulator.spacing = SPACING
     rng = np.random.default_rng(SEEDS[part])
@@ -175,7 +176,8 @@ def sweep(name, folder, model, mirror):
                 found = threshold(probability, value, smallest, volume) > 0
                 row = {"input": contrasts, "threshold": value, "min_component_mm3": smallest}
                 row["truth_ml"] = truth.sum() * volume / 1000
-                rows.append(row | scores(found, truth, volume / 1000))
+                row["found_ml"] = found.sum() * volume / 1000
+                rows.append(row | {"dice": metrics.dice(found, truth)})
     return rows
 
 

@@ -31,6 +31,18 @@ def fast_arithmetic(device):
     return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())
 
 
+def precision():
+    """Precision in which this machine trains, by Lightning's names: half of it where the hardware
+    computes so. A processor that emulates it is far slower."""
+    from torch import cpu, cuda
+
+    if cuda.is_available():
+        fast = cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = cpu._is_avx512_bf16_supported()
+    return "bf16-mixed" if fast else "32-true"
+
+
 def place(network, device, over=()):
     """Bring a 3D network to a device, to run on one image at a time.
 

@@ -52,3 +52,10 @@ def test_a_placed_network_has_no_denormal_weights():
     devices.place(network, "cpu")
     assert network.weight.item() == 0
     assert network.bias.item() == pytest.approx(1e-37)
+
+
+@pytest.mark.parametrize(("fast", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_a_processor_trains_in_half_precision_only_where_that_is_fast(monkeypatch, fast, precision):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast)
+    assert devices.precision() == precision

@@ -6,7 +6,9 @@ Intensities are relative to white matter, ranges are drawn uniformly, lengths ar
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy import ndimage
 
 from .fields import blur, lerp, ramp
 from .subjects import TISSUES, WHITE
@@ -20,6 +22,7 @@ LOOKS = {
 ARBITRARY = {"fluid": (0.05, 3.0), "gray": (0.3, 2.0), "gliosis": (0.2, 3.0)}
 # Share of white matter in the deep tissues; the rest is gray.
 MIXED = {"striatum": (0, 0.35), "thalamus": (0.4, 0.9), "brainstem": (0.6, 1.0)}
+ISLAND = 30  # mm³; smaller pieces of a lesion are none
 # Around the brain, relative to white matter.
 OUTSIDE = {"soft": (0.2, 1.0), "bone": (0.02, 0.3), "fat": (0.6, 1.8), "vessel": (0.1, 1.3)}
 
@@ -193,11 +196,11 @@ def chronic(head, lesion, box, draw):
     scar = (edge * draw.uniform(0.6, 1.0) * uneven).clamp(0, 1)
     halo = blur(lesion, draw.uniform(1.5, 4) / spacing) * draw.uniform(0, 0.35)
     cavity = torch.zeros_like(edge)
-    if draw.chance(0.85):
+    if draw.chance(0.95):
         inner = blur(lesion, draw.uniform(0.7, 4.5) / spacing)
         inner = inner / inner.max().clamp_min(1e-6)
         inner = inner + draw.uniform(0, 0.2) * draw.field(shape, 8 / spacing)
-        cavity = ramp(inner, draw.uniform(0.2, 0.8), draw.uniform(0.1, 0.4)) * edge
+        cavity = ramp(inner, draw.uniform(0.15, 0.6), draw.uniform(0.1, 0.4)) * edge
         bands = draw.field(shape, draw.uniform(4, 10) / spacing)
         strands = torch.exp(-((bands / draw.uniform(0.1, 0.35)) ** 2)) * draw.uniform(0, 0.8)
         cavity = cavity * (1 - strands)
@@ -206,7 +209,7 @@ def chronic(head, lesion, box, draw):
         drawn = head.looks[contrast]
         part = image[box]
         if contrast == "T1w":  # darkens the tissue, whose structure stays
-            loss = draw.uniform(0.1, 0.5)
+            loss = draw.uniform(0.2, 0.55)
             scarred = part * (1 - loss * torch.maximum(scar, 0.5 * halo))
         else:
             scarred = lerp(part, drawn["gliosis"], torch.maximum(scar * draw.uniform(0.5, 1), halo))
@@ -230,11 +233,19 @@ def subacute(head, lesion, box, draw):
         part = image[box]
         swollen = lerp(part, drawn["gray"], filled)
         if contrast == "T1w":
-            edema = swollen * (1 - draw.uniform(0.08, 0.40) * weight)
+            edema = swollen * (1 - draw.uniform(0.15, 0.45) * weight)
         else:
             level = 1 + draw.uniform(0.4, 1.0) * (drawn["gliosis"] - 1)
             edema = lerp(swollen, level, weight * draw.uniform(0.5, 1.0))
         image[box] = torch.where(inside, edema, part)
+
+
+def _traced(lesion, spacing):
+    """``lesion`` without the islands that no tracer would see, which turning and clipping leave."""
+    parts, _ = ndimage.label(lesion.cpu().numpy())
+    large = np.bincount(parts.ravel()) * spacing**3 >= ISLAND
+    large[0] = False
+    return torch.from_numpy(large[parts]).to(lesion.device)
 
 
 def paste(head, weights, corner, stage, draw):
@@ -264,6 +275,7 @@ def paste(head, weights, corner, stage, draw):
     plain = (weights > 0.5) & allowed
     if 2 * lesion.sum() < plain.sum():  # what roughening would erase stays as it was
         lesion = plain
+    lesion = _traced(lesion, head.spacing)
     label = torch.zeros_like(head.mask)
     label[box] = lesion
     if not lesion.any():

@@ -58,8 +58,8 @@ def zipper(image, draw):
 
 
 def noise(image, draw):
-    """Rician noise; one scan in eight has low signal."""
-    sigma = draw.uniform(0.06, 0.12) if draw.chance(0.1) else draw.uniform(0, 0.045)
+    """Rician noise; one scan in twenty has low signal."""
+    sigma = draw.uniform(0.04, 0.08) if draw.chance(0.05) else draw.uniform(0, 0.03)
     real = image + sigma * draw.noise(image.shape)
     return torch.hypot(real, sigma * draw.noise(image.shape))
 
@@ -73,7 +73,7 @@ def scan(image, spacing, chances, draw):
     if draw.chance(chances["thick_slices"]):
         image = thick_slices(image, spacing, draw)
     elif draw.chance(chances["blur"]):
-        image = blur(image, draw.uniform(0.4, 1.4) / spacing)
+        image = blur(image, draw.uniform(0.4, 1.1) / spacing)
     if draw.chance(chances["motion"]):
         image = motion(image, spacing, draw)
     if draw.chance(chances["zipper"]):

@@ -1,6 +1,7 @@
 """Samples for the training loop: an endless stream, and a fixed set for validation."""
 
 from collections import deque
+from itertools import count
 
 import numpy as np
 import torch
@@ -8,16 +9,16 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from .synthesis import network_input
 
-POOL = 64  # simulated samples that a stream draws from, where it shows each several times
+POOL = 128  # simulated samples that are kept, to be shown again
 
 
 def tensors(sample, channels):
-    """Image ``(channels, x, y, z)``, label and mask ``(1, x, y, z)``, all float32.
+    """Image ``(channels, x, y, z)`` in half precision, label and mask ``(1, x, y, z)``, bool.
 
     The lesion outside the extracted brain cannot be seen, and is left out.
     """
-    label = (sample.label & sample.mask).float()[None]
-    return network_input(sample, channels), label, sample.mask.float()[None]
+    label = (sample.label & sample.mask)[None]
+    return network_input(sample, channels).half(), label, sample.mask[None]
 
 
 class Stream(IterableDataset):
@@ -30,17 +31,13 @@ class Stream(IterableDataset):
         Contrasts that the network takes, in order.
     inputs : list of dict
         ``contrasts`` that are shown together, and their ``share``.
-    reuse : int
-        How often a sample is shown on average, mirrored at random. More than once where making a
-        sample takes longer than learning from it.
     seed : sequence of int
     """
 
-    def __init__(self, simulator, channels, inputs, reuse, seed):
+    def __init__(self, simulator, channels, inputs, seed):
         self.simulator = simulator
         self.channels = channels
         self.inputs = inputs
-        self.reuse = reuse
         self.seed = seed
 
     def __iter__(self):
@@ -48,17 +45,40 @@ class Stream(IterableDataset):
         seed = [*self.seed, worker.id if worker else 0]
         rng = np.random.default_rng(seed)
         shares = np.array([entry["share"] for entry in self.inputs])
-        pool, count = deque(maxlen=POOL), 0
-        while True:
+        for number in count():
             chosen = self.inputs[rng.choice(len(shares), p=shares / shares.sum())]["contrasts"]
-            pool.append(tensors(self.simulator.sample([*seed, count], chosen), self.channels))
-            count += 1
-            if self.reuse == 1:
-                yield pool.pop()
-                continue
-            for _ in range(self.reuse):
-                shown = pool[rng.integers(len(pool))]
-                yield tuple(t.flip(1) for t in shown) if rng.integers(2) else shown
+            yield tensors(self.simulator.sample([*seed, number], chosen), self.channels)
+
+
+class Pool:
+    """The last samples, shown again: making one takes longer than learning from it.
+
+    Parameters
+    ----------
+    size : int
+        Samples that are kept, on the device where they arrive.
+    seed : int
+    """
+
+    def __init__(self, size, seed):
+        self.samples = deque(maxlen=size)
+        self.rng = np.random.default_rng(seed)
+
+    def batch(self, fresh, number):
+        """Keep the samples of the batch ``fresh``, and show ``number`` of those that are kept, the
+        fresh ones first, each mirrored (left-right) or not.
+
+        Returns
+        -------
+        list of Tensor
+            Image, label and mask, float32.
+        """
+        fresh = list(zip(*fresh, strict=True))
+        self.samples.extend(fresh)
+        again = self.rng.integers(len(self.samples), size=number - len(fresh))
+        shown = [*fresh, *(self.samples[index] for index in again)]
+        shown = [[t.flip(1) for t in one] if self.rng.integers(2) else one for one in shown]
+        return [torch.stack(parts).float() for parts in zip(*shown, strict=True)]
 
 
 class Fixed(Dataset):
@@ -69,8 +89,7 @@ class Fixed(Dataset):
         for index in range(size):
             entry = index % len(inputs)
             sample = simulator.sample([*seed, index], inputs[entry]["contrasts"])
-            image, label, mask = (t.cpu() for t in tensors(sample, channels))
-            self.samples.append((image.half(), label > 0, mask > 0, entry))
+            self.samples.append((*(t.cpu() for t in tensors(sample, channels)), entry))
 
     def __len__(self):
         return len(self.samples)

@@ -66,6 +66,7 @@ class Segmenter(pl.LightningModule):
         smoothing = settings["dice_smoothing"]
         # Dice of the whole batch: scan by scan, small lesions drive the network to mark nothing.
         self.loss = DiceCELoss(sigmoid=True, batch=True, smooth_nr=smoothing, smooth_dr=smoothing)
+        self.pool = datasets.Pool(datasets.POOL, seed=0)
         self.scores = []
 
     def configure_optimizers(self):
@@ -83,6 +84,9 @@ class Segmenter(pl.LightningModule):
         warmth = min(1.0, (step + 1) / settings["warmup_steps"])
         # A plain number: checkpoints hold no NumPy types.
         return settings["learning_rate"] * warmth * 0.5 * (1 + math.cos(math.pi * used))
+
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        return self.pool.batch(batch, self.settings["batch"]) if self.trainer.training else batch
 
     def on_train_batch_start(self, batch, batch_idx):
         rate = self.learning_rate(self.global_step, elapsed(self.trainer))
@@ -158,11 +162,20 @@ def parts(recipe, data):
     return divided
 
 
-def simulator(files, recipe, cache, device="cpu"):
-    """Load the files of a part into a :class:`synthesis.Simulator`."""
+def material(files, cache):
+    """Load the files of a part: subjects and lesions, as :class:`synthesis.Simulator` takes them."""
     heads = [subjects.subject(path, cache) for path in files["heads"]]
-    lesions = [lesion for path in files["lesions"] if (lesion := subjects.lesion(path))]
-    return Simulator(heads, lesions, recipe["tile"], recipe["spacing"], recipe["synthesis"], device)
+    return heads, [lesion for path in files["lesions"] if (lesion := subjects.lesion(path))]
+
+
+def simulator(material, recipe, device="cpu"):
+    """The :class:`synthesis.Simulator` of a recipe."""
+    return Simulator(*material, recipe["tile"], recipe["spacing"], recipe["synthesis"], device)
+
+
+def workers(settings):
+    """Processes that simulate beside a GPU. A CPU simulates between the steps of the training."""
+    return settings["workers"] if torch.cuda.is_available() else 0
 
 
 def fit(recipe, training, validation, out):
@@ -190,7 +203,7 @@ def fit(recipe, training, validation, out):
     begun = torch.load(last, weights_only=True)["global_step"] if last.exists() else 0
     # A continued training must not see again what it has seen.
     stream = datasets.Stream(
-        training, recipe["channels"], recipe["inputs"], settings["reuse"], [recipe["seed"], begun]
+        training, recipe["channels"], recipe["inputs"], [recipe["seed"], begun]
     )
     fixed = datasets.Fixed(
         validation,
@@ -202,8 +215,8 @@ def fit(recipe, training, validation, out):
     loaders = (
         DataLoader(
             stream,
-            settings["batch"],
-            num_workers=settings["workers"],
+            settings["batch"] // settings["reuse"],
+            num_workers=workers(settings),
             worker_init_fn=datasets.single_threaded,
         ),
         DataLoader(fixed, 1),
@@ -225,7 +238,7 @@ def _trainer(settings, out):
     return pl.Trainer(
         accelerator="auto",
         devices=1,
-        precision="bf16-mixed",
+        precision=devices.precision(),
         max_steps=settings["max_steps"],
         gradient_clip_val=settings["clip"],
         val_check_interval=settings["validation_every"],
@@ -272,20 +285,17 @@ def train(recipe, out, data):
         for part, kinds in files.items():
             for path in (path for paths in kinds.values() for path in paths):
                 rows.writerow([part, path.parent.name, path.name])
-    cache = out / "cache"
+    loaded = {part: material(files[part], out / "cache") for part in ("training", "validation")}
     if "first" in recipe:
         before = out / "first"
         if not (before / SUMMARY).exists():
-            _simulate_and_fit(runs.merged(recipe, recipe["first"]), files, before, cache)
+            _simulate_and_fit(runs.merged(recipe, recipe["first"]), loaded, before)
         recipe = recipe | {"initial": before / WEIGHTS}
-    return _simulate_and_fit(recipe, files, out, cache)
+    return _simulate_and_fit(recipe, loaded, out)
 
 
-def _simulate_and_fit(recipe, files, out, cache):
-    # Without workers this process makes the samples, on the device that it trains on.
-    here = recipe["training"]["workers"] == 0 and torch.cuda.is_available()
-    device = "cuda" if here else "cpu"
-    training, validation = (
-        simulator(files[part], recipe, cache, device) for part in ("training", "validation")
-    )
-    return fit(recipe, training, validation, out)
+def _simulate_and_fit(recipe, loaded, out):
+    device = devices.resolve("auto")
+    on = {"training": "cpu" if workers(recipe["training"]) else device, "validation": device}
+    simulators = [simulator(loaded[part], recipe, on[part]) for part in on]
+    return fit(recipe, *simulators, out)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 from torch.utils.data import DataLoader
 
+from bids_stroke import devices
 from bids_stroke.image import atomic
 from bids_stroke.models import imagenet
 from bids_stroke.models.weights import build
@@ -225,7 +226,7 @@ def _trainer(stage, settings, out):
         accelerator="auto",
         devices="auto",
         num_nodes=loop.nodes(),
-        precision="bf16-mixed",
+        precision=devices.precision(),
         max_epochs=stage["epochs"],
         gradient_clip_val=settings["clip"],
         num_sanity_val_steps=0,

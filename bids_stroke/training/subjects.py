@@ -192,7 +192,7 @@ def _prepare_brain(img):
     data, mask, affine = data[box], mask[box], img.affine @ start
     values = data[mask][:, None]
     quantiles = np.percentile(values, (3, 40, 85))
-    mixture = GaussianMixture(3, means_init=quantiles[:, None], random_state=0).fit(values[::50])
+    mixture = GaussianMixture(3, means_init=quantiles[:, None], random_state=0).fit(values[::10])
     order = np.argsort(mixture.means_[:, 0])
     classes = np.argsort(order)[mixture.predict(values)]
     white = np.median(values[classes == 2])

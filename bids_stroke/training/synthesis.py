@@ -28,7 +28,8 @@ class Sample:
     """A simulated head on the tile's grid.
 
     ``images``: contrast to float32 tensor (x, y, z), white matter about 1; ``label`` and ``mask``:
-    bool, the lesion and the brain mask as extraction found it; ``brain``: the true mask;
+    bool, the lesion and the brain mask as extraction found it; ``brain``: the true mask, within the
+    field of view;
     ``stages``: what each lesion was; ``head``: its subject, of which ``stripped`` tells whether only
     the brain is known; ``affine``: voxels to mm, the tile's centre at the origin.
     """
@@ -116,6 +117,7 @@ class Simulator:
         images = dict(head.images)
         if draw.chance(ranges["cut"]):
             extracted, kept = artefacts.cut(extracted, self.spacing, draw)
+            mask, label = mask & kept, label & kept
             images = {contrast: image * kept for contrast, image in images.items()}
         for contrast, image in images.items():
             if contrast != contrasts[0]:  # registration of a second contrast is never perfect

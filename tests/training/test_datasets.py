@@ -10,8 +10,12 @@ from bids_stroke.training import datasets
 CHANNELS = toys.RECIPE["channels"]
 
 
-def stream(seed, reuse=1):
-    return datasets.Stream(toys.simulator(), CHANNELS, toys.RECIPE["inputs"], reuse, [seed])
+def stream(seed):
+    return datasets.Stream(toys.simulator(), CHANNELS, toys.RECIPE["inputs"], [seed])
+
+
+def same(one, other):
+    return all(torch.equal(a, b.float()) for a, b in zip(one, other, strict=True))
 
 
 def test_stream_is_new_every_time_and_reproducible():
@@ -22,19 +26,23 @@ def test_stream_is_new_every_time_and_reproducible():
     assert not torch.equal(first[0][0], other[0][0])
 
 
-def test_reused_samples_are_shown_as_they_are_or_mirrored():
-    shown = [image for image, _, _ in islice(stream(1, reuse=3), 12)]  # of four samples
-    distinct = []
-    for image in shown:
-        if not any(torch.equal(image, one) or torch.equal(image, one.flip(1)) for one in distinct):
-            distinct.append(image)
-    assert 1 < len(distinct) <= 4
+def test_pool_shows_what_is_fresh_and_earlier_samples_again_or_mirrored():
+    pool, samples = datasets.Pool(3, seed=1), stream(1)
+    known = []
+    for one in islice(samples, 5):
+        known = [*known, one][-3:]
+        images, labels, masks = pool.batch([part[None] for part in one], 4)
+        assert images.shape == (4, *one[0].shape) and images.dtype == torch.float32
+        for shown in zip(images, labels, masks, strict=True):
+            assert any(same(shown, kept) or same(shown, [t.flip(1) for t in kept]) for kept in known)
+        fresh = images[0], labels[0], masks[0]
+        assert same(fresh, one) or same(fresh, [t.flip(1) for t in one])
 
 
 def test_labels_stay_within_the_mask():
     for image, label, mask in islice(stream(4), 6):
         assert image.shape[0] == len(CHANNELS) and label.shape == mask.shape
-        assert not (label * (1 - mask)).any()
+        assert not (label & ~mask).any()
 
 
 def test_fixed_samples_take_the_inputs_in_turn():

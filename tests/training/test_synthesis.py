@@ -6,9 +6,11 @@ import torch
 import toys
 from nibabel.affines import apply_affine
 
-from bids_stroke.training import artefacts, fields, synthesis
+from bids_stroke.training import appearance, artefacts, fields, synthesis
+from bids_stroke.training.subjects import TISSUES
 
 HEADS = {"label map": 0, "real brain": 1}
+SCANNER = toys.RECIPE["synthesis"]["scanner"]
 
 
 def side(sample):
@@ -107,6 +109,26 @@ def test_cut_takes_the_same_from_image_and_mask():
         left, kept = artefacts.cut(mask, 1.0, fields.Draw(seed))
         assert torch.equal(left, mask & kept)
         assert 0 < left.sum() < mask.sum()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_true_masks_end_with_the_field_of_view(seed):
+    still = toys.STILL | {"cut": 1.0, "misjudged": 0, "scanner": dict.fromkeys(SCANNER, 0)}
+    sample = toys.simulator(**still).sample(seed, ("T1w",), lesions=[(4.0, "chronic")])
+    assert sample.brain.any() and (sample.images["T1w"][sample.brain] > 0).all()
+    assert not (sample.label & ~sample.brain).any()
+
+
+def test_islands_that_no_tracer_sees_are_no_lesion():
+    weights = torch.zeros(32, 32, 32)
+    weights[4:12, 10:20, 10:20] = 1
+    weights[20, 15, 15] = 1  # 8 mm³
+    weights[24:27, 14:17, 14:17] = 1  # 216 mm³
+    white = torch.full((32, 32, 32), TISSUES.index("white"), dtype=torch.uint8)
+    draw = fields.Draw(1)
+    head = appearance.head(white, white > 0, None, None, ("T1w",), 2.0, 0, draw)
+    label, _, _ = appearance.paste(head, weights, (0, 0, 0), "subacute", draw)
+    assert not label[20, 15, 15] and label[25, 15, 15] and label[8, 15, 15]
 
 
 def test_shift_moves_by_fractions_of_a_voxel():
