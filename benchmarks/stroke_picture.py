@@ -24,10 +24,8 @@ SLICES = 6
 
 def panels(anat, name):
     """Axial slices through the lesion, cropped to the brain: image, mask and aspect of each."""
-    scan, brain, lesion = (
-        image.conform(image.load(anat / f"{name}_{kind}.nii.gz"))
-        for kind in ("desc-preproc_T2w", "space-T2w_desc-brain_mask", "space-T2w_label-L_desc-T2lesion_mask")
-    )
+    kinds = "desc-preproc_T2w", "space-T2w_desc-brain_mask", "space-T2w_label-L_desc-T2lesion_mask"
+    scan, brain, lesion = (image.conform(image.load(anat / f"{name}_{kind}.nii.gz")) for kind in kinds)
     box = bounding_box(np.asarray(brain.dataobj) > 0, 4)
     data, mask = scan.get_fdata()[box], np.asarray(lesion.dataobj)[box] > 0
     sizes = voxel_sizes(scan.affine)

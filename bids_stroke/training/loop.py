@@ -202,9 +202,7 @@ def fit(recipe, training, validation, out):
     trainer = _trainer(settings, out)
     begun = torch.load(last, weights_only=True)["global_step"] if last.exists() else 0
     # A continued training must not see again what it has seen.
-    stream = datasets.Stream(
-        training, recipe["channels"], recipe["inputs"], [recipe["seed"], begun]
-    )
+    stream = datasets.Stream(training, recipe["channels"], recipe["inputs"], [recipe["seed"], begun])
     fixed = datasets.Fixed(
         validation,
         recipe["channels"],
@@ -215,7 +213,7 @@ def fit(recipe, training, validation, out):
     loaders = (
         DataLoader(
             stream,
-            settings["batch"] // settings["reuse"],
+            max(1, settings["batch"] // settings["reuse"]),
             num_workers=workers(settings),
             worker_init_fn=datasets.single_threaded,
         ),
