@@ -168,9 +168,9 @@ def material(files, cache):
     return heads, [lesion for path in files["lesions"] if (lesion := subjects.lesion(path))]
 
 
-def simulator(material, recipe, device="cpu"):
-    """The :class:`synthesis.Simulator` of a recipe."""
-    return Simulator(*material, recipe["tile"], recipe["spacing"], recipe["synthesis"], device)
+def simulator(loaded, recipe, device="cpu"):
+    """The :class:`synthesis.Simulator` of a recipe, of what :func:`material` has loaded."""
+    return Simulator(*loaded, recipe["tile"], recipe["spacing"], recipe["synthesis"], device)
 
 
 def workers(settings):

@@ -29,9 +29,8 @@ class Sample:
 
     ``images``: contrast to float32 tensor (x, y, z), white matter about 1; ``label`` and ``mask``:
     bool, the lesion and the brain mask as extraction found it; ``brain``: the true mask, within the
-    field of view;
-    ``stages``: what each lesion was; ``head``: its subject, of which ``stripped`` tells whether only
-    the brain is known; ``affine``: voxels to mm, the tile's centre at the origin.
+    field of view; ``stages``: what each lesion was; ``head``: its subject, of which ``stripped`` tells
+    whether only the brain is known; ``affine``: voxels to mm, the tile's centre at the origin.
     """
 
     images: dict
