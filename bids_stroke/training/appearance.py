@@ -6,9 +6,9 @@ Intensities are relative to white matter, ranges are drawn uniformly, lengths ar
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from scipy import ndimage
+
+from bids_stroke.lesion import threshold
 
 from .fields import blur, lerp, ramp
 from .subjects import TISSUES, WHITE
@@ -119,20 +119,28 @@ def _from_labels(tissue, drawn, spacing, draw):
 
 
 def region(shape, spacing, draw, device):
-    """A smooth region: everywhere, one half (x), or a random part."""
-    kind = draw.pick(("everywhere", "half", "part"))
+    """A smooth region: everywhere, one half (x), a random part, or the surroundings of a point."""
+    kind = draw.pick(("everywhere", "half", "part", "point"))
     if kind == "half":
         side = torch.linspace(-1, 1, shape[0], device=device)[:, None, None]
         return ramp(side * draw.pick((-1, 1)), 0, 0.1).expand(shape)
     if kind == "part":
         return ramp(draw.field(shape, 60 / spacing), 0, 1)
+    if kind == "point":
+        width = draw.uniform(10, 25) / spacing
+        places = [side * draw.uniform(0.15, 0.85) for side in shape]
+        near = [
+            torch.exp(-(((torch.arange(side, device=device) - place) / width) ** 2) / 2)
+            for side, place in zip(shape, places, strict=True)
+        ]
+        return torch.einsum("i,j,k->ijk", *near)
     return torch.ones(shape, device=device)
 
 
 def widen(head, where, draw, box=...):
     """Widen ventricles and sulci where the weights ``where`` say, as atrophy does."""
     spacing = head.spacing
-    sulci = blur(head.fluid[box], draw.uniform(0.8, 2.4) / spacing) * draw.uniform(0.8, 2.2)
+    sulci = blur(head.fluid[box], draw.uniform(0.8, 2.8) / spacing) * draw.uniform(0.8, 2.4)
     weight = sulci.clamp(0, 1) ** 1.5
     ventricles = head.ventricles[box]
     if ventricles.any():
@@ -242,10 +250,8 @@ def subacute(head, lesion, box, draw):
 
 def _traced(lesion, spacing):
     """``lesion`` without the islands that no tracer would see, which turning and clipping leave."""
-    parts, _ = ndimage.label(lesion.cpu().numpy())
-    large = np.bincount(parts.ravel()) * spacing**3 >= ISLAND
-    large[0] = False
-    return torch.from_numpy(large[parts]).to(lesion.device)
+    kept = threshold(lesion.cpu().numpy(), 0.5, ISLAND, spacing**3) > 0
+    return torch.from_numpy(kept).to(lesion.device)
 
 
 def paste(head, weights, corner, stage, draw):

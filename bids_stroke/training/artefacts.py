@@ -81,12 +81,24 @@ def scan(image, spacing, chances, draw):
     return noise(image, draw) if draw.chance(chances["noise"]) else image
 
 
-def misjudge(mask, spacing, draw):
-    """A brain mask that is a few mm too wide or, less often, too narrow in places."""
+def misjudge(mask, fluid, spacing, draw):
+    """A brain mask as extraction may draw it: rounded, with the fluid around the brain; or a few mm
+    too wide or, less often, too narrow in places. ``fluid`` (bool) is the fluid outside ventricles.
+    """
+    if draw.chance(0.5):
+        return _rounded(mask, fluid, spacing, draw)
     where = draw.field(mask.shape, 25 / spacing) > draw.uniform(-1.5, 1)
     if draw.chance(0.6):
         return torch.where(where, dilate(mask, max(1, round(draw.uniform(1, 4) / spacing))), mask)
     return torch.where(where, erode(mask, max(1, round(draw.uniform(1, 2) / spacing))), mask)
+
+
+def _rounded(mask, fluid, spacing, draw):
+    """The mask with its bays closed and with what fluid lies around it, as a network draws it."""
+    bays, reach = (max(1, round(draw.uniform(*span) / spacing)) for span in ((2, 9), (1, 12)))
+    closed = erode(dilate(mask, bays), bays)
+    wide = closed | (fluid & dilate(mask, reach))
+    return mask | (blur(wide, draw.uniform(1, 3) / spacing) > 0.5)
 
 
 def lose_cavity(mask, cavity, box, spacing, draw):
