@@ -83,7 +83,7 @@ def scan(image, spacing, chances, draw):
 
 def misjudge(mask, fluid, spacing, draw):
     """A brain mask as extraction may draw it: rounded, with the fluid around the brain; or a few mm
-    too wide or, less often, too narrow in places. ``fluid`` (bool) is the fluid outside ventricles.
+    too wide or, less often, too narrow in places. ``fluid``: bool.
     """
     if draw.chance(0.5):
         return _rounded(mask, fluid, spacing, draw)

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from . import appearance, artefacts
 from .fields import Draw, blur, resize, standardize
-from .subjects import NODES, TISSUES, bounding_box
+from .subjects import NODES, bounding_box
 
 CONTRASTS = tuple(appearance.LOOKS)
 STRIDE = 4  # voxels of the tile between the nodes of the map to the template
@@ -106,8 +106,7 @@ class Simulator:
         label = torch.zeros_like(mask)
         extracted = mask
         if draw.chance(ranges["misjudged"]):
-            fluid = tissue == TISSUES.index("csf")
-            extracted = artefacts.misjudge(mask, fluid, self.spacing, draw)
+            extracted = artefacts.misjudge(mask, head.fluid > 0.5, self.spacing, draw)
         stages = []
         for volume, stage in lesions:
             pasted, extracted = self._paste(head, nodes, volume, stage, extracted, draw)

@@ -138,12 +138,12 @@ def test_shift_moves_by_fractions_of_a_voxel():
 
 
 def test_misjudged_masks_stay_close():
-    mask = torch.from_numpy(toys.ball(20))
+    mask, skull = (torch.from_numpy(toys.ball(radius)) for radius in (20, 22))
     overlap = []
     for seed in range(20):
-        found = artefacts.misjudge(mask, torch.zeros_like(mask), 2.0, fields.Draw(seed))
+        found = artefacts.misjudge(mask, skull & ~mask, 2.0, fields.Draw(seed))
         overlap.append(float(2 * (found & mask).sum() / (found.sum() + mask.sum())))
-    assert 0.8 < min(overlap) < 0.99
+    assert min(overlap) > 0.8 and max(overlap) < 1
 
 
 def test_some_masks_hold_the_fluid_around_a_shrunken_brain():
