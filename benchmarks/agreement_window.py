@@ -15,8 +15,8 @@ from functools import partial
 import numpy as np
 from scipy import ndimage
 
-from bids_stroke import registration
 from bids_stroke.models import fusion
+from bids_stroke.spatial import templates
 
 OVERLAP = 0.75
 PART = (slice(40, 90), slice(90, 140), slice(70, 110))  # voxels that the literal loop runs on
@@ -24,7 +24,7 @@ PART = (slice(40, 90), slice(90, 140), slice(70, 110))  # voxels that the litera
 
 def masks(seed):
     """Two masks on the template's grid."""
-    brain = np.asanyarray(registration.template().brain.dataobj) > 0
+    brain = np.asanyarray(templates.template().brain.dataobj) > 0
     rng = np.random.default_rng(seed)
     made = []
     for centre in ((60, 120, 95), (63, 122, 93)):

@@ -20,10 +20,12 @@ from pathlib import Path
 import numpy as np
 from embedded_model import RECIPE, SHARED, checksum
 
-from bids_stroke import image, normalization
-from bids_stroke.cli.train import read_recipe
-from bids_stroke.registration import TEMPLATE
-from bids_stroke.training import cohort, loop
+from bids_stroke.spatial import image, normalization
+from bids_stroke.spatial.templates import TEMPLATE
+from bids_stroke.training.engine import loop
+from bids_stroke.training.recipes import read_recipe
+from bids_stroke.training.simulation import dataset
+from bids_stroke.utils.files import atomic
 
 CONTRASTS = ("T1w", "FLAIR")
 SPACING = 2.0
@@ -65,9 +67,9 @@ def write(name, work):
         (head, [(float(ml), str(stage))])
         for head, ml, stage in zip(heads, volumes, rng.permutation(stages), strict=True)
     ]
-    with image.atomic(out) as folder:
+    with atomic(out) as folder:
         folder.mkdir(parents=True)
-        for person, ml in cohort.write(folder, simulator, plan, seed, CONTRASTS):
+        for person, ml in dataset.write(folder, simulator, plan, seed, CONTRASTS):
             print(f"{name} {person}: {ml:.1f} ml", flush=True)
     return out
 

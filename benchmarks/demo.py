@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bids_stroke import image, metrics
+from bids_stroke.evaluation import metrics
+from bids_stroke.spatial import image
 
 LEAST = 0.5
 

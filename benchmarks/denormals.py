@@ -17,7 +17,8 @@ import pandas as pd
 import sections
 import torch
 
-from bids_stroke import brain, devices
+from bids_stroke.compute import devices
+from bids_stroke.spatial import hd_bet
 
 
 def main():
@@ -26,8 +27,8 @@ def main():
     command.add_argument("--side", type=int, default=64, help="voxels")
     command.add_argument("--page", type=Path, default=sections.PERFORMANCE)
     arguments = command.parse_args()
-    published = next(brain.hd_bet_networks())
-    placed = devices.place(copy.deepcopy(published), "cpu", over=brain.HD_BET_NORMS)
+    published = next(hd_bet.networks())
+    placed = devices.place(copy.deepcopy(published), "cpu", over=hd_bet.NORMS)
     weights = torch.cat([one.detach().flatten() for one in published.parameters()])
     denormal = (weights != 0) & (weights.abs() < torch.finfo(weights.dtype).tiny)
     cube = torch.randn(1, 1, *[arguments.side] * 3)

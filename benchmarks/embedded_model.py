@@ -34,13 +34,15 @@ import yaml
 from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
-from bids_stroke import detection, image, metrics
-from bids_stroke.cli.train import read_recipe
-from bids_stroke.lesion import threshold
-from bids_stroke.models import card as cards
-from bids_stroke.models import infer
+from bids_stroke.evaluation import detection, metrics
+from bids_stroke.lesion.postprocessing import threshold
+from bids_stroke.models import catalog, inference
 from bids_stroke.settings import DEFAULT_MODEL
-from bids_stroke.training import cohort, loop, synthesis
+from bids_stroke.spatial import grid, image
+from bids_stroke.training.engine import loop
+from bids_stroke.training.recipes import read_recipe
+from bids_stroke.training.simulation import dataset, synthesis
+from bids_stroke.utils.files import atomic
 
 SHARED = Path(os.environ.get("BIDS_STROKE_SHARED", Path(__file__).parents[2] / "shared"))
 SIZES = {"< 1 ml": (0.1, 1), "1-10 ml": (1, 10), "10-50 ml": (10, 50), "> 50 ml": (50, 250)}
@@ -74,9 +76,9 @@ def write_cohort(part, work):
             plan += [(len(plan) + i, [(float(v), stage)]) for i, v in enumerate(volumes)]
     plan = [(index % heads, lesions) for index, lesions in plan]
     plan += [(index % heads, []) for index in range(HEALTHY * heads)]
-    with image.atomic(out) as folder:
+    with atomic(out) as folder:
         folder.mkdir(parents=True)
-        for name, ml in cohort.write(folder, simulator, plan, SEEDS[part], synthesis.CONTRASTS):
+        for name, ml in dataset.write(folder, simulator, plan, SEEDS[part], synthesis.CONTRASTS):
             print(f"{name}: {ml:.2f} ml", flush=True)
     return out
 
@@ -143,15 +145,15 @@ def segmentations(card, images, brain, mirror):
     """Probability of the model for each of its inputs."""
     for contrasts in card.inputs or [card.select(synthesis.CONTRASTS)]:
         chosen = {c: images[c] for c in contrasts}
-        img = infer.predict(card, chosen, brain, brain, device="cpu", mirror=mirror)
+        img = inference.predict(card, chosen, brain, brain, device="cpu", mirror=mirror)
         yield "+".join(contrasts), img.get_fdata(dtype=np.float32)
 
 
 def measure(name, folder, model, mirror):
     """Rows of one participant: model and naive rule, for each input."""
-    card = cards.load(model)
+    card = catalog.load(model)
     images, brain, truth = load_case(folder, name)
-    volume = image.voxel_volume(brain)
+    volume = grid.voxel_volume(brain)
     rows = []
     for contrasts, probability in segmentations(card, images, brain, mirror):
         found = threshold(probability, card.threshold, card.min_component_mm3, volume) > 0
@@ -166,9 +168,9 @@ def measure(name, folder, model, mirror):
 
 def sweep(name, folder, model, mirror):
     """Rows of one participant for each threshold and smallest component."""
-    card = cards.load(model)
+    card = catalog.load(model)
     images, brain, truth = load_case(folder, name)
-    volume = image.voxel_volume(brain)
+    volume = grid.voxel_volume(brain)
     rows = []
     for contrasts, probability in segmentations(card, images, brain, mirror):
         for value in THRESHOLDS:
@@ -229,7 +231,7 @@ def through_the_app(folder, model, number, work, jobs):
     chosen = people.iloc[np.linspace(0, len(people) - 1, number).round().astype(int)]
     bids, out = work / f"app-{number}" / "bids", work / f"app-{number}" / "out"
     if not bids.exists():
-        with image.atomic(bids) as made:
+        with atomic(bids) as made:
             for name in chosen.participant_id:
                 (made / name / "anat").mkdir(parents=True)
                 for path in (folder / name / "anat").glob("*_T1w.*"):
@@ -239,11 +241,11 @@ def through_the_app(folder, model, number, work, jobs):
             )
     run = [sys.executable, "-m", "bids_stroke", bids, out, "participant", "--model", model]
     subprocess.run([*run, "--nprocs", str(jobs)], check=True)
-    card, rows = cards.load(model), []
+    card, rows = catalog.load(model), []
     for name, stage in zip(chosen.participant_id, chosen.stage, strict=True):
         images, brain, truth = load_case(folder, name)
-        volume = image.voxel_volume(brain)
-        alone = infer.predict(card, {"T1w": images["T1w"]}, brain, brain, device="cpu").get_fdata()
+        volume = grid.voxel_volume(brain)
+        alone = inference.predict(card, {"T1w": images["T1w"]}, brain, brain, device="cpu").get_fdata()
         (path,) = (out / name / "anat").glob("*_space-T1w_label-L_*_mask.nii.gz")
         masks = {
             "network": threshold(alone, card.threshold, card.min_component_mm3, volume) > 0,

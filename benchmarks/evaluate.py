@@ -24,14 +24,16 @@ from monai.metrics import compute_average_surface_distance, compute_hausdorff_di
 from scipy import ndimage
 from sklearn.metrics import confusion_matrix
 
-from bids_stroke import evaluation, image, registration
+from bids_stroke.evaluation import evaluation, pairs
+from bids_stroke.spatial import image, templates
+from bids_stroke.spatial.grid import resample
 
 SHARED = Path(os.environ.get("BIDS_STROKE_SHARED", Path(__file__).parents[2] / "shared"))
 
 
 def write_pairs(number, work):
     """Write truth and prediction of ``number`` scans, unless they are there."""
-    grid = registration.template().t1w
+    grid = templates.template().t1w
     folders = [SHARED / "data" / name for name in ("lesions_chronic", "lesions_acute")]
     sources = [path for folder in folders for path in sorted(folder.glob("*.nii*"))]
     rng = np.random.default_rng(0)
@@ -40,7 +42,7 @@ def write_pairs(number, work):
         dilations = int(rng.integers(0, 3))
         if (work / "pred" / name).exists():
             continue
-        truth = np.asarray(image.resample(image.load(path), grid, order=0).dataobj) > 0
+        truth = np.asarray(resample(image.load(path), grid, order=0).dataobj) > 0
         pred = np.roll(truth, rng.integers(-2, 3, 3), (0, 1, 2))
         pred = ndimage.binary_dilation(pred, iterations=dilations) if dilations else pred
         for kind, mask in (("truth", truth), ("pred", pred)):
@@ -94,7 +96,7 @@ def main():
     started = time.process_time()
     for row in chosen.itertuples():
         evaluation.measure(
-            evaluation.Pair(row.participant_id, None, "model", Path(row.truth), Path(row.prediction))
+            pairs.Pair(row.participant_id, None, "model", Path(row.truth), Path(row.prediction))
         )
     ours = (time.process_time() - started) / len(chosen)
     print(f"one core, {len(chosen)} pairs: {ours:.2f} s a pair against {theirs:.2f} s for the "

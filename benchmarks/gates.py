@@ -1,4 +1,4 @@
-"""What the sanity gates of ``bids_stroke/gates.py`` see on real heads: agreement of T1w and FLAIR of
+"""What the sanity gates of ``bids_stroke/qc/checks.py`` see on real heads: agreement of T1w and FLAIR of
 the same head and of two heads, and the brightest voxels of T1w images without contrast agent.
 
 ``python benchmarks/gates.py`` reads ``$BIDS_STROKE_SHARED`` (see docs/reliability.md).
@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from bids_stroke import brain, image, quality, registration
+from bids_stroke.qc import image_quality
+from bids_stroke.spatial import bias, brain_extraction, image, registration, templates, transforms
 
 
 def main():
@@ -30,18 +31,18 @@ def main():
 def _prepared(path):
     """A head without bias field, and its brain mask."""
     head = image.conform(image.load(path))
-    mask = brain.extract(head, "deepbet")
-    return brain.correct_bias(head, mask), mask
+    mask = brain_extraction.extract(head, "deepbet")
+    return bias.correct_bias(head, mask), mask
 
 
 def _brightest(path):
     img, mask = _prepared(path)
     with TemporaryDirectory() as folder:
         _, back = registration.affine(img, mask, folder)
-        white = quality.tissue_maps(registration.template().brain)["white"]
-        white = registration.apply(white, img, [back], "labels").get_fdata() > 0.5
+        white = image_quality.tissue_maps(templates.template().brain)["white"]
+        white = transforms.apply(white, img, [back], "labels").get_fdata() > 0.5
     inside = np.asanyarray(mask.dataobj) > 0
-    return quality.brightest(img.get_fdata()[inside], img.get_fdata()[inside & white])
+    return image_quality.brightest(img.get_fdata()[inside], img.get_fdata()[inside & white])
 
 
 def _similarity(t1w, flair):
@@ -50,11 +51,13 @@ def _similarity(t1w, flair):
     moving = image.conform(image.load(flair))
     with TemporaryDirectory() as folder:
         _, back = registration.rigid(moving, reference, mask, folder)
-        inside = registration.apply(mask, moving, [back], "mask")
-        moved = registration.apply(reference, moving, [back])
+        inside = transforms.apply(mask, moving, [back], "mask")
+        moved = transforms.apply(reference, moving, [back])
     inside = np.asanyarray(inside.dataobj) > 0
-    values = (brain.correct_bias(moving, image.like(inside, moving, np.uint8)), moved)
-    return quality.mutual_information(*(one.get_fdata(dtype=np.float32)[inside] for one in values))
+    values = (bias.correct_bias(moving, image.like(inside, moving, np.uint8)), moved)
+    return image_quality.mutual_information(
+        *(one.get_fdata(dtype=np.float32)[inside] for one in values)
+    )
 
 
 if __name__ == "__main__":

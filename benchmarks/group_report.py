@@ -26,14 +26,20 @@ import pandas as pd
 import sections
 from scipy import ndimage
 
-from bids_stroke import atlas, cohort, image, quality, record, regions
-from bids_stroke.bids import derivative, write_dataset_files, write_tsv
-from bids_stroke.registration import TEMPLATE, template
-from bids_stroke.reports import figures
+from bids_stroke.atlases import loads, super_regions
+from bids_stroke.bids import record
+from bids_stroke.bids.derivatives import write_dataset_files, write_tsv
+from bids_stroke.bids.names import derivative
+from bids_stroke.cohort import overlap as cohort_overlap
+from bids_stroke.cohort import table as cohort_table
+from bids_stroke.qc import image_quality
+from bids_stroke.reports.figures import figures
+from bids_stroke.spatial import image
+from bids_stroke.spatial.templates import TEMPLATE, template
 
 DRAWN = 5  # participants with figures of their own; the others have copies
 LESIONS = 300  # participants with lesions of their own; the others have copies
-NUMBERS = [name for name in atlas.COLUMNS if not name.startswith(("side", "category"))]
+NUMBERS = [name for name in loads.COLUMNS if not name.startswith(("side", "category"))]
 
 
 def lesion(rng, grid, brain):
@@ -71,7 +77,7 @@ def add(out, name, rng, drawn, pictures):
         "max_probability": 0.95, "volume_template_ml": volume, "outside_brain_share": 0.01,
         "hemisphere": "left" if left else "right",
     })  # fmt: skip
-    measured = dict.fromkeys(quality.COLUMNS, 1.0) | {
+    measured = dict.fromkeys(image_quality.COLUMNS, 1.0) | {
         "contrast": "T1w", "brain_volume_ml": rng.normal(1400, 110), "snr": rng.lognormal(3, 0.2),
         "cnr": rng.lognormal(1, 0.2), "template_brain_dice": 0.98 - abs(rng.normal(0, 0.004)),
     }  # fmt: skip
@@ -84,7 +90,7 @@ def add(out, name, rng, drawn, pictures):
         "region": ["R1", "R2", "R3", "R4"], "region_volume_ml": 500.0,
         "lesion_volume_ml": volume * share, "lesion_share": share, "region_share": 0.01,
     })  # fmt: skip
-    tables = {"JuelichCST": loads, regions.super_regions_card()["atlas"]: shares}
+    tables = {"JuelichCST": loads, super_regions.super_regions_card()["atlas"]: shares}
     written = {
         derivative(name, "morph", ".tsv", space="T1w", **found): components,
         derivative(name, "morph", ".tsv", desc="quality"): pd.DataFrame([measured]),
@@ -161,7 +167,7 @@ def _measured(channel, task, arguments):
 
 def overlap(out):
     """The overlap map as the group level makes it."""
-    cohort.overlap(out, record.read_all(out))
+    cohort_overlap.overlap(out, record.read_all(out))
 
 
 def browse(page_file):
@@ -201,7 +207,7 @@ def measure(folder, participants):
     if run.returncode:
         sys.exit(f"the group level ended with {run.returncode}")
     seconds, page = time.perf_counter() - begun, out / "group.html"
-    table, counted = in_a_process(cohort.collect, out), in_a_process(overlap, out)
+    table, counted = in_a_process(cohort_table.collect, out), in_a_process(overlap, out)
     floor, simple = in_a_process(inflate, out)[0], in_a_process(plain, out)[0]
     seen = browse(page)
     return {

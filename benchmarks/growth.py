@@ -22,7 +22,7 @@ import pandas as pd
 import sections
 from participant import MEASURES, SHARED, watch
 
-from bids_stroke import image, registration
+from bids_stroke.spatial import grid, image, templates
 
 HEAD = SHARED / "data" / "heads" / "healthy" / "colin27_T1w.nii.gz"
 
@@ -38,7 +38,7 @@ def heads(root, voxel, number=1):
     """A dataset of copies of the head."""
     start(root)
     img = image.conform(image.load(HEAD))
-    first = image.save(image.regrid(img, (voxel,) * 3), root / "sub-01/anat/sub-01_T1w.nii.gz")
+    first = image.save(grid.regrid(img, (voxel,) * 3), root / "sub-01/anat/sub-01_T1w.nii.gz")
     for copy in range(2, number + 1):
         path = root / f"sub-{copy:02}/anat/sub-{copy:02}_T1w.nii.gz"
         path.parent.mkdir(parents=True)
@@ -49,13 +49,13 @@ def heads(root, voxel, number=1):
 def cubes(root, number):
     """A dataset of one mask in the template's space, with so many cubes of 3 mm in the brain."""
     start(root)
-    target = registration.template()
+    target = templates.template()
     mask = np.zeros(target.t1w.shape, np.uint8)
     inside = np.argwhere(np.asanyarray(target.brain.dataobj)[::6, ::6, ::6]) * 6
     chosen = np.random.default_rng(0).permutation(len(inside))[:number]
     for x, y, z in inside[chosen]:
         mask[x : x + 3, y : y + 3, z : z + 3] = 1
-    name = f"sub-01_space-{registration.TEMPLATE}_label-L_desc-lesion_mask.nii.gz"
+    name = f"sub-01_space-{templates.TEMPLATE}_label-L_desc-lesion_mask.nii.gz"
     image.save(image.like(mask, target.t1w, np.uint8), root / "sub-01/anat" / name)
     return root
 
@@ -71,7 +71,7 @@ def runs(sizes):
     """What grows, its size, a function that makes the dataset, and options of each run."""
     whole = image.conform(image.load(HEAD))
     for voxel in sizes.voxels:
-        voxels = np.prod(image.regrid(whole, (voxel,) * 3).shape) / 1e6
+        voxels = np.prod(grid.regrid(whole, (voxel,) * 3).shape) / 1e6
         yield "million voxels", voxels, lambda root, v=voxel: heads(root, v), {}
     for number in sizes.lesions:
         yield "lesions", number, lambda root, n=number: cubes(root, n), {"own": True}

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bids_stroke import image, registration
-from bids_stroke.metrics import dice
-from bids_stroke.models import card, infer
+from bids_stroke.evaluation.metrics import dice
+from bids_stroke.models import catalog, inference
+from bids_stroke.spatial import grid, image, templates
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -39,14 +39,14 @@ def main():
         network = nnunets.architecture(features=(32, 64, 128, 256, 320, 320))
         sizes = (arguments.voxel,) * 3, (128, 128, 128)
         nnunets.write(folder, network, *sizes, steps=30, taught_on=(64, 64, 64))
-    target = registration.template()
-    t1w = image.regrid(target.t1w, (arguments.voxel,) * 3)
-    brain = image.regrid(target.brain, (arguments.voxel,) * 3, order=0)
+    target = templates.template()
+    t1w = grid.regrid(target.t1w, (arguments.voxel,) * 3)
+    brain = grid.regrid(target.brain, (arguments.voxel,) * 3, order=0)
     inside = np.asanyarray(brain.dataobj) > 0
     t1w = image.like(t1w.get_fdata() * inside, t1w, np.float32)
-    model = card.load(folder)
+    model = catalog.load(folder)
     start = time.perf_counter()
-    found = infer.predict(model, {"T1w": t1w}, brain, t1w, "cpu", arguments.mirror).get_fdata()
+    found = inference.predict(model, {"T1w": t1w}, brain, t1w, "cpu", arguments.mirror).get_fdata()
     ours = time.perf_counter() - start
     start = time.perf_counter()
     expected = nnunets.reference(folder, [t1w], (0,), arguments.mirror)

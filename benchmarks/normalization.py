@@ -43,8 +43,12 @@ from embedded_model import SHARED, sphere
 from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
-from bids_stroke import atlas, image, metrics, normalization, registration
-from bids_stroke.brain import correct_bias, extract
+from bids_stroke.atlases import loads, tracts
+from bids_stroke.evaluation import metrics
+from bids_stroke.spatial import grid, image, normalization, templates, transforms
+from bids_stroke.spatial.bias import correct_bias
+from bids_stroke.spatial.brain_extraction import extract
+from bids_stroke.utils import files
 
 SIZES = (1, 10, 50, 150)  # ml
 METHODS = ("plain", "masked", "enantiomorphic")
@@ -94,14 +98,14 @@ def labels():
 
 @lru_cache(maxsize=1)
 def tract():
-    card = atlas.load_card()
-    return card, atlas.load_tract(card)
+    card = tracts.load_card()
+    return card, tracts.load_tract(card)
 
 
 def load_ml(mask, side):
     """Weighted load of a lesion mask on the template's grid."""
     card, maps = tract()
-    return float(atlas.loads(mask, maps, card).loc[side, "weighted_load_ml"])
+    return float(loads.measure_loads(mask, maps, card).loc[side, "weighted_load_ml"])
 
 
 class Brain:
@@ -114,8 +118,8 @@ class Brain:
         self.empty = image.like(np.zeros(self.mask.shape), self.mask, np.uint8)
         self.truth = self._intact("truth", TRUTH_SEED)
         self.repeat = self._intact("repeat", SEED)
-        self.side = registration.apply(
-            atlas.hemisphere_map(registration.template().t1w), self.t1w, [self.truth[1]], "labels"
+        self.side = transforms.apply(
+            templates.hemisphere_map(templates.template().t1w), self.t1w, [self.truth[1]], "labels"
         ).get_fdata()
 
     def _prepare(self, path):
@@ -150,7 +154,7 @@ def draw(brain, size, rng):
         mirrored = rng.integers(2)
         lesion = image.conform(image.load(paths[index]))
         voxels = np.argwhere(np.asanyarray(lesion.dataobj) > 0)
-        volume = len(voxels) * image.voxel_volume(lesion) / 1000
+        volume = len(voxels) * grid.voxel_volume(lesion) / 1000
         x = apply_affine(lesion.affine, voxels)[:, 0] if len(voxels) else np.zeros(1)
         one_sided = max((x > 1).mean(), (x < -1).mean()) > 0.98
         if not (size / 2 <= volume <= size * 2 and one_sided):
@@ -173,13 +177,13 @@ def touches(lesion, side):
     points = apply_affine(lesion.affine, np.argwhere(np.asanyarray(lesion.dataobj) > 0))
     voxels = np.round(apply_affine(np.linalg.inv(img.affine), points)).astype(int)
     voxels = voxels[((voxels >= 0) & (voxels < img.shape)).all(1)]
-    raw = np.asanyarray(img.dataobj)[tuple(voxels.T)].sum() * image.voxel_volume(lesion) / 1000
+    raw = np.asanyarray(img.dataobj)[tuple(voxels.T)].sum() * grid.voxel_volume(lesion) / 1000
     return raw > MIN_LOAD_ML / 5
 
 
 def bring(lesion, brain, size, side):
     """Bring a lesion of template space into a brain, grown or shrunk to ``size`` ml."""
-    weight = registration.apply(lesion, brain.t1w, [brain.truth[1]], "probability").get_fdata()
+    weight = transforms.apply(lesion, brain.t1w, [brain.truth[1]], "probability").get_fdata()
     spacing = voxel_sizes(brain.t1w.affine)
     inside = weight >= min(0.5, weight.max() / 2)
     depth = ndimage.distance_transform_edt(~inside, sampling=spacing)
@@ -187,7 +191,7 @@ def bring(lesion, brain, size, side):
     allowed = brain.mask.get_fdata() > 0
     allowed &= np.sign(brain.side) == {"left": -1, "right": 1}[side]
     depth[~allowed] = np.inf
-    count = round(size * 1000 / image.voxel_volume(brain.t1w))
+    count = round(size * 1000 / grid.voxel_volume(brain.t1w))
     return image.like(depth <= np.partition(depth.ravel(), count)[count], brain.t1w, np.uint8)
 
 
@@ -204,7 +208,7 @@ def paste(t1w, brain, lesion, rng):
 
 def moved(mask, warp):
     """A mask on the template's grid."""
-    return registration.apply(mask, registration.template().t1w, [warp[0]], "mask")
+    return transforms.apply(mask, templates.template().t1w, [warp[0]], "mask")
 
 
 class View:
@@ -275,7 +279,7 @@ def measure(path, index, work, sizes, methods):
                 warp = warp_of(brain, pasted, lesion, method, brain.folder / f"{size}ml_{method}")
                 row = compare(View(warp, points, lesion, side), true, inside)
                 case = {"brain": brain.name, "size_ml": size, "method": method, "side": side}
-                with image.atomic(out) as partial:
+                with files.atomic(out) as partial:
                     partial.write_text(json.dumps({**case, "lesion": source, **row}))
     return brain.name
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bids_stroke import image
+from bids_stroke.spatial import grid, image
 
 
 def name(masks, space, bids):
@@ -29,7 +29,7 @@ def name(masks, space, bids):
         if not link.is_symlink():
             link.symlink_to(path.resolve())
         img = image.load(path)
-        volumes[participant] = np.count_nonzero(img.dataobj) * image.voxel_volume(img) / 1000
+        volumes[participant] = np.count_nonzero(img.dataobj) * grid.voxel_volume(img) / 1000
     description = {"Name": "Lesion masks", "BIDSVersion": "1.10.0"}
     (bids / "dataset_description.json").write_text(json.dumps(description))
     return pd.Series(volumes)

@@ -37,8 +37,11 @@ import pandas as pd
 import psutil
 import sections
 
-from bids_stroke import brain, image, metrics, normalization, registration
+from bids_stroke.evaluation import metrics
 from bids_stroke.settings import DEFAULT_MODEL
+from bids_stroke.spatial import brain_extraction, image, normalization, templates
+from bids_stroke.spatial.grid import regrid, resample
+from bids_stroke.spatial.transforms import move_points, to_ants
 
 SHARED = Path(os.environ.get("BIDS_STROKE_SHARED", Path(__file__).parents[2] / "shared"))
 HEADS = {
@@ -189,7 +192,9 @@ def hd_bet(work, path):
 
 def deepbet(work, path):
     """Brain mask of a head by deepbet."""
-    image.save(brain.extract(image.conform(image.load(path)), "deepbet"), work / "brain.nii.gz")
+    image.save(
+        brain_extraction.extract(image.conform(image.load(path)), "deepbet"), work / "brain.nii.gz"
+    )
 
 
 def n4(work, path):
@@ -214,7 +219,7 @@ def syn(work, voxel):
     """The brain to the template."""
     import ants
 
-    fixed = image.regrid(registration.template().t1w, (float(voxel),) * 3)
+    fixed = regrid(templates.template().t1w, (float(voxel),) * 3)
     brain = image.load(work / "brain.nii.gz")
     (t1w,) = work.glob("[!r]*T1[Ww]*.nii.gz")
     moving = image.like(image.load(t1w).get_fdata() * np.asanyarray(brain.dataobj), brain, np.float32)
@@ -253,8 +258,8 @@ def agreement(anat, work, model):
         found["lesion masks, same network and brain (Dice)"] = lesions(work, model, theirs)
     # Tissues of one image by k-means, brought to the template by both transforms.
     healthy = image.like(np.zeros(mine.shape), mine, np.uint8)
-    mask = registration.to_ants(mine)
-    tissues = ants.kmeans_segmentation(registration.to_ants(t1w), 3, mask)["segmentation"]
+    mask = to_ants(mine)
+    tissues = ants.kmeans_segmentation(to_ants(t1w), 3, mask)["segmentation"]
     fixed = ants.image_read(str(work / "fixed.nii.gz"))
     transforms = {
         "app": [str(normalization.normalize(t1w, mine, healthy, work)[0])],
@@ -268,7 +273,7 @@ def agreement(anat, work, model):
     if (work / RIGID).is_file():
         inside = nib.affines.apply_affine(mine.affine, np.argwhere(np.asanyarray(mine.dataobj))[::1000])
         both = (work / RIGID, f"{stem}_from-FLAIR_to-T1w_mode-image_xfm.mat")
-        moved = [registration.move_points(inside, [one]) for one in both]
+        moved = [move_points(inside, [one]) for one in both]
         apart = np.linalg.norm(moved[0] - moved[1], axis=1)
         found["FLAIR on T1w, mean distance (mm)"] = apart.mean()
     return found
@@ -276,10 +281,10 @@ def agreement(anat, work, model):
 
 def lesions(work, model, brain):
     """Dice of the lesion masks of a network that is given the same brain; mirrored by both."""
-    from bids_stroke.models import card, infer
+    from bids_stroke.models import catalog, inference
 
     img = image.load(work / "moving.nii.gz")
-    found = infer.predict(card.load(model), {"T1w": img}, brain, img, "cpu", mirror=True)
+    found = inference.predict(catalog.load(model), {"T1w": img}, brain, img, "cpu", mirror=True)
     theirs = np.asanyarray(image.load(work / "lesion.nii.gz").dataobj) > 0
     inside = np.asanyarray(brain.dataobj) > 0
     return metrics.dice((found.get_fdata() >= 0.5) & inside, theirs & inside)
@@ -290,7 +295,7 @@ def _tissues(grid):
     from nilearn.datasets import load_mni152_gm_template, load_mni152_wm_template
 
     maps = (load_mni152_gm_template(resolution=1), load_mni152_wm_template(resolution=1))
-    return {number: image.resample(img, grid).get_fdata() >= 0.5 for number, img in enumerate(maps, 2)}
+    return {number: resample(img, grid).get_fdata() >= 0.5 for number, img in enumerate(maps, 2)}
 
 
 def has_nnunet():
@@ -319,7 +324,7 @@ def heads(names, work, voxel):
             if voxel:
                 coarse = work / name / path.name
                 coarse.parent.mkdir(parents=True, exist_ok=True)
-                path = image.save(image.regrid(image.conform(image.load(path)), (voxel,) * 3), coarse)
+                path = image.save(regrid(image.conform(image.load(path)), (voxel,) * 3), coarse)
             images[contrast] = path
         yield name, images
 

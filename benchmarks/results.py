@@ -18,11 +18,11 @@ import embedded_model
 import numpy as np
 import sections
 
-from bids_stroke import image
 from bids_stroke.cli.evaluate import evaluate
-from bids_stroke.lesion import threshold
-from bids_stroke.models import card as cards
+from bids_stroke.lesion.postprocessing import threshold
+from bids_stroke.models import catalog
 from bids_stroke.settings import DEFAULT_MODEL
+from bids_stroke.spatial import grid, image
 
 HEADER = """\
 ## The embedded model
@@ -36,12 +36,12 @@ test, are in the tables that it leaves in its work folder.
 
 def predict(name, folder, model, out):
     """Write the masks of one participant, unless they are there."""
-    card = cards.load(model)
+    card = catalog.load(model)
     last = out / "naive" / name / "anat" / f"{name}_space-T1w_label-L_mask.nii.gz"
     if last.exists():
         return
     images, brain, _ = embedded_model.load_case(folder, name)
-    volume = image.voxel_volume(brain)
+    volume = grid.voxel_volume(brain)
     stem = f"{name}/anat/{name}_space-T1w_label-L"
     for contrasts, probability in embedded_model.segmentations(card, images, brain, mirror=False):
         found = threshold(probability, card.threshold, card.min_component_mm3, volume) > 0
@@ -60,7 +60,7 @@ def main():
     command.add_argument("--jobs", type=int, default=2)
     arguments = command.parse_args()
     folder = embedded_model.write_cohort("test", arguments.work)
-    weights = cards.load(arguments.model).weights.sha256
+    weights = catalog.load(arguments.model).weights.sha256
     predictions = arguments.work / f"predictions-{weights[:12]}"
     names = sorted(path.name for path in folder.glob("sub-*"))
     task = partial(predict, folder=folder, model=arguments.model, out=predictions)

@@ -18,7 +18,7 @@ import pandas as pd
 import sections
 from participant import SHARED
 
-from bids_stroke import brain, image, registration
+from bids_stroke.spatial import brain_extraction, grid, image, registration, transforms
 
 HEADS = ("patient03_study2", "patient12_study1")
 COARSE = (2.0, 2.0, 2.0)
@@ -27,7 +27,7 @@ COARSE = (2.0, 2.0, 2.0)
 def load(path, voxel):
     """An image, coarser if asked for."""
     img = image.conform(image.load(path))
-    return image.regrid(img, (voxel,) * 3) if voxel else img
+    return grid.regrid(img, (voxel,) * 3) if voxel else img
 
 
 def measure(t1w, flair, inside):
@@ -38,19 +38,19 @@ def measure(t1w, flair, inside):
     tuple of (str, float, ndarray)
     """
     points = nib.affines.apply_affine(t1w.affine, np.argwhere(np.asanyarray(inside.dataobj))[::1000])
-    whole, coarse = (t1w, inside), (image.regrid(t1w, COARSE), image.regrid(inside, COARSE, order=0))
+    whole, coarse = (t1w, inside), (grid.regrid(t1w, COARSE), grid.regrid(inside, COARSE, order=0))
     ways = {
         "three tenths of all voxels": (*whole, {"samples": np.inf}),
         "the app": (*whole, {}),
         "on 2 mm": (*coarse, {"samples": np.inf}),
     }
-    registration.to_ants(t1w)  # ANTs is loaded before anything is timed
+    transforms.to_ants(t1w)  # ANTs is loaded before anything is timed
     for name, (fixed, mask, options) in ways.items():
         with tempfile.TemporaryDirectory() as folder:
             begun = time.perf_counter()
             forward, _ = registration.rigid(flair, fixed, mask, folder, **options)
             seconds = time.perf_counter() - begun
-            yield name, seconds, registration.move_points(points, [forward])
+            yield name, seconds, transforms.move_points(points, [forward])
 
 
 def main():
@@ -64,7 +64,9 @@ def main():
     for head in arguments.heads:
         names = (f"{head}_{contrast}.nii.gz" for contrast in ("T1W", "FLAIR"))
         t1w, flair = (load(SHARED / "data/heads/ms" / name, arguments.voxel) for name in names)
-        (_, usual, there), *_ = found = list(measure(t1w, flair, brain.extract(t1w, "deepbet")))
+        (_, usual, there), *_ = found = list(
+            measure(t1w, flair, brain_extraction.extract(t1w, "deepbet"))
+        )
         for name, seconds, points in found:
             apart = np.linalg.norm(points - there, axis=1)
             rows.append({

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bids_stroke import image
+from bids_stroke.utils import files
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS, PERFORMANCE = DOCS / "results.md", DOCS / "performance.md"
@@ -30,7 +30,7 @@ def write(name, text, page=RESULTS):
     old = page.read_text() if page.is_file() else ""
     found = re.search(f"{re.escape(start)}.*?{re.escape(end)}", old, re.DOTALL)
     new = old.replace(found[0], section) if found else f"{old.rstrip()}\n\n{section}\n"
-    with image.atomic(page) as partial:
+    with files.atomic(page) as partial:
         partial.write_text(new)
 
 
@@ -52,11 +52,11 @@ def measured(name, text, page=PERFORMANCE):
 
 def tables(folder, *names):
     """The tables of an evaluation in Markdown, each below what it is."""
-    from bids_stroke import tables as made
+    from bids_stroke.evaluation import published_tables
 
     parts = []
     for name in names:
-        doc = " ".join(getattr(made, name.lower()).__doc__.split())
+        doc = " ".join(getattr(published_tables, name.lower()).__doc__.split())
         title = name.replace("_table", ", Table ")
         parts.append(f"### {title}\n\n{doc}\n\n{(Path(folder) / 'tables' / f'{name}.md').read_text()}")
     return "\n".join(parts)

@@ -15,8 +15,8 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from pictures import save
 
-from bids_stroke import image
-from bids_stroke.training.subjects import bounding_box
+from bids_stroke.spatial import image
+from bids_stroke.training.simulation.subjects import bounding_box
 
 PATIENTS = {"sub-M2265": "stroke", "sub-M2208": "stripped"}
 SLICES = 6

@@ -26,12 +26,12 @@ import sections
 import yaml
 from systems3d import run
 
-from bids_stroke import devices, image
 from bids_stroke.cli.evaluate import evaluate
-from bids_stroke.cli.train import read_recipe
-from bids_stroke.lesion import threshold
-from bids_stroke.models import card as cards
-from bids_stroke.models import ensemble, infer
+from bids_stroke.compute import devices
+from bids_stroke.lesion.postprocessing import threshold
+from bids_stroke.models import catalog, ensembles, inference
+from bids_stroke.spatial import grid, image
+from bids_stroke.training.recipes import read_recipe
 from bids_stroke.training.search import title
 
 AXIAL, SAGITTAL, CORONAL = [96, 112, 1], [1, 112, 96], [96, 1, 96]
@@ -130,12 +130,12 @@ def predict(models, folder, out, device):
             continue
         answers = {}
         with tempfile.TemporaryDirectory() as transforms:
-            channels, there = infer.prepare(next(iter(leaves.values())), images, brain, transforms)
+            channels, there = inference.prepare(next(iter(leaves.values())), images, brain, transforms)
             for key, leaf in leaves.items():
-                answers[key] = infer.answer(leaf, channels, device)
+                answers[key] = inference.predict_network(leaf, channels, device)
             for one, model in models.items():
-                found = there.back(ensemble.combine(model, answers, there.mask), brain)
-                volume = image.voxel_volume(brain)
+                found = there.back(ensembles.combine(model, answers, there.mask), brain)
+                volume = grid.voxel_volume(brain)
                 lesion = threshold(found.get_fdata(), model.threshold, model.min_component_mm3, volume)
                 mask = image.like(lesion > 0, brain, np.uint8)
                 cohorts.place(mask, folder, name, places[one], found)
@@ -159,7 +159,7 @@ def claims_s1(rows, folder):
         f"Intermediate tasks are better than mixed data: of {sum(gain > 0 for gain in gains)} of "
         f"{len(gains)} networks, by {np.mean(gains):+.3f} Dice on average."
     )
-    stack, window = (title(cards.load(folder / f"s1-{kind}.yaml")) for kind in ("stack", "aw"))
+    stack, window = (title(catalog.load(folder / f"s1-{kind}.yaml")) for kind in ("stack", "aw"))
     names = [name.strip() for name in stack.partition(":")[2].split(",")]
     false = {one: score(rows, one, "fp") for one in (stack, *names)}
     yield (
@@ -224,7 +224,7 @@ def models_of(system, found):
     models = {}
     for name, folder in found.items():
         for path in sorted(folder.glob("*.yaml")):
-            model = cards.load(path)
+            model = catalog.load(path)
             if system == "s1":
                 models[title(model)] = model
             elif system == "split":

@@ -22,11 +22,10 @@ import numpy as np
 import sections
 import yaml
 
-from bids_stroke import image
 from bids_stroke.cli.evaluate import evaluate
-from bids_stroke.lesion import threshold
-from bids_stroke.models import card as cards
-from bids_stroke.models import infer
+from bids_stroke.lesion.postprocessing import threshold
+from bids_stroke.models import catalog, inference
+from bids_stroke.spatial import grid, image
 
 #: What differs from the shipped recipes: half the resolution, hence half the tiles; half the features
 #: of S2; less of all.
@@ -138,13 +137,13 @@ def _initial(name, start, work, folders):
 
 def predict(path, folder, out, device):
     """Write the masks of a card for the patients of a cohort, unless they are there."""
-    model = cards.load(path)
+    model = catalog.load(path)
     for name in cohorts.participants(folder):
         if (out / name / "anat" / f"{name}_space-T1w_label-L_mask.nii.gz").is_file():
             continue
         images, brain, _ = cohorts.load(folder, name)
-        found = infer.predict(model, images, brain, brain, device)
-        volume = image.voxel_volume(brain)
+        found = inference.predict(model, images, brain, brain, device)
+        volume = grid.voxel_volume(brain)
         lesion = threshold(found.get_fdata(), model.threshold, model.min_component_mm3, volume)
         mask = image.like(lesion > 0, brain, np.uint8)
         cohorts.place(mask, folder, name, out, found)

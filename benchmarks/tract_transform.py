@@ -20,12 +20,15 @@ from nibabel.affines import apply_affine
 from scipy import ndimage
 from sklearn.cluster import KMeans
 
-from bids_stroke import atlas, image
-from bids_stroke.metrics import dice
-from bids_stroke.registration import TEMPLATE, template, to_ants
+from bids_stroke import data
+from bids_stroke.atlases import tracts
+from bids_stroke.evaluation.metrics import dice
+from bids_stroke.spatial import grid, image, template_transforms
+from bids_stroke.spatial.templates import TEMPLATE, template
+from bids_stroke.spatial.transforms import to_ants
 
 SOURCE = "MNI152NLin6Asym"
-OUT = atlas.DATA / "transforms" / f"from-{SOURCE}_to-{TEMPLATE}_mode-image_xfm.nii.gz"
+OUT = data.DATA / "transforms" / f"from-{SOURCE}_to-{TEMPLATE}_mode-image_xfm.nii.gz"
 NODES_MM = 3
 STEP_MM = 0.01  # shifts are stored as whole multiples of it
 LPS = np.array([-1, -1, 1])
@@ -80,7 +83,7 @@ def check(moving, fixed, field):
     """Print the measurements of the transform."""
     target = tissues(fixed)
     for when, shifts in (("before", None), ("after", field)):
-        moved = atlas.warp([moving], fixed, shifts)[0]
+        moved = template_transforms.warp([moving], fixed, shifts)[0]
         found = tissues(image.like(moved, fixed))
         both = (target > 0) & (found > 0)
         scores = {
@@ -104,13 +107,13 @@ def check(moving, fixed, field):
     print(f"shifts in the brain: median {np.median(length):.2f}, largest {length.max():.2f} mm")
     print(f"volume change: {jacobian.min():.2f} to {jacobian.max():.2f} (folds where negative)")
 
-    card = atlas.load_card()
-    moved = atlas.load_tract(card)
-    for side, original in zip("LR", atlas.probability_maps(card), strict=True):
+    card = tracts.load_card()
+    moved = tracts.load_tract(card)
+    for side, original in zip("LR", tracts.probability_maps(card), strict=True):
         for when, img in (("before", original), ("after", moved[side])):
             data = img.get_fdata()
             centre = apply_affine(img.affine, ndimage.center_of_mass(data)).round(1)
-            volume = data.sum() * image.voxel_volume(img) / 1000
+            volume = data.sum() * grid.voxel_volume(img) / 1000
             print(f"tract {side} {when}: {volume:.2f} ml, centre {centre} mm")
 
 
@@ -119,7 +122,7 @@ def main():
     field = compute(moving, fixed)
     image.save(field, OUT)
     print(f"{OUT.name}: {field.shape}, {OUT.stat().st_size / 1e6:.2f} MB")
-    check(moving, fixed, atlas.transform(SOURCE, TEMPLATE))
+    check(moving, fixed, template_transforms.load_transform(SOURCE, TEMPLATE))
 
 
 if __name__ == "__main__":

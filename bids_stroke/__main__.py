@@ -2,7 +2,7 @@
 
 import sys
 
-from .cli.run import main
+from bids_stroke.cli.run import main
 
 if __name__ == "__main__":
     sys.exit(main())

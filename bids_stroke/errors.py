@@ -34,3 +34,7 @@ class ModelError(StrokeError):
 
 class ResourceError(StrokeError):
     """Something that the run needs is missing."""
+
+
+class SessionLockedError(ResourceError):
+    """A session is at work in another run."""

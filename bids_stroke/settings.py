@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import DatasetError, ResourceError, UsageError
+from bids_stroke.errors import DatasetError, ResourceError, UsageError
 
 LEVELS = ("participant", "group")
 DEVICES = ("auto", "cpu", "cuda")
@@ -119,12 +119,6 @@ class Settings:
             raise DatasetError(f"{description} is not valid JSON ({error}); mend it.") from None
         if not isinstance(content, dict) or not {"Name", "BIDSVersion"} <= content.keys():
             raise DatasetError(f"{description} lacks Name or BIDSVersion; add them.")
-
-
-def cache_dir():
-    """Where what is downloaded or computed once is kept: ``$BIDS_STROKE_HOME``, or
-    ``~/.cache/bids_stroke``."""
-    return Path(os.environ.get("BIDS_STROKE_HOME", Path.home() / ".cache" / "bids_stroke"))
 
 
 def _check_writable(folder):

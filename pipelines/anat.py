@@ -2,9 +2,7 @@
 
 from nipype.pipeline.engine import Node
 
-from bids_stroke.interfaces.brain import CorrectBias, ExtractBrain, ImportMask
-from bids_stroke.interfaces.image import Conform
-from bids_stroke.interfaces.registration import Apply, Rigid
+from bids_stroke.interfaces.spatial import Apply, Conform, CorrectBias, ExtractBrain, ImportMask, Rigid
 
 from .engine import LesionWorkflow, identity, on_device
 

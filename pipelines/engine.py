@@ -3,7 +3,7 @@
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
 
-from bids_stroke import devices
+from bids_stroke.compute import devices
 
 
 class LesionWorkflow(Workflow):

@@ -5,7 +5,7 @@ from nipype.pipeline.engine import Node
 
 from bids_stroke.interfaces.lesion import Adopt, Threshold
 from bids_stroke.interfaces.models import Segment
-from bids_stroke.interfaces.registration import Apply
+from bids_stroke.interfaces.spatial import Apply
 
 from .engine import LesionWorkflow, identity, on_device
 

@@ -3,9 +3,9 @@
 from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node
 
-from bids_stroke.interfaces.atlas import RegionShares, TractLoads
+from bids_stroke.interfaces.atlases import RegionShares, TractLoads
 from bids_stroke.interfaces.lesion import Measure
-from bids_stroke.interfaces.quality import ImageQuality
+from bids_stroke.interfaces.qc import ImageQuality
 
 from .engine import LesionWorkflow, identity
 

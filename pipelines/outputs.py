@@ -2,8 +2,8 @@
 
 from nipype.pipeline.engine import Node
 
-from bids_stroke import lesion, quality
-from bids_stroke.bids import derivative, description_of, uri
+from bids_stroke.bids.derivatives import uri
+from bids_stroke.bids.names import derivative, description_of
 from bids_stroke.interfaces.bids import Sink, SinkTables
 from bids_stroke.interfaces.reports import (
     BrainMaskFigure,
@@ -12,7 +12,9 @@ from bids_stroke.interfaces.reports import (
     ProbabilityFigure,
     TractFigure,
 )
-from bids_stroke.registration import TEMPLATE
+from bids_stroke.lesion import measurements
+from bids_stroke.qc import image_quality
+from bids_stroke.spatial.templates import TEMPLATE
 
 from .engine import LesionWorkflow, identity
 
@@ -177,9 +179,11 @@ def init_reference_outputs_wf(*, names, name="reference_outputs_wf"):
         "components": _sink(
             "ds_components",
             names.path("morph", ".tsv", **found | {"space": names.session.drawn_on}),
-            lesion.COLUMNS,
+            measurements.COLUMNS,
         ),
-        "quality": _sink("ds_quality", names.path("morph", ".tsv", desc="quality"), quality.COLUMNS),
+        "quality": _sink(
+            "ds_quality", names.path("morph", ".tsv", desc="quality"), image_quality.COLUMNS
+        ),
     }
     inputnode = identity("inputnode", ["conformed", *sinks])
     _keep(workflow, inputnode, sinks)
@@ -364,7 +368,7 @@ def init_own_outputs_wf(*, names, name="own_outputs_wf"):
     sinks = {
         **_lesion_sinks(names, _MNI | found, _RESOLUTION),
         "components": _sink(
-            "ds_components", names.path("morph", ".tsv", space=TEMPLATE, **found), lesion.COLUMNS
+            "ds_components", names.path("morph", ".tsv", space=TEMPLATE, **found), measurements.COLUMNS
         ),
         "tables": _tables(names),
     }

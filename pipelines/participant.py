@@ -3,12 +3,10 @@
 from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node
 
-from bids_stroke.atlas import has_transform
-from bids_stroke.interfaces.atlas import Bring
-from bids_stroke.interfaces.quality import Join
-from bids_stroke.interfaces.registration import Template
-from bids_stroke.registration import TEMPLATE
-from bids_stroke.spaces import DEFAULT
+from bids_stroke.interfaces.qc import Join
+from bids_stroke.interfaces.spatial import Bring, Template
+from bids_stroke.spatial.template_transforms import has_transform
+from bids_stroke.spatial.templates import DEFAULT_SPACE, TEMPLATE
 
 from .anat import init_coregistration_wf, init_reference_wf
 from .engine import LesionWorkflow, identity
@@ -175,7 +173,7 @@ def _add_quality(workflow, reference, coregistered, template_wf):
 
 def _add_space(workflow, space, normalization, names, lesion_wf):
     """Wire a template space: normalized, outputs kept; returns its normalization."""
-    stem = "template" if space == DEFAULT else space.name.lower()
+    stem = "template" if space == DEFAULT_SPACE else space.name.lower()
     template_wf = init_template_wf(
         space=space,
         normalization=normalization,

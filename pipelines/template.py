@@ -3,8 +3,8 @@
 from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node
 
-from bids_stroke.interfaces.registration import Apply, Normalize, Template
-from bids_stroke.spaces import DEFAULT
+from bids_stroke.interfaces.spatial import Apply, Normalize, Template
+from bids_stroke.spatial.templates import DEFAULT_SPACE
 
 from .engine import LesionWorkflow, identity
 
@@ -14,7 +14,7 @@ _METHODS = {
 }
 
 
-def init_template_wf(*, normalization, space=DEFAULT, probability=True, name="template_wf"):
+def init_template_wf(*, normalization, space=DEFAULT_SPACE, probability=True, name="template_wf"):
     """Normalize a session to a template.
 
     Parameters
@@ -55,7 +55,7 @@ def init_template_wf(*, normalization, space=DEFAULT, probability=True, name="te
         The template's brain mask
     """
     workflow = LesionWorkflow(name=name)
-    source = "[@mni2009]" if space == DEFAULT else "(from TemplateFlow [@templateflow])"
+    source = "[@mni2009]" if space == DEFAULT_SPACE else "(from TemplateFlow [@templateflow])"
     workflow.__desc__ = (
         f"The brain was normalized to {space.name} {source} by symmetric diffeomorphic "
         f"registration [@syn] with {_METHODS[normalization]}."
@@ -68,7 +68,7 @@ def init_template_wf(*, normalization, space=DEFAULT, probability=True, name="te
         "outputnode", ["to_template", "from_template", *kinds, "template", "template_brain"]
     )
     template = Node(Template(), name="template")
-    if space != DEFAULT:
+    if space != DEFAULT_SPACE:
         template.inputs.t1w, template.inputs.brain = str(space.t1w), str(space.brain)
     normalize = Node(Normalize(method=normalization), name="normalize")
     forward = Node(Merge(1), name="forward")

@@ -4,7 +4,8 @@ import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
 
-from bids_stroke import image, registration
+from bids_stroke.spatial import image, templates
+from bids_stroke.spatial.grid import regrid
 
 CENTRE = np.array([-30.0, -15.0, 20.0])  # of the lesion, mm
 SPACE = "MNI152NLin2009aSym"
@@ -12,7 +13,7 @@ SPACE = "MNI152NLin2009aSym"
 
 def grid(voxel=4):
     """The template's brain at ``voxel`` mm."""
-    return image.regrid(registration.template().brain, (voxel,) * 3, order=0)
+    return regrid(templates.template().brain, (voxel,) * 3, order=0)
 
 
 def scan(seed, radius=14, contrast=1.0, shift=(0, 0, 0), voxel=4):

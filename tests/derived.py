@@ -7,8 +7,8 @@ import pandas as pd
 from nibabel.affines import apply_affine
 from nibabel.eulerangles import euler2mat
 
-from bids_stroke.record import Record
-from bids_stroke.registration import TEMPLATE, template
+from bids_stroke.bids.record import Record
+from bids_stroke.spatial.templates import TEMPLATE, template
 
 LESION_MM = (-30.0, 10.0, 20.0)
 TRACT = f"space-{TEMPLATE}_<img src=x onerror=alert(1)>.nii.gz"  # a name that must stay text

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from nibabel.affines import voxel_sizes
 
-from bids_stroke.models import nnunet_folder, weights
+from bids_stroke.models import weights
+from bids_stroke.models.nnunet import results_folder
 
 LIBRARY = "dynamic_network_architectures.architectures.unet"
 
@@ -117,7 +118,7 @@ def write(
 def build(content, channels):
     """The network of a plan, by nnU-Net's library; without it by ours, of the same names."""
     if find_spec("nnunetv2") is None:
-        arguments = nnunet_folder.arguments(content, "3d_fullres", channels)
+        arguments = results_folder.arguments(content, "3d_fullres", channels)
         return weights.build({"family": "dynamic_unet", "arguments": arguments})
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 

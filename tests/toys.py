@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from bids_stroke.cli.train import read_recipe
-from bids_stroke.training import subjects, synthesis
+from bids_stroke.training.recipes import read_recipe
+from bids_stroke.training.simulation import subjects, synthesis
 
 SIDE = 64  # voxels and mm
 RECIPE = read_recipe("embedded")

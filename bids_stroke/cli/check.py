@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 from bids_stroke import __version__
-from bids_stroke.cli import machine
 from bids_stroke.errors import StrokeError
+from bids_stroke.execution import resources
 
 
 def main(argv=None):
@@ -19,9 +19,9 @@ def main(argv=None):
     ).parse_args(argv)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            machine.find_places(Path(folder))
+            resources.find_places(Path(folder))
             print(f"bids_stroke {__version__}")
-            print(f"cores: {machine.cores()}, memory: {machine.memory_mb()} MB, {_devices()}")
+            print(f"cores: {resources.cores()}, memory: {resources.memory_mb()} MB, {_devices()}")
             failures = [name for name, check in CHECKS.items() if not _passes(name, check)]
     except FileNotFoundError as error:
         print(f"temporary files: FAILED: {error}; mount a folder that can be written on /tmp.")
@@ -47,37 +47,37 @@ def _devices():
 
 
 def _brain_extraction():
-    from bids_stroke import brain
+    from bids_stroke.spatial import hd_bet
 
-    number = sum(1 for _ in brain.hd_bet_networks())
+    number = sum(1 for _ in hd_bet.networks())
     return f"{number} networks of HD-BET, with the published checksums"
 
 
 def _model():
-    from bids_stroke.models import card, weights
+    from bids_stroke.models import catalog, weights
     from bids_stroke.settings import DEFAULT_MODEL
 
-    weights.load(card.load(DEFAULT_MODEL))
+    weights.load(catalog.load(DEFAULT_MODEL))
     return f"{DEFAULT_MODEL}, with the checksum of its card"
 
 
 def _template():
-    from bids_stroke import registration
+    from bids_stroke.spatial import templates
 
-    return f"{registration.TEMPLATE}, {'×'.join(map(str, registration.template().t1w.shape))}"
+    return f"{templates.TEMPLATE}, {'×'.join(map(str, templates.template().t1w.shape))}"
 
 
 def _tract():
-    from bids_stroke import atlas
+    from bids_stroke.atlases import tracts
 
-    return f"{atlas.load_card().name}, sides {', '.join(atlas.load_tract())}"
+    return f"{tracts.load_card().name}, sides {', '.join(tracts.load_tract())}"
 
 
 def _regions():
-    from bids_stroke import regions
+    from bids_stroke.atlases import super_regions
 
-    regions.super_regions()
-    return ", ".join(regions.super_regions_card()["names"])
+    super_regions.super_regions()
+    return ", ".join(super_regions.super_regions_card()["names"])
 
 
 CHECKS = {
@@ -87,7 +87,5 @@ CHECKS = {
     "tract": _tract,
     "super-regions": _regions,
 }
-
-
 if __name__ == "__main__":
     sys.exit(main())

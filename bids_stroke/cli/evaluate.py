@@ -52,14 +52,15 @@ def main(argv=None):
 
 def evaluate(predictions, truth, out, participants=None, nprocs=1):
     """Evaluate, write everything to ``out`` and tell what could not be compared."""
-    from bids_stroke import cohort, evaluation
-    from bids_stroke.reports import evaluation as report
+    from bids_stroke.cohort.participants import read_participants
+    from bids_stroke.evaluation import evaluation
+    from bids_stroke.reports import evaluation as evaluation_report
 
     if participants and not participants.is_file():
         raise UsageError(f"{participants} does not exist; check --participants.")
-    people = cohort.people(participants) if participants else None
+    people = read_participants(participants) if participants else None
     rows, lesions = evaluation.evaluate(predictions, truth, nprocs)
-    page = report.write(out, rows, lesions, people)
+    page = evaluation_report.write_evaluation(out, rows, lesions, people)
     bad = rows[rows["tp"].isna()]
     for row in bad.itertuples():
         print(f"{row.participant_id} {row.session_id or ''} {row.model}: {row.reason}")

@@ -60,18 +60,18 @@ def main(argv=None):
 
 
 def _list(_):
-    from bids_stroke.models import card as cards
+    from bids_stroke.models import catalog
 
-    for name in cards.names():
-        model = cards.load(name)
+    for name in catalog.names():
+        model = catalog.load(name)
         print(f"{name}\t{' '.join(_contrasts(model))}\t{model.licence}")
     return 0
 
 
 def _show(arguments):
-    from bids_stroke.models import card as cards
+    from bids_stroke.models import catalog
 
-    model = cards.load(arguments.model)
+    model = catalog.load(arguments.model)
     rows = {
         "name": model.name,
         "contrasts": ", ".join(_contrasts(model)),
@@ -93,14 +93,13 @@ def _fetch(arguments):
     from rich.console import Console
     from rich.progress import Progress
 
-    from bids_stroke.models import card as cards
-    from bids_stroke.models import imagenet
-    from bids_stroke.models.fetch import fetch
+    from bids_stroke.models import catalog, imagenet
+    from bids_stroke.models.download import fetch
 
     if arguments.model == imagenet.NAME:
         getters, licence = {imagenet.NAME: imagenet.get}, imagenet.LICENCE
     else:
-        model = cards.load(arguments.model)
+        model = catalog.load(arguments.model)
         getters, licence = {one.name: partial(fetch, one) for one in model.leaves}, model.licence
     if not arguments.accept_licence:
         print(f"The weights of {arguments.model} are under this licence: {licence}")
@@ -114,10 +113,9 @@ def _fetch(arguments):
 
 
 def _verify(arguments):
-    from bids_stroke.models import card as cards
-    from bids_stroke.models import weights
+    from bids_stroke.models import catalog, weights
 
-    model = cards.load(arguments.model)
+    model = catalog.load(arguments.model)
     for one in model.leaves:
         number = len(list(weights.load_folds(one)))
         print(f"{one.name}: {number} file{'s' * (number > 1)} as in the card, and fit for its network")
@@ -141,11 +139,11 @@ def _search(arguments):
 
 
 def _adapt(arguments):
-    from bids_stroke.models import card as cards
-    from bids_stroke.models.adapt import adapt_model
+    from bids_stroke.models import catalog
+    from bids_stroke.models.adaptation import adapt_model
 
-    source = cards.load(arguments.model)
-    target = cards.load(arguments.plans) if arguments.plans else None
+    source = catalog.load(arguments.model)
+    target = catalog.load(arguments.plans) if arguments.plans else None
     path, report = adapt_model(source, arguments.channels, arguments.out, arguments.new, target)
     for action, number in report.counts().items():
         print(f"{number} tensors {action}")
@@ -172,6 +170,5 @@ _COMMANDS = {
     "search": _search,
     "adapt": _adapt,
 }
-
 if __name__ == "__main__":
     sys.exit(main())

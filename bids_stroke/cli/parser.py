@@ -4,9 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
-from .. import __version__
-from ..errors import UsageError
-from ..settings import (
+from bids_stroke import __version__
+from bids_stroke.errors import UsageError
+from bids_stroke.execution import resources
+from bids_stroke.settings import (
     BRAIN_EXTRACTIONS,
     DEFAULT_MODEL,
     DEFAULT_TRACT,
@@ -16,7 +17,6 @@ from ..settings import (
     SPACES,
     Settings,
 )
-from . import machine
 
 _EPILOG = """\
 examples:
@@ -152,14 +152,14 @@ def build():
 
     group = parser.add_argument_group("resources")
     group.add_argument(
-        "--nprocs", type=_positive, metavar="N", default=machine.cores(), help="cores to use in all"
+        "--nprocs", type=_positive, metavar="N", default=resources.cores(), help="cores to use in all"
     )
     group.add_argument(
         "--omp-nthreads", type=_positive, metavar="N",
         help="threads of one session (default: shared out among the sessions at work)",
     )  # fmt: skip
     group.add_argument(
-        "--mem-mb", type=_positive, metavar="MB", default=machine.memory_mb(),
+        "--mem-mb", type=_positive, metavar="MB", default=resources.memory_mb(),
         help="memory to use in all",
     )  # fmt: skip
     group.add_argument(

@@ -5,8 +5,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from bids_stroke.cli.train import read_recipe
 from bids_stroke.errors import StrokeError, UsageError
+from bids_stroke.training.recipes import read_recipe
 
 README = """\
 Simulated stroke patients: no scan of any person is in this dataset.
@@ -15,7 +15,6 @@ T1w and FLAIR images of digital heads with one chronic lesion in the territory o
 artery, made by bids_stroke-simulate around the MNI152 (ICBM 2009a symmetric) template. Everything
 in participants.tsv is invented. The true masks of lesion and brain are in derivatives/truth.
 """
-
 PARTICIPANTS = {
     "age": {"Description": "Age (invented)", "Units": "years"},
     "sex": {"Description": "Sex (invented)", "Levels": {"F": "female", "M": "male"}},
@@ -86,7 +85,7 @@ def simulate(out, write):
     UsageError
         If ``out`` exists and is not an empty folder, or cannot be written.
     """
-    from bids_stroke.image import atomic
+    from bids_stroke.utils.files import atomic
 
     out = Path(out).absolute()
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
@@ -106,11 +105,11 @@ def _write_heads(folder, participants, resolution, seed):
     import numpy as np
     import pandas as pd
 
-    from bids_stroke.bids import write_json, write_tsv
-    from bids_stroke.training import cohort, phantom, scanner
+    from bids_stroke.bids.derivatives import write_json, write_tsv
+    from bids_stroke.training.simulation import dataset, phantom, scanner
 
     truth = folder / "derivatives" / "truth"
-    cohort.describe(folder, truth, seed, README, "Simulated stroke patients", licence="CC0")
+    dataset.describe(folder, truth, seed, README, "Simulated stroke patients", licence="CC0")
     template = phantom.template(resolution)
     rows = []
     for number in range(1, participants + 1):
@@ -118,7 +117,7 @@ def _write_heads(folder, participants, resolution, seed):
         rng = np.random.default_rng([seed, number])
         name, side = f"sub-{number:02d}", ("left", "right")[(number - 1) % 2]
         scans, masks = scanner.scan_head(phantom.head(template, side, rng), rng)
-        ml = cohort.write_participant(folder, truth, name, scans, masks, cohort.SIDECARS)
+        ml = dataset.write_participant(folder, truth, name, scans, masks, dataset.SIDECARS)
         nihss = int(np.clip(round(4 + ml / 6 + rng.normal(0, 2)), 1, 30))
         rows.append((name, int(rng.integers(45, 86)), rng.choice(["F", "M"]), nihss, side))
         print(f"{name}: lesion of {ml:.1f} ml, {side}")
@@ -132,7 +131,7 @@ def _write_brains(folder, brains, lesions, participants, resolution, seed):
     """Participants from the user's brains and lesion shapes, in turn."""
     import tempfile
 
-    from bids_stroke.training import cohort, subjects, synthesis
+    from bids_stroke.training.simulation import dataset, subjects, synthesis
 
     recipe = read_recipe("embedded")
     with tempfile.TemporaryDirectory() as cache:
@@ -141,7 +140,7 @@ def _write_brains(folder, brains, lesions, participants, resolution, seed):
     tile = [round(side * recipe["spacing"] / resolution) for side in recipe["tile"]]
     simulator = synthesis.Simulator(heads, shapes, tile, resolution, recipe["synthesis"])
     plan = [(number % len(heads), None) for number in range(participants)]
-    for name, ml in cohort.write(folder, simulator, plan, seed, synthesis.CONTRASTS):
+    for name, ml in dataset.write(folder, simulator, plan, seed, synthesis.CONTRASTS):
         print(f"{name}: lesion of {ml:.1f} ml")
 
 

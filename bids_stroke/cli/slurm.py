@@ -9,9 +9,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from bids_stroke.cli import machine, run
-from bids_stroke.cli import parser as options_of_runs
 from bids_stroke.errors import ResourceError, StrokeError, UsageError
+from bids_stroke.execution import participant, plan, resources
+
+from .parser import parse
 
 _EPILOG = """\
 Further options are those of bids_stroke. The same command again submits what has failed or is new.
@@ -21,7 +22,6 @@ examples:
   bids_stroke-slurm /data /out --image bids_stroke.sif --mirror
   bids_stroke-slurm /data /out --list
 """
-
 _PARTICIPANTS = """\
 #!/bin/bash
 #SBATCH --job-name={job}
@@ -35,7 +35,6 @@ label=${{participants[SLURM_ARRAY_TASK_ID]}}
 echo "sub-$label"
 exec {app} participant {options} --participant-label "$label"
 """
-
 _GROUP = """\
 #!/bin/bash
 #SBATCH --job-name={job}
@@ -48,7 +47,6 @@ status=$?
 {list} || status=1
 exit $status
 """
-
 _SUBMIT = """\
 #!/bin/sh
 set -eu
@@ -111,8 +109,8 @@ def main(argv=None):
     try:
         settings = _settings(arguments, options)
         if settings.dry_run:
-            return run.participant(settings)
-        machine.find_places(settings.work_dir)
+            return participant.run_participants(settings)
+        resources.find_places(settings.work_dir)
         if arguments.list:
             return unfinished(settings)
         return submit(settings, arguments, options)
@@ -124,7 +122,7 @@ def main(argv=None):
 def _settings(arguments, options):
     """Settings of the jobs, which share one index of the dataset."""
     argv = [str(arguments.bids_dir), str(arguments.output_dir), "participant", *options]
-    settings = options_of_runs.parse(argv)
+    settings = parse(argv)
     if settings.bids_database_dir is None and not settings.dry_run:
         settings = replace(settings, bids_database_dir=settings.work_dir / "index")
     return settings
@@ -132,9 +130,9 @@ def _settings(arguments, options):
 
 def unfinished(settings):
     """Name every session that is not complete, and why; 1 if there is one."""
-    from bids_stroke import record
+    from bids_stroke.bids import record
 
-    planned = run.plan(settings)
+    planned = plan.make_plan(settings)
     for session in planned.todo:
         known = record.read(settings.output_dir, session.name)
         reason = "it did not end; its job's log is in logs/slurm"
@@ -156,10 +154,10 @@ def submit(settings, arguments, options):
     ResourceError
         If Slurm refuses them.
     """
-    from bids_stroke import index
+    from bids_stroke.bids import index
 
     index.write(settings.bids_dir, settings.bids_database_dir)
-    planned = run.plan(settings)
+    planned = plan.make_plan(settings)
     labels = list(dict.fromkeys(session.subject for session in planned.todo))
     script = write_jobs(settings, labels, arguments, options)
     print(f"{len(labels)} participants to process, {len(planned.done)} sessions up to date")
@@ -193,7 +191,7 @@ def _in_image(settings, image, options):
 
 def write_jobs(settings, labels, arguments, options):
     """Write the scripts of the jobs and that which submits them, and return the latter's path."""
-    from bids_stroke import image
+    from bids_stroke.utils import files
 
     folder = settings.output_dir / "logs" / "slurm"
     paths = {name: folder / f"{name}.sh" for name in ("participants", "group", "submit")}
@@ -224,7 +222,7 @@ def write_jobs(settings, labels, arguments, options):
         del texts["participants"]
         paths["participants"].unlink(missing_ok=True)
     for name, text in texts.items():
-        with image.atomic(paths[name]) as partial:
+        with files.atomic(paths[name]) as partial:
             partial.write_text(text.format(**values))
     return paths["submit"]
 

@@ -5,22 +5,10 @@ import json
 import os
 import sys
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 
-import yaml
-
 from bids_stroke.errors import StrokeError, UsageError
-from bids_stroke.training.runs import merged
-
-RECIPES = Path(str(files("bids_stroke") / "data" / "recipes"))
-#: What a recipe holds, by the engine that trains it.
-SECTIONS = {
-    "sources": {"held_out", "channels", "inputs", "network", "training", "synthesis"},
-    "runs": {"data", "split", "training", "card"},
-    "stages": {"data", "split", "network", "training", "card"},
-    "nnunet": {"data", "split", "card"},
-}
+from bids_stroke.training.recipes import RECIPES, read_recipe
 
 
 def parser():
@@ -71,35 +59,6 @@ def parser():
     return command
 
 
-def read_recipe(recipe):
-    """Read a recipe by its path, or by the name of a shipped one.
-
-    Raises
-    ------
-    UsageError
-        If it cannot be read or lacks a section.
-    """
-    path = RECIPES / f"{recipe}.yaml"
-    path = path if path.is_file() else Path(recipe)
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{recipe} cannot be read as a recipe: {reason}.") from None
-    content = content if isinstance(content, dict) else {}
-    if "extends" in content:
-        content = merged(read_recipe(content.pop("extends")), content)
-    engine = next((name for name in SECTIONS if name in content), None)
-    if not engine:
-        raise UsageError(
-            f"{recipe} lacks the sections of a recipe; it needs one of {', '.join(SECTIONS)}."
-        )
-    missing = SECTIONS[engine] - set(content)
-    if missing:
-        raise UsageError(f"{recipe} lacks the sections {', '.join(sorted(missing))}.")
-    return content
-
-
 def main(argv=None):
     """Entry point; returns the exit status."""
     arguments = parser().parse_intermixed_args(argv)
@@ -122,8 +81,8 @@ def _patients(recipe, arguments):
             f"--labels names {len(labels)} folders of masks for {len(folders)} datasets; name one each."
         )
     with _libraries():
-        from bids_stroke.training.run import train
-    return train(
+        from bids_stroke.training.run import train_on_patients
+    return train_on_patients(
         recipe,
         list(zip(folders, labels, strict=True)),
         arguments.out,
@@ -144,8 +103,8 @@ def _simulated(recipe, arguments):
             raise UsageError("Name the folder of the training data with --data.")
         data = Path(os.environ["BIDS_STROKE_SHARED"]) / "data"
     with _libraries():
-        from bids_stroke.training.loop import train
-    return train(recipe, arguments.out, data)
+        from bids_stroke.training.engine.loop import train_on_simulations
+    return train_on_simulations(recipe, arguments.out, data)
 
 
 @contextmanager

@@ -1,10 +1,12 @@
-"""Interfaces over :mod:`bids_stroke.bids`: the sink of derivatives."""
+"""Interfaces to :mod:`bids_stroke.bids`: sinks of derivatives."""
 
 import shutil
 from pathlib import Path
 
-from .. import image
-from ..bids import write_json
+from bids_stroke.bids.derivatives import write_json
+from bids_stroke.spatial import image
+from bids_stroke.utils import files
+
 from .base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, existing, traits
 
 
@@ -70,5 +72,5 @@ def _sidecar(path):
 
 
 def _copy(source, target):
-    with image.atomic(target) as partial:
+    with files.atomic(target) as partial:
         shutil.copyfile(source, partial)

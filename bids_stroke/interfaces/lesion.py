@@ -1,10 +1,13 @@
-"""Interfaces over :mod:`bids_stroke.lesion`."""
+"""Interfaces to :mod:`bids_stroke.lesion`."""
 
 import numpy as np
 from nibabel.affines import apply_affine
 
-from .. import image, lesion, regions, registration
-from ..bids import write_tsv
+from bids_stroke.atlases import location
+from bids_stroke.bids.derivatives import write_tsv
+from bids_stroke.lesion import measurements, postprocessing
+from bids_stroke.spatial import grid, image, masks, transforms
+
 from .base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, existing, result, traits
 
 
@@ -26,11 +29,11 @@ class Threshold(SimpleInterface):
 
     def _run_interface(self, runtime):
         img = image.load(self.inputs.probability)
-        mask = lesion.threshold(
+        mask = postprocessing.threshold(
             np.asanyarray(img.dataobj),
             self.inputs.threshold,
             self.inputs.min_component_mm3,
-            image.voxel_volume(img),
+            grid.voxel_volume(img),
         )
         path = image.save(image.like(mask, img), result(runtime, "lesion.nii.gz"))
         self._results["out_mask"] = str(path)
@@ -50,8 +53,8 @@ class Adopt(SimpleInterface):
     output_spec = _ThresholdOutput
 
     def _run_interface(self, runtime):
-        drawn = lesion.binary(image.load(self.inputs.mask_file))
-        mask = image.fitted(drawn, image.load(self.inputs.in_file), self.inputs.source)
+        drawn = masks.binarize(image.load(self.inputs.mask_file))
+        mask = grid.fit_to_grid(drawn, image.load(self.inputs.in_file), self.inputs.source)
         self._results["out_mask"] = str(image.save(mask, result(runtime, "lesion.nii.gz")))
         return runtime
 
@@ -79,9 +82,9 @@ class Measure(SimpleInterface):
         mask = image.load(self.inputs.mask)
         probability = image.load(self.inputs.probability) if self.inputs.probability else None
         points = apply_affine(mask.affine, np.argwhere(np.asanyarray(mask.dataobj) > 0))
-        located = regions.locate(registration.move_points(points, self.inputs.transforms))
-        normalized = regions.normalized(image.load(self.inputs.normalized))
-        table = lesion.measure(mask, probability, located, normalized)
+        located = location.locate(transforms.move_points(points, self.inputs.transforms))
+        normalized = location.measure_normalized(image.load(self.inputs.normalized))
+        table = measurements.measure(mask, probability, located, normalized)
         path = write_tsv(table.reset_index(), result(runtime, "components.tsv"))
         self._results["out_table"] = str(path)
         return runtime

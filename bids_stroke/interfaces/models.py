@@ -1,7 +1,9 @@
-"""Interfaces over :mod:`bids_stroke.models`."""
+"""Interfaces to :mod:`bids_stroke.models`."""
 
-from .. import apart, devices, image
-from ..models import card as cards
+from bids_stroke.compute import devices, isolated
+from bids_stroke.models import catalog
+from bids_stroke.spatial import image
+
 from .base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, existing, result, traits
 
 
@@ -27,7 +29,7 @@ class Segment(SimpleInterface):
     output_spec = _SegmentOutput
 
     def _run_interface(self, runtime):
-        self._results["probability"] = apart.run(
+        self._results["probability"] = isolated.run(
             _segment,
             self.inputs.model,
             dict(zip(self.inputs.contrasts, self.inputs.images, strict=True)),
@@ -40,13 +42,13 @@ class Segment(SimpleInterface):
 
 
 def _segment(model, paths, brain, device, mirror, path):
-    from ..models import infer
+    from bids_stroke.models import inference
 
     images = {contrast: image.load(one) for contrast, one in paths.items()}
     reference = next(iter(images.values()))
     device = devices.resolve(device)
     with devices.lock(device):
-        probability = infer.predict(
-            cards.load(model), images, image.load(brain), reference, device, mirror
+        probability = inference.predict(
+            catalog.load(model), images, image.load(brain), reference, device, mirror
         )
     return str(image.save(probability, path))

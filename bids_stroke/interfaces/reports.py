@@ -1,7 +1,9 @@
-"""Interfaces over :mod:`bids_stroke.reports`."""
+"""Interfaces to :mod:`bids_stroke.reports`."""
 
-from .. import atlas, image
-from ..reports import figures
+from bids_stroke.atlases import tracts
+from bids_stroke.reports.figures import figures
+from bids_stroke.spatial import image
+
 from .base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, existing, result, traits
 
 
@@ -109,8 +111,8 @@ class TractFigure(SimpleInterface):
 
     def _run_interface(self, runtime):
         out = result(runtime, "tract.svg")
-        card = atlas.load_card(self.inputs.tract)
+        card = tracts.load_card(self.inputs.tract)
         background, lesion = (image.load(path) for path in (self.inputs.in_file, self.inputs.lesion))
-        figures.tract(background, lesion, atlas.load_tract(card), out, card.name)
+        figures.tract(background, lesion, tracts.load_tract(card), out, card.name)
         self._results["out_figure"] = out
         return runtime

@@ -3,24 +3,15 @@
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, field, fields
-from importlib.resources import files
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from .. import plain
-from ..errors import ModelError
-from ..settings import SPACES
-from .ensemble import Ensemble
+from bids_stroke.errors import ModelError
 
 CONTRASTS = ("T1w", "FLAIR", "T2w", "TRACE")
-NNUNET = "nnunet:"  # before the path of a results folder
 NORMALIZATIONS = ("zscore", "nnunet")
-_OPTIONAL = ("path", "inputs", "trained_range", "window", "plan", "folds")
 #: A name becomes part of paths.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
-#: What a card that is none makes go wrong.
-_UNREADABLE = (OSError, AttributeError, KeyError, TypeError, ValueError, OverflowError)
-_EMBEDDED = Path(str(files("bids_stroke") / "data" / "models"))
 
 
 @dataclass(frozen=True)
@@ -175,100 +166,3 @@ class Card:
             return self.select((contrast,)) == (contrast,)
         except ModelError:
             return False
-
-
-def names():
-    """Names of the embedded models."""
-    return sorted(path.stem for path in _EMBEDDED.glob("*.yaml"))
-
-
-def load(model):
-    """Read a card by the name of an embedded model, or from a path.
-
-    Parameters
-    ----------
-    model : str or path
-        ``nnunet:`` before the path of an nnU-Net v2 results folder.
-
-    Returns
-    -------
-    Card or Ensemble
-
-    Raises
-    ------
-    ModelError
-        If there is no such model, or its card is not complete.
-    """
-    path = _EMBEDDED / f"{model}.yaml"
-    folder = str(model).removeprefix(NNUNET)
-    if folder != str(model) or (Path(folder.partition("?")[0]) / "plans.json").is_file():
-        from .nnunet_folder import read
-
-        return read(folder)
-    if not path.is_file():
-        path = Path(model)
-    if not path.is_file():
-        raise ModelError(
-            f"There is no model {model}; give a card's path, {NNUNET}FOLDER, or one of: "
-            f"{', '.join(names())}."
-        )
-    try:
-        content = plain.read(path)
-        for key in ("threshold", "min_component_mm3"):
-            content[key] = float(content[key])  # YAML reads 1e-3 as text
-        parse = _ensemble if "members" in content else _card
-        card = parse(content, path.resolve())
-    except _UNREADABLE as error:
-        wanted = ", ".join(f.name for f in fields(Card) if f.name not in _OPTIONAL)
-        reason = " ".join(str(error).split())
-        raise ModelError(
-            f"{path} is not a complete model card ({reason}); it needs {wanted}."
-        ) from None
-    return card
-
-
-def _ensemble(content, path):
-    try:
-        members = tuple(load(path.parent / plain.inside(one)) for one in content.pop("members"))
-    except RecursionError:
-        raise ValueError("it is a member of itself") from None
-    groups = tuple(tuple(group) for group in content.pop("regions", ()))
-    ensemble = Ensemble(members=members, path=path, regions=groups, **content)
-    ensemble.check()
-    return ensemble
-
-
-def _card(content, path):
-    content["channels"] = tuple(Channel(**channel) for channel in content["channels"])
-    content["weights"] = Weights(**content["weights"])
-    content["folds"] = tuple(Weights(**one) for one in content.get("folds", ()))
-    for one in (content["weights"], *content["folds"]):
-        plain.inside(one.file or "none")
-    content["spacing"] = tuple(map(float, content["spacing"]))
-    content["tile"] = tuple(map(int, content["tile"]))
-    content["network"] = dict(content["network"])
-    content["inputs"] = tuple(tuple(group) for group in content.get("inputs", ()))
-    if content.get("window"):
-        content["window"] = tuple(map(int, content["window"]))
-    if len(content["spacing"]) != 3 or len(content["tile"]) != 3 or not content["channels"]:
-        raise ValueError("spacing and tile are three values each, channels at least one")
-    if not all(0.1 <= mm <= 20 for mm in content["spacing"]):
-        raise ValueError("spacing is 0.1 to 20 mm")
-    if not all(1 <= voxels <= 1024 for voxels in content["tile"]):
-        raise ValueError("a tile has 1 to 1024 voxels along each axis")
-    if not (0 <= content["threshold"] <= 1 and content["min_component_mm3"] >= 0):
-        raise ValueError("threshold is 0 to 1, min_component_mm3 positive")
-    ranges = content.get("trained_range", {}).items()
-    content["trained_range"] = {key: (float(low), float(high)) for key, (low, high) in ranges}
-    card = Card(**content, path=path)
-    unknown = {channel.contrast for channel in card.channels} - set(CONTRASTS)
-    unknown |= {c for group in card.inputs for c in group} - {c.contrast for c in card.channels}
-    if unknown:
-        raise ModelError(f"{path} names unknown contrasts {sorted(unknown)}; use {CONTRASTS}.")
-    spaces = ("native", *SPACES)
-    if card.normalization not in NORMALIZATIONS or card.space not in spaces:
-        raise ModelError(
-            f"{path} asks for normalization {card.normalization} in space {card.space}; "
-            f"this version knows {' and '.join(NORMALIZATIONS)}, in {' and '.join(spaces)}."
-        )
-    return card

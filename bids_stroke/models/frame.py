@@ -6,7 +6,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from .. import image, registration
+from bids_stroke.spatial import image, registration, templates, transforms
+from bids_stroke.spatial.grid import regrid, resample
 
 MARGIN_MM = 8
 NATIVE = "native"
@@ -57,10 +58,10 @@ class Frame:
 
     def bring(self, img):
         """Antialias an image towards the spacing, then interpolate it on the grid."""
-        coarse = image.regrid(img, self.spacing)
+        coarse = regrid(img, self.spacing)
         if self.forward:
-            return registration.apply(coarse, self.mask, self.forward)
-        return image.resample(coarse, self.mask)
+            return transforms.apply(coarse, self.mask, self.forward)
+        return resample(coarse, self.mask)
 
     def label(self, mask):
         """Bring a lesion mask to the grid: voxels of at least half lesion, within the brain."""
@@ -73,13 +74,13 @@ class Frame:
         inside = probability * np.asanyarray(self.mask.dataobj)
         img = image.like(inside, self.mask, np.float32)
         if self.backward:
-            return registration.apply(img, reference, self.backward, "probability")
-        return image.resample(img, reference)
+            return transforms.apply(img, reference, self.backward, "probability")
+        return resample(img, reference)
 
 
 def native(brain, spacing):
     """The brain and a margin around it, in its own space, at ``spacing`` (mm)."""
-    fine = image.regrid(image.like(np.asanyarray(brain.dataobj), brain, np.float32), spacing)
+    fine = regrid(image.like(np.asanyarray(brain.dataobj), brain, np.float32), spacing)
     inside = fine.get_fdata() > 0.5
     margin = np.ceil(MARGIN_MM / np.array(spacing)).astype(int)
     where = np.argwhere(inside)
@@ -103,7 +104,7 @@ def template(img, brain, spacing, window, folder, aligned=False):
     aligned : bool
         Whether the images are in the template's space already.
     """
-    grid = image.regrid(registration.template().brain, spacing, order=0)
+    grid = regrid(templates.template().brain, spacing, order=0)
     shape = np.array(grid.shape)
     size = np.minimum(window or shape, shape)
     low = (shape - size) // 2

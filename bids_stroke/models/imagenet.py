@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import torch
 from safetensors.torch import load_file, save_file
 
-from ..errors import ModelError
-from ..image import atomic
-from ..settings import cache_dir
-from . import fetch
-from .planar import resnet50_unet
+from bids_stroke.errors import ModelError
+from bids_stroke.models.networks.planar import resnet50_unet
+from bids_stroke.utils.cache import cache_dir
+from bids_stroke.utils.files import atomic
+
+from . import download
 
 NAME = "resnet50-imagenet"
 #: The published name ends in the first digits of the file's SHA-256.
@@ -45,7 +46,7 @@ def get(tell=lambda done, total: None, url=URL):
     digits = re.search(r"-([0-9a-f]{8})\.pth$", url)[1]
     one = SimpleNamespace(urls=[url], sha256=digits, bytes=None)
     advice = "or download them elsewhere and name the file as encoder in the recipe"
-    pth = fetch.download(NAME, one, place().with_suffix(".pth"), advice, tell)
+    pth = download.download(NAME, one, place().with_suffix(".pth"), advice, tell)
     state = _read(pth)
     with atomic(place()) as partial:
         save_file({name: values.contiguous() for name, values in state.items()}, partial)

@@ -1,12 +1,11 @@
 """Weights of a model: found beside its card or where they were fetched to, and always checked."""
 
-import hashlib
 from importlib import import_module
-from importlib.resources import files
-from pathlib import Path
 
-from ..errors import ModelError
-from ..settings import cache_dir
+from bids_stroke.data import DATA
+from bids_stroke.errors import ModelError
+from bids_stroke.utils.cache import cache_dir
+from bids_stroke.utils.files import checksum
 
 FAMILIES = ("unet3d", "resunet3d", "dynamic_unet", "planar")
 
@@ -41,14 +40,8 @@ def place(card, one):
     if not one.file:
         return cache_dir() / "weights" / f"{card.name}-{one.sha256[:16]}.safetensors"
     beside = card.path.parent / one.file
-    embedded = Path(str(files("bids_stroke") / "data" / "weights")) / one.file
+    embedded = DATA / "weights" / one.file
     return beside if beside.is_file() else embedded
-
-
-def checksum(path):
-    """SHA-256 of a file, in hexadecimal digits."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def load(card):
@@ -81,8 +74,8 @@ def state(card, one=None):
 
     path = locate(card, one)
     if path.suffix == ".pth":
-        from .dynamic_unet import canonical
-        from .nnunet_folder import load_checkpoint
+        from bids_stroke.models.networks.dynamic_unet import canonical
+        from bids_stroke.models.nnunet.checkpoint import load_checkpoint
 
         return canonical(load_checkpoint(path)["network_weights"])
     try:
@@ -118,5 +111,5 @@ def network(card, values):
 
 def build(section):
     """The network of a card's ``network`` section, its weights initialized."""
-    family = import_module(f"bids_stroke.models.{section['family']}")
+    family = import_module(f"bids_stroke.models.networks.{section['family']}")
     return family.build(**section["arguments"])

@@ -9,10 +9,17 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from .. import __version__, evaluation, image, ownmasks, registration, statistics, tables
-from ..bids import write_json, write_tsv
-from ..image import atomic
-from . import figures, plots, render
+from bids_stroke import __version__
+from bids_stroke.bids import supplied_masks
+from bids_stroke.bids.derivatives import write_json, write_tsv
+from bids_stroke.evaluation import published_tables, statistics
+from bids_stroke.evaluation import summary as evaluation_summary
+from bids_stroke.evaluation.columns import AGREEMENT, COLUMNS, COMPARISONS, KEYS, LESIONS, SUMMARY
+from bids_stroke.reports.figures import figures, plots
+from bids_stroke.spatial import image, templates
+from bids_stroke.utils.files import atomic
+
+from .rendering import render
 
 #: Scores on the page, and drawn as box plots.
 SHOWN = ("dice", "f1_isles", "hd95_mm", "assd_mm", "precision", "sensitivity", "er_lv", "er_ll")
@@ -29,7 +36,7 @@ class Page(NamedTuple):
     pictures: list
 
 
-def write(out, rows, lesions, people=None):
+def write_evaluation(out, rows, lesions, people=None):
     """Write an evaluation to the folder ``out``.
 
     ``evaluation.tsv`` (pairs), ``evaluation_lesions.tsv``, ``evaluation_summary.tsv``,
@@ -50,18 +57,18 @@ def write(out, rows, lesions, people=None):
     """
     out = Path(out)
     made = {
-        "evaluation": (rows, evaluation.COLUMNS),
-        "evaluation_lesions": (lesions, evaluation.KEYS | evaluation.LESIONS),
-        "evaluation_summary": (evaluation.summary(rows, people), evaluation.SUMMARY),
-        "evaluation_comparisons": (evaluation.comparisons(rows), evaluation.COMPARISONS),
-        "evaluation_agreement": (evaluation.agreement(rows), evaluation.AGREEMENT),
+        "evaluation": (rows, COLUMNS),
+        "evaluation_lesions": (lesions, KEYS | LESIONS),
+        "evaluation_summary": (evaluation_summary.summary(rows, people), SUMMARY),
+        "evaluation_comparisons": (evaluation_summary.comparisons(rows), COMPARISONS),
+        "evaluation_agreement": (evaluation_summary.agreement(rows), AGREEMENT),
     }
     for name, (table, columns) in made.items():
         write_tsv(table, out / f"{name}.tsv")
         write_json(columns, out / f"{name}.json")
-    categories, kappas = evaluation.categories(rows, LEVELS)
+    categories, kappas = evaluation_summary.categories(rows, LEVELS)
     write_tsv(categories, out / "evaluation_categories.tsv")
-    printed = tables.all_tables(rows)
+    printed = published_tables.all_tables(rows)
     for name, table in printed.items():
         write_tsv(table, out / "tables" / f"{name}.tsv")
         with atomic(out / "tables" / f"{name}.md") as partial:
@@ -77,7 +84,7 @@ def write(out, rows, lesions, people=None):
         kappas=kappas,
         printed={name: {"doc": _first_line(name), "table": table} for name, table in printed.items()},
         pictures=pictures,
-        failed=rows[rows["tp"].isna()][[*evaluation.KEYS, "reason"]],
+        failed=rows[rows["tp"].isna()][[*KEYS, "reason"]],
         pairs=len(rows),
         version=__version__,
     )
@@ -85,7 +92,7 @@ def write(out, rows, lesions, people=None):
 
 
 def _first_line(name):
-    doc = getattr(tables, name.lower()).__doc__
+    doc = getattr(published_tables, name.lower()).__doc__
     return " ".join(doc.split())
 
 
@@ -209,9 +216,9 @@ def _mosaic(row, title, path):
 
 def _background(prediction):
     """The image that a predicted mask lies on: the template, or the one beside the mask; or None."""
-    named = ownmasks.parse(prediction)
+    named = supplied_masks.parse_lesion_mask(prediction)
     if named and named.in_template:
-        return registration.template().t1w
+        return templates.template().t1w
     if named is None or named.space is None:
         return None
     start = prediction.name.partition("_space-")[0]

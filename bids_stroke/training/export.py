@@ -6,11 +6,11 @@ import yaml
 from safetensors.torch import load_file
 
 from bids_stroke.errors import ModelError
-from bids_stroke.models import card as cards
-from bids_stroke.models import frame, weights
-from bids_stroke.models.write import UNCHOSEN, describe, write, write_card
+from bids_stroke.models import catalog, frame, weights
+from bids_stroke.models.writing import UNCHOSEN, describe, write, write_card
+from bids_stroke.training.patients import split
 
-from . import runs, split
+from . import recipes
 
 RESULTS = "results"  # of an nnU-Net, in the folder of its training
 SPLIT = "split.tsv"
@@ -43,7 +43,7 @@ def export(run, out, name=None, licence=UNCHOSEN):
     """
     run = Path(run)
     if (run / "plans.json").is_file():
-        return [_nnunet(f"{cards.NNUNET}{run}", {}, out, name, licence)]
+        return [_nnunet(f"{catalog.NNUNET}{run}", {}, out, name, licence)]
     if not (run / "recipe.yaml").is_file():
         raise ModelError(f"{run} has no recipe.yaml; give the folder of a training on patients.")
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
@@ -53,7 +53,7 @@ def export(run, out, name=None, licence=UNCHOSEN):
         folder = next((run / RESULTS).glob("*/*/plans.json"), None)
         if not folder:
             raise ModelError(f"{run} holds no trained nnU-Net yet; give its command again.")
-        source = f"{cards.NNUNET}{folder.parent}?checkpoint={card['checkpoint']}"
+        source = f"{catalog.NNUNET}{folder.parent}?checkpoint={card['checkpoint']}"
         described = {key: value for key, value in card.items() if key != "checkpoint"}
         return [_nnunet(source, described, out, name, licence)]
     if "runs" in recipe:
@@ -65,7 +65,7 @@ def _several(recipe, run, out, licence):
     """Cards of every run, and of the ensembles that the recipe names."""
     made = [
         path
-        for name, one in runs.expand(recipe).items()
+        for name, one in recipes.expand_runs(recipe).items()
         for path in _staged(one, run / name, run / SPLIT, out, name, licence)
     ]
     card = recipe["card"]
@@ -87,7 +87,7 @@ def _several(recipe, run, out, licence):
 
 def _nnunet(source, described, out, name, licence):
     """A card of an nnU-Net: its checkpoints without all that is not weights."""
-    model = cards.load(source)
+    model = catalog.load(source)
     states = [weights.state(model, one) for one in model.all_weights]
     content = describe(model) | described | {"name": name or model.name}
     return write(content, states, out, licence)

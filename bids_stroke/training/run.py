@@ -5,15 +5,17 @@ from pathlib import Path
 import yaml
 
 from bids_stroke.errors import UsageError
-from bids_stroke.image import atomic
-from bids_stroke.models import card as cards
-from bids_stroke.models import weights
-from bids_stroke.models.adapt import Report, adapt
+from bids_stroke.models import catalog, weights
+from bids_stroke.models.adaptation import Report, adapt
+from bids_stroke.training.patients import preparation, split
+from bids_stroke.utils.files import atomic
 
-from . import patients, runs, split
+from . import recipes
 
 
-def train(recipe, datasets, out, *, given=None, fold=None, initial=None, processes=1, tell=print):
+def train_on_patients(
+    recipe, datasets, out, *, given=None, fold=None, initial=None, processes=1, tell=print
+):
     """Train the recipe's network on patients.
 
     Parameters
@@ -49,12 +51,12 @@ def train(recipe, datasets, out, *, given=None, fold=None, initial=None, process
     folds = recipe["split"].get("folds")
     if fold is not None and not (folds and 0 <= fold < folds):
         raise UsageError(f"--fold {fold} is not one of the recipe's {folds or 0} folds.")
-    recipe = recipe | {"target": patients.plain(datasets[-1][0].name)}
+    recipe = recipe | {"target": preparation.plain(datasets[-1][0].name)}
     written = out / "recipe.yaml"
     if written.is_file() and yaml.safe_load(written.read_text()) != recipe:
         raise UsageError(f"{out} holds a training by another recipe; give another folder.")
     data = recipe["data"]
-    found = patients.gather(
+    found = preparation.gather(
         datasets, data["contrasts"], out / "cache", data["brain_extraction"], "cpu", processes, tell
     )
     found = [one for one in found if _usable(one, data)]
@@ -72,12 +74,12 @@ def train(recipe, datasets, out, *, given=None, fold=None, initial=None, process
     parts = split.divide(found, table, (fold or 0) if folds else None, by_slice)
     tell(", ".join(f"{len(scans)} scans for {part}" for part, scans in parts.items() if scans) + ".")
     start = initial or recipe.get("initial")
-    source = cards.load(start) if start else None
+    source = catalog.load(start) if start else None
     if "nnunet" in recipe:
-        from . import nnunet
+        from bids_stroke.training.engine import nnunet as nnunet_engine
 
-        return nnunet.train(recipe, parts, table, out, fold or 0, source, processes)
-    from . import stages
+        return nnunet_engine.train(recipe, parts, table, out, fold or 0, source, processes)
+    from bids_stroke.training.engine import stages
 
     if "runs" in recipe:
         return _several(recipe, parts, out, processes)
@@ -88,14 +90,16 @@ def train(recipe, datasets, out, *, given=None, fold=None, initial=None, process
 
 def _several(recipe, parts, out, processes):
     """Train every run of a recipe on the same scans."""
-    from . import scores, stages
+    from bids_stroke.training.engine import stages
+
+    from . import predictions
 
     scans = {one.name: one for found in parts.values() for one in found}
     paths = stages.on_grid(scans.values(), recipe["data"], out / "arrays", processes)
-    scores.write_table(parts, paths, out)
+    predictions.write_table(parts, paths, out)
     return {
         name: stages.train(one, parts, out / name, processes, out / "arrays")
-        for name, one in runs.expand(recipe).items()
+        for name, one in recipes.expand_runs(recipe).items()
     }
 
 

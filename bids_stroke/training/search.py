@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from bids_stroke import evaluation, metrics, tables
-from bids_stroke.bids import write_tsv
+from bids_stroke.bids.derivatives import write_tsv
 from bids_stroke.errors import ModelError
-from bids_stroke.image import atomic
-from bids_stroke.models import card as cards
-from bids_stroke.models import fusion
-from bids_stroke.models.write import UNCHOSEN, write_card
+from bids_stroke.evaluation import evaluation, metrics, published_tables
+from bids_stroke.models import catalog, fusion
+from bids_stroke.models.writing import UNCHOSEN, write_card
+from bids_stroke.training.patients.groups import Regions
+from bids_stroke.utils.files import atomic
 
-from . import export, scores
-from .groups import Regions
+from . import export
+from .predictions import TABLE, Predictions, cases, write_masks
 
 GROUPS = (("R1", "R4"), ("R2",), ("R3",))
 WHOLE = ("R1", "R2", "R3", "R4")
@@ -57,20 +57,20 @@ def search(run, out, licence=UNCHOSEN, device="cpu", tell=print):
         If the training is not complete, or not one of that kind.
     """
     run, out = Path(run), Path(out)
-    if not (run / scores.TABLE).is_file():
+    if not (run / TABLE).is_file():
         raise ModelError(f"{run} is no training with several runs (as by the recipe s1).")
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     if recipe["data"]["space"] == "native":
         raise ModelError(f"The networks in {run} work in native space, without super-regions.")
-    written = [cards.load(path) for path in export.export(run, out, licence=licence)]
+    written = [catalog.load(path) for path in export.export(run, out, licence=licence)]
     leaves = {one.name: one for one in written if one.leaves == (one,)}
-    predictions = scores.Predictions(run / "predictions", device)
-    table = _Search(leaves, predictions, scores.cases(run, "validation"), tell)
+    predictions = Predictions(run / "predictions", device)
+    table = _Search(leaves, predictions, cases(run, "validation"), tell)
     made = table.write(recipe, out)
     write_tsv(pd.DataFrame(table.rows), out / "search.tsv")
-    held_out = scores.cases(run, "test")
+    held_out = cases(run, "test")
     if held_out:
-        models = {title(one): one for one in (*leaves.values(), *map(cards.load, made))}
+        models = {title(one): one for one in (*leaves.values(), *map(catalog.load, made))}
         measure(models, predictions, held_out, out, tell)
     return made
 
@@ -93,9 +93,9 @@ def measure(models, predictions, cases, out, tell=print):
         Of :func:`evaluation.evaluate`.
     """
     tell(f"{len(models)} models are compared on {len(cases)} scans.")
-    folders = scores.write_masks(predictions, models, cases, out / "masks")
+    folders = write_masks(predictions, models, cases, out / "masks")
     rows, _ = evaluation.evaluate(folders, out / "masks" / "truth")
-    for name, table in tables.all_tables(rows).items():
+    for name, table in published_tables.all_tables(rows).items():
         if name.startswith("S1"):
             with atomic(out / "tables" / f"{name}.md") as partial:
                 partial.write_text(table.to_markdown(index=False, disable_numparse=True) + "\n")

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_stroke import qc
-from bids_stroke.reports.group import group_report
+from bids_stroke.qc import ratings
+from bids_stroke.reports.group.report import group_report
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'</script><script>alert(2)</script>"
 LONG = "x" * 10_000
@@ -134,8 +134,11 @@ def test_ratings_by_keyboard_are_kept_exported_and_read_back(page, tmp_path):
         "participant_id\tsession_id\trating\tnotes\n"
         "sub-1\tn/a\treject\tmoved a lot, r and a\nsub-2\tn/a\taccept\tn/a\n"
     )
-    rated = qc.ratings(path)
-    assert qc.rejected(rated, "sub-1", "") is not None and qc.rejected(rated, "sub-2", "") is None
+    rated = ratings.ratings(path)
+    assert (
+        ratings.rejected(rated, "sub-1", "") is not None
+        and ratings.rejected(rated, "sub-2", "") is None
+    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

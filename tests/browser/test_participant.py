@@ -4,9 +4,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_stroke.record import Record
-from bids_stroke.reports import figures
-from bids_stroke.reports.assemble import participant_report
+from bids_stroke.bids.record import Record
+from bids_stroke.reports.figures import figures
+from bids_stroke.reports.participant.report import participant_report
 
 
 @pytest.fixture

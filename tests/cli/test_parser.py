@@ -3,9 +3,9 @@ from dataclasses import MISSING, fields
 
 import pytest
 
-from bids_stroke import settings as defaults
 from bids_stroke.cli import parser
 from bids_stroke.errors import DatasetError, UsageError
+from bids_stroke.settings import DEFAULT_MODEL
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_defaults(folder):
     assert settings.level == "participant"
     assert settings.participant_label == settings.session_label == settings.derivatives == ()
     assert settings.bids_filters == {}
-    assert settings.model == defaults.DEFAULT_MODEL
+    assert settings.model == DEFAULT_MODEL
     assert settings.output_spaces == ("MNI152NLin2009aSym",)
     assert (settings.brain_extraction, settings.device) == ("hd-bet", "auto")
     assert settings.nprocs >= 1 and settings.mem_mb >= 1 and settings.omp_nthreads is None
@@ -141,7 +141,7 @@ def test_help_tells_the_defaults(capsys):
         parser.parse(["--help"])
     assert caught.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert f"(default: {defaults.DEFAULT_MODEL})" in text
+    assert f"(default: {DEFAULT_MODEL})" in text
     assert "(default: hd-bet)" in text
     assert "(default: None)" not in text and "(default: [])" not in text
     assert "(default: False)" not in text

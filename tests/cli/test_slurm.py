@@ -10,8 +10,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from bids_stroke.bids.index import DATABASE
 from bids_stroke.cli import slurm
-from bids_stroke.index import DATABASE
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from bids_stroke import record
-from bids_stroke.registration import TEMPLATE
-from bids_stroke.reports import methods
+from bids_stroke.bids import record
+from bids_stroke.reports.participant import methods
+from bids_stroke.spatial.templates import TEMPLATE
 
 LABELS = ("01", "02")
 

@@ -17,8 +17,10 @@ import nibabel as nib
 import pandas as pd
 import pytest
 
-from bids_stroke import __version__, image, metrics
+from bids_stroke import __version__
 from bids_stroke.cli import simulate
+from bids_stroke.evaluation import metrics
+from bids_stroke.spatial import image
 
 TRUTH = "derivatives/truth/sub-01/anat/sub-01_space-T1w_label-L_desc-truth_mask.nii.gz"
 MASK = "sub-01/anat/sub-01_space-T1w_label-L_desc-T1FLAIRlesion_mask.nii.gz"

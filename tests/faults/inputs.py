@@ -8,7 +8,7 @@ import bidsets
 import nibabel as nib
 import numpy as np
 
-from bids_stroke.registration import TEMPLATE
+from bids_stroke.spatial.templates import TEMPLATE
 
 SCAN = "anat/sub-{label}_T1w.nii.gz"
 

@@ -11,7 +11,9 @@ import nibabel as nib
 import numpy as np
 from faults import inputs
 
-from bids_stroke import gates, record, registration
+from bids_stroke.bids import record
+from bids_stroke.qc import checks
+from bids_stroke.spatial import transforms
 
 
 class Table:
@@ -46,11 +48,11 @@ def _replaced(text, name, lines):
 def gates_table():
     """Lines of the table of the sanity gates."""
     lines = ["| gate | passes | why |", "|---|---|---|"]
-    for name, gate in gates.GATES.items():
+    for name, gate in checks.CHECKS.items():
         least = f"{gate.low:g} ≤ " if gate.low > 0 else ""
         most = f" ≤ {gate.high:g}" if np.isfinite(gate.high) else ""
         lines.append(f"| `{name}` | {least}`{gate.measure}`{most} | {gate.reason} |")
-    return lines + [f"| `{name}` | | {passes} |" for name, passes in gates.OTHERS.items()]
+    return lines + [f"| `{name}` | | {passes} |" for name, passes in checks.OTHER_CHECKS.items()]
 
 
 def run(*arguments, prefix=(), **environment):
@@ -128,4 +130,4 @@ def _content(path):
     if path.suffix != ".h5":
         return path.read_bytes()
     points = np.random.default_rng(0).uniform(-60, 60, (500, 3))
-    return registration.move_points(points, [path]).tobytes()
+    return transforms.move_points(points, [path]).tobytes()

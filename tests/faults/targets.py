@@ -9,21 +9,24 @@ import nibabel as nib
 import numpy as np
 import yaml
 
-from bids_stroke import cohort, image, qc
-from bids_stroke.cli import parser, worker
+from bids_stroke.cli import parser
+from bids_stroke.cohort import participants
 from bids_stroke.errors import StrokeError
-from bids_stroke.models import card
-from bids_stroke.models.write import describe
+from bids_stroke.execution import plugins
+from bids_stroke.models import catalog
+from bids_stroke.models.writing import describe
+from bids_stroke.qc import ratings
+from bids_stroke.spatial import image
 
 #: The end of the file's name, and what reads it.
 READERS = {
     "image": (".nii", image.load_scan),
     "packed": (".nii.gz", image.load_scan),
-    "table": (".tsv", cohort.people),
-    "ratings": (".tsv", qc.ratings),
-    "card": (".yaml", card.load),
+    "table": (".tsv", participants.read_participants),
+    "ratings": (".tsv", ratings.ratings),
+    "card": (".yaml", catalog.load),
     "filters": (".json", parser._filters),
-    "plugin": (".yaml", worker.plugin),
+    "plugin": (".yaml", plugins.read_plugin),
 }
 
 RAW = nib.Nifti1Image(

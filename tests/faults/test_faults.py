@@ -22,7 +22,8 @@ from faults.running import (
     run,
 )
 
-from bids_stroke import __version__, record
+from bids_stroke import __version__
+from bids_stroke.bids import record
 from bids_stroke.cli.run import main
 
 needs_root = pytest.mark.skipif(

@@ -13,9 +13,10 @@ from faults import inputs
 from faults.running import nothing_half_written, run
 from markupsafe import escape
 
-from bids_stroke import image, record
+from bids_stroke.bids import record
 from bids_stroke.cli.run import main
-from bids_stroke.models.write import describe
+from bids_stroke.models.writing import describe
+from bids_stroke.spatial import image
 
 SPACE = "sub-{label}/anat/sub-{label}_space-T1w_label-L_mask.nii.gz"
 
@@ -374,7 +375,7 @@ FORMATS = {
 @pytest.mark.parametrize("name", FORMATS)
 def test_formats_that_are_taken(tmp_path, monkeypatch, table, name):
     """The first step of the app leaves every voxel where it was in the world, with its value."""
-    from bids_stroke.interfaces.image import Conform
+    from bids_stroke.interfaces.spatial import Conform
 
     change, how = FORMATS[name]
     data, affine = change(*inputs.voxels())
@@ -410,7 +411,7 @@ def test_sessions_whose_runs_are_partly_there(tmp_path, capsys, table):
 
 def test_a_report_runs_nothing_of_the_data(tmp_path):
     """A hostile reason, note and gate are text in the page."""
-    from bids_stroke.reports.assemble import participant_report
+    from bids_stroke.reports.participant.report import participant_report
 
     bad = "<script>alert(1)</script>"
     known = record.Record("sub-01", "x", error=bad, notes=[bad], flags={"contrast": bad})

@@ -13,7 +13,7 @@ import bidsets
 import pytest
 from faults.running import command, differences, nothing_half_written, participant, run
 
-from bids_stroke import image
+from bids_stroke.spatial import image
 
 ROUNDS = int(os.environ.get("BIDS_STROKE_ROUNDS", 2))
 

@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from bids_stroke.errors import ModelError
-from bids_stroke.models import card
+from bids_stroke.models import card, catalog
 
 CARD = {
     "name": "tested",
@@ -30,11 +30,11 @@ def write(folder, **changes):
 
 def with_channels(folder, *channels):
     channels = [{"contrast": contrast, "required": needed} for contrast, needed in channels]
-    return card.load(write(folder, channels=channels))
+    return catalog.load(write(folder, channels=channels))
 
 
 def test_a_card_by_its_path(tmp_path):
-    loaded = card.load(str(write(tmp_path)))
+    loaded = catalog.load(str(write(tmp_path)))
     assert loaded.name == "tested"
     assert loaded.channels == (card.Channel("T1w"), card.Channel("FLAIR", required=False))
     assert loaded.spacing == (2.0, 2.0, 1.5) and loaded.tile == (32, 48, 64)
@@ -42,9 +42,9 @@ def test_a_card_by_its_path(tmp_path):
     assert loaded.path == (tmp_path / "card.yaml").resolve()
 
 
-@pytest.mark.parametrize("name", card.names())
+@pytest.mark.parametrize("name", catalog.names())
 def test_embedded_cards_load_by_name(name):
-    loaded = card.load(name)
+    loaded = catalog.load(name)
     assert loaded.name == name
     assert len(loaded.weights.sha256) == 64 and loaded.weights.licence
     assert loaded.citation and loaded.trained_on
@@ -53,20 +53,20 @@ def test_embedded_cards_load_by_name(name):
 def test_numbers_that_yaml_reads_as_text(tmp_path):
     path = write(tmp_path)
     path.write_text(path.read_text().replace("threshold: 0.5", "threshold: 5e-1"))
-    assert card.load(path).threshold == 0.5
+    assert catalog.load(path).threshold == 0.5
 
 
 def test_an_unknown_model(tmp_path):
     with pytest.raises(ModelError, match="There is no model unheard-of; give a card's path"):
-        card.load("unheard-of")
+        catalog.load("unheard-of")
     with pytest.raises(ModelError, match="There is no model"):
-        card.load(tmp_path)  # a folder
+        catalog.load(tmp_path)  # a folder
 
 
 @pytest.mark.parametrize("key", sorted(CARD))
 def test_a_card_without_a_key(tmp_path, key):
     with pytest.raises(ModelError, match=r"card\.yaml is not a complete model card") as caught:
-        card.load(write(tmp_path, **{key: None}))
+        catalog.load(write(tmp_path, **{key: None}))
     assert key in str(caught.value)
 
 
@@ -92,7 +92,7 @@ def test_a_card_without_a_key(tmp_path, key):
 )
 def test_a_card_with_a_wrong_value(tmp_path, changes):
     with pytest.raises(ModelError, match=r"card\.yaml is not a complete model card") as caught:
-        card.load(write(tmp_path, **changes))
+        catalog.load(write(tmp_path, **changes))
     assert "\n" not in str(caught.value)
 
 
@@ -100,14 +100,14 @@ def test_a_card_with_a_wrong_value(tmp_path, changes):
 def test_a_file_that_is_no_card(tmp_path, text):
     (tmp_path / "card.yaml").write_text(text)
     with pytest.raises(ModelError, match=r"card\.yaml is not a complete model card") as caught:
-        card.load(tmp_path / "card.yaml")
+        catalog.load(tmp_path / "card.yaml")
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_is_no_text(tmp_path):
     (tmp_path / "card.yaml").write_bytes(b"\xff\xfe\x80weights")
     with pytest.raises(ModelError, match="not a complete model card"):
-        card.load(tmp_path / "card.yaml")
+        catalog.load(tmp_path / "card.yaml")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_file_that_is_no_text(tmp_path):
 )
 def test_what_this_version_does_not_know(tmp_path, changes, words):
     with pytest.raises(ModelError, match=words):
-        card.load(write(tmp_path, **changes))
+        catalog.load(write(tmp_path, **changes))
 
 
 def test_select_takes_the_order_of_the_card(tmp_path):
@@ -159,4 +159,4 @@ def test_an_ensemble_that_is_a_member_of_itself(tmp_path):
     content |= {"min_component_mm3": 0, **described}
     (tmp_path / "ring.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(ModelError, match="a member of itself"):
-        card.load(tmp_path / "ring.yaml")
+        catalog.load(tmp_path / "ring.yaml")

@@ -6,8 +6,9 @@ import torch
 from safetensors.torch import save_file
 
 from bids_stroke.errors import ModelError
-from bids_stroke.models import unet3d, weights
+from bids_stroke.models import weights
 from bids_stroke.models.card import Weights
+from bids_stroke.models.networks import unet3d
 
 ARGUMENTS = {"in_channels": 1, "channels": [4, 8], "strides": [2], "residual_units": 1}
 

@@ -14,12 +14,15 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from bids_stroke import image
 from bids_stroke.cli import evaluate, models, run, train
-from bids_stroke.metrics import dice
-from bids_stroke.models import card, fusion, infer, planar
-from bids_stroke.training import groups, patients, slices
-from bids_stroke.training.runs import expand
+from bids_stroke.evaluation.metrics import dice
+from bids_stroke.models import catalog, fusion, inference
+from bids_stroke.models.networks import planar
+from bids_stroke.spatial import image
+from bids_stroke.training import recipes
+from bids_stroke.training.engine import slices
+from bids_stroke.training.patients import groups, preparation
+from bids_stroke.training.recipes import expand_runs
 
 pytestmark = pytest.mark.skipif(
     "BIDS_STROKE_SLOW" not in os.environ, reason="takes minutes: set BIDS_STROKE_SLOW to run it"
@@ -31,7 +34,7 @@ THREADS = os.environ | {"OMP_NUM_THREADS": "1"}
 
 def tiny(name, **changes):
     """A shipped recipe at 4 mm, with narrow networks and a few epochs."""
-    recipe = train.read_recipe(name)
+    recipe = recipes.read_recipe(name)
     recipe["data"] |= {"spacing": [4.0, 4.0, 4.0], "brain_extraction": "none"}
     recipe["training"] |= {"workers": 0, "batch": 1, "slices": 6}
     recipe |= changes
@@ -86,7 +89,7 @@ def test_a_killed_training_goes_on_with_the_next_epoch(s1):
 
 def test_each_network_is_trained_in_each_regime(s1):
     folder, done, _ = s1
-    names = list(expand(train.read_recipe("s1")))
+    names = list(expand_runs(recipes.read_recipe("s1")))
     assert len(names) == 16 and names == list(json.loads(done.stdout))
     split = pd.read_csv(folder / "run/split.tsv", sep="\t")
     assert set(split.loc[split["part"] == "intermediate", "dataset"]) == {"source"}
@@ -102,7 +105,7 @@ def test_each_network_is_trained_in_each_regime(s1):
     regions = [stages[name] for name in stages if name.startswith("R")]
     assert sum(regions) == parts["source", "intermediate"]
     for name in names:
-        model = card.load(folder / f"cards/{name}.yaml")
+        model = catalog.load(folder / f"cards/{name}.yaml")
         assert model.plane == 2 and model.network["family"] == "planar"
 
 
@@ -114,13 +117,13 @@ def test_the_search_writes_cards_and_tables(s1):
     assert (whole["method"] == "stacking").sum() == 11  # combinations of two to four of four
     assert (whole["method"] == "agreement").sum() == 11 * 3 * 6
     best = whole[whole["method"] == "agreement"]["dice"].max()
-    window = card.load(folder / "cards/s1-aw.yaml")
+    window = catalog.load(folder / "cards/s1-aw.yaml")
     rows = whole[
         (whole["models"] == " ".join(one.name for one in window.members))
         & (whole["window"] == window.window) & (whole["overlap"] == window.overlap)
     ]  # fmt: skip
     assert rows["dice"].tolist() == [best]
-    wise = card.load(folder / "cards/s1-regions-aw.yaml")
+    wise = catalog.load(folder / "cards/s1-regions-aw.yaml")
     assert wise.regions == (("R1", "R4"), ("R2",), ("R3",)) and len(wise.leaves) <= 12
     # Every network has predicted each scan of validation and test once.
     kept = list((folder / "run/predictions").glob("*/*.npy"))
@@ -186,11 +189,11 @@ def test_a_frozen_encoder_stays_as_it_was_and_is_then_trained(s5):
 def test_three_planes_vote_in_one_mask(s5):
     folder, _ = s5
     img, _ = bidsets.scan(50, 18)
-    vote, sure = (card.load(folder / f"cards/s5-{name}.yaml") for name in ("vote", "confidence"))
+    vote, sure = (catalog.load(folder / f"cards/s5-{name}.yaml") for name in ("vote", "confidence"))
     assert [one.plane for one in vote.members] == [0, 1, 2]
 
     def predicted(model):
-        return infer.predict(model, {"T1w": img}, bidsets.grid(), img, "cpu").get_fdata()
+        return inference.predict(model, {"T1w": img}, bidsets.grid(), img, "cpu").get_fdata()
 
     planes = [predicted(one) for one in vote.members]
     assert all((one > 0).any() for one in planes)
@@ -280,7 +283,7 @@ def test_images_and_labels_move_together():
 
 def test_groups_of_a_stage(tmp_path):
     def patient(dataset, name):
-        return patients.Patient(dataset, name, "n/a", "", ("T1w",), 1.0, True, "", tmp_path / name)
+        return preparation.Patient(dataset, name, "n/a", "", ("T1w",), 1.0, True, "", tmp_path / name)
 
     a, c, d = (patient("atlas", name) for name in "acd")
     b = patient("own", "b")

@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from bids_stroke import image
-from bids_stroke.cli import evaluate, models, train
+from bids_stroke.cli import evaluate, models
 from bids_stroke.cli.run import main
-from bids_stroke.models import card, weights, write
+from bids_stroke.models import catalog, weights, writing
+from bids_stroke.spatial import image
+from bids_stroke.training import recipes
 
 CONTRASTS = {"T1w": 1.0, "FLAIR": -1.0, "T2w": -1.2}
 EDGE = [28] * 3
@@ -74,13 +75,13 @@ def folder(tmp_path_factory):
         "measured": [],
         **recipe["card"],
     }
-    write.write(untaught, [weights.build(recipe["network"]).state_dict()], folder / "cards")
+    writing.write(untaught, [weights.build(recipe["network"]).state_dict()], folder / "cards")
     return folder
 
 
 def tiny(name, folder):
     """The recipe, with a network of a few convolutions, for a few epochs at 4 mm."""
-    recipe = train.read_recipe(name)
+    recipe = recipes.read_recipe(name)
     recipe["data"]["brain_extraction"] = "none"
     recipe["split"] = {"folds": 2} if "folds" in recipe["split"] else {"validation": 1}
     if "nnunet" in recipe:
@@ -131,14 +132,14 @@ def test_a_recipe_leads_from_scans_to_scores(name, folder):
     start, model = RECIPES[name]
     if name not in QUICK and "BIDS_STROKE_SLOW" not in os.environ:
         pytest.skip("takes minutes: set BIDS_STROKE_SLOW to run it")
-    if "nnunet" in train.read_recipe(name) and not find_spec("nnunetv2"):
+    if "nnunet" in recipes.read_recipe(name) and not find_spec("nnunetv2"):
         pytest.skip("nnunetv2 is not installed: pip install .[nnunet]")
     path = trained(name, start, folder) / f"{model}.yaml"
     out, scores = folder / f"out-{name}", folder / f"scores-{name}"
     options = ["--model", str(path), "--brain-extraction", "none", "--device", "cpu"]
     assert main([str(folder / "patients"), str(out), "participant", *options]) == 0
     record = json.loads((out / "logs" / "sub-1_run.json").read_text())
-    assert (record["model"], record["weights_sha256"]) == (model, card.load(path).sha256)
+    assert (record["model"], record["weights_sha256"]) == (model, catalog.load(path).sha256)
     assert evaluate.main([str(out), str(folder / "truth"), str(scores)]) == 0
     (row,) = pd.read_csv(scores / "evaluation.tsv", sep="\t").to_dict("records")
     assert row["participant_id"] == "sub-1"

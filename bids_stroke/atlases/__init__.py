@@ -1,0 +1,1 @@
+"""Tracts and regions: maps, tract loads, regional volumes."""

@@ -1,0 +1,77 @@
+"""The tracts and atlases that the lesions of a run are measured on."""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bids_stroke.bids import names
+from bids_stroke.errors import ResourceError, UsageError
+from bids_stroke.spatial import template_transforms
+from bids_stroke.spatial.templates import TEMPLATE
+from bids_stroke.utils.files import stamp
+
+from . import loads, tracts
+from .regions import COLUMNS
+from .super_regions import super_regions_card
+
+
+@dataclass(frozen=True)
+class Maps:
+    """What the lesions of a run are measured on: tracts (names, cards or maps), own cut-offs of
+    their categories, and atlases of the user (label image, table)."""
+
+    tracts: tuple = (tracts.JUELICH,)
+    cutoffs_ml: tuple | None = None
+    atlases: tuple = ()
+
+    @cached_property
+    def cards(self):
+        """The cards of the tracts."""
+        return [tracts.load_card(tract, self.cutoffs_ml) for tract in self.tracts]
+
+    @cached_property
+    def columns(self):
+        """The described columns of each table by the value of its ``atlas-`` entity, in order.
+
+        Raises
+        ------
+        UsageError
+            If two have the same.
+        """
+        columns = [(card.atlas, loads.COLUMNS) for card in self.cards]
+        columns += [(super_regions_card()["atlas"], COLUMNS)]
+        columns += [(names.label_of(path), COLUMNS) for path, _ in self.atlases]
+        labels = [label for label, _ in columns]
+        twice = sorted(label for label in set(labels) if labels.count(label) > 1)
+        if twice:
+            raise UsageError(
+                f"Two tracts or atlases are named {twice[0]}; rename the file of one of them."
+            )
+        return dict(columns)
+
+    def check(self):
+        """Check the files once, before a session is started.
+
+        Raises
+        ------
+        ResourceError, UsageError
+            One sentence, for what is missing, out of reach or named twice.
+        """
+        named = [(card.file, card.space) for card in self.cards if not card.package]
+        named += [(path, names.space_of(path)) for path, _ in self.atlases]
+        for path, space in named:
+            template_transforms.load_transform(space, TEMPLATE)
+            if not Path(path).is_file():
+                raise ResourceError(f"{path} does not exist; check --tract and --atlas.")
+        for _, table in self.atlases:
+            if not table.is_file():
+                raise ResourceError(f"{table} does not exist; check --atlas-labels.")
+        return self.columns
+
+    def identity(self):
+        """What the measurements depend on, as text; files count by size and time of change."""
+        files = [card.file for card in self.cards if not card.package]
+        files += [path for pair in self.atlases for path in pair]
+        stamps = {str(path): stamp(path) for path in files}
+        return json.dumps([[asdict(card) for card in self.cards], super_regions_card(), stamps])

@@ -1,0 +1,1 @@
+"""BIDS input and derivatives: names, sessions, supplied masks, records."""

@@ -1,0 +1,97 @@
+"""Writing of BIDS derivatives: tables, sidecars, dataset files, URIs."""
+
+import json
+from itertools import combinations
+from pathlib import Path
+
+from bids_stroke import __version__
+from bids_stroke.utils import files
+
+from .names import REFERENCES, TRACE, description_of
+
+
+def write_json(content, path):
+    """Write JSON atomically."""
+    with files.atomic(path) as partial:
+        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    return Path(path)
+
+
+def write_tsv(table, path):
+    """Write a data frame as BIDS has it: tabs, ``n/a`` for missing, up to six significant digits."""
+    with files.atomic(path) as partial:
+        table.to_csv(partial, sep="\t", na_rep="n/a", index=False, float_format="%.6g")
+    return Path(path)
+
+
+IGNORED = (
+    "*_xfm.*",
+    "*_morph.*",
+    "*_TRACE.*",
+    "*.html",
+    "evaluation",
+    "figures",
+    "logs",
+    "work",
+    "group_*",
+    "CITATION.md",
+)
+
+
+def _together(contrasts):
+    *first, last = contrasts
+    return f"{', '.join(first)} and {last} images" if first else f"{last} image"
+
+
+DESCRIPTIONS = {
+    "desc-preproc": "Bias-corrected (N4); on the raw grid, or on that of space.",
+    "desc-brain": "Brain mask.",
+    **{
+        f"desc-{description_of(contrasts)}": f"Lesion found on the {_together(contrasts)}."
+        for number in range(1, 5)
+        for contrasts in combinations((*REFERENCES, TRACE), number)
+    },
+    "desc-ownlesion": "Lesion mask supplied by the user.",
+    "desc-quality": "Image quality measures of the session.",
+}
+
+
+def write_dataset_files(output_dir, bids_dir):
+    """Write what makes ``output_dir`` a BIDS derivatives dataset; unchanged files are left alone."""
+    output_dir = Path(output_dir)
+    description = {
+        "Name": "bids_stroke: stroke lesion masks, volumes and tract loads",
+        "BIDSVersion": "1.10.0",
+        "DatasetType": "derivative",
+        "License": "The terms of the source dataset apply.",
+        "HowToAcknowledge": "See CITATION.md.",
+        "GeneratedBy": [{"Name": "bids_stroke", "Version": __version__}],
+        "SourceDatasets": [{"URL": Path(bids_dir).resolve().as_uri()}],
+        "DatasetLinks": {"raw": Path(bids_dir).resolve().as_uri()},
+    }
+    rows = "".join(f"{key}\t{text}\n" for key, text in DESCRIPTIONS.items())
+    contents = {
+        "dataset_description.json": json.dumps(description, indent=2) + "\n",
+        ".bidsignore": "\n".join(IGNORED) + "\n",
+        "descriptions.tsv": "desc_id\tdescription\n" + rows,
+        "README": (
+            "Lesion masks, probabilities, volumes and tract loads by bids_stroke.\n"
+            "Open the sub-*.html files to check every mask, and group.html for the cohort.\n"
+        ),
+    }
+    for name, text in contents.items():
+        path = output_dir / name
+        if not path.is_file() or path.read_text() != text:
+            with files.atomic(path) as partial:
+                partial.write_text(text)
+
+
+def uri(path, bids_dir, output_dir):
+    """BIDS URI of a raw file (``bids:raw:``) or of a derivative (``bids::``)."""
+    path = Path(path)
+    # Either folder may lie in the other: the inner one comes first.
+    roots = sorted(((Path(bids_dir), "bids:raw:"), (Path(output_dir), "bids::")), reverse=True)
+    for root, start in roots:
+        if path.is_relative_to(root):
+            return start + path.relative_to(root).as_posix()
+    return path.as_uri()

@@ -1,0 +1,1 @@
+"""The group level: table, overlap map, tract loads."""

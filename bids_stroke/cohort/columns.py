@@ -1,0 +1,97 @@
+"""Columns of the group table and their descriptions."""
+
+from functools import lru_cache
+
+from bids_stroke.atlases import loads, super_regions
+from bids_stroke.atlases.tracts import load_card
+from bids_stroke.bids.names import TRACE
+from bids_stroke.qc import image_quality
+from bids_stroke.spatial.templates import TEMPLATE
+
+SIDES = ("left", "right", "total")
+CATEGORIES = ("none", "small", "medium", "large")
+_TEMPLATE_VOLUME = f"Lesion volume after normalization to {TEMPLATE}"
+#: The first columns of the table, whatever the lesions were measured on.
+COLUMNS = {
+    "participant_id": {"Description": "Participant"},
+    "session_id": {"Description": "Session"},
+    "qc_flags": {
+        "Description": "Sanity gates that the session failed, joined by +; n/a for none. What they are "
+        "is told in docs/reliability.md"
+    },
+    "reference": {"Description": "Contrast, or template of an own mask, that is the native space"},
+    "contrasts": {"Description": "Contrasts that the model used; n/a for own masks"},
+    "model": {"Description": "Model of the lesion, or own masks"},
+    "lesion_volume_ml": {
+        "Description": "Lesion volume on the grid that the lesion was found or drawn on; n/a for own "
+        "masks in a template space",
+        "Units": "mL",
+    },
+    "lesion_volume_mni_ml": {"Description": _TEMPLATE_VOLUME, "Units": "mL"},
+    "previous_session_id": {
+        "Description": "The participant's session before this one, by name, with the same model"
+    },
+    "lesion_volume_change_ml": {
+        "Description": "Lesion volume minus that of the previous session: of lesion_volume_ml, of "
+        "lesion_volume_mni_ml where that is n/a",
+        "Units": "mL",
+    },
+    "outside_brain_share": {
+        "Description": "Share of the lesion that lies outside of the template's brain, after "
+        "normalization (0-1)"
+    },
+    "n_components": {"Description": "Number of 26-connected lesion components"},
+    "hemisphere": {"Description": "left, right or bilateral"},
+    "index_super_region": {"Description": "Super-region with most of the lesion"},
+    "mean_probability": {"Description": "Mean lesion probability inside the mask (0-1)"},
+    "max_probability": {"Description": "Largest lesion probability inside the mask (0-1)"},
+    **{name: image_quality.COLUMNS[name] for name in image_quality.OF_REFERENCE},
+}
+LOAD_COLUMNS = [name for name in loads.COLUMNS if not name.startswith(("side", "category"))]
+
+
+def described(table):
+    """Descriptions of the columns of the table, for its JSON sidecar."""
+    columns = dict(COLUMNS)
+    for name in tracts(table):
+        for number in LOAD_COLUMNS:
+            for side in SIDES:
+                columns[f"{name}_{number}_{side}"] = {
+                    **loads.COLUMNS[number],
+                    "Description": f"Tract {name}, {side}: {loads.COLUMNS[number]['Description']}",
+                }
+        columns |= {
+            f"{name}_category": {"Description": "Category of the affected side's weighted load"},
+            f"{name}_category_status": loads.COLUMNS["category_status"],
+        }
+    for region, text in super_regions.super_regions_card()["names"].items():
+        columns |= {
+            f"{region.lower()}_volume_ml": {
+                "Description": f"Volume of the lesion in super-region {region} ({text})",
+                "Units": "mL",
+            },
+            f"{region.lower()}_share": {
+                "Description": f"Share of the lesion in super-region {region} ({text}), 0-1"
+            },
+        }
+    for contrast in (*image_quality.CONTRASTS, TRACE):
+        columns |= {
+            f"{contrast.lower()}_{name}": {**text, "Description": f"{contrast}: {text['Description']}"}
+            for name, text in image_quality.COLUMNS.items()
+            if name in image_quality.OF_OTHERS
+        }
+    rest = {"Description": "From participants.tsv of the dataset"}
+    return {name: columns.get(name, rest) for name in table}
+
+
+@lru_cache
+def prefix_of(label):
+    """Start of the columns of a tract, from the value of its ``atlas-`` entity: ``cst`` for the
+    default one."""
+    return "cst" if label == load_card().atlas else label.lower()
+
+
+def tracts(table):
+    """Starts of the columns of the tracts of a table."""
+    end = "_category_status"
+    return [name.removesuffix(end) for name in table if name.endswith(end)]

@@ -1,0 +1,1 @@
+"""Predicted lesion masks against manual masks."""

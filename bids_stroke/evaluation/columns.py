@@ -1,0 +1,100 @@
+"""Columns of the evaluation tables and their descriptions."""
+
+_MM = {"Units": "mm"}
+_ML = {"Units": "mL"}
+_PERCENT = {"Units": "%"}
+#: What identifies a pair.
+KEYS = {
+    "participant_id": {"Description": "Participant, or the file's name outside of BIDS"},
+    "session_id": {"Description": "Session"},
+    "model": {"Description": "Which prediction"},
+}
+#: Scores by which models are compared, with their descriptions.
+SCORES = {
+    "dice": {"Description": "Dice coefficient, 2TP / (2TP + FP + FN)"},
+    "max_dice": {"Description": "Largest Dice coefficient over thresholds of the probability (mDSC)"},
+    "jaccard": {"Description": "Jaccard index, TP / (TP + FP + FN)"},
+    "precision": {"Description": "TP / (TP + FP)"},
+    "sensitivity": {"Description": "TP / (TP + FN)"},
+    "specificity": {"Description": "TN / (TN + FP), over the whole image"},
+    "accuracy": {"Description": "(TP + TN) / all voxels of the image"},
+    "hd_mm": {"Description": "Hausdorff distance of the surfaces"} | _MM,
+    "hd95_mm": {"Description": "The larger of the two directed 95th percentiles of distance"} | _MM,
+    "assd_mm": {"Description": "Average symmetric surface distance: mean of both directions"} | _MM,
+    "asd_mm": {"Description": "Average distance of the predicted surface to the true one"} | _MM,
+    "volume_difference_ml": {"Description": "Predicted minus true volume"} | _ML,
+    "absolute_volume_difference_ml": {"Description": "Its absolute value"} | _ML,
+    "relative_volume_difference": {"Description": "Predicted minus true volume over true"} | _PERCENT,
+    "er_lv": {"Description": "Absolute error of the lesion volume over the true one"} | _PERCENT,
+    "er_ll": {
+        "Description": "Absolute error of the weighted CST load over the true one, on the side where "
+        "the true load is larger"
+    }
+    | _PERCENT,
+    "count_difference": {"Description": "Predicted minus true number of lesions (26-connected)"},
+    "f1_anima": {"Description": "Lesion-wise F1, overlap of at least 10% (Commowick et al. 2018)"},
+    "f1_atlas": {"Description": "Lesion-wise F1, one shared voxel, lesions 6-connected"},
+    "f1_isles": {"Description": "Lesion-wise F1, one shared voxel, lesions 26-connected"},
+}
+#: Everything else that is told of a pair.
+MEASURES = {
+    "true_volume_ml": {"Description": "Volume of the true mask"} | _ML,
+    "predicted_volume_ml": {"Description": "Volume of the predicted mask"} | _ML,
+    "true_load_ml": {"Description": "Weighted CST load of the true mask, larger side"} | _ML,
+    "predicted_load_ml": {"Description": "Weighted CST load of the prediction, that side"} | _ML,
+    "true_category": {"Description": "CST category of the true mask"},
+    "predicted_category": {"Description": "CST category of the predicted mask"},
+    "super_region": {"Description": "Super-region with the largest share of the true lesion"},
+    "tp": {"Description": "True positive voxels"},
+    "fp": {"Description": "False positive voxels"},
+    "fn": {"Description": "False negative voxels"},
+    "tn": {"Description": "True negative voxels"},
+    "reason": {"Description": "Why a score is missing, or why the pair could not be compared"},
+    "prediction": {"Description": "File of the predicted mask"},
+    "truth": {"Description": "File of the true mask"},
+}
+COLUMNS = KEYS | SCORES | MEASURES
+LESIONS = {
+    "definition": {"Description": "Definition of detection: f1_anima, f1_atlas or f1_isles"},
+    "mask": {"Description": "truth or prediction"},
+    "lesion": {"Description": "Number of the lesion in its mask"},
+    "volume_ml": {"Description": "Volume of the lesion"} | _ML,
+    "detected": {"Description": "Whether the other mask has its counterpart"},
+}
+SUMMARY = {
+    "model": KEYS["model"],
+    "grouping": {"Description": "How the scans were grouped"},
+    "group": {"Description": "Group of scans"},
+    "score": {"Description": "Name of the score, a column of evaluation.tsv"},
+    "n": {"Description": "Number of scans that have the score"},
+    "mean": {"Description": "Mean"},
+    "median": {"Description": "Median"},
+    "sd": {"Description": "Standard deviation (n - 1)"},
+    "low": {"Description": "Lower end of the 95% percentile bootstrap interval of the mean"},
+    "high": {"Description": "Upper end of that interval (1000 resamples of scans)"},
+}
+COMPARISONS = {
+    "score": SUMMARY["score"],
+    "a": {"Description": "First model"},
+    "b": {"Description": "Second model"},
+    "n": {"Description": "Number of scans that both have"},
+    "median_difference": {"Description": "Median of a minus b"},
+    "p": {"Description": "Wilcoxon signed-rank test, two-sided"},
+    "p_holm": {"Description": "After Holm's correction over the pairs of models"},
+    "effect": {"Description": "Matched-pairs rank-biserial correlation, -1 to 1; above 0 a is larger"},
+}
+AGREEMENT = {
+    "model": KEYS["model"],
+    "measure": {"Description": "volume, load, or dice_by_log10_volume"},
+    "n": {"Description": "Number of scans"},
+    "pearson": {"Description": "Pearson's correlation of predicted with true values"},
+    "pearson_p": {"Description": "Its p value"},
+    "spearman": {"Description": "Spearman's rank correlation"},
+    "spearman_p": {"Description": "Its p value"},
+    "slope": {"Description": "Slope of the least-squares line"},
+    "intercept": {"Description": "Intercept of that line"},
+    "r2": {"Description": "Squared correlation"},
+    "bias": {"Description": "Mean of predicted minus true values (Bland-Altman)"},
+    "low": {"Description": "Lower 95% limit of agreement"},
+    "high": {"Description": "Upper 95% limit of agreement"},
+}

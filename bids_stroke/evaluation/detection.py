@@ -1,0 +1,135 @@
+"""Lesion-wise agreement: which lesions were found, by three published definitions.
+
+A lesion is a connected component of a mask. F1 is ``2 S P / (S + P)`` with S the share of true
+lesions that were detected and P the share of predicted lesions that are true.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+
+from bids_stroke.errors import ImageError
+
+#: Share of a lesion that must overlap, largest share of a partner outside of it, and the share of
+#: the overlap that its partners must make up (Commowick et al., Sci Rep 2018).
+ALPHA, BETA, GAMMA = 0.1, 0.7, 0.65
+FACES, CORNERS = 6, 26
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Lesions of the truth and of the prediction, and whether each one has its counterpart.
+
+    ``true_volumes`` and ``predicted_volumes`` are in voxels, the flags in the same order.
+    """
+
+    true_volumes: np.ndarray
+    detected: np.ndarray
+    predicted_volumes: np.ndarray
+    confirmed: np.ndarray
+
+    @property
+    def f1(self):
+        """Lesion-wise F1; 1 where neither mask has a lesion, 0 where only one has."""
+        if not len(self.detected) and not len(self.confirmed):
+            return 1.0
+        if not len(self.detected) or not len(self.confirmed):
+            return 0.0
+        found, true = self.detected.mean(), self.confirmed.mean()
+        return float(2 * found * true / (found + true)) if found + true else 0.0
+
+    @property
+    def count_difference(self):
+        """Predicted minus true number of lesions."""
+        return len(self.confirmed) - len(self.detected)
+
+    def table(self, voxel_mm3):
+        """One row for each lesion: ``mask``, ``lesion``, ``volume_ml``, ``detected``."""
+        sides = (("truth", self.true_volumes, self.detected),
+                 ("prediction", self.predicted_volumes, self.confirmed))  # fmt: skip
+        return pd.DataFrame(
+            [
+                (mask, number, volume * voxel_mm3 / 1000, bool(flag))
+                for mask, volumes, flags in sides
+                for number, (volume, flag) in enumerate(zip(volumes, flags, strict=True), 1)
+            ],
+            columns=["mask", "lesion", "volume_ml", "detected"],
+        )
+
+
+def anima(pred, truth):
+    """Detection by overlap (``f1_anima``; Commowick et al., Sci Rep 2018; 26-connected).
+
+    A lesion is detected if at least :data:`ALPHA` of it overlaps with lesions of the other mask,
+    and if these, the largest overlaps first and until they make up :data:`GAMMA` of the overlap,
+    each have at most :data:`BETA` of their volume outside of the mask.
+    """
+    overlap = _overlaps(pred, truth, CORNERS)
+    return Detection(
+        overlap.sum(1)[1:],
+        np.array([_covered(overlap, row) for row in range(1, len(overlap))], bool),
+        overlap.sum(0)[1:],
+        np.array([_covered(overlap.T, row) for row in range(1, overlap.shape[1])], bool),
+    )
+
+
+def atlas(pred, truth):
+    """Detection by one shared voxel, lesions 6-connected (``f1_atlas``; ATLAS v2.0 challenge)."""
+    return _touching(pred, truth, FACES)
+
+
+def isles(pred, truth):
+    """Detection by one shared voxel, lesions 26-connected (``f1_isles``; ISLES 2022)."""
+    return _touching(pred, truth, CORNERS)
+
+
+DEFINITIONS = {"f1_anima": anima, "f1_atlas": atlas, "f1_isles": isles}
+
+
+def _touching(pred, truth, neighbours):
+    overlap = _overlaps(pred, truth, neighbours)
+    return Detection(
+        overlap.sum(1)[1:],
+        overlap[1:, 1:].any(1),
+        overlap.sum(0)[1:],
+        overlap[1:, 1:].any(0),
+    )
+
+
+def _overlaps(pred, truth, neighbours):
+    """Voxels that true lesion i (rows) and predicted lesion j (columns) share; 0 is outside."""
+    pred, truth = np.asarray(pred) > 0, np.asarray(truth) > 0
+    if pred.shape != truth.shape:
+        raise ImageError(
+            f"The predicted mask has shape {pred.shape} but the true one {truth.shape}; "
+            "resample one onto the grid of the other."
+        )
+    either = pred | truth
+    if not either.any():
+        return np.zeros((1, 1), int)
+    box = ndimage.find_objects(either.astype(np.uint8))[0]
+    structure = ndimage.generate_binary_structure(truth.ndim, 1 if neighbours == FACES else truth.ndim)
+    rows, n = ndimage.label(truth[box], structure)
+    columns, m = ndimage.label(pred[box], structure)
+    table = np.bincount((rows * (m + 1) + columns).ravel(), minlength=(n + 1) * (m + 1))
+    table = table.reshape(n + 1, m + 1)
+    table[0, 0] = 0
+    return table
+
+
+def _covered(overlap, row):
+    """Tell whether the lesion of a row is detected by the lesions of the columns."""
+    shared = overlap[row, 1:]
+    total = shared.sum()
+    if total < ALPHA * overlap[row].sum() or not total:
+        return False
+    reached = 0
+    for column in np.argsort(-shared, kind="stable") + 1:
+        if overlap[0, column] > BETA * overlap[:, column].sum():
+            return False
+        reached += overlap[row, column]
+        if reached >= GAMMA * total:
+            return True
+    return True

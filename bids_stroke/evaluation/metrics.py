@@ -1,0 +1,185 @@
+"""Agreement between a predicted and a true lesion mask.
+
+Every score is 1 when both masks are empty: a scan without a lesion was read rightly. Otherwise a
+ratio without a denominator (the precision of an empty prediction, the sensitivity to an empty
+truth) is 0.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from bids_stroke.errors import ImageError
+
+PERCENTS = tuple(percent / 100 for percent in range(1, 100))
+
+
+class Confusion(NamedTuple):
+    """Voxel counts: true positives, false positives, false negatives, true negatives."""
+
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+
+    @property
+    def dice(self):
+        """Dice coefficient, 2TP / (2TP + FP + FN)."""
+        return self._ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+
+    @property
+    def jaccard(self):
+        """Jaccard index, TP / (TP + FP + FN)."""
+        return self._ratio(self.tp, self.tp + self.fp + self.fn)
+
+    @property
+    def precision(self):
+        """Share of the predicted lesion that is true, TP / (TP + FP)."""
+        return self._ratio(self.tp, self.tp + self.fp)
+
+    @property
+    def sensitivity(self):
+        """Share of the true lesion that is found, TP / (TP + FN)."""
+        return self._ratio(self.tp, self.tp + self.fn)
+
+    @property
+    def specificity(self):
+        """Share of the healthy voxels of the image that are left out, TN / (TN + FP)."""
+        return self._ratio(self.tn, self.tn + self.fp)
+
+    @property
+    def accuracy(self):
+        """Share of the voxels of the image that are right, (TP + TN) / all."""
+        return self._ratio(self.tp + self.tn, sum(self))
+
+    @property
+    def relative_volume_difference(self):
+        """Predicted minus true volume in percent of the true one; NaN for an empty truth."""
+        true = self.tp + self.fn
+        return 100 * (self.fp - self.fn) / true if true else float("nan")
+
+    def _ratio(self, part, whole):
+        if not self.tp + self.fp + self.fn:
+            return 1.0
+        return float(part / whole) if whole else 0.0
+
+
+def confusion(pred, truth):
+    """Count the voxels of two masks on one grid (non-zero is lesion).
+
+    Raises
+    ------
+    ImageError
+        If the masks differ in shape.
+    """
+    pred, truth = np.asarray(pred) > 0, np.asarray(truth) > 0
+    if pred.shape != truth.shape:
+        raise ImageError(
+            f"The predicted mask has shape {pred.shape} but the true one {truth.shape}; "
+            "resample one onto the grid of the other."
+        )
+    tp = np.count_nonzero(pred & truth)
+    fp = np.count_nonzero(pred) - tp
+    fn = np.count_nonzero(truth) - tp
+    return Confusion(tp, fp, fn, pred.size - tp - fp - fn)
+
+
+def dice(pred, truth):
+    """Dice coefficient of two masks."""
+    return confusion(pred, truth).dice
+
+
+def volume_difference(pred, truth, voxel_mm3):
+    """Predicted minus true volume in ml; ``voxel_mm3`` is the volume of a voxel in mm³."""
+    _, fp, fn, _ = confusion(pred, truth)
+    return (fp - fn) * voxel_mm3 / 1000
+
+
+def micro_dice(counts):
+    """Dice coefficient of pooled voxels (microDSC; Tomita et al., NeuroImage Clin 2020).
+
+    Parameters
+    ----------
+    counts : iterable of Confusion
+        One for each scan.
+    """
+    return Confusion(*np.sum(list(counts), axis=0).tolist()).dice
+
+
+def max_dice(probability, truth, thresholds=PERCENTS):
+    """Largest Dice coefficient over thresholds of a probability (mDSC; Tomita et al. 2020).
+
+    Returns
+    -------
+    tuple of float
+        The Dice coefficient, and the lowest threshold that reaches it.
+    """
+    probability, truth = np.asarray(probability), np.asarray(truth) > 0
+    edges = np.asarray(thresholds)
+    # Voxels at or above each threshold, from one sorting into bins.
+    bins = np.searchsorted(edges, probability.ravel(), side="right")
+    kept = np.bincount(bins, minlength=len(edges) + 1)[::-1].cumsum()[::-1][1:]
+    hits = np.bincount(bins[truth.ravel()], minlength=len(edges) + 1)[::-1].cumsum()[::-1][1:]
+    total = kept + truth.sum()
+    scores = np.divide(2 * hits, total, out=np.ones(len(edges)), where=total > 0)
+    return float(scores.max()), float(edges[scores.argmax()])
+
+
+def relative_error(predicted, true):
+    """``100 |predicted - true| / true`` (ER LV of volumes, ER LL of loads; Mohapatra et al. 2023);
+    NaN where ``true`` is 0."""
+    return 100 * abs(predicted - true) / true if true else float("nan")
+
+
+class Surface(NamedTuple):
+    """Distances between the surfaces of two masks (mm), NaN where one of them is empty.
+
+    ``hd``: Hausdorff distance; ``hd95``: the larger of the two directed 95th percentiles; ``assd``:
+    mean of the two directed means; ``asd``: mean from the prediction to the truth.
+    """
+
+    hd: float
+    hd95: float
+    assd: float
+    asd: float
+
+
+def surface_distances(pred, truth, spacing):
+    """Distances between the surfaces of two masks.
+
+    The surface of a mask is its voxels with a face neighbour outside of it.
+
+    Parameters
+    ----------
+    spacing : sequence of float
+        Sides of a voxel (mm).
+
+    Returns
+    -------
+    Surface
+        Zeros where both masks are empty, NaN where only one is.
+    """
+    points = [surface(mask) * np.asarray(spacing, float) for mask in (pred, truth)]
+    empty = [not len(p) for p in points]
+    if any(empty):
+        return Surface(*[0.0 if all(empty) else float("nan")] * 4)
+    there, back = (cKDTree(points[1]).query(points[0])[0], cKDTree(points[0]).query(points[1])[0])
+    return Surface(
+        float(max(there.max(), back.max())),
+        float(max(np.percentile(there, 95), np.percentile(back, 95))),
+        float((there.mean() + back.mean()) / 2),
+        float(there.mean()),
+    )
+
+
+def surface(mask):
+    """Indices (n, 3) of the voxels of a mask that have a face neighbour outside of it."""
+    mask = np.asarray(mask) > 0
+    if not mask.any():
+        return np.empty((0, mask.ndim), int)
+    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    inside = np.pad(mask[box], 1)
+    edge = inside & ~ndimage.binary_erosion(inside)
+    return np.argwhere(edge) - 1 + [part.start for part in box]

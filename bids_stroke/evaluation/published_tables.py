@@ -1,0 +1,227 @@
+"""The tables of published papers, in their rows and columns, from an evaluation.
+
+S1: Mohapatra et al. 2023; S2: Tomita et al. 2020; S4: Meddahi et al. 2024. The name of a model says
+what it is: ``_FT`` at its end (S1: intermediate-task training), ``stack: A, B`` and
+``AW: A, B (3, 0.5)`` (ensembles of S1), ``_fold0`` (S4). Each function returns a table of text.
+"""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from . import metrics, statistics
+from . import summary as evaluation_summary
+
+_S1 = {"DSC": "dice", "IoU": "jaccard", "Prec": "precision", "Rec": "sensitivity"}
+_ERRORS = {"ER LV": "er_lv", "ER LL": "er_ll"}
+_S2 = {"DSC": "dice", "mDSC": "max_dice", "HD (mm)": "hd_mm", "ASSD (mm)": "assd_mm",
+       "TPR": "sensitivity", "Precision": "precision"}  # fmt: skip
+_S4 = {"Precision": "precision", "Sensitivity": "sensitivity", "Dice": "dice", "Jaccard": "jaccard",
+       "ASD (mm)": "asd_mm", "F1": "f1_anima"}  # fmt: skip
+_REGIONS = {"1 & 4": ("R1", "R4"), "2": ("R2",), "3": ("R3",)}
+_METHODS = {"stack": "Stack", "aw": "Agreement Window"}
+_MISSING = "–"
+
+
+def all_tables(rows):
+    """Every table by name, without those that the rows have nothing for."""
+    made = {
+        "S1_table1": s1_table1(rows),
+        "S1_table2": s1_table2(rows),
+        "S1_table3": s1_table3(rows),
+        "S2_table2": s2_table2(rows),
+        "S2_table4": s2_table4(rows),
+        "S2_table5": s2_table5(rows),
+        "S4_table2": s4_table2(rows),
+        "S4_table3": s4_table3(rows),
+    }
+    return {name: table for name, table in made.items() if len(table)}
+
+
+def s1_table1(rows):
+    """Whole-brain scores of single models: mixed data beside intermediate-task training."""
+    table = {}
+    for model, part in _models(rows):
+        if _method(model) != "Individual":
+            continue
+        training = "Intermediate Task Training" if model.endswith("_FT") else "Mixed Data"
+        of = table.setdefault(model.removesuffix("_FT"), {})
+        of |= {(training, name): _mean(part[key], 3) for name, key in _S1.items()}
+        of |= {(training, name): _mean(part[key], 2) for name, key in _ERRORS.items()}
+    columns = [
+        (training, name)
+        for training in ("Mixed Data", "Intermediate Task Training")
+        for name in (*_S1, *_ERRORS)
+    ]
+    flat = [
+        {"Model": model} | {": ".join(c): of.get(c, _MISSING) for c in columns}
+        for model, of in sorted(table.items())
+    ]
+    return pd.DataFrame(flat)
+
+
+def s1_table2(rows):
+    """Errors of volume and load by super-region: the best four single models and two of each
+    ensemble. A scan belongs to the super-region with the largest share of its true lesion."""
+    table = []
+    for regions, names in _REGIONS.items():
+        within = rows[rows["super_region"].isin(names)]
+        for method in ("Individual", *_METHODS.values()):
+            ranked = _ranked(within, method)[: 4 if method == "Individual" else 2]
+            for model in ranked:
+                part = within[within["model"] == model]
+                errors = {name: _mean(part[key], 2) for name, key in _ERRORS.items()}
+                table.append(
+                    {"Super Region(s)": regions, "Method": method, "Top Model(s)": _plain(model)}
+                    | errors
+                )
+    return pd.DataFrame(table)
+
+
+def s1_table3(rows):
+    """The best model of each method on the whole brain (by Dice)."""
+    table = []
+    kinds = {
+        "Mixed Data": lambda m: _method(m) == "Individual" and not m.endswith("_FT"),
+        "ImTT": lambda m: _method(m) == "Individual" and m.endswith("_FT"),
+        "Stack": lambda m: _method(m) == "Stack",
+        "AW": lambda m: _method(m) == "Agreement Window",
+    }
+    for scope, wise in (("Whole-Brain", False), ("Super-Region-wise", True)):
+        for method, belongs in kinds.items():
+            parts = {m: p for m, p in _models(rows) if belongs(m) and ("[R" in m) == wise}
+            if not parts:
+                continue
+            best = max(parts, key=lambda model: parts[model]["dice"].mean())
+            part = parts[best]
+            table.append(
+                {"Scope": scope, "Method": method, "Top Model(s)": _plain(best)}
+                | {"DSC": _mean(part["dice"], 3)}
+                | {name: _mean(part[key], 2) for name, key in _ERRORS.items()}
+            )
+    return pd.DataFrame(table)
+
+
+def s2_table2(rows):
+    """Scores with 95% bootstrap intervals."""
+    return pd.DataFrame(
+        [
+            {"Methods": model} | {name: _interval(part[key]) for name, key in _S2.items()}
+            for model, part in _models(rows)
+        ]
+    )
+
+
+def s2_table4(rows):
+    """Scores by quartile of lesion size, for the model with the best mean Dice; scans without a
+    lesion are left out."""
+    best = _ranked(rows, None, score="dice", ascending=False)[:1]
+    part = rows[rows["model"].isin(best) & (rows["true_volume_ml"] > 0)]
+    quartile = statistics.size_quartiles(part["true_volume_ml"])
+    names = {name: key for name, key in _S2.items() if name != "mDSC"}
+    return pd.DataFrame(
+        [
+            {"Percentile in per-sample lesion size distribution": group}
+            | {name: _interval(part.loc[quartile == group, key]) for name, key in names.items()}
+            for group in sorted(set(quartile), key=lambda group: float(group.split("-")[0]))
+        ]
+    )
+
+
+def s2_table5(rows):
+    """Ablation: the first two models, and what the second gains."""
+    models = [model for model, _ in _models(rows)][:2]
+    if len(models) < 2:
+        return pd.DataFrame()
+    names = {name: key for name, key in _S2.items() if name != "mDSC"}
+    table, means = [], []
+    for model in models:
+        part = rows[rows["model"] == model].dropna(subset="tp")
+        counts = part[["tp", "fp", "fn", "tn"]].itertuples(index=False)
+        micro = metrics.micro_dice(counts)
+        means.append({"microDSC": micro} | {n: part[key].mean() for n, key in names.items()})
+        row = {"Methods": model, "microDSC": f"{micro:.2f}"}
+        table.append(row | {name: _interval(part[key]) for name, key in names.items()})
+    gain = {name: f"{means[1][name] - means[0][name]:+.{_digits(name)}f}" for name in means[0]}
+    return pd.DataFrame([*table, {"Methods": "Δ"} | gain])
+
+
+def s4_table2(rows):
+    """Mean and standard deviation of each score; an asterisk marks a score that is better than that
+    of every other model (Wilcoxon, p < 0.05)."""
+    compared = evaluation_summary.comparisons(rows)
+    table = []
+    for model, part in _models(rows):
+        row = {"Model": model, "n": str(part["dice"].count())}
+        for name, key in _S4.items():
+            values = statistics.summarize(part[key].to_numpy(float))
+            star = "*" if _better_than_all(compared, model, key, lower=name.startswith("ASD")) else ""
+            row[name] = f"{values.mean:.{_digits(name, 3)}f} ± {values.sd:.{_digits(name, 3)}f}{star}"
+        table.append(row)
+    return pd.DataFrame(table)
+
+
+def s4_table3(rows):
+    """Scores of each fold, and their average."""
+    folds = {model: part for model, part in _models(rows) if re.search(r"_fold\d+$", model)}
+    if not folds:
+        return pd.DataFrame()
+    names = {name: _S4[name] for name in ("Dice", "Jaccard", "Precision", "Sensitivity")}
+    names |= {name: _S4[name] for name in ("ASD (mm)", "F1")}
+    means = {
+        re.search(r"\d+$", model)[0]: {name: part[key].mean() for name, key in names.items()}
+        for model, part in sorted(folds.items())
+    }
+    means["Average"] = {n: np.mean([fold[n] for fold in means.values()]) for n in names}
+    return pd.DataFrame(
+        [
+            {"Fold": fold} | {name: f"{value:.{_digits(name, 3)}f}" for name, value in of.items()}
+            for fold, of in means.items()
+        ]
+    )
+
+
+def _models(rows):
+    return list(rows.dropna(subset="dice").groupby("model", sort=False))
+
+
+def _method(model):
+    return _METHODS.get(model.partition(":")[0].lower(), "Individual")
+
+
+def _plain(model):
+    """Name without the word that tells the method."""
+    return model if _method(model) == "Individual" else model.partition(":")[2].strip()
+
+
+def _ranked(rows, method, score="er_lv", ascending=True):
+    """Models of a method (None: any) that have the score, best first."""
+    means = rows.groupby("model", sort=False)[score].mean().dropna().sort_values(ascending=ascending)
+    return [model for model in means.index if method in (None, _method(model))]
+
+
+def _digits(name, other=2):
+    return 1 if "(mm)" in name else other
+
+
+def _mean(values, digits):
+    mean = values.mean()
+    return f"{mean:.{digits}f}" if np.isfinite(mean) else _MISSING
+
+
+def _interval(values):
+    found = statistics.summarize(values.to_numpy(float))
+    if not found.n:
+        return _MISSING
+    digits = _digits(values.name.replace("_mm", "(mm)"))
+    return f"{found.mean:.{digits}f} ({found.low:.{digits}f}–{found.high:.{digits}f})"
+
+
+def _better_than_all(compared, model, score, lower):
+    """Tell whether a model is significantly better than each of the others."""
+    own = compared[(compared["score"] == score) & ((compared["a"] == model) | (compared["b"] == model))]
+    if not len(own):
+        return False
+    sign = np.where(own["a"] == model, 1, -1) * (-1 if lower else 1)
+    return bool(((own["p"] < 0.05) & (own["effect"] * sign > 0)).all())

@@ -1,0 +1,1 @@
+"""One supervised process per session."""

@@ -1,0 +1,48 @@
+"""Nipype plugin files."""
+
+import os
+
+from bids_stroke.errors import UsageError
+from bids_stroke.utils import safe_yaml
+
+
+def read_plugin(path):
+    """Read the file of a Nipype plugin.
+
+    Returns
+    -------
+    tuple of (str, dict, dict)
+        The plugin's name, its arguments, and those of the steps that use a GPU.
+
+    Raises
+    ------
+    UsageError
+        If the file is no YAML of this form, or there is no such plugin.
+    """
+    if path is None:
+        return "Linear", {}, {}
+    try:
+        content = safe_yaml.read(path)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{path} cannot be read as YAML ({reason}); mend it.") from None
+    arguments = {"plugin_args", "gpu_plugin_args"}
+    if not {"plugin"} <= set(content) <= {"plugin", *arguments}:
+        raise UsageError(f"{path} needs the keys plugin, and plugin_args, gpu_plugin_args if any.")
+    name, *found = (content.get(key) or {} for key in ("plugin", "plugin_args", "gpu_plugin_args"))
+    if not all(isinstance(values, dict) for values in found):
+        raise UsageError(f"{path} needs key: value below {' and '.join(sorted(arguments))}.")
+    os.environ.setdefault("NO_ET", "1")  # or Nipype looks for its newest version
+    from nipype.pipeline import plugins
+
+    if not hasattr(plugins, f"{name}Plugin"):
+        raise UsageError(f"{path} names the plugin {name}, which Nipype does not have; mend it.")
+    return name, *found
+
+
+def assign_plugin_arguments(workflow, gpu_arguments):
+    """Give each step its way through the plugin: copying needs no job, networks may need a GPU."""
+    for node in map(workflow.get_node, workflow.list_node_names()):
+        node.run_without_submitting = node.name.startswith("ds_")
+        if hasattr(node.inputs, "use_gpu") and node.inputs.device != "cpu":
+            node.plugin_args = gpu_arguments

@@ -1,0 +1,1 @@
+"""Post-processing, components and measurements of a lesion mask."""

@@ -1,0 +1,157 @@
+"""From a lesion probability to a mask, its components and their measurements."""
+
+import numpy as np
+import pandas as pd
+from nibabel.affines import apply_affine
+
+from bids_stroke.spatial.grid import data_on_grid, voxel_volume
+
+from .components import components
+
+# A lesion is bilateral when each side holds at least this share of it, the midline aside.
+BILATERAL_SHARE = 0.10
+MIDLINE_MM = 0.5
+#: The columns of :func:`measure`, for the JSON sidecar of the table.
+COLUMNS = {
+    "component": {
+        "Description": "26-connected component of the lesion mask, 1 the largest; "
+        "'all' is the whole mask",
+    },
+    "volume_mm3": {"Description": "Volume on the grid of the mask", "Units": "mm^3"},
+    "volume_ml": {"Description": "Volume on the grid of the mask", "Units": "mL"},
+    "voxels": {"Description": "Number of voxels"},
+    "x_mm": {"Description": "Centre of mass in world space, to the right", "Units": "mm"},
+    "y_mm": {"Description": "Centre of mass in world space, to the front", "Units": "mm"},
+    "z_mm": {"Description": "Centre of mass in world space, upwards", "Units": "mm"},
+    "x_template_mm": {"Description": "Centre of mass in the template, to the right", "Units": "mm"},
+    "y_template_mm": {"Description": "Centre of mass in the template, to the front", "Units": "mm"},
+    "z_template_mm": {"Description": "Centre of mass in the template, upwards", "Units": "mm"},
+    "max_probability": {"Description": "Largest lesion probability inside (0-1)"},
+    "mean_probability": {"Description": "Mean lesion probability inside (0-1)"},
+    "volume_template_ml": {
+        "Description": "Volume of the mask on the template's grid; n/a for components",
+        "Units": "mL",
+    },
+    "outside_brain_share": {
+        "Description": "Share of that volume that lies outside of the template's brain (0-1); n/a for "
+        "components"
+    },
+    "hemisphere": {
+        "Description": "Side of the brain by the sign of the template's x coordinate, the midline "
+        "(0.5 mm) aside",
+        "Levels": {
+            "left": "Less than 10% of the volume lies on the right",
+            "right": "Less than 10% of the volume lies on the left",
+            "bilateral": "At least 10% of the volume lies on either side",
+        },
+    },
+    "super_region": {
+        "Description": "Super-region with most of the volume (Mohapatra et al.)",
+        "Levels": {
+            "R1": "Inferior frontal lobe, insula, basal ganglia, thalamus",
+            "R2": "Cerebellum, midbrain, pons, medulla",
+            "R3": "Superior frontal lobe, parietal lobe, occipital lobe",
+            "R4": "Temporal lobe, limbic lobe, mesial frontal lobe",
+        },
+    },
+    "touches_ventricle": {
+        "Description": "Whether it comes within 3 mm of the template's lateral ventricles",
+        "Levels": {"yes": "It does", "no": "It does not"},
+    },
+    "touches_surface": {
+        "Description": "Whether it comes within 3 mm of the outside of the template's brain",
+        "Levels": {"yes": "It does", "no": "It does not"},
+    },
+}
+
+
+def measure(mask_img, probability_img=None, located=None, normalized=None):
+    """Measure a lesion mask, as a whole and component by component.
+
+    Parameters
+    ----------
+    mask_img : nibabel image, (x, y, z)
+        Lesion mask.
+    probability_img : nibabel image, optional
+        Lesion probability (0-1) on the same grid.
+    located : pandas.DataFrame, optional
+        Where each voxel of the mask (in the order of ``np.argwhere``) lies in the template, as
+        :func:`bids_stroke.atlases.location.locate` tells.
+    normalized : tuple of (float, float), optional
+        Volume (ml) of the mask on the template's grid, and the share of it outside of the brain, as
+        :func:`bids_stroke.atlases.location.measure_normalized` tells.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row ``all``, then a row for each component (1 the largest), indexed by ``component``;
+        columns as in :data:`COLUMNS`. NaN stands for what is unknown, and for all but the volumes
+        of an empty mask.
+
+    Raises
+    ------
+    ImageError
+        If the images are not on one grid.
+    """
+    mask = np.asanyarray(mask_img.dataobj) > 0
+    labels, count = components(mask)
+    voxels = pd.DataFrame(apply_affine(mask_img.affine, np.argwhere(mask)), columns=["x", "y", "z"])
+    voxels["probability"] = np.nan
+    if probability_img is not None:
+        voxels["probability"] = data_on_grid(probability_img, mask_img, "lesion probability")[mask]
+    # The voxels of each component, from one pass over the array.
+    number_of = labels[mask]
+    rows = {"all": np.ones(len(voxels), bool)}
+    rows |= {number: number_of == number for number in range(1, count + 1)}
+    table = pd.DataFrame.from_records(
+        [
+            _measure(
+                voxels[inside], voxel_volume(mask_img), None if located is None else located[inside]
+            )
+            for inside in rows.values()
+        ],
+        index=pd.Index(rows.keys(), name="component", dtype=object),
+    )
+    if normalized:
+        table.loc["all", _NORMALIZED] = normalized
+    return table
+
+
+_PLACE = ("hemisphere", "super_region", "touches_ventricle", "touches_surface")
+_NORMALIZED = ["volume_template_ml", "outside_brain_share"]
+
+
+def _measure(voxels, voxel_mm3, located):
+    """Measure the voxels (their coordinates and probability) of one lesion."""
+    volume = len(voxels) * voxel_mm3
+    where = dict.fromkeys(("x", "y", "z"), np.nan)
+    place = dict.fromkeys(_PLACE, np.nan)
+    if located is not None and len(located):
+        where = located[["x", "y", "z"]].mean()
+        place = {
+            "hemisphere": _hemisphere(located["x"].to_numpy()),
+            "super_region": located["super_region"].value_counts().sort_index().idxmax(),
+            "touches_ventricle": "yes" if located["ventricle"].any() else "no",
+            "touches_surface": "yes" if located["surface"].any() else "no",
+        }
+    return {
+        "volume_mm3": volume,
+        "volume_ml": volume / 1000,
+        "voxels": len(voxels),
+        **{f"{axis}_mm": voxels[axis].mean() for axis in "xyz"},
+        **{f"{axis}_template_mm": where[axis] for axis in "xyz"},
+        "max_probability": voxels["probability"].max(),
+        "mean_probability": voxels["probability"].mean(),
+        **dict.fromkeys(_NORMALIZED, np.nan),
+        **place,
+    }
+
+
+def _hemisphere(x):
+    """Name the side of points by their coordinate to the right (mm)."""
+    left, right = np.count_nonzero(x <= -MIDLINE_MM), np.count_nonzero(x >= MIDLINE_MM)
+    if not left + right:  # no voxel, or none off the midline
+        return np.nan
+    if min(left, right) >= BILATERAL_SHARE * (left + right):
+        return "bilateral"
+    return "left" if left > right else "right"

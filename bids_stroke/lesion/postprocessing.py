@@ -1,0 +1,31 @@
+"""From a lesion probability to a mask: threshold and smallest component."""
+
+import numpy as np
+
+from .components import components
+
+
+def threshold(probability, threshold, min_component_mm3, voxel_mm3):
+    """Turn a lesion probability into a mask.
+
+    Parameters
+    ----------
+    probability : ndarray, (x, y, z)
+        Lesion probability, 0-1.
+    threshold : float
+        Voxels of at least this probability are lesion.
+    min_component_mm3 : float
+        26-connected components of a smaller volume (mm³) are removed.
+    voxel_mm3 : float
+        Volume of a voxel (mm³).
+
+    Returns
+    -------
+    ndarray of uint8, (x, y, z)
+    """
+    labels, count = components(np.asarray(probability) >= threshold)
+    volumes = np.bincount(labels.ravel(), minlength=count + 1) * voxel_mm3
+    # Affines are stored in single precision: ten voxels of 0.9999999 mm³ are 10 mm³.
+    keep = volumes >= min_component_mm3 * (1 - 1e-5)
+    keep[0] = False
+    return keep[labels].astype(np.uint8)

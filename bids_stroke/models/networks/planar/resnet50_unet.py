@@ -1,0 +1,74 @@
+"""U-Net decoder on a ResNet-50 (Chowdhury et al. 2025; encoder: He et al., CVPR 2016).
+
+30,461,825 parameters, receptive field of 555 pixels. The weights of the encoder have
+torchvision's names, so that those trained on ImageNet load as they are published.
+"""
+
+import torch
+from torch import nn
+
+from bids_stroke.errors import ModelError
+
+from .blocks import Up
+from .resnet import Encoder
+
+CLASSIFIER = "fc."
+
+
+class ResNet50UNet(nn.Module):
+    """Features of five resolutions, and five doublings, four of them with a skip connection."""
+
+    def __init__(self, in_channels, out_channels, features):
+        super().__init__()
+        self.encoder = Encoder("bottleneck", in_channels, features)
+        skipped = [features * n for n in (16, 8, 4, 1)] + [0]
+        widths = [features * 32, *(max(features * 4 // 2**n, 1) for n in range(5))]
+        self.ups = nn.ModuleList(
+            Up(below, skip, width)
+            for below, skip, width in zip(widths, skipped, widths[1:], strict=False)
+        )
+        self.head = nn.Conv2d(widths[-1], out_channels, 1)
+
+    def forward(self, x):
+        *skips, x = self.encoder(x)
+        for up, skip in zip(self.ups, [*skips[::-1], None], strict=True):
+            x = up(x, skip)
+        return self.head(x)
+
+
+def build(in_channels=1, out_channels=1, features=64):
+    """Build the network; ``features`` are the maps after the first convolution (ResNet-50: 64)."""
+    return ResNet50UNet(in_channels, out_channels, features)
+
+
+def load_encoder(network, state):
+    """Give the encoder weights that were trained on images of three colours.
+
+    With another number of channels, each of them gets the mean of the colours' weights, scaled so that
+    equal channels give what equal colours gave.
+
+    Parameters
+    ----------
+    network : ResNet50UNet
+    state : dict of str to tensor
+        By torchvision's names; the classifier is left out.
+
+    Raises
+    ------
+    ModelError
+        If they are not those of this encoder.
+    """
+    state = {name: values for name, values in state.items() if not name.startswith(CLASSIFIER)}
+    own = network.encoder.state_dict()
+    first = state.get("conv1.weight", torch.empty(0))
+    wanted = own["conv1.weight"].shape
+    if first.ndim == 4 and first.shape[1] != wanted[1]:
+        mean = first.mean(1, keepdim=True) * first.shape[1] / wanted[1]
+        state["conv1.weight"] = mean.repeat(1, wanted[1], 1, 1)
+    try:
+        network.encoder.load_state_dict(state, strict=True)
+    except RuntimeError:
+        raise ModelError(
+            "The weights are not those of the ResNet-50 of this network; give torchvision's "
+            "resnet50 as a file."
+        ) from None

@@ -1,0 +1,77 @@
+"""Checkpoints of nnU-Net v2, read without nnU-Net and without executing pickles."""
+
+import pickle
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+
+from bids_stroke.errors import ModelError
+
+CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
+#: What the checkpoints hold besides tensors and plain Python: NumPy's numbers.
+_NUMBERS = [np.dtype, np._core.multiarray.scalar, *map(type, map(np.dtype, "?bhilfdBHIL"))]
+#: Where the classes of what they hold are from.
+_SOURCES = ("torch", "numpy", "collections", "_codecs")
+
+
+def load_checkpoint(path):
+    """Load a checkpoint of nnU-Net; nothing in it is executed, and a tensor is read when it is used.
+
+    Raises
+    ------
+    ModelError
+        If it is damaged, or holds other objects than tensors, numbers and text.
+    """
+    import torch
+
+    try:
+        with torch.serialization.safe_globals(_NUMBERS):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # pickle, zip and OS errors alike
+        raise unreadable(path, error) from None
+
+
+def outline(path):
+    """Read what a checkpoint of nnU-Net holds besides tensors, without torch; nothing in it is
+    executed.
+
+    Raises
+    ------
+    ModelError
+        As :func:`load_checkpoint`.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+            with archive.open(name) as stream:
+                return _Outline(stream).load()
+    except Exception as error:  # pickle, zip and OS errors alike
+        raise unreadable(path, error) from None
+
+
+def unreadable(path, error):
+    reason = " ".join(str(error).split())[:200]
+    return ModelError(f"{path} cannot be read as a checkpoint of nnU-Net ({reason}).")
+
+
+class _Outline(pickle.Unpickler):
+    """Reads plain Python, and leaves out the rest."""
+
+    def find_class(self, module, name):
+        if module.partition(".")[0] not in _SOURCES:
+            raise pickle.UnpicklingError(f"it holds {module}.{name}")
+        return OrderedDict if name == "OrderedDict" else _LeftOut
+
+    def persistent_load(self, _storage):
+        return None
+
+
+class _LeftOut:
+    """In the place of a tensor or a number of NumPy."""
+
+    def __init__(self, *_):
+        pass
+
+    def __setstate__(self, _):
+        pass

@@ -1,0 +1,200 @@
+"""Images prepared, tiled and brought back as nnU-Net v2 does (Isensee et al. 2021).
+
+Arrays are in nnU-Net's order: (channels, z, y, x), transposed as its plan says. Only the difference of
+the logits of lesion and background is kept: resampling and averaging are linear, so the answer is
+that of nnU-Net.
+"""
+
+from dataclasses import dataclass
+from itertools import chain, combinations, product
+
+import nibabel as nib
+import numpy as np
+import torch
+from nibabel.affines import voxel_sizes
+from scipy import ndimage
+from torch.nn import functional
+
+from bids_stroke.compute import devices
+from bids_stroke.spatial import image
+from bids_stroke.spatial.grid import resample
+
+ANISOTROPY = 3  # of spacings; beyond, the coarse axis is resampled by itself
+STEP = 0.5  # of the tile, between tiles
+SIGMA = 1 / 8  # of the tile, of the Gaussian that weighs its voxels
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where the network's grid lies in an image.
+
+    Attributes
+    ----------
+    grid : nib.Nifti1Image
+        The image's grid, RAS.
+    box : tuple of slice
+        What was cut out, in the network's order of axes.
+    order : tuple of int
+        The network's axes among (z, y, x).
+    spacings : tuple of tuple of float
+        Of the image and of the network, mm, in the network's order.
+    """
+
+    grid: nib.Nifti1Image
+    box: tuple
+    order: tuple
+    spacings: tuple
+
+    def back(self, logits, reference):
+        """Bring logits to a reference grid, as probability."""
+        shape = tuple(part.stop - part.start for part in self.box)
+        moved = resize(logits, shape, *self.spacings[::-1], order=1)
+        probability = np.zeros(tuple(self.grid.shape[2 - axis] for axis in self.order), np.float32)
+        probability[self.box] = 1 / (1 + np.exp(-moved.astype(np.float32)))
+        stored = probability.transpose(np.argsort(self.order)).transpose(2, 1, 0)
+        return resample(image.like(stored, self.grid), reference)
+
+
+def prepare(card, images, brain):
+    """Mask, crop, standardize and resample images that lie on one grid.
+
+    Parameters
+    ----------
+    card : Card
+    images : dict of str to nib.Nifti1Image
+    brain : nib.Nifti1Image
+        On the grid of the first image; voxels outside are zero.
+
+    Returns
+    -------
+    tuple of (ndarray, Box)
+    """
+    plan, contrasts = card.plan, [channel.contrast for channel in card.channels]
+    grid = images[contrasts[0]]
+    inside = np.asanyarray(resample(brain, grid, order=0).dataobj) > 0
+    data = [np.where(inside, _on(grid, images[c]), 0) for c in contrasts]
+    axes = plan["transpose"]
+    data = np.stack([one.transpose(2, 1, 0).transpose(axes) for one in data]).astype(np.float32)
+    spacing = tuple(float(voxel_sizes(grid.affine)[2 - axis]) for axis in axes)
+    filled = ndimage.binary_fill_holes((data != 0).any(0))
+    box = ndimage.find_objects(filled.astype(np.uint8))[0]
+    data, filled = data[(slice(None), *box)], filled[box]
+    for channel, masked in zip(data, plan["masked"], strict=True):
+        where = filled if masked else np.ones_like(filled)
+        values = channel[where]
+        channel[where] = (values - values.mean()) / max(values.std(), 1e-8)
+    target = _network_order(card.spacing, axes)
+    shape = [round(a / b * n) for a, b, n in zip(spacing, target, data.shape[1:], strict=True)]
+    resized = np.stack([resize(one, shape, spacing, target, plan["order"]) for one in data])
+    return resized, Box(grid, box, tuple(axes), (spacing, target))
+
+
+def _on(grid, img):
+    if img.shape == grid.shape and np.allclose(img.affine, grid.affine, atol=1e-4):
+        return img.get_fdata("unchanged", np.float32)
+    return resample(img, grid, order=1).get_fdata(dtype=np.float32)
+
+
+def _network_order(values, axes):
+    """(x, y, z) to the order of the network's axes."""
+    return tuple(values[2 - axis] for axis in axes)
+
+
+def resize(data, shape, spacing, target, order):
+    """Resample an array (three axes) from ``spacing`` to the ``shape`` that it has at ``target``.
+
+    Splines of ``order``; where one axis is more than three times coarser, on either grid, splines
+    within its slices and the nearest slice along it.
+    """
+    if data.shape == tuple(shape):
+        return data
+    uneven = next((one for one in (spacing, target) if max(one) / min(one) > ANISOTROPY), None)
+    coarse = uneven and _coarse_axis(uneven)
+    orders = [0 if axis == coarse else order for axis in range(3)]
+    low, high = data.min(), data.max()
+    if coarse is None and order == 1:
+        batch = torch.from_numpy(np.ascontiguousarray(data))[None, None]
+        return functional.interpolate(batch, tuple(shape), mode="trilinear")[0, 0].numpy()
+    for axis, size in enumerate(shape):
+        if size != data.shape[axis]:
+            factors = np.ones(3)
+            factors[axis] = size / data.shape[axis]
+            data = ndimage.zoom(
+                data, factors, order=orders[axis], mode="nearest", grid_mode=True, prefilter=True
+            )
+    return np.clip(data, low, high)
+
+
+def _coarse_axis(spacing):
+    """The coarsest axis; None where there are two."""
+    axes = [axis for axis, size in enumerate(spacing) if size == max(spacing)]
+    return axes[0] if len(axes) == 1 else None
+
+
+def logits(card, networks, data, device, mirror):
+    """Logit of lesion against background, averaged over networks and overlapping tiles.
+
+    Parameters
+    ----------
+    networks : iterable of torch.nn.Module
+        One of each fold, used one after the other.
+    data : ndarray, (channels, …)
+    device : str
+    mirror : bool
+        Average with the predictions of the image mirrored along the axes of the training.
+
+    Returns
+    -------
+    ndarray, float32
+    """
+    tile = _network_order(card.tile, card.plan["transpose"])
+    missing = [max(side - size, 0) for side, size in zip(tile, data.shape[1:], strict=True)]
+    padding = [(0, 0), *((pad // 2, pad - pad // 2) for pad in missing)]
+    padded = torch.from_numpy(np.pad(data, padding))[None].to(device)
+    flips = [()]
+    if mirror:
+        axes = [axis + 2 for axis in card.plan["mirror"]]
+        flips = list(chain.from_iterable(combinations(axes, n) for n in range(len(axes) + 1)))
+    total = 0
+    for network in networks:
+        network = devices.place(network, device, over=["norm"])
+        with torch.inference_mode(), devices.fast_arithmetic(device):
+            total = total + _tiled(network, padded, tile, flips)
+    mean = (total / len(card.all_weights)).cpu().numpy()
+    kept = tuple(
+        slice(before, size - after)
+        for (before, after), size in zip(padding[1:], mean.shape, strict=True)
+    )
+    return mean[kept]
+
+
+def _tiled(network, batch, tile, flips):
+    weight = _gaussian(tile).to(batch.device)
+    total, weights = (torch.zeros(batch.shape[2:], device=batch.device) for _ in range(2))
+    for corner in product(*map(_corners, batch.shape[2:], tile)):
+        window = tuple(slice(start, start + side) for start, side in zip(corner, tile, strict=True))
+        part = batch[(..., *window)]
+        answer = sum(_lesion(network(part.flip(flip))).flip(flip) for flip in flips) / len(flips)
+        total[window] += weight * answer[0, 0]
+        weights[window] += weight
+    return total / weights
+
+
+def _lesion(answer):
+    answer = answer.float()
+    return answer[:, 1:2] - answer[:, :1]
+
+
+def _corners(size, side):
+    """First voxels of tiles that cover an axis, evenly spaced, at most ``STEP`` apart."""
+    number = int(np.ceil((size - side) / (side * STEP))) + 1
+    step = (size - side) / max(number - 1, 1)
+    return [round(step * index) for index in range(number)]
+
+
+def _gaussian(tile):
+    peak = np.zeros(tile)
+    peak[tuple(side // 2 for side in tile)] = 1
+    weight = ndimage.gaussian_filter(peak, [side * SIGMA for side in tile], mode="constant")
+    weight /= weight.max()
+    return torch.from_numpy(np.maximum(weight, weight[weight > 0].min()).astype(np.float32))

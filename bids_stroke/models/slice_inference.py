@@ -1,0 +1,48 @@
+"""Inference slice by slice: a volume in, the probability of a network that reads slices out."""
+
+import numpy as np
+import torch
+
+PIXELS = 1 << 20  # of a batch: bounds the memory, whatever the size of the slices
+
+
+def predict_slices(network, channels, axis, device, mirror=False):
+    """Predict a volume.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    channels : ndarray, (channels, x, y, z)
+        Zero outside the brain; slices without brain are not looked at.
+    axis : int
+        Across the slices: 0 sagittal, 1 coronal, 2 axial.
+    device : str
+    mirror : bool
+        Average with the prediction of the head mirrored left to right.
+
+    Returns
+    -------
+    ndarray, (x, y, z), float32
+    """
+    network = network.to(device, memory_format=torch.channels_last)
+    if mirror:
+        flipped = predict_slices(network, channels[:, ::-1].copy(), axis, device)[::-1]
+        return (predict_slices(network, channels, axis, device) + flipped) / 2
+    slices = torch.from_numpy(np.moveaxis(channels, axis + 1, 0).copy())
+    found = torch.zeros(slices.shape[0], *slices.shape[2:])
+    filled = slices.flatten(1).any(1).nonzero()[:, 0]
+    several = max(1, PIXELS // slices[0, 0].numel())
+    kind = torch.device(device).type
+    half = torch.autocast(kind, torch.bfloat16, enabled=_is_half_fast(kind))
+    with torch.inference_mode(), half:
+        for chosen in filled.split(several):
+            batch = slices[chosen].to(device, memory_format=torch.channels_last)
+            found[chosen] = network(batch).float().sigmoid()[:, 0].cpu()
+    return np.moveaxis(found.numpy(), 0, axis)
+
+
+def _is_half_fast(kind):
+    """Whether a device multiplies numbers of half the length (bfloat16) faster than whole ones."""
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))

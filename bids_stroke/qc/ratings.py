@@ -1,0 +1,52 @@
+"""Visual ratings of sessions: accept or reject."""
+
+import pandas as pd
+
+from bids_stroke.errors import DatasetError
+
+RATINGS = ("accept", "reject")
+KEYS = ["participant_id", "session_id"]
+
+
+def ratings(path):
+    """Read ratings: a table with the columns ``participant_id``, ``rating`` and, if any,
+    ``session_id`` and ``notes``, as the group report exports it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        These four columns, texts; ``session_id`` is empty where none is given.
+
+    Raises
+    ------
+    DatasetError
+        If it is no such table.
+    """
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise DatasetError(f"{path} cannot be read as a table with tabs ({reason}); mend it.") from None
+    if not {"participant_id", "rating"} <= set(table):
+        raise DatasetError(f"{path} lacks the column participant_id or rating; add it.")
+    unknown = sorted(set(table["rating"]) - {*RATINGS, "", "n/a"})
+    if unknown:
+        raise DatasetError(f"{path} has the rating {unknown[0]!r}; use {' or '.join(RATINGS)}.")
+    table = table.reindex(columns=[*KEYS, "rating", "notes"], fill_value="").replace("n/a", "")
+    table["participant_id"] = "sub-" + table["participant_id"].str.removeprefix("sub-")
+    return table
+
+
+def rejected(rated, participant, session):
+    """The rating that rejects a session, or None. A rating without a session is of all sessions.
+
+    Parameters
+    ----------
+    rated : pandas.DataFrame
+        Of :func:`ratings`.
+    participant, session : str
+        ``session`` is empty for a participant without sessions.
+    """
+    mine = rated[(rated["participant_id"] == participant) & rated["session_id"].isin(["", session])]
+    against = mine[mine["rating"] == "reject"]
+    return None if against.empty else against.iloc[0]

@@ -1,0 +1,119 @@
+"""Slices of an image in world space: planes, fields of view, rows of slices."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from nibabel.affines import apply_affine, voxel_sizes
+from scipy import ndimage
+
+WIDTH = 1500  # pixels of a figure
+GAP = 6  # pixels between panels, at least
+STEP = 0.8  # mm between the pixels of a mosaic
+CLOSE_WIDTH = 480  # pixels of a close-up
+CLOSE_MARGIN, CLOSE_LEAST = 10, 28  # mm around a lesion, and half the least field of view
+SAGITTAL, CORONAL, AXIAL = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Field:
+    """Field of view in world space: a box, a margin around it, and the distance of pixels (mm)."""
+
+    low: np.ndarray
+    high: np.ndarray
+    margin: float
+    step: float = STEP
+
+    def pixels(self, axis):
+        """World coordinates of the rows and of the columns of slices perpendicular to ``axis``."""
+        across, up = (other for other in range(3) if other != axis)
+        low, high = self.low - self.margin, self.high + self.margin
+        rows = np.arange(low[up], high[up], self.step)[::-1]
+        return rows, np.arange(low[across], high[across], self.step)
+
+    def shape(self, axis):
+        """Rows and columns of the slices perpendicular to ``axis``."""
+        return tuple(coordinates.size for coordinates in self.pixels(axis))
+
+    def columns(self, axis):
+        """How many slices perpendicular to ``axis`` fit side by side."""
+        return max(1, (WIDTH + GAP) // (self.shape(axis)[1] + GAP))
+
+    def row(self, axis, positions):
+        """A row of slices perpendicular to ``axis``."""
+        return [Cut(self, axis, float(position)) for position in positions]
+
+    def spread(self, axis, rows=1):
+        """Rows of slices over the whole field of view."""
+        low, high = self.low[axis], self.high[axis]
+        n = rows * self.columns(axis)
+        positions = np.round(np.linspace(low + 0.1 * (high - low), high - 0.07 * (high - low), n))
+        return [self.row(axis, part) for part in np.split(positions, rows)]
+
+    def planes(self):
+        """A row of slices in each plane, over the whole field of view."""
+        return [row for axis in (AXIAL, CORONAL, SAGITTAL) for row in self.spread(axis)]
+
+
+class Cut(NamedTuple):
+    """A slice: perpendicular to world ``axis`` at ``position`` (mm)."""
+
+    field: Field
+    axis: int
+    position: float
+
+
+def section(img, cut, order=1):
+    """Cut a slice of ``img`` in world space, as it is displayed.
+
+    Returns
+    -------
+    (rows, columns) float32 array
+        The first row is superior (anterior in axial slices); the first column is left (posterior
+        in sagittal slices).
+    """
+    rows, columns = cut.field.pixels(cut.axis)
+    points = np.full((rows.size, columns.size, 3), cut.position)
+    across, up = (other for other in range(3) if other != cut.axis)
+    points[..., across] = columns
+    points[..., up] = rows[:, None]
+    voxels = np.moveaxis(apply_affine(np.linalg.inv(img.affine), points), -1, 0)
+    data = img.get_fdata(dtype=np.float32)
+    return ndimage.map_coordinates(data, voxels, order=order, cval=data.min())
+
+
+def field_of_view(img, margin):
+    """The world box around the bright voxels of ``img`` (a mask, or the head)."""
+    stride = np.maximum(np.round(2 / voxel_sizes(img.affine)), 1).astype(int)
+    data = img.get_fdata(dtype=np.float32)[tuple(slice(None, None, step) for step in stride)]
+    low, high = data.min(), max(np.percentile(data, 99.5), data.mean())
+    bright = ndimage.binary_opening(data > low + 0.1 * (high - low))
+    if not bright.any():
+        bright = np.ones(data.shape, bool)
+    points = apply_affine(img.affine, np.argwhere(bright) * stride)
+    return Field(points.min(axis=0), points.max(axis=0), margin)
+
+
+def close_up(mask_img):
+    """A row of three large slices, one in each plane, through the largest part of a mask."""
+    mask = np.asanyarray(mask_img.dataobj) > 0
+    parts, _ = ndimage.label(mask)
+    largest = np.argwhere(parts == np.argmax(np.bincount(parts[mask])))
+    world = apply_affine(mask_img.affine, largest)
+    middle, half = (world.max(0) + world.min(0)) / 2, np.ptp(world, axis=0).max() / 2
+    half = max(half + CLOSE_MARGIN, CLOSE_LEAST)
+    field = Field(middle - half, middle + half, 0, step=2 * half / CLOSE_WIDTH)
+    rounded = np.round(world)
+    return [
+        Cut(field, axis, float(values[np.argmax(counts)]))
+        for axis in (AXIAL, CORONAL, SAGITTAL)
+        for values, counts in [np.unique(rounded[:, axis], return_counts=True)]
+    ]
+
+
+def through(mask_img, axis, field):
+    """A row of slices spread evenly over those that a mask occupies (none between its parts)."""
+    voxels = np.argwhere(np.asanyarray(mask_img.dataobj) > 0)
+    occupied = np.unique(np.round(apply_affine(mask_img.affine, voxels)[:, axis]))
+    n = min(field.columns(axis), len(occupied))
+    return field.row(axis, occupied[((np.arange(n) + 0.5) / n * len(occupied)).astype(int)])

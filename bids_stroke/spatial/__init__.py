@@ -1,0 +1,1 @@
+"""Images, grids, templates, transforms, registration and brain extraction."""

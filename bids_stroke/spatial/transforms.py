@@ -1,0 +1,89 @@
+"""ANTs images and transforms, applied to images and points."""
+
+import os
+
+import numpy as np
+from nibabel.affines import voxel_sizes
+
+from . import image
+
+LPS = np.diag([-1.0, -1.0, 1.0])
+
+
+def to_ants(img):
+    """Convert a 3D nibabel image to an ANTs image (float32)."""
+    import ants
+
+    zooms = voxel_sizes(img.affine)
+    return ants.from_numpy(
+        img.get_fdata(dtype=np.float32),
+        origin=list(LPS @ img.affine[:3, 3]),
+        spacing=[float(zoom) for zoom in zooms],
+        direction=LPS @ (img.affine[:3, :3] / zooms),
+    )
+
+
+def move_points(points, transforms):
+    """Carry points from the space of one image to that of another.
+
+    Parameters
+    ----------
+    points : ndarray, (n, 3)
+        RAS, mm.
+    transforms : sequence of path
+        In the order of application to the points. A transform that brings an image from A to B
+        brings points from B to A.
+
+    Returns
+    -------
+    ndarray, (n, 3)
+    """
+    import ants
+    import pandas as pd
+
+    moved = pd.DataFrame(np.reshape(points, (-1, 3)) @ LPS, columns=list("xyz"))
+    for path in transforms if len(moved) else ():
+        moved = ants.apply_transforms_to_points(3, moved, [os.fspath(path)])
+    return moved[list("xyz")].to_numpy() @ LPS
+
+
+#: Interpolation by what the voxels are.
+_INTERPOLATION = {
+    "image": "bSpline",
+    "probability": "linear",
+    "mask": "linear",
+    "labels": "nearestNeighbor",
+}
+
+
+def apply(img, reference, transforms, kind="image"):
+    """Resample ``img`` on the grid of ``reference`` through ``transforms``, once.
+
+    Parameters
+    ----------
+    transforms : sequence of path
+        In the order of application to the image, first to last.
+    kind : {"image", "probability", "mask", "labels"}
+        B-spline, clipped to the range of ``img``; linear; linear, then at least 0.5, which keeps
+        volumes better than the nearest voxel; nearest voxel.
+
+    Returns
+    -------
+    nib.Nifti1Image
+        On the grid of ``reference``; uint8 for masks, else float32.
+    """
+    import ants
+
+    moved = ants.apply_transforms(
+        to_ants(reference),
+        to_ants(img),
+        # ANTs takes the last transform first.
+        [os.fspath(path) for path in reversed(list(transforms))],
+        interpolator=_INTERPOLATION[kind],
+    ).numpy()
+    if kind == "mask":
+        return image.like(moved >= 0.5, reference, np.uint8)
+    if kind == "image":
+        data = np.asanyarray(img.dataobj)
+        moved = np.clip(moved, data.min(), data.max())
+    return image.like(moved, reference, np.float32)

@@ -1,0 +1,207 @@
+"""Training by nnU-Net v2 itself: the data in its form, the recipe in its settings."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from bids_stroke.errors import DatasetError
+from bids_stroke.models import weights
+from bids_stroke.models.adaptation import Report, adapt
+from bids_stroke.models.nnunet import results_folder
+from bids_stroke.spatial import image
+from bids_stroke.training.export import RESULTS
+from bids_stroke.training.patients import preparation, split
+from bids_stroke.utils.files import atomic
+
+DATASET = 1
+CONFIGURATION = "3d_fullres"
+PROCESSES = "nnUNet_n_proc_DA"  # variable of the processes that augment
+PLANS = "nnUNetPlans"
+TRAINER = "nnUNetTrainer"
+
+
+def train(recipe, parts, table, out, fold=0, source=None, processes=1):
+    """Convert, plan, preprocess and train one fold; what is done is not done again.
+
+    Parameters
+    ----------
+    recipe : dict
+    parts : dict of str to list of Patient
+    table : DataFrame
+        The split.
+    out : Path
+        Receives ``raw`` and ``preprocessed`` (nnU-Net's data), ``results``, and with a ``source``
+        ``adapt.tsv``.
+    fold : int
+    source : Card, optional
+        Model to start from, adapted to the plan.
+
+    Returns
+    -------
+    dict
+    """
+    name = f"Dataset{DATASET:03d}_{''.join(filter(str.isalnum, recipe['name']))}"
+    out = Path(out).resolve()
+    _environment(out, recipe["nnunet"]["workers"])
+    if not any(one.lesion_ml for one in parts["training"]):
+        raise DatasetError("None of the scans for training holds a lesion; add some.")
+    scans = [*parts["training"], *parts["validation"]]
+    contrasts = recipe["data"]["contrasts"]
+    raw, preprocessed = out / "raw" / name, out / "preprocessed" / name
+    _convert(scans, contrasts, raw, recipe, processes)
+    if not (preprocessed / "planned").is_file():
+        _plan(recipe, processes, preprocessed)
+    settings = {**recipe["nnunet"], "initial": None}
+    if source:
+        settings["initial"] = str(_initial(source, preprocessed, contrasts, out))
+    _tell(preprocessed / "dataset.json", settings)
+    splits = _splits(parts, table, recipe["split"].get("folds"))
+    (preprocessed / "splits_final.json").write_text(json.dumps(splits))
+    results = out / RESULTS / name / f"{TRAINER}__{PLANS}__{CONFIGURATION}"
+    folder = results / f"fold_{fold}"
+    if not (folder / "checkpoint_final.pth").is_file():
+        _run(preprocessed, fold, folder / "checkpoint_latest.pth")
+    counts = {part: len(names) for part, names in splits[fold].items()}
+    return {"results": str(results), "fold": fold, "scans": counts}
+
+
+def _environment(out, workers):
+    """nnU-Net is told folders and processes by the environment alone."""
+    for key, folder in (("raw", "raw"), ("preprocessed", "preprocessed"), ("results", RESULTS)):
+        os.environ[f"nnUNet_{key}"] = str(out / folder)
+    # Its planner takes the number for one of threads: see _plan.
+    os.environ.update({PROCESSES: str(workers), "nnUNet_def_n_proc": str(max(workers, 1))})
+
+
+def _convert(scans, contrasts, raw, recipe, processes):
+    """Write brains and masks by nnU-Net's names."""
+    raw.mkdir(parents=True, exist_ok=True)
+    for _, result in preparation.each(_case, [(one, contrasts, raw) for one in scans], processes):
+        if isinstance(result, Exception):
+            raise result
+    content = {
+        "name": recipe["name"],
+        "channel_names": {str(n): contrast for n, contrast in enumerate(contrasts)},
+        "labels": {"background": 0, "lesion": 1},
+        "numTraining": len(scans),
+        "file_ending": ".nii.gz",
+        "threshold": recipe["card"]["threshold"],
+        "min_component_mm3": recipe["card"]["min_component_mm3"],
+        "reference": recipe["card"]["citation"],
+    }
+    (raw / "dataset.json").write_text(json.dumps(content, indent=2))
+
+
+def _case(patient, contrasts, raw):
+    label = raw / "labelsTr" / f"{patient.name}.nii.gz"
+    mark = raw / "imagesTr" / f".{patient.name}-{patient.key[:12]}"
+    if mark.is_file():
+        return label
+    mask = np.asanyarray(patient.load("brain").dataobj) > 0
+    for number, contrast in enumerate(contrasts):
+        img = patient.load(contrast)
+        stripped = image.like(img.get_fdata() * mask, img, np.float32)
+        image.save(stripped, raw / "imagesTr" / f"{patient.name}_{number:04d}.nii.gz")
+    drawn = patient.load("lesion")
+    image.save(image.like((np.asanyarray(drawn.dataobj) > 0) & mask, drawn, np.uint8), label)
+    mark.touch()
+    return label
+
+
+def _plan(recipe, processes, preprocessed):
+    from nnunetv2.experiment_planning.plan_and_preprocess_api import (
+        extract_fingerprint_dataset,
+        plan_experiment_dataset,
+        preprocess_dataset,
+    )
+
+    settings = recipe["nnunet"]
+    os.environ[PROCESSES] = "1"
+    extract_fingerprint_dataset(DATASET, num_processes=processes)
+    plan_experiment_dataset(
+        DATASET,
+        gpu_memory_target_in_gb=settings["gpu_memory_gb"],
+        overwrite_target_spacing=settings.get("spacing"),
+    )
+    os.environ[PROCESSES] = str(settings["workers"])
+    path = preprocessed / f"{PLANS}.json"
+    plans = json.loads(path.read_text())
+    architecture = plans["configurations"][CONFIGURATION]["architecture"]
+    if settings["dropout"]:
+        architecture["arch_kwargs"]["dropout_op"] = "torch.nn.modules.dropout.Dropout3d"
+        architecture["arch_kwargs"]["dropout_op_kwargs"] = {"p": settings["dropout"]}
+    path.write_text(json.dumps(plans, indent=2))
+    preprocess_dataset(DATASET, PLANS, (CONFIGURATION,), (processes,))
+    (preprocessed / "planned").touch()
+
+
+def _initial(source, preprocessed, contrasts, out):
+    """Weights of a model, made to fit the plan."""
+    plans = json.loads((preprocessed / f"{PLANS}.json").read_text())
+    arguments = results_folder.arguments(plans, CONFIGURATION, len(contrasts))
+    target = weights.build({"family": "dynamic_unet", "arguments": arguments}).state_dict()
+    channels = [channel.contrast for channel in source.channels]
+    state, rows = adapt(weights.state(source), target, channels, contrasts)
+    Report(rows).write(out / "adapt.tsv")
+    path = out / "initial.safetensors"
+    with atomic(path) as partial:
+        save_file({key: values.contiguous() for key, values in state.items()}, partial)
+    return path
+
+
+def _tell(path, settings):
+    """Add the recipe's settings for the trainer to ``dataset.json``."""
+    content = json.loads(path.read_text()) | {"bids_stroke": settings}
+    path.write_text(json.dumps(content, indent=2))
+
+
+def _splits(parts, table, folds):
+    """nnU-Net's list of splits, one per fold."""
+    names = {part: [one.name for one in parts[part]] for part in ("training", "validation")}
+    if not folds:
+        return [{"train": names["training"], "val": names["validation"]}]
+    everyone = [*parts["training"], *parts["validation"]]
+    validates = {one.name: int(part) for one, part in split.part_of(everyone, table)}
+    return [
+        {
+            "train": [name for name, number in validates.items() if number != fold],
+            "val": [name for name, number in validates.items() if number == fold],
+        }
+        for fold in range(folds)
+    ]
+
+
+def _run(preprocessed, fold, latest):
+    """Train on all GPUs of this machine, or on the CPU."""
+    gpus = torch.cuda.device_count()
+    if gpus < 2:
+        _train(None, preprocessed, fold, latest, 1)
+        return
+    os.environ.setdefault("MASTER_ADDR", "localhost")
+    os.environ.setdefault("MASTER_PORT", "29500")
+    torch.multiprocessing.spawn(_train, (preprocessed, fold, latest, gpus), gpus)
+
+
+def _train(rank, preprocessed, fold, latest, gpus):
+    from .nnunet_trainer import nnUNetTrainer
+
+    if rank is not None:
+        torch.distributed.init_process_group("nccl", rank=rank, world_size=gpus)
+        torch.cuda.set_device(rank)
+    plans = json.loads((preprocessed / f"{PLANS}.json").read_text())
+    trainer = nnUNetTrainer(
+        plans | {"continue_training": latest.is_file()},
+        CONFIGURATION,
+        fold,
+        json.loads((preprocessed / "dataset.json").read_text()),
+        torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+    )
+    if latest.is_file():
+        trainer.load_checkpoint(str(latest))
+    trainer.run_training()
+    if rank is not None:
+        torch.distributed.destroy_process_group()

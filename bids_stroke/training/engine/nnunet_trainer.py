@@ -1,0 +1,88 @@
+"""nnU-Net's trainer with the settings of a recipe, which come in ``dataset.json``."""
+
+import csv
+import time
+
+import numpy as np
+import torch
+from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
+from nnunetv2.training.data_augmentation.compute_initial_patch_size import get_patch_size
+from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as original
+from safetensors.torch import load_file
+from torch.utils.tensorboard import SummaryWriter
+
+from bids_stroke.models.networks.dynamic_unet import canonical
+
+CURVES = ("train_losses", "val_losses", "mean_fg_dice", "lrs")
+
+
+class nnUNetTrainer(original.nnUNetTrainer):
+    """Rate, epochs, augmentation and start of the recipe; otherwise nnU-Net's own.
+
+    ``checkpoint_lowest_loss.pth`` is kept where the validation loss was lowest. The network is
+    nnU-Net's, and so is the name: its own commands can open what this trainer leaves.
+    """
+
+    def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):  # noqa: B008
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.settings = dataset_json["bids_stroke"]
+        self.num_epochs = self.settings["epochs"]
+        self.initial_lr = self.settings["learning_rate"]
+        self.num_iterations_per_epoch = self.settings["iterations"]
+        self.num_val_iterations_per_epoch = self.settings["validation_iterations"]
+        self.save_every = self.settings["save_every"]
+
+    def initialize(self):
+        super().initialize()
+        if self.settings["initial"]:
+            network = getattr(self.network, "module", self.network)
+            state = load_file(self.settings["initial"])
+            missing, unexpected = getattr(network, "_orig_mod", network).load_state_dict(state, False)
+            if unexpected or canonical(dict.fromkeys(missing)):
+                raise RuntimeError(f"{self.settings['initial']} does not fit the plan")
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self):
+        _, flat, _, _ = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        angle = np.deg2rad(self.settings["rotation"])
+        rotation = (-angle, angle)
+        patch = self.configuration_manager.patch_size
+        size = get_patch_size(patch, rotation, rotation, rotation, self.settings["scaling"])
+        if flat:
+            size[0] = patch[0]
+        # The last axis of nnU-Net's order is left to right, before its plan reorders them.
+        sagittal = (list(self.plans_manager.transpose_forward).index(2),)
+        self.inference_allowed_mirroring_axes = sagittal
+        return rotation, flat, size, sagittal
+
+    def get_training_transforms(self, *arguments, **keywords):
+        composed = original.nnUNetTrainer.get_training_transforms(*arguments, **keywords)
+        for transform in composed.transforms:
+            if isinstance(transform, SpatialTransform):
+                transform.scaling = tuple(self.settings["scaling"])
+        return composed
+
+    def on_epoch_end(self):
+        epoch = self.current_epoch
+        super().on_epoch_end()
+        if self.local_rank:
+            return
+        values = {key: float(self.logger.get_value(key, step=-1)) for key in CURVES}
+        losses = self.logger.get_value("val_losses", step=None)
+        if values["val_losses"] <= min(losses):
+            self.save_checkpoint(f"{self.output_folder}/checkpoint_lowest_loss.pth")
+        self._write(epoch, values)
+        starts = self.logger.get_value("epoch_start_timestamps", step=-1)
+        left = (self.num_epochs - epoch - 1) * (time.time() - starts)
+        self.print_to_log_file(
+            f"epoch {epoch + 1} of {self.num_epochs}, about {left / 3600:.1f} hours left"
+        )
+
+    def _write(self, epoch, values):
+        with SummaryWriter(f"{self.output_folder}/tensorboard") as writer:
+            for key, value in values.items():
+                writer.add_scalar(key, value, epoch)
+        with open(f"{self.output_folder}/metrics.csv", "a", newline="") as stream:
+            rows = csv.writer(stream)
+            if not stream.tell():
+                rows.writerow(["epoch", *values])
+            rows.writerow([epoch, *values.values()])

@@ -1,0 +1,89 @@
+"""Tiles of patients' scans for the training loop."""
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from bids_stroke.errors import DatasetError
+
+FILLED = 0.5  # share of a tile that scans must fill; the rest is padding
+
+
+class Tiles(Dataset):
+    """One random tile of each case, anew every time; or always the tile at the centre.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Archives of :func:`bids_stroke.training.patients.preparation.arrays`.
+    tile : sequence of int
+        Voxels; smaller volumes are padded with zeros.
+    channels : sequence of str
+        Contrasts, in the order of the network's channels.
+    inputs : sequence of sequence of str
+        Sets of contrasts that may be shown together; one of those that a case has is drawn. The
+        first one that it has is taken at the centre.
+    flip : bool
+        Mirror left to right at random.
+    random : bool
+        False for the tile at the centre.
+    """
+
+    def __init__(self, paths, tile, channels, inputs, flip=False, random=True):
+        self.paths = list(paths)
+        self.tile = np.array(tile)
+        self.inputs = [[contrast in group for contrast in channels] for group in inputs]
+        self.flip = flip
+        self.random = random
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        with np.load(self.paths[index]) as kept:
+            content = {key: kept[key] for key in ("image", "label", "mask")}
+        # torch's generator is another one in every worker and epoch.
+        rng = np.random.default_rng(int(torch.randint(2**62, (1,)))) if self.random else None
+        image = content["image"].astype(np.float32)
+        groups = [group for group in self.inputs if all(image[n].any() for n in np.flatnonzero(group))]
+        shown = groups[rng.integers(len(groups)) if rng else 0]
+        image[~np.array(shown)] = 0
+        arrays = (image, content["label"][None], content["mask"][None])
+        window = self._window(np.array(image.shape[1:]), rng)
+        tiles = [torch.from_numpy(self._cut(one, window).astype(np.float32)) for one in arrays]
+        if self.flip and rng and rng.integers(2):
+            tiles = [one.flip(1) for one in tiles]
+        return tuple(tiles)
+
+    def _window(self, shape, rng):
+        spare = np.maximum(shape - self.tile, 0)
+        start = rng.integers(spare + 1) if rng else spare // 2
+        return [slice(a, a + side) for a, side in zip(start, self.tile, strict=True)]
+
+    def _cut(self, array, window):
+        part = array[(slice(None), *window)]
+        missing = self.tile - part.shape[1:]
+        return np.pad(part, [(0, 0), *((gap // 2, gap - gap // 2) for gap in missing)])
+
+
+def check(paths, tile, what):
+    """Refuse data that cannot fill a tile or holds no lesion.
+
+    Raises
+    ------
+    DatasetError
+    """
+    shapes, lesions = [], 0
+    for path in paths:
+        with np.load(path) as kept:
+            shapes.append(kept["label"].shape)
+            lesions += int(kept["label"].any())
+    if not lesions:
+        raise DatasetError(f"None of the {len(paths)} scans for {what} holds a lesion; add some.")
+    filled = [np.prod(np.minimum(shape, tile)) / np.prod(tile) for shape in shapes]
+    if np.median(filled) < FILLED:
+        sizes = ["×".join(f"{side:g}" for side in sides) for sides in (tile, np.median(shapes, axis=0))]
+        raise DatasetError(
+            f"The tile of {sizes[0]} voxels is too large for the scans for {what} (median {sizes[1]}); "
+            "make tile smaller in the recipe, or spacing finer."
+        )

@@ -1,0 +1,1 @@
+"""Scans of patients for training: preparation, split, groups."""

@@ -1,0 +1,57 @@
+"""Who trains in which stage: the groups of intermediate-task training (Mohapatra et al. 2023)."""
+
+from collections import Counter
+
+import numpy as np
+
+from bids_stroke.models import ensembles
+from bids_stroke.spatial import templates
+from bids_stroke.spatial.grid import regrid
+
+SOURCE, TARGET = "source", "target"
+
+
+def choose(stage, parts, target, region_of):
+    """Patients of a stage.
+
+    Parameters
+    ----------
+    stage : dict
+        ``group``, if there: ``source``, the training part of all datasets but the last; ``target``,
+        that of the last; or the names of super-regions, for those patients of the part
+        ``intermediate`` whose lesion lies mostly in them. Without it, all who train.
+    parts : dict of str to list of Patient
+    target : str
+        Name of the last dataset.
+    region_of : callable
+        Gives the super-region of a patient.
+
+    Returns
+    -------
+    list of Patient
+    """
+    group = stage.get("group")
+    if group is None:
+        return parts["training"] + parts["intermediate"]
+    if group in (SOURCE, TARGET):
+        return [one for one in parts["training"] if (one.dataset == target) == (group == TARGET)]
+    return [one for one in parts["intermediate"] if region_of(one) in group]
+
+
+class Regions:
+    """The super-region of a lesion: that with its largest share.
+
+    Parameters
+    ----------
+    spacing : sequence of float
+        mm; of a grid over all of the template.
+    """
+
+    def __init__(self, spacing):
+        grid = regrid(templates.template().brain, spacing, order=0)
+        self.labels, self.names = ensembles.labels(grid), ensembles.region_names()
+
+    def of(self, lesion):
+        """Name for a mask on the grid; None where it is empty."""
+        counts = Counter(self.labels[np.asarray(lesion) > 0].tolist())
+        return self.names[counts.most_common(1)[0][0] - 1] if counts else None

@@ -1,0 +1,1 @@
+"""Simulated strokes: heads, lesions, scanner."""

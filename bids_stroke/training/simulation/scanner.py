@@ -1,0 +1,119 @@
+"""Scans of digital heads: pose, field of view, receive field, noise, storage."""
+
+from dataclasses import dataclass
+
+import nibabel as nib
+import numpy as np
+from nibabel.affines import apply_affine, from_matvec
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from .phantom import CONTRASTS, CORNERS, INTENSITY, enlarge
+
+SNR = 25  # in white matter
+# Field of view (mm), its centre in the head (mm), stored axes, and scanner units per relative one.
+PROTOCOL = {
+    "T1w": ((184, 240, 224), (0, -2, -12), "PSR", 900),
+    "FLAIR": ((196, 236, 176), (0, -15, 5), "LAS", 550),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Geometry of one scan: its grid (RAS), the axes that it is stored in, and where each voxel
+    samples the volumes of a head (3, x, y, z * subslices; ``subslices`` make up a slice)."""
+
+    shape: tuple
+    affine: np.ndarray
+    axes: str
+    coordinates: np.ndarray
+    subslices: int
+
+
+def poses(rng):
+    """Draw where the head lies in each scan (4 x 4, head to scanner coordinates).
+
+    Up to 8 degrees and 10 mm, and for the FLAIR 1 to 3 degrees and 1 to 3 mm further.
+    """
+    first = _rigid(rng, (2, 8), (2, 10))
+    return {"T1w": first, "FLAIR": _rigid(rng, (1, 3), (1, 3)) @ first}
+
+
+def plan(head, contrast, pose, rng):
+    """Plan a scan of ``head`` in ``pose``: T1w isotropic and straight, FLAIR in oblique slices
+    3 mm thicker than its pixels."""
+    extent, centre, axes, _ = PROTOCOL[contrast]
+    slices = contrast == "FLAIR"
+    spacing = head.resolution + np.array([0, 0, 3 * slices])
+    angles = rng.normal((-8, 0, 0), 2) if slices else np.zeros(3)
+    matrix = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() * spacing
+    shape = np.ceil(np.array(extent) / spacing).astype(int)
+    middle = apply_affine(pose, centre) + rng.uniform(-3, 3, 3)
+    affine = from_matvec(matrix, middle - matrix @ ((shape - 1) / 2))
+    subslices = round(spacing[2] / head.resolution)
+    # The map is smooth: every fourth voxel is mapped, and the coordinates interpolated.
+    fine = shape * (1, 1, subslices)
+    marks = (np.linspace(0, size - 1, size // 4 + 2) for size in fine)
+    voxels = np.stack(np.meshgrid(*marks, indexing="ij"), -1)
+    voxels[..., 2] = (voxels[..., 2] + 0.5) / subslices - 0.5
+    points = head.warp(apply_affine(np.linalg.inv(pose) @ affine, voxels))
+    sparse = (points - CORNERS[0]) / head.resolution
+    coordinates = np.stack([enlarge(sparse[..., axis], fine) for axis in range(3)])
+    return Plan(tuple(map(int, shape)), affine, axes, coordinates, subslices)
+
+
+def scan(head, contrast, plan, rng):
+    """Scan ``head``: receive field, Rician noise, int16."""
+    signal = _sample(head, contrast, plan)
+    field = ndimage.zoom(rng.uniform(-0.25, 0.25, (4, 4, 4)), 3, order=3)
+    signal *= np.exp(enlarge(field, plan.shape))
+    sigma = INTENSITY["wm"][CONTRASTS.index(contrast)] / SNR
+    noise = sigma * rng.standard_normal((2, *plan.shape), dtype=np.float32)
+    signal = np.hypot(signal + noise[0], noise[1])
+    gain = PROTOCOL[contrast][3] * rng.uniform(0.85, 1.15)
+    return _store(np.round(gain * signal).astype(np.int16), plan)
+
+
+def scan_head(head, rng):
+    """Scan a head in every contrast.
+
+    Returns
+    -------
+    scans, masks : dict of nib.Nifti1Image
+        By contrast; and ``lesion`` and ``brain`` on the grid of the T1w.
+    """
+    placed = poses(rng)
+    plans = {contrast: plan(head, contrast, pose, rng) for contrast, pose in placed.items()}
+    scans = {contrast: scan(head, contrast, planned, rng) for contrast, planned in plans.items()}
+    masks = {name: truth(head, name, plans["T1w"]) for name in ("lesion", "brain")}
+    return scans, masks
+
+
+def truth(head, name, plan):
+    """Mask of ``name`` ("lesion" or "brain") on the grid of a scan: fractions of at least 0.5."""
+    return _store((_sample(head, name, plan) >= 0.5).astype(np.uint8), plan)
+
+
+def _rigid(rng, degrees, shift):
+    """Draw a rotation about the origin and a translation, each within its range."""
+    turn, move = rng.normal(size=(2, 3))
+    turn *= np.deg2rad(rng.uniform(*degrees)) / np.linalg.norm(turn)
+    move *= rng.uniform(*shift) / np.linalg.norm(move)
+    return from_matvec(Rotation.from_rotvec(turn).as_matrix(), move)
+
+
+def _sample(head, name, plan):
+    """Interpolate a volume of ``head`` on the grid of a scan."""
+    volume = head.volumes[name]
+    values = ndimage.map_coordinates(volume, plan.coordinates, np.float32, order=1)
+    return values.reshape(*plan.shape, plan.subslices).mean(-1)
+
+
+def _store(data, plan):
+    stored = ornt_transform(io_orientation(plan.affine), axcodes2ornt(plan.axes))
+    img = nib.Nifti1Image(data, plan.affine).as_reoriented(stored)
+    img.set_sform(img.affine, 1)
+    img.set_qform(img.affine, 1)
+    img.header.set_xyzt_units("mm")
+    return img

@@ -1,0 +1,83 @@
+"""Files: atomic writing, missing content, checksums."""
+
+import hashlib
+import importlib.util
+import os
+import shlex
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bids_stroke.errors import ResourceError
+
+#: What stands in the place of a file whose content git-annex or git-lfs has not fetched.
+_POINTERS = {b"/annex/objects/": "datalad get", b"version https://git-lfs": "git lfs pull --include"}
+
+
+@contextmanager
+def atomic(path):
+    """Yield a path beside ``path`` that takes its place when the block ends well."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".partial-{path.name[:100]}-", dir=path.parent) as folder:
+        partial = Path(folder) / path.name
+        yield partial
+        os.replace(partial, path)
+
+
+def missing_content_reason(path):
+    """Tell why the content of a file is not here, and what gets it: a link or pointer of git-annex
+    (DataLad) or git-lfs, or a link to nowhere. None for any other file, there or not."""
+    path = Path(path)
+    try:
+        if path.is_symlink() and not path.exists():
+            target = os.readlink(path)
+            if "annex/objects/" not in target:
+                return f"{path} is a link to {target}, which is not there; mend it."
+            start = next(iter(_POINTERS))
+        elif path.is_file() and path.stat().st_size < 1024:
+            with path.open("rb") as stream:
+                start = next(filter(stream.read(32).startswith, _POINTERS), None)
+        else:
+            start = None
+    except OSError:  # whoever reads it tells
+        return None
+    return start and (
+        f"{path} has no content here; get it with {_POINTERS[start]} {shlex.quote(path.name)} in the "
+        f"folder {path.parent}."
+    )
+
+
+def package_file(package, file, user):
+    """Path of a file of an installed package, which ``user`` needs.
+
+    The package is not imported: only its files are of use, and it may not import beside current
+    packages.
+
+    Raises
+    ------
+    ResourceError
+        If the package is not installed.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        raise ResourceError(
+            f"{user} is read from the package {package}, which is not installed; install it, or "
+            "give a file of your own."
+        )
+    return Path(spec.origin).parent / file
+
+
+def stamp(path):
+    """What a file counts by: its size and time of change; None without the file."""
+    try:
+        status = Path(path).stat()
+    except OSError:  # the session's own process tells what is wrong with the file
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def checksum(path):
+    """SHA-256 of a file, in hexadecimal digits."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

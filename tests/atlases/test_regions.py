@@ -1,0 +1,268 @@
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from nibabel.affines import apply_affine
+
+from bids_stroke.atlases import loads, location, regions
+from bids_stroke.atlases import super_regions as atlases_super_regions
+from bids_stroke.atlases.maps import Maps
+from bids_stroke.errors import ImageError, ResourceError, UsageError
+from bids_stroke.spatial import template_transforms
+from bids_stroke.spatial.templates import TEMPLATE, template
+
+
+@pytest.fixture(scope="module")
+def super_regions():
+    return atlases_super_regions.super_regions()
+
+
+@pytest.fixture(scope="module")
+def brain():
+    return np.asarray(template().brain.dataobj) > 0
+
+
+def voxel(*point):
+    return tuple(apply_affine(np.linalg.inv(template().t1w.affine), point).round().astype(int))
+
+
+def cube(*point, half=3):
+    """Mask of a cube around a point, on the template's grid."""
+    mask = np.zeros(template().t1w.shape, np.uint8)
+    mask[tuple(slice(v - half, v + half + 1) for v in voxel(*point))] = 1
+    return nib.Nifti1Image(mask, template().t1w.affine)
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize(
+    "place, point, region",
+    [
+        ("thalamus", (12, -18, 8), "R1"),
+        ("putamen", (26, 2, 2), "R1"),
+        ("internal capsule", (20, -10, 8), "R1"),
+        ("insula", (38, 5, 0), "R1"),
+        ("inferior frontal gyrus", (48, 18, 10), "R1"),
+        ("cerebellum", (25, -65, -35), "R2"),
+        ("lower pole of the cerebellum", (20, -50, -58), "R2"),
+        ("midbrain", (6, -22, -12), "R2"),
+        ("pons", (4, -28, -32), "R2"),
+        ("medulla", (2, -40, -58), "R2"),
+        ("hand knob", (38, -22, 56), "R3"),
+        ("superior frontal gyrus", (20, 30, 50), "R3"),
+        ("superior parietal lobule", (24, -60, 58), "R3"),
+        ("calcarine cortex", (12, -88, 4), "R3"),
+        ("middle temporal gyrus", (58, -20, -14), "R4"),
+        ("hippocampus", (28, -20, -16), "R4"),
+        ("cingulate gyrus", (4, 10, 34), "R4"),
+        ("mesial frontal lobe", (6, 52, 20), "R4"),
+    ],
+)
+def test_places_are_in_their_super_region(super_regions, side, place, point, region):
+    number = np.asarray(super_regions.img.dataobj)[voxel(side * point[0], *point[1:])]
+    assert super_regions.names[number] == region, place
+
+
+def test_each_voxel_is_in_exactly_one_super_region(super_regions, brain):
+    labels = np.asarray(super_regions.img.dataobj)
+    assert set(np.unique(labels)) == {1, 2, 3, 4}
+    counts = {name: np.count_nonzero(labels[brain] == n) for n, name in super_regions.names.items()}
+    assert sum(counts.values()) == brain.sum()
+    litres = brain.sum()
+    for name, low, high in (("R1", 0.1, 0.2), ("R2", 0.1, 0.17), ("R3", 0.3, 0.45), ("R4", 0.28, 0.4)):
+        assert low < counts[name] / litres < high, name
+    # As much on the left as on the right.
+    mirrored = labels[::-1]
+    assert (labels == mirrored)[brain].mean() > 0.93
+
+
+def test_the_gyri_are_brought_from_talairach_space():
+    """With the transform, the atlas's deep nuclei lie on the ones that were drawn in MNI space."""
+    card = atlases_super_regions.super_regions_card()
+    talairach, other = card["layers"]
+    nuclei = talairach | {"regions": {"R1": ["Thalamus", "Lentiform_Nucleus"]}}
+    drawn = other | {"regions": {"R1": [
+        f"{side}_{name}" for side in ("Left", "Right")
+        for name in ("Thalamus_Proper", "Putamen", "Pallidum")
+    ]}}  # fmt: skip
+    without = {key: value for key, value in nuclei.items() if key != "from_space"}
+
+    def on_template(layer):
+        img = atlases_super_regions._layer(card, layer, {1: "R1"})
+        return (
+            template_transforms.warp(
+                [img],
+                template().t1w,
+                template_transforms.load_transform(card["space"], TEMPLATE),
+                order=0,
+            )[0]
+            > 0
+        )
+
+    def dice(one, two):
+        return 2 * np.count_nonzero(one & two) / (np.count_nonzero(one) + np.count_nonzero(two))
+
+    truth = on_template(drawn)
+    assert dice(on_template(nuclei), truth) > 0.78
+    assert dice(on_template(nuclei), truth) > dice(on_template(without), truth) + 0.04
+
+
+def test_shares_of_super_regions(super_regions):
+    inside = cube(26, 2, 2)
+    table = regions.measure_regions(inside, super_regions).set_index("region")
+    assert table.index.tolist() == ["R1", "R2", "R3", "R4"]
+    assert table["lesion_volume_ml"].tolist() == pytest.approx([0.343, 0, 0, 0])
+    assert table["lesion_share"].tolist() == pytest.approx([1, 0, 0, 0])
+    assert regions.index_region(table.reset_index()) == "R1"
+    # A lesion over borders, and beyond the brain, by plain counting.
+    wide = cube(50, -20, 20, half=30)
+    mask = np.asarray(wide.dataobj) > 0
+    labels = np.asarray(super_regions.img.dataobj)
+    table = regions.measure_regions(wide, super_regions).set_index("region")
+    for number, name in super_regions.names.items():
+        count = sum(1 for label in labels[mask] if label == number)
+        assert table.loc[name, "lesion_volume_ml"] == pytest.approx(count / 1000)
+    assert table["lesion_share"].sum() == pytest.approx(1)
+    assert regions.index_region(table.reset_index()) == table["lesion_volume_ml"].idxmax()
+
+
+def test_an_empty_lesion_has_no_shares(super_regions):
+    img = nib.Nifti1Image(np.zeros(template().t1w.shape, np.uint8), template().t1w.affine)
+    table = regions.measure_regions(img, super_regions)
+    assert (table["lesion_volume_ml"] == 0).all() and (table["region_share"] == 0).all()
+    assert table["lesion_share"].isna().all()
+    assert pd.isna(regions.index_region(table))
+
+
+def test_measure_wants_the_templates_grid(super_regions):
+    with pytest.raises(ImageError, match="atlas"):
+        regions.measure_regions(nib.Nifti1Image(np.ones((3, 3, 3), np.uint8), np.eye(4)), super_regions)
+
+
+def test_ventricles():
+    found = location.ventricles()
+    assert 10 < found.sum() / 1000 < 30
+    for side in (-1, 1):
+        for point in ((12, -20, 22), (10, 0, 18), (26, -42, 10)):
+            assert found[voxel(side * point[0], *point[1:])], point
+        for point in ((20, -10, 8), (0, -8, -4), (30, -90, 0), (60, 0, 30)):
+            assert not found[voxel(side * point[0], *point[1:])], point
+
+
+def test_locate():
+    points = [[-12, -20, 22], [-18, -20, 26], [26, -12, 4], [68, -30, 30], [-500, 0, 0]]
+    table = location.locate(np.array(points))
+    assert table[["x", "y", "z"]].to_numpy().tolist() == points
+    assert table["ventricle"].tolist() == [True, True, False, False, False]
+    assert table["surface"].tolist() == [False, False, False, True, True]
+    assert table["super_region"].tolist()[2:4] == ["R1", "R3"]
+    assert len(location.locate(np.zeros((0, 3)))) == 0
+
+
+# Atlases of the user
+
+
+@pytest.fixture
+def files(tmp_path):
+    """An atlas of two regions on a grid of 2 mm, stored right to left, and its table."""
+    labels = np.zeros((40, 40, 40), np.int16)
+    labels[5:15, 10:20, 10:20], labels[25:35, 10:20, 10:20] = 7, 1003
+    affine = np.diag([-2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = 40, -40, -20
+    path = tmp_path / "atlas-My_space-MNI152NLin2009aSym_dseg.nii.gz"
+    nib.save(nib.Nifti1Image(labels, affine), path)
+    table = tmp_path / "labels.tsv"
+    table.write_text(
+        "index\tname\tcolor\n0\tBackground\t#000\n7\tRight one\t#123\n1003\tLeft one\t#456\n"
+    )
+    return path, table
+
+
+def test_an_atlas_of_the_user(files):
+    found = regions.load_atlas(*files)
+    assert found.label == "My"
+    assert found.names == {7: "Right one", 1003: "Left one"}
+    labels = np.asarray(found.img.dataobj)
+    assert labels[voxel(20, -10, 10)] == 7 and labels[voxel(-20, -10, 10)] == 1003
+    # Regions of 20 mm; the voxels at their rims are the nearest.
+    assert np.count_nonzero(labels == 7) / 8000 == pytest.approx(1, abs=0.2)
+
+    lesion = cube(-20, -10, 10)
+    table = regions.measure_regions(lesion, found).set_index("region")
+    assert table.index.tolist() == ["Right one", "Left one"]
+    assert table["lesion_share"].tolist() == [0, 1]
+    assert table.loc["Left one", "region_share"] == pytest.approx(
+        343 / np.count_nonzero(labels == 1003)
+    )
+    outside = regions.measure_regions(cube(0, -70, 10), found).set_index("region")
+    assert outside["lesion_share"].to_dict() == {"Right one": 0, "Left one": 0, "outside": 1}
+    assert pd.isna(outside.loc["outside", "region_volume_ml"])
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("index\tname\n7\tx\n", "does not name the labels 1003"),
+        ("number\tname\n7\tx\n", "columns index and name"),
+        ("index\tname\nseven\tx\n", "columns index and name"),
+    ],
+)
+def test_a_table_that_is_not_the_atlas_s(files, text, words):
+    path, table = files
+    table.write_text(text)
+    with pytest.raises(ResourceError, match=words):
+        regions.load_atlas(path, table)
+
+
+def test_what_is_no_atlas(files, tmp_path):
+    path, table = files
+    with pytest.raises(ResourceError, match=r"absent\.tsv"):
+        regions.load_atlas(path, Path("absent.tsv"))
+    fractions = tmp_path / "space-MNI152NLin2009aSym_dseg.nii.gz"
+    nib.save(nib.Nifti1Image(np.full((3, 3, 3), 0.5, np.float32), np.eye(4)), fractions)
+    with pytest.raises(ImageError, match="no labels"):
+        regions.load_atlas(fractions, table)
+    unnamed = tmp_path / "unnamed.nii.gz"
+    unnamed.write_bytes(path.read_bytes())
+    with pytest.raises(ResourceError, match="template space"):
+        regions.load_atlas(unnamed, table)
+
+
+# What a run measures on
+
+
+def test_maps(files, tmp_path):
+    maps = Maps(atlases=(files,))
+    assert list(maps.check()) == ["JuelichCST", "SuperRegions", "My"]
+    assert maps.columns["My"] is regions.COLUMNS and maps.columns["JuelichCST"] is loads.COLUMNS
+    plain = Maps()
+    assert len({maps.identity(), plain.identity(), Maps(cutoffs_ml=(1, 2)).identity()}) == 3
+    before = maps.identity()
+    files[1].write_text(files[1].read_text() + "5\tNew\n")
+    assert maps.identity() != before
+
+
+def test_maps_that_cannot_be_used(files, tmp_path):
+    path, _ = files
+    with pytest.raises(UsageError, match="named JuelichCST"):
+        Maps(("juelich-cst", "juelich-cst")).check()
+    with pytest.raises(ResourceError, match="absent"):
+        Maps(atlases=((path, tmp_path / "absent.tsv"),)).check()
+    with pytest.raises(ResourceError, match=r"absent_space.*does not exist"):
+        Maps((str(tmp_path / "absent_space-MNI152NLin6Asym.nii.gz"),)).check()
+    with pytest.raises(ResourceError, match="No transform from MNI305"):
+        Maps((str(tmp_path / "tract_space-MNI305.nii.gz"),)).check()
+
+
+def test_a_mask_on_another_grid_than_the_template():
+    """Of 2 mm voxels: two in the middle of the brain, one far above it."""
+    mask = np.zeros((20, 20, 80), np.uint8)
+    mask[10, 10, [10, 11, 70]] = 1
+    img = nib.Nifti1Image(mask, nib.affines.from_matvec(2 * np.eye(3), (-25, -40, -10)))
+    volume, outside = location.measure_normalized(img)
+    assert volume == pytest.approx(0.024) and outside == pytest.approx(1 / 3)
+    assert location.measure_normalized(nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4))) == (
+        0,
+        0,
+    )

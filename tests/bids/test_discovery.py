@@ -1,0 +1,503 @@
+import itertools
+import json
+from pathlib import Path
+
+import cards
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_stroke.bids import derivatives, discovery
+from bids_stroke.bids.names import derivative, description_of
+from bids_stroke.bids.sessions import Session
+from bids_stroke.errors import DatasetError, UsageError
+from bids_stroke.models.card import CONTRASTS
+from bids_stroke.settings import Settings
+
+T1W = cards.make()
+
+
+class Dataset:
+    """A small dataset: images of a few bytes under BIDS names."""
+
+    def __init__(self, root):
+        self.root = root
+        root.mkdir(parents=True)
+        description = {"Name": "tested", "BIDSVersion": "1.10.0"}
+        (root / "dataset_description.json").write_text(json.dumps(description))
+
+    def add(self, *paths, spacing=1.0):
+        for path in map(self.root.joinpath, paths):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            data = np.zeros((2, 2, 2), np.uint8)
+            nib.save(nib.Nifti1Image(data, np.diag([spacing, 1, 1, 1])), path)
+        return self
+
+    def find(self, card=T1W, **more):
+        asked = {
+            "bids_dir": self.root,
+            "output_dir": self.root / "derivatives" / "out",
+            "work_dir": self.root / "work",
+            "level": "participant",
+            "bids_filters": {},
+            "model": "tested",
+        }
+        return discovery.find(Settings(**(asked | more)), card)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return Dataset(tmp_path / "bids")
+
+
+def names(session):
+    return {contrast: path.name for contrast, path in session.images.items()}
+
+
+# Names
+
+
+def test_entities_come_in_the_order_of_bids():
+    name = derivative(
+        "sub-01_ses-1",
+        "mask",
+        desc="T1lesion",
+        label="L",
+        res="1",
+        seg="s",
+        atlas="a",
+        space="T1w",
+    )
+    assert name == ("sub-01_ses-1_space-T1w_atlas-a_seg-s_res-1_label-L_desc-T1lesion_mask.nii.gz")
+
+
+def test_an_entity_without_value_is_left_out():
+    assert derivative("sub-01", "morph", ".tsv", space=None, desc="x") == ("sub-01_desc-x_morph.tsv")
+
+
+def test_an_unknown_entity_is_a_mistake():
+    with pytest.raises(ValueError, match="spcae"):
+        derivative("sub-01", "mask", spcae="T1w")
+
+
+@pytest.mark.parametrize(
+    "contrasts, expected",
+    [
+        (("T1w",), "T1lesion"),
+        (("FLAIR",), "FLAIRlesion"),
+        (("T1w", "FLAIR"), "T1FLAIRlesion"),
+        (("T1w", "FLAIR", "T2w"), "T1FLAIRT2lesion"),
+    ],
+)
+def test_the_description_tells_the_contrasts(contrasts, expected):
+    assert description_of(contrasts) == expected
+
+
+def test_every_description_that_can_be_written_is_described():
+    for number in range(1, len(CONTRASTS) + 1):
+        for contrasts in itertools.combinations(CONTRASTS, number):
+            assert f"desc-{description_of(contrasts)}" in derivatives.DESCRIPTIONS
+
+
+def test_session_names_and_folders():
+    one = Session("01", "a", {}, "T1w")
+    assert (one.name, one.folder) == ("sub-01_ses-a", Path("sub-01/ses-a/anat"))
+    none = Session("01", None, {}, "T1w")
+    assert (none.name, none.folder) == ("sub-01", Path("sub-01/anat"))
+
+
+# Find
+
+
+def test_sessions_and_participants(dataset):
+    dataset.add(
+        "sub-02/anat/sub-02_T1w.nii.gz",
+        "sub-01/ses-b/anat/sub-01_ses-b_T1w.nii",
+        "sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz",
+        "sub-01/ses-a/anat/sub-01_ses-a_FLAIR.nii.gz",
+        "sub-01/ses-a/anat/sub-01_ses-a_T1map.nii.gz",
+    )
+    sessions, left_out = dataset.find()
+    assert [session.name for session in sessions] == ["sub-01_ses-a", "sub-01_ses-b", "sub-02"]
+    assert names(sessions[0]) == {
+        "T1w": "sub-01_ses-a_T1w.nii.gz",
+        "FLAIR": "sub-01_ses-a_FLAIR.nii.gz",
+    }
+    assert names(sessions[1]) == {"T1w": "sub-01_ses-b_T1w.nii"}
+    assert all(session.notes == () and session.brain_mask is None for session in sessions)
+    assert all(path.is_absolute() for path in sessions[0].images.values())
+    assert left_out == []
+
+
+def test_participants_and_sessions_that_were_asked_for(dataset):
+    dataset.add(*(
+        f"sub-{subject}/ses-{session}/anat/sub-{subject}_ses-{session}_T1w.nii.gz"
+        for subject in ("01", "02", "03")
+        for session in ("a", "b")
+    ))  # fmt: skip
+    sessions, left_out = dataset.find(participant_label=("03", "01", "03"), session_label=("b",))
+    assert [session.name for session in sessions] == ["sub-01_ses-b", "sub-03_ses-b"]
+    assert left_out == []
+
+
+def test_unknown_participants_are_named(dataset):
+    dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
+    with pytest.raises(DatasetError, match=r"no participant 1, 7; it has 01"):
+        dataset.find(participant_label=("1", "01", "7"))
+
+
+def test_an_unknown_session_is_named(dataset):
+    dataset.add("sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz")
+    with pytest.raises(DatasetError, match="no session c for 01"):
+        dataset.find(session_label=("c",))
+
+
+def test_a_dataset_without_images(dataset):
+    with pytest.raises(DatasetError, match="no sub-"):
+        dataset.find()
+
+
+def test_a_participant_without_anatomy_is_left_out(dataset):
+    dataset.add("sub-01/anat/sub-01_T1w.nii.gz", "sub-02/func/sub-02_task-rest_bold.nii.gz")
+    sessions, left_out = dataset.find()
+    assert [session.name for session in sessions] == ["sub-01"]
+    assert [name for name, *_ in left_out] == ["sub-02"]
+    assert "no T1w, FLAIR or T2w image" in left_out[0].reason
+    assert not left_out[0].refused
+
+
+def test_only_participants_folders_count(dataset):
+    dataset.add(
+        "sub-01/anat/sub-01_T1w.nii.gz",
+        "sourcedata/sub-02/anat/sub-02_T1w.nii.gz",
+        "derivatives/other/sub-03/anat/sub-03_desc-preproc_T1w.nii.gz",
+        "out/sub-01/anat/sub-01_desc-preproc_T1w.nii.gz",  # an earlier run's, within the dataset
+        "out/sub-04/anat/sub-04_desc-preproc_T1w.nii.gz",
+        ".git/sub-05/anat/sub-05_T1w.nii.gz",
+    )
+    sessions, _ = dataset.find()
+    assert [names(session) for session in sessions] == [{"T1w": "sub-01_T1w.nii.gz"}]
+    assert sessions[0].notes == ()
+
+
+def test_folders_above_the_dataset_do_not_count(tmp_path):
+    dataset = Dataset(tmp_path / "sub-99" / "ses-x" / "func" / "acq-y+z")
+    dataset.add("sub-01/anat/sub-01_T1w.nii.gz", "sub-02/ses-a/anat/sub-02_ses-a_T1w.nii.gz")
+    sessions, left_out = dataset.find()
+    assert [(session.name, names(session)["T1w"]) for session in sessions] == [
+        ("sub-01", "sub-01_T1w.nii.gz"),
+        ("sub-02_ses-a", "sub-02_ses-a_T1w.nii.gz"),
+    ]
+    assert left_out == []
+
+
+def test_a_dataset_behind_a_link(dataset, tmp_path):
+    dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
+    link = tmp_path / "link"
+    link.symlink_to(dataset.root)
+    sessions, _ = dataset.find(bids_dir=link)
+    path = sessions[0].images["T1w"]
+    assert derivatives.uri(path, link, tmp_path / "out") == "bids:raw:sub-01/anat/sub-01_T1w.nii.gz"
+
+
+def test_links_to_images_as_datalad_makes_them(dataset, tmp_path):
+    dataset.add("sub-01/anat/sub-01_FLAIR.nii.gz")
+    target = dataset.root / ".git/annex/objects/key.nii.gz"
+    dataset.add(".git/annex/objects/key.nii.gz")
+    (dataset.root / "sub-01/anat/sub-01_T1w.nii.gz").symlink_to(target)
+    (dataset.root / "sub-01/anat/sub-01_T2w.nii.gz").symlink_to(tmp_path / "not-fetched")
+    sessions, _ = dataset.find()
+    assert names(sessions[0])["T1w"] == "sub-01_T1w.nii.gz"
+
+
+# Several runs
+
+
+def test_the_finest_then_the_latest_run_is_chosen_and_noted(dataset):
+    stem = "sub-01/anat/sub-01_{}_T1w.nii.gz"
+    dataset.add(*(stem.format(run) for run in ("run-2", "run-10", "run-1")))
+    dataset.add(stem.format("run-11"), spacing=3.0)
+    session = dataset.find()[0][0]
+    assert names(session) == {"T1w": "sub-01_run-10_T1w.nii.gz"}
+    assert len(session.notes) == 1
+    assert "sub-01_run-10_T1w.nii.gz was chosen of 4 T1w images" in session.notes[0]
+
+
+def test_the_finest_wins_over_the_latest(dataset):
+    dataset.add("sub-01/anat/sub-01_run-1_T1w.nii.gz", spacing=0.5)
+    dataset.add("sub-01/anat/sub-01_run-2_T1w.nii.gz")
+    assert names(dataset.find()[0][0]) == {"T1w": "sub-01_run-1_T1w.nii.gz"}
+
+
+def test_an_unreadable_run_is_the_last_choice(dataset):
+    dataset.add("sub-01/anat/sub-01_run-1_T1w.nii.gz", spacing=3.0)
+    (dataset.root / "sub-01/anat/sub-01_run-2_T1w.nii.gz").write_bytes(b"cut short")
+    assert names(dataset.find()[0][0]) == {"T1w": "sub-01_run-1_T1w.nii.gz"}
+
+
+# What the model takes
+
+
+@pytest.mark.parametrize("contrast", ["FLAIR", "T2w"])
+def test_without_t1w_another_contrast_serves_if_the_model_takes_it(dataset, contrast):
+    dataset.add(f"sub-01/anat/sub-01_{contrast}.nii.gz")
+    sessions, left_out = dataset.find(cards.make(optional=("T1w", contrast)))
+    assert sessions[0].reference == contrast
+    assert f"{contrast} is the reference" in sessions[0].notes[0]
+    assert left_out == []
+
+
+def test_without_t1w_flair_comes_before_t2w(dataset):
+    dataset.add("sub-01/anat/sub-01_T2w.nii.gz", "sub-01/anat/sub-01_FLAIR.nii.gz")
+    anything = cards.make(optional=("T2w", "FLAIR", "T1w"))
+    assert dataset.find(anything)[0][0].reference == "FLAIR"
+    assert dataset.find(cards.make("T2w"))[0][0].reference == "T2w"
+
+
+def test_without_t1w_a_t1w_model_leaves_the_session_out(dataset):
+    dataset.add("sub-01/anat/sub-01_FLAIR.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz")
+    sessions, left_out = dataset.find(T1W)
+    assert [session.name for session in sessions] == ["sub-02"]
+    ((name, reason, refused),) = left_out
+    assert name == "sub-01" and refused
+    assert "has FLAIR but no T1w" in reason and "--model" in reason
+
+
+def test_a_session_without_a_contrast_that_the_model_needs_is_left_out(dataset):
+    dataset.add(
+        "sub-01/anat/sub-01_T1w.nii.gz",
+        "sub-02/anat/sub-02_T1w.nii.gz",
+        "sub-02/anat/sub-02_FLAIR.nii.gz",
+    )
+    sessions, left_out = dataset.find(cards.make("T1w", "FLAIR"))
+    assert [session.name for session in sessions] == ["sub-02"]
+    assert [name for name, *_ in left_out] == ["sub-01"]
+    assert "needs FLAIR" in left_out[0][1]
+
+
+# Filters, masks
+
+
+def test_filters_choose_by_entity(dataset):
+    stem = "sub-01/anat/sub-01_{}.nii.gz"
+    dataset.add(*map(stem.format, ("acq-mprage_T1w", "acq-space_T1w", "T1w", "acq-space_FLAIR")))
+    for wanted, expected in (
+        ("mprage", "sub-01_acq-mprage_T1w.nii.gz"),
+        (None, "sub-01_T1w.nii.gz"),  # null: no such entity
+    ):
+        session = dataset.find(bids_filters={"t1w": {"acquisition": wanted}})[0][0]
+        assert names(session) == {"T1w": expected, "FLAIR": "sub-01_acq-space_FLAIR.nii.gz"}
+        assert session.notes == ()
+
+
+def test_a_filter_that_matches_nothing_leaves_out(dataset):
+    dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
+    dataset.add("sub-02/anat/sub-02_run-3_T1w.nii.gz")
+    sessions, left_out = dataset.find(bids_filters={"t1w": {"run": 3}})
+    assert [session.name for session in sessions] == ["sub-02"]
+    assert [(one.name, one.refused) for one in left_out] == [("sub-01", False)]
+    with pytest.raises(DatasetError, match="no T1w, FLAIR or T2w image"):
+        dataset.find(bids_filters={"t1w": {"run": 4}})
+
+
+def test_a_misspelt_filter_is_wrong_usage(dataset):
+    dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
+    with pytest.raises(UsageError, match=r"acquisitionn.*not a recognized entity"):
+        dataset.find(bids_filters={"t1w": {"acquisitionn": "mprage"}})
+
+
+def test_own_masks(dataset, tmp_path):
+    dataset.add(
+        "sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz",
+        "sub-01/ses-b/anat/sub-01_ses-b_T1w.nii.gz",
+        "sub-02/anat/sub-02_T1w.nii.gz",
+        "sub-03/anat/sub-03_FLAIR.nii.gz",
+        "sub-04/anat/sub-04_T1w.nii.gz",
+    )
+    first = Dataset(tmp_path / "first").add(
+        "sub-01/ses-a/anat/sub-01_ses-a_space-T1w_desc-brain_mask.nii.gz",
+        "sub-01/ses-b/anat/sub-01_ses-b_space-MNI152NLin2009aSym_desc-brain_mask.nii.gz",
+        # Of a functional image, as fMRIPrep writes it.
+        "sub-01/ses-b/func/sub-01_ses-b_task-rest_desc-brain_mask.nii.gz",
+        "sub-03/anat/sub-03_space-FLAIR_desc-brain_mask.nii.gz",
+        "sub-04/anat/sub-04_desc-brainstem_mask.nii.gz",
+    )
+    second = Dataset(tmp_path / "second").add(
+        "sub-01/ses-a/anat/sub-01_ses-a_space-T1w_desc-brain_mask.nii.gz",
+        "sub-02/anat/sub-02_desc-brain_mask.nii.gz",
+    )
+    sessions, _ = dataset.find(
+        cards.make(optional=("T1w", "FLAIR")), derivatives=(first.root, second.root)
+    )
+    masks = {session.name: session.brain_mask for session in sessions}
+    anat = "sub-01/ses-a/anat/sub-01_ses-a_space-T1w_desc-brain_mask.nii.gz"
+    assert masks == {
+        "sub-01_ses-a": first.root / anat,
+        "sub-01_ses-b": None,
+        "sub-02": second.root / "sub-02/anat/sub-02_desc-brain_mask.nii.gz",
+        "sub-03": first.root / "sub-03/anat/sub-03_space-FLAIR_desc-brain_mask.nii.gz",
+        "sub-04": None,
+    }
+    assert any(str(first.root) in note for note in sessions[0].notes)
+
+
+# Own lesion masks
+
+
+def own(dataset, *paths, **more):
+    """Find the sessions of a dataset whose masks are in its derivatives."""
+    masks = dataset.root / "derivatives" / "lesion_masks"
+    dataset.add(*(f"derivatives/lesion_masks/{path}" for path in paths))
+    masks.mkdir(parents=True, exist_ok=True)
+    return dataset.find(None, lesion_derivatives=masks, **more)
+
+
+def test_a_mask_chooses_the_run_that_it_was_drawn_on(dataset):
+    """The names of ARC."""
+    anat = "sub-M2265/ses-849/anat/sub-M2265_ses-849_"
+    dataset.add(
+        f"{anat}acq-tfl3p2_run-9_T1w.nii.gz",
+        f"{anat}acq-spc3p2_run-10_T2w.nii.gz",
+        f"{anat}acq-spc3p2_run-12_T2w.nii.gz",
+        "sub-M2265/ses-2000/anat/sub-M2265_ses-2000_T1w.nii.gz",
+    )
+    sessions, left_out = own(dataset, f"{anat}acq-spc3p2_run-10_T2w_desc-lesion_mask.nii.gz")
+    (session,) = sessions
+    assert (session.name, session.reference, session.drawn_on) == ("sub-M2265_ses-849", "T1w", "T2w")
+    assert names(session)["T2w"] == "sub-M2265_ses-849_acq-spc3p2_run-10_T2w.nii.gz"
+    assert "run-10_T2w_desc-lesion_mask.nii.gz" in session.notes[0]
+    assert [(one.name, one.refused) for one in left_out] == [("sub-M2265_ses-2000", False)]
+
+
+def test_masks_on_the_trace_image(dataset):
+    """The names of SOOP: the mask of all lesions, unless another is asked for."""
+    mask = "sub-{0}/dwi/sub-{0}_space-TRACE_desc-lesion{1}_mask.nii.gz"
+    for subject in "12":
+        dataset.add(
+            f"sub-{subject}/dwi/sub-{subject}_rec-TRACE_dwi.nii.gz",
+            f"sub-{subject}/dwi/sub-{subject}_rec-ADC_dwi.nii.gz",
+        )
+    dataset.add("sub-1/anat/sub-1_T1w.nii.gz", "sub-1/anat/sub-1_FLAIR.nii.gz")
+    masks = [mask.format(subject, kind) for subject in "12" for kind in ("Acute", "Chronic", "")]
+    (first, second), _ = own(dataset, *masks)
+    assert (first.reference, first.drawn_on) == ("T1w", "TRACE")
+    assert names(first) == {
+        "T1w": "sub-1_T1w.nii.gz",
+        "FLAIR": "sub-1_FLAIR.nii.gz",
+        "TRACE": "sub-1_rec-TRACE_dwi.nii.gz",
+    }
+    assert first.lesion.path.name == "sub-1_space-TRACE_desc-lesion_mask.nii.gz"
+    assert "chosen of 3" in first.notes[0]
+    assert (second.reference, second.drawn_on) == ("TRACE", "TRACE")
+    (acute, _), _ = own(dataset, bids_filters={"lesion": {"desc": "lesionAcute"}})
+    assert acute.lesion.path.name == "sub-1_space-TRACE_desc-lesionAcute_mask.nii.gz"
+
+
+def test_masks_in_a_template_space(dataset):
+    """The names of ATLAS v2.0, with an image in the same space and without any image."""
+    stem = "sub-{0}/ses-1/anat/sub-{0}_ses-1_space-MNI152NLin2009aSym_{1}"
+    dataset.add(stem.format("r001s001", "T1w.nii.gz"))
+    masks = [stem.format(s, "label-L_desc-T1lesion_mask.nii.gz") for s in ("r001s001", "r001s002")]
+    sessions, left_out = own(dataset, *masks)
+    assert [session.name for session in sessions] == ["sub-r001s001_ses-1", "sub-r001s002_ses-1"]
+    assert [len(session.images) for session in sessions] == [1, 0]
+    assert all(session.lesion.in_template for session in sessions)
+    assert {session.reference for session in sessions} == {"MNI152NLin2009aSym"}
+    assert left_out == []
+
+
+def test_masks_beside_the_images(dataset):
+    dataset.add(
+        "sub-01/anat/sub-01_T1w.nii.gz",
+        "sub-01/anat/sub-01_label-L_desc-T1lesion_mask.nii.gz",
+        "derivatives/out/sub-01/anat/sub-01_space-T1w_label-L_desc-ownlesion_mask.nii.gz",
+    )
+    ((session,), _) = dataset.find(None, lesion_derivatives=dataset.root)
+    assert names(session) == {"T1w": "sub-01_T1w.nii.gz"}
+    assert session.drawn_on == "T1w"
+
+
+def test_a_mask_whose_name_tells_no_contrast_is_matched_by_its_grid(dataset):
+    dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
+    dataset.add("sub-01/anat/sub-01_FLAIR.nii.gz", spacing=3.0)
+    path = dataset.root / "derivatives/lesion_masks/sub-01/anat/sub-01_label-lesion_roi.nii.gz"
+    path.parent.mkdir(parents=True)
+    nib.save(nib.Nifti1Image(np.ones((2, 2, 2), np.uint8), np.diag([3.01, 1, 1, 1])), path)
+    ((session,), _) = own(dataset)
+    assert (session.reference, session.drawn_on) == ("T1w", "FLAIR")
+    assert any("grid of sub-01_FLAIR" in note for note in session.notes)
+
+
+def test_a_mask_without_its_image_is_refused(dataset):
+    dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
+    sessions, ((name, reason, refused),) = own(
+        dataset, "sub-01/anat/sub-01_space-FLAIR_label-L_mask.nii.gz"
+    )
+    assert sessions == [] and name == "sub-01" and refused
+    assert "drawn on a FLAIR image" in reason
+
+
+def test_a_folder_without_masks(dataset):
+    dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
+    with pytest.raises(DatasetError, match="no lesion mask of sub-01"):
+        own(dataset)
+
+
+def test_a_mask_without_session_serves_a_participant_with_one(dataset):
+    dataset.add("sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz")
+    dataset.add(*(f"sub-02/ses-{s}/anat/sub-02_ses-{s}_T1w.nii.gz" for s in "ab"))
+    mask = "sub-{0}/anat/sub-{0}_space-T1w_label-L_mask.nii.gz"
+    sessions, left_out = own(dataset, mask.format("01"), mask.format("02"))
+    assert [session.name for session in sessions] == ["sub-01_ses-a"]
+    assert [one.name for one in left_out] == ["sub-02_ses-a", "sub-02_ses-b"]
+
+
+# Tables, sidecars, links
+
+
+def test_tables_have_na_and_six_digits(tmp_path):
+    table = pd.DataFrame({
+        "id": ["sub-01", "sub-02", None],
+        "volume_ml": [1 / 3, np.nan, 123456.789],
+        "n": [1, 2, 3],
+    })  # fmt: skip
+    derivatives.write_tsv(table, tmp_path / "x.tsv")
+    assert (tmp_path / "x.tsv").read_text() == (
+        "id\tvolume_ml\tn\nsub-01\t0.333333\t1\nsub-02\tn/a\t2\nn/a\t123457\t3\n"
+    )
+
+
+def test_json_keeps_letters(tmp_path):
+    derivatives.write_json({"Units": "mm³"}, tmp_path / "x.json")
+    assert "mm³" in (tmp_path / "x.json").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "x.json").read_text()) == {"Units": "mm³"}
+
+
+@pytest.mark.parametrize(
+    "path, bids_dir, output_dir, expected",
+    [
+        ("/raw/sub-01/x", "/raw", "/out", "bids:raw:sub-01/x"),
+        ("/out/sub-01/x", "/raw", "/out", "bids::sub-01/x"),
+        ("/raw/derivatives/out/sub-01/x", "/raw", "/raw/derivatives/out", "bids::sub-01/x"),
+        ("/raw/sub-01/x", "/raw", "/raw/derivatives/out", "bids:raw:sub-01/x"),
+        ("/all/raw/sub-01/x", "/all/raw", "/all", "bids:raw:sub-01/x"),
+        ("/rawer/x", "/raw", "/out", "file:///rawer/x"),
+    ],
+)
+def test_uri(path, bids_dir, output_dir, expected):
+    assert derivatives.uri(Path(path), Path(bids_dir), Path(output_dir)) == expected
+
+
+def test_dataset_files_are_written_once(tmp_path):
+    out = tmp_path / "out"
+    derivatives.write_dataset_files(out, tmp_path / "raw")
+    description = json.loads((out / "dataset_description.json").read_text())
+    assert description["DatasetType"] == "derivative"
+    assert description["DatasetLinks"] == {"raw": (tmp_path / "raw").as_uri()}
+    times = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    derivatives.write_dataset_files(out, tmp_path / "raw")
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == times
+    (out / "README").unlink()
+    derivatives.write_dataset_files(out, tmp_path / "raw")
+    assert (out / "README").is_file()

@@ -1,0 +1,119 @@
+import os
+from dataclasses import replace
+
+import cards
+import pytest
+
+from bids_stroke.bids import record
+from bids_stroke.bids.record import Record
+from bids_stroke.bids.sessions import Session
+
+CARD = cards.make()
+
+
+@pytest.fixture
+def session(tmp_path):
+    images = {contrast: tmp_path / f"sub-01_{contrast}.nii.gz" for contrast in ("T1w", "FLAIR")}
+    for path in images.values():
+        path.write_bytes(b"1234")
+        os.utime(path, ns=(10**18, 10**18))
+    (tmp_path / "mask.nii.gz").write_bytes(b"12")
+    return Session("01", None, images, "T1w")
+
+
+def identity(session, card=CARD, **changes):
+    settings = {"brain_extraction": "hd-bet", "output_spaces": ("MNI152NLin2009aSym",)}
+    return record.identity(session, card=card.identity(), **(settings | changes))
+
+
+def test_identity_is_stable(session):
+    assert identity(session) == identity(replace(session, notes=("other words",)))
+    again = replace(session, images=dict(reversed(session.images.items())))
+    assert identity(again) == identity(session)
+
+
+def test_identity_changes_with_an_image(session):
+    before = identity(session)
+    path = session.images["FLAIR"]
+    os.utime(path, ns=(10**18, 10**18 + 1))
+    later = identity(session)
+    path.write_bytes(b"12345")
+    os.utime(path, ns=(10**18, 10**18 + 1))
+    longer = identity(session)
+    path.unlink()
+    assert len({before, later, longer, identity(session)}) == 4
+
+
+def test_identity_changes_with_which_images(session, tmp_path):
+    variants = (
+        session,
+        replace(session, images={"T1w": session.images["T1w"]}),
+        replace(session, brain_mask=tmp_path / "mask.nii.gz"),
+    )
+    assert len(set(map(identity, variants))) == 3
+
+
+def test_identity_changes_with_the_model(session):
+    variants = (
+        CARD,
+        replace(CARD, name="other"),
+        replace(CARD, weights=replace(CARD.weights, sha256="1")),
+        replace(CARD, threshold=0.3),
+        replace(CARD, min_component_mm3=20),
+    )
+    assert len({identity(session, card) for card in variants}) == len(variants)
+
+
+def test_identity_changes_with_settings(session):
+    variants = ({}, {"brain_extraction": "deepbet"}, {"output_spaces": ("other",)})
+    assert len({identity(session, **changes) for changes in variants}) == 3
+
+
+def test_identity_changes_with_the_version(session, monkeypatch):
+    before = identity(session)
+    monkeypatch.setattr(record, "__version__", "99")
+    assert identity(session) != before
+
+
+def test_complete_means_ok_and_all_outputs_there(tmp_path):
+    outputs = ["sub-01/anat/a.nii.gz", "sub-01/anat/b.tsv"]
+    for path in map(tmp_path.joinpath, outputs):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    known = Record("sub-01", "x", status="ok", outputs=outputs)
+    assert known.complete(tmp_path)
+    assert not replace(known, status="failed").complete(tmp_path)
+    (tmp_path / outputs[1]).unlink()
+    assert not known.complete(tmp_path)
+    (tmp_path / outputs[1]).mkdir()
+    assert not known.complete(tmp_path)
+
+
+def test_what_is_written_is_read(tmp_path):
+    known = Record("sub-01_ses-1", "x", error="Büro", steps={"a": 1.5}, contrasts=["T1w"])
+    path = known.write(tmp_path)
+    assert path == tmp_path / "logs" / "sub-01_ses-1_run.json"
+    assert record.read(tmp_path, "sub-01_ses-1") == known
+    assert record.read(tmp_path, "sub-02") is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"{", b"[]", b"null", b'"text"', b"{}", b'{"name": "sub-01"}', b"\xff\xfe",
+     b'{"name": "sub-01", "identity": "x", "of_a_later_version": 1}'],
+)  # fmt: skip
+def test_a_damaged_record_is_none(tmp_path, damage):
+    for name in ("sub-02", "sub-01", "sub-03_ses-a"):
+        Record(name, "x").write(tmp_path)
+    record.path_of(tmp_path, "sub-01").write_bytes(damage)
+    assert record.read(tmp_path, "sub-01") is None
+    (tmp_path / "logs/sub-04.log").touch()
+    (tmp_path / "logs/sub-02_run.log").touch()
+    found = {known.name: known.error for known in record.read_all(tmp_path)}
+    unfinished = [name for name, error in found.items() if error]
+    assert list(found) == ["sub-01", "sub-02", "sub-03_ses-a", "sub-04"]
+    assert unfinished == ["sub-01", "sub-04"]
+
+
+def test_no_records(tmp_path):
+    assert record.read_all(tmp_path) == []

@@ -1,0 +1,311 @@
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_stroke.atlases.loads import COLUMNS
+from bids_stroke.bids.derivatives import write_tsv
+from bids_stroke.bids.names import derivative
+from bids_stroke.bids.record import Record
+from bids_stroke.cohort import columns, overlap, participants
+from bids_stroke.cohort import summary as cohort_summary
+from bids_stroke.cohort import table as cohort_table
+from bids_stroke.errors import DatasetError, UsageError
+from bids_stroke.qc import image_quality
+from bids_stroke.spatial import image
+from bids_stroke.spatial.templates import TEMPLATE
+
+AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
+
+
+def add(
+    out,
+    name,
+    voxels,
+    *,
+    category="large",
+    reference="T1w",
+    contrasts=("T1w",),
+    model="tested",
+    volume=12.5,
+    weighted=3.0,
+):
+    """Write the outputs of a session whose lesion is ``voxels`` of the template's grid."""
+    folder = out.joinpath(*name.split("_")) / "anat"
+    desc = "".join(contrast.removesuffix("w") for contrast in contrasts) + "lesion"
+    found = {"label": "L", "desc": desc}
+    components = pd.DataFrame({
+        "component": ["all", "1", "2"],
+        "volume_ml": [volume, volume - 0.5, 0.5],
+        "max_probability": [0.9, 0.9, 0.6],
+        "mean_probability": [0.7, 0.75, 0.4],
+        "volume_template_ml": [0.008 * len(voxels), None, None],
+        "outside_brain_share": [0.25, None, None],
+        "hemisphere": ["bilateral", "left", "right"],
+        "x_mm": [0, 1, 2],
+    })  # fmt: skip
+    measured = pd.DataFrame({
+        **{name: [1.0, 1.0] for name in image_quality.COLUMNS},
+        "contrast": [reference, "T2w"], "brain_volume_ml": [1400.0, 1390.0], "snr": [20.0, 12.0],
+        "template_brain_dice": [0.97, 0.97], "white_gray_ratio": [1.3, 0.8],
+        "fluid_gray_ratio": [0.4, 0.3], "similarity": [None, 1.2],
+    })  # fmt: skip
+    loads = pd.DataFrame({
+        "side": ["left", "right", "total"],
+        **{number: [1.5, 0.25, 1.75] for number in COLUMNS if number.endswith("_ml")},
+        "fraction": [0.15, 0.025, 0.0875],
+        "weighted_load_ml": [weighted, 0.5, weighted + 0.5],
+        "max_slice_load": [0.6, 0.1, 0.6],
+        "category": [category, None, category],
+        "category_status": ["unvalidated"] * 3,
+        "below_tract_fraction": [0.0] * 3,
+    })  # fmt: skip
+    shares = pd.DataFrame({
+        "region": ["R1", "R2", "R3", "R4"],
+        "region_volume_ml": [265.0, 270.0, 712.0, 639.0],
+        "lesion_volume_ml": [1.0, 0.0, 9.0, 2.5],
+        "lesion_share": [0.08, 0.0, 0.72, 0.2],
+        "region_share": [0.01, 0.0, 0.01, 0.01],
+    })  # fmt: skip
+    mask = np.zeros((4, 5, 6), np.uint8)
+    for voxel in voxels:
+        mask[voxel] = 1
+    outputs = [
+        write_tsv(components, folder / derivative(name, "morph", ".tsv", space=reference, **found)),
+        write_tsv(measured, folder / derivative(name, "morph", ".tsv", desc="quality")),
+        write_tsv(
+            loads,
+            folder / derivative(name, "morph", ".tsv", space=TEMPLATE, atlas="CST", **found),
+        ),
+        write_tsv(
+            shares,
+            folder / derivative(name, "morph", ".tsv", space=TEMPLATE, atlas="SuperRegions", **found),
+        ),
+        image.save(
+            nib.Nifti1Image(mask, AFFINE),
+            folder / derivative(name, "mask", space=TEMPLATE, res="1", **found),
+        ),
+    ]
+    Record(
+        name,
+        "x",
+        status="ok",
+        model=model,
+        reference=reference,
+        contrasts=list(contrasts),
+        outputs=[str(path.relative_to(out)) for path in outputs],
+    ).write(out)
+    return outputs
+
+
+def first_of(table, name):
+    return table[name].iloc[0]
+
+
+def test_table_and_counts(tmp_path):
+    add(tmp_path, "sub-02", [(0, 0, 0), (1, 1, 1)])
+    add(
+        tmp_path,
+        "sub-01_ses-a",
+        [(1, 1, 1), (2, 2, 2), (3, 3, 3)],
+        category=None,
+        reference="FLAIR",
+        contrasts=("T1w", "FLAIR"),
+    )
+    Record("sub-03", "x", error="It went wrong.").write(tmp_path)
+    table, ended, failed = cohort_table.collect(tmp_path)
+    count = overlap.overlap(tmp_path, ended)
+
+    assert list(table)[: len(columns.COLUMNS)] == list(columns.COLUMNS)
+    described = columns.described(table)
+    assert list(described) == list(table)
+    assert not any("participants.tsv" in column["Description"] for column in described.values())
+    assert first_of(table, "index_super_region") == "R3"
+    assert first_of(table, "r3_volume_ml") == 9 and first_of(table, "r4_share") == 0.2
+    assert table["participant_id"].tolist() == ["sub-01", "sub-02"]
+    first, second = table.iloc[0], table.iloc[1]
+    assert first["session_id"] == "ses-a" and pd.isna(second["session_id"])
+    assert (first["reference"], first["contrasts"]) == ("FLAIR", "T1w+FLAIR")
+    assert first["lesion_volume_ml"] == 12.5
+    assert first["outside_brain_share"] == 0.25
+    assert table["lesion_volume_mni_ml"].tolist() == pytest.approx([0.024, 0.016])
+    assert first["n_components"] == 2 and first["hemisphere"] == "bilateral"
+    assert first["brain_volume_ml"] == 1400 and first["template_brain_dice"] == 0.97
+    assert (first["snr"], first["t2w_snr"], first["t2w_similarity"]) == (20, 12, 1.2)
+    assert "t2w_brain_volume_ml" not in table
+    assert first["cst_weighted_load_ml_left"] == 3 and first["cst_fraction_right"] == 0.025
+    assert first["cst_max_slice_load_total"] == 0.6
+    assert pd.isna(first["cst_category"]) and second["cst_category"] == "large"
+    of_several_sessions = ["previous_session_id", "lesion_volume_change_ml"]
+    optional = ["session_id", "qc_flags", "cst_category", *of_several_sessions]
+    assert not table.drop(columns=optional).isna().any(axis=None)
+    assert table[of_several_sessions].isna().all(axis=None)
+
+    assert np.array_equal(count.affine, AFFINE) and count.get_data_dtype() == np.int32
+    found = np.asanyarray(count.dataobj)
+    assert found.sum() == 5 and found[1, 1, 1] == 2 and found[2, 2, 2] == 1
+
+    assert [(known.name, known.error) for known in failed] == [("sub-03", "It went wrong.")]
+
+
+def test_change_since_the_session_before(tmp_path):
+    """Sessions in natural order; another model or another participant does not compare."""
+    for name, volume, model in (
+        ("sub-01_ses-2", 10.0, "a"),
+        ("sub-01_ses-10", 4.0, "a"),
+        ("sub-01_ses-3", 7.5, "a"),
+        ("sub-01_ses-4", 99.0, "b"),
+        ("sub-02_ses-1", 5.0, "a"),
+    ):
+        add(tmp_path, name, [(1, 1, 1)], volume=volume, model=model)
+    table = cohort_table.collect(tmp_path)[0].set_index(["participant_id", "session_id"])
+    change, before = table["lesion_volume_change_ml"], table["previous_session_id"]
+    assert change["sub-01", "ses-3"] == pytest.approx(-2.5) and before["sub-01", "ses-3"] == "ses-2"
+    assert change["sub-01", "ses-10"] == pytest.approx(-3.5) and before["sub-01", "ses-10"] == "ses-3"
+    rest = table.drop(index=[("sub-01", "ses-3"), ("sub-01", "ses-10")])
+    assert rest[["lesion_volume_change_ml", "previous_session_id"]].isna().all(axis=None)
+
+
+def test_a_mask_in_a_template_space_has_no_native_volume(tmp_path):
+    add(tmp_path, "sub-01", [(1, 1, 1)], reference=TEMPLATE, contrasts=(), model="own masks")
+    row = cohort_table.collect(tmp_path)[0].iloc[0]
+    assert pd.isna(row["lesion_volume_ml"]) and pd.isna(row["contrasts"])
+    assert row["lesion_volume_mni_ml"] == cohort_table.volume_ml(row) == pytest.approx(0.008)
+
+
+def test_summary_of_groups():
+    table = pd.DataFrame({
+        "participant_id": ["sub-1", "sub-2", "sub-3", "sub-4"],
+        "lesion_volume_mni_ml": [1.0, 2.0, 3.0, 8.0],
+        "cst_raw_load_ml_left": [0.5, 0.0, 0.0, 2.0],
+        "cst_raw_load_ml_right": [0.1, 1.5, 0.0, 0.0],
+        "cst_weighted_load_ml_left": [1.0, 0.0, 0.0, 9.0],
+        "cst_weighted_load_ml_right": [0.2, 4.0, 0.0, 0.0],
+        "cst_category": ["small", "medium", np.nan, "large"],
+        "cst_category_status": ["unvalidated"] * 4,
+        "sex": ["F", "M", "F", np.nan],
+    })  # fmt: skip
+    found = cohort_summary.summary(table, "sex").set_index("group")
+    assert [found.index.name, *found] == [
+        "group", *(name for name in cohort_summary.SUMMARY_COLUMNS if name != "group")
+    ]  # fmt: skip
+    assert found.index.tolist() == ["all", "F", "M"] and set(found["tract"]) == {"cst"}
+    assert found["n_sessions"].tolist() == [4, 2, 1]
+    counts = [f"n_{name}" for name in ("none", "small", "medium", "large")]
+    assert found[counts].to_numpy().tolist() == [[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 1, 0]]
+    # The affected side: left, right, none, left.
+    assert found["weighted_load_median_ml"].tolist() == [np.median([1, 4, 0, 9]), 0.5, 4]
+    assert found["raw_load_median_ml"].tolist() == [np.median([0.5, 1.5, 0, 2]), 0.25, 1.5]
+    assert found.loc["all", "lesion_volume_q3_ml"] == np.quantile([1, 2, 3, 8], 0.75)
+    assert cohort_summary.summary(table)["group"].tolist() == ["all"]
+    with pytest.raises(UsageError, match="no column age"):
+        cohort_summary.summary(table, "age")
+
+
+def test_the_load_map_sums_to_the_mean_raw_load():
+    rng = np.random.default_rng(0)
+    masks = rng.random((5, 4, 5, 6)) < 0.3
+    left, right = rng.random((2, 4, 5, 6)).astype(np.float32) / 2
+    tract = {"L": nib.Nifti1Image(left, AFFINE), "R": nib.Nifti1Image(right, AFFINE)}
+    loads = [0.008 * sum(p[mask].sum() for p in (left, right)) for mask in masks]
+    count = nib.Nifti1Image(masks.sum(0).astype(np.int32), AFFINE)
+    found = overlap.load_map(count, len(masks), tract)
+    assert 0.008 * found.get_fdata().sum() == pytest.approx(np.mean(loads), rel=1e-5)
+
+
+def test_an_empty_lesion_counts_as_a_session(tmp_path):
+    add(tmp_path, "sub-01", [])
+    table, ended, _ = cohort_table.collect(tmp_path)
+    assert len(table) == 1 and not np.any(overlap.overlap(tmp_path, ended).dataobj)
+    assert table.iloc[0]["lesion_volume_mni_ml"] == 0
+
+
+def test_a_session_whose_outputs_are_gone_has_failed(tmp_path):
+    add(tmp_path, "sub-01", [(1, 1, 1)])
+    add(tmp_path, "sub-02", [(1, 1, 1)])[-1].unlink()
+    table, ended, failed = cohort_table.collect(tmp_path)
+    assert table["participant_id"].tolist() == ["sub-01"]
+    assert np.asanyarray(overlap.overlap(tmp_path, ended).dataobj).sum() == 1
+    assert [known.name for known in failed] == ["sub-02"]
+
+
+def test_nothing_to_collect(tmp_path):
+    with pytest.raises(DatasetError, match="run the participant level first"):
+        cohort_table.collect(tmp_path)
+    Record("sub-01", "x").write(tmp_path)
+    with pytest.raises(DatasetError, match="no complete session"):
+        cohort_table.collect(tmp_path)
+
+
+# participants.tsv
+
+
+TABLE = pd.DataFrame({
+    "participant_id": ["sub-01", "sub-01", "sub-02"],
+    "session_id": ["ses-1", "ses-2", np.nan],
+    "model": ["m", "m", "m"],
+})  # fmt: skip
+
+
+def merge(tmp_path, text, encoding="utf-8"):
+    (tmp_path / "participants.tsv").write_bytes(text.encode(encoding))
+    return participants.merge_participants(TABLE, tmp_path / "participants.tsv")
+
+
+def test_participants_are_merged_in_the_order_of_the_table(tmp_path):
+    text = "participant_id\tage\tnihss\nsub-02\t060\tn/a\nsub-09\t5\t6\nsub-01\t71\t4\n"
+    merged = merge(tmp_path, text)
+    assert merged["participant_id"].tolist() == ["sub-01", "sub-01", "sub-02"]
+    assert merged["age"].tolist() == ["71", "71", "060"]  # as it is written
+    assert merged["nihss"].tolist()[:2] == ["4", "4"] and pd.isna(merged["nihss"][2])
+
+
+def test_participants_who_are_not_in_the_table_of_participants(tmp_path):
+    merged = merge(tmp_path, "participant_id\tage\nsub-01\t71\n")
+    assert len(merged) == 3 and pd.isna(merged["age"][2])
+
+
+def test_clashing_columns_are_renamed(tmp_path):
+    merged = merge(tmp_path, "participant_id\tsession_id\tmodel\nsub-01\tx\ty\n")
+    assert merged["session_id"].tolist()[:2] == ["ses-1", "ses-2"]
+    assert merged["model"].tolist() == ["m", "m", "m"]
+    assert merged["participants_session_id"][0] == "x"
+    assert merged["participants_model"][0] == "y"
+
+
+def test_equal_rows_of_a_participant_count_once(tmp_path):
+    merged = merge(tmp_path, "participant_id\tage\nsub-01\t71\nsub-01\t71\nsub-02\t5\n")
+    assert merged["age"].tolist() == ["71", "71", "5"]
+
+
+def test_a_table_from_a_spreadsheet(tmp_path):
+    # Byte order mark, Windows line ends, an empty cell, a tab too many at the ends of rows.
+    text = "\ufeffparticipant_id\tage\tsex\r\nsub-01\t71\tF\t\r\nsub-02\t\tM\t\r\n"
+    with pytest.warns(pd.errors.ParserWarning):
+        merged = merge(tmp_path, text)
+    assert merged["sex"].tolist() == ["F", "F", "M"]
+    assert merged["age"].tolist()[:2] == ["71", "71"] and pd.isna(merged["age"][2])
+    path = write_tsv(merged, tmp_path / "x.tsv")
+    assert path.read_text().splitlines()[3] == "sub-02\tn/a\tm\tn/a\tM"
+
+
+@pytest.mark.parametrize(
+    "text, encoding, words",
+    [
+        ("id\tage\n1\t2\n", "utf-8", "no column participant_id"),
+        ("participant_id\tage\nsub-01\t1\nsub-01\t2\n", "utf-8", "several rows of sub-01"),
+        ("participant_id,age\nsub-01,2\n", "utf-8", "no column participant_id"),
+        ("", "utf-8", "not a table"),
+        ("participant_id\tcity\nsub-01\tDüsseldorf\n", "latin-1", "not a table"),
+        ("participant_id\tage\nsub-01\t2\n", "utf-16", "not a table"),
+    ],
+)
+def test_what_is_no_table_of_participants(tmp_path, text, encoding, words):
+    with pytest.raises(DatasetError, match=words) as caught:
+        merge(tmp_path, text, encoding)
+    assert "participants.tsv" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_no_participants_tsv(tmp_path):
+    merged = participants.merge_participants(TABLE, tmp_path / "participants.tsv")
+    pd.testing.assert_frame_equal(merged, TABLE)

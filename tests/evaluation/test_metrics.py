@@ -1,0 +1,160 @@
+import numpy as np
+import pytest
+import surface_distance
+import torch
+from monai.metrics import (
+    compute_average_surface_distance,
+    compute_dice,
+    compute_hausdorff_distance,
+)
+from scipy import ndimage
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    jaccard_score,
+    precision_score,
+    recall_score,
+)
+
+from bids_stroke.errors import ImageError
+from bids_stroke.evaluation import metrics
+
+SCORES = ("dice", "jaccard", "precision", "sensitivity")
+
+
+def test_by_hand():
+    truth = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
+    pred = np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 0])
+    assert metrics.confusion(pred, truth) == (3, 2, 1, 4)
+    assert metrics.dice(pred, truth) == 6 / 9
+    assert metrics.confusion(pred, truth).jaccard == 3 / 6
+    assert metrics.confusion(pred, truth).precision == 3 / 5
+    assert metrics.confusion(pred, truth).sensitivity == 3 / 4
+    # Five voxels against four, of 500 mm³.
+    assert metrics.volume_difference(pred, truth, 500) == 0.5
+    assert metrics.volume_difference(truth, pred, 500) == -0.5
+
+
+def test_against_other_implementations():
+    rng = np.random.default_rng(0)
+    for share in (0.02, 0.3, 0.9):
+        truth, pred = rng.random((2, 8, 9, 10)) < share
+        flat = truth.ravel(), pred.ravel()
+        tn, fp, fn, tp = confusion_matrix(*flat).ravel()
+        assert metrics.confusion(pred, truth) == (tp, fp, fn, tn)
+        assert metrics.dice(pred, truth) == pytest.approx(f1_score(*flat))
+        assert metrics.confusion(pred, truth).jaccard == pytest.approx(jaccard_score(*flat))
+        assert metrics.confusion(pred, truth).precision == pytest.approx(precision_score(*flat))
+        assert metrics.confusion(pred, truth).sensitivity == pytest.approx(recall_score(*flat))
+        specificity = recall_score(*flat, pos_label=0)
+        assert metrics.confusion(pred, truth).specificity == pytest.approx(specificity)
+        assert metrics.confusion(pred, truth).accuracy == pytest.approx(accuracy_score(*flat))
+        batches = (torch.from_numpy(mask.astype(np.float32))[None, None] for mask in (pred, truth))
+        assert metrics.dice(pred, truth) == pytest.approx(compute_dice(*batches).item(), rel=1e-6)
+
+
+def blobs(seed, shape=(24, 26, 22)):
+    """Prediction and truth: blobs that overlap in parts."""
+    rng = np.random.default_rng(seed)
+    fields = ndimage.gaussian_filter(rng.standard_normal((2, *shape)), (0, 1.5, 1.5, 1.5))
+    fields[1] = 0.6 * fields[0] + 0.8 * fields[1]
+    return fields > np.quantile(fields, rng.uniform(0.8, 0.97))
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_surface_distances_against_monai(seed):
+    pred, truth = blobs(seed)
+    spacing = np.random.default_rng(seed).uniform(0.5, 4, 3)
+    batches = [torch.from_numpy(mask)[None, None].float() for mask in (pred, truth)]
+    found = metrics.surface_distances(pred, truth, spacing)
+    options = {"include_background": True, "spacing": list(spacing)}
+    hd, hd95 = (
+        compute_hausdorff_distance(*batches, percentile=share, **options).item() for share in (100, 95)
+    )
+    there = compute_average_surface_distance(*batches, **options).item()
+    back = compute_average_surface_distance(*batches[::-1], **options).item()
+    assert found == pytest.approx((hd, hd95, (there + back) / 2, there), rel=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_surface_distances_are_near_those_of_surface_elements(seed):
+    """DeepMind's surface-distance measures between the surface's elements, which lie up to half a
+    voxel's diagonal off the voxel centres that are used here and by MONAI."""
+    pred, truth = blobs(seed)
+    spacing = np.random.default_rng(seed).uniform(0.5, 2, 3)
+    theirs = surface_distance.compute_surface_distances(truth, pred, spacing)
+    found = metrics.surface_distances(pred, truth, spacing)
+    expected = surface_distance.compute_robust_hausdorff(theirs, 100)
+    assert found.hd == pytest.approx(expected, abs=np.linalg.norm(spacing))
+    to_truth = surface_distance.compute_average_surface_distance(theirs)[1]
+    assert found.asd == pytest.approx(to_truth, abs=np.linalg.norm(spacing) / 2)
+
+
+def test_surface_distances_by_hand():
+    pred, truth = np.zeros((2, 20, 5, 5))
+    pred[3, 2, 2] = truth[10, 2, 2] = 1
+    assert metrics.surface_distances(pred, truth, (2, 1, 1)) == (14, 14, 14, 14)
+    assert metrics.surface_distances(pred, pred, (2, 1, 1)) == (0, 0, 0, 0)
+    assert metrics.surface_distances(pred * 0, pred * 0, (2, 1, 1)) == (0, 0, 0, 0)
+    assert np.isnan(metrics.surface_distances(pred, truth * 0, (2, 1, 1))).all()
+
+
+def test_surface_is_the_outer_layer_and_reaches_the_edge_of_the_image():
+    mask = np.zeros((9, 9, 9))
+    mask[2:7, 2:7, 2:7] = 1
+    assert len(metrics.surface(mask)) == 5**3 - 3**3
+    assert len(metrics.surface(np.ones((4, 4, 4)))) == 4**3 - 2**3
+
+
+def test_max_dice_is_the_best_over_thresholds():
+    rng = np.random.default_rng(6)
+    truth = rng.random((9, 9, 9)) < 0.2
+    probability = np.clip(0.4 * truth + rng.random(truth.shape) * 0.6, 0, 1)
+    score, threshold = metrics.max_dice(probability, truth)
+    tried = {t: metrics.dice(probability >= t, truth) for t in np.arange(1, 100) / 100}
+    assert score == pytest.approx(max(tried.values()))
+    assert tried[threshold] == pytest.approx(score)
+    assert metrics.max_dice(probability * 0, truth * 0)[0] == 1
+
+
+def test_micro_dice_pools_voxels():
+    pairs = [blobs(seed) for seed in range(5)]
+    pooled = metrics.dice(*(np.concatenate([pair[i].ravel() for pair in pairs]) for i in (0, 1)))
+    assert metrics.micro_dice(metrics.confusion(*pair) for pair in pairs) == pytest.approx(pooled)
+
+
+def test_relative_errors():
+    truth, pred = np.zeros((2, 10))
+    truth[:4], pred[:5] = 1, 1
+    assert metrics.confusion(pred, truth).relative_volume_difference == 25
+    assert np.isnan(metrics.confusion(pred, truth * 0).relative_volume_difference)
+    assert metrics.relative_error(3.0, 4.0) == 25
+    assert np.isnan(metrics.relative_error(3.0, 0.0))
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_empty_masks(score):
+    masks = {"empty": np.zeros((4, 4, 4)), "full": np.ones((4, 4, 4))}
+    found = {
+        (p, t): getattr(metrics.confusion(masks[p], masks[t]), score) for p in masks for t in masks
+    }
+    assert found["empty", "empty"] == 1
+    assert found["full", "full"] == 1
+    assert found["empty", "full"] == found["full", "empty"] == 0
+
+
+def test_empty_masks_leave_the_healthy_voxels_right():
+    empty = metrics.confusion(np.zeros((4, 4, 4)), np.zeros((4, 4, 4)))
+    assert empty.specificity == empty.accuracy == 1
+
+
+def test_masks_of_any_type():
+    truth = np.array([0, 255, 255, 0], np.uint8)
+    pred = np.array([0.0, 1.0, 0.0, 0.0])
+    assert metrics.confusion(pred, truth) == (1, 0, 1, 2)
+
+
+def test_other_shapes_are_refused():
+    with pytest.raises(ImageError, match="shape"):
+        metrics.dice(np.ones((2, 1)), np.ones((2, 2)))

@@ -1,0 +1,101 @@
+"""How the machine is shared out among sessions, and what keeps two runs apart."""
+
+import os
+import subprocess
+import sys
+from collections import namedtuple
+
+import pytest
+
+from bids_stroke.cli import parser
+from bids_stroke.errors import ResourceError, UsageError
+from bids_stroke.execution import plugins, supervisor
+from bids_stroke.execution import session as session_process
+
+Child = namedtuple("Child", "threads")
+Session = namedtuple("Session", "name")
+
+
+@pytest.fixture
+def settings(tmp_path):
+    def make(*options):
+        (tmp_path / "bids").mkdir(exist_ok=True)
+        folders = [str(tmp_path / "bids"), str(tmp_path / "out")]
+        return parser.parse([*folders, "participant", "--skip-bids-validation", *options])
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("options", "sessions", "number"),
+    [
+        (("--nprocs", "8", "--mem-mb", "64000"), 3, 3),
+        (("--nprocs", "2", "--mem-mb", "64000"), 9, 2),
+        (("--nprocs", "8", "--mem-mb", "9000"), 9, 2),
+        (("--nprocs", "8", "--mem-mb", "1000"), 9, 1),
+        (("--nprocs", "8", "--mem-mb", "64000", "--omp-nthreads", "3"), 9, 2),
+        (("--nprocs", "2", "--mem-mb", "64000", "--omp-nthreads", "3"), 9, 1),
+    ],
+)
+def test_sessions_at_once(settings, options, sessions, number):
+    assert supervisor.at_once(settings(*options), range(sessions)) == number
+
+
+def test_every_core_is_used(settings):
+    """By the sessions that start together, and by the last one of all."""
+    eight = settings("--nprocs", "8")
+    running = []
+    for starting in (3, 2, 1):
+        running.append(Child(supervisor.threads_of_next(eight, running, starting)))
+    assert [child.threads for child in running] == [2, 3, 3]
+    assert supervisor.threads_of_next(eight, [], 1) == 8
+    assert supervisor.threads_of_next(eight, [Child(8)], 1) == 1
+    assert supervisor.threads_of_next(settings("--nprocs", "8", "--omp-nthreads", "3"), [], 1) == 3
+
+
+def test_what_is_loaded_before_the_fork_starts_no_threads_and_reads_no_number_of_them():
+    code = (
+        "import os, sys, bids_stroke.execution.preload; "
+        "print(len(os.listdir('/proc/self/task')), {'ants', 'monai', 'torch'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code]
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "NO_ET": "1"}
+    assert subprocess.check_output(command, env=environment, text=True) == "1 set()\n"
+
+
+def test_a_session_is_at_work_once(tmp_path):
+    one, other = Session("sub-01"), Session("sub-02")
+    with session_process._alone(one, tmp_path):
+        with pytest.raises(ResourceError, match="sub-01 is at work in another run"):
+            session_process._alone(one, tmp_path).__enter__()
+        with session_process._alone(other, tmp_path):
+            pass
+    with session_process._alone(one, tmp_path):
+        pass
+
+
+def test_a_plugin_file(tmp_path):
+    path = tmp_path / "plugin.yml"
+    path.write_text("plugin: SLURM\nplugin_args: {sbatch_args: -p cpu}\ngpu_plugin_args:\n")
+    assert plugins.read_plugin(path) == ("SLURM", {"sbatch_args": "-p cpu"}, {})
+    assert plugins.read_plugin(None) == ("Linear", {}, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("plugin: [", "cannot be read as YAML"),
+        ("\udcff", "cannot be read as YAML"),
+        ("SLURM", "no mapping of keys to values"),
+        ("plugin_args: {}", "needs the keys plugin"),
+        ("{plugin: SLURM, plugin_arg: {}}", "needs the keys plugin"),
+        ("{plugin: SLURM, plugin_args: -p cpu}", "key: value below gpu_plugin_args and plugin_args"),
+        ("plugin: Slurm", "the plugin Slurm, which Nipype does not have"),
+    ],
+)
+def test_bad_plugin_files(tmp_path, text, words):
+    path = tmp_path / "plugin.yml"
+    path.write_text(text, errors="surrogateescape")
+    with pytest.raises(UsageError, match=words) as caught:
+        plugins.read_plugin(path)
+    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)

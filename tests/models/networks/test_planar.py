@@ -1,0 +1,168 @@
+"""The networks that read slices: what their modules state, and ImageNet's weights."""
+
+import hashlib
+import re
+from functools import partial
+from http.server import SimpleHTTPRequestHandler
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from servers import https
+from torch import nn
+
+from bids_stroke.cli import models
+from bids_stroke.errors import ModelError
+from bids_stroke.models import imagenet
+from bids_stroke.models.networks import planar
+from bids_stroke.models.networks.planar import resnet50_unet
+
+#: Arguments that make the networks small, and leave convolutions where they are.
+TINY = {name: {"features": 4} for name in planar.NETWORKS} | {
+    "fc_densenet": {"features": 2, "growth": 1},
+    "vnet": {},
+}
+
+
+def linear(module):
+    """Take out what hides or spreads gradients: maxima, and statistics over the slice."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.MaxPool2d):
+            setattr(module, name, nn.AvgPool2d(child.kernel_size, child.stride, child.padding))
+        elif isinstance(child, nn.BatchNorm2d | nn.InstanceNorm2d):
+            setattr(module, name, nn.Identity())
+        else:
+            linear(child)
+
+
+def receptive_field(name, side):
+    """Columns that an output pixel sees; the most of some places within the coarsest pixel."""
+    network = planar.build(name, **TINY[name]).eval()
+    linear(network)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.fill_(1 / weight[0].numel() if weight.ndim > 1 else 1e-3)
+    places = torch.tensor([0, 5, 8, 10, 15, 21, 26, 31])
+    image = torch.ones(len(places), 1, 32, side, requires_grad=True)
+    seen = network(image)[torch.arange(len(places)), 0, 16, side // 2 + places]
+    (gradient,) = torch.autograd.grad(1e25 * seen.sum(), image)
+    columns = [row.nonzero() for row in gradient[:, 0].abs().sum(1)]
+    return max(int(found.max() - found.min()) + 1 for found in columns)
+
+
+@pytest.mark.parametrize("name", planar.NETWORKS)
+def test_a_network_is_as_its_module_states(name):
+    doc = planar.NETWORKS[name].__doc__
+    stated = re.search(r"([\d,]+) parameters, receptive field of (\d+) pixels", doc)
+    network = planar.build(name)
+    assert sum(weight.numel() for weight in network.parameters()) == int(stated[1].replace(",", ""))
+    # Wide enough for what is stated, and for more.
+    side = 32 * (int(stated[2]) // 32 + 4)
+    assert receptive_field(name, side) == int(stated[2])
+
+
+@pytest.mark.parametrize("name", planar.NETWORKS)
+def test_slices_of_any_size_and_gradients_everywhere(name):
+    torch.manual_seed(0)
+    network = planar.build(name, in_channels=2, out_channels=1, **TINY[name]).train()
+    logits = network(torch.randn(2, 2, 45, 38))
+    assert logits.shape == (2, 1, 45, 38)
+    nn.functional.binary_cross_entropy_with_logits(logits, torch.rand_like(logits)).backward()
+    still = [n for n, w in network.named_parameters() if w.grad is None or not w.grad.isfinite().all()]
+    # U-Net++ has outputs of lower depth, which are for deep supervision.
+    assert [n for n in still if "final_conv_0_" not in n] == []
+    assert any(weight.grad.any() for weight in list(network.parameters())[:2])
+
+
+def test_an_unknown_network():
+    with pytest.raises(ModelError, match="There is no network lenet; known: attention_unet"):
+        planar.build("lenet")
+
+
+@pytest.fixture(scope="module")
+def published():
+    """A state dictionary with torchvision's names and shapes of resnet50."""
+    torch.manual_seed(0)
+    state, planes = {"conv1.weight": torch.randn(64, 3, 7, 7)}, 64
+
+    def norm(name, width):
+        for key in ("weight", "bias", "running_mean", "running_var"):
+            state[f"{name}.{key}"] = torch.rand(width)
+        state[f"{name}.num_batches_tracked"] = torch.tensor(7)
+
+    norm("bn1", 64)
+    for layer, (width, blocks) in enumerate(zip((64, 128, 256, 512), (3, 4, 6, 3), strict=True), 1):
+        for block in range(blocks):
+            start = f"layer{layer}.{block}"
+            shapes = ((width, planes, 1, 1), (width, width, 3, 3), (4 * width, width, 1, 1))
+            for n, shape in enumerate(shapes, 1):
+                state[f"{start}.conv{n}.weight"] = torch.randn(shape) / 10
+                norm(f"{start}.bn{n}", shape[0])
+            if not block:
+                state[f"{start}.downsample.0.weight"] = torch.randn(4 * width, planes, 1, 1) / 10
+                norm(f"{start}.downsample.1", 4 * width)
+            planes = 4 * width
+    return state | {"fc.weight": torch.randn(1000, 2048), "fc.bias": torch.randn(1000)}
+
+
+def test_torchvisions_weights_load_by_their_names(published):
+    network = planar.build("resnet50_unet", in_channels=3).net
+    resnet50_unet.load_encoder(network, published)
+    own = network.encoder.state_dict()
+    assert own.keys() == {name for name in published if not name.startswith("fc.")}
+    assert all(torch.equal(own[name], published[name]) for name in own)
+
+
+def test_equal_channels_give_what_equal_colours_gave(published):
+    image = torch.rand(1, 1, 64, 64)
+    answers = []
+    for channels in (3, 1, 2):
+        network = planar.build("resnet50_unet", in_channels=channels).net
+        resnet50_unet.load_encoder(network, published)
+        answers.append(network.encoder.conv1(image.repeat(1, channels, 1, 1)))
+    for answer in answers[1:]:
+        torch.testing.assert_close(answer, answers[0], rtol=1e-3, atol=1e-4)
+
+
+def test_weights_of_another_network(published, tmp_path):
+    network = planar.build("resnet50_unet", features=8).net
+    with pytest.raises(ModelError, match="not those of the ResNet-50"):
+        resnet50_unet.load_encoder(network, published)
+    with pytest.raises(ModelError, match="bids_stroke-models fetch resnet50-imagenet"):
+        imagenet.load(network, tmp_path / "resnet50.pth")
+    (tmp_path / "text.pth").write_text("no weights")
+    with pytest.raises(ModelError, match=r"text\.pth cannot be read as weights"):
+        imagenet.load(network, tmp_path / "text.pth")
+
+
+@pytest.fixture
+def served(monkeypatch, tmp_path):
+    """A folder, and the address at which it is served."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with https(handler, tmp_path, monkeypatch) as server:
+        yield folder, server.address
+
+
+def test_fetched_once_and_kept_as_safetensors(published, tmp_path, monkeypatch, served, capsys):
+    folder, url = served
+    home = tmp_path / "home"
+    monkeypatch.setenv("BIDS_STROKE_HOME", str(home))
+    torch.save(published, tmp_path / "made.pth")
+    digits = hashlib.sha256((tmp_path / "made.pth").read_bytes()).hexdigest()[:8]
+    (tmp_path / "made.pth").rename(folder / f"resnet50-{digits}.pth")
+    (folder / "resnet50-00000000.pth").write_bytes(b"another file")
+    with pytest.raises(ModelError, match="does not match the checksum"):
+        imagenet.get(url=f"{url}/resnet50-00000000.pth")
+    (path,) = imagenet.get(url=f"{url}/resnet50-{digits}.pth")
+    assert path.suffix == ".safetensors" and not list(path.parent.glob("*.pth"))
+    network = planar.build("resnet50_unet").net
+    imagenet.load(network, imagenet.NAME)
+    torch.testing.assert_close(network.encoder.bn1.bias, published["bn1.bias"])
+    assert models.main(["fetch", imagenet.NAME]) == 2
+    assert "ImageNet, whose terms" in capsys.readouterr().out
+    assert models.main(["fetch", imagenet.NAME, "--accept-licence"]) == 0
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(ModelError, match="not those of the ResNet-50"):
+        imagenet.load(network, imagenet.NAME)

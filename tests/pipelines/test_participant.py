@@ -1,0 +1,273 @@
+"""Both levels, for real, on a small simulated dataset."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from nibabel.affines import apply_affine, from_matvec
+
+from bids_stroke.bids.discovery import find
+from bids_stroke.cli import parser, simulate
+from bids_stroke.cli.run import main
+from bids_stroke.evaluation.metrics import dice
+from bids_stroke.execution import supervisor
+from bids_stroke.models import catalog
+from bids_stroke.spatial import grid, image
+from bids_stroke.spatial.templates import template
+
+MNI = "space-MNI152NLin2009aSym"
+FURTHER = "space-MNI152NLin6Asym"
+TRUTH = "derivatives/truth/sub-01/anat/sub-01_space-T1w_{}_mask.nii.gz"
+FOUND = {
+    "sub-01/anat/sub-01_desc-preproc_T1w.nii.gz",
+    "sub-01/anat/sub-01_desc-preproc_FLAIR.nii.gz",
+    "sub-01/anat/sub-01_desc-quality_morph.tsv",
+    "sub-01/anat/sub-01_space-FLAIR_desc-preproc_T1w.nii.gz",
+    "sub-01/anat/sub-01_space-T1w_desc-brain_mask.nii.gz",
+    "sub-01/anat/sub-01_space-FLAIR_desc-brain_mask.nii.gz",
+    "sub-01/anat/sub-01_space-T1w_label-L_desc-T1FLAIRlesion_mask.nii.gz",
+    "sub-01/anat/sub-01_space-T1w_label-L_desc-T1FLAIRlesion_probseg.nii.gz",
+    "sub-01/anat/sub-01_space-T1w_label-L_desc-T1FLAIRlesion_morph.tsv",
+    "sub-01/anat/sub-01_space-FLAIR_label-L_desc-T1FLAIRlesion_mask.nii.gz",
+    "sub-01/anat/sub-01_space-FLAIR_label-L_desc-T1FLAIRlesion_probseg.nii.gz",
+    f"sub-01/anat/sub-01_{MNI}_res-1_desc-preproc_T1w.nii.gz",
+    f"sub-01/anat/sub-01_{MNI}_res-1_desc-brain_mask.nii.gz",
+    f"sub-01/anat/sub-01_{MNI}_res-1_label-L_desc-T1FLAIRlesion_mask.nii.gz",
+    f"sub-01/anat/sub-01_{MNI}_res-1_label-L_desc-T1FLAIRlesion_probseg.nii.gz",
+    f"sub-01/anat/sub-01_{MNI}_atlas-JuelichCST_label-L_desc-T1FLAIRlesion_morph.tsv",
+    f"sub-01/anat/sub-01_{MNI}_atlas-SuperRegions_label-L_desc-T1FLAIRlesion_morph.tsv",
+    "sub-01/anat/sub-01_from-T1w_to-MNI152NLin2009aSym_mode-image_xfm.h5",
+    "sub-01/anat/sub-01_from-MNI152NLin2009aSym_to-T1w_mode-image_xfm.h5",
+    "sub-01/anat/sub-01_from-T1w_to-FLAIR_mode-image_xfm.mat",
+    "sub-01/anat/sub-01_from-FLAIR_to-T1w_mode-image_xfm.mat",
+    f"sub-01/anat/sub-01_{FURTHER}_res-2_desc-preproc_T1w.nii.gz",
+    f"sub-01/anat/sub-01_{FURTHER}_res-2_desc-brain_mask.nii.gz",
+    f"sub-01/anat/sub-01_{FURTHER}_res-2_label-L_desc-T1FLAIRlesion_mask.nii.gz",
+    f"sub-01/anat/sub-01_{FURTHER}_res-2_label-L_desc-T1FLAIRlesion_probseg.nii.gz",
+    "sub-01/anat/sub-01_from-T1w_to-MNI152NLin6Asym_mode-image_xfm.h5",
+    "sub-01/anat/sub-01_from-MNI152NLin6Asym_to-T1w_mode-image_xfm.h5",
+    "sub-01.html",
+    "CITATION.md",
+    "dataset_description.json",
+    "descriptions.tsv",
+    ".bidsignore",
+}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Participants 01 (whole) and 02 (its T1w is cut short)."""
+    root = tmp_path_factory.mktemp("run") / "bids"
+    assert simulate.main([str(root), "--participants", "2", "--resolution", "2"]) == 0
+    path = root / "sub-02/anat/sub-02_T1w.nii.gz"
+    path.write_bytes(path.read_bytes()[:5000])
+    return root
+
+
+@pytest.fixture(scope="module")
+def templates(tmp_path_factory):
+    """A folder of TemplateFlow with one template: nilearn's, at 2 mm, moved by 10 mm."""
+    home = tmp_path_factory.mktemp("templateflow")
+    target = template()
+    for name, img in (("T1w", target.t1w), ("desc-brain_mask", target.brain)):
+        coarse = grid.regrid(img, (2, 2, 2), order=0)
+        shifted = nib.Nifti1Image(coarse.dataobj, from_matvec(np.eye(3), (0, 10, 0)) @ coarse.affine)
+        path = home / "tpl-MNI152NLin6Asym" / f"tpl-MNI152NLin6Asym_res-02_{name}.nii.gz"
+        image.save(shifted, path)
+    return home
+
+
+@pytest.fixture(scope="module")
+def first(dataset, templates):
+    """The participant level, killed in the middle of segmentation and run again by the same
+    command: the end of the second run, and the output folder."""
+    out = dataset.parent / "out"
+    command = [sys.executable, "-m", "bids_stroke", str(dataset), str(out), "participant", "-v"]
+    command += ["--output-spaces", "MNI152NLin6Asym"]
+    environment = {**os.environ, "TEMPLATEFLOW_HOME": str(templates)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as killed:
+        for line in killed.stderr:
+            if "sub-01: lesion_wf.segment started" in line:
+                killed.kill()
+    assert killed.returncode == -signal.SIGKILL
+    for path in out.rglob("sub-01*.nii.gz"):
+        if ".partial" not in str(path) and "work" not in path.parts:
+            nib.load(path).get_fdata()
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    return done, out
+
+
+def files(folder):
+    """Relative paths to (size, time of change) of what is kept."""
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file() and path.relative_to(folder).parts[0] not in ("work", "logs")
+    }
+
+
+def test_one_bad_participant_stops_nobody(first):
+    done, out = first
+    assert done.returncode == 1
+    assert files(out).keys() >= FOUND
+    assert "sub-02_T1w.nii.gz cannot be read as an image" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    record = json.loads((out / "logs/sub-02_run.json").read_text())
+    assert record["status"] == "failed"
+    assert record["error"].count(".nii.gz") == 1
+    assert "cannot be read" in (out / "sub-02.html").read_text()
+
+
+def test_a_killed_run_is_continued(first):
+    """What was done before the kill is not done again; nothing half-written is left."""
+    done, out = first
+    assert "sub-01: ok" in done.stderr
+    assert "reference_wf.extract took" not in done.stderr
+    assert list(out.rglob(".partial*")) == []
+
+
+def test_native_outputs_lie_on_the_raw_grids(first, dataset):
+    _, out = first
+    for contrast in ("T1w", "FLAIR"):
+        raw = nib.load(dataset / f"sub-01/anat/sub-01_{contrast}.nii.gz")
+        found = f"space-{contrast}_label-L_desc-T1FLAIRlesion"
+        for name in (
+            f"desc-preproc_{contrast}",
+            f"space-{contrast}_desc-brain_mask",
+            f"{found}_mask",
+            f"{found}_probseg",
+        ):
+            img = nib.load(out / f"sub-01/anat/sub-01_{name}.nii.gz")
+            assert img.shape == raw.shape
+            np.testing.assert_allclose(img.affine, raw.affine, atol=1e-4)
+
+
+def test_the_lesion_is_found_on_its_side(first, dataset):
+    _, out = first
+    truth = nib.load(dataset / TRUTH.format("label-L_desc-truth"))
+    found = nib.load(out / "sub-01/anat/sub-01_space-T1w_label-L_desc-T1FLAIRlesion_mask.nii.gz")
+    assert dice(found.dataobj, truth.dataobj) > 0.4
+    people = pd.read_csv(dataset / "participants.tsv", sep="\t", index_col="participant_id")
+    side = people.loc["sub-01", "lesion_side"]
+    stem = "sub-01_space-T1w_label-L_desc-T1FLAIRlesion_morph.tsv"
+    components = pd.read_csv(out / "sub-01/anat" / stem, sep="\t")
+    whole = components.iloc[0]
+    assert whole["component"] == "all"
+    assert whole["hemisphere"] in (side, "bilateral")
+    assert components.iloc[1]["hemisphere"] == side
+    voxels = np.count_nonzero(found.dataobj) * abs(np.linalg.det(found.affine[:3, :3]))
+    assert whole["volume_mm3"] == pytest.approx(voxels, rel=1e-4)
+
+
+def test_brain_and_template_fit(first, dataset):
+    _, out = first
+    truth = nib.load(dataset / TRUTH.format("desc-brain"))
+    found = nib.load(out / "sub-01/anat/sub-01_space-T1w_desc-brain_mask.nii.gz")
+    assert dice(found.dataobj, truth.dataobj) > 0.95
+    quality = pd.read_csv(out / "sub-01/anat/sub-01_desc-quality_morph.tsv", sep="\t").iloc[0]
+    assert quality["template_brain_dice"] > 0.97
+
+
+def test_sidecars(first):
+    _, out = first
+    anat = out / "sub-01/anat"
+    lesion = json.loads((anat / "sub-01_space-T1w_label-L_desc-T1FLAIRlesion_mask.json").read_text())
+    assert lesion["Type"] == "Lesion"
+    raw = "bids:raw:sub-01/anat/sub-01_{}.nii.gz"
+    assert lesion["Sources"] == [raw.format("T1w"), raw.format("FLAIR")]
+    assert lesion["SpatialReference"] == raw.format("T1w")
+    assert lesion["ModelWeightsSHA256"] == catalog.load("simstroke").weights.sha256
+    for path in anat.glob("*_morph.tsv"):
+        described = json.loads(path.with_suffix(".json").read_text())
+        assert list(pd.read_csv(path, sep="\t")) == list(described)
+    for space, mm in ((f"{MNI}_res-1", 1), (f"{FURTHER}_res-2", 2)):
+        for path in anat.glob(f"*{space}*.json"):
+            assert json.loads(path.read_text())["Resolution"].startswith(f"{mm} mm")
+
+
+def test_a_further_space_holds_the_same_lesion(first, templates):
+    """Its grid is that of the template; the lesion lies where it does in the default space, 10 mm
+    further to the front."""
+    _, out = first
+    grid = nib.load(next(templates.rglob("*_T1w.nii.gz")))
+    masks = {
+        space: nib.load(out / f"sub-01/anat/sub-01_{space}_label-L_desc-T1FLAIRlesion_mask.nii.gz")
+        for space in (f"{MNI}_res-1", f"{FURTHER}_res-2")
+    }
+    default, further = masks.values()
+    assert further.shape == grid.shape
+    np.testing.assert_allclose(further.affine, grid.affine, atol=1e-4)
+    centres, volumes = [], []
+    for img in (default, further):
+        voxels = np.argwhere(np.asanyarray(img.dataobj) > 0)
+        centres.append(apply_affine(img.affine, voxels.mean(0)))
+        volumes.append(len(voxels) * np.linalg.det(img.affine[:3, :3]))
+    np.testing.assert_allclose(centres[1] - centres[0], (0, 10, 0), atol=1)
+    assert volumes[1] == pytest.approx(volumes[0], rel=0.1)
+    report = (out / "sub-01.html").read_text()
+    assert "MNI152NLin6Asym" in report
+
+
+def test_group_reads_the_derivatives_alone(first, dataset):
+    _, out = first
+    assert main([str(dataset), str(out), "group"]) == 0
+    table = pd.read_csv(out / "group_lesion.tsv", sep="\t")
+    assert list(table["participant_id"]) == ["sub-01"]
+    assert {"age", "lesion_side", "cst_raw_load_ml_left", "cst_raw_load_ml_right"} <= set(table)
+    described = json.loads((out / "group_lesion.json").read_text())
+    assert list(described) == list(table)
+    count = nib.load(out / "group_space-MNI152NLin2009aSym_res-1_label-L_count.nii.gz")
+    stem = f"sub-01_{MNI}_res-1_label-L_desc-T1FLAIRlesion_mask.nii.gz"
+    assert np.array_equal(count.dataobj, nib.load(out / "sub-01/anat" / stem).dataobj)
+    assert "sub-02" in (out / "group.html").read_text()
+
+
+def test_the_validator_finds_no_error(first):
+    _, out = first
+    validator = Path(sys.executable).with_name("bids-validator-deno")
+    done = subprocess.run([validator, out, "--format", "json"], capture_output=True, text=True)
+    issues = json.loads(done.stdout)["issues"]["issues"]
+    assert [issue for issue in issues if issue.get("severity") == "error"] == []
+
+
+def test_a_second_run_changes_nothing(first, dataset, templates, monkeypatch):
+    _, out = first
+    before = files(out)
+    monkeypatch.setenv("TEMPLATEFLOW_HOME", str(templates))
+    arguments = [str(dataset), str(out), "participant", "--participant-label", "sub-01"]
+    arguments += ["--output-spaces", "MNI152NLin6Asym"]
+    assert main(arguments) == 0
+    assert files(out) == before
+
+
+def test_a_killed_child_is_reported_and_the_others_finish(dataset, tmp_path):
+    """sub-01 is killed at its first step; sub-02 still gets its own verdict."""
+    shutil.copytree(dataset / "sub-02", tmp_path / "bids/sub-02")
+    shutil.copytree(dataset / "sub-01", tmp_path / "bids/sub-01")
+    shutil.copy(dataset / "dataset_description.json", tmp_path / "bids")
+    arguments = [str(tmp_path / "bids"), str(tmp_path / "out"), "participant", "--nprocs", "2"]
+    settings = parser.parse([*arguments, "--mem-mb", "12000"])
+    sessions, _ = find(settings, catalog.load(settings.model))
+
+    def kill(name, kind, *_):
+        if name == "sub-01" and kind == "start":
+            for child in multiprocessing.active_children():
+                if child.name == "sub-01":
+                    child.kill()
+
+    environment = dict(os.environ)
+    ended = {session.name: result for session, result in supervisor.run(settings, sessions, kill)}
+    assert dict(os.environ) == environment
+    assert ended["sub-01"]["status"] == "failed"
+    assert "killed" in ended["sub-01"]["error"]
+    assert "cannot be read as an image" in ended["sub-02"]["error"]
+    assert multiprocessing.active_children() == []

@@ -1,0 +1,240 @@
+"""Every builder of ``pipelines``: nothing unfed, nothing unused, the docstring true."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import cards
+import pytest
+from bids_stroke.pipelines.outputs import Names
+from nipype.interfaces.base import isdefined
+from nipype.pipeline.engine import Workflow
+from nipype.utils.filemanip import ensure_list
+
+from bids_stroke import pipelines
+from bids_stroke.atlases.maps import Maps
+from bids_stroke.bids.sessions import Session
+from bids_stroke.bids.supplied_masks import SuppliedMask
+from bids_stroke.spatial.templates import DEFAULT_SPACE, Space
+
+CARD = cards.make("T1w", optional=("FLAIR",), name="two")
+BUILDERS = {
+    name: function
+    for module in pkgutil.iter_modules(pipelines.__path__)
+    for name, function in vars(importlib.import_module(f"pipelines.{module.name}")).items()
+    if re.fullmatch(r"init_\w+_wf", name)
+}
+
+
+def session(folder, *contrasts):
+    """A session with image files that only have to exist."""
+    images = {contrast: folder / f"sub-01_{contrast}.nii.gz" for contrast in contrasts}
+    for path in images.values():
+        path.touch()
+    return Session("01", None, images, contrasts[0])
+
+
+def own(folder, space="T1w"):
+    """An own lesion mask."""
+    path = folder / "sub-01_label-L_mask.nii.gz"
+    path.touch()
+    return SuppliedMask(path, space, {})
+
+
+def build(name, folder, contrasts=("T1w", "FLAIR"), own_mask=None):
+    """Call a builder with values for whatever keywords it has."""
+    one = session(folder, *contrasts)
+    card = CARD
+    if name in ("init_template_session_wf", "init_own_outputs_wf"):
+        card = None
+        one = Session("01", None, {}, "MNIColin27", (), None, own(folder, "MNIColin27"))
+    known = {
+        "session": one,
+        "card": CARD,
+        "maps": Maps(),
+        "bids_dir": folder,
+        "output_dir": folder / "out",
+        "brain_extraction": "hd-bet",
+        "normalization": "masked",
+        "space": DEFAULT_SPACE,
+        "spaces": (DEFAULT_SPACE,),
+        "own_mask": own_mask,
+        "own": own(folder),
+        "source": folder / "sub-01_T1w.nii.gz",
+        "probability": True,
+        "min_component_mm3": 10.0,
+        "device": "cpu",
+        "mirror": False,
+        "reference": "T1w",
+        "contrast": "FLAIR",
+        "contrasts": ("T1w", "FLAIR"),
+        "name": "tested_wf",
+        "names": Names(
+            session=one,
+            card=card,
+            contrasts=("T1w",) if card else (),
+            maps=Maps(),
+            bids_dir=folder,
+            output_dir=folder / "out",
+        ),
+    }
+    keywords = inspect.signature(BUILDERS[name]).parameters
+    return BUILDERS[name](**{keyword: known[keyword] for keyword in keywords})
+
+
+def documented(function, section):
+    """Names in a section of a numpy docstring."""
+    text = inspect.getdoc(function)
+    found = re.search(rf"^{section}\n-+\n(.*?)(?=^\w+\n-+\n|\Z)", text, re.M | re.S)
+    names = re.findall(r"^(\w[\w, ]*?)(?: :.*)?$", found[1], re.M) if found else []
+    return {name for line in names for name in line.split(", ")}
+
+
+def fields(workflow, name):
+    node = workflow.get_node(name)
+    return set(node.inputs.copyable_trait_names()) if node else set()
+
+
+def edges(workflow):
+    """All connections, as (source node, source field, target node, target field)."""
+    for source, target, data in workflow._graph.edges(data=True):
+        for start, end in data["connect"]:
+            yield source, start[0] if isinstance(start, tuple) else start, target, end
+
+
+def test_there_are_builders():
+    assert len(BUILDERS) >= 9
+
+
+@pytest.mark.parametrize("name", sorted(BUILDERS))
+def test_docstring_matches(name, tmp_path):
+    function, workflow = BUILDERS[name], build(name, tmp_path)
+    parameters = set(inspect.signature(function).parameters) - {"name"}
+    assert documented(function, "Parameters") == parameters
+    if not name.endswith("session_wf"):
+        assert documented(function, "Inputs") == fields(workflow, "inputnode")
+        assert documented(function, "Outputs") == fields(workflow, "outputnode")
+
+
+@pytest.mark.parametrize("name", sorted(BUILDERS))
+def test_every_input_is_used_and_every_output_fed(name, tmp_path):
+    workflow = build(name, tmp_path)
+    connections = list(edges(workflow))
+    used = {start for source, start, _, _ in connections if source.name == "inputnode"}
+    fed = {end for _, _, target, end in connections if target.name == "outputnode"}
+    assert fields(workflow, "inputnode") == used
+    assert fields(workflow, "outputnode") == fed
+    for source, start, target, end in connections:
+        if isinstance(source, Workflow):
+            node, field = start.split(".")
+            assert field in fields(source, node), f"{source.name} has no output {start}"
+        if isinstance(target, Workflow):
+            node, field = end.split(".")
+            assert field in fields(target, node), f"{target.name} has no input {end}"
+
+
+@pytest.mark.parametrize(
+    "contrasts", [("T1w",), ("T1w", "FLAIR"), ("T1w", "FLAIR", "T2w"), ("T1w", "T2w")]
+)
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_whole_session_lacks_nothing(contrasts, masked, tmp_path):
+    one = session(tmp_path, *contrasts)
+    further = []
+    if masked:
+        files = [tmp_path / "t1w.nii.gz", tmp_path / "brain.nii.gz"]
+        for path in files:
+            path.touch()
+        further = [Space(name, "2", *files) for name in ("MNI152Lin", "MNI152NLin6Asym")]
+    if masked:
+        mask = tmp_path / "mask.nii.gz"
+        mask.touch()
+        one = Session("01", None, one.images, "T1w", (), mask)
+    lacks_nothing(
+        BUILDERS["init_session_wf"](
+            session=one,
+            card=CARD,
+            maps=Maps(),
+            bids_dir=tmp_path,
+            output_dir=tmp_path / "out",
+            brain_extraction="hd-bet",
+            normalization="masked",
+            spaces=(DEFAULT_SPACE, *further),
+            device="cpu",
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    "contrasts, space",
+    [
+        (("T1w",), "T1w"),
+        (("T1w", "FLAIR", "T2w"), "T2w"),
+        (("T1w", "FLAIR"), "FLAIR"),
+        (("T1w", "TRACE"), "TRACE"),
+        (("TRACE",), "TRACE"),
+    ],
+)
+def test_a_session_with_an_own_mask_lacks_nothing(contrasts, space, tmp_path):
+    images = session(tmp_path, *contrasts).images
+    one = Session("01", None, images, contrasts[0], (), None, own(tmp_path, space))
+    workflow = BUILDERS["init_session_wf"](
+        session=one,
+        card=None,
+        maps=Maps(),
+        bids_dir=tmp_path,
+        output_dir=tmp_path / "out",
+        brain_extraction="hd-bet",
+        normalization="masked",
+        spaces=(DEFAULT_SPACE,),
+        device="cpu",
+    )
+    names = lacks_nothing(workflow)
+    assert not any("probseg" in name for name in names)
+    assert f"sub-01_space-{space}_label-L_desc-ownlesion_mask.nii.gz" in names
+    assert f"sub-01_space-{space}_label-L_desc-ownlesion_morph.tsv" in names
+    assert not any("segment" in name for name in workflow.list_node_names())
+
+
+@pytest.mark.parametrize("contrasts", [(), ("T1w",)])
+def test_a_mask_in_a_template_space_lacks_nothing(contrasts, tmp_path):
+    images = dict.fromkeys(contrasts, tmp_path / "sub-01_T1w.nii.gz")
+    for path in images.values():
+        path.touch()
+    one = Session("01", None, images, "MNIColin27", (), None, own(tmp_path, "MNIColin27"))
+    workflow = BUILDERS["init_template_session_wf"](
+        session=one, maps=Maps(), bids_dir=tmp_path, output_dir=tmp_path / "out"
+    )
+    names = lacks_nothing(workflow)
+    assert "sub-01_space-MNI152NLin2009aSym_label-L_desc-ownlesion_morph.tsv" in names
+    assert not any("normalize" in name for name in workflow.list_node_names())
+
+
+def lacks_nothing(workflow):
+    """Check that every node gets what it needs, and no file is written twice; names of the files."""
+    workflow._generate_flatgraph()
+    fed = {}
+    for _, target, data in workflow._graph.edges(data=True):
+        fed.setdefault(target, set()).update(end for _, end in data["connect"])
+    for node in workflow._graph.nodes():
+        for field in node.inputs.traits(mandatory=True):
+            given = isdefined(getattr(node.inputs, field)) or field in fed.get(node, set())
+            assert given, f"{node.fullname} lacks {field}"
+    sinks = (node for node in workflow._graph.nodes() if "ds_" in node.name)
+    targets = [path for node in sinks for path in ensure_list(node.inputs.out_file)]
+    assert len(targets) == len(set(targets)), "two sinks write one file"
+    return {Path(target).name for target in targets}
+
+
+def test_the_model_sees_its_contrasts_in_its_order(tmp_path):
+    workflow = build("init_session_wf", tmp_path)
+    assert workflow.get_node("lesion_wf.segment").inputs.contrasts == ["T1w", "FLAIR"]
+    ends = {(source.name, end) for source, _, target, end in edges(workflow) if target.name == "images"}
+    assert ends == {("reference_wf", "in1"), ("flair_wf", "in2")}
+
+
+def test_methods_are_described(tmp_path):
+    text = build("init_session_wf", tmp_path).describe()
+    for words in ("HD-BET", "N4", "FLAIR image was registered", "two", "excluded from the cost"):
+        assert words in text

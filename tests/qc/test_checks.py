@@ -1,0 +1,103 @@
+"""What passes the sanity gates and what does not."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bids_stroke.qc import checks
+
+GOOD = {
+    "reference": "T1w",
+    "brain_volume_ml": 1400.0,
+    "template_brain_dice": 0.97,
+    "lesion_volume_ml": 30.0,
+    "lesion_volume_mni_ml": 40.0,
+    "outside_brain_share": 0.01,
+    "cut_area_cm2": 4.0,
+    "bright_ratio": 1.2,
+    "white_gray_ratio": 1.3,
+    "fluid_gray_ratio": 0.4,
+    "flair_similarity": 1.15,
+    "flair_bright_ratio": 3.0,
+    "flair_white_gray_ratio": 0.8,
+    "flair_fluid_gray_ratio": 0.5,
+}
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A T1w and a FLAIR whose headers tell where they lie."""
+    paths = {name: tmp_path / f"sub-01_{name}.nii.gz" for name in ("T1w", "FLAIR")}
+    for path in paths.values():
+        save(path, np.eye(4), np.eye(4))
+    return paths
+
+
+def save(path, qform, sform, qcode=1, scode=1):
+    img = nib.Nifti1Image(np.zeros((100, 100, 100), np.uint8), sform)
+    img.set_qform(qform, qcode)
+    img.set_sform(sform, scode)
+    nib.save(img, path)
+
+
+def test_nothing_wrong(images):
+    assert checks.run_checks(GOOD, images, {"brain_volume_ml": (900, 1900)}) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "words"),
+    [
+        ({"brain_volume_ml": 700.0}, "brain_volume", "700 ml"),
+        ({"brain_volume_ml": 2100.0}, "brain_volume", "2100 ml"),
+        ({"template_brain_dice": 0.8}, "template_overlap", "0.80 only"),
+        ({"flair_similarity": 1.01}, "agreement", "FLAIR and the reference image agree poorly"),
+        ({"lesion_volume_ml": 400.0}, "lesion_share", "29% of the brain"),
+        ({"lesion_volume_ml": np.nan, "lesion_volume_mni_ml": 600.0}, "lesion_share", "of the brain"),
+        ({"lesion_volume_ml": 0.0}, "no_lesion", "no lesion"),
+        ({"outside_brain_share": 0.5}, "lesion_outside", "50% of the lesion"),
+        ({"cut_area_cm2": 60.0}, "field_of_view", "60 cm²"),
+        ({"bright_ratio": 2.0}, "bright", "contrast agent"),
+        ({"white_gray_ratio": 0.8}, "contrast", "The T1w looks like a FLAIR"),
+        ({"brain_volume_ml": 950.0}, checks.TRAINED, "950, outside the 1000 to 1900"),
+    ],
+)
+def test_each_gate_alone(images, changes, name, words):
+    failed = checks.run_checks({**GOOD, **changes}, images, {"brain_volume_ml": (1000, 1900)})
+    assert words in failed[name]
+    assert set(failed) - {name} <= {checks.TRAINED}
+    assert set(failed) <= {*checks.CHECKS, *checks.OTHER_CHECKS}
+
+
+def test_what_was_not_measured_passes(images):
+    unknown = dict.fromkeys(GOOD, np.nan) | {"reference": "T1w", "lesion_volume_mni_ml": 40.0}
+    assert checks.run_checks(unknown, images) == {}
+
+
+def test_contrast_agent_by_name_and_by_sidecar(images, tmp_path):
+    sidecar = tmp_path / "sub-01_T1w.json"
+    for content, told in (("{", False), ("[]", False), ("{}", False)):
+        sidecar.write_text(content)
+        assert ("contrast_agent" in checks.run_checks(GOOD, images)) == told
+    sidecar.write_text(json.dumps({"ContrastBolusIngredient": "GADOLINIUM"}))
+    assert (
+        "sub-01_T1w.nii.gz was taken with contrast" in checks.run_checks(GOOD, images)["contrast_agent"]
+    )
+    named = {"T1w": tmp_path / "sub-02_ce-gd_T1w.nii.gz"}
+    assert "contrast_agent" in checks.run_checks(GOOD, named)
+
+
+@pytest.mark.parametrize(
+    ("qform", "codes", "words"),
+    [
+        (np.eye(4) + 1e-8, (1, 1), None),
+        (np.diag([-1.0, 1, 1, 1]), (1, 1), "up to 198 mm apart"),
+        (np.diag([-1.0, 1, 1, 1]), (0, 1), None),
+        (np.eye(4), (0, 0), "tells no orientation"),
+    ],
+)
+def test_orientation(images, qform, codes, words):
+    save(images["T1w"], qform, np.eye(4), *codes)
+    told = checks.run_checks(GOOD, images).get("orientation")
+    assert (words in told) if words else told is None

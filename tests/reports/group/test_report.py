@@ -1,0 +1,189 @@
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_stroke.cohort.columns import COLUMNS, described
+from bids_stroke.reports.group.report import FIRST, group_report
+
+HOSTILE = '"><script>alert(1)</script>'
+
+
+@pytest.fixture
+def table():
+    return pd.DataFrame(
+        {
+            "age": [70, 61, np.nan],
+            "participant_id": ["sub-10", "sub-2", "sub-2"],
+            "session_id": ["ses-1", "ses-2", "ses-1"],
+            "lesion_volume_ml": [40.0, 0.0, 10.0],
+            "hemisphere": ["left", np.nan, "right"],
+            "unused": [np.nan] * 3,
+        }
+    )
+
+
+def content(path):
+    """What the page's script draws the table from."""
+    html = path.read_text(encoding="utf-8")
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html)[1])
+
+
+def cells(path):
+    """Titles and rows of the cohort's table."""
+    data = content(path)
+    return [column["title"] for column in data["columns"]], data["rows"]
+
+
+def test_known_columns_first_and_participants_in_natural_order(tmp_path, table):
+    titles, rows = cells(group_report(tmp_path, table))
+    assert titles == [
+        "Participant ID",
+        "Session ID",
+        "Status",
+        "Lesion volume (ml)",
+        "Hemisphere",
+        "Age",
+    ]
+    assert rows == [
+        ["sub-2", "ses-1", "done", 10, "right", None],
+        ["sub-2", "ses-2", "no lesion found", 0, None, 61],
+        ["sub-10", "ses-1", "done", 40, "left", 70],
+    ]
+
+
+def test_numbers_on_top(tmp_path, table):
+    (tmp_path / "dataset_description.json").write_text(
+        json.dumps({"GeneratedBy": [{"Name": "bids_stroke", "Version": "9.8"}]})
+    )
+    html = group_report(tmp_path, table).read_text(encoding="utf-8")
+    tiles = dict(re.findall(r'class="tile"><span>(.*?)</span><b>(.*?)</b>', html))
+    assert tiles == {
+        "Participants": "2",
+        "Sessions measured": "3",
+        "Sessions without a lesion": "1",
+        "Sessions failed": "0",
+        "Median lesion volume": "25 ml",
+        "Quartiles of lesion volume": "17.5–32.5 ml",
+    }
+    assert "bids_stroke 9.8" in html
+
+
+def test_only_reports_that_exist_are_linked(tmp_path, table):
+    (tmp_path / "sub-2.html").touch()
+    assert content(group_report(tmp_path, table))["links"] == {"sub-2": "sub-2.html"}
+
+
+def test_failed_sessions_are_listed_and_in_the_table(tmp_path, table):
+    failed = [{"participant_id": "sub-3", "session_id": "ses-1", "reason": "2D <image>"}]
+    out = group_report(tmp_path, table, failed=failed)
+    html = out.read_text(encoding="utf-8")
+    assert "2D &lt;image&gt;" in html
+    _, rows = cells(out)
+    assert [row[0] for row in rows] == ["sub-2", "sub-2", "sub-3", "sub-10"]
+    assert rows[2] == ["sub-3", "ses-1", "failed", None, None, None]
+
+
+def test_what_comes_from_the_data_is_escaped(tmp_path):
+    table = pd.DataFrame({"participant_id": [HOSTILE], HOSTILE: [HOSTILE]})
+    failed = [{"participant_id": HOSTILE, "reason": HOSTILE}]
+    (tmp_path / "dataset_description.json").write_text(
+        json.dumps({"GeneratedBy": [{"Name": HOSTILE, "Version": HOSTILE}]})
+    )
+    html = group_report(tmp_path, table, failed=failed).read_text(encoding="utf-8")
+    assert "alert(1)" in html and "<script>alert" not in html
+    assert html.count("<script") == 2, "the page's own, and its data"
+
+
+def test_the_page_holds_the_figure_and_loads_nothing(tmp_path, table):
+    figure = tmp_path / "overlap.svg"
+    figure.write_text('<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>\n')
+    html = group_report(tmp_path, table, figure).read_text(encoding="utf-8")
+    assert "<svg xmlns" in html and "<?xml" not in html
+    markup = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
+    assert not re.search(r"<(link|img|iframe|object)\b", markup)
+    assert not re.search(r"<script[^>]+src", html)
+    assert all(target.startswith("#") for target in re.findall(r"url\((.*?)\)", markup))
+
+
+def test_participants_alone_or_failures_alone_make_a_report(tmp_path):
+    alone = group_report(tmp_path, pd.DataFrame({"participant_id": ["sub-1"]}))
+    titles, rows = cells(alone)
+    assert titles == ["Participant ID", "Status"] and rows == [["sub-1", "done"]]
+    empty = pd.DataFrame({"participant_id": []})
+    failed = [{"participant_id": "sub-1", "reason": "no T1w"}]
+    _, rows = cells(group_report(tmp_path, empty, failed=failed))
+    assert rows == [["sub-1", "failed"]]
+
+
+def test_the_first_columns_are_columns_of_the_cohort():
+    assert {name for name in FIRST if not name.startswith("cst_")} <= {*COLUMNS, "status", "stands_out"}
+    loads = [name for name in FIRST if name.startswith("cst_")]
+    columns = described(dict.fromkeys([*loads, "cst_category_status"]))
+    assert not any("participants.tsv" in columns[name]["Description"] for name in loads)
+
+
+def test_summary_of_loads(tmp_path, table):
+    summary = pd.DataFrame({"tract": ["cst"], "group": ["all"], "n_small": [3], "empty": [np.nan]})
+    html = group_report(tmp_path, table, summary=summary).read_text(encoding="utf-8")
+    assert 'id="loads"' in html and "Number of small" in html and "Empty" not in html
+    assert 'id="loads"' not in group_report(tmp_path, table).read_text(encoding="utf-8")
+
+
+def cohort_of(n):
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "participant_id": [f"sub-{i}" for i in range(n)],
+            "session_id": [np.nan] * n,
+            "reference": "T1w",
+            "hemisphere": rng.choice(["left", "right", "bilateral"], n),
+            "lesion_volume_ml": np.exp(rng.normal(2, 1, n)),
+            "brain_volume_ml": rng.normal(1400, 50, n),
+            "cst_weighted_load_ml_left": rng.uniform(0, 20, n),
+            "cst_weighted_load_ml_right": rng.uniform(0, 20, n),
+            "cst_category_status": "unvalidated",
+            "sex": rng.choice(["F", "M"], n),
+            "age": rng.normal(60, 9, n).round(1).astype(str),
+            "id": [f"code $x_{i}" for i in range(n)],
+        }
+    )
+
+
+def test_outliers_are_shown_with_their_picture(tmp_path):
+    table = cohort_of(20)
+    table.loc[4, "brain_volume_ml"] = 500
+    figure = tmp_path / "sub-4" / "figures" / "sub-4_desc-brain_T1w.svg"
+    figure.parent.mkdir(parents=True)
+    figure.write_text('<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg" id="seen"/>\n')
+    out = group_report(tmp_path, table)
+    html = out.read_text(encoding="utf-8")
+    assert 'id="outliers"' in html and html.count('id="seen"') == 1
+    assert re.search(r"Brain volume \(ml\): <b>500</b>", html)
+    titles, rows = cells(out)
+    stands_out = {row[0]: row[titles.index("Stands out")] for row in rows}
+    assert stands_out.pop("sub-4") == "Brain volume" and not any(stands_out.values())
+    assert content(out)["pictures"][4] == ["sub-4/figures/sub-4_desc-brain_T1w.svg"]
+
+
+def test_plots_divide_the_sessions_by_columns_that_divide(tmp_path):
+    table = cohort_of(30)
+    groups = ["sex", "age", "id"]
+    html = group_report(tmp_path, table, groups=groups).read_text(encoding="utf-8")
+    assert re.findall(r'aria-label="(By .*?)"', html) == ["By sex", "By age"]
+    assert "Load of the affected side against lesion volume" in html
+    assert 'id="plots"' not in group_report(tmp_path, table[["participant_id"]]).read_text()
+
+
+def test_points_of_the_scatter_plot_are_links(tmp_path):
+    (tmp_path / "sub-7.html").touch()
+    html = group_report(tmp_path, cohort_of(12)).read_text(encoding="utf-8")
+    assert re.findall(r'<a xlink:href="(.*?)"', html) == ["sub-7.html"]
+
+
+def test_rejected_sessions_are_listed(tmp_path, table):
+    rejected = [{"participant_id": "sub-9", "session_id": "", "reason": "motion <b>"}]
+    html = group_report(tmp_path, table, rejected=rejected).read_text(encoding="utf-8")
+    assert 'id="rejected"' in html and "motion &lt;b&gt;" in html

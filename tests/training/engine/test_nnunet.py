@@ -1,0 +1,124 @@
+"""S4 at toy size: one contrast, then adapted to two, in folds; killed and continued."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import bidsets
+import numpy as np
+import pytest
+import yaml
+
+from bids_stroke.cli import models
+from bids_stroke.models import catalog, inference
+from bids_stroke.spatial import image
+from bids_stroke.training import recipes
+
+pytest.importorskip("nnunetv2", reason="nnunetv2 is not installed: pip install .[nnunet]")
+
+
+def recipe(name, folder, **changes):
+    """A recipe of nnU-Net at 4 mm: three epochs of two steps."""
+    tiny = recipes.read_recipe(name)
+    tiny["data"]["brain_extraction"] = "none"
+    tiny["nnunet"] |= {
+        "epochs": 3,
+        "iterations": 2,
+        "validation_iterations": 1,
+        "workers": 0,
+        "save_every": 1,
+        "gpu_memory_gb": 0.2,
+        "spacing": [4.0, 4.0, 4.0],
+    }
+    tiny |= changes
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(tiny))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A T1w network, killed after its first epoch and continued, and two folds of a T1w+FLAIR network
+    that start from it."""
+    folder = tmp_path_factory.mktemp("s4")
+    atlas = bidsets.atlas(folder / "atlas", 5)
+    for n, path in enumerate(sorted(atlas.rglob("*_T1w.nii.gz"))):
+        image.save(bidsets.scan(n, contrast=-1)[0], path.with_name(path.name.replace("T1w", "FLAIR")))
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+
+    def command(path, out, *more):
+        arguments = [path, atlas, folder / out, "--labels", atlas, *more]
+        return [sys.executable, "-m", "bids_stroke.cli.train", *map(str, arguments)]
+
+    first = command(recipe("s4", folder), "t1w")
+    with subprocess.Popen(
+        first, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    ) as killed:
+        for line in killed.stdout:
+            if "epoch 1 of 3" in line:
+                killed.send_signal(signal.SIGKILL)
+    assert killed.returncode == -signal.SIGKILL
+    done = subprocess.run(first, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    cards = str(folder / "cards")
+    assert models.main(["export", str(folder / "t1w"), cards]) == 0
+    second = recipe("s4_adapt", folder, split={"folds": 2})
+    for fold in "01":
+        more = ["--initial", f"{cards}/s4.yaml", "--fold", fold]
+        adapted = subprocess.run(
+            command(second, "both", *more), capture_output=True, text=True, env=environment
+        )
+        assert adapted.returncode == 0, adapted.stderr
+    assert models.main(["export", str(folder / "both"), cards]) == 0
+    return folder, done
+
+
+def test_a_killed_training_continues(trained):
+    folder, done = trained
+    assert "epoch 1 of 3" not in done.stdout and "epoch 3 of 3" in done.stdout
+    (path,) = (folder / "t1w/results").rglob("metrics.csv")
+    with path.open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    rates = [float(row["lrs"]) for row in rows]
+    np.testing.assert_allclose(rates, [0.01 * (1 - epoch / 3) ** 0.9 for epoch in range(3)])
+
+
+def test_the_plan_has_the_settings_of_the_recipe(trained):
+    folder, _ = trained
+    (path,) = (folder / "t1w/results").rglob("plans.json")
+    plans = json.loads(path.read_text())
+    kwargs = plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]
+    assert kwargs["dropout_op_kwargs"] == {"p": 0.2} and kwargs["dropout_op"].endswith("Dropout3d")
+    model = catalog.load(path.parent)
+    assert model.plan["mirror"] == [list(plans["transpose_forward"]).index(2)]
+    assert (model.threshold, model.min_component_mm3) == (0.2, 10)
+
+
+def test_the_two_contrast_network_starts_from_the_other(trained):
+    folder, _ = trained
+    rows = (folder / "both/adapt.tsv").read_text().splitlines()[1:]
+    actions = [row.split("\t")[1] for row in rows]
+    assert actions.count("expanded") == 1 and set(actions) == {"expanded", "copied"}
+
+
+def test_folds_validate_everyone_once(trained):
+    folder, _ = trained
+    (path,) = (folder / "both/preprocessed").rglob("splits_final.json")
+    splits = json.loads(path.read_text())
+    assert len(splits) == 2
+    assert sorted(splits[0]["val"] + splits[1]["val"]) == sorted(splits[0]["train"] + splits[0]["val"])
+
+
+def test_the_card_of_both_folds_predicts(trained):
+    folder, _ = trained
+    model = catalog.load(folder / "cards/s4_adapt.yaml")
+    assert len(model.all_weights) == 2
+    assert model.select(("T1w", "FLAIR", "T2w")) == ("T1w", "FLAIR")
+    images = {"T1w": bidsets.scan(9)[0], "FLAIR": bidsets.scan(9, contrast=-1)[0]}
+    found = inference.predict(model, images, bidsets.grid(), images["T1w"], "cpu").get_fdata()
+    inside = np.asanyarray(bidsets.grid().dataobj) > 0
+    assert found[inside].std() > 0 and not found[~inside].any()

@@ -1,0 +1,90 @@
+"""Prepared heads: tissues, and where they lie in the template."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.affines import apply_affine
+from nilearn.datasets import load_mni152_template
+
+from bids_stroke.errors import DatasetError
+from bids_stroke.training.simulation import subjects
+
+
+@pytest.fixture(scope="module")
+def moved(tmp_path_factory):
+    """The template's own brain, moved by a known amount and stored left to right."""
+    img = load_mni152_template(resolution=2)
+    shift = np.eye(4)
+    shift[:3, 3] = (6, -9, 4)
+    flip = nib.Nifti1Image(img.get_fdata(dtype=np.float32), shift @ img.affine).as_reoriented(
+        [[0, -1], [1, 1], [2, 1]]
+    )
+    folder = tmp_path_factory.mktemp("brain")
+    path = folder / "template_T1w.nii.gz"
+    nib.save(flip, path)
+    return subjects.subject(path, folder / "cache"), folder / "cache", path
+
+
+def test_template_coordinates_undo_a_known_move(moved):
+    subject = moved[0]
+    shape = subject.template.shape[1:]
+    nodes = np.stack(np.meshgrid(*[np.arange(n) * subjects.NODES for n in shape], indexing="ij"), -1)
+    inside = subject.mask[tuple(np.minimum(nodes, np.array(subject.mask.shape) - 1).astype(int).T)].T
+    expected = apply_affine(subject.affine, nodes) - (6, -9, 4)
+    error = np.linalg.norm(np.moveaxis(subject.template, 0, -1) - expected, axis=-1)[inside]
+    assert np.median(error) < 1
+    assert np.percentile(error, 95) < 3
+
+
+def test_tissues_of_a_brain(moved):
+    subject = moved[0]
+    ml = np.bincount(subject.tissue.ravel(), minlength=len(subjects.TISSUES)) / 1000
+    of = dict(zip(subjects.TISSUES, ml, strict=True))
+    # Wide: an average of many brains has no sharp border between gray and white.
+    assert 400 < of["white"] < 1000 and 400 < of["cortex"] < 1400 and 5 < of["ventricle"] < 80
+    assert not subject.tissue[~subject.mask].any()
+    assert np.all(np.diff(subject.levels) > 0)
+    white = subject.t1w[subject.tissue == subjects.TISSUES.index("white")]
+    assert np.median(white) == pytest.approx(subjects.WHITE, rel=0.02)
+
+
+def test_the_cache_holds_what_was_prepared(moved):
+    subject, cache, path = moved
+    path.unlink()
+    again = subjects.subject(path, cache)
+    for name in ("tissue", "mask", "t1w", "template", "affine"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(subject, name))
+
+
+def test_lesions_are_cropped_in_place(tmp_path):
+    data = np.zeros((20, 20, 20), np.uint8)
+    data[3:6, 10:12, 15:19] = 1
+    affine = np.diag([-2.0, 2, 2, 1])
+    nib.save(nib.Nifti1Image(data, affine), tmp_path / "lesion.nii.gz")
+    lesion = subjects.lesion(tmp_path / "lesion.nii.gz")
+    assert lesion.volume == pytest.approx(data.sum() * 8 / 1000)
+    found = apply_affine(lesion.affine, np.argwhere(lesion.data))
+    expected = apply_affine(affine, np.argwhere(data))
+    np.testing.assert_allclose(np.sort(found, 0), np.sort(expected, 0), atol=1e-5)
+    nib.save(nib.Nifti1Image(data * 0, affine), tmp_path / "empty.nii.gz")
+    assert subjects.lesion(tmp_path / "empty.nii.gz") is None
+
+
+def test_label_maps_need_one_millimetre(tmp_path):
+    labels = nib.Nifti1Image(np.full((8, 8, 8), 507, np.int16), np.diag([2.0, 2, 2, 1]))
+    nib.save(labels, tmp_path / "labels.nii.gz")
+    with pytest.raises(DatasetError, match="1 mm"):
+        subjects.subject(tmp_path / "labels.nii.gz", tmp_path)
+
+
+def test_parts_of_a_split_share_nothing():
+    files = list(range(50))
+    parts = subjects.split(files, 0.1, 4, seed=3)
+    assert [len(part) for part in parts] == [41, 5, 4]
+    assert sorted(file for part in parts for file in part) == files
+    assert parts == subjects.split(files, 0.1, 4, seed=3)
+
+
+def test_a_folder_without_scans_is_named(tmp_path):
+    with pytest.raises(DatasetError, match=str(tmp_path)):
+        subjects.scans([tmp_path])

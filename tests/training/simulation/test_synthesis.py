@@ -1,0 +1,170 @@
+"""Simulated strokes: where they lie, how they look, what the network is shown of them."""
+
+import numpy as np
+import pytest
+import torch
+import toys
+from nibabel.affines import apply_affine
+
+from bids_stroke.training.simulation import appearance, artefacts, fields, synthesis
+from bids_stroke.training.simulation.subjects import TISSUES
+
+HEADS = {"label map": 0, "real brain": 1}
+SCANNER = toys.RECIPE["synthesis"]["scanner"]
+
+
+def side(sample):
+    """Mean x (mm) of the lesion in the tile."""
+    voxels = np.argwhere(sample.label.numpy())
+    return apply_affine(sample.affine, voxels)[:, 0].mean()
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_lesion_lies_where_the_template_says(head):
+    simulator = toys.simulator(**toys.STILL)
+    centres = []
+    for seed in range(12):
+        sample = simulator.sample(seed, subject=head, lesions=[(3.0, "chronic")])
+        assert sample.label.any()
+        assert not (sample.label & ~sample.brain).any()
+        centres.append(side(sample))
+    assert {round(abs(x) / 13) for x in centres} == {1}  # 13 mm from the middle, either side
+    assert min(centres) < 0 < max(centres)
+
+
+def test_volume_is_what_was_asked_for():
+    simulator = toys.simulator(**toys.STILL)
+    for volume in (0.4, 2.5):
+        found = [
+            simulator.sample(seed, subject=0, lesions=[(volume, "subacute")]).label.sum() * 0.008
+            for seed in range(6)
+        ]
+        assert np.median(found) == pytest.approx(volume, rel=0.3)
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize("stage", ["chronic", "subacute"])
+def test_stages_look_like_strokes(head, stage):
+    simulator = toys.simulator(**toys.STILL)
+    change = {contrast: [] for contrast in synthesis.CONTRASTS}
+    for seed in range(10):
+        with_lesion = simulator.sample(seed, subject=head, lesions=[(3.0, stage)])
+        label = with_lesion.label
+        mirrored = label.flip(0) & ~label
+        for contrast, image in with_lesion.images.items():
+            change[contrast].append(float(image[label].median() / image[mirrored].median()))
+    assert np.median(change["T1w"]) < 0.9
+    assert np.median(change["T2w"]) > 1.1
+    if stage == "subacute":
+        assert np.median(change["FLAIR"]) > 1.15
+
+
+def test_chronic_cavity_is_fluid_and_its_rim_bright_on_flair():
+    simulator = toys.simulator(**toys.STILL)
+    ratios = []
+    for seed in range(10):
+        sample = simulator.sample(seed, ("FLAIR",), subject=0, lesions=[(3.0, "chronic")])
+        flair, label = sample.images["FLAIR"], sample.label
+        core = fields.erode(label, 2)
+        rim = label & ~fields.erode(label, 1)
+        ratios.append(float(flair[core].median() / flair[rim].median()))
+    assert np.median(ratios) < 0.9
+
+
+def test_no_lesion_without_lesions():
+    sample = toys.simulator().sample(3, lesions=[])
+    assert not sample.label.any()
+    assert sample.stages == ()
+
+
+def test_a_seed_decides_everything():
+    simulator = toys.simulator()
+    one, two, other = (simulator.sample([5, n]) for n in (1, 1, 2))
+    for contrast in synthesis.CONTRASTS:
+        assert torch.equal(one.images[contrast], two.images[contrast])
+        assert not torch.equal(one.images[contrast], other.images[contrast])
+    assert torch.equal(one.label, two.label) and torch.equal(one.mask, two.mask)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_sample_is_finite_and_standardized(seed):
+    sample = toys.simulator(cut=1.0, lost_cavity=1.0).sample([9, seed])
+    image = synthesis.network_input(sample, ("T1w", "FLAIR", "T2w"))
+    assert torch.isfinite(image).all()
+    assert (image[:, ~sample.mask] == 0).all()
+    inside = image[:, sample.mask]
+    assert inside.mean(1).abs().max() < 1e-3
+    assert (inside.std(1) - 1).abs().max() < 1e-2
+
+
+def test_absent_contrasts_are_zero():
+    sample = toys.simulator().sample(1, ("FLAIR",))
+    image = synthesis.network_input(sample, ("T1w", "FLAIR", "T2w"))
+    assert not image[[0, 2]].any() and image[1].any()
+
+
+def test_cut_takes_the_same_from_image_and_mask():
+    mask = torch.from_numpy(toys.ball(20))
+    for seed in range(10):
+        left, kept = artefacts.cut(mask, 1.0, fields.Draw(seed))
+        assert torch.equal(left, mask & kept)
+        assert 0 < left.sum() < mask.sum()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_true_masks_end_with_the_field_of_view(seed):
+    still = toys.STILL | {"cut": 1.0, "misjudged": 0, "scanner": dict.fromkeys(SCANNER, 0)}
+    sample = toys.simulator(**still).sample(seed, ("T1w",), lesions=[(4.0, "chronic")])
+    assert sample.brain.any() and (sample.images["T1w"][sample.brain] > 0).all()
+    assert not (sample.label & ~sample.brain).any()
+
+
+def test_islands_that_no_tracer_sees_are_no_lesion():
+    weights = torch.zeros(32, 32, 32)
+    weights[4:12, 10:20, 10:20] = 1
+    weights[20, 15, 15] = 1  # 8 mm³
+    weights[24:27, 14:17, 14:17] = 1  # 216 mm³
+    white = torch.full((32, 32, 32), TISSUES.index("white"), dtype=torch.uint8)
+    draw = fields.Draw(1)
+    head = appearance.head(white, white > 0, None, None, ("T1w",), 2.0, 0, draw)
+    label, _, _ = appearance.paste(head, weights, (0, 0, 0), "subacute", draw)
+    assert not label[20, 15, 15] and label[25, 15, 15] and label[8, 15, 15]
+
+
+def test_shift_moves_by_fractions_of_a_voxel():
+    ramp = torch.arange(20.0)[:, None, None].expand(20, 5, 5)
+    moved = artefacts.shift(ramp, (0.25, 0, 0))
+    torch.testing.assert_close(moved[1:], ramp[1:] - 0.25)
+
+
+def test_misjudged_masks_stay_close():
+    mask, skull = (torch.from_numpy(toys.ball(radius)) for radius in (20, 22))
+    overlap = []
+    for seed in range(20):
+        found = artefacts.misjudge(mask, skull & ~mask, 2.0, fields.Draw(seed))
+        overlap.append(float(2 * (found & mask).sum() / (found.sum() + mask.sum())))
+    assert min(overlap) > 0.8 and max(overlap) < 1
+
+
+def test_some_masks_hold_the_fluid_around_a_shrunken_brain():
+    brain, skull = (torch.from_numpy(toys.ball(radius)) for radius in (10, 13))
+    fluid, held = skull & ~brain, []
+    for seed in range(20):
+        found = artefacts.misjudge(brain, fluid, 1.0, fields.Draw(seed))
+        held.append(float((found & fluid).sum() / fluid.sum()))
+    assert min(held) < 0.1 and max(held) > 0.9
+
+
+@pytest.mark.parametrize("chance", [0, 1])
+def test_masks_are_misjudged_by_chance(chance):
+    sample = toys.simulator(**toys.STILL | {"misjudged": chance}).sample(3, lesions=[])
+    assert torch.equal(sample.mask, sample.brain) == (chance == 0)
+
+
+def test_thick_slices_keep_the_shape():
+    image = torch.rand(21, 23, 25)
+    for seed in range(5):
+        out = artefacts.thick_slices(image, 1.0, fields.Draw(seed))
+        assert out.shape == image.shape
+        assert out.std() < image.std()
+        assert float(out.mean()) == pytest.approx(float(image.mean()), rel=0.02)
