@@ -1,4 +1,4 @@
-"""What the sanity gates of ``bids_stroke/qc/checks.py`` see on real heads: agreement of T1w and FLAIR of
+"""What the QC checks (``bids_stroke/qc/checks.py``) see on real heads: agreement of T1w and FLAIR of
 the same head and of two heads, and the brightest voxels of T1w images without contrast agent.
 
 ``python benchmarks/gates.py`` reads ``$BIDS_STROKE_SHARED`` (see docs/reliability.md).

@@ -1,22 +1,143 @@
-"""The house's import contracts and the linter."""
+"""Structure of the code: contracts of imports, types, length and complexity of modules."""
 
+import ast
+import os
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+import pytest
+import sources
+
+SCRIPTS = Path(sys.executable).parent
+LONGEST_MODULE = 300  # lines
+COGNITIVE_COMPLEXITY = 15
+LEAST_SHARE = 0.98  # of annotated functions and of docstrings
+#: Packages whose modules may import torch when they are loaded.
+TORCH = ("models", "training")
+NEEDS_TORCH = {"torch", "monai", "lightning", "torchmetrics", "nnunetv2"}
 
 
-def run(*command):
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def run(*command, cwd=sources.ROOT, **environment):
+    return subprocess.run(
+        list(map(str, command)), cwd=cwd, capture_output=True, text=True, env=os.environ | environment
+    )
 
 
-def test_imports_point_down():
-    scripts = Path(sys.executable).parent
-    done = run(str(scripts / "lint-imports"), "--no-cache")
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A copy of the modules."""
+    return sources.assemble(tmp_path_factory.mktemp("tree"))
+
+
+def contracts(tree):
+    """Check the contracts of imports on a copy of the modules."""
+    return run(SCRIPTS / "lint-imports", "--no-cache", cwd=tree, PYTHONPATH=str(tree))
+
+
+def test_contracts(tree):
+    done = contracts(tree)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "contract"),
+    [
+        ("pipelines/lesion.py", "import bids_stroke.execution.supervisor", "Imports point down only"),
+        ("spatial/grid.py", "import bids_stroke.lesion.components", "Imports point down only"),
+        ("cohort/table.py", "import bids_stroke.evaluation.metrics", "Imports point down only"),
+        ("unknown.py", "", "every module belongs to a layer"),
+        ("reports/rendering.py", "import nipype", "Nipype is imported in"),
+        ("spatial/image.py", "import bids_stroke.spatial.grid", "No import cycles"),
+    ],
+)
+def test_a_forbidden_import_breaks_a_contract(tmp_path, module, line, contract):
+    path = sources.assemble(tmp_path) / "bids_stroke" / module
+    path.write_text((path.read_text() if path.exists() else "") + f"\n{line}\n")
+    done = contracts(tmp_path)
+    assert done.returncode == 1
+    broken = [row for row in done.stdout.splitlines() if row.endswith("BROKEN")]
+    assert any(contract in row for row in broken), done.stdout
+
+
+def module_imports(path):
+    """Top-level packages that a module imports when it is loaded."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def test_torch_is_imported_by_models_and_training_only():
+    slow = [
+        path
+        for path in sources.modules()
+        if path.relative_to(sources.ROOT).parts[1] not in TORCH
+        and NEEDS_TORCH & set(module_imports(path))
+    ]
+    assert slow == []
 
 
 def test_lint():
     done = run(sys.executable, "-m", "ruff", "check", "--no-cache", ".")
     assert done.returncode == 0, done.stdout
+
+
+def test_format():
+    done = run(sys.executable, "-m", "ruff", "format", "--no-cache", "--check", ".")
+    assert done.returncode == 0, done.stdout
+
+
+def test_types(tree):
+    command = (sys.executable, "-m", "mypy", "-p", "bids_stroke")
+    done = run(*command, "--cache-dir", tree / "cache", cwd=tree, MYPYPATH=str(tree))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_type_error_is_ignored_as_a_whole():
+    for path in sources.modules():
+        for line in path.read_text().splitlines():
+            ignored = line.partition("# type: ignore")
+            assert not ignored[1] or ignored[2].startswith("["), f"{path}: {line}"
+
+
+def test_modules_are_short():
+    lengths = {path: len(path.read_text().splitlines()) for path in sources.modules()}
+    assert {path: lines for path, lines in lengths.items() if lines > LONGEST_MODULE} == {}
+
+
+def test_functions_are_simple(tree):
+    done = run(
+        SCRIPTS / "complexipy",
+        "bids_stroke",
+        "--max-complexity-allowed",
+        COGNITIVE_COMPLEXITY,
+        "--failed",
+        "--plain",
+        cwd=tree,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_public_functions_are_annotated():
+    nodes = [node for path in sources.modules() for node in sources.public(ast.parse(path.read_text()))]
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+    bare = [node.name for node in functions if not sources.annotated(node)]
+    assert len(bare) <= (1 - LEAST_SHARE) * len(functions), bare
+
+
+def test_public_functions_have_docstrings():
+    nodes = [node for path in sources.modules() for node in sources.public(ast.parse(path.read_text()))]
+    bare = [node.name for node in nodes if not ast.get_docstring(node)]
+    assert len(bare) <= (1 - LEAST_SHARE) * len(nodes), bare
+
+
+def test_every_package_is_installed():
+    setup = ConfigParser()
+    setup.read(sources.ROOT / "setup.cfg")
+    named = setup["options"]["packages"].split()
+    folders = {path.parent for path in (sources.ROOT / "bids_stroke").rglob("__init__.py")}
+    there = [".".join(folder.relative_to(sources.ROOT).parts) for folder in folders]
+    assert sorted(named) == sorted([*there, "bids_stroke.pipelines"])

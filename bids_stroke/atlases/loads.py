@@ -154,7 +154,9 @@ def measure_loads(lesion_img, tract, card, probability_img=None, min_component_m
 
 
 def slice_profile(lesion_img, tract):
-    """Share of each axial slice of a tract that is lesion: sum_xy L P / A(z), see :func:`measure_loads`.
+    """Share of each axial slice of a tract that is lesion: sum_xy L P / A(z).
+
+    See :func:`measure_loads`.
 
     Returns
     -------

@@ -125,7 +125,8 @@ def collect(output_dir, skip=(), strict=False):
     Returns
     -------
     tuple of (pandas.DataFrame, list of Record, list of Record)
-        Table with columns as :func:`bids_stroke.cohort.columns.described`, the session of each row, and those that failed.
+        Table with columns as :func:`bids_stroke.cohort.columns.described`, the
+        session of each row, and those that failed.
 
     Raises
     ------

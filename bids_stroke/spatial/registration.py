@@ -92,7 +92,7 @@ def rigid(moving, fixed, fixed_mask, out, samples=100_000):
 
 
 def affine(img, brain, out):
-    """Register a brain to :func:`bids_stroke.spatial.templates.template` by an affine transform, before any lesion is known.
+    """Register a brain to the default template by an affine transform, before any lesion is known.
 
     Parameters
     ----------

@@ -7,9 +7,12 @@ import shlex
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeAlias
 
 from bids_stroke.errors import ResourceError
 
+#: A path as functions take it.
+PathLike: TypeAlias = str | os.PathLike[str]
 #: What stands in the place of a file whose content git-annex or git-lfs has not fetched.
 _POINTERS = {b"/annex/objects/": "datalad get", b"version https://git-lfs": "git lfs pull --include"}
 

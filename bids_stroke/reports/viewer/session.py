@@ -37,7 +37,8 @@ def session(out_dir, known, tracts=(DEFAULT_TRACT,)):
     known : Record
         Of a session that ended well.
     tracts : sequence of str
-        Tracts of the run, as :func:`bids_stroke.atlases.tracts.load_card` takes them; those that the session has a table
+        Tracts of the run, as :func:`bids_stroke.atlases.tracts.load_card`
+        takes them; those that the session has a table
         of are shown.
 
     Returns
