@@ -14,13 +14,27 @@ import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
 
 from bids_stroke.errors import ImageError
-from bids_stroke.utils.files import atomic, missing_content_reason
+from bids_stroke.utils.files import PathLike, atomic, missing_content_reason
 
 #: A scan of a head has at least so many voxels along each axis, and a field of view (mm) within these.
 FEWEST_VOXELS = 8
 FIELD_OF_VIEW_MM = (40, 600)
 #: Bytes that one byte of a compressed file can hold at most (RFC 1951: 258 of two bits).
 DEFLATE_AT_MOST = 1032
+
+
+def open_image(path: PathLike) -> nib.Nifti1Image:
+    """Open an image without reading its voxels, and without any check.
+
+    Raises
+    ------
+    ImageError
+        If the file is not a NIfTI image.
+    """
+    img = nib.load(path)
+    if not isinstance(img, nib.Nifti1Image | nib.Nifti1Pair):
+        raise ImageError(f"{path} is not a NIfTI image; convert it.")
+    return img
 
 
 def load(path):
