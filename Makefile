@@ -23,7 +23,7 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	touch $@
 
 demo: install
-	$(BIN)/python benchmarks/demo.py demo
+	$(BIN)/python studies/demo.py demo
 
 test: install
 	$(BIN)/python -m pytest -q --durations=15

@@ -14,8 +14,8 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
-import sections
 import torch
+from measurements import PERFORMANCE, markdown, write_measured
 
 from bids_stroke.compute import devices
 from bids_stroke.spatial import hd_bet
@@ -25,7 +25,7 @@ def main():
     """Command line."""
     command = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     command.add_argument("--side", type=int, default=64, help="voxels")
-    command.add_argument("--page", type=Path, default=sections.PERFORMANCE)
+    command.add_argument("--page", type=Path, default=PERFORMANCE)
     arguments = command.parse_args()
     published = next(hd_bet.networks())
     placed = devices.place(copy.deepcopy(published), "cpu", over=hd_bet.NORMS)
@@ -46,7 +46,7 @@ def main():
     table = pd.DataFrame(rows)
     table["ratio"] = table["seconds"] / table["seconds"][0]
     share = f"{denormal.float().mean():.0%} of the weights are no normal numbers."
-    sections.measured("denormals", f"{share}\n\n{sections.table(table, index=False)}", arguments.page)
+    write_measured("denormals", f"{share}\n\n{markdown(table, index=False)}", arguments.page)
 
 
 if __name__ == "__main__":

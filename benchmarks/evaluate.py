@@ -11,7 +11,6 @@ voxel scores, and scipy's labels lesion by lesion for the three lesion-wise coun
 """
 
 import argparse
-import os
 import resource
 import tempfile
 import time
@@ -20,21 +19,22 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import torch
+from measurements import DATA
 from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
 from scipy import ndimage
 from sklearn.metrics import confusion_matrix
 
-from bids_stroke.evaluation import evaluation, pairs
+from bids_stroke.evaluation.measurement import measure
+from bids_stroke.evaluation.pairs import Pair
+from bids_stroke.evaluation.run import evaluate
 from bids_stroke.spatial import image, templates
 from bids_stroke.spatial.grid import resample
-
-SHARED = Path(os.environ.get("BIDS_STROKE_SHARED", Path(__file__).parents[2] / "shared"))
 
 
 def write_pairs(number, work):
     """Write truth and prediction of ``number`` scans, unless they are there."""
     grid = templates.template().t1w
-    folders = [SHARED / "data" / name for name in ("lesions_chronic", "lesions_acute")]
+    folders = [DATA / name for name in ("lesions_chronic", "lesions_acute")]
     sources = [path for folder in folders for path in sorted(folder.glob("*.nii*"))]
     rng = np.random.default_rng(0)
     for index, path in enumerate(sources[:number]):
@@ -78,7 +78,7 @@ def main():
     pred, truth = arguments.work / "pred", arguments.work / "truth"
 
     started = time.perf_counter()
-    rows, _ = evaluation.evaluate({"model": pred}, truth, arguments.jobs)
+    rows, _ = evaluate({"model": pred}, truth, arguments.jobs)
     wall = time.perf_counter() - started
     peak = max(
         resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -95,9 +95,7 @@ def main():
     theirs = (time.process_time() - started) / len(chosen)
     started = time.process_time()
     for row in chosen.itertuples():
-        evaluation.measure(
-            pairs.Pair(row.participant_id, None, "model", Path(row.truth), Path(row.prediction))
-        )
+        measure(Pair(row.participant_id, None, "model", Path(row.truth), Path(row.prediction)))
     ours = (time.process_time() - started) / len(chosen)
     print(f"one core, {len(chosen)} pairs: {ours:.2f} s a pair against {theirs:.2f} s for the "
           f"reference loop, {theirs / ours:.1f} times as fast")  # fmt: skip

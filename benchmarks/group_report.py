@@ -23,7 +23,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
-import sections
+from measurements import PERFORMANCE, markdown, start_dataset, write_measured
 from scipy import ndimage
 
 from bids_stroke.atlases import loads, super_regions
@@ -33,7 +33,7 @@ from bids_stroke.bids.names import derivative
 from bids_stroke.cohort import overlap as cohort_overlap
 from bids_stroke.cohort import table as cohort_table
 from bids_stroke.qc import image_quality
-from bids_stroke.reports.figures import figures
+from bids_stroke.reports.figures.lesion import draw_lesion
 from bids_stroke.spatial import image
 from bids_stroke.spatial.templates import TEMPLATE, template
 
@@ -62,7 +62,7 @@ def draw(out, number, rng, target, brain):
     """
     mask = lesion(rng, target.t1w, brain)
     if number < DRAWN:
-        figures.lesion(target.t1w, mask, out / f"figure-{number}.svg")
+        draw_lesion(target.t1w, mask, out / f"figure-{number}.svg")
     left = nib.affines.apply_affine(mask.affine, np.argwhere(mask.dataobj)).mean(0)[0] < 0
     path = image.save(mask, out / f"mask-{number}.nii.gz")
     return path, np.count_nonzero(mask.dataobj) / 1000, left
@@ -90,7 +90,7 @@ def add(out, name, rng, drawn, pictures):
         "region": ["R1", "R2", "R3", "R4"], "region_volume_ml": 500.0,
         "lesion_volume_ml": volume * share, "lesion_share": share, "region_share": 0.01,
     })  # fmt: skip
-    tables = {"JuelichCST": loads, super_regions.super_regions_card()["atlas"]: shares}
+    tables = {"JuelichCST": loads, super_regions.super_regions_card().atlas: shares}
     written = {
         derivative(name, "morph", ".tsv", space="T1w", **found): components,
         derivative(name, "morph", ".tsv", desc="quality"): pd.DataFrame([measured]),
@@ -114,8 +114,7 @@ def add(out, name, rng, drawn, pictures):
 
 def make(bids, out, participants):
     """Write a dataset without images, and its derivatives."""
-    bids.mkdir(parents=True)
-    (bids / "dataset_description.json").write_text('{"Name": "made up", "BIDSVersion": "1.10.0"}')
+    start_dataset(bids, "made up")
     rng, names = np.random.default_rng(0), [f"sub-{i:04}" for i in range(1, participants + 1)]
     write_tsv(pd.DataFrame({
         "participant_id": names, "age": rng.normal(62, 11, participants).round(),
@@ -224,13 +223,13 @@ def main():
     command = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     command.add_argument("folder", type=Path)
     command.add_argument("--participants", nargs="+", type=int, default=[1000, 10000])
-    command.add_argument("--page", type=Path, default=sections.PERFORMANCE)
+    command.add_argument("--page", type=Path, default=PERFORMANCE)
     options = command.parse_args()
     rows = []
     for participants in options.participants:
         rows.append(measure(options.folder / str(participants), participants))
         print(rows[-1], flush=True)
-    sections.measured("group", sections.table(pd.DataFrame(rows).T), options.page)
+    write_measured("group", markdown(pd.DataFrame(rows).T), options.page)
 
 
 if __name__ == "__main__":

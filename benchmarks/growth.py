@@ -19,24 +19,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import sections
-from participant import MEASURES, SHARED, watch
+from measurements import DATA, PERFORMANCE, markdown, start_dataset, write_measured
+from participant import MEASURES, watch
 
 from bids_stroke.spatial import grid, image, templates
 
-HEAD = SHARED / "data" / "heads" / "healthy" / "colin27_T1w.nii.gz"
-
-
-def start(root):
-    """An empty dataset; its folder."""
-    root.mkdir(parents=True)
-    (root / "dataset_description.json").write_text('{"Name": "heads", "BIDSVersion": "1.10.0"}')
-    return root
+HEAD = DATA / "heads" / "healthy" / "colin27_T1w.nii.gz"
 
 
 def heads(root, voxel, number=1):
     """A dataset of copies of the head."""
-    start(root)
+    start_dataset(root, "heads")
     img = image.conform(image.load(HEAD))
     first = image.save(grid.regrid(img, (voxel,) * 3), root / "sub-01/anat/sub-01_T1w.nii.gz")
     for copy in range(2, number + 1):
@@ -48,7 +41,7 @@ def heads(root, voxel, number=1):
 
 def cubes(root, number):
     """A dataset of one mask in the template's space, with so many cubes of 3 mm in the brain."""
-    start(root)
+    start_dataset(root, "masks")
     target = templates.template()
     mask = np.zeros(target.t1w.shape, np.uint8)
     inside = np.argwhere(np.asanyarray(target.brain.dataobj)[::6, ::6, ::6]) * 6
@@ -92,7 +85,7 @@ def main():
     command.add_argument("--participants", nargs="*", type=int, default=[1, 2, 4])
     command.add_argument("--threads", nargs="*", type=int, default=[1, 2])
     command.add_argument("--coarse", type=float, default=2.0, help="of the participants' heads, mm")
-    command.add_argument("--page", type=Path, default=sections.PERFORMANCE)
+    command.add_argument("--page", type=Path, default=PERFORMANCE)
     arguments = command.parse_args()
     rows = []
     for what, size, make, options in runs(arguments):
@@ -108,7 +101,7 @@ def main():
     shared = table["what"].str.startswith("participants")
     table["participants an hour"] = (3600 * table["size"] / table["seconds"]).where(shared)
     table["exponent of seconds"] = table["what"].map(slopes).where(~table["what"].duplicated())
-    sections.measured("growth", sections.table(table, index=False), arguments.page)
+    write_measured("growth", markdown(table, index=False), arguments.page)
 
 
 def exponent(rows):

@@ -23,7 +23,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
-import sections
+from measurements import PERFORMANCE, markdown, start_dataset, write_measured
 
 FILES = (
     "anat/{}_T1w.nii.gz", "anat/{}_T1w.json", "anat/{}_FLAIR.nii.gz", "anat/{}_FLAIR.json",
@@ -44,14 +44,12 @@ def made(participants):
 
 def write(root, paths):
     """Write a dataset of empty files, with images in its first session; returns how many."""
-    root.mkdir(parents=True)
+    start_dataset(root, "empty files")
     files = [root / path for path in paths]
     for folder in {path.parent for path in files}:
         folder.mkdir(parents=True, exist_ok=True)
     for path in files:
         path.write_text("{}" if path.suffix == ".json" else "")
-    description = '{"Name": "empty files", "BIDSVersion": "1.10.0"}'
-    (root / "dataset_description.json").write_text(description)
     head = np.random.default_rng(0).normal(100, 20, (40, 48, 40)).astype(np.float32)
     first = min(root.glob("sub-*/**/anat/*_T1w.nii.gz")).parent
     for path in (*first.glob("*_T1w.nii.gz"), *first.glob("*_FLAIR.nii.gz")):
@@ -93,7 +91,7 @@ def main():
     command.add_argument("--participants", nargs="+", type=int, default=[1000, 10000])
     command.add_argument("--list", type=Path, help="paths of a dataset's files, a line each, gzip")
     command.add_argument("--plain", type=int, default=1000, help="most participants for the plain way")
-    command.add_argument("--page", type=Path, default=sections.PERFORMANCE)
+    command.add_argument("--page", type=Path, default=PERFORMANCE)
     arguments = command.parse_args()
     trees = {f"{number} made-up participants": made(number) for number in arguments.participants}
     if arguments.list:
@@ -113,7 +111,7 @@ def main():
             "PyBIDS, defaults (s)": other[0], "ratio": first[0] / other[0],
         })  # fmt: skip
         print(rows[-1], flush=True)
-    sections.measured("indexing", sections.table(pd.DataFrame(rows), index=False), arguments.page)
+    write_measured("indexing", markdown(pd.DataFrame(rows), index=False), arguments.page)
 
 
 if __name__ == "__main__":

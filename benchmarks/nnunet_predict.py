@@ -8,18 +8,16 @@ is lesion. The image is the template's brain. Needs nnunetv2 (pip install .[nnun
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from participant import network
 
 from bids_stroke.evaluation.metrics import dice
 from bids_stroke.models import catalog, inference
 from bids_stroke.spatial import grid, image, templates
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 
 def main():
@@ -34,11 +32,8 @@ def main():
     command.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = command.parse_args()
     torch.set_num_threads(arguments.threads)
-    folder = arguments.model or arguments.out / f"model-{arguments.voxel:g}mm"
-    if not folder.exists():
-        network = nnunets.architecture(features=(32, 64, 128, 256, 320, 320))
-        sizes = (arguments.voxel,) * 3, (128, 128, 128)
-        nnunets.write(folder, network, *sizes, steps=30, taught_on=(64, 64, 64))
+    made = arguments.out / f"model-{arguments.voxel:g}mm"
+    folder = arguments.model or network(made, arguments.voxel)
     target = templates.template()
     t1w = grid.regrid(target.t1w, (arguments.voxel,) * 3)
     brain = grid.regrid(target.brain, (arguments.voxel,) * 3, order=0)

@@ -35,7 +35,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import psutil
-import sections
+from measurements import DATA, PERFORMANCE, markdown, start_dataset, write_measured
 
 from bids_stroke.evaluation import metrics
 from bids_stroke.settings import DEFAULT_MODEL
@@ -43,7 +43,6 @@ from bids_stroke.spatial import brain_extraction, image, normalization, template
 from bids_stroke.spatial.grid import regrid, resample
 from bids_stroke.spatial.transforms import move_points, to_ants
 
-SHARED = Path(os.environ.get("BIDS_STROKE_SHARED", Path(__file__).parents[2] / "shared"))
 HEADS = {
     "T1w of 1 mm": {"T1w": "healthy/colin27_T1w"},
     "T1w and FLAIR": {"T1w": "ms/patient03_study2_T1W", "FLAIR": "ms/patient03_study2_FLAIR"},
@@ -54,8 +53,6 @@ MEASURES = {"seconds": "sum", "CPU seconds": "sum", "peak memory (MB)": "max"}
 STEP = re.compile(r"sub-01: (\S+) (started|took)")
 RIGID = "flair_to_t1w.mat"
 FEATURES = (32, 64, 128, 256, 320, 320)
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 
 def watch(command, threads, name="start"):
@@ -121,12 +118,11 @@ def ours(images, model, work, threads, extraction):
     tuple of (pandas.DataFrame, dict)
         What its steps took, and what it put on the disk (MB).
     """
-    bids, out = work / "bids", work / "out"
+    bids, out = start_dataset(work / "bids", "one head"), work / "out"
     for contrast, path in images.items():
         target = bids / f"sub-01/anat/sub-01_{contrast}.nii.gz"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
-    (bids / "dataset_description.json").write_text('{"Name": "one head", "BIDSVersion": "1.10.0"}')
     command = [sys.executable, "-m", "bids_stroke", bids, out, "participant", "-v", "--model", model]
     command += ["--nprocs", threads, "--brain-extraction", extraction, "--clean-workdir"]
     sizes, ended = [], threading.Event()
@@ -320,7 +316,7 @@ def heads(names, work, voxel):
     for name in names:
         images = {}
         for contrast, file in HEADS[name].items():
-            path = SHARED / "data" / "heads" / f"{file}.nii.gz"
+            path = DATA / "heads" / f"{file}.nii.gz"
             if voxel:
                 coarse = work / name / path.name
                 coarse.parent.mkdir(parents=True, exist_ok=True)
@@ -343,7 +339,7 @@ def main():
     command.add_argument(
         "--agreement", action="store_true", help="only compare an earlier run's results"
     )
-    command.add_argument("--page", type=Path, default=sections.PERFORMANCE)
+    command.add_argument("--page", type=Path, default=PERFORMANCE)
     arguments = command.parse_args()
     voxel = arguments.voxel or 1.0
     model = network(arguments.work / f"model-{voxel:g}mm", voxel)
@@ -354,7 +350,7 @@ def main():
         name: agreement(work / "app/out/sub-01/anat", work / "chain", model)
         for name, work in places.items()
     }
-    sections.measured("agreement", sections.table(pd.DataFrame(found), digits=4), arguments.page)
+    write_measured("agreement", markdown(pd.DataFrame(found), digits=4), arguments.page)
 
 
 def timed(arguments, places, model, voxel):
@@ -368,13 +364,13 @@ def timed(arguments, places, model, voxel):
         sides = {"app": app, "chain of tools": tools}
         whole = pd.DataFrame({side: table.agg(MEASURES) for side, table in sides.items()}).T
         whole.loc["ratio"] = whole.iloc[0] / whole.iloc[1]
-        parts += [f"### {name}: the whole", sections.table(whole)]
+        parts += [f"### {name}: the whole", markdown(whole)]
         for side, table in sides.items():
-            parts += [f"### {name}: {side}", sections.table(table[table["seconds"] >= 1])]
+            parts += [f"### {name}: {side}", markdown(table[table["seconds"] >= 1])]
         lines = [f"- {key} (MB): {value:.3g}" for key, value in disk.items()]
         parts += [f"### {name}: on the disk", "\n".join(lines)]
         print("\n\n".join(parts[-8:]), flush=True)
-    sections.measured("participant", "\n\n".join(parts), arguments.page)
+    write_measured("participant", "\n\n".join(parts), arguments.page)
 
 
 if __name__ == "__main__":

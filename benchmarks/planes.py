@@ -15,7 +15,7 @@ import torch
 
 from bids_stroke.compute import devices
 from bids_stroke.models import fusion, slice_inference, weights
-from bids_stroke.training.recipes import expand_runs, read_recipe
+from bids_stroke.training.recipes import read_recipe
 
 SHAPE = (192, 224, 192)
 
@@ -29,7 +29,7 @@ def main():
     arguments = command.parse_args()
     torch.set_num_threads(arguments.threads)
     device = devices.resolve("auto")
-    recipes = expand_runs(read_recipe("s5"))
+    recipes = read_recipe("s5").runs
     rng = np.random.default_rng(1)
     away = [(np.arange(side) - (side - 1) / 2) / (side * arguments.filled / 2) for side in SHAPE]
     brain = sum(one**2 for one in np.meshgrid(*away, indexing="ij")) <= 1
@@ -38,8 +38,8 @@ def main():
     for name, recipe in list(recipes.items())[: arguments.planes]:
         begun = time.perf_counter()
         torch.manual_seed(0)
-        network = weights.build(recipe["network"]).eval()
-        axis = recipe["stages"][-1]["tile"].index(1)
+        network = weights.build(recipe.network).eval()
+        axis = recipe.stages[-1].tile.index(1)
         found.append(slice_inference.predict_slices(network, channels, axis, device))
         print(f"{name}: {time.perf_counter() - begun:.1f} s", flush=True)
     fusion.majority([one >= 0.5 for one in found])

@@ -15,8 +15,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
-import sections
-from participant import SHARED
+from measurements import DATA, PERFORMANCE, markdown, write_measured
 
 from bids_stroke.spatial import brain_extraction, grid, image, registration, transforms
 
@@ -58,12 +57,12 @@ def main():
     command = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     command.add_argument("--heads", nargs="+", choices=HEADS, default=HEADS)
     command.add_argument("--voxel", type=float, help="of coarser images, mm")
-    command.add_argument("--page", type=Path, default=sections.PERFORMANCE)
+    command.add_argument("--page", type=Path, default=PERFORMANCE)
     arguments = command.parse_args()
     rows = []
     for head in arguments.heads:
         names = (f"{head}_{contrast}.nii.gz" for contrast in ("T1W", "FLAIR"))
-        t1w, flair = (load(SHARED / "data/heads/ms" / name, arguments.voxel) for name in names)
+        t1w, flair = (load(DATA / "heads/ms" / name, arguments.voxel) for name in names)
         (_, usual, there), *_ = found = list(
             measure(t1w, flair, brain_extraction.extract(t1w, "deepbet"))
         )
@@ -74,7 +73,7 @@ def main():
                 "mean distance (mm)": apart.mean(), "at most (mm)": apart.max(),
             })  # fmt: skip
             print(rows[-1], flush=True)
-    sections.measured("rigid", sections.table(pd.DataFrame(rows), index=False), arguments.page)
+    write_measured("rigid", markdown(pd.DataFrame(rows), index=False), arguments.page)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,11 @@ DEFAULT_TRACT = "juelich-cst"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a user asked for. Paths are absolute; ``mem_mb`` and ``nprocs`` are totals;
-    ``omp_nthreads`` is for one session, None to share the cores out."""
+    """Options of a run, with their defaults.
+
+    Paths are absolute; ``mem_mb`` and ``nprocs`` are totals; ``omp_nthreads`` is for one session, None
+    to share the cores out.
+    """
 
     bids_dir: Path
     output_dir: Path
@@ -27,10 +30,10 @@ class Settings:
     work_dir: Path
     participant_label: tuple[str, ...] = ()
     session_label: tuple[str, ...] = ()
-    bids_filters: dict
+    bids_filters: dict[str, dict[str, object]]
     bids_database_dir: Path | None = None
     skip_bids_validation: bool = False
-    model: str
+    model: str = DEFAULT_MODEL
     brain_extraction: str = "hd-bet"
     mirror: bool = False
     derivatives: tuple[Path, ...] = ()
@@ -57,54 +60,59 @@ class Settings:
     ground_truth: Path | None = None
     qc_ratings: Path | None = None
 
-    def check(self):
-        """Check the folders, once, before anything is started.
+    def check(self) -> None:
+        """Check the options and the folders, once, before anything is started.
 
         Raises
         ------
-        DatasetError, UsageError
+        DatasetError, ResourceError, UsageError
             One sentence that names the path and what to do.
         """
-        if not self.reports_only:  # which need the derivatives alone
-            if not self.bids_dir.is_dir():
-                raise DatasetError(f"{self.bids_dir} is not a folder; give the root of a BIDS dataset.")
-            if self.level == "participant":
-                self._check_dataset()
-        for folder in self.derivatives:
-            if not folder.is_dir():
-                raise DatasetError(f"{folder} is not a folder; give --derivatives existing folders.")
-        if self.lesion_derivatives and not self.lesion_derivatives.is_dir():
-            raise DatasetError(
-                f"{self.lesion_derivatives} is not a folder; give --lesion-derivatives an existing one."
-            )
+        self._check_folders()
+        self._check_level()
         if self.cutoffs_ml and not 0 < self.cutoffs_ml[0] <= self.cutoffs_ml[1]:
-            raise UsageError(
-                "--cutoffs {:g} {:g} must be positive, the lower first.".format(*self.cutoffs_ml)
-            )
-        if self.group_by and self.level != "group":
-            raise UsageError("--group-by goes with the group level; leave it out.")
-        if self.qc_ratings and self.level != "group":
-            raise UsageError("--qc-ratings goes with the group level; leave it out.")
-        if self.ground_truth and self.level != "group":
-            raise UsageError("--ground-truth goes with the group level; leave it out.")
-        if self.ground_truth and not self.ground_truth.is_dir():
-            raise DatasetError(
-                f"{self.ground_truth} is not a folder; give --ground-truth the manual masks."
-            )
+            lower, upper = self.cutoffs_ml
+            raise UsageError(f"--cutoffs {lower:g} {upper:g} must be positive, the lower first.")
         if self.plugin_file and not self.plugin_file.is_file():
             raise UsageError(f"{self.plugin_file} does not exist; check --plugin-file.")
-        if self.level == "group" and self.dry_run:
-            raise UsageError("--dry-run goes with the participant level; leave it out.")
         if self.output_dir.resolve() == self.bids_dir.resolve():
             raise UsageError(
                 f"{self.output_dir} is the BIDS dataset itself; choose another output folder, such "
                 f"as {self.bids_dir / 'derivatives' / 'bids_stroke'}."
             )
-        if not self.dry_run:
-            for folder in (self.output_dir, self.work_dir):
-                _check_writable(folder)
+        for folder in () if self.dry_run else (self.output_dir, self.work_dir):
+            _check_writable(folder)
 
-    def _check_dataset(self):
+    def _check_folders(self) -> None:
+        """Check the folders that are read."""
+        if not self.reports_only:  # which need the derivatives alone
+            _check_folder(self.bids_dir, "give the root of a BIDS dataset")
+            if self.level == "participant":
+                self._check_dataset()
+        for folder in self.derivatives:
+            _check_folder(folder, "give --derivatives existing folders")
+        if self.lesion_derivatives:
+            _check_folder(self.lesion_derivatives, "give --lesion-derivatives an existing one")
+        if self.ground_truth:
+            _check_folder(self.ground_truth, "give --ground-truth the manual masks")
+
+    def _check_level(self) -> None:
+        """Refuse options of the other level."""
+        if self.level == "group":
+            if self.dry_run:
+                raise UsageError("--dry-run goes with the participant level; leave it out.")
+            return
+        of_group = {
+            "--group-by": self.group_by,
+            "--qc-ratings": self.qc_ratings,
+            "--ground-truth": self.ground_truth,
+        }
+        for option, value in of_group.items():
+            if value:
+                raise UsageError(f"{option} goes with the group level; leave it out.")
+
+    def _check_dataset(self) -> None:
+        """Check the description of the dataset."""
         description = self.bids_dir / "dataset_description.json"
         if self.skip_bids_validation:
             return
@@ -121,7 +129,12 @@ class Settings:
             raise DatasetError(f"{description} lacks Name or BIDSVersion; add them.")
 
 
-def _check_writable(folder):
+def _check_folder(folder: Path, advice: str) -> None:
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is not a folder; {advice}.")
+
+
+def _check_writable(folder: Path) -> None:
     existing = folder
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent

@@ -1,5 +1,7 @@
 """From raw images to brains: check, brain extraction, bias correction, coregistration."""
 
+from pathlib import Path
+
 from nipype.pipeline.engine import Node
 
 from bids_stroke.interfaces.spatial import Apply, Conform, CorrectBias, ExtractBrain, ImportMask, Rigid
@@ -13,7 +15,9 @@ _EXTRACTION = {
 }
 
 
-def init_reference_wf(*, brain_extraction, own_mask, device, name="reference_wf"):
+def init_reference_wf(
+    *, brain_extraction: str, own_mask: Path | None, device: str, name: str = "reference_wf"
+) -> LesionWorkflow:
     """Prepare the reference image.
 
     Parameters
@@ -64,7 +68,7 @@ def init_reference_wf(*, brain_extraction, own_mask, device, name="reference_wf"
     return workflow
 
 
-def init_coregistration_wf(*, reference, contrast, name):
+def init_coregistration_wf(*, reference: str, contrast: str, name: str) -> LesionWorkflow:
     """Prepare a further contrast: registered to the reference image, both directions kept.
 
     Parameters
@@ -140,5 +144,5 @@ def init_coregistration_wf(*, reference, contrast, name):
     return workflow
 
 
-def _listed(path):
+def _listed(path: str) -> list[str]:
     return [path]

@@ -1,16 +1,29 @@
 """From brains to the lesion mask."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node
 
+from bids_stroke.bids.supplied_masks import SuppliedMask
 from bids_stroke.interfaces.lesion import Adopt, Threshold
 from bids_stroke.interfaces.models import Segment
 from bids_stroke.interfaces.spatial import Apply
+from bids_stroke.models.card import Card
+from bids_stroke.models.ensembles import Ensemble
 
 from .engine import LesionWorkflow, identity, on_device
 
 
-def init_lesion_wf(*, card, contrasts, device, mirror=False, name="lesion_wf"):
+def init_lesion_wf(
+    *,
+    card: Card | Ensemble,
+    contrasts: Sequence[str],
+    device: str,
+    mirror: bool = False,
+    name: str = "lesion_wf",
+) -> LesionWorkflow:
     """Segment the lesion.
 
     Parameters
@@ -71,12 +84,14 @@ def init_lesion_wf(*, card, contrasts, device, mirror=False, name="lesion_wf"):
     return workflow
 
 
-def init_own_lesion_wf(*, own, source, name="own_lesion_wf"):
+def init_own_lesion_wf(
+    *, own: SuppliedMask, source: Path, name: str = "own_lesion_wf"
+) -> LesionWorkflow:
     """Take the user's lesion mask.
 
     Parameters
     ----------
-    own : OwnMask
+    own : SuppliedMask
     source : Path
         Raw image that the mask was drawn on, for messages.
 
@@ -102,7 +117,7 @@ def init_own_lesion_wf(*, own, source, name="own_lesion_wf"):
     return workflow
 
 
-def init_other_grid_wf(*, probability=True, name="other_grid_wf"):
+def init_other_grid_wf(*, probability: bool = True, name: str = "other_grid_wf") -> LesionWorkflow:
     """Bring the lesion to the grid of another contrast.
 
     Parameters

@@ -3,6 +3,8 @@
 from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node
 
+from bids_stroke.atlases.maps import Maps
+from bids_stroke.atlases.tracts import TractCard
 from bids_stroke.interfaces.atlases import RegionShares, TractLoads
 from bids_stroke.interfaces.lesion import Measure
 from bids_stroke.interfaces.qc import ImageQuality
@@ -10,7 +12,13 @@ from bids_stroke.interfaces.qc import ImageQuality
 from .engine import LesionWorkflow, identity
 
 
-def init_measure_wf(*, maps, probability=True, min_component_mm3=0.0, name="measure_wf"):
+def init_measure_wf(
+    *,
+    maps: Maps,
+    probability: bool = True,
+    min_component_mm3: float = 0.0,
+    name: str = "measure_wf",
+) -> LesionWorkflow:
     """Measure the lesion of a session.
 
     Parameters
@@ -84,13 +92,13 @@ def init_measure_wf(*, maps, probability=True, min_component_mm3=0.0, name="meas
     return workflow
 
 
-def _cited(card):
+def _cited(card: TractCard) -> str:
     own = " ".join(card.citation.split())
     reference = " [@tract]" if card.package else f" ({own})" if own else ""
     return f"the probability map of the {card.name}{reference}"
 
 
-def init_quality_wf(*, contrast, reference, name="quality_wf"):
+def init_quality_wf(*, contrast: str, reference: str, name: str = "quality_wf") -> LesionWorkflow:
     """Measure the quality of an image.
 
     Parameters

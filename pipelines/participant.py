@@ -1,21 +1,25 @@
 """One session, from raw images to derivatives."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
 from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node
 
+from bids_stroke.atlases.maps import Maps
+from bids_stroke.bids.sessions import Session
 from bids_stroke.interfaces.qc import Join
-from bids_stroke.interfaces.spatial import Bring, Template
-from bids_stroke.spatial.template_transforms import has_transform
-from bids_stroke.spatial.templates import DEFAULT_SPACE, TEMPLATE
+from bids_stroke.models.card import Card
+from bids_stroke.models.ensembles import Ensemble
+from bids_stroke.spatial.template_spaces import DEFAULT_SPACE, Space
 
 from .anat import init_coregistration_wf, init_reference_wf
+from .derivatives import Derivatives
 from .engine import LesionWorkflow, identity
 from .lesion import init_lesion_wf, init_other_grid_wf, init_own_lesion_wf
 from .measure import init_measure_wf, init_quality_wf
 from .outputs import (
-    Names,
     init_contrast_outputs_wf,
-    init_own_outputs_wf,
     init_reference_outputs_wf,
     init_space_outputs_wf,
     init_template_outputs_wf,
@@ -26,7 +30,7 @@ _PREPARED = (("outputnode.preproc", "inputnode.preproc"), ("outputnode.brain", "
 _CONFORMED = (("outputnode.conformed", "inputnode.conformed"), *_PREPARED)
 
 
-def _lesion(names, *, to=""):
+def _lesion(names: Derivatives, *, to: str = "") -> list[tuple[str, str]]:
     """Connections of a lesion, and of its probability where there is one, to fields that end in
     ``to``."""
     fields = ["lesion", "probability"] if names.has_probability else ["lesion"]
@@ -35,18 +39,18 @@ def _lesion(names, *, to=""):
 
 def init_session_wf(
     *,
-    session,
-    card,
-    maps,
-    bids_dir,
-    output_dir,
-    brain_extraction,
-    normalization,
-    spaces,
-    device,
-    mirror=False,
-    name="session_wf",
-):
+    session: Session,
+    card: Card | Ensemble | None,
+    maps: Maps,
+    bids_dir: Path,
+    output_dir: Path,
+    brain_extraction: str,
+    normalization: str,
+    spaces: Sequence[Space],
+    device: str,
+    mirror: bool = False,
+    name: str = "session_wf",
+) -> LesionWorkflow:
     """Take a session through all steps.
 
     Parameters
@@ -68,7 +72,7 @@ def init_session_wf(
     reference = session.reference
     used = card.select(tuple(session.images)) if card else ()
     others = session.processed(card)[1:]
-    names = Names(
+    names = Derivatives(
         session=session,
         card=card,
         contrasts=used,
@@ -89,6 +93,7 @@ def init_session_wf(
         _segment(workflow, lesion_wf, {reference: reference_wf, **coregistered}, used)
         drawn_wf = lesion_wf
     else:
+        assert session.lesion is not None
         drawn_wf = init_own_lesion_wf(own=session.lesion, source=session.images[session.drawn_on])
         lesion_wf = _adopt(workflow, drawn_wf, coregistered.get(session.drawn_on))
     normalized = [_add_space(workflow, space, normalization, names, lesion_wf) for space in spaces]
@@ -101,6 +106,7 @@ def init_session_wf(
     quality = _add_quality(workflow, reference, coregistered, template_wf)
     reference_outputs_wf = init_reference_outputs_wf(names=names)
     template_outputs_wf = init_template_outputs_wf(names=names)
+    workflow.derivatives = names.outputs
     # Points of the lesion go through the reference image to the template.
     steps = [(template_wf, "from_template")]
     if session.drawn_on in others:
@@ -142,7 +148,12 @@ def init_session_wf(
     return workflow
 
 
-def _add_quality(workflow, reference, coregistered, template_wf):
+def _add_quality(
+    workflow: LesionWorkflow,
+    reference: str,
+    coregistered: Mapping[str, LesionWorkflow],
+    template_wf: LesionWorkflow,
+) -> Node:
     """Wire the quality of each image; returns the node with the table of all."""
     tables = Node(Merge(1 + len(coregistered)), name="quality_tables")
     join = Node(Join(), name="quality")
@@ -171,7 +182,13 @@ def _add_quality(workflow, reference, coregistered, template_wf):
     return join
 
 
-def _add_space(workflow, space, normalization, names, lesion_wf):
+def _add_space(
+    workflow: LesionWorkflow,
+    space: Space,
+    normalization: str,
+    names: Derivatives,
+    lesion_wf: LesionWorkflow,
+) -> LesionWorkflow:
     """Wire a template space: normalized, outputs kept; returns its normalization."""
     stem = "template" if space == DEFAULT_SPACE else space.name.lower()
     template_wf = init_template_wf(
@@ -194,7 +211,12 @@ def _add_space(workflow, space, normalization, names, lesion_wf):
     return template_wf
 
 
-def _segment(workflow, lesion_wf, prepared, used):
+def _segment(
+    workflow: LesionWorkflow,
+    lesion_wf: LesionWorkflow,
+    prepared: Mapping[str, LesionWorkflow],
+    used: Sequence[str],
+) -> None:
     """Wire the contrasts that the model uses, in its order."""
     images = Node(Merge(len(used)), name="images")
     for place, contrast in enumerate(used, 1):
@@ -207,7 +229,9 @@ def _segment(workflow, lesion_wf, prepared, used):
     ])  # fmt: skip
 
 
-def _adopt(workflow, own_wf, coregistration_wf):
+def _adopt(
+    workflow: LesionWorkflow, own_wf: LesionWorkflow, coregistration_wf: LesionWorkflow | None
+) -> LesionWorkflow:
     """Wire an own mask, drawn on the reference image or on a further contrast; returns the workflow
     whose output is the mask on the grid of the reference."""
     reference_wf = workflow.get_node("reference_wf")
@@ -224,7 +248,7 @@ def _adopt(workflow, own_wf, coregistration_wf):
     return lesion_wf
 
 
-def _add_contrast(workflow, contrast, names):
+def _add_contrast(workflow: LesionWorkflow, contrast: str, names: Derivatives) -> LesionWorkflow:
     """Wire a further contrast: registered, outputs kept; returns its coregistration."""
     stem = contrast.lower()
     coregistration_wf = init_coregistration_wf(
@@ -245,50 +269,3 @@ def _add_contrast(workflow, contrast, names):
         ]),
     ])  # fmt: skip
     return coregistration_wf
-
-
-def init_template_session_wf(*, session, maps, bids_dir, output_dir, name="session_wf"):
-    """Measure an own lesion mask that is in a template space; there is nothing to register.
-
-    Parameters
-    ----------
-    session : Session
-    maps : Maps
-    bids_dir, output_dir : Path
-    """
-    workflow = LesionWorkflow(name=name)
-    space = session.lesion.space
-    names = Names(
-        session=session,
-        card=None,
-        contrasts=(),
-        maps=maps,
-        bids_dir=bids_dir,
-        output_dir=output_dir,
-    )
-    how = f"brought to {TEMPLATE} [@mni2009]" if has_transform(space) else f"taken for {TEMPLATE}"
-    workflow.__desc__ = f"Lesion masks in {space} were supplied by the user and {how}."
-    template = Node(Template(), name="template")
-    lesion = Node(Bring(in_file=str(session.lesion.path), space=space, is_mask=True), name="lesion")
-    measure_wf = init_measure_wf(maps=maps, probability=False)
-    measure_wf.inputs.inputnode.transforms = []
-    outputs_wf = init_own_outputs_wf(names=names)
-    workflow.connect([
-        (lesion, measure_wf, [
-            ("out_file", "inputnode.lesion"),
-            ("out_file", "inputnode.lesion_template"),
-        ]),
-        (lesion, outputs_wf, [("out_file", "inputnode.lesion")]),
-        (template, outputs_wf, [("brain", "inputnode.template_brain")]),
-        (measure_wf, outputs_wf, [
-            ("outputnode.components", "inputnode.components"),
-            ("outputnode.tables", "inputnode.tables"),
-        ]),
-    ])  # fmt: skip
-    if session.images:
-        image = next(iter(session.images.values()))
-        background, field = Node(Bring(in_file=str(image), space=space), name="background"), "out_file"
-    else:
-        background, field = template, "t1w"
-    workflow.connect([(background, outputs_wf, [(field, "inputnode.background")])])
-    return workflow

@@ -4,7 +4,7 @@ from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node
 
 from bids_stroke.interfaces.spatial import Apply, Normalize, Template
-from bids_stroke.spatial.templates import DEFAULT_SPACE
+from bids_stroke.spatial.template_spaces import DEFAULT_SPACE, Space
 
 from .engine import LesionWorkflow, identity
 
@@ -14,7 +14,13 @@ _METHODS = {
 }
 
 
-def init_template_wf(*, normalization, space=DEFAULT_SPACE, probability=True, name="template_wf"):
+def init_template_wf(
+    *,
+    normalization: str,
+    space: Space = DEFAULT_SPACE,
+    probability: bool = True,
+    name: str = "template_wf",
+) -> LesionWorkflow:
     """Normalize a session to a template.
 
     Parameters

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from bids_stroke.models.card import Card, Channel, Weights
+from bids_stroke.models.card import Card, Channel, Network, Weights
 
 _CARD = Card(
     name="tested",
-    network={},
+    network=Network("unet3d"),
     channels=(Channel("T1w"),),
     space="native",
     spacing=(2.0, 2.0, 2.0),

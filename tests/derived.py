@@ -93,7 +93,23 @@ def _record(out, name, folder, reference, contrasts):
     desc = DESC if contrasts else "label-L_desc-ownlesion"
     table = folder / f"{name}_space-{TEMPLATE}_atlas-imgsrcxonerroralert1_{desc}_morph.tsv"
     pd.DataFrame({"side": []}).to_csv(table, sep="\t")
-    outputs = [str(path.relative_to(out)) for path in folder.iterdir()]
+    found = {path.name.removeprefix(f"{name}_"): path.relative_to(out) for path in folder.iterdir()}
+    outputs = {
+        role: found[rest].as_posix()
+        for rest, role in {
+            "desc-preproc_T1w.nii.gz": "image",
+            "desc-preproc_FLAIR.nii.gz": "image@FLAIR",
+            "space-T1w_desc-brain_mask.nii.gz": "brain_mask",
+            f"space-T1w_{desc}_mask.nii.gz": "lesion_mask",
+            f"space-T1w_{desc}_probseg.nii.gz": "lesion_probability",
+            f"space-{TEMPLATE}_res-1_{desc}_mask.nii.gz": f"lesion_mask@{TEMPLATE}",
+            "from-FLAIR_to-T1w_mode-image_xfm.mat": "transform_to_reference@FLAIR",
+            f"from-{TEMPLATE}_to-T1w_mode-image_xfm.h5": f"transform_from_template@{TEMPLATE}",
+            table.name.removeprefix(f"{name}_"): "loads@imgsrcxonerroralert1",
+        }.items()
+        if rest in found
+    }
+    assert len(outputs) == len(found), "a file without a role"
     known = Record(name, "identity", "ok", reference=reference, contrasts=contrasts, outputs=outputs)
     known.write(out)
     return known

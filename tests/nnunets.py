@@ -9,6 +9,7 @@ import torch
 from nibabel.affines import voxel_sizes
 
 from bids_stroke.models import weights
+from bids_stroke.models.card import Network
 from bids_stroke.models.nnunet import results_folder
 
 LIBRARY = "dynamic_network_architectures.architectures.unet"
@@ -119,7 +120,7 @@ def build(content, channels):
     """The network of a plan, by nnU-Net's library; without it by ours, of the same names."""
     if find_spec("nnunetv2") is None:
         arguments = results_folder.arguments(content, "3d_fullres", channels)
-        return weights.build({"family": "dynamic_unet", "arguments": arguments})
+        return weights.build(Network("dynamic_unet", arguments))
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
     network = content["configurations"]["3d_fullres"]["architecture"]

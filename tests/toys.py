@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from bids_stroke.training.recipes import read_recipe
-from bids_stroke.training.simulation import subjects, synthesis
+from bids_stroke.spatial.grid import bounding_box
+from bids_stroke.training.recipes import read_content
+from bids_stroke.training.simulation import subject_preparation, subjects, synthesis
 
 SIDE = 64  # voxels and mm
-RECIPE = read_recipe("embedded")
+RECIPE = read_content("embedded")
 
 
 def ball(radius, centre=(0, 0, 0)):
@@ -24,13 +25,13 @@ def affine():
 
 def head(t1w=False):
     """A label map, or a brain with a T1w; its template coordinates are its own."""
-    tissue = np.full((SIDE,) * 3, subjects.TISSUES.index("bone"), np.uint8)
+    tissue = np.full((SIDE,) * 3, subject_preparation.TISSUES.index("bone"), np.uint8)
     for radius, name in ((28, "csf"), (26, "cortex"), (22, "white"), (6, "ventricle")):
-        tissue[ball(radius)] = subjects.TISSUES.index(name)
+        tissue[ball(radius)] = subject_preparation.TISSUES.index(name)
     mask = ball(27)
     levels = np.array([0.2, 0.7, 1.0])
-    image = np.select([ball(6), ball(22), ball(26)], [0.2, 1.0, 0.7], 0.2) * subjects.WHITE
-    nodes = np.arange(0, SIDE + subjects.NODES, subjects.NODES) - SIDE / 2
+    image = np.select([ball(6), ball(22), ball(26)], [0.2, 1.0, 0.7], 0.2) * subject_preparation.WHITE
+    nodes = np.arange(0, SIDE + subject_preparation.NODES, subject_preparation.NODES) - SIDE / 2
     template = np.stack(np.meshgrid(nodes, nodes, nodes, indexing="ij")).astype(np.float16)
     return subjects.Subject(
         name="brain" if t1w else "labels",
@@ -46,7 +47,7 @@ def head(t1w=False):
 def lesion(radius=9, centre=(-13, 0, 0)):
     """A ball in the left hemisphere of the template."""
     data = ball(radius, centre)
-    box = subjects.bounding_box(data, 1)
+    box = bounding_box(data, 1)
     start = affine()
     start[:3, 3] += [part.start for part in box]
     return subjects.Lesion(f"ball-{radius}", data[box], start, float(data.sum() / 1000))

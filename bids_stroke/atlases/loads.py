@@ -1,5 +1,8 @@
 """Load of a lesion on a tract: raw, weighted and largest slice load."""
 
+from collections.abc import Mapping
+
+import nibabel as nib
 import numpy as np
 import pandas as pd
 from nibabel.affines import apply_affine
@@ -8,16 +11,36 @@ from bids_stroke.lesion.postprocessing import threshold
 from bids_stroke.spatial import grid, image
 from bids_stroke.spatial.grid import data_on_grid
 
-from .tracts import slice_heights
+from .tracts import Cutoffs, TractCard, slice_heights
 
 # Where the corticospinal tract runs on below the maps that end in the pons: the brainstem, in
 # template coordinates. Height alone would flag every stroke of the temporal pole or cerebellum.
 BRAINSTEM_MM = {"x": (-15, 15), "y": (-50, -8)}
 #: Thresholds of the lesion probability at which the loads are measured once more.
 THRESHOLDS = {"p10": 0.1, "p20": 0.2, "p50": 0.5}
-_UNCERTAIN = {"raw_load": "Raw load", "weighted_load": "Weighted lesion load"}
+
+
+def _probability_columns(load: str, text: str) -> dict[str, dict[str, object]]:
+    """Columns of a load that is measured on the lesion probability."""
+    return {
+        **{
+            f"{load}_{key}_ml": {
+                "Description": f"{text} of the voxels whose lesion probability is at least {value}, "
+                "without the components that are too small for a lesion; n/a without probabilities",
+                "Units": "mL",
+            }
+            for key, value in THRESHOLDS.items()
+        },
+        f"{load}_expected_ml": {
+            "Description": f"{text} with the lesion probability of each voxel in place of the mask: "
+            "its expected value; n/a without probabilities",
+            "Units": "mL",
+        },
+    }
+
+
 #: The columns of :func:`measure_loads`, for the JSON sidecar of the table.
-COLUMNS = {
+COLUMNS: dict[str, dict[str, object]] = {
     "side": {
         "Description": "Side of the tract",
         "Levels": {"left": "Left tract", "right": "Right tract", "total": "Both sides together"},
@@ -67,22 +90,18 @@ COLUMNS = {
         "Description": "Share of the lesion in the brainstem below the lowest slice of the tract, "
         "where the loads are blind to it (0-1); above 0, the loads may be too small",
     },
+    **_probability_columns("raw_load", "Raw load"),
+    **_probability_columns("weighted_load", "Weighted lesion load"),
 }
-for _name, _text in _UNCERTAIN.items():
-    for _key, _value in THRESHOLDS.items():
-        COLUMNS[f"{_name}_{_key}_ml"] = {
-            "Description": f"{_text} of the voxels whose lesion probability is at least {_value}, "
-            "without the components that are too small for a lesion; n/a without probabilities",
-            "Units": "mL",
-        }
-    COLUMNS[f"{_name}_expected_ml"] = {
-        "Description": f"{_text} with the lesion probability of each voxel in place of the mask: "
-        "its expected value; n/a without probabilities",
-        "Units": "mL",
-    }
 
 
-def measure_loads(lesion_img, tract, card, probability_img=None, min_component_mm3=0):
+def measure_loads(
+    lesion_img: nib.Nifti1Image,
+    tract: Mapping[str, nib.Nifti1Image],
+    card: TractCard,
+    probability_img: nib.Nifti1Image | None = None,
+    min_component_mm3: float = 0,
+) -> pd.DataFrame:
     """Measure the load of a lesion on a tract.
 
     With L the binary lesion, P the probability of one side, v the voxel volume (ml) and
@@ -121,39 +140,32 @@ def measure_loads(lesion_img, tract, card, probability_img=None, min_component_m
     lesion = image.conform(lesion_img)
     voxel_ml = grid.voxel_volume(lesion) / 1000
     mask = np.asanyarray(lesion.dataobj) > 0
-    left, right = (data_on_grid(image.conform(tract[h]), lesion, "tract") for h in "LR")
-    sides = {"left": left, "right": right}
-    rows = {side: _load(mask, of_tract, voxel_ml) for side, of_tract in sides.items()}
-    uncertain = {}
-    if probability_img is not None:
-        probability = data_on_grid(image.conform(probability_img), lesion, "lesion probability")
-        for key, value in THRESHOLDS.items():
-            uncertain[key] = threshold(probability, value, min_component_mm3, 1000 * voxel_ml) > 0
-        uncertain["expected"] = probability
-    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("side")
-    total = table.sum()
-    total["overlap_volume_ml"] = voxel_ml * np.count_nonzero(mask & ((left > 0) | (right > 0)))
-    total["fraction"] = _ratio(total["raw_load_ml"], total["tract_volume_ml"])
-    total["max_slice_load"] = table["max_slice_load"].max()
-    categories = [_category(ml, card.cutoffs_ml) for ml in table["weighted_load_ml"]]
-    affected = int(table["weighted_load_ml"].argmax())
-    table.loc["total"] = total
-    table["category"] = [*categories, categories[affected]]
+    left, right = (_side(tract, side, lesion) for side in "LR")
+    table = _loads(mask, left, right, voxel_ml)
+    of_sides = table.loc[["left", "right"], "weighted_load_ml"]
+    categories = [_category(ml, card.cutoffs_ml) for ml in of_sides]
+    table["category"] = [*categories, categories[int(of_sides.argmax())]]
     validated = "validated" if card.validated else "unvalidated"
     table["category_status"] = "own" if card.own_cutoffs else validated
     table["below_tract_fraction"] = [np.nan, np.nan, _below(lesion, left + right)]
-    again = {
-        key: [_load(weight, of_tract, voxel_ml) for of_tract in sides.values()]
-        for key, weight in uncertain.items()
+    if probability_img is None:
+        return table.reindex(columns=[name for name in COLUMNS if name != "side"])
+    probability = data_on_grid(image.conform(probability_img), lesion, "lesion probability")
+    lesions = {
+        key: threshold(probability, value, min_component_mm3, 1000 * voxel_ml) > 0
+        for key, value in THRESHOLDS.items()
     }
-    for name in _UNCERTAIN:
-        for key in (*THRESHOLDS, "expected"):
-            found = [load[f"{name}_ml"] for load in again.get(key, [])] or [np.nan, np.nan]
-            table[f"{name}_{key}_ml"] = [*found, sum(found)]
+    loads = {
+        key: _loads(weights, left, right, voxel_ml)
+        for key, weights in (lesions | {"expected": probability}).items()
+    }
+    for name in ("raw_load", "weighted_load"):
+        for key, of_key in loads.items():
+            table[f"{name}_{key}_ml"] = of_key[f"{name}_ml"]
     return table
 
 
-def slice_profile(lesion_img, tract):
+def slice_profile(lesion_img: nib.Nifti1Image, tract: Mapping[str, nib.Nifti1Image]) -> pd.DataFrame:
     """Share of each axial slice of a tract that is lesion: sum_xy L P / A(z).
 
     See :func:`measure_loads`.
@@ -167,18 +179,35 @@ def slice_profile(lesion_img, tract):
     lesion = image.conform(lesion_img)
     mask = np.asanyarray(lesion.dataobj) > 0
     table = pd.DataFrame({"z_mm": slice_heights(lesion)})
-    found = np.zeros(len(table), bool)
+    covered = np.zeros(len(table), bool)
     for side, key in {"left": "L", "right": "R"}.items():
-        probability = data_on_grid(image.conform(tract[key]), lesion, "tract")
+        probability = _side(tract, key, lesion)
         area = probability.sum((0, 1), dtype=float)
         hit = (mask * probability).sum((0, 1), dtype=float)
         table[side] = np.divide(hit, area, out=np.zeros_like(area), where=area > 0)
-        found |= area > 0
-    return table[found].reset_index(drop=True)
+        covered |= area > 0
+    return table[covered].reset_index(drop=True)
 
 
-def _load(lesion, probability, voxel_ml):
-    """Measure the load on one side of a lesion mask, or of its probability."""
+def _side(tract: Mapping[str, nib.Nifti1Image], key: str, lesion: nib.Nifti1Image) -> np.ndarray:
+    """Probability of one side of a tract, on the grid of the lesion."""
+    return data_on_grid(image.conform(tract[key]), lesion, "tract")
+
+
+def _loads(lesion: np.ndarray, left: np.ndarray, right: np.ndarray, voxel_ml: float) -> pd.DataFrame:
+    """Measure the load of a lesion mask, or of its probability, on both sides of a tract."""
+    rows = {"left": _load(lesion, left, voxel_ml), "right": _load(lesion, right, voxel_ml)}
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("side")
+    total = table.sum()
+    total["overlap_volume_ml"] = voxel_ml * np.count_nonzero(lesion * ((left > 0) | (right > 0)))
+    total["fraction"] = _ratio(total["raw_load_ml"], total["tract_volume_ml"])
+    total["max_slice_load"] = table["max_slice_load"].max()
+    table.loc["total"] = total
+    return table
+
+
+def _load(lesion: np.ndarray, probability: np.ndarray, voxel_ml: float) -> dict[str, float]:
+    """Measure the load of a lesion mask, or of its probability, on one side of a tract."""
     hit = lesion * probability
     area = probability.sum((0, 1), dtype=float)
     load = hit.sum((0, 1), dtype=float)
@@ -193,12 +222,12 @@ def _load(lesion, probability, voxel_ml):
     }
 
 
-def _ratio(part, whole):
+def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else np.nan
 
 
-def _category(weighted_ml, cutoffs):
-    """Name the size of a weighted load, NaN without one."""
+def _category(weighted_ml: float, cutoffs: Cutoffs) -> str | float:
+    """Name the size of a weighted load; NaN without a load."""
     if weighted_ml == 0:
         return np.nan
     if weighted_ml < cutoffs["lower"]:
@@ -206,8 +235,8 @@ def _category(weighted_ml, cutoffs):
     return "medium" if weighted_ml < cutoffs["upper"] else "large"
 
 
-def _below(lesion, probability):
-    """Share of a lesion in the brainstem below the lowest slice of the tract, NaN without one."""
+def _below(lesion: nib.Nifti1Image, probability: np.ndarray) -> float:
+    """Share of a lesion in the brainstem below the lowest slice of the tract; NaN without a lesion."""
     voxels = np.argwhere(np.asanyarray(lesion.dataobj) > 0)
     covered = slice_heights(lesion)[probability.any((0, 1))]
     if not len(voxels) or not covered.size:
@@ -215,4 +244,4 @@ def _below(lesion, probability):
     x, y, z = apply_affine(lesion.affine, voxels).T
     (left, right), (back, front) = BRAINSTEM_MM["x"], BRAINSTEM_MM["y"]
     inside = (x >= left) & (x <= right) & (y >= back) & (y <= front)
-    return np.mean(inside & (z < covered.min()))
+    return float(np.mean(inside & (z < covered.min())))

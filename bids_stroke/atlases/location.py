@@ -1,8 +1,10 @@
-"""Where points of the template lie: side, super-region, ventricles, surface."""
+"""Location of points in the template: side, super-region, ventricles, surface."""
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 from nibabel.affines import apply_affine
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from bids_stroke.spatial import grid, image
@@ -18,20 +20,28 @@ TOUCH_MM = 3.0
 _VENTRICLE_MM = (-12, -20, 22)
 
 
-def measure_normalized(mask_img):
-    """Volume (ml) of a lesion mask on the template's grid, and the share (0-1) of it that lies outside
-    of the template's brain."""
+def measure_normalized(mask_img: nib.Nifti1Image) -> tuple[float, float]:
+    """Measure a lesion mask in template space.
+
+    Returns
+    -------
+    tuple of (float, float)
+        Its volume (ml), and the share (0-1) of it that lies outside of the template's brain.
+    """
     voxels = np.argwhere(np.asanyarray(mask_img.dataobj) > 0)
     brain = template().brain
-    there = apply_affine(np.linalg.inv(brain.affine) @ mask_img.affine, voxels).T
-    inside = ndimage.map_coordinates(np.asanyarray(brain.dataobj), there, order=0)
+    points = apply_affine(np.linalg.inv(brain.affine) @ mask_img.affine, voxels).T
+    inside = ndimage.map_coordinates(np.asanyarray(brain.dataobj), points, order=0)
     volume = len(voxels) * grid.voxel_volume(mask_img) / 1000
     return volume, 1 - float(inside.mean()) if len(voxels) else 0.0
 
 
-def ventricles():
-    """The lateral ventricles of the template: the part of its brain that is neither gray nor white
-    matter and holds a point of them; bool, (x, y, z)."""
+def ventricles() -> NDArray[np.bool_]:
+    """Mask of the lateral ventricles of the template, (x, y, z).
+
+    They are the connected part of the brain that is neither gray nor white matter and holds a point of
+    them.
+    """
     from nilearn.datasets import load_mni152_gm_template, load_mni152_wm_template
 
     target = template()
@@ -45,8 +55,8 @@ def ventricles():
     return labels == labels[tuple(seed)]
 
 
-def locate(points):
-    """Tell where points of the template space lie.
+def locate(points: ArrayLike) -> pd.DataFrame:
+    """Locate points in the template.
 
     Parameters
     ----------
@@ -61,8 +71,8 @@ def locate(points):
     """
     regions = super_regions()
     points = np.reshape(points, (-1, 3))
-    voxels = apply_affine(np.linalg.inv(regions.img.affine), points)
-    voxels = tuple(np.clip(voxels.round().astype(int), 0, np.array(regions.img.shape) - 1).T)
+    indices = apply_affine(np.linalg.inv(regions.img.affine), points).round().astype(int)
+    voxels = tuple(np.clip(indices, 0, np.array(regions.img.shape) - 1).T)
     numbers = np.asanyarray(regions.img.dataobj)[voxels]
     located = pd.DataFrame(points, columns=["x", "y", "z"], dtype=float)
     located["super_region"] = [regions.names[number] for number in numbers]
@@ -73,8 +83,8 @@ def locate(points):
     return located
 
 
-def _touched():
-    """Maps of the voxels that touch the ventricles, and the outside of the brain."""
+def _touched() -> list[nib.Nifti1Image]:
+    """Masks of the voxels that touch the ventricles, and the outside of the brain."""
     target = template()
     places = ventricles(), np.asanyarray(target.brain.dataobj) == 0
     distances = map(ndimage.distance_transform_edt, map(np.logical_not, places))  # voxels of 1 mm

@@ -1,4 +1,4 @@
-"""The tracts and atlases that the lesions of a run are measured on."""
+"""The tracts and atlases on which the lesions of a run are measured."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -14,25 +14,26 @@ from bids_stroke.utils.files import stamp
 from . import loads, tracts
 from .regions import COLUMNS
 from .super_regions import super_regions_card
+from .tracts import TractCard
 
 
 @dataclass(frozen=True)
 class Maps:
-    """What the lesions of a run are measured on: tracts (names, cards or maps), own cut-offs of
-    their categories, and atlases of the user (label image, table)."""
+    """Tracts (names, cards or maps), the user's cut-offs of their categories, and the user's atlases
+    (label image, table), on which the lesions of a run are measured."""
 
-    tracts: tuple = (tracts.JUELICH,)
-    cutoffs_ml: tuple | None = None
-    atlases: tuple = ()
+    tracts: tuple[str, ...] = (tracts.JUELICH,)
+    cutoffs_ml: tuple[float, float] | None = None
+    atlases: tuple[tuple[Path, Path], ...] = ()
 
     @cached_property
-    def cards(self):
+    def cards(self) -> list[TractCard]:
         """The cards of the tracts."""
         return [tracts.load_card(tract, self.cutoffs_ml) for tract in self.tracts]
 
     @cached_property
-    def columns(self):
-        """The described columns of each table by the value of its ``atlas-`` entity, in order.
+    def columns(self) -> dict[str, dict[str, dict[str, object]]]:
+        """Descriptions of the columns of each table by the value of its ``atlas-`` entity, in order.
 
         Raises
         ------
@@ -40,7 +41,7 @@ class Maps:
             If two have the same.
         """
         columns = [(card.atlas, loads.COLUMNS) for card in self.cards]
-        columns += [(super_regions_card()["atlas"], COLUMNS)]
+        columns += [(super_regions_card().atlas, COLUMNS)]
         columns += [(names.label_of(path), COLUMNS) for path, _ in self.atlases]
         labels = [label for label, _ in columns]
         twice = sorted(label for label in set(labels) if labels.count(label) > 1)
@@ -50,28 +51,28 @@ class Maps:
             )
         return dict(columns)
 
-    def check(self):
-        """Check the files once, before a session is started.
+    def check(self) -> dict[str, dict[str, dict[str, object]]]:
+        """Check the files once, before a session is started, and return :attr:`columns`.
 
         Raises
         ------
         ResourceError, UsageError
-            One sentence, for what is missing, out of reach or named twice.
+            If a file or its transform to the template is missing, or if two have the same name.
         """
-        named = [(card.file, card.space) for card in self.cards if not card.package]
-        named += [(path, names.space_of(path)) for path, _ in self.atlases]
-        for path, space in named:
+        spaces = {Path(card.file): card.space for card in self.cards if not card.package}
+        spaces |= {path: names.space_of(path) for path, _ in self.atlases}
+        for path, space in spaces.items():
             template_transforms.load_transform(space, TEMPLATE)
-            if not Path(path).is_file():
+            if not path.is_file():
                 raise ResourceError(f"{path} does not exist; check --tract and --atlas.")
         for _, table in self.atlases:
             if not table.is_file():
                 raise ResourceError(f"{table} does not exist; check --atlas-labels.")
         return self.columns
 
-    def identity(self):
-        """What the measurements depend on, as text; files count by size and time of change."""
-        files = [card.file for card in self.cards if not card.package]
+    def identity(self) -> str:
+        """What the measurements depend on, as text; files are identified by size and time of change."""
+        files = [Path(card.file) for card in self.cards if not card.package]
         files += [path for pair in self.atlases for path in pair]
         stamps = {str(path): stamp(path) for path in files}
-        return json.dumps([[asdict(card) for card in self.cards], super_regions_card(), stamps])
+        return json.dumps([[asdict(card) for card in self.cards], asdict(super_regions_card()), stamps])

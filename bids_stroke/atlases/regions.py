@@ -1,19 +1,21 @@
-"""Regions: atlases on the template's grid, and what a lesion takes of them."""
+"""Regions: atlases on the template's grid, and the volume of a lesion in each region."""
 
 from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bids_stroke.bids.names import label_of, space_of
 from bids_stroke.errors import ImageError, ResourceError
 from bids_stroke.spatial import grid, image, template_transforms, templates
 from bids_stroke.spatial.grid import data_on_grid
 from bids_stroke.spatial.templates import TEMPLATE, template
+from bids_stroke.utils.files import PathLike
 
 #: The columns of :func:`measure_regions`, for the JSON sidecar of the table.
-COLUMNS = {
+COLUMNS: dict[str, dict[str, object]] = {
     "region": {"Description": "Region of the atlas; 'outside' is what no region covers"},
     "region_volume_ml": {"Description": "Volume of the region in the brain", "Units": "mL"},
     "lesion_volume_ml": {
@@ -31,18 +33,18 @@ class Atlas:
     number in ``img``, which lies on the template's grid (0: none)."""
 
     label: str
-    names: dict
+    names: dict[int, str]
     img: nib.Nifti1Image
 
 
-def load_atlas(path, labels):
+def load_atlas(path: PathLike, labels: PathLike) -> Atlas:
     """Load an atlas of the user.
 
     Parameters
     ----------
-    path : Path
-        Labels (whole numbers, 0 for none), 3D, in the template space that its name tells.
-    labels : Path
+    path : path
+        Labels (whole numbers, 0 for none), 3D, in the template space of the ``space-`` in its name.
+    labels : path
         Table with the columns ``index`` and ``name``, as BIDS has it (``_dseg.tsv``).
 
     Returns
@@ -52,7 +54,8 @@ def load_atlas(path, labels):
     Raises
     ------
     ImageError, ResourceError
-        If the file is no label image, the table not its, or its space out of reach.
+        If the file is not a label image, the table is not that of the file, or its space has no
+        transform to the template.
     """
     img = image.load(path)
     data = np.asanyarray(img.dataobj)
@@ -65,7 +68,7 @@ def load_atlas(path, labels):
     return Atlas(label_of(path), names, image.like(moved, reference, np.int32))
 
 
-def _names(path, numbers):
+def _names(path: PathLike, numbers: NDArray[np.int_]) -> dict[int, str]:
     """Names of the regions by their number, from a table; all of ``numbers`` must be named."""
     try:
         table = pd.read_csv(path, sep="\t", encoding="utf-8-sig")
@@ -83,7 +86,7 @@ def _names(path, numbers):
     return {number: name for number, name in names.items() if number > 0}
 
 
-def measure_regions(lesion_img, regions):
+def measure_regions(lesion_img: nib.Nifti1Image, regions: Atlas) -> pd.DataFrame:
     """Measure a lesion region by region.
 
     Parameters
@@ -112,18 +115,18 @@ def measure_regions(lesion_img, regions):
     hit = np.bincount(labels[mask], minlength=size) * ml
     numbers = [*regions.names, *([0] if hit[0] else [])]
     inside = np.array([0.0 if number == 0 else volume[number] for number in numbers])
-    found = hit[numbers]
+    lesion = hit[numbers]
     with np.errstate(invalid="ignore", divide="ignore"):
         return pd.DataFrame({
             "region": [regions.names.get(number, "outside") for number in numbers],
             "region_volume_ml": np.where(np.array(numbers) > 0, inside, np.nan),
-            "lesion_volume_ml": found,
-            "lesion_share": found / (mask.sum() * ml),
-            "region_share": np.where(inside > 0, found / inside, np.nan),
+            "lesion_volume_ml": lesion,
+            "lesion_share": lesion / (mask.sum() * ml),
+            "region_share": np.where(inside > 0, lesion / inside, np.nan),
         })  # fmt: skip
 
 
-def index_region(table):
+def index_region(table: pd.DataFrame) -> str | float:
     """Name the region that holds most of the lesion; NaN without one."""
-    hit = table[table["lesion_volume_ml"] > 0]
-    return hit.loc[hit["lesion_volume_ml"].idxmax(), "region"] if len(hit) else np.nan
+    volumes = table.set_index("region")["lesion_volume_ml"]
+    return str(volumes.idxmax()) if (volumes > 0).any() else np.nan

@@ -1,12 +1,15 @@
-"""Tracts: load a probability map, bring it to the template, measure a lesion's load on it."""
+"""Tracts: their cards, and their probability maps on the grid of the template."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import TypedDict
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 
-from bids_stroke.bids.names import label_of, space_of
+from bids_stroke.bids.names import IMAGE_EXTENSIONS, label_of, space_of
 from bids_stroke.data import DATA
 from bids_stroke.errors import ImageError, ResourceError
 from bids_stroke.spatial import image
@@ -14,9 +17,23 @@ from bids_stroke.spatial.template_transforms import load_transform, warp
 from bids_stroke.spatial.templates import TEMPLATE, hemisphere_map, template_grid
 from bids_stroke.utils import safe_yaml
 from bids_stroke.utils.cache import cached_images
-from bids_stroke.utils.files import package_file, stamp
+from bids_stroke.utils.files import PathLike, package_file, stamp
 
 JUELICH = "juelich-cst"
+
+
+class Cutoffs(TypedDict):
+    """Cut-offs of the weighted load (ml) between small and medium, and between medium and large."""
+
+    lower: float
+    upper: float
+
+
+class CutoffSources(TypedDict):
+    """Source of each cut-off, in a sentence."""
+
+    lower: str
+    upper: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,19 +44,19 @@ class TractCard:
     atlas: str  # value of the atlas- entity
     file: str
     space: str
-    cutoffs_ml: dict  # lower, upper
+    cutoffs_ml: Cutoffs
     package: str | None = None
-    volumes: dict | None = None  # L and R, zero-based; a 3D file is split at x = 0
+    volumes: dict[str, int] | None = None  # L and R, zero-based; a 3D file is split at x = 0
     scale: float = 1.0  # times a stored value is a probability
-    z_mm: list | None = None  # lowest and highest slice used
-    cutoff_sources: dict | None = None
+    z_mm: list[float] | None = None  # lowest and highest slice used
+    cutoff_sources: CutoffSources | None = None
     validated: bool = False  # the cut-offs were derived on this map
     own_cutoffs: bool = False  # the cut-offs are the user's
     licence: str = ""
     citation: str = ""
 
 
-def load_card(tract=JUELICH, cutoffs_ml=None):
+def load_card(tract: PathLike = JUELICH, cutoffs_ml: Sequence[float] | None = None) -> TractCard:
     """Read the card of a tract.
 
     Parameters
@@ -59,17 +76,19 @@ def load_card(tract=JUELICH, cutoffs_ml=None):
     card = _load_card(tract)
     if cutoffs_ml is None:
         return card
+    lower, upper = map(float, cutoffs_ml)
+    source = "Given by the user."
     return replace(
         card,
-        cutoffs_ml=dict(zip(("lower", "upper"), map(float, cutoffs_ml), strict=True)),
-        cutoff_sources=dict.fromkeys(("lower", "upper"), "Given by the user."),
+        cutoffs_ml=Cutoffs(lower=lower, upper=upper),
+        cutoff_sources=CutoffSources(lower=source, upper=source),
         own_cutoffs=True,
     )
 
 
-def _load_card(tract):
+def _load_card(tract: PathLike) -> TractCard:
     path = Path(tract)
-    if path.name.endswith((".nii", ".nii.gz")):
+    if path.name.endswith(IMAGE_EXTENSIONS):
         default = _load_card(JUELICH)
         return TractCard(
             name=path.name.partition(".nii")[0],
@@ -82,8 +101,8 @@ def _load_card(tract):
     if path.suffix not in (".yaml", ".yml"):
         path = DATA / "tracts" / f"{tract}.yaml"
     if not path.exists():
-        known = ", ".join(sorted(card.stem for card in (DATA / "tracts").glob("*.yaml")))
-        raise ResourceError(f"{tract} is no tract; give a NIfTI file, a card, or one of: {known}.")
+        names = ", ".join(sorted(card.stem for card in (DATA / "tracts").glob("*.yaml")))
+        raise ResourceError(f"{tract} is no tract; give a NIfTI file, a card, or one of: {names}.")
     try:
         card = TractCard(**safe_yaml.read(path))
         safe_yaml.inside(card.file)
@@ -94,7 +113,9 @@ def _load_card(tract):
     return card if card.package else replace(card, file=str(path.parent / card.file))
 
 
-def load_tract(tract=JUELICH, space=TEMPLATE):
+def load_tract(
+    tract: TractCard | PathLike = JUELICH, space: str = TEMPLATE
+) -> dict[str, nib.Nifti1Image]:
     """Load a tract on the 1 mm grid of the template.
 
     Parameters
@@ -122,12 +143,11 @@ def load_tract(tract=JUELICH, space=TEMPLATE):
     if not path.exists():
         raise ResourceError(f"{path}, the file of the tract {card.name}, is missing.")
     key = [asdict(card), space, stamp(path)]
-    return dict(
-        zip("LR", cached_images(card.atlas, key, lambda: _on_grid(card, reference, space)), strict=True)
-    )
+    images = cached_images(card.atlas, key, lambda: _on_grid(card, reference, space))
+    return dict(zip("LR", images, strict=True))
 
 
-def _on_grid(card, reference, space):
+def _on_grid(card: TractCard, reference: nib.Nifti1Image, space: str) -> list[nib.Nifti1Image]:
     maps = warp(probability_maps(card), reference, load_transform(card.space, space))
     if len(maps) == 1:  # one map of both sides; voxels on the midline belong half to either
         right = (1 + hemisphere_map(reference).get_fdata(dtype=np.float32)) / 2
@@ -138,17 +158,23 @@ def _on_grid(card, reference, space):
     return [image.like(probability * inside, reference, np.float32) for probability in maps]
 
 
-def _map_path(card):
+def _map_path(card: TractCard) -> Path:
     if card.package:
         return package_file(card.package, card.file, f"The tract {card.name}")
     return Path(card.file)
 
 
-def probability_maps(card):
-    """Open the probability maps (0-1) of a card: left and right, or one of both sides."""
+def probability_maps(card: TractCard) -> list[nib.Nifti1Image]:
+    """Open the probability maps (0-1) of a card: left and right, or one of both sides.
+
+    Raises
+    ------
+    ImageError
+        If the file is not an image of probabilities.
+    """
     path = _map_path(card)
     if card.volumes:
-        img = nib.load(path)
+        img = image.open_image(path)
         first, last = min(card.volumes.values()), max(card.volumes.values())
         stack = np.asarray(img.dataobj[..., first : last + 1])  # read once: it is compressed
         arrays = [stack[..., card.volumes[side] - first] for side in "LR"]
@@ -165,6 +191,6 @@ def probability_maps(card):
     return [image.like(array, img, np.float32) for array in arrays]
 
 
-def slice_heights(img):
-    """World z (mm) of the slices of a template-aligned image."""
+def slice_heights(img: nib.Nifti1Image) -> NDArray[np.float64]:
+    """World z (mm) of the axial slices of an image that is aligned with the template."""
     return img.affine[2, 3] + img.affine[2, 2] * np.arange(img.shape[2])

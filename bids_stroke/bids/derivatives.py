@@ -1,29 +1,34 @@
 """Writing of BIDS derivatives: tables, sidecars, dataset files, URIs."""
 
 import json
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
+import pandas as pd
+
 from bids_stroke import __version__
 from bids_stroke.utils import files
+from bids_stroke.utils.files import PathLike
 
 from .names import REFERENCES, TRACE, description_of
 
 
-def write_json(content, path):
+def write_json(content: object, path: PathLike) -> Path:
     """Write JSON atomically."""
     with files.atomic(path) as partial:
         partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     return Path(path)
 
 
-def write_tsv(table, path):
+def write_tsv(table: pd.DataFrame, path: PathLike) -> Path:
     """Write a data frame as BIDS has it: tabs, ``n/a`` for missing, up to six significant digits."""
     with files.atomic(path) as partial:
         table.to_csv(partial, sep="\t", na_rep="n/a", index=False, float_format="%.6g")
     return Path(path)
 
 
+#: Patterns of the outputs that the validator does not know.
 IGNORED = (
     "*_xfm.*",
     "*_morph.*",
@@ -38,11 +43,12 @@ IGNORED = (
 )
 
 
-def _together(contrasts):
+def _together(contrasts: Sequence[str]) -> str:
     *first, last = contrasts
     return f"{', '.join(first)} and {last} images" if first else f"{last} image"
 
 
+#: What each ``desc`` of the derivatives stands for.
 DESCRIPTIONS = {
     "desc-preproc": "Bias-corrected (N4); on the raw grid, or on that of space.",
     "desc-brain": "Brain mask.",
@@ -56,7 +62,7 @@ DESCRIPTIONS = {
 }
 
 
-def write_dataset_files(output_dir, bids_dir):
+def write_dataset_files(output_dir: PathLike, bids_dir: PathLike) -> None:
     """Write what makes ``output_dir`` a BIDS derivatives dataset; unchanged files are left alone."""
     output_dir = Path(output_dir)
     description = {
@@ -86,7 +92,7 @@ def write_dataset_files(output_dir, bids_dir):
                 partial.write_text(text)
 
 
-def uri(path, bids_dir, output_dir):
+def uri(path: PathLike, bids_dir: PathLike, output_dir: PathLike) -> str:
     """BIDS URI of a raw file (``bids:raw:``) or of a derivative (``bids::``)."""
     path = Path(path)
     # Either folder may lie in the other: the inner one comes first.

@@ -1,27 +1,55 @@
 """Discovery of the sessions of a dataset that are processed, and of those that are left out."""
 
-import re
+from collections.abc import Container, Iterable, Mapping, Sequence
+from pathlib import Path
 
 from bids_stroke.errors import DatasetError
 
-from .layout import Images
-from .names import LONGEST, REFERENCES, TRACE, prefix
-from .selection import select_images, select_supplied_mask
-from .sessions import LeftOut, Session
-from .supplied_masks import supplied_brain_masks, supplied_lesion_masks
+from .layout import Filters, Images
+from .names import LONGEST, REFERENCES, TRACE, is_label, prefix
+from .selection import BrainMasks, select_images, select_supplied_mask
+from .sessions import ContrastSelector, LeftOut, Session
+from .supplied_masks import SuppliedMask, find_lesion_masks, supplied_brain_masks
+
+#: Labels of a participant and a session; None for a participant without sessions.
+Key = tuple[str, str | None]
+Lesions = dict[Key, list[SuppliedMask]]
 
 
-def find(settings, card=None, contrasts=REFERENCES):
-    """Find the sessions to process.
+def find(
+    bids_dir: Path,
+    *,
+    card: ContrastSelector | None = None,
+    lesion_derivatives: Path | None = None,
+    contrasts: Sequence[str] = REFERENCES,
+    participant_label: Sequence[str] = (),
+    session_label: Sequence[str] = (),
+    filters: Filters | None = None,
+    database_dir: Path | None = None,
+    derivatives: Sequence[Path] = (),
+    leave_out: Container[Path] = (),
+) -> tuple[list[Session], list[LeftOut]]:
+    """Find the sessions to process, by the images that a model takes or by the lesion masks they have.
 
     Parameters
     ----------
-    settings : Settings
-    card : Card, optional
-        The model, which says what contrasts it takes; without it, the sessions are those that have
-        own lesion masks.
+    bids_dir : Path
+    card : ContrastSelector, optional
+        The model.
+    lesion_derivatives : Path, optional
+        Folder of user-supplied lesion masks; needed without a model.
     contrasts : sequence of str
-        With own lesion masks, the images to find; that of the mask is found besides.
+        With lesion masks, the images to find besides that on which the mask was drawn.
+    participant_label, session_label : sequence of str
+        Labels to process; all by default.
+    filters : mapping, optional
+        Values of entities by contrast in lower case, and by ``lesion`` for lesion masks.
+    database_dir : Path, optional
+        Folder of an index of PyBIDS that is reused, or made if there is none.
+    derivatives : sequence of Path
+        Datasets with brain masks.
+    leave_out : container of Path
+        Folders in which no lesion mask is looked for.
 
     Returns
     -------
@@ -30,76 +58,116 @@ def find(settings, card=None, contrasts=REFERENCES):
     Raises
     ------
     DatasetError
-        If the dataset holds no participant or no usable image, or an asked participant is not there.
+        If the dataset holds no participant or no usable image, or lacks a participant or session that
+        was asked for.
     UsageError
         If a filter names no entity.
     """
-    found = Images(settings)
-    lesions = {} if card else supplied_lesion_masks(settings)
-    labels = _labels([*found.sessions, *lesions])
+    images = Images(bids_dir, filters=filters, database_dir=database_dir)
+    lesions: Lesions = {}
+    if lesion_derivatives and not card:
+        lesions = find_lesion_masks(lesion_derivatives, leave_out, (filters or {}).get("lesion"))
+    labels = _labels([*images.sessions, *lesions])
     if not labels:
-        raise DatasetError(f"{settings.bids_dir} holds no sub-* folder with images; check the path.")
-    asked = settings.participant_label or tuple(labels)
-    unknown = [label for label in asked if label not in labels]
-    if unknown:
+        raise DatasetError(f"{bids_dir} holds no sub-* folder with images; check the path.")
+    lesions = _with_only_session(lesions, labels)
+    brain_masks = supplied_brain_masks(derivatives)
+    selected = [
+        _select(*key, images, card or lesions.get(key, []), brain_masks, TRACE in contrasts)
+        for key in _wanted(bids_dir, labels, participant_label, session_label)
+    ]
+    sessions = [item for item in selected if isinstance(item, Session)]
+    left_out = [item for item in selected if isinstance(item, LeftOut)]
+    if not sessions and not any(item.refused for item in left_out):
+        names = _enumerate([item.name for item in left_out])
         raise DatasetError(
-            f"{settings.bids_dir} has no participant {', '.join(unknown)}; "
-            f"it has {_some(list(labels))}."
-        )
-    masks = supplied_brain_masks(settings.derivatives)
-    sessions, left_out = [], []
-    found_label = False
-    for subject in sorted(set(asked)):
-        for label in labels[subject]:
-            if settings.session_label and label not in settings.session_label:
-                continue
-            found_label = True
-            if reason := _unusable(subject, label):
-                left_out.append(LeftOut(prefix(subject, label), reason, True))
-                continue
-            if card:
-                selected = select_images(found, card, subject, label, masks)
-            else:
-                only = len(labels[subject]) == 1  # then a mask needs no session in its name
-                drawn = lesions.get((subject, label)) or (only and lesions.get((subject, None)))
-                selected = select_supplied_mask(found, drawn, subject, label, masks, TRACE in contrasts)
-            (sessions if isinstance(selected, Session) else left_out).append(selected)
-    if not found_label:
-        raise DatasetError(
-            f"{settings.bids_dir} has no session {', '.join(settings.session_label)} for "
-            f"{_some(asked)}; check --session-label."
-        )
-    if not sessions and not any(one.refused for one in left_out):
-        where = _some([one.name for one in left_out])
-        if not card:
-            raise DatasetError(
-                f"{settings.lesion_derivatives} holds no lesion mask of {where}; check the path, and "
-                "the names of the masks against docs/usage.md."
-            )
-        raise DatasetError(
-            f"{settings.bids_dir} has no T1w, FLAIR or T2w image in an anat folder of "
-            f"{where}; check the labels and the filters."
+            f"{bids_dir} has no T1w, FLAIR or T2w image in an anat folder of "
+            f"{names}; check the labels and the filters."
+            if card
+            else f"{lesion_derivatives} holds no lesion mask of {names}; check the path, and "
+            "the names of the masks against docs/usage.md."
         )
     return sessions, left_out
 
 
-def _unusable(subject, label):
+def _labels(keys: Iterable[Key]) -> dict[str, list[str | None]]:
+    """Sessions of each participant, in order; None alone for one without sessions."""
+    labels: dict[str, set[str | None]] = {}
+    for subject, session in keys:
+        labels.setdefault(subject, set()).add(session)
+    return {
+        subject: [*sorted(session for session in sessions if session)] or [None]
+        for subject, sessions in sorted(labels.items())
+    }
+
+
+def _with_only_session(lesions: Lesions, labels: Mapping[str, list[str | None]]) -> Lesions:
+    """Lesion masks by session; a mask without session is that of a participant's only session."""
+    of_session = dict(lesions)
+    for subject, sessions in labels.items():
+        if len(sessions) == 1:
+            of_session.setdefault((subject, sessions[0]), lesions.get((subject, None), []))
+    return of_session
+
+
+def _wanted(
+    bids_dir: Path,
+    labels: Mapping[str, list[str | None]],
+    participant_label: Sequence[str],
+    session_label: Sequence[str],
+) -> list[Key]:
+    """Participants and sessions that were asked for, in order.
+
+    Raises
+    ------
+    DatasetError
+        If a participant, or every session, is not there.
+    """
+    unknown = [subject for subject in participant_label if subject not in labels]
+    if unknown:
+        raise DatasetError(
+            f"{bids_dir} has no participant {', '.join(unknown)}; it has {_enumerate(list(labels))}."
+        )
+    subjects = participant_label or list(labels)
+    wanted = [
+        (subject, session)
+        for subject in sorted(set(subjects))
+        for session in labels[subject]
+        if not session_label or session in session_label
+    ]
+    if not wanted:
+        raise DatasetError(
+            f"{bids_dir} has no session {', '.join(session_label)} for "
+            f"{_enumerate(subjects)}; check --session-label."
+        )
+    return wanted
+
+
+def _select(
+    subject: str,
+    session: str | None,
+    images: Images,
+    by: ContrastSelector | Sequence[SuppliedMask],
+    brain_masks: BrainMasks,
+    trace: bool,
+) -> Session | LeftOut:
+    """Select the images of a session by a model or by its lesion masks."""
+    if reason := _unusable(subject, session):
+        return LeftOut(prefix(subject, session), reason, True)
+    if isinstance(by, Sequence):
+        return select_supplied_mask(images, by, subject, session, brain_masks, trace)
+    return select_images(images, by, subject, session, brain_masks)
+
+
+def _unusable(subject: str, session: str | None) -> str | None:
     """Why outputs cannot be named by these labels; None if they can."""
-    if not re.fullmatch(r"[A-Za-z0-9+]+", subject + (label or "")):
+    if not is_label(subject + (session or "")):
         return "a label is letters and digits in BIDS; rename its folders and files."
-    if len(prefix(subject, label)) > LONGEST:
+    if len(prefix(subject, session)) > LONGEST:
         return "its name is too long for the names of outputs; shorten the labels."
     return None
 
 
-def _labels(sessions):
-    """Sessions of each participant, in order; None alone for one without sessions."""
-    labels = {}
-    for subject, label in sessions:
-        labels.setdefault(subject, set()).add(label)
-    return {subject: sorted(found - {None}) or [None] for subject, found in sorted(labels.items())}
-
-
-def _some(labels, most=10):
+def _enumerate(labels: Sequence[str], most: int = 10) -> str:
     more = len(labels) - most
     return ", ".join(labels[:most]) + (f" and {more} more" if more > 0 else "")

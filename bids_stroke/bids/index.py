@@ -9,10 +9,12 @@ import os
 import re
 import shutil
 import warnings
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
+from typing import Any
 
 from bids import BIDSLayout
 from bids.config import get_option
@@ -20,12 +22,14 @@ from bids.layout.models import BIDSFile, Tag
 
 from bids_stroke.errors import DatasetError
 from bids_stroke.utils import files
+from bids_stroke.utils.files import PathLike
+
+from .names import IMAGE_EXTENSIONS, split_folders
 
 #: PyBIDS's name for the file of an index.
 DATABASE = "layout_index.sqlite"
 #: Folders with images, and what their names hold: of diffusion, maps are of use, not series.
 FOLDERS = {"anat": "", "dwi": "_rec-"}
-EXTENSIONS = (".nii", ".nii.gz")
 
 
 class Index:
@@ -35,7 +39,7 @@ class Index:
     Parameters
     ----------
     bids_dir : Path
-    kept : Path, optional
+    database_dir : Path, optional
         Folder of an index that is reused, or made if there is none.
 
     Raises
@@ -44,42 +48,45 @@ class Index:
         If the index is one of another dataset.
     """
 
-    def __init__(self, bids_dir, kept=None):
+    def __init__(self, bids_dir: Path, database_dir: Path | None = None) -> None:
         self.root = bids_dir
-        if kept is None:
+        if database_dir is None:
             self._layout = _layout(bids_dir)
             return
-        if not (kept / DATABASE).is_file():
-            write(bids_dir, kept)
+        if not (database_dir / DATABASE).is_file():
+            write(bids_dir, database_dir)
         self._folder = TemporaryDirectory(prefix="bids_stroke-index-")  # a private copy
-        shutil.copyfile(kept / DATABASE, Path(self._folder.name) / DATABASE)
+        shutil.copyfile(database_dir / DATABASE, Path(self._folder.name) / DATABASE)
         self._layout = _layout(bids_dir, self._folder.name)
         if Path(self._layout.root) != bids_dir:
             raise DatasetError(
-                f"{kept} is the index of {self._layout.root}; give another --bids-database-dir."
+                f"{database_dir} is the index of {self._layout.root}; give another --bids-database-dir."
             )
 
-    def by_session(self, **query):
-        """Paths by participant and session (None without sessions)."""
-        found = {}
+    def by_session(self, **query: object) -> dict[tuple[str, str | None], list[Path]]:
+        """Paths of the images that a query of PyBIDS selects, by participant and session.
+
+        The session is None where there is none.
+        """
+        images: dict[tuple[str, str | None], list[Path]] = {}
         start = len(str(self.root)) + 1
         for path in self._layout.get(return_type="filename", **query):
-            if names := re.match(r"sub-([^/]+)/(?:ses-([^/]+)/)?", path[start:]):
-                found.setdefault(names.groups(), []).append(Path(path))
-        return found
+            if labels := split_folders(path[start:]):
+                images.setdefault(labels, []).append(Path(path))
+        return images
 
 
-def write(bids_dir, folder):
+def write(bids_dir: Path, folder: Path) -> None:
     """Write the index of a dataset to ``folder``, atomically: other runs may do the same."""
     with files.atomic(folder / DATABASE) as partial:
         _layout(bids_dir, partial.parent)
 
 
-def _index_images(layout):
+def _index_images(layout: BIDSLayout) -> None:
     """Index the images of sessions (an indexer of PyBIDS, which has objects made for each file)."""
-    entities = [one for config in layout.config.values() for one in config.entities.values()]
+    entities = [entity for config in layout.config.values() for entity in config.entities.values()]
     files, tags = [], []
-    for path in _files(layout.root):
+    for path in _images(layout.root):
         folder, name = os.path.split(path)
         file = SimpleNamespace(path=path, filename=name, dirname=folder, is_dir=False, class_="file")
         files.append(vars(file))
@@ -98,35 +105,41 @@ def _index_images(layout):
     session.commit()
 
 
-def _files(root):
-    """Images of the sessions of a dataset; for a session without any, another file stands."""
-    for subject in _inside(root, "sub-"):
-        sessions = _inside(subject.path, "ses-")
-        for session in sessions or [subject]:
-            images = [
-                file.path
-                for folder, held in FOLDERS.items()
-                for file in _scan(os.path.join(session.path, folder))
-                if file.name.endswith(EXTENSIONS) and held in file.name
-            ]
-            walk = os.walk(session.path)
-            others = (os.path.join(where, name) for where, _, names in walk for name in names)
-            yield from images or islice(others, 1)
+def _images(root: str) -> Iterator[str]:
+    """Images of the sessions of a dataset; another file stands for a session without any."""
+    for subject in _folders(root, "sub-"):
+        for session in _folders(subject, "ses-") or [subject]:
+            yield from _images_of_session(session) or islice(_all_files(session), 1)
 
 
-def _inside(folder, start):
-    return [one for one in _scan(folder) if one.name.startswith(start) and one.is_dir()]
+def _images_of_session(folder: str) -> list[str]:
+    return [
+        file.path
+        for kind, part in FOLDERS.items()
+        for file in _scan(os.path.join(folder, kind))
+        if file.name.endswith(IMAGE_EXTENSIONS) and part in file.name
+    ]
 
 
-def _scan(folder):
+def _all_files(folder: str) -> Iterator[str]:
+    for place, _, names in os.walk(folder):
+        for name in names:
+            yield os.path.join(place, name)
+
+
+def _folders(folder: str, start: str) -> list[str]:
+    return [item.path for item in _scan(folder) if item.name.startswith(start) and item.is_dir()]
+
+
+def _scan(folder: str) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(folder) as found:
-            return list(found)
+        with os.scandir(folder) as items:
+            return list(items)
     except (FileNotFoundError, NotADirectoryError):
         return []
 
 
-def _layout(bids_dir, database=None):
+def _layout(bids_dir: Path, database: PathLike | None = None) -> BIDSLayout:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return BIDSLayout(
@@ -138,7 +151,7 @@ def _layout(bids_dir, database=None):
         )
 
 
-def _entities_below(root):
+def _entities_below(root: Path) -> dict[str, Any]:
     """PyBIDS's patterns of entities, for names below ``root``: by default they take a folder named
     sub-study above the dataset for the participant of every file."""
     config = json.loads(Path(get_option("config_paths")["bids"]).read_text())

@@ -1,67 +1,136 @@
-"""BIDS file names: entities parsed and formatted."""
+"""BIDS names: all parsing and formatting of the names of files and sessions."""
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
 
 from bids_stroke.errors import ResourceError
 from bids_stroke.settings import SPACES
-
-
-def space_of(path):
-    """Tell the template space of a map by the ``space-`` in its name.
-
-    Raises
-    ------
-    ResourceError
-        If there is none.
-    """
-    found = re.search(r"(?:^|_)space-([0-9A-Za-z]+)", Path(path).name)
-    if not found:
-        raise ResourceError(
-            f"{path} does not tell its template space; put space-{SPACES[0]} or another space into its "
-            "name."
-        )
-    return found[1]
-
-
-def label_of(path):
-    """The value of the ``atlas-`` entity for a map: its own, or its name without the space."""
-    stem = Path(path).name.partition(".nii")[0]
-    found = re.search(r"(?:^|_)atlas-([0-9A-Za-z]+)", stem)
-    if found:
-        return found[1]
-    return re.sub("[^0-9A-Za-z]", "", re.sub("space-[0-9A-Za-z]+", "", stem)) or "map"
-
-
-def split_name(name):
-    """Split a file's name into its entities and the parts that are none.
-
-    >>> split_name("sub-1_run-2_T2w_desc-lesion_mask.nii.gz")
-    ({'sub': '1', 'run': '2', 'desc': 'lesion'}, ['T2w', 'mask'])
-    """
-    parts = name.partition(".")[0].split("_")
-    entities = dict(part.split("-", 1) for part in parts if "-" in part)
-    return entities, [part for part in parts if "-" not in part]
-
+from bids_stroke.utils.files import PathLike
 
 #: The order in which a contrast serves as the reference image of a session.
 REFERENCES = ("T1w", "FLAIR", "T2w")
-#: What own lesion masks may be drawn on besides; a reference where there is nothing else.
+#: The contrast that user-supplied lesion masks may be drawn on besides; the reference of a session
+#: without any of :data:`REFERENCES`.
 TRACE = "TRACE"
-#: Of a session's name, in characters: names of files have up to 255, ours up to 100 more than that.
+#: Longest name of a session, in characters: names of files have up to 255, and those of derivatives up
+#: to 100 more than the session's.
 LONGEST = 150
+#: Entities of derivatives after those of the session, in BIDS order.
 ENTITIES = ("space", "atlas", "seg", "res", "label", "desc")
+#: Extensions of images.
+IMAGE_EXTENSIONS = (".nii", ".nii.gz")
+
+_SUBJECT, _SESSION = "sub-", "ses-"
 
 
-def prefix(subject, session):
-    """Start of a file's name."""
-    return f"sub-{subject}" + (f"_ses-{session}" if session else "")
+@dataclass(frozen=True)
+class Name:
+    """Parts of the name of a file.
+
+    ``words`` are the parts that are not entities; the last of them is the suffix.
+    """
+
+    entities: dict[str, str]
+    words: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, path: PathLike) -> Self:
+        """Parse the name of a file.
+
+        >>> name = Name.parse("sub-1_run-2_T2w_desc-lesion_mask.nii.gz")
+        >>> name.entities, name.words
+        ({'sub': '1', 'run': '2', 'desc': 'lesion'}, ('T2w', 'mask'))
+        """
+        parts = Path(path).name.partition(".")[0].split("_")
+        entities = dict(part.split("-", 1) for part in parts if "-" in part)
+        words = tuple(part for part in parts if "-" not in part)
+        return cls(entities, words)
+
+    @property
+    def suffix(self) -> str:
+        """The suffix, such as ``mask``; empty without one."""
+        return self.words[-1] if self.words else ""
+
+    @property
+    def session_name(self) -> str:
+        """The name of the session, as :func:`prefix`; empty in a name without participant."""
+        subject = self.entities.get("sub")
+        return prefix(subject, self.entities.get("ses")) if subject else ""
 
 
-def derivative(session_name, suffix, extension=".nii.gz", **entities):
-    """Name of a derivative with its entities in BIDS order.
+def entity(path: PathLike, key: str) -> str | None:
+    """Value of an entity in the name of a file; None without it.
+
+    >>> entity("sub-01_acq-a_ce-gadolinium_T1w.nii.gz", "ce")
+    'gadolinium'
+    """
+    return Name.parse(path).entities.get(key)
+
+
+def prefix(subject: str, session: str | None = None) -> str:
+    """Name of a session, with which the names of its files start.
+
+    >>> prefix("01"), prefix("01", "a")
+    ('sub-01', 'sub-01_ses-a')
+    """
+    return f"{_SUBJECT}{subject}" + (f"_{_SESSION}{session}" if session else "")
+
+
+def split_prefix(session_name: str) -> tuple[str, str]:
+    """Participant and session of the name of a session; the session is empty where there is none.
+
+    >>> split_prefix("sub-01_ses-a"), split_prefix("sub-01")
+    (('sub-01', 'ses-a'), ('sub-01', ''))
+    """
+    participant, _, session = session_name.partition("_")
+    return participant, session
+
+
+def join_prefix(participant: str, session: str | None) -> str:
+    """Name of a session from its participant and session, the inverse of :func:`split_prefix`."""
+    return f"{participant}_{session}" if session else participant
+
+
+def is_participant(name: str) -> bool:
+    """Whether a name is that of a participant, ``sub-`` and a label."""
+    return re.fullmatch(f"{_SUBJECT}[a-zA-Z0-9]+", name) is not None
+
+
+def is_label(text: str) -> bool:
+    """Whether a text can be the label of a participant or of a session."""
+    return re.fullmatch(r"[A-Za-z0-9+]+", text) is not None
+
+
+def folder_of(session_name: str) -> Path:
+    """Folder of the anatomical files of a session, relative to the dataset.
+
+    >>> folder_of("sub-01_ses-a").as_posix()
+    'sub-01/ses-a/anat'
+    """
+    return Path(*session_name.split("_"), "anat")
+
+
+def split_folders(path: str) -> tuple[str, str | None] | None:
+    """Labels of participant and session in the folders of a path that is relative to the dataset.
+
+    The session is None where there is none; None stands for a path that is not a participant's.
+
+    >>> split_folders("sub-01/ses-a/anat/sub-01_ses-a_T1w.nii"), split_folders("sub-01/anat/x.nii")
+    (('01', 'a'), ('01', None))
+    """
+    match = re.match(f"{_SUBJECT}([^/]+)/(?:{_SESSION}([^/]+)/)?", path)
+    return (match[1], match[2]) if match else None
+
+
+def derivative(
+    session_name: str, suffix: str, extension: str = ".nii.gz", **entities: str | None
+) -> str:
+    """Name of a file of a session with its entities in BIDS order, as derivatives have them.
 
     >>> derivative("sub-01", "mask", space="T1w", label="L", desc="T1lesion")
     'sub-01_space-T1w_label-L_desc-T1lesion_mask.nii.gz'
@@ -73,25 +142,72 @@ def derivative(session_name, suffix, extension=".nii.gz", **entities):
     return "_".join([session_name, *middle, suffix]) + extension
 
 
-def description_of(contrasts):
-    """``desc`` of a lesion after the contrasts that the model used: T1FLAIRlesion, ...; of an own
-    mask (no contrasts): ownlesion."""
-    if not contrasts:
-        return "ownlesion"
-    return "".join(contrast.removesuffix("w") for contrast in contrasts) + "lesion"
+def transform(session_name: str, source: str, target: str, extension: str) -> str:
+    """Name of a transform from one space to another.
+
+    >>> transform("sub-01", "FLAIR", "T1w", ".mat")
+    'sub-01_from-FLAIR_to-T1w_mode-image_xfm.mat'
+    """
+    return f"{session_name}_from-{source}_to-{target}_mode-image_xfm{extension}"
 
 
-def natural_key(path):
-    """Sort key that puts run-10 after run-2."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+def with_suffix(path: Path, suffix: str) -> Path:
+    """Path of the file beside another whose name differs in the suffix alone."""
+    stem, dot, extension = path.name.partition(".")
+    return path.with_name("_".join([*stem.split("_")[:-1], suffix]) + dot + extension)
 
 
-def split_session_name(known):
-    """Participant and session of a record; the session is empty where there are none."""
-    participant, _, session = known.name.partition("_ses-")
-    return participant, f"ses-{session}" if session else ""
+def sidecar_of(path: Path) -> Path:
+    """Path of the JSON sidecar of a file."""
+    return path.with_name(path.name.partition(".")[0] + ".json")
 
 
-def natural(name):
-    """Sort key that puts ``sub-2`` before ``sub-10``."""
+def description_of(contrasts: Iterable[str]) -> str:
+    """``desc`` of a lesion after the contrasts that the model used.
+
+    A user-supplied mask (no contrasts) has its own.
+
+    >>> description_of(["T1w", "FLAIR"]), description_of([])
+    ('T1FLAIRlesion', 'ownlesion')
+    """
+    return ("".join(contrast.removesuffix("w") for contrast in contrasts) or "own") + "lesion"
+
+
+def is_template(space: str | None) -> bool:
+    """Whether the value of a ``space-`` entity is a template, and not a contrast."""
+    return space is not None and space.startswith("MNI")
+
+
+def space_of(path: PathLike) -> str:
+    """Template space of a map by the ``space-`` in its name.
+
+    Raises
+    ------
+    ResourceError
+        If there is none.
+    """
+    space = _entity_of_map(path, "space")
+    if not space:
+        raise ResourceError(
+            f"{path} does not tell its template space; put space-{SPACES[0]} or another space into its "
+            "name."
+        )
+    return space
+
+
+def label_of(path: PathLike) -> str:
+    """Value of the ``atlas-`` entity for a map: that in its name, or its name without the space."""
+    stem = Path(path).name.partition(".nii")[0]
+    without_space = re.sub("space-[0-9A-Za-z]+", "", stem)
+    return _entity_of_map(path, "atlas") or re.sub("[^0-9A-Za-z]", "", without_space) or "map"
+
+
+def _entity_of_map(path: PathLike, key: str) -> str | None:
+    """Value of an entity of a map, whose name need not be a BIDS name otherwise."""
+    match = re.search(f"(?:^|_){key}-([0-9A-Za-z]+)", Path(path).name)
+    return match[1] if match else None
+
+
+def natural_key(name: str | float | None) -> str:
+    """Sort key that puts ``run-10`` after ``run-2``; missing values (NaN) come first."""
     return re.sub(r"\d+", lambda digits: digits[0].zfill(12), "" if pd.isna(name) else str(name))

@@ -1,30 +1,46 @@
-"""The record of a session: what it was made from, what it made, how it ended.
+"""The record of a session: its inputs, its outputs by role, and how it ended.
 
-A record lets a second run skip what is done, and lets the reports and the group level tell what
-happened, from the derivatives alone.
+A second run skips sessions whose record is complete; the reports, the group level and the evaluation
+take the files of a session from its record alone.
 """
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bids_stroke import __version__
-from bids_stroke.utils.files import stamp
+from bids_stroke.errors import DatasetError
+from bids_stroke.utils.files import PathLike, stamp
 
 from .derivatives import write_json
+from .sessions import Session
 
+_AT = "@"  # between kind and place of a role
 #: Why a session failed that left no record.
 _NO_END = "its run did not end, or its record is damaged; run the participant level again."
+
+
+def role(kind: str, place: str | None = None) -> str:
+    """Role of an output: its kind, and the contrast, template space or atlas where it belongs.
+
+    Outputs on the grid of the reference image have no place.
+
+    >>> role("lesion_mask"), role("lesion_mask", "FLAIR")
+    ('lesion_mask', 'lesion_mask@FLAIR')
+    """
+    return f"{kind}{_AT}{place}" if place else kind
 
 
 @dataclass
 class Record:
     """How a session ended.
 
-    ``identity`` is a checksum of everything that the outputs depend on; ``outputs`` are relative
-    to the output folder; ``error`` is a sentence, ``steps`` are seconds per step, ``flags`` the sanity
-    gates that the session failed, with a sentence on each.
+    ``identity`` is a checksum of everything that the outputs depend on; ``outputs`` maps the
+    :func:`role` of each output to its path, relative to the output folder; ``error`` is a sentence,
+    ``steps`` are seconds per step, ``flags`` the QC checks that the session failed, with a sentence on
+    each.
     """
 
     name: str
@@ -34,62 +50,110 @@ class Record:
     model: str | None = None
     weights_sha256: str | None = None
     reference: str | None = None
-    contrasts: list = field(default_factory=list)
-    inputs: dict = field(default_factory=dict)
-    notes: list = field(default_factory=list)
-    flags: dict = field(default_factory=dict)
+    contrasts: list[str] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    flags: dict[str, str] = field(default_factory=dict)
     description: str = ""
-    outputs: list = field(default_factory=list)
-    steps: dict = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+    lesion_volume_ml: float | None = None
+    steps: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
-    versions: dict = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
 
-    def complete(self, output_dir):
-        """Tell whether the session ended well and everything is still there."""
-        return self.status == "ok" and all((Path(output_dir) / path).is_file() for path in self.outputs)
+    def complete(self, output_dir: PathLike) -> bool:
+        """Whether the session ended well and all of its outputs still exist."""
+        paths = map(Path(output_dir).joinpath, self.outputs.values())
+        return self.status == "ok" and all(path.is_file() for path in paths)
 
-    def write(self, output_dir):
+    def path(self, output_dir: PathLike, kind: str, place: str | None = None) -> Path | None:
+        """Path of an output by its role; None without one."""
+        relative = self.outputs.get(role(kind, place))
+        return Path(output_dir) / relative if relative else None
+
+    def require(self, output_dir: PathLike, kind: str, place: str | None = None) -> Path:
+        """Path of an output by its role.
+
+        Raises
+        ------
+        DatasetError
+            If the session has no such output.
+        """
+        path = self.path(output_dir, kind, place)
+        if path is None:
+            raise DatasetError(
+                f"{path_of(output_dir, self.name)} lists no {role(kind, place)}; run the participant "
+                "level again."
+            )
+        return path
+
+    def paths(self, output_dir: PathLike, kind: str) -> dict[str, Path]:
+        """Paths of all outputs of a kind that have a place, by that place."""
+        start = kind + _AT
+        return {
+            name.removeprefix(start): Path(output_dir) / relative
+            for name, relative in self.outputs.items()
+            if name.startswith(start)
+        }
+
+    def files(self, output_dir: PathLike) -> Iterator[tuple[str, Path]]:
+        """Kind and path of each output that exists."""
+        for name, relative in self.outputs.items():
+            path = Path(output_dir) / relative
+            if path.is_file():
+                yield name.partition(_AT)[0], path
+
+    def write(self, output_dir: PathLike) -> Path:
         """Write the record under its name, atomically."""
         return write_json(asdict(self), path_of(output_dir, self.name))
 
 
-def path_of(output_dir, name):
-    """Where the record of a session is."""
+def path_of(output_dir: PathLike, name: str) -> Path:
+    """Path of the record of a session."""
     return Path(output_dir) / "logs" / f"{name}_run.json"
 
 
-def read(output_dir, name):
-    """Read the record of a session; None if there is none that this version understands."""
+def remove(output_dir: PathLike, name: str) -> None:
+    """Remove the record of a session, which counts as failed until it has ended."""
+    path_of(output_dir, name).unlink(missing_ok=True)
+
+
+def read(output_dir: PathLike, name: str) -> Record | None:
+    """Read the record of a session; None if there is none that this version can use."""
     try:
-        return Record(**json.loads(path_of(output_dir, name).read_text()))
+        record = Record(**json.loads(path_of(output_dir, name).read_text()))
     except (OSError, ValueError, TypeError):
         return None
+    return record if isinstance(record.outputs, dict) else None
 
 
-def read_all(output_dir):
-    """Records of all sessions, in order of name; of those that were started and left none, such as
-    sessions of a run that was killed, a record of that."""
+def read_all(output_dir: PathLike) -> list[Record]:
+    """Records of all sessions, in order of name.
+
+    A session that was started and left no record, as in a run that was killed, has a record that
+    says so.
+    """
     logs = Path(output_dir) / "logs"
     started = {path.stem for path in logs.glob("sub-*.log") if not path.stem.endswith("_run")}
     names = started | {path.name.removesuffix("_run.json") for path in logs.glob("sub-*_run.json")}
     return [read(output_dir, name) or Record(name, "", error=_NO_END) for name in sorted(names)]
 
 
-def read_participant(output_dir, subject):
+def read_participant(output_dir: PathLike, subject: str) -> list[Record]:
     """Records of the sessions of one participant, ``sub-XX``, in order of name."""
     logs = Path(output_dir) / "logs"
     paths = [*logs.glob(f"{subject}_run.json"), *sorted(logs.glob(f"{subject}_ses-*_run.json"))]
-    found = (read(output_dir, path.name.removesuffix("_run.json")) for path in paths)
-    return [record for record in found if record]
+    records = (read(output_dir, path.name.removesuffix("_run.json")) for path in paths)
+    return [record for record in records if record]
 
 
-def identity(session, **settings):
-    """Checksum of what the outputs of a session depend on.
+def identity(session: Session, **settings: object) -> str:
+    """Checksum of everything that the outputs of a session depend on.
 
-    Images count by size and time of change: reading a large dataset would take minutes.
+    Images are identified by size and time of change: reading a large dataset would take minutes.
     """
-    own = [session.brain_mask, session.lesion and session.lesion.path]
-    files = [*session.images.values(), *filter(None, own)]
+    supplied = [session.brain_mask, session.lesion.path if session.lesion else None]
+    files = [*session.images.values(), *(path for path in supplied if path)]
     content = {
         "version": __version__,
         "files": {str(path): stamp(path) for path in files},

@@ -1,11 +1,44 @@
 """A session of a participant: its images and why they were chosen."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from .names import prefix
+from .names import folder_of, prefix
 from .supplied_masks import SuppliedMask
+
+
+class Channel(Protocol):
+    """An input channel of a model."""
+
+    @property
+    def contrast(self) -> str:
+        """Contrast of the channel."""
+
+
+class ContrastSelector(Protocol):
+    """A model, as far as it decides which images of a session are used."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+
+    @property
+    def channels(self) -> Sequence[Channel]:
+        """Input channels of the model."""
+
+    def select(self, available: tuple[str, ...]) -> tuple[str, ...]:
+        """Choose the contrasts that the model uses of those that a session has.
+
+        Raises
+        ------
+        ModelError
+            If the model cannot use these contrasts.
+        """
+
+    def takes(self, contrast: str) -> bool:
+        """Whether the model works on ``contrast`` alone."""
 
 
 @dataclass(frozen=True)
@@ -13,46 +46,60 @@ class Session:
     """One session of one participant: its images, and why they were chosen.
 
     ``images`` maps contrasts to raw files; ``reference`` is the contrast whose grid is the native
-    space; ``notes`` are sentences for the log and the report. With an own ``lesion`` mask in a
+    space; ``notes`` are sentences for the log and the report. With a user-supplied ``lesion`` mask in a
     template space, that space is the reference, and there are only images in that space.
     """
 
     subject: str
     session: str | None
-    images: dict
+    images: dict[str, Path]
     reference: str
     notes: tuple[str, ...] = field(default=())
     brain_mask: Path | None = None
     lesion: SuppliedMask | None = None
 
     @property
-    def name(self):
+    def name(self) -> str:
         """``sub-01`` or ``sub-01_ses-1``: the start of every file's name."""
         return prefix(self.subject, self.session)
 
     @property
-    def drawn_on(self):
-        """The contrast or template space on whose grid the lesion is drawn or found."""
-        return self.lesion.space if self.lesion else self.reference
+    def in_template(self) -> bool:
+        """Whether the lesion mask is supplied in a template space: there is nothing to register."""
+        return self.lesion is not None and self.lesion.in_template
 
-    def processed(self, card):
-        """Contrasts that are processed: the reference, what the model uses (``card``; None for own
-        masks), what the lesion is drawn on, and FLAIR. Of images in a template space, one is shown."""
-        if self.lesion and self.lesion.in_template:
+    @property
+    def participant(self) -> str:
+        """``sub-01``."""
+        return prefix(self.subject)
+
+    @property
+    def drawn_on(self) -> str:
+        """The contrast or template space on whose grid the lesion is drawn or segmented."""
+        return (self.lesion and self.lesion.space) or self.reference
+
+    def processed(self, card: ContrastSelector | None) -> tuple[str, ...]:
+        """Contrasts that are processed.
+
+        These are the reference, those that the model uses (``card``; None for user-supplied masks),
+        that of the lesion, and FLAIR. Of images in a template space, one is shown.
+        """
+        if self.in_template:
             return tuple(self.images)[:1]
         used = card.select(tuple(self.images)) if card else ()
         wanted = {*used, "FLAIR", self.drawn_on} - {self.reference}
         return (self.reference, *(contrast for contrast in self.images if contrast in wanted))
 
-    def files(self, card):
-        """The files that are read, as :meth:`processed`."""
-        own = (self.brain_mask, self.lesion and self.lesion.path)
-        return [*map(self.images.get, self.processed(card)), *filter(None, own)]
+    def files(self, card: ContrastSelector | None) -> list[Path]:
+        """The files that are read; ``card`` as for :meth:`processed`."""
+        supplied = (self.brain_mask, self.lesion and self.lesion.path)
+        images = [self.images[contrast] for contrast in self.processed(card)]
+        return [*images, *(path for path in supplied if path)]
 
     @property
-    def folder(self):
+    def folder(self) -> Path:
         """Folder of the derivatives, relative to the output folder."""
-        return Path(*self.name.split("_")) / "anat"
+        return folder_of(self.name)
 
 
 class LeftOut(NamedTuple):

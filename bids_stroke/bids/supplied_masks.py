@@ -1,4 +1,6 @@
-"""The user's own lesion masks: found by the names that labs and public cohorts give them.
+"""User-supplied masks, found by the names that labs and public cohorts give them.
+
+Names of lesion masks:
 
 - BIDS: ``sub-01[_space-T1w]_label-L_mask``, ``_label-lesion_roi``, ``_label-L_dseg``;
 - ATLAS v2.0: ``sub-r001s001_ses-1_space-MNI152NLin2009aSym_label-L_desc-T1lesion_mask``;
@@ -7,13 +9,13 @@
 """
 
 import os
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bids_stroke.errors import UsageError
 
-from . import names
-from .names import REFERENCES, prefix, split_name
+from .names import IMAGE_EXTENSIONS, REFERENCES, Name, derivative, is_template
 
 #: Contrasts that a mask can be drawn on, by what names call them.
 CONTRASTS = {
@@ -27,6 +29,8 @@ CONTRASTS = {
 }
 _SUFFIXES = ("mask", "roi", "dseg")
 _FILTERS = ("acq", "ce", "desc", "label", "rec", "run", "space")
+#: Entities by which a mask belongs to one of several images of a contrast.
+_OF_IMAGE = {"acq", "ce", "rec", "run"}
 
 
 @dataclass(frozen=True)
@@ -34,49 +38,50 @@ class SuppliedMask:
     """A lesion mask of a session.
 
     ``space`` is the contrast or the template whose space it is in, None where its name does not
-    tell; ``entities`` are those of its name.
+    say; ``entities`` are those of its name.
     """
 
     path: Path
     space: str | None
-    entities: dict = field(hash=False)
+    entities: dict[str, str] = field(hash=False)
 
     @property
-    def in_template(self):
+    def in_template(self) -> bool:
         """Whether it lies in a template space."""
-        return self.space is not None and self.space.startswith("MNI")
+        return is_template(self.space)
 
-    def belongs_to(self, name):
-        """Tell whether an image's name has no other value for an entity of the mask's name."""
-        entities, _ = split_name(name)
-        kept = {"acq", "ce", "rec", "run"} & self.entities.keys()
-        return all(entities.get(key) == self.entities[key] for key in kept)
+    def belongs_to(self, name: str) -> bool:
+        """Whether the name of an image has no other value for an entity of the mask's name."""
+        entities = Name.parse(name).entities
+        return all(entities.get(key) == self.entities[key] for key in _OF_IMAGE & self.entities.keys())
 
 
-def parse_lesion_mask(path):
-    """Read the name of a file: an :class:`SuppliedMask`, or None where it is none."""
-    entities, parts = split_name(path.name)
-    if not parts or parts[-1] not in _SUFFIXES or "sub" not in entities:
+def parse_lesion_mask(path: Path) -> SuppliedMask | None:
+    """Parse the name of a lesion mask; None for any other file."""
+    name = Name.parse(path)
+    if name.suffix not in _SUFFIXES or "sub" not in name.entities:
         return None
-    desc = entities.get("desc", "").lower()
-    if entities.get("label", "").lower() not in ("l", "lesion") and "lesion" not in desc:
+    desc = name.entities.get("desc", "").lower()
+    if name.entities.get("label", "").lower() not in ("l", "lesion") and "lesion" not in desc:
         return None
-    space = entities.get("space")
-    if space is None or not space.startswith("MNI"):
-        named = [space or "", *parts[:-1], desc.removesuffix("lesion")]
-        space = next((CONTRASTS[key.lower()] for key in named if key.lower() in CONTRASTS), None)
-    return SuppliedMask(path, space, entities)
+    space = name.entities.get("space")
+    if not is_template(space):
+        words = [space or "", *name.words[:-1], desc.removesuffix("lesion")]
+        space = next((CONTRASTS[word.lower()] for word in words if word.lower() in CONTRASTS), None)
+    return SuppliedMask(path, space, name.entities)
 
 
-def find_lesion_masks(folder, leave_out, filters):
+def find_lesion_masks(
+    folder: Path, leave_out: Container[Path] = (), filters: Mapping[str, object] | None = None
+) -> dict[tuple[str, str | None], list[SuppliedMask]]:
     """Find the lesion masks below a folder.
 
     Parameters
     ----------
     folder : Path
-    leave_out : sequence of Path
-        Folders not to look into. Hidden folders and those named ``derivatives`` are left out too.
-    filters : dict
+    leave_out : container of Path
+        Folders that are not searched. Hidden folders and those named ``derivatives`` are left out too.
+    filters : mapping, optional
         Values of entities, such as ``{"desc": "lesionAcute"}``.
 
     Returns
@@ -90,13 +95,25 @@ def find_lesion_masks(folder, leave_out, filters):
     UsageError
         If a filter names no entity of masks.
     """
-    unknown = set(filters) - set(_FILTERS)
+    values = {key: str(value) for key, value in (filters or {}).items()}
+    unknown = values.keys() - set(_FILTERS)
     if unknown:
         raise UsageError(
             f"--bids-filter-file filters lesion masks by {', '.join(sorted(unknown))}; use "
             f"{', '.join(_FILTERS)}."
         )
-    found = {}
+    masks: dict[tuple[str, str | None], list[SuppliedMask]] = {}
+    for path in _images(folder, leave_out):
+        mask = parse_lesion_mask(path)
+        if mask and values.items() <= mask.entities.items():
+            masks.setdefault((mask.entities["sub"], mask.entities.get("ses")), []).append(mask)
+    for of_session in masks.values():
+        of_session.sort(key=lambda mask: mask.entities.get("desc", "lesion") != "lesion")
+    return masks
+
+
+def _images(folder: Path, leave_out: Container[Path]) -> Iterator[Path]:
+    """Images of participants below a folder, in order of name within each folder."""
     for place, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(
             name
@@ -104,31 +121,18 @@ def find_lesion_masks(folder, leave_out, filters):
             if name != "derivatives" and name[0] != "." and Path(place, name) not in leave_out
         )
         for name in sorted(files):
-            if not name.startswith("sub-") or not name.endswith((".nii", ".nii.gz")):
-                continue
-            mask = parse_lesion_mask(Path(place, name))
-            if mask and all(mask.entities.get(key) == str(value) for key, value in filters.items()):
-                key = mask.entities["sub"], mask.entities.get("ses")
-                found.setdefault(key, []).append(mask)
-    for masks in found.values():
-        masks.sort(key=lambda mask: mask.entities.get("desc", "lesion") != "lesion")
-    return found
+            if name.startswith("sub-") and name.endswith(IMAGE_EXTENSIONS):
+                yield Path(place, name)
 
 
-def supplied_lesion_masks(settings):
-    leave_out = (settings.output_dir, settings.work_dir)
-    filters = settings.bids_filters.get("lesion", {})
-    return find_lesion_masks(settings.lesion_derivatives, leave_out, filters)
-
-
-def supplied_brain_masks(folders):
-    """Brain masks of derivatives datasets: (session name, contrast) to path."""
-    found = {}
+def supplied_brain_masks(folders: Iterable[Path]) -> dict[tuple[str, str], Path]:
+    """Find the brain masks of derivatives datasets: (session name, contrast) to path."""
+    pattern = "sub-*/**/anat/" + derivative("*", "mask", desc="brain")
+    masks: dict[tuple[str, str], Path] = {}
     for folder in folders:
-        for path in sorted(folder.glob("sub-*/**/anat/*_desc-brain_mask.nii.gz")):
-            entities, _ = names.split_name(path.name)
-            space = entities.get("space", "T1w")
-            key = prefix(entities.get("sub"), entities.get("ses")), space
+        for path in sorted(folder.glob(pattern)):
+            name = Name.parse(path)
+            space = name.entities.get("space", "T1w")
             if space in REFERENCES:
-                found.setdefault(key, path)
-    return found
+                masks.setdefault((name.session_name, space), path)
+    return masks

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bids_stroke import __version__
@@ -10,7 +11,7 @@ from bids_stroke.errors import StrokeError
 from bids_stroke.execution import resources
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; 1 if something is missing or damaged."""
     argparse.ArgumentParser(
         prog="bids_stroke-check",
@@ -29,55 +30,56 @@ def main(argv=None):
     return 1 if failures else 0
 
 
-def _passes(name, check):
+def _passes(name: str, check: Callable[[], str]) -> bool:
     try:
-        found = check()
+        description = check()
     except (StrokeError, ImportError, OSError) as error:
         print(f"{name}: FAILED: {error}")
         return False
-    print(f"{name}: {found}")
+    print(f"{name}: {description}")
     return True
 
 
-def _devices():
+def _devices() -> str:
     import torch
 
     names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     return f"GPUs: {', '.join(names) or 'none'}, torch {torch.__version__}"
 
 
-def _brain_extraction():
+def _brain_extraction() -> str:
     from bids_stroke.spatial import hd_bet
 
     number = sum(1 for _ in hd_bet.networks())
     return f"{number} networks of HD-BET, with the published checksums"
 
 
-def _model():
+def _model() -> str:
     from bids_stroke.models import catalog, weights
     from bids_stroke.settings import DEFAULT_MODEL
 
-    weights.load(catalog.load(DEFAULT_MODEL))
+    for card in catalog.load(DEFAULT_MODEL).leaves:
+        weights.load(card)
     return f"{DEFAULT_MODEL}, with the checksum of its card"
 
 
-def _template():
+def _template() -> str:
     from bids_stroke.spatial import templates
 
     return f"{templates.TEMPLATE}, {'×'.join(map(str, templates.template().t1w.shape))}"
 
 
-def _tract():
+def _tract() -> str:
     from bids_stroke.atlases import tracts
 
     return f"{tracts.load_card().name}, sides {', '.join(tracts.load_tract())}"
 
 
-def _regions():
+def _regions() -> str:
     from bids_stroke.atlases import super_regions
 
     super_regions.super_regions()
-    return ", ".join(super_regions.super_regions_card()["names"])
+    return ", ".join(super_regions.super_regions_card().names)
 
 
 CHECKS = {

@@ -2,12 +2,13 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from bids_stroke.errors import StrokeError, UsageError
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     command = argparse.ArgumentParser(
         prog="bids_stroke-evaluate",
@@ -34,53 +35,50 @@ def parser():
     return command
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; 1 if a pair could not be compared, 2 for a mistake in the command."""
     arguments = parser().parse_args(argv)
     try:
-        return evaluate(
-            _named(arguments.pred),
-            arguments.truth,
-            arguments.out,
-            arguments.participants,
-            arguments.nprocs,
-        )
+        return _evaluate(arguments)
     except StrokeError as error:
         print(f"bids_stroke-evaluate: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
 
 
-def evaluate(predictions, truth, out, participants=None, nprocs=1):
-    """Evaluate, write everything to ``out`` and tell what could not be compared."""
+def _evaluate(arguments: argparse.Namespace) -> int:
+    """Evaluate, write the folder of the evaluation, and print what could not be compared."""
     from bids_stroke.cohort.participants import read_participants
-    from bids_stroke.evaluation import evaluation
-    from bids_stroke.reports import evaluation as evaluation_report
+    from bids_stroke.evaluation.run import evaluate
+    from bids_stroke.reports.evaluation import write_evaluation
 
+    predictions = _folders_by_model(arguments.pred)
+    participants = arguments.participants
     if participants and not participants.is_file():
         raise UsageError(f"{participants} does not exist; check --participants.")
     people = read_participants(participants) if participants else None
-    rows, lesions = evaluation.evaluate(predictions, truth, nprocs)
-    page = evaluation_report.write_evaluation(out, rows, lesions, people)
+    rows, lesions = evaluate(predictions, arguments.truth, arguments.nprocs)
+    page = write_evaluation(arguments.out, rows, lesions, people)
     bad = rows[rows["tp"].isna()]
-    for row in bad.itertuples():
-        print(f"{row.participant_id} {row.session_id or ''} {row.model}: {row.reason}")
+    columns = ["participant_id", "session_id", "model", "reason"]
+    for participant, session, model, reason in bad[columns].fillna("").itertuples(index=False):
+        print(f"{participant} {session} {model}: {reason}")
     print(f"{len(rows) - len(bad)} pairs compared, {len(bad)} not: {page.path}")
     return 1 if len(bad) else 0
 
 
-def _named(arguments):
+def _folders_by_model(arguments: Sequence[str]) -> dict[str, Path]:
     """Folders by name of the model: ``NAME=DIR``, or the folder's own name."""
-    named = {}
+    folders: dict[str, Path] = {}
     for argument in arguments:
-        name, equals, folder = argument.partition("=")
-        folder = Path(folder if equals else argument)
+        name, equals, path = argument.partition("=")
+        folder = Path(path if equals else argument)
         name = name if equals else folder.resolve().name
         if not folder.is_dir():
             raise UsageError(f"{folder} is not a folder; name a folder of predicted masks.")
-        if name in named:
+        if name in folders:
             raise UsageError(f"Two predictions are called {name}; name them, such as A={folder}.")
-        named[name] = folder
-    return named
+        folders[name] = folder
+    return folders
 
 
 if __name__ == "__main__":

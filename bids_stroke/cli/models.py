@@ -2,13 +2,23 @@
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bids_stroke.errors import StrokeError, UsageError
 
+if TYPE_CHECKING:  # slow to import
+    from rich.progress import Progress as ProgressBars
+    from rich.progress import TaskID
 
-def parser():
+    from bids_stroke.models.card import Card
+    from bids_stroke.models.download import Progress
+    from bids_stroke.models.ensembles import Model
+
+
+def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     command = argparse.ArgumentParser(
         prog="bids_stroke-models", description="Models of the lesion: MODEL is the name of an embedded "
@@ -49,7 +59,7 @@ def parser():
     return command
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     arguments = parser().parse_args(argv)
     try:
@@ -59,7 +69,7 @@ def main(argv=None):
         return 2 if isinstance(error, UsageError) else 1
 
 
-def _list(_):
+def _list(_: argparse.Namespace) -> int:
     from bids_stroke.models import catalog
 
     for name in catalog.names():
@@ -68,7 +78,7 @@ def _list(_):
     return 0
 
 
-def _show(arguments):
+def _show(arguments: argparse.Namespace) -> int:
     from bids_stroke.models import catalog
 
     model = catalog.load(arguments.model)
@@ -89,40 +99,45 @@ def _show(arguments):
     return 0
 
 
-def _fetch(arguments):
+def _fetch(arguments: argparse.Namespace) -> int:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress as ProgressBars
 
     from bids_stroke.models import catalog, imagenet
     from bids_stroke.models.download import fetch
 
+    downloads: dict[str, Callable[[Progress], list[Path]]]
     if arguments.model == imagenet.NAME:
-        getters, licence = {imagenet.NAME: imagenet.get}, imagenet.LICENCE
+        downloads, licence = {imagenet.NAME: imagenet.get}, imagenet.LICENCE
     else:
         model = catalog.load(arguments.model)
-        getters, licence = {one.name: partial(fetch, one) for one in model.leaves}, model.licence
+        downloads, licence = {card.name: partial(fetch, card) for card in model.leaves}, model.licence
     if not arguments.accept_licence:
         print(f"The weights of {arguments.model} are under this licence: {licence}")
         raise UsageError("Give the command again with --accept-licence to accept it.")
-    with Progress(console=Console(stderr=True)) as bars:
-        for name, get in getters.items():
-            task = bars.add_task(name)
-            for path in get(lambda done, total, t=task: bars.update(t, completed=done, total=total)):
+    with ProgressBars(console=Console(stderr=True)) as bars:
+        for name, download in downloads.items():
+            for path in download(_shown_on(bars, bars.add_task(name))):
                 print(path)
     return 0
 
 
-def _verify(arguments):
+def _shown_on(bars: "ProgressBars", task: "TaskID") -> "Progress":
+    """Report the progress of a download on a bar."""
+    return lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
     from bids_stroke.models import catalog, weights
 
     model = catalog.load(arguments.model)
-    for one in model.leaves:
-        number = len(list(weights.load_folds(one)))
-        print(f"{one.name}: {number} file{'s' * (number > 1)} as in the card, and fit for its network")
+    for card in model.leaves:
+        number = sum(1 for _ in weights.load_folds(card))
+        print(f"{card.name}: {number} file{'s' * (number > 1)} as in the card, and fit for its network")
     return 0
 
 
-def _export(arguments):
+def _export(arguments: argparse.Namespace) -> int:
     from bids_stroke.training.export import export
 
     for path in export(arguments.run, arguments.out, arguments.name, arguments.licence):
@@ -130,7 +145,7 @@ def _export(arguments):
     return 0
 
 
-def _search(arguments):
+def _search(arguments: argparse.Namespace) -> int:
     from bids_stroke.training.search import search
 
     for path in search(arguments.run, arguments.out, arguments.licence, arguments.device):
@@ -138,7 +153,7 @@ def _search(arguments):
     return 0
 
 
-def _adapt(arguments):
+def _adapt(arguments: argparse.Namespace) -> int:
     from bids_stroke.models import catalog
     from bids_stroke.models.adaptation import adapt_model
 
@@ -151,17 +166,17 @@ def _adapt(arguments):
     return 0
 
 
-def _network(card):
-    """Family of a network, and which one of it."""
-    family, arguments = card.network["family"], card.network.get("arguments", {})
-    return f"{family} {arguments['network']}" if "network" in arguments else family
+def _network(card: "Card") -> str:
+    """Family of a network, and its name within the family."""
+    names = [card.network.family, card.network.arguments.get("network")]
+    return " ".join(filter(None, names))
 
 
-def _contrasts(model):
+def _contrasts(model: "Model") -> list[str]:
     return [c.contrast if c.required else f"[{c.contrast}]" for c in model.channels]
 
 
-_COMMANDS = {
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "list": _list,
     "show": _show,
     "fetch": _fetch,

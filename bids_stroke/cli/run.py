@@ -1,19 +1,22 @@
-"""``bids_stroke``: build, run, report."""
+"""``bids_stroke``: the participant and the group level."""
 
 import os
 import signal
 import sys
+from collections.abc import Sequence
 
 from bids_stroke.errors import StrokeError, UsageError
 from bids_stroke.execution import resources
-from bids_stroke.execution.participant import run_participants
+from bids_stroke.settings import Settings
 
 from . import parser
 
 
-def main(argv=None):
-    """Run the command line and return the exit status: 0 if every requested output exists, 1 for
-    failures, 2 for wrong usage."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status.
+
+    The status is 0 if every requested output exists, 1 after failures, 2 for wrong usage.
+    """
     # A cluster or `docker stop` ends a run as Ctrl-C does: the children with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -33,25 +36,33 @@ def main(argv=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (OSError, MemoryError, ImportError, RuntimeError) as error:
-        told = resources.shortage(error) or (isinstance(error, OSError) and _refused(error))
-        if not told:
+        reason = resources.shortage(error)
+        if reason is None and isinstance(error, OSError):
+            reason = _refusal(error)
+        if reason is None:
             raise
-        print(f"bids_stroke: error: {told}", file=sys.stderr)
+        print(f"bids_stroke: error: {reason}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("bids_stroke: stopped; run the same command again to continue.", file=sys.stderr)
         return 130
 
 
-def _level(settings):
-    if settings.level == "participant":
-        return run_participants(settings)
-    from bids_stroke.execution.group import run_group
+def _level(settings: Settings) -> int:
+    if settings.level == "group":
+        from bids_stroke.execution.group import run_group
 
-    return run_group(settings)
+        return run_group(settings)
+    if not settings.dry_run:
+        from bids_stroke.execution import supervisor
+
+        supervisor.prepare()  # loads what sessions need, while this process loads the rest
+    from bids_stroke.execution.participant import run_participants
+
+    return run_participants(settings)
 
 
-def _refused(error):
-    """Tell in a sentence what the machine refused."""
+def _refusal(error: OSError) -> str:
+    """Describe in a sentence what the operating system refused."""
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}; mend it and run the same command again to continue."

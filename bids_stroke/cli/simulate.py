@@ -2,11 +2,14 @@
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from bids_stroke.errors import StrokeError, UsageError
+from bids_stroke.training.recipe_settings import SimulationRecipe
 from bids_stroke.training.recipes import read_recipe
+from bids_stroke.utils.files import PathLike, atomic
 
 README = """\
 Simulated stroke patients: no scan of any person is in this dataset.
@@ -26,7 +29,7 @@ PARTICIPANTS = {
 }
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     command = argparse.ArgumentParser(
         prog="bids_stroke-simulate",
@@ -60,7 +63,7 @@ def parser():
     return command
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     arguments = vars(parser().parse_args(argv))
     out, brains, lesions = (arguments.pop(name) for name in ("out", "brains", "lesions"))
@@ -77,7 +80,7 @@ def main(argv=None):
     return 0
 
 
-def simulate(out, write):
+def simulate(out: PathLike, write: Callable[[Path], None]) -> None:
     """Write a dataset to ``out``, which appears once ``write`` has filled it.
 
     Raises
@@ -85,8 +88,6 @@ def simulate(out, write):
     UsageError
         If ``out`` exists and is not an empty folder, or cannot be written.
     """
-    from bids_stroke.utils.files import atomic
-
     out = Path(out).absolute()
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UsageError(f"{out} is not an empty folder; name a new one.")
@@ -100,22 +101,23 @@ def simulate(out, write):
         ) from None
 
 
-def _write_heads(folder, participants, resolution, seed):
+def _write_heads(folder: Path, participants: int, resolution: float, seed: int) -> None:
     """Participants around the template."""
     import numpy as np
     import pandas as pd
 
     from bids_stroke.bids.derivatives import write_json, write_tsv
-    from bids_stroke.training.simulation import dataset, phantom, scanner
+    from bids_stroke.bids.names import prefix
+    from bids_stroke.training.simulation import dataset, phantom, phantom_template, scanner
 
     truth = folder / "derivatives" / "truth"
     dataset.describe(folder, truth, seed, README, "Simulated stroke patients", licence="CC0")
-    template = phantom.template(resolution)
+    template = phantom_template.template(resolution)
     rows = []
     for number in range(1, participants + 1):
         # Each participant has its own stream: the first ones do not depend on how many follow.
         rng = np.random.default_rng([seed, number])
-        name, side = f"sub-{number:02d}", ("left", "right")[(number - 1) % 2]
+        name, side = prefix(f"{number:02d}"), ("left", "right")[(number - 1) % 2]
         scans, masks = scanner.scan_head(phantom.head(template, side, rng), rng)
         ml = dataset.write_participant(folder, truth, name, scans, masks, dataset.SIDECARS)
         nihss = int(np.clip(round(4 + ml / 6 + rng.normal(0, 2)), 1, 30))
@@ -127,27 +129,35 @@ def _write_heads(folder, participants, resolution, seed):
     write_json(PARTICIPANTS, folder / "participants.json")
 
 
-def _write_brains(folder, brains, lesions, participants, resolution, seed):
+def _write_brains(
+    folder: Path,
+    brains: Sequence[Path],
+    lesions: Sequence[Path],
+    participants: int,
+    resolution: float,
+    seed: int,
+) -> None:
     """Participants from the user's brains and lesion shapes, in turn."""
     import tempfile
 
     from bids_stroke.training.simulation import dataset, subjects, synthesis
 
     recipe = read_recipe("embedded")
+    assert isinstance(recipe, SimulationRecipe)
     with tempfile.TemporaryDirectory() as cache:
         heads = [subjects.subject(path, cache) for path in subjects.scans(brains)[:participants]]
     shapes = [shape for path in subjects.scans(lesions) if (shape := subjects.lesion(path))]
-    tile = [round(side * recipe["spacing"] / resolution) for side in recipe["tile"]]
-    simulator = synthesis.Simulator(heads, shapes, tile, resolution, recipe["synthesis"])
-    plan = [(number % len(heads), None) for number in range(participants)]
+    tile = [round(side * recipe.spacing / resolution) for side in recipe.tile]
+    simulator = synthesis.Simulator(heads, shapes, tile, resolution, recipe.synthesis)
+    plan: list[dataset.Planned] = [(number % len(heads), None) for number in range(participants)]
     for name, ml in dataset.write(folder, simulator, plan, seed, synthesis.CONTRASTS):
         print(f"{name}: lesion of {ml:.1f} ml")
 
 
-def _within(kind, low, high):
+def _within(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], int | float]:
     """An argparse type: a number from ``low`` to ``high``."""
 
-    def number(text):
+    def number(text: str) -> int | float:
         value = kind(text)
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"{text} is not within {low} and {high}")

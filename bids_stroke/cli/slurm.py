@@ -6,11 +6,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bids_stroke.errors import ResourceError, StrokeError, UsageError
-from bids_stroke.execution import participant, plan, resources
+from bids_stroke.execution import resources
+from bids_stroke.settings import Settings
 
 from .parser import parse
 
@@ -66,7 +68,7 @@ echo "group level: job ${{group%%;*}}"
 """
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The command's arguments, those of ``bids_stroke`` left out."""
     command = argparse.ArgumentParser(
         prog="bids_stroke-slurm",
@@ -103,13 +105,15 @@ def parser():
     return command
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; 1 if a session is not complete with ``--list``, or Slurm refuses."""
     arguments, options = parser().parse_known_args(argv)
     try:
         settings = _settings(arguments, options)
         if settings.dry_run:
-            return participant.run_participants(settings)
+            from bids_stroke.execution.participant import run_participants
+
+            return run_participants(settings)
         resources.find_places(settings.work_dir)
         if arguments.list:
             return unfinished(settings)
@@ -119,7 +123,7 @@ def main(argv=None):
         return 2 if isinstance(error, UsageError) else 1
 
 
-def _settings(arguments, options):
+def _settings(arguments: argparse.Namespace, options: Sequence[str]) -> Settings:
     """Settings of the jobs, which share one index of the dataset."""
     argv = [str(arguments.bids_dir), str(arguments.output_dir), "participant", *options]
     settings = parse(argv)
@@ -128,25 +132,26 @@ def _settings(arguments, options):
     return settings
 
 
-def unfinished(settings):
+def unfinished(settings: Settings) -> int:
     """Name every session that is not complete, and why; 1 if there is one."""
-    from bids_stroke.bids import record
+    from bids_stroke.bids import record as records
+    from bids_stroke.execution.plan import make_plan
 
-    planned = plan.make_plan(settings)
-    for session in planned.todo:
-        known = record.read(settings.output_dir, session.name)
+    plan = make_plan(settings)
+    for job in plan.jobs:
+        record = records.read(settings.output_dir, job.session.name)
         reason = "it did not end; its job's log is in logs/slurm"
-        if known:
-            reason = known.error or "an option, its images or its outputs have changed since"
-        print(f"{session.name}: {reason}")
-    refused = [one for one in planned.left_out if one.refused]
-    for one in refused:
-        print(f"{one.name}: refused: {one.reason}")
-    print(f"{len(planned.done)} of {len(planned.sessions) + len(refused)} sessions are complete")
-    return 1 if planned.todo or refused else 0
+        if record:
+            reason = record.error or "an option, its images or its outputs have changed since"
+        print(f"{job.session.name}: {reason}")
+    refused = [session for session in plan.left_out if session.refused]
+    for session in refused:
+        print(f"{session.name}: refused: {session.reason}")
+    print(f"{len(plan.done)} of {len(plan.sessions) + len(refused)} sessions are complete")
+    return 1 if plan.jobs or refused else 0
 
 
-def submit(settings, arguments, options):
+def submit(settings: Settings, arguments: argparse.Namespace, options: Sequence[str]) -> int:
     """Write the jobs to ``logs/slurm``, and submit them where Slurm is.
 
     Raises
@@ -155,12 +160,14 @@ def submit(settings, arguments, options):
         If Slurm refuses them.
     """
     from bids_stroke.bids import index
+    from bids_stroke.execution.plan import make_plan
 
+    assert settings.bids_database_dir is not None
     index.write(settings.bids_dir, settings.bids_database_dir)
-    planned = plan.make_plan(settings)
-    labels = list(dict.fromkeys(session.subject for session in planned.todo))
+    plan = make_plan(settings)
+    labels = list(dict.fromkeys(job.session.subject for job in plan.jobs))
     script = write_jobs(settings, labels, arguments, options)
-    print(f"{len(labels)} participants to process, {len(planned.done)} sessions up to date")
+    print(f"{len(labels)} participants to process, {len(plan.done)} sessions up to date")
     if not shutil.which("sbatch"):
         print(f"Slurm is not here; submit the jobs on the cluster by: sh {script}")
         return 0
@@ -171,7 +178,7 @@ def submit(settings, arguments, options):
     return 0
 
 
-def _in_image(settings, image, options):
+def _in_image(settings: Settings, image: Path, options: Sequence[str]) -> tuple[list[str], list[str]]:
     """Commands in an Apptainer image that sees nothing but the folders and files of the run."""
     image = image.absolute()
     if not image.exists():
@@ -189,7 +196,12 @@ def _in_image(settings, image, options):
     return [*start, str(image), "bids_stroke"], [*start, str(image), "bids_stroke-slurm"]
 
 
-def write_jobs(settings, labels, arguments, options):
+def write_jobs(
+    settings: Settings,
+    labels: Sequence[str],
+    arguments: argparse.Namespace,
+    options: Sequence[str],
+) -> Path:
     """Write the scripts of the jobs and that which submits them, and return the latter's path."""
     from bids_stroke.utils import files
 

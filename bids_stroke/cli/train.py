@@ -2,21 +2,24 @@
 
 import argparse
 import json
-import os
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from bids_stroke.errors import StrokeError, UsageError
+from bids_stroke.training.recipe_settings import PatientRecipe, SimulationRecipe
 from bids_stroke.training.recipes import RECIPES, read_recipe
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     command = argparse.ArgumentParser(
         prog="bids_stroke-train",
         usage="bids_stroke-train RECIPE BIDS_DIR [BIDS_DIR …] OUT --labels DIR [DIR …] [options]\n"
-        "       bids_stroke-train RECIPE OUT [--data DIR]",
+        "       bids_stroke-train RECIPE OUT --data DIR",
         description="Train a model on patients with lesion masks, or on simulated strokes. The same "
         "command again continues a training that was interrupted.",
     )
@@ -54,17 +57,20 @@ def parser():
         "--data",
         type=Path,
         metavar="DIR",
-        help="where the folders of the recipe's sources lie (default: $BIDS_STROKE_SHARED/data)",
+        help="where the folders of the recipe's sources lie",
     )
     return command
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     arguments = parser().parse_intermixed_args(argv)
     try:
         recipe = read_recipe(arguments.recipe)
-        summary = (_simulated if "sources" in recipe else _patients)(recipe, arguments)
+        if isinstance(recipe, SimulationRecipe):
+            summary = _simulated(recipe, arguments)
+        else:
+            summary = _patients(recipe, arguments)
     except StrokeError as error:
         print(f"bids_stroke-train: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
@@ -72,7 +78,7 @@ def main(argv=None):
     return 0
 
 
-def _patients(recipe, arguments):
+def _patients(recipe: PatientRecipe, arguments: argparse.Namespace) -> dict[str, Any]:
     folders, labels = arguments.bids_dirs, arguments.labels
     if not folders:
         raise UsageError(f"{arguments.recipe} trains on patients; name a BIDS dataset before OUT.")
@@ -94,21 +100,18 @@ def _patients(recipe, arguments):
     )
 
 
-def _simulated(recipe, arguments):
+def _simulated(recipe: SimulationRecipe, arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.bids_dirs or arguments.labels:
         raise UsageError(f"{arguments.recipe} trains on simulated strokes; give OUT alone, and --data.")
-    data = arguments.data
-    if data is None:
-        if "BIDS_STROKE_SHARED" not in os.environ:
-            raise UsageError("Name the folder of the training data with --data.")
-        data = Path(os.environ["BIDS_STROKE_SHARED"]) / "data"
+    if arguments.data is None:
+        raise UsageError("Name the folder of the training data with --data.")
     with _libraries():
         from bids_stroke.training.engine.loop import train_on_simulations
-    return train_on_simulations(recipe, arguments.out, data)
+    return asdict(train_on_simulations(recipe, arguments.out, arguments.data))
 
 
 @contextmanager
-def _libraries():
+def _libraries() -> Iterator[None]:
     """Context of imports that load slowly and are not always installed."""
     try:
         yield

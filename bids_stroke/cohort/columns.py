@@ -1,6 +1,9 @@
 """Columns of the group table and their descriptions."""
 
 from functools import lru_cache
+from typing import TypeAlias
+
+import pandas as pd
 
 from bids_stroke.atlases import loads, super_regions
 from bids_stroke.atlases.tracts import load_card
@@ -8,11 +11,14 @@ from bids_stroke.bids.names import TRACE
 from bids_stroke.qc import image_quality
 from bids_stroke.spatial.templates import TEMPLATE
 
+#: Description of a column, as BIDS has it: ``Description``, with ``Units`` or ``Levels`` if they apply.
+Description: TypeAlias = dict[str, object]
+
 SIDES = ("left", "right", "total")
 CATEGORIES = ("none", "small", "medium", "large")
 _TEMPLATE_VOLUME = f"Lesion volume after normalization to {TEMPLATE}"
 #: The first columns of the table, whatever the lesions were measured on.
-COLUMNS = {
+COLUMNS: dict[str, Description] = {
     "participant_id": {"Description": "Participant"},
     "session_id": {"Description": "Session"},
     "qc_flags": {
@@ -50,48 +56,68 @@ COLUMNS = {
 LOAD_COLUMNS = [name for name in loads.COLUMNS if not name.startswith(("side", "category"))]
 
 
-def described(table):
+def described(table: pd.DataFrame) -> dict[str, Description]:
     """Descriptions of the columns of the table, for its JSON sidecar."""
-    columns = dict(COLUMNS)
+    columns = COLUMNS | _regions() | _other_images()
     for name in tracts(table):
-        for number in LOAD_COLUMNS:
-            for side in SIDES:
-                columns[f"{name}_{number}_{side}"] = {
-                    **loads.COLUMNS[number],
-                    "Description": f"Tract {name}, {side}: {loads.COLUMNS[number]['Description']}",
-                }
-        columns |= {
-            f"{name}_category": {"Description": "Category of the affected side's weighted load"},
-            f"{name}_category_status": loads.COLUMNS["category_status"],
+        columns |= _loads(name)
+    rest: Description = {"Description": "From participants.tsv of the dataset"}
+    return {name: columns.get(name, rest) for name in map(str, table)}
+
+
+def _loads(name: str) -> dict[str, Description]:
+    """Columns of a tract."""
+    return {
+        **{
+            f"{name}_{number}_{side}": {
+                **loads.COLUMNS[number],
+                "Description": f"Tract {name}, {side}: {loads.COLUMNS[number]['Description']}",
+            }
+            for number in LOAD_COLUMNS
+            for side in SIDES
+        },
+        f"{name}_category": {"Description": "Category of the affected side's weighted load"},
+        f"{name}_category_status": loads.COLUMNS["category_status"],
+    }
+
+
+def _regions() -> dict[str, Description]:
+    """Columns of the super-regions."""
+    names = super_regions.super_regions_card().names.items()
+    volumes: dict[str, Description] = {
+        f"{region.lower()}_volume_ml": {
+            "Description": f"Volume of the lesion in super-region {region} ({text})",
+            "Units": "mL",
         }
-    for region, text in super_regions.super_regions_card()["names"].items():
-        columns |= {
-            f"{region.lower()}_volume_ml": {
-                "Description": f"Volume of the lesion in super-region {region} ({text})",
-                "Units": "mL",
-            },
-            f"{region.lower()}_share": {
-                "Description": f"Share of the lesion in super-region {region} ({text}), 0-1"
-            },
+        for region, text in names
+    }
+    shares: dict[str, Description] = {
+        f"{region.lower()}_share": {
+            "Description": f"Share of the lesion in super-region {region} ({text}), 0-1"
         }
-    for contrast in (*image_quality.CONTRASTS, TRACE):
-        columns |= {
-            f"{contrast.lower()}_{name}": {**text, "Description": f"{contrast}: {text['Description']}"}
-            for name, text in image_quality.COLUMNS.items()
-            if name in image_quality.OF_OTHERS
-        }
-    rest = {"Description": "From participants.tsv of the dataset"}
-    return {name: columns.get(name, rest) for name in table}
+        for region, text in names
+    }
+    return volumes | shares
+
+
+def _other_images() -> dict[str, Description]:
+    """Columns of the quality of other images than the reference."""
+    return {
+        f"{contrast.lower()}_{name}": {**text, "Description": f"{contrast}: {text['Description']}"}
+        for contrast in (*image_quality.CONTRASTS, TRACE)
+        for name, text in image_quality.COLUMNS.items()
+        if name in image_quality.OF_OTHERS
+    }
 
 
 @lru_cache
-def prefix_of(label):
+def prefix_of(label: str) -> str:
     """Start of the columns of a tract, from the value of its ``atlas-`` entity: ``cst`` for the
     default one."""
     return "cst" if label == load_card().atlas else label.lower()
 
 
-def tracts(table):
+def tracts(table: pd.DataFrame) -> list[str]:
     """Starts of the columns of the tracts of a table."""
     end = "_category_status"
-    return [name.removesuffix(end) for name in table if name.endswith(end)]
+    return [name.removesuffix(end) for name in map(str, table) if name.endswith(end)]

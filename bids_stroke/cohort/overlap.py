@@ -1,13 +1,18 @@
 """Lesion overlap and mean tract load in each voxel of the template."""
 
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+import nibabel as nib
 import numpy as np
 
+from bids_stroke.bids.record import Record
 from bids_stroke.spatial import image
+from bids_stroke.spatial.templates import TEMPLATE
+from bids_stroke.utils.files import PathLike
 
-from .table import output_files
 
-
-def overlap(output_dir, sessions):
+def overlap(output_dir: PathLike, sessions: Sequence[Record]) -> nib.Nifti1Image:
     """Count the lesions in each voxel of the template; memory does not grow with the cohort.
 
     Parameters
@@ -20,17 +25,18 @@ def overlap(output_dir, sessions):
     -------
     nib.Nifti1Image of int32
     """
-    count = None
-    for known in sessions:
-        mask = image.load(output_files(output_dir, known)["mask"])
-        if count is None:
-            count, grid = np.zeros(np.prod(mask.shape), np.int32), mask
+    masks = (image.load(record.require(output_dir, "lesion_mask", TEMPLATE)) for record in sessions)
+    first = next(masks)
+    count = np.zeros(np.prod(first.shape), np.int32)
+    for mask in chain([first], masks):
         # Lesions are small: counting where they are is faster than adding images. Order as on disk.
         count[np.flatnonzero(np.ravel(mask.dataobj, order="F") != 0)] += 1
-    return image.like(count.reshape(grid.shape, order="F"), grid)
+    return image.like(count.reshape(first.shape, order="F"), first)
 
 
-def load_map(count, sessions, tract):
+def load_map(
+    count: nib.Nifti1Image, sessions: int, tract: Mapping[str, nib.Nifti1Image]
+) -> nib.Nifti1Image:
     """Map the mean load of a cohort: in each voxel, the share of the sessions whose lesion covers it
     times the tract's probability. Its sum times the voxel volume is the mean raw load.
 
@@ -47,5 +53,6 @@ def load_map(count, sessions, tract):
     -------
     nib.Nifti1Image of float32
     """
-    probability = sum(tract[side].get_fdata(dtype=np.float32) for side in "LR")
+    left, right = (tract[side].get_fdata(dtype=np.float32) for side in "LR")
+    probability = left + right
     return image.like(np.asanyarray(count.dataobj) / sessions * probability, count, np.float32)

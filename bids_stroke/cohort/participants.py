@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from bids_stroke.errors import DatasetError
+from bids_stroke.utils.files import PathLike
 
 
-def read_participants(path):
+def read_participants(path: PathLike) -> pd.DataFrame | None:
     """Read ``participants.tsv``: one row for each participant; None where there is no file.
 
     Raises
@@ -44,10 +45,11 @@ def read_participants(path):
     return table
 
 
-def merge_participants(table, path):
+def merge_participants(table: pd.DataFrame, path: PathLike) -> pd.DataFrame:
     """Add the columns of ``participants.tsv``, where there is one; clashing names are prefixed."""
-    found = read_participants(path)
-    if found is None:
+    people = read_participants(path)
+    if people is None:
         return table
-    clash = {name: f"participants_{name}" for name in found if name in set(table) - {"participant_id"}}
-    return table.merge(found.rename(columns=clash), on="participant_id", how="left")
+    clashing = set(people) & set(table) - {"participant_id"}
+    renamed = people.rename(columns={name: f"participants_{name}" for name in clashing})
+    return table.merge(renamed, on="participant_id", how="left")

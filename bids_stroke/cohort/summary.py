@@ -1,5 +1,7 @@
 """Categories and loads of a cohort, by group."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -7,6 +9,14 @@ from bids_stroke.errors import UsageError
 
 from .columns import CATEGORIES, tracts
 
+#: Quantiles of :func:`summary`, by the part of a column's name, and what they are called.
+QUANTILES = {"median": (0.5, "Median"), "q1": (0.25, "First quartile"), "q3": (0.75, "Third quartile")}
+#: Measures whose quantiles are in :func:`summary`.
+MEASURES = {
+    "lesion_volume": "lesion volume after normalization",
+    "raw_load": "raw load of the affected side, that with the larger weighted load",
+    "weighted_load": "weighted load of the affected side",
+}
 #: The columns of :func:`summary`.
 SUMMARY_COLUMNS = {
     "tract": {"Description": "Tract: the start of its columns in group_lesion.tsv"},
@@ -18,24 +28,15 @@ SUMMARY_COLUMNS = {
     },
     "n_none": {"Description": "Number of sessions without any load"},
     "category_status": {"Description": "Whether the cut-offs were derived on this tract map"},
+    **{
+        f"{measure}_{key}_ml": {"Description": f"{quantile} of the {text}", "Units": "mL"}
+        for measure, text in MEASURES.items()
+        for key, (_, quantile) in QUANTILES.items()
+    },
 }
-for _name, _text in {
-    "lesion_volume": "lesion volume after normalization",
-    "raw_load": "raw load of the affected side, that with the larger weighted load",
-    "weighted_load": "weighted load of the affected side",
-}.items():
-    for _statistic, _long in {
-        "median": "Median",
-        "q1": "First quartile",
-        "q3": "Third quartile",
-    }.items():
-        SUMMARY_COLUMNS[f"{_name}_{_statistic}_ml"] = {
-            "Description": f"{_long} of the {_text}",
-            "Units": "mL",
-        }
 
 
-def summary(table, group_by=None):
+def summary(table: pd.DataFrame, group_by: str | None = None) -> pd.DataFrame:
     """Count categories and summarize loads, of all sessions and of each group.
 
     Parameters
@@ -61,24 +62,26 @@ def summary(table, group_by=None):
             raise UsageError(f"participants.tsv has no column {group_by}; check --group-by.")
         groups |= {str(value): rows for value, rows in table.groupby(group_by, dropna=True)}
     return pd.DataFrame(
-        [_summarized(name, group, rows) for name in tracts(table) for group, rows in groups.items()],
+        [_summary_row(name, group, rows) for name in tracts(table) for group, rows in groups.items()],
         columns=list(SUMMARY_COLUMNS),
     )
 
 
-def affected_load(table, name, measure="weighted_load"):
+def affected_load(table: pd.DataFrame, name: str, measure: str = "weighted_load") -> pd.Series:
     """Load (ml) of the affected side, that with the larger weighted load, on the tract whose columns
     start with ``name``; a series."""
     left = table[f"{name}_weighted_load_ml_left"] >= table[f"{name}_weighted_load_ml_right"]
     return table[f"{name}_{measure}_ml_left"].where(left, table[f"{name}_{measure}_ml_right"])
 
 
-def _summarized(name, group, rows):
-    values = {kind: affected_load(rows, name, kind) for kind in ("raw_load", "weighted_load")}
-    values["lesion_volume"] = rows["lesion_volume_mni_ml"]
+def _summary_row(name: str, group: str, rows: pd.DataFrame) -> dict[str, Any]:
+    values = {
+        "lesion_volume": rows["lesion_volume_mni_ml"],
+        "raw_load": affected_load(rows, name, "raw_load"),
+        "weighted_load": affected_load(rows, name, "weighted_load"),
+    }
     category = rows[f"{name}_category"].fillna("none")
     status = rows[f"{name}_category_status"].dropna().unique()
-    quartiles = {"median": 0.5, "q1": 0.25, "q3": 0.75}
     return {
         "tract": name,
         "group": group,
@@ -86,8 +89,8 @@ def _summarized(name, group, rows):
         **{f"n_{kind}": int((category == kind).sum()) for kind in CATEGORIES},
         "category_status": "+".join(sorted(status)) or np.nan,
         **{
-            f"{measure}_{key}_ml": numbers.quantile(part)
+            f"{measure}_{key}_ml": numbers.quantile(quantile)
             for measure, numbers in values.items()
-            for key, part in quartiles.items()
+            for key, (quantile, _) in QUANTILES.items()
         },
     }

@@ -1,41 +1,45 @@
-"""The cohort, from the participants' derivatives alone: one table, one overlap map, loads."""
+"""The group table: one row for each session, from the records and their tables alone."""
 
 import csv
-import re
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from bids_stroke.atlases import regions, super_regions
-from bids_stroke.bids import record
-from bids_stroke.bids.names import natural, split_session_name
+from bids_stroke.bids.names import natural_key, split_prefix
+from bids_stroke.bids.record import Record, read_all
 from bids_stroke.errors import DatasetError
 from bids_stroke.qc import image_quality
 from bids_stroke.spatial.templates import TEMPLATE
+from bids_stroke.utils.files import PathLike
 
 from .columns import LOAD_COLUMNS, SIDES, prefix_of
 
+#: Cells of a row by their columns.
+Row: TypeAlias = dict[str, Any]
 
-def volume_ml(row):
-    """Volume of a lesion: the native one, that in the template where there is none."""
+
+def volume_ml(row: Mapping[str, Any]) -> float:
+    """Volume of a lesion: on its native grid, or on the template where it has none."""
     native = row["lesion_volume_ml"]
-    return row["lesion_volume_mni_ml"] if pd.isna(native) else native
+    return float(row["lesion_volume_mni_ml"] if pd.isna(native) else native)
 
 
-def session_row(output_dir, known):
-    """One row of the table: the measurements of a session."""
-    files = output_files(output_dir, known)
-    whole, *components = _read(files["components"])
-    participant, session = split_session_name(known)
-    native = f"_space-{TEMPLATE}_" not in files["components"].name
-    row = {
+def session_row(output_dir: PathLike, record: Record) -> Row:
+    """One row of the table: the measurements of a session that ended well."""
+    native = record.path(output_dir, "components")
+    whole, *components = _read(native or record.require(output_dir, "components", TEMPLATE))
+    participant, session = split_prefix(record.name)
+    row: Row = {
         "participant_id": participant,
         "session_id": session or np.nan,
-        "qc_flags": "+".join(known.flags) or np.nan,
-        "reference": known.reference,
-        "contrasts": "+".join(known.contrasts) or np.nan,
-        "model": known.model,
+        "qc_flags": "+".join(record.flags) or np.nan,
+        "reference": record.reference,
+        "contrasts": "+".join(record.contrasts) or np.nan,
+        "model": record.model,
         "lesion_volume_ml": whole["volume_ml"] if native else np.nan,
         "lesion_volume_mni_ml": whole["volume_template_ml"],
         "previous_session_id": np.nan,
@@ -46,54 +50,31 @@ def session_row(output_dir, known):
         "index_super_region": np.nan,
         "mean_probability": whole["mean_probability"],
         "max_probability": whole["max_probability"],
-        **_quality(files.get("quality"), known.reference),
+        **_quality(record.path(output_dir, "image_quality"), record.reference),
     }
-    for label, path in files["atlases"].items():
-        table = _read(path)
-        if "side" in table[0]:
-            row |= _loads(prefix_of(label), {values["side"]: values for values in table})
-        elif label == super_regions.super_regions_card()["atlas"]:
-            row["index_super_region"] = regions.index_region(pd.DataFrame(table))
-            for values in table:
-                region = values["region"].lower()
-                row[f"{region}_volume_ml"] = values["lesion_volume_ml"]
-                row[f"{region}_share"] = values["lesion_share"]
-    return row
+    for label, path in record.paths(output_dir, "loads").items():
+        row |= _loads(prefix_of(label), {values["side"]: values for values in _read(path)})
+    shares = record.path(output_dir, "regions", super_regions.super_regions_card().atlas)
+    return row | (_regions(_read(shares)) if shares else {})
 
 
-def output_files(output_dir, known):
-    """Paths of the tables and of the MNI mask among the outputs of a session."""
-    files = {"atlases": {}}
-    for path in map(Path(output_dir).joinpath, known.outputs):
-        label = re.search(r"_atlas-([^_]+)_label-L_.*_morph\.tsv$", path.name)
-        if label:
-            files["atlases"][label[1]] = path
-        elif path.name.endswith("_desc-quality_morph.tsv"):
-            files["quality"] = path
-        elif path.name.endswith("_morph.tsv"):
-            files["components"] = path
-        elif f"_space-{TEMPLATE}_res-1_label-L_" in path.name and path.name.endswith("_mask.nii.gz"):
-            files["mask"] = path
-    return files
-
-
-def _read(path):
+def _read(path: Path) -> list[Row]:
     """Rows of a table of a session; a hundred times faster than a data frame, on so small a one."""
     with path.open(newline="") as file:
         names, *rows = csv.reader(file, delimiter="\t")
     return [dict(zip(names, map(_value, row), strict=True)) for row in rows]
 
 
-def _value(text):
+def _value(text: str) -> float | str:
     try:
         return float(text)
     except ValueError:
         return np.nan if text == "n/a" else text
 
 
-def _quality(path, reference):
+def _quality(path: Path | None, reference: str | None) -> Row:
     """Columns of the quality of a session's images; those of the reference image always."""
-    row = dict.fromkeys(image_quality.OF_REFERENCE, np.nan)
+    row: Row = dict.fromkeys(image_quality.OF_REFERENCE, np.nan)
     if path is None:
         return row
     for values in _read(path):
@@ -103,7 +84,7 @@ def _quality(path, reference):
     return row
 
 
-def _loads(name, table):
+def _loads(name: str, table: Mapping[str, Row]) -> Row:
     return {
         **{f"{name}_{number}_{side}": table[side][number] for number in LOAD_COLUMNS for side in SIDES},
         f"{name}_category": table["total"]["category"],
@@ -111,7 +92,18 @@ def _loads(name, table):
     }
 
 
-def collect(output_dir, skip=(), strict=False):
+def _regions(table: Sequence[Row]) -> Row:
+    row: Row = {"index_super_region": regions.index_region(pd.DataFrame(table))}
+    for values in table:
+        region = values["region"].lower()
+        row[f"{region}_volume_ml"] = values["lesion_volume_ml"]
+        row[f"{region}_share"] = values["lesion_share"]
+    return row
+
+
+def collect(
+    output_dir: PathLike, skip: Container[str] = (), strict: bool = False
+) -> tuple[pd.DataFrame, list[Record], list[Record]]:
     """Read the tables of every session.
 
     Parameters
@@ -133,27 +125,27 @@ def collect(output_dir, skip=(), strict=False):
     DatasetError
         If no session ended well.
     """
-    ended, failed = [], []
-    for known in record.read_all(output_dir):
-        if known.name not in skip:
-            good = known.complete(output_dir) and not (strict and known.flags)
-            (ended if good else failed).append(known)
+    ended, failed = list[Record](), list[Record]()
+    for record in read_all(output_dir):
+        if record.name not in skip:
+            good = record.complete(output_dir) and not (strict and record.flags)
+            (ended if good else failed).append(record)
     if not ended:
         raise DatasetError(
             f"{output_dir} holds no complete session{' that is not rejected' if skip else ''}"
             f"{' that passes the sanity gates' if strict else ''}; run the participant level first."
         )
-    table = pd.DataFrame([session_row(output_dir, known) for known in ended])
+    table = pd.DataFrame([session_row(output_dir, record) for record in ended])
     return _with_changes(table), ended, failed
 
 
-def _with_changes(table):
+def _with_changes(table: pd.DataFrame) -> pd.DataFrame:
     """Fill in the change of volume since the session before, of the same participant and model."""
     kinds = ("lesion_volume_ml", "lesion_volume_mni_ml")
-    ordered = table.loc[table["session_id"].map(natural).sort_values(kind="stable").index]
+    ordered = table.loc[table["session_id"].map(natural_key).sort_values(kind="stable").index]
     before = ordered.groupby(["participant_id", "model"])[["session_id", *kinds]].shift()
     change = ordered[kinds[0]] - before[kinds[0]]
     template_only = ordered[kinds[0]].isna() & before[kinds[0]].isna()
     change = change.mask(template_only, ordered[kinds[1]] - before[kinds[1]])
-    before = before["session_id"].where(change.notna())
-    return table.assign(previous_session_id=before, lesion_volume_change_ml=change)
+    previous = before["session_id"].where(change.notna())
+    return table.assign(previous_session_id=previous, lesion_volume_change_ml=change)

@@ -5,12 +5,14 @@ import multiprocessing
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from logging.handlers import QueueHandler
 from multiprocessing.connection import wait
 from queue import SimpleQueue
 from threading import Thread
+from typing import TypeVar, TypeVarTuple
 
 from bids_stroke.errors import ResourceError
 
@@ -18,8 +20,11 @@ from bids_stroke.errors import ResourceError
 RETRY_ADVICE = "run the same command again to continue, with a smaller --nprocs if memory is short."
 _LOG = logging.getLogger("bids_stroke")
 
+_Arguments = TypeVarTuple("_Arguments")
+_Answer = TypeVar("_Answer")
 
-def run(function, *arguments):
+
+def run(function: Callable[[*_Arguments], _Answer], *arguments: *_Arguments) -> _Answer:
     """Call a function of a module in a process of its own, and return its answer.
 
     It takes over the environment of this process, and its choice of deterministic results; what it
@@ -34,7 +39,7 @@ def run(function, *arguments):
     if multiprocessing.parent_process() is None:
         return function(*arguments)
     torch = sys.modules.get("torch")
-    deterministic = bool(torch) and torch.are_deterministic_algorithms_enabled()
+    deterministic = torch is not None and torch.are_deterministic_algorithms_enabled()
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(1, context, _begin, (dict(os.environ), deterministic)) as pool:
         try:
@@ -48,14 +53,14 @@ def run(function, *arguments):
     return answer
 
 
-def inherit_environment(environment):
-    """Give this process its variables: the libraries that read them load later."""
+def inherit_environment(environment: Mapping[str, str]) -> None:
+    """Replace the environment of this process, before the libraries that read it are loaded."""
     os.environ.clear()
-    os.environ |= environment
+    os.environ.update(environment)
     tempfile.tempdir = None  # or a folder that was found before
 
 
-def _begin(environment, deterministic):
+def _begin(environment: Mapping[str, str], deterministic: bool) -> None:
     Thread(target=_end_with_parent, daemon=True).start()
     inherit_environment(environment)
     if deterministic:
@@ -64,14 +69,17 @@ def _begin(environment, deterministic):
         torch.use_deterministic_algorithms(True)
 
 
-def _end_with_parent():
+def _end_with_parent() -> None:
     """End with the session, from which this process has not forked: its end sends no signal here."""
-    wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
+    if parent := multiprocessing.parent_process():
+        wait([parent.sentinel])
+        os._exit(1)
 
 
-def _call(function, arguments):
-    records = SimpleQueue()
+def _call(
+    function: Callable[[*_Arguments], _Answer], arguments: tuple[*_Arguments]
+) -> tuple[_Answer, list[logging.LogRecord]]:
+    records: SimpleQueue[logging.LogRecord] = SimpleQueue()
     handler = QueueHandler(records)
     _LOG.addHandler(handler)
     answer = function(*arguments)

@@ -5,17 +5,29 @@ lesions that were detected and P the share of predicted lesions that are true.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from bids_stroke.errors import ImageError
+from bids_stroke.spatial.grid import bounding_box
 
 #: Share of a lesion that must overlap, largest share of a partner outside of it, and the share of
 #: the overlap that its partners must make up (Commowick et al., Sci Rep 2018).
 ALPHA, BETA, GAMMA = 0.1, 0.7, 0.65
 FACES, CORNERS = 6, 26
+
+
+class Lesion(NamedTuple):
+    """A lesion of a mask, ``truth`` or ``prediction``; its number, volume (ml), and whether the other
+    mask has its counterpart."""
+
+    mask: str
+    lesion: int
+    volume_ml: float
+    detected: bool
 
 
 @dataclass(frozen=True)
@@ -25,41 +37,39 @@ class Detection:
     ``true_volumes`` and ``predicted_volumes`` are in voxels, the flags in the same order.
     """
 
-    true_volumes: np.ndarray
-    detected: np.ndarray
-    predicted_volumes: np.ndarray
-    confirmed: np.ndarray
+    true_volumes: NDArray[np.int_]
+    detected: NDArray[np.bool_]
+    predicted_volumes: NDArray[np.int_]
+    confirmed: NDArray[np.bool_]
 
     @property
-    def f1(self):
+    def f1(self) -> float:
         """Lesion-wise F1; 1 where neither mask has a lesion, 0 where only one has."""
         if not len(self.detected) and not len(self.confirmed):
             return 1.0
         if not len(self.detected) or not len(self.confirmed):
             return 0.0
-        found, true = self.detected.mean(), self.confirmed.mean()
-        return float(2 * found * true / (found + true)) if found + true else 0.0
+        sensitivity, precision = self.detected.mean(), self.confirmed.mean()
+        total = sensitivity + precision
+        return float(2 * sensitivity * precision / total) if total else 0.0
 
     @property
-    def count_difference(self):
+    def count_difference(self) -> int:
         """Predicted minus true number of lesions."""
         return len(self.confirmed) - len(self.detected)
 
-    def table(self, voxel_mm3):
-        """One row for each lesion: ``mask``, ``lesion``, ``volume_ml``, ``detected``."""
+    def lesions(self, voxel_mm3: float) -> list[Lesion]:
+        """Every lesion, those of the truth first; ``voxel_mm3`` is the volume of a voxel in mm³."""
         sides = (("truth", self.true_volumes, self.detected),
                  ("prediction", self.predicted_volumes, self.confirmed))  # fmt: skip
-        return pd.DataFrame(
-            [
-                (mask, number, volume * voxel_mm3 / 1000, bool(flag))
-                for mask, volumes, flags in sides
-                for number, (volume, flag) in enumerate(zip(volumes, flags, strict=True), 1)
-            ],
-            columns=["mask", "lesion", "volume_ml", "detected"],
-        )
+        return [
+            Lesion(mask, number, float(volume) * voxel_mm3 / 1000, bool(flag))
+            for mask, volumes, flags in sides
+            for number, (volume, flag) in enumerate(zip(volumes, flags, strict=True), 1)
+        ]
 
 
-def anima(pred, truth):
+def anima(pred: ArrayLike, truth: ArrayLike) -> Detection:
     """Detection by overlap (``f1_anima``; Commowick et al., Sci Rep 2018; 26-connected).
 
     A lesion is detected if at least :data:`ALPHA` of it overlaps with lesions of the other mask,
@@ -75,12 +85,12 @@ def anima(pred, truth):
     )
 
 
-def atlas(pred, truth):
+def atlas(pred: ArrayLike, truth: ArrayLike) -> Detection:
     """Detection by one shared voxel, lesions 6-connected (``f1_atlas``; ATLAS v2.0 challenge)."""
     return _touching(pred, truth, FACES)
 
 
-def isles(pred, truth):
+def isles(pred: ArrayLike, truth: ArrayLike) -> Detection:
     """Detection by one shared voxel, lesions 26-connected (``f1_isles``; ISLES 2022)."""
     return _touching(pred, truth, CORNERS)
 
@@ -88,17 +98,18 @@ def isles(pred, truth):
 DEFINITIONS = {"f1_anima": anima, "f1_atlas": atlas, "f1_isles": isles}
 
 
-def _touching(pred, truth, neighbours):
+def _touching(pred: ArrayLike, truth: ArrayLike, neighbours: int) -> Detection:
+    """Detection by one shared voxel."""
     overlap = _overlaps(pred, truth, neighbours)
     return Detection(
         overlap.sum(1)[1:],
-        overlap[1:, 1:].any(1),
+        np.count_nonzero(overlap[1:, 1:], axis=1) > 0,
         overlap.sum(0)[1:],
-        overlap[1:, 1:].any(0),
+        np.count_nonzero(overlap[1:, 1:], axis=0) > 0,
     )
 
 
-def _overlaps(pred, truth, neighbours):
+def _overlaps(pred: ArrayLike, truth: ArrayLike, neighbours: int) -> NDArray[np.int_]:
     """Voxels that true lesion i (rows) and predicted lesion j (columns) share; 0 is outside."""
     pred, truth = np.asarray(pred) > 0, np.asarray(truth) > 0
     if pred.shape != truth.shape:
@@ -109,7 +120,7 @@ def _overlaps(pred, truth, neighbours):
     either = pred | truth
     if not either.any():
         return np.zeros((1, 1), int)
-    box = ndimage.find_objects(either.astype(np.uint8))[0]
+    box = bounding_box(either)
     structure = ndimage.generate_binary_structure(truth.ndim, 1 if neighbours == FACES else truth.ndim)
     rows, n = ndimage.label(truth[box], structure)
     columns, m = ndimage.label(pred[box], structure)
@@ -119,7 +130,7 @@ def _overlaps(pred, truth, neighbours):
     return table
 
 
-def _covered(overlap, row):
+def _covered(overlap: NDArray[np.int_], row: int) -> bool:
     """Tell whether the lesion of a row is detected by the lesions of the columns."""
     shared = overlap[row, 1:]
     total = shared.sum()

@@ -5,13 +5,16 @@ ratio without a denominator (the precision of an empty prediction, the sensitivi
 truth) is 0.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from bids_stroke.errors import ImageError
+from bids_stroke.spatial.grid import bounding_box
 
 PERCENTS = tuple(percent / 100 for percent in range(1, 100))
 
@@ -25,48 +28,48 @@ class Confusion(NamedTuple):
     tn: int
 
     @property
-    def dice(self):
+    def dice(self) -> float:
         """Dice coefficient, 2TP / (2TP + FP + FN)."""
         return self._ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
-    def jaccard(self):
+    def jaccard(self) -> float:
         """Jaccard index, TP / (TP + FP + FN)."""
         return self._ratio(self.tp, self.tp + self.fp + self.fn)
 
     @property
-    def precision(self):
+    def precision(self) -> float:
         """Share of the predicted lesion that is true, TP / (TP + FP)."""
         return self._ratio(self.tp, self.tp + self.fp)
 
     @property
-    def sensitivity(self):
+    def sensitivity(self) -> float:
         """Share of the true lesion that is found, TP / (TP + FN)."""
         return self._ratio(self.tp, self.tp + self.fn)
 
     @property
-    def specificity(self):
+    def specificity(self) -> float:
         """Share of the healthy voxels of the image that are left out, TN / (TN + FP)."""
         return self._ratio(self.tn, self.tn + self.fp)
 
     @property
-    def accuracy(self):
+    def accuracy(self) -> float:
         """Share of the voxels of the image that are right, (TP + TN) / all."""
         return self._ratio(self.tp + self.tn, sum(self))
 
     @property
-    def relative_volume_difference(self):
+    def relative_volume_difference(self) -> float:
         """Predicted minus true volume in percent of the true one; NaN for an empty truth."""
         true = self.tp + self.fn
         return 100 * (self.fp - self.fn) / true if true else float("nan")
 
-    def _ratio(self, part, whole):
+    def _ratio(self, part: float, whole: float) -> float:
         if not self.tp + self.fp + self.fn:
             return 1.0
         return float(part / whole) if whole else 0.0
 
 
-def confusion(pred, truth):
+def confusion(pred: ArrayLike, truth: ArrayLike) -> Confusion:
     """Count the voxels of two masks on one grid (non-zero is lesion).
 
     Raises
@@ -80,35 +83,37 @@ def confusion(pred, truth):
             f"The predicted mask has shape {pred.shape} but the true one {truth.shape}; "
             "resample one onto the grid of the other."
         )
-    tp = np.count_nonzero(pred & truth)
-    fp = np.count_nonzero(pred) - tp
-    fn = np.count_nonzero(truth) - tp
+    tp = int(np.count_nonzero(pred & truth))
+    fp = int(np.count_nonzero(pred)) - tp
+    fn = int(np.count_nonzero(truth)) - tp
     return Confusion(tp, fp, fn, pred.size - tp - fp - fn)
 
 
-def dice(pred, truth):
+def dice(pred: ArrayLike, truth: ArrayLike) -> float:
     """Dice coefficient of two masks."""
     return confusion(pred, truth).dice
 
 
-def volume_difference(pred, truth, voxel_mm3):
+def volume_difference(pred: ArrayLike, truth: ArrayLike, voxel_mm3: float) -> float:
     """Predicted minus true volume in ml; ``voxel_mm3`` is the volume of a voxel in mm³."""
     _, fp, fn, _ = confusion(pred, truth)
     return (fp - fn) * voxel_mm3 / 1000
 
 
-def micro_dice(counts):
+def micro_dice(counts: Iterable[tuple[int, int, int, int]]) -> float:
     """Dice coefficient of pooled voxels (microDSC; Tomita et al., NeuroImage Clin 2020).
 
     Parameters
     ----------
     counts : iterable of Confusion
-        One for each scan.
+        One for each scan, or the four counts of it.
     """
     return Confusion(*np.sum(list(counts), axis=0).tolist()).dice
 
 
-def max_dice(probability, truth, thresholds=PERCENTS):
+def max_dice(
+    probability: ArrayLike, truth: ArrayLike, thresholds: Sequence[float] = PERCENTS
+) -> tuple[float, float]:
     """Largest Dice coefficient over thresholds of a probability (mDSC; Tomita et al. 2020).
 
     Returns
@@ -127,7 +132,7 @@ def max_dice(probability, truth, thresholds=PERCENTS):
     return float(scores.max()), float(edges[scores.argmax()])
 
 
-def relative_error(predicted, true):
+def relative_error(predicted: float, true: float) -> float:
     """``100 |predicted - true| / true`` (ER LV of volumes, ER LL of loads; Mohapatra et al. 2023);
     NaN where ``true`` is 0."""
     return 100 * abs(predicted - true) / true if true else float("nan")
@@ -146,13 +151,15 @@ class Surface(NamedTuple):
     asd: float
 
 
-def surface_distances(pred, truth, spacing):
+def surface_distances(pred: ArrayLike, truth: ArrayLike, spacing: ArrayLike) -> Surface:
     """Distances between the surfaces of two masks.
 
     The surface of a mask is its voxels with a face neighbour outside of it.
 
     Parameters
     ----------
+    pred, truth : array_like
+        Masks on one grid (non-zero is lesion).
     spacing : sequence of float
         Sides of a voxel (mm).
 
@@ -164,22 +171,23 @@ def surface_distances(pred, truth, spacing):
     points = [surface(mask) * np.asarray(spacing, float) for mask in (pred, truth)]
     empty = [not len(p) for p in points]
     if any(empty):
-        return Surface(*[0.0 if all(empty) else float("nan")] * 4)
-    there, back = (cKDTree(points[1]).query(points[0])[0], cKDTree(points[0]).query(points[1])[0])
+        distance = 0.0 if all(empty) else float("nan")
+        return Surface(hd=distance, hd95=distance, assd=distance, asd=distance)
+    to_truth, to_pred = (cKDTree(points[1 - i]).query(points[i])[0] for i in (0, 1))
     return Surface(
-        float(max(there.max(), back.max())),
-        float(max(np.percentile(there, 95), np.percentile(back, 95))),
-        float((there.mean() + back.mean()) / 2),
-        float(there.mean()),
+        hd=float(max(to_truth.max(), to_pred.max())),
+        hd95=float(max(np.percentile(to_truth, 95), np.percentile(to_pred, 95))),
+        assd=float((to_truth.mean() + to_pred.mean()) / 2),
+        asd=float(to_truth.mean()),
     )
 
 
-def surface(mask):
+def surface(mask: ArrayLike) -> NDArray[np.int_]:
     """Indices (n, 3) of the voxels of a mask that have a face neighbour outside of it."""
     mask = np.asarray(mask) > 0
     if not mask.any():
         return np.empty((0, mask.ndim), int)
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    box = bounding_box(mask)
     inside = np.pad(mask[box], 1)
     edge = inside & ~ndimage.binary_erosion(inside)
     return np.argwhere(edge) - 1 + [part.start for part in box]

@@ -1,13 +1,19 @@
 """Pairs of a manual and a predicted mask, matched by session or file name."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import nibabel as nib
-import numpy as np
+from typing import TypeAlias
 
 from bids_stroke.bids import supplied_masks
+from bids_stroke.bids.names import join_prefix, prefix, split_prefix
 from bids_stroke.errors import DatasetError
+from bids_stroke.spatial.grid import same_grid
+from bids_stroke.spatial.image import conform, open_image
+from bids_stroke.utils.files import PathLike
+
+#: Participant and session of a scan.
+Scan: TypeAlias = tuple[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -22,12 +28,12 @@ class Pair:
     problem: str | None = None
 
 
-def pairs(predictions, truth):
+def pairs(predictions: Mapping[str, PathLike], truth: PathLike) -> list[Pair]:
     """Match the masks of models with the true ones.
 
     Parameters
     ----------
-    predictions : dict of str to path
+    predictions : mapping of str to path
         Folder of each model.
     truth : path
         Folder of the true masks.
@@ -42,55 +48,42 @@ def pairs(predictions, truth):
         raise DatasetError(f"{truth} holds no lesion mask; name the folder of the manual masks.")
     matched = []
     for model, folder in predictions.items():
-        found = _masks(folder)
-        for key in sorted(true, key=lambda key: (key[0], key[1] or "")):
-            matched.append(_match(*key, model, true[key], found.get(key, []), folder))
-        for subject, session in sorted(found.keys() - true.keys(), key=str):
-            problem = f"There is no true mask of {_name(subject, session)} in {truth}."
-            path = found[subject, session][0]
-            matched.append(Pair(subject, session, model, Path(truth), path, problem))
+        predicted = _masks(folder)
+        for scan in sorted(true, key=lambda scan: (scan[0], scan[1] or "")):
+            matched.append(_match(scan, model, true[scan], predicted.get(scan, []), folder))
+        for scan in sorted(predicted.keys() - true.keys(), key=str):
+            problem = f"There is no true mask of {join_prefix(*scan)} in {truth}."
+            matched.append(Pair(*scan, model, Path(truth), predicted[scan][0], problem))
     return matched
 
 
-def _masks(folder):
+def _masks(folder: PathLike) -> dict[Scan, list[Path]]:
     """Masks of a folder by (participant, session); by file name where it is no BIDS dataset."""
     folder = Path(folder)
-    found = {
-        (f"sub-{subject}", session and f"ses-{session}"): [mask.path for mask in masks]
-        for (subject, session), masks in supplied_masks.find_lesion_masks(
-            folder, (folder / "work",), {}
-        ).items()
-    }
-    if not found:
-        for path in sorted(folder.glob("*.nii*")):
-            found[path.name.partition(".")[0], None] = [path]
-    return found
+    in_bids = supplied_masks.find_lesion_masks(folder, leave_out=[folder / "work"])
+    if in_bids:
+        return {_scan(*labels): [mask.path for mask in masks] for labels, masks in in_bids.items()}
+    return {(path.name.partition(".")[0], None): [path] for path in sorted(folder.glob("*.nii*"))}
 
 
-def _name(participant, session):
-    return f"{participant}_{session}" if session else participant
+def _scan(subject: str, session: str | None) -> Scan:
+    participant, session_id = split_prefix(prefix(subject, session))
+    return participant, session_id or None
 
 
-def _match(participant, session, model, true, predicted, folder):
+def _match(
+    scan: Scan, model: str, true: Sequence[Path], predicted: Sequence[Path], folder: PathLike
+) -> Pair:
     """The first prediction on the grid of a true mask."""
-    name = _name(participant, session)
     if not predicted:
-        problem = f"There is no predicted mask of {name} in {folder}."
-        return Pair(participant, session, model, true[0], None, problem)
+        problem = f"There is no predicted mask of {join_prefix(*scan)} in {folder}."
+        return Pair(*scan, model, true[0], None, problem)
     for truth in true:
         for prediction in predicted:
             try:
-                if same_grid(nib.load(truth), nib.load(prediction)):
-                    return Pair(participant, session, model, truth, prediction)
+                if same_grid(*(conform(open_image(path)) for path in (truth, prediction))):
+                    return Pair(*scan, model, truth, prediction)
             except Exception:  # an unreadable file is named when it is measured
-                return Pair(participant, session, model, truth, prediction)
-    # Measuring tells the difference of the grids.
-    return Pair(participant, session, model, true[0], predicted[0])
-
-
-def same_grid(one, other):
-    one, other = nib.as_closest_canonical(one), nib.as_closest_canonical(other)
-    # A tenth of a voxel over the image is rounding, not another grid.
-    far = np.array([*(np.array(one.shape[:3]) - 1), 1])
-    moved = (np.linalg.inv(one.affine) @ other.affine - np.eye(4)) @ np.stack([[0, 0, 0, 1], far]).T
-    return one.shape[:3] == other.shape[:3] and np.abs(moved).max() < 0.1
+                return Pair(*scan, model, truth, prediction)
+    # The measurement reports how the grids differ.
+    return Pair(*scan, model, true[0], predicted[0])

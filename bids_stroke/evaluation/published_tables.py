@@ -24,9 +24,9 @@ _METHODS = {"stack": "Stack", "aw": "Agreement Window"}
 _MISSING = "–"
 
 
-def all_tables(rows):
+def all_tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Every table by name, without those that the rows have nothing for."""
-    made = {
+    tables = {
         "S1_table1": s1_table1(rows),
         "S1_table2": s1_table2(rows),
         "S1_table3": s1_table3(rows),
@@ -36,40 +36,41 @@ def all_tables(rows):
         "S4_table2": s4_table2(rows),
         "S4_table3": s4_table3(rows),
     }
-    return {name: table for name, table in made.items() if len(table)}
+    return {name: table for name, table in tables.items() if len(table)}
 
 
-def s1_table1(rows):
+def s1_table1(rows: pd.DataFrame) -> pd.DataFrame:
     """Whole-brain scores of single models: mixed data beside intermediate-task training."""
-    table = {}
+    cells: dict[str, dict[str, str]] = {}
     for model, part in _models(rows):
         if _method(model) != "Individual":
             continue
         training = "Intermediate Task Training" if model.endswith("_FT") else "Mixed Data"
-        of = table.setdefault(model.removesuffix("_FT"), {})
-        of |= {(training, name): _mean(part[key], 3) for name, key in _S1.items()}
-        of |= {(training, name): _mean(part[key], 2) for name, key in _ERRORS.items()}
+        row = cells.setdefault(model.removesuffix("_FT"), {})
+        row |= {f"{training}: {name}": _mean(part[key], 3) for name, key in _S1.items()}
+        row |= {f"{training}: {name}": _mean(part[key], 2) for name, key in _ERRORS.items()}
     columns = [
-        (training, name)
+        f"{training}: {name}"
         for training in ("Mixed Data", "Intermediate Task Training")
         for name in (*_S1, *_ERRORS)
     ]
-    flat = [
-        {"Model": model} | {": ".join(c): of.get(c, _MISSING) for c in columns}
-        for model, of in sorted(table.items())
-    ]
-    return pd.DataFrame(flat)
+    return pd.DataFrame(
+        [
+            {"Model": model} | {column: row.get(column, _MISSING) for column in columns}
+            for model, row in sorted(cells.items())
+        ]
+    )
 
 
-def s1_table2(rows):
+def s1_table2(rows: pd.DataFrame) -> pd.DataFrame:
     """Errors of volume and load by super-region: the best four single models and two of each
     ensemble. A scan belongs to the super-region with the largest share of its true lesion."""
     table = []
+    shown = {"Individual": 4} | dict.fromkeys(_METHODS.values(), 2)
     for regions, names in _REGIONS.items():
         within = rows[rows["super_region"].isin(names)]
-        for method in ("Individual", *_METHODS.values()):
-            ranked = _ranked(within, method)[: 4 if method == "Individual" else 2]
-            for model in ranked:
+        for method, number in shown.items():
+            for model in _ranked(within, method)[:number]:
                 part = within[within["model"] == model]
                 errors = {name: _mean(part[key], 2) for name, key in _ERRORS.items()}
                 table.append(
@@ -79,22 +80,20 @@ def s1_table2(rows):
     return pd.DataFrame(table)
 
 
-def s1_table3(rows):
+def s1_table3(rows: pd.DataFrame) -> pd.DataFrame:
     """The best model of each method on the whole brain (by Dice)."""
     table = []
-    kinds = {
-        "Mixed Data": lambda m: _method(m) == "Individual" and not m.endswith("_FT"),
-        "ImTT": lambda m: _method(m) == "Individual" and m.endswith("_FT"),
-        "Stack": lambda m: _method(m) == "Stack",
-        "AW": lambda m: _method(m) == "Agreement Window",
-    }
-    for scope, wise in (("Whole-Brain", False), ("Super-Region-wise", True)):
-        for method, belongs in kinds.items():
-            parts = {m: p for m, p in _models(rows) if belongs(m) and ("[R" in m) == wise}
-            if not parts:
+    for scope in ("Whole-Brain", "Super-Region-wise"):
+        for method in ("Mixed Data", "ImTT", "Stack", "AW"):
+            means = {
+                model: part["dice"].mean()
+                for model, part in _models(rows)
+                if _scope(model) == scope and _training(model) == method
+            }
+            if not means:
                 continue
-            best = max(parts, key=lambda model: parts[model]["dice"].mean())
-            part = parts[best]
+            best = max(means, key=lambda model: means[model])
+            part = rows[rows["model"] == best].dropna(subset="dice")
             table.append(
                 {"Scope": scope, "Method": method, "Top Model(s)": _plain(best)}
                 | {"DSC": _mean(part["dice"], 3)}
@@ -103,7 +102,19 @@ def s1_table3(rows):
     return pd.DataFrame(table)
 
 
-def s2_table2(rows):
+def _scope(model: str) -> str:
+    return "Super-Region-wise" if "[R" in model else "Whole-Brain"
+
+
+def _training(model: str) -> str:
+    """Method of a model, single models by their training."""
+    method = _method(model)
+    if method == "Individual":
+        return "ImTT" if model.endswith("_FT") else "Mixed Data"
+    return {"Stack": "Stack", "Agreement Window": "AW"}[method]
+
+
+def s2_table2(rows: pd.DataFrame) -> pd.DataFrame:
     """Scores with 95% bootstrap intervals."""
     return pd.DataFrame(
         [
@@ -113,7 +124,7 @@ def s2_table2(rows):
     )
 
 
-def s2_table4(rows):
+def s2_table4(rows: pd.DataFrame) -> pd.DataFrame:
     """Scores by quartile of lesion size, for the model with the best mean Dice; scans without a
     lesion are left out."""
     best = _ranked(rows, None, score="dice", ascending=False)[:1]
@@ -129,7 +140,7 @@ def s2_table4(rows):
     )
 
 
-def s2_table5(rows):
+def s2_table5(rows: pd.DataFrame) -> pd.DataFrame:
     """Ablation: the first two models, and what the second gains."""
     models = [model for model, _ in _models(rows)][:2]
     if len(models) < 2:
@@ -147,7 +158,7 @@ def s2_table5(rows):
     return pd.DataFrame([*table, {"Methods": "Δ"} | gain])
 
 
-def s4_table2(rows):
+def s4_table2(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean and standard deviation of each score; an asterisk marks a score that is better than that
     of every other model (Wilcoxon, p < 0.05)."""
     compared = evaluation_summary.comparisons(rows)
@@ -162,64 +173,68 @@ def s4_table2(rows):
     return pd.DataFrame(table)
 
 
-def s4_table3(rows):
+def s4_table3(rows: pd.DataFrame) -> pd.DataFrame:
     """Scores of each fold, and their average."""
-    folds = {model: part for model, part in _models(rows) if re.search(r"_fold\d+$", model)}
-    if not folds:
-        return pd.DataFrame()
-    names = {name: _S4[name] for name in ("Dice", "Jaccard", "Precision", "Sensitivity")}
-    names |= {name: _S4[name] for name in ("ASD (mm)", "F1")}
+    names = ("Dice", "Jaccard", "Precision", "Sensitivity", "ASD (mm)", "F1")
     means = {
-        re.search(r"\d+$", model)[0]: {name: part[key].mean() for name, key in names.items()}
-        for model, part in sorted(folds.items())
+        match[1]: {name: part[_S4[name]].mean() for name in names}
+        for model, part in sorted(_models(rows), key=lambda item: item[0])
+        if (match := re.search(r"_fold(\d+)$", model))
     }
-    means["Average"] = {n: np.mean([fold[n] for fold in means.values()]) for n in names}
+    if not means:
+        return pd.DataFrame()
+    means["Average"] = {name: float(np.mean([fold[name] for fold in means.values()])) for name in names}
     return pd.DataFrame(
         [
-            {"Fold": fold} | {name: f"{value:.{_digits(name, 3)}f}" for name, value in of.items()}
-            for fold, of in means.items()
+            {"Fold": fold} | {name: f"{value:.{_digits(name, 3)}f}" for name, value in scores.items()}
+            for fold, scores in means.items()
         ]
     )
 
 
-def _models(rows):
-    return list(rows.dropna(subset="dice").groupby("model", sort=False))
+def _models(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Models that have scores, and their rows."""
+    return [
+        (str(model), part) for model, part in rows.dropna(subset="dice").groupby("model", sort=False)
+    ]
 
 
-def _method(model):
+def _method(model: str) -> str:
     return _METHODS.get(model.partition(":")[0].lower(), "Individual")
 
 
-def _plain(model):
-    """Name without the word that tells the method."""
+def _plain(model: str) -> str:
+    """Name without the word for the method."""
     return model if _method(model) == "Individual" else model.partition(":")[2].strip()
 
 
-def _ranked(rows, method, score="er_lv", ascending=True):
+def _ranked(
+    rows: pd.DataFrame, method: str | None, score: str = "er_lv", ascending: bool = True
+) -> list[str]:
     """Models of a method (None: any) that have the score, best first."""
     means = rows.groupby("model", sort=False)[score].mean().dropna().sort_values(ascending=ascending)
-    return [model for model in means.index if method in (None, _method(model))]
+    return [model for model in map(str, means.index) if method in (None, _method(model))]
 
 
-def _digits(name, other=2):
+def _digits(name: str, other: int = 2) -> int:
     return 1 if "(mm)" in name else other
 
 
-def _mean(values, digits):
+def _mean(values: pd.Series, digits: int) -> str:
     mean = values.mean()
     return f"{mean:.{digits}f}" if np.isfinite(mean) else _MISSING
 
 
-def _interval(values):
-    found = statistics.summarize(values.to_numpy(float))
-    if not found.n:
+def _interval(values: pd.Series) -> str:
+    summary = statistics.summarize(values.to_numpy(float))
+    if not summary.n:
         return _MISSING
-    digits = _digits(values.name.replace("_mm", "(mm)"))
-    return f"{found.mean:.{digits}f} ({found.low:.{digits}f}–{found.high:.{digits}f})"
+    digits = _digits(str(values.name).replace("_mm", "(mm)"))
+    return f"{summary.mean:.{digits}f} ({summary.low:.{digits}f}–{summary.high:.{digits}f})"
 
 
-def _better_than_all(compared, model, score, lower):
-    """Tell whether a model is significantly better than each of the others."""
+def _better_than_all(compared: pd.DataFrame, model: str, score: str, lower: bool) -> bool:
+    """Whether a model is significantly better than each of the others."""
     own = compared[(compared["score"] == score) & ((compared["a"] == model) | (compared["b"] == model))]
     if not len(own):
         return False

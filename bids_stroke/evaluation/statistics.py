@@ -1,9 +1,11 @@
 """Statistics over scans: intervals, groups, comparison of models, agreement of measures."""
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 RESAMPLES = 1000
@@ -24,32 +26,42 @@ class Summary(NamedTuple):
     high: float
 
 
-def summarize(values, seed=SEED):
+def summarize(values: ArrayLike, seed: int = SEED) -> Summary:
     """Summary of the finite values.
 
     The interval is the percentile bootstrap of the mean: 2.5th and 97.5th percentile over
     :data:`RESAMPLES` resamples of the scans (Efron and Tibshirani 1993).
     """
-    values = np.asarray(values, float)
-    values = values[np.isfinite(values)]
-    if not len(values):
+    finite = _finite(values)
+    n = len(finite)
+    if not n:
         return Summary(0, *[float("nan")] * 5)
     rng = np.random.default_rng(seed)
-    drawn = values[rng.integers(len(values), size=(RESAMPLES, len(values)))].mean(1)
-    low, high = np.percentile(drawn, (2.5, 97.5))
-    sd = values.std(ddof=1) if len(values) > 1 else float("nan")
-    middle = float(np.median(values))
-    return Summary(len(values), float(values.mean()), middle, float(sd), float(low), float(high))
+    means = finite[rng.integers(n, size=(RESAMPLES, n))].mean(1)
+    low, high = np.percentile(means, (2.5, 97.5))
+    return Summary(
+        n=n,
+        mean=float(finite.mean()),
+        median=float(np.median(finite)),
+        sd=float(finite.std(ddof=1)) if n > 1 else float("nan"),
+        low=float(low),
+        high=float(high),
+    )
 
 
-def size_quartiles(volumes):
+def _finite(values: ArrayLike) -> NDArray[np.float64]:
+    array = np.asarray(values, float)
+    return array[np.isfinite(array)]
+
+
+def size_quartiles(volumes: pd.Series | Sequence[float]) -> pd.Series:
     """Quartile of each volume: ``0-25%`` to ``75-100%`` (Tomita et al. 2020, Table 4)."""
     names = ["0-25%", "25-50%", "50-75%", "75-100%"]
     ranks = pd.Series(volumes).rank(method="first", pct=True)
     return pd.cut(ranks, [0, 0.25, 0.5, 0.75, 1], labels=names).astype(object)
 
 
-def size_classes(volumes):
+def size_classes(volumes: pd.Series | Sequence[float]) -> pd.Series:
     """Class of each volume (ml) by :data:`SIZES`."""
     edges = [low for low, _ in SIZES.values()] + [np.inf]
     return pd.cut(pd.Series(volumes), edges, right=False, labels=list(SIZES)).astype(object)
@@ -68,7 +80,7 @@ class Comparison(NamedTuple):
     effect: float
 
 
-def compare(scores):
+def compare(scores: pd.DataFrame) -> list[Comparison]:
     """Compare every pair of models on the scans that both have.
 
     Wilcoxon signed-rank test, two-sided, ties with zero split (Pratt 1959); Holm's step-down
@@ -83,7 +95,7 @@ def compare(scores):
     -------
     list of Comparison
     """
-    columns = list(scores)
+    columns = list(map(str, scores))
     pairs = [(a, b) for i, a in enumerate(columns) for b in columns[i + 1 :]]
     tested = []
     for a, b in pairs:
@@ -93,34 +105,33 @@ def compare(scores):
             p = float(stats.wilcoxon(difference, zero_method="zsplit").pvalue)
         else:
             p = 1.0 if len(difference) else float("nan")
-        middle = float(np.median(difference)) if len(difference) else float("nan")
-        tested.append((a, b, len(difference), middle, p, rank_biserial(difference)))
-    corrected = holm([p for *_, p, _ in tested])
-    return [
-        Comparison(a, b, n, middle, p, adjusted, effect)
-        for (a, b, n, middle, p, effect), adjusted in zip(tested, corrected, strict=True)
-    ]
+        median = float(np.median(difference)) if len(difference) else float("nan")
+        tested.append(
+            Comparison(a, b, len(difference), median, p, float("nan"), rank_biserial(difference))
+        )
+    corrected = holm([comparison.p for comparison in tested])
+    return [comparison._replace(p_holm=p) for comparison, p in zip(tested, corrected, strict=True)]
 
 
-def holm(p_values):
+def holm(p_values: ArrayLike) -> list[float]:
     """Holm's step-down correction (Scand J Stat 1979); NaN stays NaN and is not counted."""
     p = np.asarray(p_values, float)
     adjusted = np.full(len(p), np.nan)
-    known = np.flatnonzero(np.isfinite(p))
-    order = known[np.argsort(p[known], kind="stable")]
+    finite = np.flatnonzero(np.isfinite(p))
+    order = finite[np.argsort(p[finite], kind="stable")]
     steps = p[order] * np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
     return adjusted.tolist()
 
 
-def rank_biserial(differences):
+def rank_biserial(differences: ArrayLike) -> float:
     """Matched-pairs rank-biserial correlation: share of favourable minus unfavourable ranks."""
-    differences = np.asarray(differences, float)
-    differences = differences[differences != 0]
-    if not len(differences):
+    unequal = np.asarray(differences, float)
+    unequal = unequal[unequal != 0]
+    if not len(unequal):
         return 0.0
-    ranks = stats.rankdata(np.abs(differences))
-    return float((ranks * np.sign(differences)).sum() / ranks.sum())
+    ranks = stats.rankdata(np.abs(unequal))
+    return float((ranks * np.sign(unequal)).sum() / ranks.sum())
 
 
 class Regression(NamedTuple):
@@ -136,24 +147,32 @@ class Regression(NamedTuple):
     r2: float
 
 
-def regress(x, y):
+def regress(x: ArrayLike, y: ArrayLike) -> Regression:
     """Correlate ``y`` with ``x`` over the pairs where both are finite; NaN below three pairs or
     without variance."""
-    x, y = (np.asarray(values, float) for values in (x, y))
-    finite = np.isfinite(x) & np.isfinite(y)
-    x, y = x[finite], y[finite]
-    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return Regression(len(x), *[float("nan")] * 7)
-    line = stats.linregress(x, y)
-    rank = stats.spearmanr(x, y)
-    values = (line.rvalue, line.pvalue, rank.statistic, rank.pvalue, line.slope, line.intercept)
-    return Regression(len(x), *map(float, values), float(line.rvalue**2))
+    points = np.stack([np.asarray(x, float), np.asarray(y, float)])
+    points = points[:, np.isfinite(points).all(0)]
+    n = points.shape[1]
+    if n < 3 or (np.ptp(points, axis=1) == 0).any():
+        return Regression(n, *[float("nan")] * 7)
+    line = stats.linregress(*points)
+    rank = stats.spearmanr(*points)
+    return Regression(
+        n=n,
+        pearson=float(line.rvalue),
+        pearson_p=float(line.pvalue),
+        spearman=float(rank.statistic),
+        spearman_p=float(rank.pvalue),
+        slope=float(line.slope),
+        intercept=float(line.intercept),
+        r2=float(line.rvalue**2),
+    )
 
 
-def dice_against_volume(dice, volumes):
+def dice_against_volume(dice: ArrayLike, volumes: ArrayLike) -> Regression:
     """Regression of Dice on log10 of the true volume (Tomita et al. 2020); empty truths left out."""
-    dice, volumes = np.asarray(dice, float), np.asarray(volumes, float)
-    return regress(np.log10(volumes[volumes > 0]), dice[volumes > 0])
+    ml = np.asarray(volumes, float)
+    return regress(np.log10(ml[ml > 0]), np.asarray(dice, float)[ml > 0])
 
 
 class BlandAltman(NamedTuple):
@@ -165,17 +184,18 @@ class BlandAltman(NamedTuple):
     high: float
 
 
-def bland_altman(a, b):
+def bland_altman(a: ArrayLike, b: ArrayLike) -> BlandAltman:
     """Limits of agreement of two measures: mean difference ± 1.96 standard deviations (n - 1)."""
-    difference = np.asarray(b, float) - np.asarray(a, float)
-    difference = difference[np.isfinite(difference)]
+    difference = _finite(np.asarray(b, float) - np.asarray(a, float))
     if len(difference) < 2:
         return BlandAltman(len(difference), *[float("nan")] * 3)
     bias, spread = difference.mean(), 1.96 * difference.std(ddof=1)
     return BlandAltman(len(difference), float(bias), float(bias - spread), float(bias + spread))
 
 
-def category_agreement(predicted, true, levels):
+def category_agreement(
+    predicted: Iterable[str], true: Iterable[str], levels: Sequence[str]
+) -> tuple[pd.DataFrame, float]:
     """Agreement of ordered categories.
 
     Returns
@@ -184,13 +204,14 @@ def category_agreement(predicted, true, levels):
         Confusion table (rows true, columns predicted), and Cohen's kappa with linear weights (Cohen
         1968); NaN where only one category occurs.
     """
+    names = list(levels)
     table = pd.crosstab(
-        pd.Categorical(true, levels), pd.Categorical(predicted, levels), dropna=False
-    ).reindex(index=levels, columns=levels, fill_value=0)
-    seen = table.to_numpy(float)
-    total = seen.sum()
-    weights = np.abs(np.subtract.outer(np.arange(len(levels)), np.arange(len(levels))))
-    expected = np.outer(seen.sum(1), seen.sum(0)) / total if total else seen
+        pd.Categorical(list(true), names), pd.Categorical(list(predicted), names), dropna=False
+    ).reindex(index=names, columns=names, fill_value=0)
+    observed = table.to_numpy(float)
+    total = observed.sum()
+    weights = np.abs(np.subtract.outer(np.arange(len(names)), np.arange(len(names))))
+    expected = np.outer(observed.sum(1), observed.sum(0)) / total if total else observed
     chance = (weights * expected).sum()
-    kappa = 1 - (weights * seen).sum() / chance if chance else float("nan")
+    kappa = 1 - (weights * observed).sum() / chance if chance else float("nan")
     return table, float(kappa)

@@ -1,5 +1,6 @@
 """Scores summarized by model and group, and compared between models."""
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -9,7 +10,7 @@ from . import metrics, statistics
 from .columns import AGREEMENT, COMPARISONS, SCORES, SUMMARY
 
 
-def groups(rows, people=None):
+def groups(rows: pd.DataFrame, people: pd.DataFrame | None = None) -> dict[str, pd.Series]:
     """Groups of scans to be told apart: all, size quartile, size class, and columns of a table.
 
     Parameters
@@ -24,23 +25,28 @@ def groups(rows, people=None):
     """
     volumes = rows["true_volume_ml"]
     # The quartiles are of scans with a lesion; one that several models saw counts once.
-    scans = rows.assign(scan=[*zip(rows.participant_id, rows.session_id, strict=True)])
+    scans = rows.assign(scan=rows["participant_id"] + "_" + rows["session_id"].fillna(""))
     unique = scans.drop_duplicates("scan").set_index("scan")["true_volume_ml"].dropna()
     quartile = statistics.size_quartiles(unique[unique > 0])
-    found = {
+    return {
         "all": pd.Series("all", rows.index),
         "size quartile": scans["scan"].map(quartile),
         "size class": statistics.size_classes(volumes),
+        **({} if people is None else _participant_groups(rows, people)),
     }
-    for name in [] if people is None else people.columns.drop("participant_id"):
-        values = people.set_index("participant_id")[name]
-        numbers = pd.to_numeric(values.dropna(), errors="coerce")
-        if 2 <= values.nunique() <= 12 and numbers.isna().any():
-            found[name] = rows["participant_id"].map(values)
-    return found
 
 
-def summary(rows, people=None):
+def _participant_groups(rows: pd.DataFrame, people: pd.DataFrame) -> dict[str, pd.Series]:
+    """Groups of scans by the columns of participants.tsv that hold a few names."""
+    columns = people.set_index("participant_id")
+    return {
+        str(name): rows["participant_id"].map(values)
+        for name, values in columns.items()
+        if 2 <= values.nunique() <= 12 and pd.to_numeric(values.dropna(), errors="coerce").isna().any()
+    }
+
+
+def summary(rows: pd.DataFrame, people: pd.DataFrame | None = None) -> pd.DataFrame:
     """Every score of every model in every group: columns of :data:`SUMMARY`."""
     table = []
     for grouping, group_of in groups(rows, people).items():
@@ -59,19 +65,18 @@ def summary(rows, people=None):
     return pd.DataFrame(table, columns=list(SUMMARY))
 
 
-def comparisons(rows):
+def comparisons(rows: pd.DataFrame) -> pd.DataFrame:
     """Paired comparison of the models by every score: columns of :data:`COMPARISONS`."""
     table = []
+    scans = rows.assign(session_id=rows["session_id"].fillna(""))
     for score in SCORES if rows["model"].nunique() > 1 else ():
-        wide = rows.pivot_table(
-            score, ["participant_id", rows["session_id"].fillna("")], "model", sort=False
-        )
+        wide = scans.pivot_table(score, ["participant_id", "session_id"], "model", sort=False)
         if wide.shape[1] > 1:
-            table += [[score, *one] for one in statistics.compare(wide)]
+            table += [[score, *comparison] for comparison in statistics.compare(wide)]
     return pd.DataFrame(table, columns=list(COMPARISONS))
 
 
-def agreement(rows):
+def agreement(rows: pd.DataFrame) -> pd.DataFrame:
     """Predicted against true volumes and loads, Dice against volume: columns of
     :data:`AGREEMENT`."""
     table = []
@@ -85,14 +90,16 @@ def agreement(rows):
     return pd.DataFrame(table, columns=list(AGREEMENT))
 
 
-def categories(rows, levels):
+def categories(rows: pd.DataFrame, levels: Sequence[str]) -> tuple[pd.DataFrame, dict[str, float]]:
     """Confusion of CST categories: long table, and weighted kappa by model."""
-    tables, kappas = [], {}
-    for model, part in rows.dropna(subset="true_category").groupby("model", sort=False):
+    counts: list[list[object]] = []
+    kappas = {}
+    for name, part in rows.dropna(subset="true_category").groupby("model", sort=False):
+        model = str(name)
         table, kappas[model] = statistics.category_agreement(
             part["predicted_category"], part["true_category"], levels
         )
-        for true, predicted in product(levels, levels):
-            tables.append([model, true, predicted, int(table.loc[true, predicted]), kappas[model]])
+        cells = zip(product(levels, levels), table.to_numpy().flat, strict=True)
+        counts += [[model, true, predicted, int(n), kappas[model]] for (true, predicted), n in cells]
     columns = ["model", "true_category", "predicted_category", "n", "weighted_kappa"]
-    return pd.DataFrame(tables, columns=columns), kappas
+    return pd.DataFrame(counts, columns=columns), kappas

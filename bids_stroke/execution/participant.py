@@ -1,164 +1,171 @@
-"""The participant level: sessions processed and reported."""
+"""The participant level: every session in its own process, then the methods text of all."""
 
-import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
 
-from bids_stroke.errors import DatasetError
+from bids_stroke.bids import record as records
+from bids_stroke.bids.derivatives import write_dataset_files
+from bids_stroke.bids.names import split_prefix
+from bids_stroke.bids.record import Record
+from bids_stroke.errors import DatasetError, SessionLockedError
+from bids_stroke.reports.participant import methods
+from bids_stroke.settings import Settings
+from bids_stroke.utils import files
 
-from .plan import make_plan
+from . import progress
+from .locks import session_lock
+from .messages import Result
+from .plan import Job, Plan, make_plan
+from .session import report_participant, run_session
+from .supervisor import Supervisor, Task
 
-#: What stands for the model of own lesion masks.
-SUPPLIED_MASKS = "own masks"
+
+class SummaryRow(NamedTuple):
+    """A session in the table at the end of a run."""
+
+    name: str
+    volume_ml: float | None
+    seconds: float | None
+    status: str
+    remark: str
 
 
-def run_participants(settings):
-    """Process every session, then report."""
-    from . import supervisor
-
-    if not (settings.reports_only or settings.dry_run):
-        supervisor.prepare()
-    from bids_stroke.bids import derivatives
-
-    from . import progress
-
+def run_participants(settings: Settings) -> int:
+    """Process every session; return the exit status."""
     if settings.reports_only:
-        return _reports_only(settings)
-    planned = make_plan(settings)
+        return _write_reports(settings)
+    plan = make_plan(settings)
     if settings.dry_run:
-        progress.plan(planned.todo, planned.done, planned.left_out)
+        progress.print_plan(plan)
         return 0
-    derivatives.write_dataset_files(settings.output_dir, settings.bids_dir)
-    with progress.Progress(_log(settings), len(planned.todo), settings.verbose) as show:
-        for session in planned.sessions:
+    write_dataset_files(settings.output_dir, settings.bids_dir)
+    with progress.Progress(_log(settings), len(plan.jobs), settings.verbose) as show:
+        for session in plan.sessions:
             for note in session.notes:
                 show.line(f"{session.name}: {note}")
-        for one in planned.left_out:
-            show.line(f"{one.name}: left out: {one.reason}")
-        for session in planned.done:
-            show.line(f"{session.name}: up to date")
-        failed = _process(settings, planned, show)
-        show.summary(rows := list(_rows(settings, planned)))
-    failed = failed or any(status == "failed a gate" for *_, status, _ in rows)
-    return 1 if failed or any(one.refused for one in planned.left_out) else 0
+        for left_out in plan.left_out:
+            show.line(f"{left_out.name}: left out: {left_out.reason}")
+        for name in plan.done:
+            show.line(f"{name}: up to date")
+        results = _process(settings, plan, show)
+        _write_methods(settings.output_dir)
+        rows = list(_summary(settings, plan, results))
+        show.summary(rows)
+    statuses = {row.status for row in rows}
+    return 1 if statuses & {"failed", "locked", "not started", "failed a gate", "refused"} else 0
 
 
-def _log(settings):
-    """Log of the run: one of its own for a run of a single participant, of which there may be many
-    at a time, on machines that share a file system."""
+def _log(settings: Settings) -> Path:
+    """Log of the run.
+
+    A run of a single participant has its own: there may be many at a time, on machines that share a
+    file system.
+    """
     labels = settings.participant_label
     name = f"sub-{labels[0]}_run.log" if len(labels) == 1 else "bids_stroke.log"
     return settings.output_dir / "logs" / name
 
 
-def _process(settings, planned, show):
-    """Run the sessions; return how many failed or were not started."""
-    from bids_stroke.bids import record
-
-    from . import session as session_process
-    from . import supervisor
-
-    card, sessions = planned.card, planned.todo
-    failed = len(sessions)
-    remaining = {}
-    for session in sessions:
-        remaining[session.subject] = remaining.get(session.subject, 0) + 1
-        # Until it has ended, a session counts as failed.
-        record.path_of(settings.output_dir, session.name).unlink(missing_ok=True)
-    for session, result in supervisor.run(settings, sessions, show.event):
-        if result["status"] == "elsewhere":
-            show.ended(session.name, result)  # its record is the other run's
-            continue
-        known = record.Record(
-            name=session.name,
-            identity=planned.identities[session.name],
-            model=card.name if card else SUPPLIED_MASKS,
-            weights_sha256=card and card.sha256,
-            reference=session.reference,
-            contrasts=list(card.select(tuple(session.images))) if card else [],
-            inputs=_inputs(session),
-            notes=list(session.notes),
-            **result,
-        )
-        if result["status"] == "ok":
-            failed -= 1
-            known.flags = _flags(settings, session, card, known)
-        known.write(settings.output_dir)
-        if result["status"] == "ok" and settings.clean_workdir:
-            shutil.rmtree(session_process.folder_of(settings, session), ignore_errors=True)
-        show.ended(session.name, result)
-        for sentence in known.flags.values():
-            show.line(f"{session.name}: warning: {sentence}")
-        remaining[session.subject] -= 1
-        if not remaining[session.subject]:
-            _report(settings, {session.subject})
-    return failed
+def _process(settings: Settings, plan: Plan, show: progress.Progress) -> dict[str, Result]:
+    """Run the jobs and return their results by the names of the sessions."""
+    for job in plan.jobs:
+        _remove_record(settings, job)
+    jobs = {job.session.name: job for job in plan.jobs}
+    tasks = [Task(name, run_session, job) for name, job in jobs.items()]
+    results: dict[str, Result] = {}
+    with Supervisor(settings, tasks, show.message) as supervisor:
+        for task, result in supervisor.results():
+            if task.name not in jobs:
+                continue  # the report of a session that has failed already
+            results[task.name] = result
+            show.ended(task.name, result)
+            for sentence in result.flags.values():
+                show.line(f"{task.name}: warning: {sentence}")
+            if result.status == "failed" and not records.read(settings.output_dir, task.name):
+                supervisor.add(_record_failure(settings, jobs[task.name], result))
+            if result.status != "ok" and settings.stop_on_first_crash:
+                supervisor.stop()
+    return results
 
 
-def _flags(settings, session, card, known):
-    """The sanity gates that a session failed."""
-    from bids_stroke.cohort import table as cohort_table
-    from bids_stroke.qc import checks
+def _remove_record(settings: Settings, job: Job) -> None:
+    """Remove the record of an earlier run: until it has ended, a session counts as failed."""
+    logs = settings.output_dir / "logs"
+    try:
+        with session_lock(logs, job.session.name):
+            records.remove(settings.output_dir, job.session.name)
+    except SessionLockedError:  # the record is the other run's
+        pass
 
-    images = {contrast: session.images[contrast] for contrast in session.processed(card)}
-    row = cohort_table.session_row(settings.output_dir, known)
-    return checks.run_checks(row, images, card and card.trained_range)
+
+def _record_failure(settings: Settings, job: Job, result: Result) -> Task:
+    """Write the record of a session whose process was killed; returns the task of its report."""
+    record = job.record()
+    record.error, record.seconds = result.error, result.seconds
+    record.write(settings.output_dir)
+    subject = job.session.participant
+    return Task(f"{record.name} report", report_participant, subject)
 
 
-def _reports_only(settings):
-    """Make the reports of the participants that the output folder holds."""
-    from bids_stroke.bids import record
-    from bids_stroke.bids.names import split_session_name
-
-    records = record.read_all(settings.output_dir)
-    known = {split_session_name(one)[0].removeprefix("sub-") for one in records}
-    wanted = set(settings.participant_label) or known
-    if not known or wanted - known:
-        names = " ".join(f"sub-{label}" for label in sorted(wanted - known)) or "any participant"
+def _write_reports(settings: Settings) -> int:
+    """Write the reports of the participants that the output folder holds; return the exit status."""
+    sessions = records.read_all(settings.output_dir)
+    subjects = {split_prefix(record.name)[0] for record in sessions}
+    wanted = {f"sub-{label}" for label in settings.participant_label} or subjects
+    if not subjects or wanted - subjects:
+        names = " ".join(sorted(wanted - subjects)) or "any participant"
         raise DatasetError(
             f"{settings.output_dir} holds no records of {names}; run without --reports-only first."
         )
-    _report(settings, wanted)
-    return 0
+    status = 0
+    tasks = [Task(subject, report_participant, subject) for subject in sorted(wanted)]
+    with Supervisor(settings, tasks) as supervisor:
+        for task, result in supervisor.results():
+            if result.status != "ok":
+                print(f"bids_stroke: error: {task.name}: {result.error}", file=sys.stderr)
+                status = 1
+    _write_methods(settings.output_dir)
+    return status
 
 
-def _inputs(session):
-    """What a session was made from, by contrast."""
-    lesion = {"lesion mask": session.lesion.path} if session.lesion else {}
-    return {what: str(path) for what, path in (session.images | lesion).items()}
-
-
-def _report(settings, subjects):
-    """Make the reports and viewers of participants (labels), and the methods text of all."""
-    from bids_stroke.reports.participant import methods
-    from bids_stroke.reports.participant import report as participant_report
-    from bids_stroke.reports.viewer import session as viewer_session
-    from bids_stroke.utils import files
-
+def _write_methods(output_dir: Path) -> None:
+    """Write the methods text of all sessions."""
     written = None
     # Until nothing changes: another run may end a session, and write, at the same time.
-    while (path := methods.write(settings.output_dir)) and files.stamp(path) != written:
+    while (path := methods.write(output_dir)) and files.stamp(path) != written:
         written = files.stamp(path)
-    for subject in sorted(subjects):
-        viewer_session.participant(settings.output_dir, f"sub-{subject}", settings.tracts)
-        participant_report.participant_report(settings.output_dir, subject, settings.report_viewer)
 
 
-def _rows(settings, planned):
-    """Rows of the summary: name, volume (ml), seconds, status, remark."""
-    from bids_stroke.bids import record
-    from bids_stroke.cohort import table as cohort_table
-
-    started = {session.name for session in planned.todo}
-    for session in planned.sessions:
-        known = record.read(settings.output_dir, session.name)
-        if known is None:
-            yield session.name, None, None, "not started", ""
-        elif known.status == "ok":
-            volume = cohort_table.volume_ml(cohort_table.session_row(settings.output_dir, known))
-            status = "ok" if session.name in started else "up to date"
-            if known.flags:
-                status = "failed a gate" if settings.strict else f"{status}, look"
-            yield session.name, volume, known.seconds, status, " ".join(known.flags.values())
+def _summary(settings: Settings, plan: Plan, results: Mapping[str, Result]) -> Iterator[SummaryRow]:
+    for session in plan.sessions:
+        if record := plan.done.get(session.name):
+            yield _summary_of_record(settings, record)
+        elif result := results.get(session.name):
+            yield _summary_of_result(settings, session.name, result)
         else:
-            yield session.name, None, known.seconds, "failed", known.error
-    for one in planned.left_out:
-        yield one.name, None, None, "refused" if one.refused else "left out", one.reason
+            yield SummaryRow(session.name, None, None, "not started", "")
+    for left_out in plan.left_out:
+        status = "refused" if left_out.refused else "left out"
+        yield SummaryRow(left_out.name, None, None, status, left_out.reason)
+
+
+def _summary_of_record(settings: Settings, record: Record) -> SummaryRow:
+    status = _flagged(settings, "up to date", record.flags)
+    remark = " ".join(record.flags.values())
+    return SummaryRow(record.name, record.lesion_volume_ml, record.seconds, status, remark)
+
+
+def _summary_of_result(settings: Settings, name: str, result: Result) -> SummaryRow:
+    if result.status != "ok":
+        return SummaryRow(name, None, result.seconds, result.status, result.error or "")
+    status = _flagged(settings, "ok", result.flags)
+    remark = " ".join(result.flags.values())
+    return SummaryRow(name, result.lesion_volume_ml, result.seconds, status, remark)
+
+
+def _flagged(settings: Settings, status: str, flags: Mapping[str, str]) -> str:
+    if not flags:
+        return status
+    return "failed a gate" if settings.strict else f"{status}, look"

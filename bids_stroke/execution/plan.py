@@ -2,45 +2,89 @@
 
 from dataclasses import dataclass
 
+from bids_stroke.atlases.maps import Maps
+from bids_stroke.bids import record as records
+from bids_stroke.bids.discovery import find
+from bids_stroke.bids.record import Record
+from bids_stroke.bids.sessions import LeftOut, Session
+from bids_stroke.models import catalog
+from bids_stroke.models.card import Card
+from bids_stroke.models.ensembles import Ensemble
+from bids_stroke.reports.viewer import niivue
+from bids_stroke.settings import Settings
+from bids_stroke.spatial import template_spaces
+
+from .plugins import read_plugin
+
+#: Model of a session with a user-supplied lesion mask, in its record.
+SUPPLIED_MASKS = "own masks"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A session to process.
+
+    ``card`` is None for user-supplied lesion masks; ``identity`` is a checksum of everything that the
+    outputs depend on.
+    """
+
+    session: Session
+    card: Card | Ensemble | None
+    identity: str
+
+    def record(self) -> Record:
+        """A record of the session before it has run."""
+        session, card = self.session, self.card
+        lesion = {"lesion mask": session.lesion.path} if session.lesion else {}
+        return Record(
+            name=session.name,
+            identity=self.identity,
+            model=card.name if card else SUPPLIED_MASKS,
+            weights_sha256=card.sha256 if card else None,
+            reference=session.reference,
+            contrasts=list(card.select(tuple(session.images))) if card else [],
+            inputs={name: str(path) for name, path in (session.images | lesion).items()},
+            notes=list(session.notes),
+        )
+
 
 @dataclass(frozen=True)
 class Plan:
-    """The model, the sessions of a run, which of them are to process and which complete; what was left
-    out; and by each session's name what its outputs depend on."""
+    """The sessions of a run: all of them, those to process, the records of those that are complete
+    already, and those left out."""
 
-    card: object
-    sessions: list
-    todo: list
-    done: list
-    left_out: list
-    identities: dict
+    sessions: list[Session]
+    jobs: list[Job]
+    done: dict[str, Record]
+    left_out: list[LeftOut]
 
 
-def make_plan(settings):
-    """Find what is to be done.
+def make_plan(settings: Settings) -> Plan:
+    """Find the sessions to process.
 
     Raises
     ------
     StrokeError
         If something that the run needs cannot be used.
     """
-    from bids_stroke.atlases.maps import Maps
-    from bids_stroke.bids import record
-    from bids_stroke.bids.discovery import find
-    from bids_stroke.models import catalog
-    from bids_stroke.reports.viewer import niivue
-    from bids_stroke.spatial import templates
-
-    from . import plugins
-
-    plugins.read_plugin(settings.plugin_file)
+    read_plugin(settings.plugin_file)
     card = None if settings.lesion_derivatives else catalog.load(settings.model)
     maps = Maps(settings.tracts, settings.cutoffs_ml, settings.atlases)
     maps.check()
-    # What is missing is told before any work.
-    templates.find_spaces(settings.output_spaces)
+    # Whatever is missing is reported before any work.
+    template_spaces.find_spaces(settings.output_spaces)
     niivue.module()
-    sessions, left_out = find(settings, card)
+    sessions, left_out = find(
+        settings.bids_dir,
+        card=card,
+        lesion_derivatives=settings.lesion_derivatives,
+        participant_label=settings.participant_label,
+        session_label=settings.session_label,
+        filters=settings.bids_filters,
+        database_dir=settings.bids_database_dir,
+        derivatives=settings.derivatives,
+        leave_out=(settings.output_dir, settings.work_dir),
+    )
     shared = {
         "card": card and card.identity(),
         "maps": maps.identity(),
@@ -50,11 +94,12 @@ def make_plan(settings):
         "mirror": settings.mirror,
         "deterministic": settings.deterministic,
     }
-    identities = {session.name: record.identity(session, **shared) for session in sessions}
-    done, todo = [], []
+    jobs, done = [], {}
     for session in sessions:
-        known = record.read(settings.output_dir, session.name)
-        current = known and known.identity == identities[session.name]
-        ready = current and known.complete(settings.output_dir)
-        (done if ready else todo).append(session)
-    return Plan(card, sessions, todo, done, left_out, identities)
+        job = Job(session, card, records.identity(session, **shared))
+        record = records.read(settings.output_dir, session.name)
+        if record and record.identity == job.identity and record.complete(settings.output_dir):
+            done[session.name] = record
+        else:
+            jobs.append(job)
+    return Plan(sessions, jobs, done, left_out)

@@ -1,12 +1,17 @@
 """Nipype plugin files."""
 
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bids_stroke.errors import UsageError
 from bids_stroke.utils import safe_yaml
 
+if TYPE_CHECKING:
+    from bids_stroke.pipelines.engine import LesionWorkflow  # loads Nipype
 
-def read_plugin(path):
+
+def read_plugin(path: Path | None) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Read the file of a Nipype plugin.
 
     Returns
@@ -29,19 +34,20 @@ def read_plugin(path):
     arguments = {"plugin_args", "gpu_plugin_args"}
     if not {"plugin"} <= set(content) <= {"plugin", *arguments}:
         raise UsageError(f"{path} needs the keys plugin, and plugin_args, gpu_plugin_args if any.")
-    name, *found = (content.get(key) or {} for key in ("plugin", "plugin_args", "gpu_plugin_args"))
-    if not all(isinstance(values, dict) for values in found):
+    name = content["plugin"]
+    values, gpu_values = (content.get(key) or {} for key in ("plugin_args", "gpu_plugin_args"))
+    if not (isinstance(values, dict) and isinstance(gpu_values, dict)):
         raise UsageError(f"{path} needs key: value below {' and '.join(sorted(arguments))}.")
     os.environ.setdefault("NO_ET", "1")  # or Nipype looks for its newest version
     from nipype.pipeline import plugins
 
     if not hasattr(plugins, f"{name}Plugin"):
         raise UsageError(f"{path} names the plugin {name}, which Nipype does not have; mend it.")
-    return name, *found
+    return name, values, gpu_values
 
 
-def assign_plugin_arguments(workflow, gpu_arguments):
-    """Give each step its way through the plugin: copying needs no job, networks may need a GPU."""
+def assign_plugin_arguments(workflow: "LesionWorkflow", gpu_arguments: dict[str, Any]) -> None:
+    """Set how the plugin runs each step: copying needs no job, networks may need a GPU."""
     for node in map(workflow.get_node, workflow.list_node_names()):
         node.run_without_submitting = node.name.startswith("ds_")
         if hasattr(node.inputs, "use_gpu") and node.inputs.device != "cpu":

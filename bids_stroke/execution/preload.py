@@ -1,5 +1,9 @@
-"""What sessions fork from: a process that has loaded what they need, and that ends with its run."""
+"""The process that sessions fork from: it has loaded what they need, and ends with its run."""
 
-from . import session as session_process
+import bids_stroke.pipelines.participant
+import bids_stroke.pipelines.template_session  # noqa: F401
 
-session_process.end_with_parent()
+from . import reporting  # noqa: F401
+from .session import end_with_parent
+
+end_with_parent()

@@ -2,13 +2,19 @@
 
 import logging
 import sys
+from collections.abc import Iterable
 from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
+
+from .messages import Message, Result, Started, Step
+from .plan import Plan
 
 
 class Progress:
@@ -24,15 +30,15 @@ class Progress:
         Whether to log the start of each step as well.
     """
 
-    def __init__(self, log, total, verbose=0):
+    def __init__(self, log: Path, total: int, verbose: int = 0) -> None:
         self._verbose = verbose
-        logging.raiseExceptions = False  # a full disk is told once, not for each line of the log
+        logging.raiseExceptions = False  # a full disk is reported once, not for each line of the log
         log.parent.mkdir(parents=True, exist_ok=True)
         self._console = Console(stderr=True)
         self._logger = logging.getLogger("bids_stroke.run")
         self._logger.setLevel(logging.INFO)
         self._logger.propagate = False
-        handlers = [logging.FileHandler(log)]
+        handlers: list[logging.Handler] = [logging.FileHandler(log)]
         if not self._console.is_terminal:
             handlers.append(logging.StreamHandler(sys.stderr))
         for handler in handlers:
@@ -48,48 +54,57 @@ class Progress:
             disable=not self._console.is_terminal,
         )
         self._all = self._bars.add_task("sessions", total=total, step="")
-        self._tasks = {}
+        self._tasks: dict[str, TaskID] = {}
         self._stack = ExitStack()
 
-    def __enter__(self):
+    def __enter__(self) -> "Progress":
         self._stack.enter_context(self._bars)
         return self
 
-    def __exit__(self, *error):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._stack.close()
         for handler in self._logger.handlers:
             handler.close()
         self._logger.handlers = []
 
-    def line(self, text):
+    def line(self, text: str) -> None:
         """Write a line to the log."""
         self._logger.info(text)
 
-    def event(self, name, kind, *content):
-        """Take a message of a child."""
-        if kind == "total":
+    def message(self, name: str, message: Message) -> None:
+        """Show a message of the process of a session."""
+        if isinstance(message, Started):
             if name in self._tasks:  # it starts anew
                 self._bars.remove_task(self._tasks[name])
-            self._tasks[name] = self._bars.add_task(name, total=content[0], step="")
+            self._tasks[name] = self._bars.add_task(name, total=message.steps, step="")
             self.line(f"{name}: started")
-        elif kind == "start" and name in self._tasks:
-            self._bars.update(self._tasks[name], step=content[0])
-            if self._verbose:
-                self.line(f"{name}: {content[0]} started")
-        elif kind == "end" and name in self._tasks:
-            self._bars.advance(self._tasks[name])
-            if content[1] >= 1:
-                self.line(f"{name}: {content[0]} took {content[1]:.0f} s")
+        elif isinstance(message, Step) and name in self._tasks:
+            self._step(name, message)
 
-    def ended(self, name, result):
-        """A session has ended."""
+    def _step(self, name: str, step: Step) -> None:
+        if step.status == "start":
+            self._bars.update(self._tasks[name], step=step.name)
+            if self._verbose:
+                self.line(f"{name}: {step.name} started")
+        elif step.status == "end":
+            self._bars.advance(self._tasks[name])
+            if step.seconds >= 1:
+                self.line(f"{name}: {step.name} took {step.seconds:.0f} s")
+
+    def ended(self, name: str, result: Result) -> None:
+        """Show that a session has ended."""
         if name in self._tasks:
             self._bars.remove_task(self._tasks.pop(name))
         self._bars.advance(self._all)
-        reason = f": {result['error']}" if result["error"] else ""
-        self.line(f"{name}: {result['status']} after {result['seconds']:.0f} s{reason}")
+        reason = f": {result.error}" if result.error else ""
+        self.line(f"{name}: {result.status} after {result.seconds:.0f} s{reason}")
 
-    def summary(self, rows):
+    def summary(self, rows: Iterable[tuple[str, float | None, float | None, str, str]]) -> None:
         """Print the table of all sessions."""
         table = Table(title="bids_stroke")
         for column in ("participant", "lesion (ml)", "time", "status", "remark"):
@@ -106,15 +121,16 @@ class Progress:
         Console().print(table)
 
 
-def plan(todo, done, left_out):
-    """Print what would run, and why."""
-    for session in todo:
+def print_plan(plan: Plan) -> None:
+    """Print which sessions would run, and why."""
+    for job in plan.jobs:
+        session = job.session
         images = ", ".join(f"{c} {path.name}" for c, path in session.images.items())
         what = images or "its lesion mask alone"
         print(f"{session.name}: would run on {what}; {session.reference} is the reference")
         for note in session.notes:
             print(f"  {note}")
-    for session in done:
-        print(f"{session.name}: up to date")
-    for one in left_out:
-        print(f"{one.name}: left out: {one.reason}")
+    for name in plan.done:
+        print(f"{name}: up to date")
+    for left_out in plan.left_out:
+        print(f"{left_out.name}: left out: {left_out.reason}")

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
 
@@ -28,15 +29,15 @@ _SHORT = {
 }
 
 
-def shortage(error):
+def shortage(error: BaseException) -> str | None:
     """Tell in a sentence what the machine was short of; None for any other error."""
     said = f"{type(error).__name__}: {error}"
     return next((told for words, told in _SHORT.items() if words in said), None)
 
 
-def cores(root=Path("/")):
+def cores(root: Path = Path("/")) -> int:
     """Cores of the machine that this process may use, by its affinity and its control group."""
-    seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [
         int(quota) // int(period)
         for quota, period in map(str.split, _limits(root, "cpu", "cpu.max"))
@@ -45,14 +46,14 @@ def cores(root=Path("/")):
     return max(1, min([seen, *quotas]))
 
 
-def memory_mb(root=Path("/")):
+def memory_mb(root: Path = Path("/")) -> int:
     """Memory that this process may use, by the machine and by its control group."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limits = _limits(root, "memory", "memory.max", "memory.limit_in_bytes")
     return min([machine, *(int(limit) for limit in limits if limit != "max")]) // 2**20
 
 
-def _limits(root, controller, *names):
+def _limits(root: Path, controller: str, *names: str) -> Iterator[str]:
     """What the files ``names`` hold in this process's control group (versions 1 and 2) and in those
     above, as Docker and Slurm set them."""
     try:
@@ -73,7 +74,7 @@ def _limits(root, controller, *names):
                     continue
 
 
-def gpus(root=Path("/")):
+def gpus(root: Path = Path("/")) -> list[str]:
     """GPUs that this process sees, as CUDA names them: all, or those of CUDA_VISIBLE_DEVICES."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is None:
@@ -82,7 +83,7 @@ def gpus(root=Path("/")):
     return list(takewhile(lambda name: name not in ("", "-1"), map(str.strip, named.split(","))))
 
 
-def find_places(work_dir):
+def find_places(work_dir: Path) -> None:
     """Give libraries a home and a folder for temporary files, where those of the machine cannot be
     written or hold too little, and a name, where the user has none: as in containers.
 

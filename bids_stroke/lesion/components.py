@@ -1,10 +1,11 @@
 """Connected components of a lesion mask."""
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 
-def components(mask):
+def components(mask: ArrayLike) -> tuple[NDArray[np.int32], int]:
     """Label the 26-connected components of a mask, 1 the largest.
 
     Returns

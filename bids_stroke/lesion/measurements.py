@@ -1,8 +1,10 @@
-"""From a lesion probability to a mask, its components and their measurements."""
+"""Measurements of a lesion mask and of its components."""
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 from nibabel.affines import apply_affine
+from numpy.typing import NDArray
 
 from bids_stroke.spatial.grid import data_on_grid, voxel_volume
 
@@ -12,7 +14,7 @@ from .components import components
 BILATERAL_SHARE = 0.10
 MIDLINE_MM = 0.5
 #: The columns of :func:`measure`, for the JSON sidecar of the table.
-COLUMNS = {
+COLUMNS: dict[str, dict[str, object]] = {
     "component": {
         "Description": "26-connected component of the lesion mask, 1 the largest; "
         "'all' is the whole mask",
@@ -65,7 +67,19 @@ COLUMNS = {
 }
 
 
-def measure(mask_img, probability_img=None, located=None, normalized=None):
+_PLACE = (
+    *("x_template_mm", "y_template_mm", "z_template_mm"),
+    *("hemisphere", "super_region", "touches_ventricle", "touches_surface"),
+)
+_NORMALIZED = ["volume_template_ml", "outside_brain_share"]
+
+
+def measure(
+    mask_img: nib.Nifti1Image,
+    probability_img: nib.Nifti1Image | None = None,
+    located: pd.DataFrame | None = None,
+    normalized: tuple[float, float] | None = None,
+) -> pd.DataFrame:
     """Measure a lesion mask, as a whole and component by component.
 
     Parameters
@@ -75,11 +89,11 @@ def measure(mask_img, probability_img=None, located=None, normalized=None):
     probability_img : nibabel image, optional
         Lesion probability (0-1) on the same grid.
     located : pandas.DataFrame, optional
-        Where each voxel of the mask (in the order of ``np.argwhere``) lies in the template, as
-        :func:`bids_stroke.atlases.location.locate` tells.
+        Place of each voxel of the mask (in the order of ``np.argwhere``) in the template, as returned
+        by :func:`bids_stroke.atlases.location.locate`.
     normalized : tuple of (float, float), optional
         Volume (ml) of the mask on the template's grid, and the share of it outside of the brain, as
-        :func:`bids_stroke.atlases.location.measure_normalized` tells.
+        returned by :func:`bids_stroke.atlases.location.measure_normalized`.
 
     Returns
     -------
@@ -101,53 +115,54 @@ def measure(mask_img, probability_img=None, located=None, normalized=None):
         voxels["probability"] = data_on_grid(probability_img, mask_img, "lesion probability")[mask]
     # The voxels of each component, from one pass over the array.
     number_of = labels[mask]
-    rows = {"all": np.ones(len(voxels), bool)}
-    rows |= {number: number_of == number for number in range(1, count + 1)}
+    numbers = range(1, count + 1)
+    selections = [np.ones(len(voxels), bool), *(number_of == number for number in numbers)]
     table = pd.DataFrame.from_records(
         [
             _measure(
                 voxels[inside], voxel_volume(mask_img), None if located is None else located[inside]
             )
-            for inside in rows.values()
+            for inside in selections
         ],
-        index=pd.Index(rows.keys(), name="component", dtype=object),
+        index=pd.Index(["all", *numbers], name="component", dtype=object),
+        columns=[name for name in COLUMNS if name != "component"],
     )
     if normalized:
         table.loc["all", _NORMALIZED] = normalized
     return table
 
 
-_PLACE = ("hemisphere", "super_region", "touches_ventricle", "touches_surface")
-_NORMALIZED = ["volume_template_ml", "outside_brain_share"]
-
-
-def _measure(voxels, voxel_mm3, located):
+def _measure(
+    voxels: pd.DataFrame, voxel_mm3: float, located: pd.DataFrame | None
+) -> dict[str, float | str]:
     """Measure the voxels (their coordinates and probability) of one lesion."""
     volume = len(voxels) * voxel_mm3
-    where = dict.fromkeys(("x", "y", "z"), np.nan)
-    place = dict.fromkeys(_PLACE, np.nan)
-    if located is not None and len(located):
-        where = located[["x", "y", "z"]].mean()
-        place = {
-            "hemisphere": _hemisphere(located["x"].to_numpy()),
-            "super_region": located["super_region"].value_counts().sort_index().idxmax(),
-            "touches_ventricle": "yes" if located["ventricle"].any() else "no",
-            "touches_surface": "yes" if located["surface"].any() else "no",
-        }
     return {
         "volume_mm3": volume,
         "volume_ml": volume / 1000,
         "voxels": len(voxels),
         **{f"{axis}_mm": voxels[axis].mean() for axis in "xyz"},
-        **{f"{axis}_template_mm": where[axis] for axis in "xyz"},
+        **_in_template(located),
         "max_probability": voxels["probability"].max(),
         "mean_probability": voxels["probability"].mean(),
         **dict.fromkeys(_NORMALIZED, np.nan),
-        **place,
     }
 
 
-def _hemisphere(x):
+def _in_template(located: pd.DataFrame | None) -> dict[str, float | str]:
+    """Place of a lesion in the template; NaN where it is unknown."""
+    if located is None or located.empty:
+        return dict.fromkeys(_PLACE, np.nan)
+    return {
+        **{f"{axis}_template_mm": located[axis].mean() for axis in "xyz"},
+        "hemisphere": _hemisphere(located["x"].to_numpy()),
+        "super_region": located["super_region"].mode().iloc[0],
+        "touches_ventricle": "yes" if located["ventricle"].any() else "no",
+        "touches_surface": "yes" if located["surface"].any() else "no",
+    }
+
+
+def _hemisphere(x: NDArray[np.float64]) -> float | str:
     """Name the side of points by their coordinate to the right (mm)."""
     left, right = np.count_nonzero(x <= -MIDLINE_MM), np.count_nonzero(x >= MIDLINE_MM)
     if not left + right:  # no voxel, or none off the midline

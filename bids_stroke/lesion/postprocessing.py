@@ -1,11 +1,14 @@
 """From a lesion probability to a mask: threshold and smallest component."""
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .components import components
 
 
-def threshold(probability, threshold, min_component_mm3, voxel_mm3):
+def threshold(
+    probability: ArrayLike, threshold: float, min_component_mm3: float, voxel_mm3: float
+) -> NDArray[np.uint8]:
     """Turn a lesion probability into a mask.
 
     Parameters

@@ -5,8 +5,10 @@ come those of the new ones. Other convolutions whose kernel differs are resized.
 and what has no counterpart stays as the target was initialized.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
 
 import pandas as pd
 import torch
@@ -14,30 +16,60 @@ from torch.nn import functional
 
 from bids_stroke.bids.derivatives import write_tsv
 from bids_stroke.errors import ModelError
+from bids_stroke.utils.files import PathLike
 
 from . import weights
-from .card import CONTRASTS
+from .card import CONTRASTS, Card, Network
+from .ensembles import Model
 from .writing import describe, write
+
+State: TypeAlias = Mapping[str, torch.Tensor]
+#: Weights of channels that the source does not have (:func:`adapt`).
+NewChannels: TypeAlias = Literal["duplicated", "zeros"]
+
+
+class AdaptedTensor(NamedTuple):
+    """What became of a tensor, and its shape in the source and in the target (``32×1×3×3×3``)."""
+
+    tensor: str
+    action: str
+    source_shape: str | None
+    target_shape: str
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of every tensor: rows of name, action, shape in the source and in the target."""
+    """What became of every tensor."""
 
-    rows: list
+    rows: list[AdaptedTensor]
 
-    def counts(self):
+    def counts(self) -> dict[str, int]:
         """Tensors by action."""
-        actions = [row[1] for row in self.rows]
+        actions = [row.action for row in self.rows]
         return {action: actions.count(action) for action in dict.fromkeys(actions)}
 
-    def write(self, path):
+    def write(self, path: PathLike) -> Path:
         """Write the rows as TSV."""
-        columns = ["tensor", "action", "source_shape", "target_shape"]
-        return write_tsv(pd.DataFrame(self.rows, columns=columns), path)
+        return write_tsv(pd.DataFrame(self.rows, columns=list(AdaptedTensor._fields)), path)
 
 
-def adapt(state, target, channels, contrasts, new="duplicated"):
+@dataclass(frozen=True)
+class _Channels:
+    """Contrasts of the source and of the target, in the order of their channels, and the weights of
+    those that the source does not have."""
+
+    source: Sequence[str]
+    target: Sequence[str]
+    new: NewChannels
+
+
+def adapt(
+    state: State,
+    target: State,
+    channels: Sequence[str],
+    contrasts: Sequence[str],
+    new: NewChannels = "duplicated",
+) -> tuple[dict[str, torch.Tensor], list[AdaptedTensor]]:
     """Make weights fit a network.
 
     Parameters
@@ -49,12 +81,12 @@ def adapt(state, target, channels, contrasts, new="duplicated"):
     channels, contrasts : sequence of str
         Contrasts of the source and of the target, in the order of their channels.
     new : {"duplicated", "zeros"}
-        Weights of channels that the source does not know: those of the known ones, all of them
-        divided (halved for two channels), so that equal channels give what one gave; or zeros.
+        Weights of channels that the source does not have: the mean of those of its channels, all of
+        them divided (halved for two channels), so that equal channels give what one gave; or zeros.
 
     Returns
     -------
-    tuple of (dict of str to tensor, list)
+    tuple of (dict of str to tensor, list of AdaptedTensor)
         Weights for the target, and the rows of a :class:`Report`.
 
     Raises
@@ -67,32 +99,34 @@ def adapt(state, target, channels, contrasts, new="duplicated"):
             f"The model takes {', '.join(channels)}; adapt it to these and further channels, "
             f"not to {', '.join(contrasts)}."
         )
-    first = next(name for name, values in target.items() if values.ndim == 5)
-    inputs = [name for name, values in target.items() if values.ndim == 5 and _reads(name, first)]
-    found, rows = {}, []
-    for name, wanted in target.items():
-        values, actions = state.get(name), []
-        if values is not None and name in inputs and list(channels) != list(contrasts):
-            values = _expand(values, channels, contrasts, new)
-            actions.append("expanded")
-        if values is not None and values.shape != wanted.shape:
-            values = _resize(values, wanted.shape)
-            actions.append("resized")
-        action = "new" if values is None else " and ".join(actions) or "copied"
-        found[name] = wanted if values is None else values.to(wanted.dtype)
-        source = list(state[name].shape) if name in state else None
-        rows.append((name, action, _shape(source), _shape(wanted.shape)))
-    if all(action == "new" for _, action, _, _ in rows):
+    first = next(name for name, initial in target.items() if initial.ndim == 5)
+    expansion = _Channels(channels, contrasts, new) if list(channels) != list(contrasts) else None
+    adapted: dict[str, torch.Tensor] = {}
+    rows: list[AdaptedTensor] = []
+    for name, initial in target.items():
+        reads_input = initial.ndim == 5 and name in (first, _skip_of(first))
+        source = state.get(name)
+        adapted[name], action = _fit(source, initial, expansion if reads_input else None)
+        shape = None if source is None else _format(source)
+        rows.append(AdaptedTensor(name, action, shape, _format(initial)))
+    if all(row.action == "new" for row in rows):
         raise ModelError("The networks have nothing in common; choose a model of the same family.")
-    return found, rows
+    return adapted, rows
 
 
-def adapt_model(source, contrasts, out, new="duplicated", target=None):
+def adapt_model(
+    source: Model,
+    contrasts: Sequence[str],
+    out: PathLike,
+    new: NewChannels = "duplicated",
+    target: Model | None = None,
+) -> tuple[Path, Report]:
     """Adapt a model to further channels and write it as a card, ready to be fine-tuned.
 
     Parameters
     ----------
     source : Card
+        An ensemble is refused.
     contrasts : sequence of str
     out : Path
         Receives ``NAME-T1wFLAIR.yaml``, its weights, and ``adapt.tsv``, what became of each tensor.
@@ -104,59 +138,74 @@ def adapt_model(source, contrasts, out, new="duplicated", target=None):
     -------
     tuple of (Path, Report)
     """
-    if source.leaves != (source,):
-        raise ModelError(f"{source.name} is an ensemble; adapt one of its members.")
+    source = _network_card(source)
     unknown = set(contrasts) - set(CONTRASTS)
     if unknown:
         raise ModelError(f"There is no contrast {', '.join(unknown)}; use {', '.join(CONTRASTS)}.")
-    content = describe(target or source) | {
+    content = describe(_network_card(target or source)) | {
         "name": f"{source.name}-{''.join(contrasts)}",
         "channels": [{"contrast": contrast} for contrast in contrasts],
         "trained_on": f"Adapted from {source.name} ({source.sha256[:12]}), and not fine-tuned yet.",
         "measured": [],
     }
     content.pop("inputs", None)
-    count = {"in_channels": len(contrasts)}
-    content["network"] = content["network"] | {"arguments": content["network"]["arguments"] | count}
-    if content.get("plan"):
-        masked = content["plan"]["masked"]
-        content["plan"] = content["plan"] | {"masked": masked[:1] * len(contrasts)}
-    wanted = weights.build(content["network"]).state_dict()
+    content["network"]["arguments"]["in_channels"] = len(contrasts)
+    if "plan" in content:
+        content["plan"]["masked"] = content["plan"]["masked"][:1] * len(contrasts)
+    initial = weights.build(Network(**content["network"])).state_dict()
     channels = [channel.contrast for channel in source.channels]
     states = []
-    for one in source.all_weights:
-        state, rows = adapt(weights.state(source, one), wanted, channels, contrasts, new)
+    rows: list[AdaptedTensor] = []
+    for fold in source.all_weights:
+        state, rows = adapt(weights.state(source, fold), initial, channels, contrasts, new)
         states.append(state)
     report = Report(rows)
     report.write(Path(out) / "adapt.tsv")
     return write(content, states, out, source.licence), report
 
 
-def _reads(name, first):
-    """Tell whether a tensor is applied to the network's input: the first convolution, or the
-    projection that skips the residual unit that it starts."""
-    return name == first or name == _skip_of(first)
+def _network_card(model: Model) -> Card:
+    if not isinstance(model, Card):
+        raise ModelError(f"{model.name} is an ensemble; adapt one of its members.")
+    return model
 
 
-def _skip_of(first):
+def _skip_of(first: str) -> str:
+    """Name of the projection that skips the residual unit whose first convolution is ``first``."""
     stem = first.partition("conv.")[0]
     return f"{stem}residual.weight"
 
 
-def _expand(values, channels, contrasts, new):
+def _fit(
+    source: torch.Tensor | None, initial: torch.Tensor, expansion: _Channels | None
+) -> tuple[torch.Tensor, str]:
+    """Weights of a tensor of the target, and what was done."""
+    values, actions = source, []
+    if values is not None and expansion:
+        values = _expand(values, expansion)
+        actions.append("expanded")
+    if values is not None and values.shape != initial.shape:
+        values = _resize(values, initial.shape)
+        actions.append("resized")
+    if values is None:
+        return initial, "new"
+    return values.to(initial.dtype), " and ".join(actions) or "copied"
+
+
+def _expand(values: torch.Tensor, channels: _Channels) -> torch.Tensor:
     """Weights (features, channels, …) for more channels; several planes may belong to a channel."""
-    planes = values.shape[1] // len(channels)
-    known = {c: values[:, n * planes : (n + 1) * planes] for n, c in enumerate(channels)}
-    mean = torch.stack(list(known.values())).mean(0)
-    if new == "zeros":
-        parts = [known.get(c, torch.zeros_like(mean)) for c in contrasts]
+    planes = values.shape[1] // len(channels.source)
+    by_contrast = dict(zip(channels.source, values.split(planes, 1), strict=True))
+    mean = torch.stack(list(by_contrast.values())).mean(0)
+    if channels.new == "zeros":
+        parts = [by_contrast.get(c, torch.zeros_like(mean)) for c in channels.target]
     else:
-        share = len(channels) / len(contrasts)
-        parts = [known.get(c, mean) * share for c in contrasts]
+        share = len(channels.source) / len(channels.target)
+        parts = [by_contrast.get(c, mean) * share for c in channels.target]
     return torch.cat(parts, 1)
 
 
-def _resize(values, shape):
+def _resize(values: torch.Tensor, shape: torch.Size) -> torch.Tensor | None:
     """A convolution's kernel interpolated to another size, weaker as it has more weights, so that a
     constant image gives nearly the same; None where more differs."""
     if values.ndim != 5 or values.shape[:2] != shape[:2]:
@@ -166,5 +215,5 @@ def _resize(values, shape):
     return kernel * scale
 
 
-def _shape(shape):
-    return None if shape is None else "×".join(map(str, shape))
+def _format(values: torch.Tensor) -> str:
+    return "×".join(map(str, values.shape))

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import re
+from collections.abc import Collection, Hashable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bids_stroke.errors import ModelError
 
@@ -12,6 +14,37 @@ CONTRASTS = ("T1w", "FLAIR", "T2w", "TRACE")
 NORMALIZATIONS = ("zscore", "nnunet")
 #: A name becomes part of paths.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network: its family (a module of :mod:`bids_stroke.models.networks`), and the arguments of the
+    family's ``build``."""
+
+    family: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an nnU-Net prepares images (:mod:`bids_stroke.models.nnunet`).
+
+    Attributes
+    ----------
+    transpose : tuple of int
+        The network's axes among (z, y, x).
+    masked : tuple of bool
+        For each channel, whether it is standardized inside the brain alone.
+    order : int
+        Order of the splines that resample the channels.
+    mirror : tuple of int
+        Axes along which the images of the training were mirrored.
+    """
+
+    transpose: tuple[int, int, int]
+    masked: tuple[bool, ...]
+    order: int
+    mirror: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -31,16 +64,16 @@ class Weights:
     bytes: int
     licence: str
     file: str | None = None
-    url: str | list | None = None
+    url: str | list[str] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not re.fullmatch(r"[0-9a-f]*", self.sha256) or self.bytes < 0:
             raise ValueError("sha256 is hexadecimal digits, bytes a number")
         if not all(isinstance(url, str) and url.startswith("https://") for url in self.urls):
             raise ValueError("weights are fetched by https:// alone")
 
     @property
-    def urls(self):
+    def urls(self) -> list[str]:
         """Where it is, in the order to try."""
         return [self.url] if isinstance(self.url, str) else list(self.url or ())
 
@@ -49,7 +82,6 @@ class Weights:
 class Card:
     """A model.
 
-    ``network`` names the family (a module of ``bids_stroke.models``) and its ``arguments``;
     ``spacing`` (mm) and ``tile`` (voxels) are in RAS order, and a tile of one voxel on an axis is that
     of a network that reads slices across it; ``threshold`` and
     ``min_component_mm3`` are the post-processing; ``measured`` tells what was measured on what.
@@ -57,13 +89,12 @@ class Card:
     the required channels and any of the others. ``trained_range`` gives, for a measure of a session
     (``brain_volume_ml``, ``lesion_volume_ml``), the lowest and the highest value in training.
     In a template's ``space``, ``window`` (voxels) is the centre of its grid that the network sees;
-    there is no lesion elsewhere. ``plan`` is what an nnU-Net needs besides
-    (:mod:`bids_stroke.models.nnunet`), and ``folds`` are further weights of the same network, whose
-    logits are averaged with those of ``weights``.
+    there is no lesion elsewhere. ``plan`` belongs to an nnU-Net, and ``folds`` are further weights of
+    the same network, whose logits are averaged with those of ``weights``.
     """
 
     name: str
-    network: dict
+    network: Network
     channels: tuple[Channel, ...]
     space: str
     spacing: tuple[float, float, float]
@@ -73,64 +104,64 @@ class Card:
     min_component_mm3: float
     weights: Weights
     trained_on: str
-    measured: list
-    notes: list
+    measured: list[dict[str, Any]]
+    notes: list[str]
     citation: str
     path: Path = field(repr=False)
     inputs: tuple[tuple[str, ...], ...] = ()
-    trained_range: dict = field(default_factory=dict)
+    trained_range: dict[str, tuple[float, float]] = field(default_factory=dict)
     window: tuple[int, int, int] | None = None
-    plan: dict = field(default_factory=dict)
+    plan: Plan | None = None
     folds: tuple[Weights, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise ValueError(f"its name {self.name!r} is not letters, digits and . _ + -")
 
     @property
-    def leaves(self):
+    def leaves(self) -> tuple["Card", ...]:
         """The card itself; an ensemble has the networks of its members."""
         return (self,)
 
     @property
-    def plane(self):
+    def plane(self) -> int | None:
         """Axis across the slices that the network reads; None for one that reads volumes."""
         return self.tile.index(1) if 1 in self.tile else None
 
     @property
-    def is_nnunet(self):
+    def is_nnunet(self) -> bool:
         """Whether images are prepared and predicted as nnU-Net does."""
         return self.normalization == "nnunet"
 
     @property
-    def preparation(self):
+    def preparation(self) -> tuple[Hashable, ...]:
         """What the network's input depends on."""
-        return (self.channels, self.space, self.spacing, self.window, json.dumps(self.plan))
+        return (self.channels, self.space, self.spacing, self.window, self.plan)
 
     @property
-    def all_weights(self):
+    def all_weights(self) -> tuple[Weights, ...]:
         """Weights of every fold."""
         return (self.weights, *self.folds)
 
     @property
-    def sha256(self):
+    def sha256(self) -> str:
         """Checksum of the weights; of several files, the checksum of their checksums."""
-        sums = [one.sha256 for one in self.all_weights]
+        sums = [weights.sha256 for weights in self.all_weights]
         return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
 
     @property
-    def licence(self):
+    def licence(self) -> str:
         """Licence of the weights."""
         return self.weights.licence
 
-    def identity(self):
+    def identity(self) -> str:
         """What predictions depend on, as text."""
         described = ("trained_on", "trained_range", "measured", "notes", "citation", "path")
         return json.dumps(
             {key: value for key, value in asdict(self).items() if key not in described}, default=str
         )
 
-    def select(self, available):
+    def select(self, available: Collection[str]) -> tuple[str, ...]:
         """Choose the contrasts that the model uses of those that a session has.
 
         Raises
@@ -150,17 +181,17 @@ class Card:
             )
         return tuple(chosen)
 
-    def _select_input(self, available):
+    def _select_input(self, available: Collection[str]) -> tuple[str, ...]:
         for group in self.inputs:
             if set(group) <= set(available):
                 return tuple(c.contrast for c in self.channels if c.contrast in group)
-        known = ", ".join(" with ".join(group) for group in self.inputs)
+        accepted = ", ".join(" with ".join(group) for group in self.inputs)
         raise ModelError(
-            f"Model {self.name} takes {known}, but only {', '.join(available) or 'nothing'} is "
+            f"Model {self.name} takes {accepted}, but only {', '.join(available) or 'nothing'} is "
             "there; choose a model that takes it with --model."
         )
 
-    def takes(self, contrast):
+    def takes(self, contrast: str) -> bool:
         """Tell whether the model works on ``contrast`` alone."""
         try:
             return self.select((contrast,)) == (contrast,)

@@ -2,14 +2,16 @@
 
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from bids_stroke.data import DATA
 from bids_stroke.errors import ModelError
 from bids_stroke.settings import SPACES
 from bids_stroke.utils import safe_yaml
+from bids_stroke.utils.files import PathLike
 
-from .card import CONTRASTS, NORMALIZATIONS, Card, Channel, Weights
-from .ensembles import Ensemble
+from .card import CONTRASTS, NORMALIZATIONS, Card, Channel, Network, Plan, Weights
+from .ensembles import Ensemble, Model
 
 NNUNET = "nnunet:"  # before the path of a results folder
 _OPTIONAL = ("path", "inputs", "trained_range", "window", "plan", "folds")
@@ -18,12 +20,12 @@ _UNREADABLE = (OSError, AttributeError, KeyError, TypeError, ValueError, Overflo
 _EMBEDDED = DATA / "models"
 
 
-def names():
+def names() -> list[str]:
     """Names of the embedded models."""
     return sorted(path.stem for path in _EMBEDDED.glob("*.yaml"))
 
 
-def load(model):
+def load(model: PathLike) -> Model:
     """Read a card by the name of an embedded model, or from a path.
 
     Parameters
@@ -68,9 +70,9 @@ def load(model):
     return card
 
 
-def _ensemble(content, path):
+def _ensemble(content: dict[str, Any], path: Path) -> Ensemble:
     try:
-        members = tuple(load(path.parent / safe_yaml.inside(one)) for one in content.pop("members"))
+        members = tuple(load(path.parent / safe_yaml.inside(file)) for file in content.pop("members"))
     except RecursionError:
         raise ValueError("it is a member of itself") from None
     groups = tuple(tuple(group) for group in content.pop("regions", ()))
@@ -79,37 +81,56 @@ def _ensemble(content, path):
     return ensemble
 
 
-def _card(content, path):
-    content["channels"] = tuple(Channel(**channel) for channel in content["channels"])
-    content["weights"] = Weights(**content["weights"])
-    content["folds"] = tuple(Weights(**one) for one in content.get("folds", ()))
-    for one in (content["weights"], *content["folds"]):
-        safe_yaml.inside(one.file or "none")
-    content["spacing"] = tuple(map(float, content["spacing"]))
-    content["tile"] = tuple(map(int, content["tile"]))
-    content["network"] = dict(content["network"])
-    content["inputs"] = tuple(tuple(group) for group in content.get("inputs", ()))
-    if content.get("window"):
-        content["window"] = tuple(map(int, content["window"]))
-    if len(content["spacing"]) != 3 or len(content["tile"]) != 3 or not content["channels"]:
-        raise ValueError("spacing and tile are three values each, channels at least one")
-    if not all(0.1 <= mm <= 20 for mm in content["spacing"]):
-        raise ValueError("spacing is 0.1 to 20 mm")
-    if not all(1 <= voxels <= 1024 for voxels in content["tile"]):
-        raise ValueError("a tile has 1 to 1024 voxels along each axis")
-    if not (0 <= content["threshold"] <= 1 and content["min_component_mm3"] >= 0):
-        raise ValueError("threshold is 0 to 1, min_component_mm3 positive")
+def _card(content: dict[str, Any], path: Path) -> Card:
     ranges = content.get("trained_range", {}).items()
-    content["trained_range"] = {key: (float(low), float(high)) for key, (low, high) in ranges}
-    card = Card(**content, path=path)
-    unknown = {channel.contrast for channel in card.channels} - set(CONTRASTS)
-    unknown |= {c for group in card.inputs for c in group} - {c.contrast for c in card.channels}
+    sections = {
+        "network": Network(**content["network"]),
+        "channels": tuple(Channel(**channel) for channel in content["channels"]),
+        "spacing": tuple(map(float, content["spacing"])),
+        "tile": tuple(map(int, content["tile"])),
+        "weights": Weights(**content["weights"]),
+        "folds": tuple(Weights(**fold) for fold in content.get("folds", ())),
+        "inputs": tuple(tuple(group) for group in content.get("inputs", ())),
+        "window": tuple(map(int, content["window"])) if content.get("window") else None,
+        "plan": _plan(content["plan"]) if content.get("plan") else None,
+        "trained_range": {measure: (float(low), float(high)) for measure, (low, high) in ranges},
+    }
+    card = Card(**content | sections, path=path)
+    _check_values(card)
+    _check_names(card)
+    return card
+
+
+def _plan(section: dict[str, Any]) -> Plan:
+    return Plan(
+        transpose=tuple(section["transpose"]),
+        masked=tuple(section["masked"]),
+        order=section["order"],
+        mirror=tuple(section["mirror"]),
+    )
+
+
+def _check_values(card: Card) -> None:
+    for weights in card.all_weights:
+        safe_yaml.inside(weights.file or "none")
+    if len(card.spacing) != 3 or len(card.tile) != 3 or not card.channels:
+        raise ValueError("spacing and tile are three values each, channels at least one")
+    if not all(0.1 <= mm <= 20 for mm in card.spacing):
+        raise ValueError("spacing is 0.1 to 20 mm")
+    if not all(1 <= voxels <= 1024 for voxels in card.tile):
+        raise ValueError("a tile has 1 to 1024 voxels along each axis")
+    if not (0 <= card.threshold <= 1 and card.min_component_mm3 >= 0):
+        raise ValueError("threshold is 0 to 1, min_component_mm3 positive")
+
+
+def _check_names(card: Card) -> None:
+    contrasts = {channel.contrast for channel in card.channels}
+    unknown = (contrasts - set(CONTRASTS)) | {c for group in card.inputs for c in group} - contrasts
     if unknown:
-        raise ModelError(f"{path} names unknown contrasts {sorted(unknown)}; use {CONTRASTS}.")
+        raise ModelError(f"{card.path} names unknown contrasts {sorted(unknown)}; use {CONTRASTS}.")
     spaces = ("native", *SPACES)
     if card.normalization not in NORMALIZATIONS or card.space not in spaces:
         raise ModelError(
-            f"{path} asks for normalization {card.normalization} in space {card.space}; "
+            f"{card.path} asks for normalization {card.normalization} in space {card.space}; "
             f"this version knows {' and '.join(NORMALIZATIONS)}, in {' and '.join(spaces)}."
         )
-    return card

@@ -1,6 +1,10 @@
 """Weights fetched once: from mirrors, resumed where they broke off, kept only when they are right."""
 
 import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
 from urllib.parse import urljoin
 
 import requests
@@ -10,13 +14,28 @@ from bids_stroke.errors import ModelError
 from bids_stroke.utils import files
 
 from . import weights
+from .card import Card, Weights
 
+#: Takes the bytes that are there and those of the whole file, if known.
+Progress: TypeAlias = Callable[[int, int | None], object]
 TRIES = 3  # of every mirror
 TIMEOUT = 30  # seconds without a byte
 _BLOCK = 1 << 16
 
 
-def fetch(card, tell=lambda done, total: None, timeout=TIMEOUT):
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file at URLs that are mirrors of each other; the first digits of ``sha256`` are enough, and
+    ``bytes`` is None where the size is not known."""
+
+    urls: Sequence[str]
+    sha256: str
+    bytes: int | None = None
+
+
+def fetch(
+    card: Card, tell: Progress = lambda done, total: None, timeout: float = TIMEOUT
+) -> list[Path]:
     """Fetch the weights of a card, of all its folds, that are not there yet.
 
     Parameters
@@ -36,25 +55,32 @@ def fetch(card, tell=lambda done, total: None, timeout=TIMEOUT):
     ModelError
         If no mirror gave the right file; what has come is kept for the next call.
     """
-    return [_fetch(card, one, tell, timeout) for one in card.all_weights]
+    return [_fetch(card, fold, tell, timeout) for fold in card.all_weights]
 
 
-def _fetch(card, one, tell, timeout):
-    if one.file:
-        return weights.locate(card, one)
+def _fetch(card: Card, fold: Weights, tell: Progress, timeout: float) -> Path:
+    if fold.file:
+        return weights.locate(card, fold)
+    remote = RemoteFile(fold.urls, fold.sha256, fold.bytes)
     advice = f"or download them elsewhere and name them as file in {card.path}"
-    return download(f"model {card.name}", one, weights.place(card, one), advice, tell, timeout)
+    return download(f"model {card.name}", remote, weights.place(card, fold), advice, tell, timeout)
 
 
-def download(name, one, path, advice, tell=lambda done, total: None, timeout=TIMEOUT):
+def download(
+    name: str,
+    remote: RemoteFile,
+    path: Path,
+    advice: str,
+    tell: Progress = lambda done, total: None,
+    timeout: float = TIMEOUT,
+) -> Path:
     """Download a file from the first of its mirrors that has the right one.
 
     Parameters
     ----------
     name : str
         Whose weights they are, for messages.
-    one : Weights
-        ``urls``; ``sha256``, of which the first digits are enough; ``bytes``, or None if not known.
+    remote : RemoteFile
     path : Path
         Where it shall be.
     advice : str
@@ -74,13 +100,13 @@ def download(name, one, path, advice, tell=lambda done, total: None, timeout=TIM
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f"{path.name}.lock")):
-            if path.is_file() and files.checksum(path).startswith(one.sha256):
+            if path.is_file() and files.checksum(path).startswith(remote.sha256):
                 return path
             reasons = []
-            for url in (url for _ in range(TRIES) for url in one.urls):
+            for url in (url for _ in range(TRIES) for url in remote.urls):
                 try:
-                    _download(url, partial, one.bytes, tell, timeout)
-                    _check(partial, one)
+                    _download(url, partial, remote.bytes, tell, timeout)
+                    _check(partial, remote)
                 except (requests.RequestException, ValueError) as error:
                     reasons.append(f"{url}: {' '.join(str(error).split())}")
                     continue
@@ -88,11 +114,11 @@ def download(name, one, path, advice, tell=lambda done, total: None, timeout=TIM
                 return path
     except OSError as error:
         raise ModelError(f"{path.parent} cannot be written ({error}); set BIDS_STROKE_HOME.") from None
-    why = "; ".join(reasons[-len(one.urls) :])
+    why = "; ".join(reasons[-len(remote.urls) :])
     raise ModelError(f"The weights of {name} cannot be downloaded ({why}); try again, {advice}.")
 
 
-def _download(url, partial, total, tell, timeout):
+def _download(url: str, partial: Path, total: int | None, tell: Progress, timeout: float) -> None:
     """Append to ``partial`` what it lacks of the whole."""
     start = partial.stat().st_size if partial.is_file() else 0
     if total is not None and start >= total:
@@ -116,16 +142,16 @@ def _download(url, partial, total, tell, timeout):
         raise ValueError(f"it broke off after {start} of {total} bytes")
 
 
-def _https_alone(answer, **_):
+def _https_alone(answer: requests.Response, **_: Any) -> None:
     """Follow no redirection to a connection that anyone could change."""
     target = urljoin(answer.url, answer.headers.get("Location", ""))
     if not target.startswith("https://"):
         raise ValueError(f"it redirects to {target}, which is not https")
 
 
-def _check(partial, one):
+def _check(partial: Path, remote: RemoteFile) -> None:
     """Leave nothing of a file that is not the right one."""
     size = partial.stat().st_size
-    if size != (one.bytes or size) or not files.checksum(partial).startswith(one.sha256):
+    if size != (remote.bytes or size) or not files.checksum(partial).startswith(remote.sha256):
         partial.unlink()
         raise ValueError("what it gives does not match the checksum of the card")

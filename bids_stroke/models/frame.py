@@ -1,5 +1,6 @@
 """Where a network works: on the brain in native space, or in a window of the template."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import nibabel as nib
 import numpy as np
 
 from bids_stroke.spatial import image, registration, templates, transforms
-from bids_stroke.spatial.grid import regrid, resample
+from bids_stroke.spatial.grid import bounding_box, regrid, resample
+from bids_stroke.spatial.masks import at_least_half
+from bids_stroke.utils.files import PathLike
 
 MARGIN_MM = 8
 NATIVE = "native"
@@ -28,11 +31,11 @@ class Frame:
     """
 
     mask: nib.Nifti1Image
-    spacing: tuple
+    spacing: tuple[float, ...]
     forward: tuple[Path, ...] = ()
     backward: tuple[Path, ...] = ()
 
-    def channels(self, contrasts, images):
+    def channels(self, contrasts: Sequence[str], images: Mapping[str, nib.Nifti1Image]) -> np.ndarray:
         """Input of a network.
 
         Parameters
@@ -56,20 +59,20 @@ class Frame:
                 rows.append(np.zeros(self.mask.shape, np.float32))
         return np.stack(rows)
 
-    def bring(self, img):
+    def bring(self, img: nib.Nifti1Image) -> nib.Nifti1Image:
         """Antialias an image towards the spacing, then interpolate it on the grid."""
         coarse = regrid(img, self.spacing)
         if self.forward:
             return transforms.apply(coarse, self.mask, self.forward)
         return resample(coarse, self.mask)
 
-    def label(self, mask):
+    def label(self, mask: nib.Nifti1Image) -> np.ndarray:
         """Bring a lesion mask to the grid: voxels of at least half lesion, within the brain."""
         fraction = image.like(np.asanyarray(mask.dataobj) > 0, mask, np.float32)
         moved = self.bring(fraction).get_fdata(dtype=np.float32)
-        return (moved >= 0.5) & (np.asanyarray(self.mask.dataobj) > 0)
+        return at_least_half(moved) & (np.asanyarray(self.mask.dataobj) > 0)
 
-    def back(self, probability, reference):
+    def back(self, probability: np.ndarray, reference: nib.Nifti1Image) -> nib.Nifti1Image:
         """Bring a probability (x, y, z) on the grid to a reference grid; none outside the brain."""
         inside = probability * np.asanyarray(self.mask.dataobj)
         img = image.like(inside, self.mask, np.float32)
@@ -78,17 +81,23 @@ class Frame:
         return resample(img, reference)
 
 
-def native(brain, spacing):
+def native(brain: nib.Nifti1Image, spacing: Sequence[float]) -> Frame:
     """The brain and a margin around it, in its own space, at ``spacing`` (mm)."""
     fine = regrid(image.like(np.asanyarray(brain.dataobj), brain, np.float32), spacing)
     inside = fine.get_fdata() > 0.5
     margin = np.ceil(MARGIN_MM / np.array(spacing)).astype(int)
-    where = np.argwhere(inside)
-    low, high = np.maximum(where.min(0) - margin, 0), where.max(0) + margin + 1
-    return Frame(_cut(image.like(inside, fine, np.uint8), low, high), tuple(spacing))
+    box = bounding_box(inside, margin)
+    return Frame(_cut(image.like(inside, fine, np.uint8), box), tuple(spacing))
 
 
-def template(img, brain, spacing, window, folder, aligned=False):
+def template(
+    img: nib.Nifti1Image,
+    brain: nib.Nifti1Image,
+    spacing: Sequence[float],
+    window: Sequence[int] | None,
+    folder: PathLike,
+    aligned: bool = False,
+) -> Frame:
     """The centre of the template's grid.
 
     Parameters
@@ -108,18 +117,18 @@ def template(img, brain, spacing, window, folder, aligned=False):
     shape = np.array(grid.shape)
     size = np.minimum(window or shape, shape)
     low = (shape - size) // 2
-    grid = _cut(grid, low, low + size)
-    forward = backward = ()
+    grid = _cut(grid, tuple(map(slice, low, low + size)))
+    forward: tuple[Path, ...] = ()
+    backward: tuple[Path, ...] = ()
     if not aligned:
-        one, other = registration.affine(img, brain, folder)
-        forward, backward = (one,), (other,)
-    there = Frame(grid, tuple(spacing), forward, backward)
-    inside = there.bring(image.like(np.asanyarray(brain.dataobj) > 0, brain, np.float32))
-    mask = image.like(inside.get_fdata() >= 0.5, grid, np.uint8)
+        to_template, from_template = registration.affine(img, brain, folder)
+        forward, backward = (to_template,), (from_template,)
+    window_frame = Frame(grid, tuple(spacing), forward, backward)
+    inside = window_frame.bring(image.like(np.asanyarray(brain.dataobj) > 0, brain, np.float32))
+    mask = image.like(at_least_half(inside.get_fdata()), grid, np.uint8)
     return Frame(mask, tuple(spacing), forward, backward)
 
 
-def _cut(img, low, high):
-    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    shift = nib.affines.from_matvec(np.eye(3), low)
+def _cut(img: nib.Nifti1Image, box: tuple[slice, ...]) -> nib.Nifti1Image:
+    shift = nib.affines.from_matvec(np.eye(3), [side.start for side in box])
     return nib.Nifti1Image(np.asanyarray(img.dataobj)[box].astype(np.uint8), img.affine @ shift)

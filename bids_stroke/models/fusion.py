@@ -4,20 +4,25 @@ Masks and probabilities are arrays of one shape (x, y, z); what comes out is flo
 lesion where it is at least one half.
 """
 
+from collections.abc import Sequence
+from functools import reduce
+
 import numpy as np
 
+from bids_stroke.spatial.grid import bounding_box
 
-def mean(probabilities):
+
+def mean(probabilities: Sequence[np.ndarray]) -> np.ndarray:
     """Mean of the probabilities."""
-    return np.mean(probabilities, axis=0, dtype=np.float32)
+    return np.stack(probabilities).mean(0, np.float32)
 
 
-def majority(masks):
+def majority(masks: Sequence[np.ndarray]) -> np.ndarray:
     """Share of the votes."""
-    return np.mean(masks, axis=0, dtype=np.float32)
+    return np.stack(masks).mean(0, np.float32)
 
 
-def confidence(probabilities, masks):
+def confidence(probabilities: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> np.ndarray:
     """Share of the votes, each weighted by the confidence of who gives it: one minus the entropy (bits)
     of its probability, voxel by voxel.
 
@@ -31,12 +36,12 @@ def confidence(probabilities, masks):
     return np.divide(votes, total, out=np.full_like(total, 0.5), where=total > 0)
 
 
-def stacking(masks):
+def stacking(masks: Sequence[np.ndarray]) -> np.ndarray:
     """Intersection of the masks (Mohapatra et al. 2023)."""
     return np.logical_and.reduce(masks).astype(np.float32)
 
 
-def agreement_window(masks, window, overlap):
+def agreement_window(masks: Sequence[np.ndarray], window: int, overlap: float) -> np.ndarray:
     """Union of the masks, kept where they agree (Mohapatra et al. 2023).
 
     A cube of ``window`` voxels takes every place inside the volume, one voxel at a time. It passes if
@@ -60,7 +65,7 @@ def agreement_window(masks, window, overlap):
     kept = np.zeros(union.shape, np.float32)
     if not union.any() or min(union.shape) < window:
         return kept
-    box = _box(union, window - 1)
+    box = bounding_box(union, window - 1)
     union, both = union[box], np.logical_and.reduce([mask[box] for mask in masks])
     within, shared = _sums(union, window), _sums(both, window)
     passed = shared > 0
@@ -72,7 +77,9 @@ def agreement_window(masks, window, overlap):
     return kept
 
 
-def by_region(answers, labels, regions):
+def by_region(
+    answers: Sequence[np.ndarray], labels: np.ndarray, regions: Sequence[Sequence[int]]
+) -> np.ndarray:
     """Of each answer, what lies in its regions.
 
     Parameters
@@ -91,19 +98,12 @@ def by_region(answers, labels, regions):
     return np.select(within, answers, 0).astype(np.float32)
 
 
-def _box(mask, margin):
-    """Slices around the true voxels of a mask and a margin, within the volume."""
-    where = np.argwhere(mask)
-    low, high = where.min(0) - margin, where.max(0) + margin + 1
-    return tuple(slice(max(a, 0), b) for a, b in zip(low, high, strict=True))
-
-
-def _sums(mask, window):
+def _sums(mask: np.ndarray, window: int) -> np.ndarray:
     """Number of true voxels in the cube that begins at each voxel, where it fits; one axis after the
     other."""
     counts = mask.astype(np.int32)
     for axis in range(3):
         places = counts.shape[axis] - window + 1
         parts = (np.take(counts, range(n, n + places), axis) for n in range(window))
-        counts = sum(parts)
+        counts = reduce(np.add, parts)
     return counts

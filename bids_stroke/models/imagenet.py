@@ -1,9 +1,7 @@
 """The encoder's weights from ImageNet: torchvision's ResNet-50, fetched once, or a file."""
 
 import os
-import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -11,9 +9,9 @@ from safetensors.torch import load_file, save_file
 from bids_stroke.errors import ModelError
 from bids_stroke.models.networks.planar import resnet50_unet
 from bids_stroke.utils.cache import cache_dir
-from bids_stroke.utils.files import atomic
+from bids_stroke.utils.files import PathLike, atomic
 
-from . import download
+from .download import Progress, RemoteFile, download
 
 NAME = "resnet50-imagenet"
 #: The published name ends in the first digits of the file's SHA-256.
@@ -24,12 +22,12 @@ LICENCE = (
 )
 
 
-def place():
+def place() -> Path:
     """Where the fetched weights are: ``$BIDS_STROKE_HOME`` or ``~/.cache/bids_stroke``."""
     return cache_dir() / "weights" / f"{NAME}.safetensors"
 
 
-def get(tell=lambda done, total: None, url=URL):
+def get(tell: Progress = lambda done, total: None, url: str = URL) -> list[Path]:
     """Fetch the weights, unless they are there, and keep them as safetensors.
 
     Returns
@@ -43,10 +41,9 @@ def get(tell=lambda done, total: None, url=URL):
     """
     if place().is_file():
         return [place()]
-    digits = re.search(r"-([0-9a-f]{8})\.pth$", url)[1]
-    one = SimpleNamespace(urls=[url], sha256=digits, bytes=None)
+    remote = RemoteFile([url], sha256=url.removesuffix(".pth").rpartition("-")[2])
     advice = "or download them elsewhere and name the file as encoder in the recipe"
-    pth = download.download(NAME, one, place().with_suffix(".pth"), advice, tell)
+    pth = download(NAME, remote, place().with_suffix(".pth"), advice, tell)
     state = _read(pth)
     with atomic(place()) as partial:
         save_file({name: values.contiguous() for name, values in state.items()}, partial)
@@ -54,7 +51,7 @@ def get(tell=lambda done, total: None, url=URL):
     return [place()]
 
 
-def load(network, source):
+def load(network: resnet50_unet.ResNet50UNet, source: PathLike) -> None:
     """Give the encoder of a network weights.
 
     Parameters
@@ -77,7 +74,7 @@ def load(network, source):
     resnet50_unet.load_encoder(network, _read(path))
 
 
-def _read(path):
+def _read(path: Path) -> dict[str, torch.Tensor]:
     """State dictionary of a file; nothing in it is executed."""
     try:
         if path.suffix == ".safetensors":

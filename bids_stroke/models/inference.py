@@ -1,23 +1,45 @@
 """Inference: contrasts of one head in, lesion probability on the reference grid out."""
 
 import logging
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple, TypeAlias
 
+import nibabel as nib
 import numpy as np
 import torch
 
 from bids_stroke.compute import devices
 from bids_stroke.models.nnunet import inference as nnunet_inference
 from bids_stroke.spatial import grid, image
+from bids_stroke.utils.files import PathLike
 
 from . import ensembles, frame, slice_inference, weights
+from .card import Card
+from .ensembles import Model
 
+#: Where a network's answer lies.
+Place: TypeAlias = frame.Frame | nnunet_inference.Box
 LOG = logging.getLogger("bids_stroke")
 OVERLAP = 0.5
 
 
-def predict(card, images, brain, reference, device="auto", mirror=False):
+class _Answer(NamedTuple):
+    """A network's answer: probability, or the logits of an nnU-Net."""
+
+    values: np.ndarray
+    place: Place
+
+
+def predict(
+    card: Model,
+    images: Mapping[str, nib.Nifti1Image],
+    brain: nib.Nifti1Image,
+    reference: nib.Nifti1Image,
+    device: str = "auto",
+    mirror: bool = False,
+) -> nib.Nifti1Image:
     """Predict the lesion probability of one head.
 
     Out of memory on the GPU falls back to the CPU, and says so.
@@ -42,31 +64,37 @@ def predict(card, images, brain, reference, device="auto", mirror=False):
         float32 probability, zero outside the brain.
     """
     device = devices.resolve(device)
-    prepared, answers = {}, {}
+    prepared: dict[Hashable, tuple[np.ndarray, Place]] = {}
+    answers: dict[str, _Answer] = {}
     with TemporaryDirectory() as folder:
         for leaf in card.leaves:
             # Networks of one training share their input.
-            key = leaf.preparation
-            if key not in prepared:
-                prepared[key] = prepare(leaf, images, brain, Path(folder) / leaf.name)
-            channels, there = prepared[key]
-            answers[leaf.identity()] = predict_network(leaf, channels, device, mirror), there
-        # Answers of nnU-Nets are logits, until they are brought back.
-        if len(prepared) == 1 and isinstance(there, frame.Frame):
-            one = {name: found for name, (found, _) in answers.items()}
-            fused = there.back(ensembles.combine(card, one, there.mask), reference)
-            probability = fused.get_fdata(dtype=np.float32)
-        else:
-            moved = {
-                name: its.back(found, reference).get_fdata(dtype=np.float32)
-                for name, (found, its) in answers.items()
-            }
-            probability = ensembles.combine(card, moved, reference)
+            if leaf.preparation not in prepared:
+                prepared[leaf.preparation] = prepare(leaf, images, brain, Path(folder) / leaf.name)
+            channels, place = prepared[leaf.preparation]
+            answers[leaf.identity()] = _Answer(predict_network(leaf, channels, device, mirror), place)
+        probability = _combine(card, answers, reference)
     inside = grid.resample(brain, reference, order=0).get_fdata() > 0
     return image.like(np.clip(probability, 0, 1) * inside, reference, np.float32)
 
 
-def prepare(card, images, brain, folder):
+def _combine(card: Model, answers: Mapping[str, _Answer], reference: nib.Nifti1Image) -> np.ndarray:
+    """Probability on the reference grid: answers on one grid are combined before they are resampled."""
+    place, *others = {id(answer.place): answer.place for answer in answers.values()}.values()
+    if isinstance(place, frame.Frame) and not others:
+        values = {name: answer.values for name, answer in answers.items()}
+        combined = place.back(ensembles.combine(card, values, place.mask), reference)
+        return combined.get_fdata(dtype=np.float32)
+    moved = {
+        name: answer.place.back(answer.values, reference).get_fdata(dtype=np.float32)
+        for name, answer in answers.items()
+    }
+    return ensembles.combine(card, moved, reference)
+
+
+def prepare(
+    card: Card, images: Mapping[str, nib.Nifti1Image], brain: nib.Nifti1Image, folder: PathLike
+) -> tuple[np.ndarray, Place]:
     """Make a network's input.
 
     Parameters
@@ -78,21 +106,23 @@ def prepare(card, images, brain, folder):
 
     Returns
     -------
-    tuple of (ndarray, Frame)
+    tuple of (ndarray, Frame or Box)
         float32 array (channels, x, y, z), and where it lies.
     """
     contrasts = [channel.contrast for channel in card.channels]
     if card.is_nnunet:
         return nnunet_inference.prepare(card, images, brain)
     if card.space == frame.NATIVE:
-        there = frame.native(brain, card.spacing)
+        place = frame.native(brain, card.spacing)
     else:
         first = images[next(contrast for contrast in contrasts if contrast in images)]
-        there = frame.template(first, brain, card.spacing, card.window, folder)
-    return there.channels(contrasts, images), there
+        place = frame.template(first, brain, card.spacing, card.window, folder)
+    return place.channels(contrasts, images), place
 
 
-def predict_network(card, channels, device="cpu", mirror=False):
+def predict_network(
+    card: Card, channels: np.ndarray, device: str = "cpu", mirror: bool = False
+) -> np.ndarray:
     """Predict the probability of one network.
 
     Parameters
@@ -116,7 +146,7 @@ def predict_network(card, channels, device="cpu", mirror=False):
         return _on_device(card, channels, "cpu", mirror)
 
 
-def _on_device(card, channels, device, mirror):
+def _on_device(card: Card, channels: np.ndarray, device: str, mirror: bool) -> np.ndarray:
     if card.is_nnunet:
         return nnunet_inference.logits(card, weights.load_folds(card), channels, device, mirror)
     network = weights.load(card)
@@ -125,16 +155,19 @@ def _on_device(card, channels, device, mirror):
     return _infer(network, channels, card.tile, device, mirror)
 
 
-def _infer(network, channels, tile, device, mirror):
+def _infer(
+    network: torch.nn.Module, channels: np.ndarray, tile: Sequence[int], device: str, mirror: bool
+) -> np.ndarray:
     from monai.inferers import sliding_window_inference  # large
 
     network = devices.place(network, device)
     batch = torch.from_numpy(channels)[None].to(device)
 
-    def probability(image):
+    def probability(image: torch.Tensor) -> torch.Tensor:
         logits = sliding_window_inference(
             image, tile, sw_batch_size=1, predictor=network, overlap=OVERLAP, mode="gaussian"
         )
+        assert isinstance(logits, torch.Tensor)  # of one output
         return logits.float().sigmoid()
 
     with torch.inference_mode():

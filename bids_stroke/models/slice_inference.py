@@ -3,10 +3,18 @@
 import numpy as np
 import torch
 
+from bids_stroke.compute import devices
+
 PIXELS = 1 << 20  # of a batch: bounds the memory, whatever the size of the slices
 
 
-def predict_slices(network, channels, axis, device, mirror=False):
+def predict_slices(
+    network: torch.nn.Module,
+    channels: np.ndarray,
+    axis: int,
+    device: str,
+    mirror: bool = False,
+) -> np.ndarray:
     """Predict a volume.
 
     Parameters
@@ -24,7 +32,7 @@ def predict_slices(network, channels, axis, device, mirror=False):
     -------
     ndarray, (x, y, z), float32
     """
-    network = network.to(device, memory_format=torch.channels_last)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if mirror:
         flipped = predict_slices(network, channels[:, ::-1].copy(), axis, device)[::-1]
         return (predict_slices(network, channels, axis, device) + flipped) / 2
@@ -32,17 +40,8 @@ def predict_slices(network, channels, axis, device, mirror=False):
     found = torch.zeros(slices.shape[0], *slices.shape[2:])
     filled = slices.flatten(1).any(1).nonzero()[:, 0]
     several = max(1, PIXELS // slices[0, 0].numel())
-    kind = torch.device(device).type
-    half = torch.autocast(kind, torch.bfloat16, enabled=_is_half_fast(kind))
-    with torch.inference_mode(), half:
+    with torch.inference_mode(), devices.bfloat16(device):
         for chosen in filled.split(several):
             batch = slices[chosen].to(device, memory_format=torch.channels_last)
             found[chosen] = network(batch).float().sigmoid()[:, 0].cpu()
     return np.moveaxis(found.numpy(), 0, axis)
-
-
-def _is_half_fast(kind):
-    """Whether a device multiplies numbers of half the length (bfloat16) faster than whole ones."""
-    if kind == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))

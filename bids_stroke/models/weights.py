@@ -1,50 +1,58 @@
 """Weights of a model: found beside its card or where they were fetched to, and always checked."""
 
+from collections.abc import Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from bids_stroke.data import DATA
 from bids_stroke.errors import ModelError
 from bids_stroke.utils.cache import cache_dir
 from bids_stroke.utils.files import checksum
 
+from .card import Card, Network, Weights
+
 FAMILIES = ("unet3d", "resunet3d", "dynamic_unet", "planar")
 
 
-def locate(card, one=None):
-    """Path of the weights of ``card``, or of ``one`` of its folds, after a check of the checksum.
+def locate(card: Card, fold: Weights | None = None) -> Path:
+    """Path of the weights of ``card``, or of one ``fold``, after a check of the checksum.
 
     Raises
     ------
     ModelError
         If the file is missing or damaged, or was not fetched yet.
     """
-    one = one or card.weights
-    if not one.file and not one.url:
+    fold = fold or card.weights
+    if not fold.file and not fold.url:
         raise ModelError(f"{card.path} names no weights; add weights: file or url.")
-    path = place(card, one)
-    if not path.is_file() and one.url:
+    path = place(card, fold)
+    if not path.is_file() and fold.url:
         raise ModelError(
             f"The weights of model {card.name} are not here yet; get them once with "
             f"bids_stroke-models fetch {card.path}."
         )
     if not path.is_file():
         raise ModelError(f"{path}, the weights of model {card.name}, is missing; install it again.")
-    if checksum(path) != one.sha256:
+    if checksum(path) != fold.sha256:
         raise ModelError(f"{path} does not match the checksum in {card.path}; fetch it again.")
     return path
 
 
-def place(card, one):
+def place(card: Card, fold: Weights) -> Path:
     """Where weights are: beside the card, embedded, or in the cache (``$BIDS_STROKE_HOME`` or
     ``~/.cache/bids_stroke``), where they are named by their checksum."""
-    if not one.file:
-        return cache_dir() / "weights" / f"{card.name}-{one.sha256[:16]}.safetensors"
-    beside = card.path.parent / one.file
-    embedded = DATA / "weights" / one.file
+    if not fold.file:
+        return cache_dir() / "weights" / f"{card.name}-{fold.sha256[:16]}.safetensors"
+    beside = card.path.parent / fold.file
+    embedded = DATA / "weights" / fold.file
     return beside if beside.is_file() else embedded
 
 
-def load(card):
+def load(card: Card) -> torch.nn.Module:
     """Build the network of ``card`` with its weights, ready for inference.
 
     Raises
@@ -55,24 +63,21 @@ def load(card):
     return next(load_folds(card))
 
 
-def load_folds(card):
+def load_folds(card: Card) -> Iterator[torch.nn.Module]:
     """Yield the network of ``card`` with the weights of each fold, one after the other."""
-    for one in card.all_weights:
-        yield network(card, state(card, one)).eval()
+    for fold in card.all_weights:
+        yield network(card, state(card, fold)).eval()
 
 
-def state(card, one=None):
-    """State dictionary of the weights of a card, or of ``one`` of its folds.
+def state(card: Card, fold: Weights | None = None) -> dict[str, torch.Tensor]:
+    """State dictionary of the weights of a card, or of one ``fold``.
 
     Raises
     ------
     ModelError
         If they cannot be read.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    path = locate(card, one)
+    path = locate(card, fold)
     if path.suffix == ".pth":
         from bids_stroke.models.networks.dynamic_unet import canonical
         from bids_stroke.models.nnunet.checkpoint import load_checkpoint
@@ -86,7 +91,7 @@ def state(card, one=None):
         ) from None
 
 
-def network(card, values):
+def network(card: Card, values: Mapping[str, torch.Tensor]) -> torch.nn.Module:
     """Build the network of ``card`` and give it weights.
 
     Raises
@@ -94,7 +99,7 @@ def network(card, values):
     ModelError
         If the family is unknown, or the weights do not fit.
     """
-    family = card.network.get("family")
+    family = card.network.family
     if family not in FAMILIES:
         raise ModelError(
             f"{card.path} names the network family {family}; known: {', '.join(FAMILIES)}."
@@ -109,7 +114,7 @@ def network(card, values):
     return built
 
 
-def build(section):
-    """The network of a card's ``network`` section, its weights initialized."""
-    family = import_module(f"bids_stroke.models.networks.{section['family']}")
-    return family.build(**section["arguments"])
+def build(network: Network) -> torch.nn.Module:
+    """Build a network, its weights initialized."""
+    family = import_module(f"bids_stroke.models.networks.{network.family}")
+    return family.build(**network.arguments)

@@ -1,22 +1,27 @@
 """Cards and their weights, written."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors.torch import save_file
 
 from bids_stroke.utils import files, safe_yaml
-from bids_stroke.utils.files import atomic
+from bids_stroke.utils.files import PathLike, atomic
 
 from . import catalog
+from .card import Card
 
 UNCHOSEN = "not chosen yet"  # licence of weights that someone trained
 
 
-def describe(card):
+def describe(card: Card) -> dict[str, Any]:
     """The content of a card without weights, plain enough for YAML."""
     content = {
         "name": card.name,
-        "network": card.network,
+        "network": asdict(card.network),
         "channels": [{"contrast": c.contrast, "required": c.required} for c in card.channels],
         "inputs": [list(group) for group in card.inputs],
         "space": card.space,
@@ -24,7 +29,7 @@ def describe(card):
         "tile": list(card.tile),
         "window": card.window and list(card.window),
         "normalization": card.normalization,
-        "plan": card.plan,
+        "plan": asdict(card.plan) if card.plan else None,
         "threshold": card.threshold,
         "min_component_mm3": card.min_component_mm3,
         "trained_on": card.trained_on,
@@ -36,7 +41,12 @@ def describe(card):
     return {key: value for key, value in content.items() if value or key not in optional}
 
 
-def write(content, states, out, licence=UNCHOSEN):
+def write(
+    content: Mapping[str, Any],
+    states: Sequence[Mapping[str, torch.Tensor]],
+    out: PathLike,
+    licence: str = UNCHOSEN,
+) -> Path:
     """Write a card, and the weights of each of its folds as safetensors beside it.
 
     Parameters
@@ -58,13 +68,19 @@ def write(content, states, out, licence=UNCHOSEN):
         path = Path(out) / f"{name}.safetensors"
         with atomic(path) as partial:
             save_file({key: values.contiguous() for key, values in state.items()}, partial)
-        known = {"sha256": files.checksum(path), "bytes": path.stat().st_size}
-        sections.append({"file": path.name, **known, "licence": licence})
-    more = {"folds": sections[1:]} if len(sections) > 1 else {}
-    return write_card({**content, "weights": sections[0], **more}, out)
+        sections.append(
+            {
+                "file": path.name,
+                "sha256": files.checksum(path),
+                "bytes": path.stat().st_size,
+                "licence": licence,
+            }
+        )
+    folds = {"folds": sections[1:]} if len(sections) > 1 else {}
+    return write_card({**content, "weights": sections[0], **folds}, out)
 
 
-def write_card(content, out):
+def write_card(content: Mapping[str, Any], out: PathLike) -> Path:
     """Write a card whose weights are there, and read it back."""
     path = Path(out) / f"{content['name']}.yaml"
     with atomic(path) as partial:

@@ -1,15 +1,18 @@
-"""Sanity gates: what of a session may be wrong although every step went well, in one table.
+"""QC checks: what of a session may be wrong although every step ended well, in one table.
 
-A session that fails a gate keeps its outputs; the log, the report, the tables (``qc_flags``) and the
-summary of the run tell it, and ``--strict`` makes it a failure.
+A session that fails a check keeps its outputs. The log, the report, the tables (``qc_flags``) and the
+summary of the run report it, and ``--strict`` makes it a failure.
 """
 
 import json
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from bids_stroke.spatial import grid, image
+from bids_stroke.bids.names import entity, sidecar_of
+from bids_stroke.spatial import grid
 from bids_stroke.spatial.templates import template
 
 from . import image_quality
@@ -18,17 +21,28 @@ TRAINED = "trained_range"
 
 
 class Check(NamedTuple):
-    """What passes: a measure between ``low`` and ``high``. ``says`` is the sentence where it does not,
-    ``reason`` why the limits are these."""
+    """A range of a measure that passes.
+
+    Attributes
+    ----------
+    measure : str
+        Column of the cohort's table, without the contrast of another image than the reference.
+    low, high : float
+        Lowest and highest value that passes.
+    message : str
+        Sentence on a session that fails, with ``{value}`` and ``{contrast}``.
+    reason : str
+        Where the limits come from.
+    """
 
     measure: str
     low: float
     high: float
-    says: str
+    message: str
     reason: str
 
 
-#: Gates of numbers. Measures of the other images than the reference stand for each of them.
+#: Checks of numbers. A measure that other images than the reference have is checked in each of them.
 CHECKS = {
     "brain_volume": Check(
         "brain_volume_ml", 900, 2000,
@@ -50,7 +64,7 @@ CHECKS = {
         "similarity", 1.04, 2,
         "{contrast} and the reference image agree poorly ({value:.3f}): look whether they are of one "
         "head and aligned.",
-        "Measured by benchmarks/gates.py.",
+        "Measured by studies/qc_checks.py.",
     ),
     "lesion_share": Check(
         "lesion_share_of_brain", 0, 0.25,
@@ -72,62 +86,67 @@ CHECKS = {
         "bright_ratio", 0, 1.6,
         "Parts of the {contrast} are {value:.1f} times as bright as white matter: look for contrast "
         "agent.",
-        "Measured by benchmarks/gates.py.",
+        "Measured by studies/qc_checks.py.",
     ),
 }  # fmt: skip
-#: Gates of other kinds.
+#: Checks of other kinds, by what passes.
 OTHER_CHECKS = {
     "contrast": "White matter, gray matter and fluid are as bright as in the contrast of the name.",
     "contrast_agent": "No image has ce- in its name or ContrastBolusIngredient in its sidecar.",
     "orientation": "The header tells where the image lies; qform and sform agree to half a voxel.",
     TRAINED: "Volumes lie within those that the model was trained on, as its card tells.",
 }
-#: Gates of T1w images alone: elsewhere fluid or lesions are bright.
+#: Checks of T1w images alone: in other contrasts fluid or lesions are bright.
 _T1W = ("bright",)
 
 
-def run_checks(row, images, trained=None):
-    """Put a session to all gates.
+def run_checks(
+    row: Mapping[str, Any],
+    images: Mapping[str, Path],
+    trained: Mapping[str, tuple[float, float]] | None = None,
+) -> dict[str, str]:
+    """Run all checks on a session.
 
     Parameters
     ----------
-    row : dict
+    row : mapping
         Its row of the cohort's table (:func:`bids_stroke.cohort.table.session_row`).
-    images : dict of str to path
+    images : mapping of str to Path
         Raw images by contrast, the reference first.
-    trained : dict, optional
+    trained : mapping, optional
         The card's ``trained_range``: column to lowest and highest value.
 
     Returns
     -------
     dict of str to str
-        Gates that it failed, and a sentence on each.
+        Checks that it failed, and a sentence on each.
     """
     failed = _numbers(row, tuple(images))
-    told = {
-        "contrast": _contrasts(row),
-        "contrast_agent": [said for path in images.values() if (said := _contrast_agent(path))],
-        "orientation": [said for path in images.values() if (said := image.orientation_doubt(path))],
+    messages = {
+        "contrast": list(_contrasts(row)),
+        "contrast_agent": [text for path in images.values() if (text := _contrast_agent(path))],
+        "orientation": [text for path in images.values() if (text := grid.orientation_doubt(path))],
         TRAINED: _untrained(row, trained or {}),
     }
-    return failed | {name: " ".join(sentences) for name, sentences in told.items() if sentences}
+    return failed | {name: " ".join(sentences) for name, sentences in messages.items() if sentences}
 
 
-def _numbers(row, contrasts):
+def _numbers(row: Mapping[str, Any], contrasts: Sequence[str]) -> dict[str, str]:
+    """Checks of :data:`CHECKS` that a session failed, and a sentence on each."""
     row, reference = {**row, **_of_lesion(row)}, row["reference"]
-    found = {}
-    for name, gate in CHECKS.items():
+    failed = {}
+    for name, check in CHECKS.items():
         for contrast in contrasts or (reference,):
             if name in _T1W and contrast != "T1w":
                 continue
             start = image_quality.column_start(contrast, reference)
-            value = row.get(f"{start}{gate.measure}", np.nan)
-            if np.isfinite(value) and not gate.low <= value <= gate.high:
-                found[name] = gate.says.format(value=value, contrast=contrast)
-    return found
+            value = row.get(f"{start}{check.measure}", np.nan)
+            if np.isfinite(value) and not check.low <= value <= check.high:
+                failed[name] = check.message.format(value=value, contrast=contrast)
+    return failed
 
 
-def _of_lesion(row):
+def _of_lesion(row: Mapping[str, Any]) -> dict[str, float]:
     """Volume of the lesion (ml), and its share of the brain that it was measured in."""
     native, in_template = row["lesion_volume_ml"], row["lesion_volume_mni_ml"]
     brain = template().brain
@@ -137,34 +156,33 @@ def _of_lesion(row):
     return {"lesion_volume": in_template, "lesion_share_of_brain": in_template / whole}
 
 
-def _contrasts(row):
-    """Contrasts that look like another one."""
-    told = []
-    for contrast, pattern in image_quality.CONTRASTS.items():
+def _contrasts(row: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence on each image that looks like another contrast than its name says."""
+    contrast_of = {pattern: contrast for contrast, pattern in image_quality.CONTRASTS.items()}
+    for pattern, contrast in contrast_of.items():
         start = image_quality.column_start(contrast, row["reference"])
         ratios = [row.get(f"{start}{name}_gray_ratio", np.nan) for name in ("white", "fluid")]
-        seen = tuple(">" if ratio > 1 else "<" for ratio in ratios)
-        if np.isfinite(ratios).all() and seen != pattern:
-            like = [name for name, other in image_quality.CONTRASTS.items() if other == seen]
-            looks = f"looks like a {like[0]}" if like else "looks like none of the known contrasts"
-            told.append(f"The {contrast} {looks}: check that the image is what its name says.")
-    return told
+        white, fluid = (">" if ratio > 1 else "<" for ratio in ratios)
+        if not np.isfinite(ratios).all() or (white, fluid) == pattern:
+            continue
+        match = contrast_of.get((white, fluid))
+        looks = f"looks like a {match}" if match else "looks like none of the known contrasts"
+        yield f"The {contrast} {looks}: check that the image is what its name says."
 
 
-def _contrast_agent(path):
-    """Whether the name or the sidecar of an image tells of contrast agent."""
-    said = f"{path} was taken with contrast agent, which models are not trained on."
-    if "_ce-" in path.name:
-        return said
-    sidecar = path.with_name(path.name.partition(".")[0] + ".json")
+def _contrast_agent(path: Path) -> str | None:
+    """A sentence where the name or the sidecar of an image reports contrast agent."""
+    message = f"{path} was taken with contrast agent, which models are not trained on."
+    if entity(path, "ce"):
+        return message
     try:
-        told = json.loads(sidecar.read_text("utf-8-sig"))
-        return said if told.get("ContrastBolusIngredient") else None
+        metadata = json.loads(sidecar_of(path).read_text("utf-8-sig"))
+        return message if metadata.get("ContrastBolusIngredient") else None
     except (OSError, ValueError, AttributeError, RecursionError):  # no sidecar, or no usable one
         return None
 
 
-def _untrained(row, trained):
+def _untrained(row: Mapping[str, Any], trained: Mapping[str, tuple[float, float]]) -> list[str]:
     """What lies outside of what the model was trained on."""
     return [
         f"{name.removesuffix('_ml').replace('_', ' ').capitalize()} is {row[name]:.4g}, outside the "

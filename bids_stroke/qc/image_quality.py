@@ -1,14 +1,20 @@
 """Image quality measures of a session, robust and quick; definitions after MRIQC (Esteban et al.
 2017, PLoS ONE 12:e0184661), with medians in the place of means."""
 
+from collections.abc import Mapping
+
+import nibabel as nib
 import numpy as np
 from nibabel.affines import voxel_sizes
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_stroke.spatial import grid, image
 
+from .robust import median_or_nan, ratio_or_nan, robust_sd
+
 #: The columns of :func:`measure`, for the JSON sidecar.
-COLUMNS = {
+COLUMNS: dict[str, dict[str, object]] = {
     "contrast": {"Description": "Contrast of the image"},
     "brain_volume_ml": {"Description": "Volume of the brain mask", "Units": "mL"},
     "template_brain_dice": {
@@ -61,14 +67,20 @@ AIR_MM = 10  # from the head
 RAYLEIGH = 0.655  # noise of a magnitude image in air over that in tissue: sqrt(2 - pi / 2)
 
 
-def measure(raw, img, brain, tissues, reference=None):
+def measure(
+    raw: nib.Nifti1Image,
+    img: nib.Nifti1Image,
+    brain: nib.Nifti1Image,
+    tissues: Mapping[str, nib.Nifti1Image],
+    reference: nib.Nifti1Image | None = None,
+) -> dict[str, float]:
     """Measure one image.
 
     Parameters
     ----------
     raw, img, brain : nib.Nifti1Image
         The image before and after bias correction, and its brain mask, on one grid.
-    tissues : dict of str to nib.Nifti1Image
+    tissues : mapping of str to nib.Nifti1Image
         :func:`tissue_maps`, brought to that grid.
     reference : nib.Nifti1Image, optional
         The reference image on that grid, where this is another one.
@@ -79,7 +91,7 @@ def measure(raw, img, brain, tissues, reference=None):
         Keys as in :data:`COLUMNS`, without ``contrast`` and ``template_brain_dice``.
     """
     mask = np.asanyarray(brain.dataobj) > 0
-    data = img.get_fdata(dtype=np.float32)
+    raw_data, data = (volume.get_fdata(dtype=np.float32) for volume in (raw, img))
     head, air = head_and_air(raw, brain)
     noise = robust_sd(air)
     white, gray, fluid = (
@@ -93,18 +105,18 @@ def measure(raw, img, brain, tissues, reference=None):
         if reference is None
         else mutual_information(data[mask], reference.get_fdata(dtype=np.float32)[mask]),
         "snr": signal_to_noise(data, mask),
-        "cnr": _ratio(abs(median_or_nan(white) - median_or_nan(gray)), joint),
-        "snr_dietrich": _ratio(RAYLEIGH * median_or_nan(raw.get_fdata(dtype=np.float32)[mask]), noise),
-        "efc": entropy_focus(raw.get_fdata(dtype=np.float32)),
-        "fber": _ratio(median_or_nan(head**2), median_or_nan(air**2)),
-        "white_gray_ratio": _ratio(median_or_nan(white), median_or_nan(gray)),
-        "fluid_gray_ratio": _ratio(median_or_nan(fluid), median_or_nan(gray)),
+        "cnr": ratio_or_nan(abs(median_or_nan(white) - median_or_nan(gray)), joint),
+        "snr_dietrich": ratio_or_nan(RAYLEIGH * median_or_nan(raw_data[mask]), noise),
+        "efc": entropy_focus(raw_data),
+        "fber": ratio_or_nan(median_or_nan(head**2), median_or_nan(air**2)),
+        "white_gray_ratio": ratio_or_nan(median_or_nan(white), median_or_nan(gray)),
+        "fluid_gray_ratio": ratio_or_nan(median_or_nan(fluid), median_or_nan(gray)),
         "cut_area_cm2": cut_area(brain),
         "bright_ratio": brightest(data[mask], white),
     }
 
 
-def tissue_maps(template_brain):
+def tissue_maps(template_brain: nib.Nifti1Image) -> dict[str, nib.Nifti1Image]:
     """Where the template has white matter, gray matter and fluid beyond doubt, 0 or 1.
 
     The tissues are the template's own (ICBM 2009a, inside nilearn): voxels of at least 90% white or
@@ -131,12 +143,12 @@ def tissue_maps(template_brain):
     return {name: image.like(part, gray_map, np.uint8) for name, part in parts.items()}
 
 
-def column_start(contrast, reference):
+def column_start(contrast: str, reference: str | None) -> str:
     """Start of the columns of an image in the cohort's table; none for the reference image."""
     return "" if contrast == reference else f"{contrast.lower()}_"
 
 
-def head_and_air(raw, brain):
+def head_and_air(raw: nib.Nifti1Image, brain: nib.Nifti1Image) -> tuple[np.ndarray, np.ndarray]:
     """Intensities of the head, and of the air at least 10 mm from it, on a grid of about 3 mm.
 
     Returns
@@ -145,9 +157,9 @@ def head_and_air(raw, brain):
         The air is empty where it was removed (zeros), or where hardly any was scanned.
     """
     steps = np.maximum(np.round(COARSE / voxel_sizes(raw.affine)), 1).astype(int)
-    some = tuple(slice(None, None, step) for step in steps)
-    data = raw.get_fdata(dtype=np.float32)[some]
-    inside = np.asanyarray(brain.dataobj)[some] > 0
+    coarse = tuple(slice(None, None, step) for step in steps)
+    data = raw.get_fdata(dtype=np.float32)[coarse]
+    inside = np.asanyarray(brain.dataobj)[coarse] > 0
     if not inside.any():
         return np.empty(0), np.empty(0)
     smooth = ndimage.gaussian_filter(data, 1)
@@ -161,7 +173,7 @@ def head_and_air(raw, brain):
     return data[head], air if scanned else np.empty(0)
 
 
-def cut_area(brain):
+def cut_area(brain: nib.Nifti1Image) -> float:
     """Largest area (cm²) of a mask in one of the six outermost planes of its image."""
     mask, areas = np.asanyarray(brain.dataobj) > 0, []
     for axis, mm in enumerate(voxel_sizes(brain.affine)):
@@ -170,22 +182,14 @@ def cut_area(brain):
     return float(max(areas))
 
 
-def brightest(inside, white):
+def brightest(inside: np.ndarray, white: np.ndarray) -> float:
     """99.5th percentile of a brain's intensities over the median of its white matter."""
-    return _ratio(float(np.percentile(inside, 99.5)), median_or_nan(white)) if inside.size else np.nan
+    if not inside.size:
+        return np.nan
+    return ratio_or_nan(float(np.percentile(inside, 99.5)), median_or_nan(white))
 
 
-def median_or_nan(values):
-    """Median, NaN of nothing."""
-    return float(np.median(values)) if values.size else np.nan
-
-
-def robust_sd(values):
-    """Standard deviation estimated from the median absolute deviation, NaN of nothing."""
-    return 1.4826 * median_or_nan(np.abs(values - median_or_nan(values)))
-
-
-def entropy_focus(data):
+def entropy_focus(data: np.ndarray) -> float:
     """Entropy focus criterion (Atkinson et al. 1997, IEEE Trans Med Imaging 16:903-910, equation 3)
     over its largest value for the number of voxels: 0 (all energy in one) to 1 (even)."""
     values = np.abs(np.asarray(data, np.float64)).ravel()
@@ -197,28 +201,28 @@ def entropy_focus(data):
     return float(-(share * np.log(share)).sum() / most)
 
 
-def mutual_information(one, other, bins=64):
+def mutual_information(a: np.ndarray, b: np.ndarray, bins: int = 64) -> float:
     """Normalized mutual information (Studholme et al. 1999, Pattern Recognit 32:71-86) of pairs of
     values: (H(a) + H(b)) / H(a, b), 1 to 2."""
-    if not one.size:
+    if not a.size:
         return np.nan
-    ends = [np.percentile(values, (0.5, 99.5)) for values in (one, other)]
-    clipped = [np.clip(values, *end) for values, end in zip((one, other), ends, strict=True)]
-    joint = np.histogram2d(*clipped, bins)[0] / one.size
-    together = _entropy(joint)
-    return _ratio(_entropy(joint.sum(0)) + _entropy(joint.sum(1)), together)
+    joint = np.histogram2d(_clipped(a), _clipped(b), bins)[0] / a.size
+    return ratio_or_nan(_entropy(joint.sum(0)) + _entropy(joint.sum(1)), _entropy(joint))
 
 
-def _entropy(shares):
-    some = shares[shares > 0]
-    return float(-(some * np.log(some)).sum())
+def _clipped(values: np.ndarray) -> np.ndarray:
+    """Values between their 0.5th and 99.5th percentiles."""
+    low, high = np.percentile(values, (0.5, 99.5))
+    return np.clip(values, low, high)
 
 
-def _ratio(part, whole):
-    return float(part / whole) if whole else np.nan
+def _entropy(shares: NDArray[np.float64]) -> float:
+    """Entropy (nats) of a distribution."""
+    positive = shares[shares > 0]
+    return float(-(positive * np.log(positive)).sum())
 
 
-def signal_to_noise(data, mask):
+def signal_to_noise(data: np.ndarray, mask: np.ndarray) -> float:
     """Median signal inside the eroded mask over the noise, estimated from the median absolute
     Laplacian difference (Immerkær 1996, in three dimensions)."""
     inside = ndimage.binary_erosion(np.asarray(mask) > 0, iterations=2)

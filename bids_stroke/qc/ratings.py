@@ -3,12 +3,13 @@
 import pandas as pd
 
 from bids_stroke.errors import DatasetError
+from bids_stroke.utils.files import PathLike
 
 RATINGS = ("accept", "reject")
 KEYS = ["participant_id", "session_id"]
 
 
-def ratings(path):
+def read_ratings(path: PathLike) -> pd.DataFrame:
     """Read ratings: a table with the columns ``participant_id``, ``rating`` and, if any,
     ``session_id`` and ``notes``, as the group report exports it.
 
@@ -37,13 +38,15 @@ def ratings(path):
     return table
 
 
-def rejected(rated, participant, session):
-    """The rating that rejects a session, or None. A rating without a session is of all sessions.
+def find_rejection(rated: pd.DataFrame, participant: str, session: str) -> pd.Series | None:
+    """Find the rating that rejects a session; None where none does.
+
+    A rating without a session is of all sessions of its participant.
 
     Parameters
     ----------
     rated : pandas.DataFrame
-        Of :func:`ratings`.
+        Of :func:`read_ratings`.
     participant, session : str
         ``session`` is empty for a participant without sessions.
     """

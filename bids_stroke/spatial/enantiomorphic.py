@@ -1,15 +1,17 @@
 """Enantiomorphic filling of a lesion (Nachev et al. 2008)."""
 
 import os
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nibabel as nib
 import numpy as np
 from nibabel.affines import from_matvec, voxel_sizes
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from . import image
-from .grid import resample
+from .grid import blank, resample
 from .registration import SYN, register
 from .transforms import LPS, apply, to_ants
 
@@ -19,7 +21,9 @@ MIRROR = {**SYN, "reg_iterations": (30, 15, 0)}
 RING_MM, BLEND_MM = 20, 4
 
 
-def mirror(img, brain, lesion, affine):
+def mirror(
+    img: nib.Nifti1Image, brain: NDArray[np.bool_], lesion: NDArray[np.bool_], affine: Path
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Bring the other side of a brain over its lesion: flipped through an affine to a template, then
     registered to the brain itself, so that the sides fit around the lesion.
 
@@ -39,14 +43,12 @@ def mirror(img, brain, lesion, affine):
     ndarray of bool
         Where it shows healthy tissue.
     """
-
-    there = _matrix(affine)
+    to_template = _matrix(affine)
     flip = np.diag([-1.0, 1.0, 1.0, 1.0])
-    across = np.linalg.inv(there) @ flip @ there @ img.affine
-    grid = nib.Nifti1Image(np.broadcast_to(np.uint8(0), img.shape), across)
+    across = blank(img.shape, np.linalg.inv(to_template) @ flip @ to_template @ img.affine)
 
-    def flipped(one):
-        return image.like(resample(one, grid).dataobj, img)
+    def flipped(img: nib.Nifti1Image) -> nib.Nifti1Image:
+        return image.like(resample(img, across).dataobj, img)
 
     other, usable = flipped(img), flipped(image.like(brain & ~lesion, img, np.float32))
     # A lesion would shine through the smoothing beyond the mask: the sides meet roughly filled.
@@ -60,26 +62,35 @@ def mirror(img, brain, lesion, affine):
             mask=to_ants(both),
             outprefix=f"{folder}/mirror",
             **MIRROR,
-        )["fwdtransforms"][::-1]
-        return _arrays(*(apply(one, img, fitted, "probability") for one in (other, usable)))
+        ).forward[::-1]
+        return _arrays(*(apply(side, img, fitted, "probability") for side in (other, usable)))
 
 
-def _arrays(other, usable):
+def _arrays(
+    other: nib.Nifti1Image, usable: nib.Nifti1Image
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     return other.get_fdata(dtype=np.float32), usable.get_fdata() > 0.5
 
 
-def _matrix(affine):
+def _matrix(affine: Path) -> np.ndarray:
     """Read an ANTs affine as a matrix of RAS points."""
     import ants
 
-    read = ants.read_transform(os.fspath(affine))
-    matrix, shift = np.reshape(read.parameters[:9], (3, 3)), np.array(read.parameters[9:])
-    centre = np.array(read.fixed_parameters)
+    transform = ants.read_transform(os.fspath(affine))
+    parameters = np.array(transform.parameters)
+    matrix, shift = parameters[:9].reshape(3, 3), parameters[9:]
+    center = np.array(transform.fixed_parameters)
     lps = from_matvec(LPS)
-    return lps @ from_matvec(matrix, shift + centre - matrix @ centre) @ lps
+    return lps @ from_matvec(matrix, shift + center - matrix @ center) @ lps
 
 
-def fill(img, brain, lesion, other, usable):
+def fill(
+    img: nib.Nifti1Image,
+    brain: NDArray[np.bool_],
+    lesion: NDArray[np.bool_],
+    other: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+) -> tuple[nib.Nifti1Image, NDArray[np.bool_]]:
     """Replace a lesion by the mirrored tissue of the other side (enantiomorphic normalization,
     Nachev et al. 2008, NeuroImage 39:1215-1226).
 

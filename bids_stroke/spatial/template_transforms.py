@@ -1,5 +1,9 @@
 """Displacement fields between template spaces."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
 import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
@@ -12,16 +16,16 @@ from . import image
 from .templates import TEMPLATE, template_grid
 
 
-def _transform_path(source, target):
+def _transform_path(source: str, target: str) -> Path:
     return DATA / "transforms" / f"from-{source}_to-{target}_mode-image_xfm.nii.gz"
 
 
-def has_transform(source, target=TEMPLATE):
+def has_transform(source: str, target: str = TEMPLATE) -> bool:
     """Tell whether images can be carried from one template space to another."""
     return source == target or _transform_path(source, target).exists()
 
 
-def to_template(img, space):
+def to_template(img: nib.Nifti1Image, space: str) -> nib.Nifti1Image:
     """Bring an image from a template space to the grid of the output template.
 
     Without a transform it is taken as it lies: the MNI spaces are a few millimetres apart.
@@ -35,7 +39,7 @@ def to_template(img, space):
     return image.like(warp([img], reference, field)[0], reference)
 
 
-def load_transform(source, target):
+def load_transform(source: str, target: str) -> nib.Nifti1Image | None:
     """Load the displacement field that carries images from one template space to another.
 
     Returns
@@ -56,10 +60,15 @@ def load_transform(source, target):
         raise ResourceError(
             f"No transform from {source} to {target} is available; give the map in {target}."
         )
-    return nib.load(path)
+    return image.open_image(path)
 
 
-def warp(images, reference, field=None, order=1):
+def warp(
+    images: Sequence[nib.Nifti1Image],
+    reference: nib.Nifti1Image,
+    field: nib.Nifti1Image | None = None,
+    order: int = 1,
+) -> list[np.ndarray]:
     """Interpolate images on the grid of ``reference``, through a displacement field.
 
     Parameters
@@ -79,11 +88,11 @@ def warp(images, reference, field=None, order=1):
     """
     arrays = [img.get_fdata(dtype=np.float32) for img in images]
     moved = [np.zeros(reference.shape[:3], np.float32) for _ in images]
-    shifts = None if field is None else np.moveaxis(field.get_fdata(dtype=np.float32), -1, 0)
     plane = np.indices((*reference.shape[:2], 1)).reshape(3, -1).T
     for k in range(reference.shape[2]):  # by slices: the coordinates of a volume fill 200 MB
         points = apply_affine(reference.affine, plane + np.array((0, 0, k)))
         if field is not None:
+            shifts = np.moveaxis(field.get_fdata(dtype=np.float32), -1, 0)
             points = points + _at(shifts, field.affine, points, mode="nearest").T
         for array, img, out in zip(arrays, images, moved, strict=True):
             values = _at([array], img.affine, points, mode="constant", order=order)
@@ -91,7 +100,13 @@ def warp(images, reference, field=None, order=1):
     return moved
 
 
-def _at(arrays, affine, points, mode, order=1):
+def _at(
+    arrays: Sequence[np.ndarray] | np.ndarray,
+    affine: np.ndarray,
+    points: np.ndarray,
+    mode: Literal["nearest", "constant"],
+    order: int = 1,
+) -> np.ndarray:
     """Interpolate arrays on one grid at world ``points`` (n, 3): (arrays, n)."""
     voxels = apply_affine(np.linalg.inv(affine), points).T
     return np.stack([ndimage.map_coordinates(a, voxels, order=order, mode=mode) for a in arrays])

@@ -1,16 +1,26 @@
 """ANTs images and transforms, applied to images and points."""
 
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
+import nibabel as nib
 import numpy as np
 from nibabel.affines import voxel_sizes
 
-from . import image
+from bids_stroke.utils.files import PathLike
 
+from . import image
+from .masks import at_least_half
+
+if TYPE_CHECKING:  # slow to load
+    from ants import ANTsImage
+
+#: World coordinates of NIfTI (RAS) to those of ITK (LPS), and back.
 LPS = np.diag([-1.0, -1.0, 1.0])
 
 
-def to_ants(img):
+def to_ants(img: nib.Nifti1Image) -> "ANTsImage":
     """Convert a 3D nibabel image to an ANTs image (float32)."""
     import ants
 
@@ -23,7 +33,7 @@ def to_ants(img):
     )
 
 
-def move_points(points, transforms):
+def move_points(points: np.ndarray, transforms: Sequence[PathLike]) -> np.ndarray:
     """Carry points from the space of one image to that of another.
 
     Parameters
@@ -56,11 +66,18 @@ _INTERPOLATION = {
 }
 
 
-def apply(img, reference, transforms, kind="image"):
+def apply(
+    img: nib.Nifti1Image,
+    reference: nib.Nifti1Image,
+    transforms: Sequence[PathLike],
+    kind: Literal["image", "probability", "mask", "labels"] = "image",
+) -> nib.Nifti1Image:
     """Resample ``img`` on the grid of ``reference`` through ``transforms``, once.
 
     Parameters
     ----------
+    img, reference : nib.Nifti1Image
+        On any grids.
     transforms : sequence of path
         In the order of application to the image, first to last.
     kind : {"image", "probability", "mask", "labels"}
@@ -78,11 +95,11 @@ def apply(img, reference, transforms, kind="image"):
         to_ants(reference),
         to_ants(img),
         # ANTs takes the last transform first.
-        [os.fspath(path) for path in reversed(list(transforms))],
+        [os.fspath(path) for path in reversed(transforms)],
         interpolator=_INTERPOLATION[kind],
     ).numpy()
     if kind == "mask":
-        return image.like(moved >= 0.5, reference, np.uint8)
+        return image.like(at_least_half(moved), reference, np.uint8)
     if kind == "image":
         data = np.asanyarray(img.dataobj)
         moved = np.clip(moved, data.min(), data.max())

@@ -1,22 +1,27 @@
 """Cards made of what a training left."""
 
+from dataclasses import asdict
 from pathlib import Path
 
-import yaml
 from safetensors.torch import load_file
 
 from bids_stroke.errors import ModelError
 from bids_stroke.models import catalog, frame, weights
+from bids_stroke.models.card import Card
 from bids_stroke.models.writing import UNCHOSEN, describe, write, write_card
-from bids_stroke.training.patients import split
+from bids_stroke.utils.files import PathLike
 
-from . import recipes
+from .patients import split
+from .recipe_settings import NNUNetRecipe, PatientRecipe, RunsRecipe, Section, StagedRecipe
+from .recipes import parse_patients, read_content
 
 RESULTS = "results"  # of an nnU-Net, in the folder of its training
-SPLIT = "split.tsv"
+RECIPE, SPLIT = "recipe.yaml", "split.tsv"
 
 
-def export(run, out, name=None, licence=UNCHOSEN):
+def export(
+    run: PathLike, out: PathLike, name: str | None = None, licence: str = UNCHOSEN
+) -> list[Path]:
     """Make cards of a training on patients.
 
     Parameters
@@ -41,42 +46,48 @@ def export(run, out, name=None, licence=UNCHOSEN):
     ModelError
         If the training is not complete.
     """
-    run = Path(run)
+    run, out = Path(run), Path(out)
     if (run / "plans.json").is_file():
         return [_nnunet(f"{catalog.NNUNET}{run}", {}, out, name, licence)]
-    if not (run / "recipe.yaml").is_file():
-        raise ModelError(f"{run} has no recipe.yaml; give the folder of a training on patients.")
-    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
-    name = name or recipe["name"]
-    if "nnunet" in recipe:
-        card = recipe["card"]
-        folder = next((run / RESULTS).glob("*/*/plans.json"), None)
-        if not folder:
-            raise ModelError(f"{run} holds no trained nnU-Net yet; give its command again.")
-        source = f"{catalog.NNUNET}{folder.parent}?checkpoint={card['checkpoint']}"
-        described = {key: value for key, value in card.items() if key != "checkpoint"}
-        return [_nnunet(source, described, out, name, licence)]
-    if "runs" in recipe:
+    recipe = written_recipe(run)
+    if isinstance(recipe, NNUNetRecipe):
+        return [_trained_nnunet(recipe, run, out, name, licence)]
+    if isinstance(recipe, RunsRecipe):
         return _several(recipe, run, out, licence)
-    return _staged(recipe, run, run / SPLIT, out, name, licence)
+    assert isinstance(recipe, StagedRecipe)
+    return _staged(recipe, run, run / SPLIT, out, name or recipe.name, licence)
 
 
-def _several(recipe, run, out, licence):
+def written_recipe(run: Path) -> PatientRecipe:
+    """The recipe that a training on patients has written.
+
+    Raises
+    ------
+    ModelError
+        If there is none.
+    """
+    path = run / RECIPE
+    if not path.is_file():
+        raise ModelError(f"{run} has no recipe.yaml; give the folder of a training on patients.")
+    return parse_patients(read_content(path), str(path))
+
+
+def _several(recipe: RunsRecipe, run: Path, out: Path, licence: str) -> list[Path]:
     """Cards of every run, and of the ensembles that the recipe names."""
     made = [
         path
-        for name, one in recipes.expand_runs(recipe).items()
-        for path in _staged(one, run / name, run / SPLIT, out, name, licence)
+        for name, member in recipe.runs.items()
+        for path in _staged(member, run / name, run / SPLIT, out, name, licence)
     ]
-    card = recipe["card"]
-    for name, content in recipe.get("ensembles", {}).items():
+    card = recipe.card
+    for name, ensemble in recipe.ensembles.items():
         content = {
             "name": name,
-            **content,
-            "members": [f"{member}.yaml" for member in content["members"]],
+            **ensemble,
+            "members": [f"{member}.yaml" for member in ensemble["members"]],
             "threshold": 0.5,
             "min_component_mm3": card["min_component_mm3"],
-            "trained_on": f"Members by the recipe {recipe['name']}.",
+            "trained_on": f"Members by the recipe {recipe.name}.",
             "measured": [],
             "notes": card["notes"],
             "citation": card["citation"],
@@ -85,27 +96,41 @@ def _several(recipe, run, out, licence):
     return made
 
 
-def _nnunet(source, described, out, name, licence):
+def _trained_nnunet(recipe: NNUNetRecipe, run: Path, out: Path, name: str | None, licence: str) -> Path:
+    """A card of the nnU-Net that a training has left."""
+    folder = next((run / RESULTS).glob("*/*/plans.json"), None)
+    if not folder:
+        raise ModelError(f"{run} holds no trained nnU-Net yet; give its command again.")
+    source = f"{catalog.NNUNET}{folder.parent}?checkpoint={recipe.card['checkpoint']}"
+    described = {key: value for key, value in recipe.card.items() if key != "checkpoint"}
+    return _nnunet(source, described, out, name or recipe.name, licence)
+
+
+def _nnunet(source: str, described: Section, out: Path, name: str | None, licence: str) -> Path:
     """A card of an nnU-Net: its checkpoints without all that is not weights."""
     model = catalog.load(source)
-    states = [weights.state(model, one) for one in model.all_weights]
+    assert isinstance(model, Card)
+    states = [weights.state(model, fold) for fold in model.all_weights]
     content = describe(model) | described | {"name": name or model.name}
     return write(content, states, out, licence)
 
 
-def _staged(recipe, run, parts, out, name, licence):
-    stage = recipe["stages"][-1]
-    folder = run / stage["name"]
+def _staged(
+    recipe: StagedRecipe, run: Path, parts: Path, out: Path, name: str, licence: str
+) -> list[Path]:
+    """Cards of a network and of its snapshots; ``parts`` is the path of the split."""
+    stage = recipe.stages[-1]
+    folder = run / stage.name
     if not (folder / "summary.json").is_file():
         raise ModelError(f"The training in {run} is not complete; give its command again.")
     common = _described(recipe, parts)
-    one = write({"name": name, **common}, [load_file(folder / "weights.safetensors")], out, licence)
+    final = write({"name": name, **common}, [load_file(folder / "weights.safetensors")], out, licence)
     members = []
-    for epoch in stage.get("snapshots", ()):
+    for epoch in stage.snapshots:
         state = load_file(folder / f"snapshot-{epoch}.safetensors")
         members.append(write({"name": f"{name}-{epoch}", **common}, [state], out, licence))
     if not members:
-        return [one]
+        return [final]
     kept = ("threshold", "min_component_mm3", "trained_on", "measured", "citation")
     content = {
         "name": f"{name}-E",
@@ -114,30 +139,29 @@ def _staged(recipe, run, parts, out, name, licence):
         **{key: common[key] for key in kept},
         "notes": ["Mean of the probabilities of snapshots of one training.", *common["notes"]],
     }
-    return [one, *members, write_card(content, out)]
+    return [final, *members, write_card(content, out)]
 
 
-def _described(recipe, path):
+def _described(recipe: StagedRecipe, path: Path) -> Section:
     """What the cards of a run share; ``path`` is that of the split."""
-    data, card = recipe["data"], recipe["card"]
+    data = recipe.data
     parts = split.read(path)["part"].value_counts()
     counts = ", ".join(f"{number} for {part}" for part, number in parts.items())
-    groups = data.get("inputs") or [data["contrasts"]]
     content = {
-        "network": recipe["network"],
+        "network": asdict(recipe.network),
         "channels": [
-            {"contrast": contrast, "required": all(contrast in group for group in groups)}
-            for contrast in data["contrasts"]
+            {"contrast": contrast, "required": all(contrast in group for group in data.groups)}
+            for contrast in data.contrasts
         ],
-        "inputs": sorted(groups, key=len, reverse=True),
-        "space": data["space"],
-        "spacing": data["spacing"],
-        "tile": recipe["stages"][-1]["tile"],
+        "inputs": sorted(data.groups, key=len, reverse=True),
+        "space": data.space,
+        "spacing": data.spacing,
+        "tile": recipe.stages[-1].tile,
         "normalization": "zscore",
-        "trained_on": f"Recipe {recipe['name']}; subjects: {counts}.",
+        "trained_on": f"Recipe {recipe.name}; subjects: {counts}.",
         "measured": [],
-        **card,
+        **recipe.card,
     }
-    if data["space"] == frame.NATIVE:
+    if data.space == frame.NATIVE:
         content.pop("window", None)
     return content

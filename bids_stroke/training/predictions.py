@@ -1,5 +1,6 @@
 """What trained networks predict on the scans of their training's grid: each predicts once."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,77 +9,91 @@ import numpy as np
 import pandas as pd
 
 from bids_stroke.bids.derivatives import write_tsv
+from bids_stroke.bids.names import derivative, folder_of, prefix
 from bids_stroke.compute import devices
 from bids_stroke.lesion import postprocessing
 from bids_stroke.models import ensembles, inference
+from bids_stroke.models.card import Card
+from bids_stroke.models.ensembles import Ensemble
 from bids_stroke.spatial import image, templates
 from bids_stroke.spatial.grid import regrid, voxel_volume
 from bids_stroke.utils import files
+from bids_stroke.utils.files import PathLike
+
+from .patients.patient import Parts
 
 TABLE = "arrays.tsv"
-SPACE = f"space-{templates.TEMPLATE}"
 
 
 @dataclass(frozen=True)
 class Case:
     """A scan on the network's grid: ``part`` of the split, and the archive of
-    :func:`bids_stroke.training.patients.preparation.arrays`."""
+    :func:`bids_stroke.training.patients.arrays.arrays`."""
 
     name: str
     part: str
     path: Path
 
-    def array(self, key):
+    def array(self, key: str) -> np.ndarray:
         """``image``, ``label`` or ``mask``."""
         with np.load(self.path) as kept:
             return kept[key]
 
 
-def write_table(parts, paths, out):
+def write_table(parts: Parts, paths: Mapping[str, Path], out: Path) -> Path:
     """Write which archive is whose; ``parts`` of patients, ``paths`` by their names."""
-    rows = [(one.name, part, paths[one.name].name) for part, found in parts.items() for one in found]
+    rows = [
+        (patient.name, part, paths[patient.name].name)
+        for part, members in parts.items()
+        for patient in members
+    ]
     table = pd.DataFrame(rows, columns=["case", "part", "file"]).drop_duplicates("case")
     return write_tsv(table, out / TABLE)
 
 
-def cases(run, part):
+def cases(run: Path, part: str) -> list[Case]:
     """Scans of a part of a training with several runs."""
     table = pd.read_csv(run / TABLE, sep="\t", dtype=str)
-    rows = table[table["part"] == part].itertuples()
-    return [Case(row.case, row.part, run / "arrays" / row.file) for row in rows]
+    rows = table.loc[table["part"] == part, ["case", "file"]].itertuples(index=False, name=None)
+    return [Case(name, part, run / "arrays" / file) for name, file in rows]
 
 
 class Predictions:
     """Probabilities of networks, kept in ``folder`` by the checksum of the weights."""
 
-    def __init__(self, folder, device="cpu"):
+    def __init__(self, folder: PathLike, device: str = "cpu") -> None:
         self.folder, self.device = Path(folder), devices.resolve(device)
 
-    def of(self, leaf, case):
+    def of(self, leaf: Card, case: Case) -> np.ndarray:
         """Probability of a network's card; float16, (x, y, z)."""
         path = self.folder / leaf.sha256[:16] / f"{case.name}-{case.path.stem[-12:]}.npy"
         if not path.is_file():
             channels = case.array("image").astype(np.float32)
-            found = inference.predict_network(leaf, channels, self.device) * case.array("mask")
+            predicted = inference.predict_network(leaf, channels, self.device) * case.array("mask")
             with files.atomic(path) as partial, partial.open("wb") as stream:
-                np.save(stream, found.astype(np.float16))
+                np.save(stream, predicted.astype(np.float16))
         return np.load(path)
 
-    def mask(self, model, case):
+    def mask(self, model: Card | Ensemble, case: Case) -> np.ndarray:
         """Mask of a card or an ensemble after its post-processing; bool, (x, y, z)."""
         answers = {leaf.identity(): self.of(leaf, case) for leaf in model.leaves}
         grid = template_grid(model.spacing)
-        found = ensembles.combine(model, answers, grid)
+        combined = ensembles.combine(model, answers, grid)
         volume = voxel_volume(grid)
-        return postprocessing.threshold(found, model.threshold, model.min_component_mm3, volume) > 0
+        return postprocessing.threshold(combined, model.threshold, model.min_component_mm3, volume) > 0
 
 
-def template_grid(spacing):
+def template_grid(spacing: Sequence[float]) -> nib.Nifti1Image:
     """The whole of the template at ``spacing`` (mm), as networks see it."""
     return regrid(templates.template().brain, spacing, order=0)
 
 
-def write_masks(predictions, models, cases, out):
+def write_masks(
+    predictions: Predictions,
+    models: Mapping[str, Card | Ensemble],
+    cases: Sequence[Case],
+    out: Path,
+) -> dict[str, Path]:
     """Write the masks of models, and the true ones, under names that ``bids_stroke-evaluate`` knows.
 
     Parameters
@@ -104,7 +119,7 @@ def write_masks(predictions, models, cases, out):
     return folders
 
 
-def _write(mask, grid, case, folder):
-    participant = "sub-" + "".join(letter for letter in case.name if letter.isalnum())
-    path = folder / participant / "anat" / f"{participant}_{SPACE}_label-L_mask.nii.gz"
+def _write(mask: np.ndarray, grid: nib.Nifti1Image, case: Case, folder: Path) -> None:
+    name = prefix("".join(letter for letter in case.name if letter.isalnum()))
+    path = folder / folder_of(name) / derivative(name, "mask", space=templates.TEMPLATE, label="L")
     image.save(nib.Nifti1Image(mask.astype(np.uint8), grid.affine), path)

@@ -1,11 +1,41 @@
-"""Recipes of several trainings: one per network and regime, or per plane."""
+"""Recipes: YAML files of all settings of a training, read and checked."""
 
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
 from bids_stroke.data import DATA
 from bids_stroke.errors import UsageError
+from bids_stroke.models.card import Network
+from bids_stroke.utils.files import PathLike
+
+from .recipe_settings import (
+    Augmentation,
+    DataSettings,
+    GridData,
+    HeldOut,
+    Input,
+    Loss,
+    NNUNetRecipe,
+    NNUNetSettings,
+    PatientRecipe,
+    RunsRecipe,
+    Section,
+    SimulationRecipe,
+    SimulationTraining,
+    SplitRules,
+    Stage,
+    StagedRecipe,
+    StageTraining,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    Settings = TypeVar("Settings", bound=DataclassInstance)
 
 RECIPES = DATA / "recipes"
 #: What a recipe holds, by the engine that trains it.
@@ -17,8 +47,22 @@ SECTIONS = {
 }
 
 
-def read_recipe(recipe):
+def read_recipe(recipe: PathLike) -> SimulationRecipe | PatientRecipe:
     """Read a recipe by its path, or by the name of a shipped one.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read or lacks a section or a setting.
+    """
+    content = read_content(recipe)
+    if "sources" in content:
+        return parse_simulation(content, str(recipe))
+    return parse_patients(content, str(recipe))
+
+
+def read_content(recipe: PathLike) -> Section:
+    """Read the sections of a recipe as they are in its file, those that it extends included.
 
     Raises
     ------
@@ -34,19 +78,12 @@ def read_recipe(recipe):
         raise UsageError(f"{recipe} cannot be read as a recipe: {reason}.") from None
     content = content if isinstance(content, dict) else {}
     if "extends" in content:
-        content = merged(read_recipe(content.pop("extends")), content)
-    engine = next((name for name in SECTIONS if name in content), None)
-    if not engine:
-        raise UsageError(
-            f"{recipe} lacks the sections of a recipe; it needs one of {', '.join(SECTIONS)}."
-        )
-    missing = SECTIONS[engine] - set(content)
-    if missing:
-        raise UsageError(f"{recipe} lacks the sections {', '.join(sorted(missing))}.")
+        content = merged(read_content(content.pop("extends")), content)
+    _check_sections(content, str(recipe))
     return content
 
 
-def merged(base, changes):
+def merged(base: Section, changes: Section) -> Section:
     """Sections of ``base``, changed where ``changes`` says so; None takes a key out."""
     both = {key: value for key, value in base.items() if changes.get(key, value) is not None}
     for key, value in changes.items():
@@ -57,26 +94,134 @@ def merged(base, changes):
     return both
 
 
-def expand_runs(recipe):
-    """Recipe of every training of a recipe with ``runs``.
+def parse_simulation(content: Section, source: str) -> SimulationRecipe:
+    """Make a recipe for simulated strokes of the content of its file.
 
     Parameters
     ----------
-    recipe : dict
-        ``runs`` holds, by name, what a training changes in the recipe; ``regimes``, if there, the
-        stages by the ending of the name, and every run is trained in each regime.
+    content : dict
+        ``first``, if there, holds what differs in the training before this one.
+    source : str
+        Name of the recipe in messages.
 
-    Returns
-    -------
-    dict of str to dict
+    Raises
+    ------
+    UsageError
+        If a setting is missing.
     """
+    first = None
+    if "first" in content:
+        whole = {key: value for key, value in content.items() if key != "first"}
+        first = parse_simulation(merged(whole, content["first"]), source)
+    held_out = {kind: _fill(HeldOut, rules, source) for kind, rules in content["held_out"].items()}
+    return _fill(
+        SimulationRecipe,
+        content,
+        source,
+        held_out=held_out,
+        network=_fill(Network, content["network"], source),
+        inputs=[_fill(Input, entry, source) for entry in content["inputs"]],
+        training=_fill(SimulationTraining, content["training"], source),
+        first=first,
+    )
+
+
+def parse_patients(content: Section, source: str) -> PatientRecipe:
+    """Make a recipe for patients of the content of its file.
+
+    Parameters
+    ----------
+    content : dict
+        With ``runs``, these hold by name what a training changes in the recipe; ``regimes``, if
+        there, the stages by the ending of the name, and every run is trained in each regime.
+    source : str
+        Name of the recipe in messages.
+
+    Raises
+    ------
+    UsageError
+        If a setting is missing.
+    """
+    if "nnunet" in content:
+        return _fill(
+            NNUNetRecipe,
+            content,
+            source,
+            **_shared(content, DataSettings, source),
+            nnunet=_fill(NNUNetSettings, content["nnunet"], source),
+        )
+    if "runs" in content:
+        runs = {name: _staged(run, source) for name, run in _expanded(content).items()}
+        shared = _shared(content, GridData, source)
+        return _fill(RunsRecipe, content, source, **shared, runs=runs)
+    return _staged(content, source)
+
+
+def _check_sections(content: Section, source: str) -> None:
+    engine = next((name for name in SECTIONS if name in content), None)
+    if not engine:
+        raise UsageError(
+            f"{source} lacks the sections of a recipe; it needs one of {', '.join(SECTIONS)}."
+        )
+    missing = SECTIONS[engine] - set(content)
+    if missing:
+        raise UsageError(f"{source} lacks the sections {', '.join(sorted(missing))}.")
+
+
+def _staged(content: Section, source: str) -> StagedRecipe:
+    training, stages = dict(content["training"]), {}
+    if "stages" in content:
+        stages["stages"] = [_fill(Stage, stage, source) for stage in content["stages"]]
+    if "loss" in training:
+        training["loss"] = _fill(Loss, training["loss"], source)
+    if training.get("augmentation"):
+        training["augmentation"] = _fill(Augmentation, training["augmentation"], source)
+    return _fill(
+        StagedRecipe,
+        content,
+        source,
+        **_shared(content, GridData, source),
+        **stages,
+        network=_fill(Network, content["network"], source),
+        training=_fill(StageTraining, training, source),
+    )
+
+
+def _shared(content: Section, data: type[DataSettings], source: str) -> Section:
+    """Parsed settings of every recipe for patients."""
+    return {
+        "data": _fill(data, content["data"], source),
+        "split": _fill(SplitRules, content["split"], source),
+        "content": content,
+    }
+
+
+def _expanded(content: Section) -> dict[str, Section]:
+    """Content of every training of a recipe with ``runs``."""
     left_out = ("runs", "regimes", "ensembles")
-    base = {key: value for key, value in recipe.items() if key not in left_out}
-    regimes = recipe.get("regimes") or {"": None}
+    base = {key: value for key, value in content.items() if key not in left_out}
+    regimes = content.get("regimes") or {"": None}
     return {
         name + ending: merged(base, changes)
         | {"name": name + ending}
         | ({"stages": stages} if stages else {})
         for ending, stages in regimes.items()
-        for name, changes in recipe["runs"].items()
+        for name, changes in content["runs"].items()
     }
+
+
+def _fill(kind: "type[Settings]", section: Mapping[str, Any], source: str, **parsed: Any) -> "Settings":
+    """A dataclass of the settings in a section, and of those that were parsed already.
+
+    Keys that the dataclass does not have are ignored.
+    """
+    names = [field.name for field in fields(kind)]
+    settings = {name: section[name] for name in names if name in section} | parsed
+    missing = [
+        field.name
+        for field in fields(kind)
+        if field.name not in settings and field.default is field.default_factory is MISSING
+    ]
+    if missing:
+        raise UsageError(f"{source} lacks the settings {', '.join(missing)}.")
+    return kind(**settings)

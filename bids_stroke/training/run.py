@@ -1,26 +1,53 @@
 """A training on patients: scans prepared, split, and given to the recipe's engine."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import yaml
 
-from bids_stroke.errors import UsageError
+from bids_stroke.errors import ModelError, UsageError
 from bids_stroke.models import catalog, weights
 from bids_stroke.models.adaptation import Report, adapt
-from bids_stroke.training.patients import preparation, split
-from bids_stroke.utils.files import atomic
+from bids_stroke.models.card import Card
+from bids_stroke.utils.files import PathLike, atomic
 
-from . import recipes
+from .export import RECIPE, SPLIT
+from .patients import preparation, split
+from .patients.patient import Parts, Patient, plain
+from .recipe_settings import (
+    DataSettings,
+    NNUNetRecipe,
+    PatientRecipe,
+    RunsRecipe,
+    StagedRecipe,
+)
+from .recipes import parse_patients
+
+if TYPE_CHECKING:
+    import torch
+
+    from .engine.stages import StageSummary
 
 
 def train_on_patients(
-    recipe, datasets, out, *, given=None, fold=None, initial=None, processes=1, tell=print
-):
+    recipe: PatientRecipe,
+    datasets: Sequence[tuple[Path, Path]],
+    out: PathLike,
+    *,
+    given: Path | None = None,
+    fold: int | None = None,
+    initial: str | None = None,
+    processes: int = 1,
+    tell: Callable[[str], object] = print,
+) -> dict[str, Any]:
     """Train the recipe's network on patients.
 
     Parameters
     ----------
-    recipe : dict
+    recipe : PatientRecipe
     datasets : sequence of (Path, Path)
         BIDS datasets, and where their lesion masks lie.
     out : Path
@@ -39,7 +66,7 @@ def train_on_patients(
     Returns
     -------
     dict
-        Summary of the training.
+        Summary of the training, as JSON holds it.
 
     Raises
     ------
@@ -48,70 +75,107 @@ def train_on_patients(
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    folds = recipe["split"].get("folds")
+    folds = recipe.split.folds
     if fold is not None and not (folds and 0 <= fold < folds):
         raise UsageError(f"--fold {fold} is not one of the recipe's {folds or 0} folds.")
-    recipe = recipe | {"target": preparation.plain(datasets[-1][0].name)}
-    written = out / "recipe.yaml"
-    if written.is_file() and yaml.safe_load(written.read_text()) != recipe:
-        raise UsageError(f"{out} holds a training by another recipe; give another folder.")
-    data = recipe["data"]
-    found = preparation.gather(
-        datasets, data["contrasts"], out / "cache", data["brain_extraction"], "cpu", processes, tell
+    target = plain(datasets[-1][0].name)
+    recipe = parse_patients(recipe.content | {"target": target}, recipe.name)
+    _refuse_another(recipe, out)
+    data = recipe.data
+    patients = preparation.gather(
+        datasets, data.contrasts, out / "cache", data.brain_extraction, "cpu", processes, tell
     )
-    found = [one for one in found if _usable(one, data)]
-    path = out / "split.tsv"
+    patients = [patient for patient in patients if _usable(patient, data)]
+    table = _split(recipe, patients, given, out)
+    with atomic(out / RECIPE) as partial:
+        partial.write_text(yaml.safe_dump(recipe.content, sort_keys=False))
+    parts = split.divide(patients, table, (fold or 0) if folds else None, recipe.split.by_slice)
+    tell(", ".join(f"{len(scans)} scans for {part}" for part, scans in parts.items() if scans) + ".")
+    start = initial or recipe.initial
+    return _train(recipe, parts, table, out, fold or 0, _source(start), processes)
+
+
+def _refuse_another(recipe: PatientRecipe, out: Path) -> None:
+    """Refuse a folder of a training by another recipe."""
+    written = out / RECIPE
+    if written.is_file() and yaml.safe_load(written.read_text()) != recipe.content:
+        raise UsageError(f"{out} holds a training by another recipe; give another folder.")
+
+
+def _usable(patient: Patient, data: DataSettings) -> bool:
+    return any(set(group) <= set(patient.contrasts) for group in data.groups)
+
+
+def _split(
+    recipe: PatientRecipe, patients: Sequence[Patient], given: Path | None, out: Path
+) -> pd.DataFrame:
+    """The given split, that of an earlier call, or a new one; written to ``out``."""
+    path = out / SPLIT
     if given:
         table = split.read(given)
     elif path.is_file():
         table = split.read(path)
     else:
-        table = split.make(found, recipe["split"], recipe["seed"], recipe["target"])
+        table = split.make(patients, recipe.split, recipe.seed, recipe.target)
     split.write(table, path)
-    with atomic(written) as partial:
-        partial.write_text(yaml.safe_dump(recipe, sort_keys=False))
-    by_slice = recipe["split"].get("by") == "slice"
-    parts = split.divide(found, table, (fold or 0) if folds else None, by_slice)
-    tell(", ".join(f"{len(scans)} scans for {part}" for part, scans in parts.items() if scans) + ".")
-    start = initial or recipe.get("initial")
-    source = catalog.load(start) if start else None
-    if "nnunet" in recipe:
-        from bids_stroke.training.engine import nnunet as nnunet_engine
+    return table
 
-        return nnunet_engine.train(recipe, parts, table, out, fold or 0, source, processes)
-    from bids_stroke.training.engine import stages
 
-    if "runs" in recipe:
+def _source(model: str | None) -> Card | None:
+    """The model to start from."""
+    if not model:
+        return None
+    source = catalog.load(model)
+    if not isinstance(source, Card):
+        raise ModelError(f"{source.name} is an ensemble; start from one of its members.")
+    return source
+
+
+def _train(
+    recipe: PatientRecipe,
+    parts: Parts,
+    table: pd.DataFrame,
+    out: Path,
+    fold: int,
+    source: Card | None,
+    processes: int,
+) -> dict[str, Any]:
+    """Train by the engine of the recipe."""
+    if isinstance(recipe, NNUNetRecipe):
+        from .engine import nnunet as nnunet_engine
+
+        return asdict(nnunet_engine.train(recipe, parts, table, out, fold, source, processes))
+    from .engine import stages
+
+    if isinstance(recipe, RunsRecipe):
         return _several(recipe, parts, out, processes)
-    if source:
-        recipe = recipe | {"initial": _adapted(source, recipe, out)}
-    return stages.train(recipe, parts, out, processes)
+    assert isinstance(recipe, StagedRecipe)
+    initial = _adapted(source, recipe, out) if source else None
+    return _json(stages.train(recipe, parts, out, processes, initial=initial))
 
 
-def _several(recipe, parts, out, processes):
+def _several(recipe: RunsRecipe, parts: Parts, out: Path, processes: int) -> dict[str, Any]:
     """Train every run of a recipe on the same scans."""
-    from bids_stroke.training.engine import stages
-
     from . import predictions
+    from .engine import stages
 
-    scans = {one.name: one for found in parts.values() for one in found}
-    paths = stages.on_grid(scans.values(), recipe["data"], out / "arrays", processes)
+    scans = {patient.name: patient for members in parts.values() for patient in members}
+    paths = stages.on_grid(scans.values(), recipe.data, out / "arrays", processes)
     predictions.write_table(parts, paths, out)
     return {
-        name: stages.train(one, parts, out / name, processes, out / "arrays")
-        for name, one in recipes.expand_runs(recipe).items()
+        name: _json(stages.train(run, parts, out / name, processes, out / "arrays"))
+        for name, run in recipe.runs.items()
     }
 
 
-def _usable(patient, data):
-    groups = data.get("inputs") or [data["contrasts"]]
-    return any(set(group) <= set(patient.contrasts) for group in groups)
+def _json(summaries: "dict[str, StageSummary]") -> dict[str, Any]:
+    return {name: summary.to_json() for name, summary in summaries.items()}
 
 
-def _adapted(source, recipe, out):
+def _adapted(source: Card, recipe: StagedRecipe, out: Path) -> "dict[str, torch.Tensor]":
     """Weights of a model, made to fit the network of the recipe."""
-    target = weights.build(recipe["network"]).state_dict()
+    target = weights.build(recipe.network).state_dict()
     channels = [channel.contrast for channel in source.channels]
-    state, rows = adapt(weights.state(source), target, channels, recipe["data"]["contrasts"])
+    state, rows = adapt(weights.state(source), target, channels, recipe.data.contrasts)
     Report(rows).write(out / "adapt.tsv")
     return state

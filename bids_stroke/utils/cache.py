@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -12,21 +13,24 @@ from bids_stroke import __version__
 from .files import atomic
 
 
-def cache_dir():
-    """Where what is downloaded or computed once is kept: ``$BIDS_STROKE_HOME``, or
-    ``~/.cache/bids_stroke``."""
+def cache_dir() -> Path:
+    """Folder of the cache: ``$BIDS_STROKE_HOME``, or ``~/.cache/bids_stroke``."""
     return Path(os.environ.get("BIDS_STROKE_HOME", Path.home() / ".cache" / "bids_stroke"))
 
 
-def cached_images(name, key, build):
-    """Give the images that ``build()`` returns, from the cache where they were made before.
+def cached_images(
+    name: str, key: object, build: Callable[[], list[nib.Nifti1Image]]
+) -> list[nib.Nifti1Image]:
+    """Return the images that ``build()`` makes, from the cache if they were made before.
 
     Parameters
     ----------
     name : str
         Start of the names of the files.
     key : object
-        All that the images depend on; JSON must know it.
+        All that the images depend on, in types that JSON has.
+    build : callable
+        Makes the images.
 
     Returns
     -------
@@ -35,9 +39,9 @@ def cached_images(name, key, build):
     text = json.dumps([__version__, key], default=str)
     stem = f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     folder = cache_dir() / "maps"
-    found = sorted(folder.glob(f"{stem}-*of*.nii"))
-    if found and found[0].stem.endswith(f"of{len(found)}"):
-        return [nib.load(path) for path in found]
+    paths = sorted(folder.glob(f"{stem}-*of*.nii"))
+    if paths and paths[0].stem.endswith(f"of{len(paths)}"):
+        return [nib.Nifti1Image.from_filename(path) for path in paths]
     images = build()
     try:
         for number, img in enumerate(images, 1):

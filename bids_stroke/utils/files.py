@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import os
 import shlex
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,7 @@ _POINTERS = {b"/annex/objects/": "datalad get", b"version https://git-lfs": "git
 
 
 @contextmanager
-def atomic(path):
+def atomic(path: PathLike) -> Iterator[Path]:
     """Yield a path beside ``path`` that takes its place when the block ends well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,10 +29,11 @@ def atomic(path):
         os.replace(partial, path)
 
 
-def missing_content_reason(path):
+def missing_content_reason(path: PathLike) -> str | None:
     """Tell why the content of a file is not here, and what gets it: a link or pointer of git-annex
     (DataLad) or git-lfs, or a link to nowhere. None for any other file, there or not."""
     path = Path(path)
+    start: bytes | None = None
     try:
         if path.is_symlink() and not path.exists():
             target = os.readlink(path)
@@ -41,17 +43,17 @@ def missing_content_reason(path):
         elif path.is_file() and path.stat().st_size < 1024:
             with path.open("rb") as stream:
                 start = next(filter(stream.read(32).startswith, _POINTERS), None)
-        else:
-            start = None
-    except OSError:  # whoever reads it tells
+    except OSError:  # the reader of the file reports the error
         return None
-    return start and (
+    if start is None:
+        return None
+    return (
         f"{path} has no content here; get it with {_POINTERS[start]} {shlex.quote(path.name)} in the "
         f"folder {path.parent}."
     )
 
 
-def package_file(package, file, user):
+def package_file(package: str, file: str, user: str) -> Path:
     """Path of a file of an installed package, which ``user`` needs.
 
     The package is not imported: only its files are of use, and it may not import beside current
@@ -63,7 +65,7 @@ def package_file(package, file, user):
         If the package is not installed.
     """
     spec = importlib.util.find_spec(package)
-    if spec is None:
+    if spec is None or spec.origin is None:
         raise ResourceError(
             f"{user} is read from the package {package}, which is not installed; install it, or "
             "give a file of your own."
@@ -71,16 +73,17 @@ def package_file(package, file, user):
     return Path(spec.origin).parent / file
 
 
-def stamp(path):
-    """What a file counts by: its size and time of change; None without the file."""
+def stamp(path: PathLike) -> list[int] | None:
+    """Size and time of modification (ns) of a file, which tell its versions apart; None without the
+    file."""
     try:
         status = Path(path).stat()
-    except OSError:  # the session's own process tells what is wrong with the file
+    except OSError:  # the process of the session reports what is wrong with the file
         return None
     return [status.st_size, status.st_mtime_ns]
 
 
-def checksum(path):
+def checksum(path: PathLike) -> str:
     """SHA-256 of a file, in hexadecimal digits."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

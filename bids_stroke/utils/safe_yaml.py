@@ -1,6 +1,7 @@
 """Plain YAML of users (cards, plugin files): nothing in it runs, fills memory or leads elsewhere."""
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
+from typing import Any
 
 import yaml
 
@@ -8,7 +9,7 @@ MOST_BYTES = 1_000_000
 DEEPEST = 20
 
 
-def read(path):
+def read(path: Path) -> dict[str, Any]:
     """Read a YAML file of keys and values.
 
     Raises
@@ -42,16 +43,16 @@ def read(path):
 class _Whole(yaml.SafeDumper):
     """Writes what comes twice twice."""
 
-    def ignore_aliases(self, data):
+    def ignore_aliases(self, data: object) -> bool:
         return True
 
 
-def text(content):
+def text(content: object) -> str:
     """YAML of ``content`` that :func:`read` takes."""
     return yaml.dump(content, Dumper=_Whole, sort_keys=False, allow_unicode=True)
 
 
-def inside(name):
+def inside(name: str) -> str:
     """Check that the name of a file, as a card gives it, leads to no folder outside of the card's.
 
     Raises

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -80,13 +81,13 @@ def test_each_voxel_is_in_exactly_one_super_region(super_regions, brain):
 def test_the_gyri_are_brought_from_talairach_space():
     """With the transform, the atlas's deep nuclei lie on the ones that were drawn in MNI space."""
     card = atlases_super_regions.super_regions_card()
-    talairach, other = card["layers"]
-    nuclei = talairach | {"regions": {"R1": ["Thalamus", "Lentiform_Nucleus"]}}
-    drawn = other | {"regions": {"R1": [
+    talairach, other = card.layers
+    nuclei = replace(talairach, regions={"R1": ["Thalamus", "Lentiform_Nucleus"]})
+    drawn = replace(other, regions={"R1": [
         f"{side}_{name}" for side in ("Left", "Right")
         for name in ("Thalamus_Proper", "Putamen", "Pallidum")
-    ]}}  # fmt: skip
-    without = {key: value for key, value in nuclei.items() if key != "from_space"}
+    ]})  # fmt: skip
+    without = replace(nuclei, from_space=None)
 
     def on_template(layer):
         img = atlases_super_regions._layer(card, layer, {1: "R1"})
@@ -94,7 +95,7 @@ def test_the_gyri_are_brought_from_talairach_space():
             template_transforms.warp(
                 [img],
                 template().t1w,
-                template_transforms.load_transform(card["space"], TEMPLATE),
+                template_transforms.load_transform(card.space, TEMPLATE),
                 order=0,
             )[0]
             > 0

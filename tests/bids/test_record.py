@@ -7,6 +7,7 @@ import pytest
 from bids_stroke.bids import record
 from bids_stroke.bids.record import Record
 from bids_stroke.bids.sessions import Session
+from bids_stroke.errors import DatasetError
 
 CARD = cards.make()
 
@@ -76,16 +77,16 @@ def test_identity_changes_with_the_version(session, monkeypatch):
 
 
 def test_complete_means_ok_and_all_outputs_there(tmp_path):
-    outputs = ["sub-01/anat/a.nii.gz", "sub-01/anat/b.tsv"]
-    for path in map(tmp_path.joinpath, outputs):
+    outputs = {"lesion_mask": "sub-01/anat/a.nii.gz", "components": "sub-01/anat/b.tsv"}
+    for path in map(tmp_path.joinpath, outputs.values()):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     known = Record("sub-01", "x", status="ok", outputs=outputs)
     assert known.complete(tmp_path)
     assert not replace(known, status="failed").complete(tmp_path)
-    (tmp_path / outputs[1]).unlink()
+    (tmp_path / outputs["components"]).unlink()
     assert not known.complete(tmp_path)
-    (tmp_path / outputs[1]).mkdir()
+    (tmp_path / outputs["components"]).mkdir()
     assert not known.complete(tmp_path)
 
 
@@ -113,6 +114,28 @@ def test_a_damaged_record_is_none(tmp_path, damage):
     unfinished = [name for name, error in found.items() if error]
     assert list(found) == ["sub-01", "sub-02", "sub-03_ses-a", "sub-04"]
     assert unfinished == ["sub-01", "sub-04"]
+
+
+def test_outputs_by_role(tmp_path):
+    outputs = {
+        "lesion_mask": "a",
+        "lesion_mask@FLAIR": "b",
+        "lesion_mask@MNI": "c",
+        "lesion_masks@MNI": "d",
+    }
+    known = Record("sub-01", "x", outputs=outputs)
+    assert known.path(tmp_path, "lesion_mask") == tmp_path / "a"
+    assert known.path(tmp_path, "lesion_mask", "T2w") is None
+    assert known.paths(tmp_path, "lesion_mask") == {"FLAIR": tmp_path / "b", "MNI": tmp_path / "c"}
+    (tmp_path / "b").touch()
+    assert list(known.files(tmp_path)) == [("lesion_mask", tmp_path / "b")]
+    with pytest.raises(DatasetError, match=r"sub-01_run\.json lists no lesion_mask@T2w; run"):
+        known.require(tmp_path, "lesion_mask", "T2w")
+
+
+def test_a_record_of_outputs_without_roles_is_none(tmp_path):
+    Record("sub-01", "x", outputs=["sub-01/anat/a.nii.gz"]).write(tmp_path)
+    assert record.read(tmp_path, "sub-01") is None
 
 
 def test_no_records(tmp_path):

@@ -134,10 +134,10 @@ def test_ratings_by_keyboard_are_kept_exported_and_read_back(page, tmp_path):
         "participant_id\tsession_id\trating\tnotes\n"
         "sub-1\tn/a\treject\tmoved a lot, r and a\nsub-2\tn/a\taccept\tn/a\n"
     )
-    rated = ratings.ratings(path)
+    rated = ratings.read_ratings(path)
     assert (
-        ratings.rejected(rated, "sub-1", "") is not None
-        and ratings.rejected(rated, "sub-2", "") is None
+        ratings.find_rejection(rated, "sub-1", "") is not None
+        and ratings.find_rejection(rated, "sub-2", "") is None
     )
 
 

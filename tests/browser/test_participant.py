@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from bids_stroke.bids.record import Record
-from bids_stroke.reports.figures import figures
+from bids_stroke.reports.figures.flicker import draw_flicker
+from bids_stroke.reports.figures.lesion import draw_lesion
 from bids_stroke.reports.participant.report import participant_report
 
 
@@ -21,9 +22,12 @@ def page(tmp_path, browser_page):
     mask = nib.Nifti1Image(inner.astype(np.uint8), img.affine)
     folder = tmp_path / "sub-01" / "figures"
     folder.mkdir(parents=True)
-    figures.flicker(img, dark, folder / "sub-01_desc-coreg_FLAIR.svg", mask)
-    figures.lesion(img, mask, folder / "sub-01_desc-lesion_T1w.svg")
-    Record("sub-01", "x", error="<script>alert(1)</script>").write(tmp_path)
+    drawn = {
+        "coreg_figure@FLAIR": draw_flicker(img, dark, folder / "sub-01_desc-coreg_FLAIR.svg", mask),
+        "lesion_figure@T1w": draw_lesion(img, mask, folder / "sub-01_desc-lesion_T1w.svg"),
+    }
+    outputs = {role: path.relative_to(tmp_path).as_posix() for role, path in drawn.items()}
+    Record("sub-01", "x", error="<script>alert(1)</script>", outputs=outputs).write(tmp_path)
     page = browser_page(participant_report(tmp_path, "01"))
     yield page
     assert not page.errors

@@ -9,8 +9,8 @@ from PIL import Image
 
 from bids_stroke.bids.record import Record
 from bids_stroke.reports.participant import report as participant_report
-from bids_stroke.reports.viewer import page as viewer_page
 from bids_stroke.reports.viewer import session as viewer_session
+from bids_stroke.reports.viewer.overlap import write_overlap_viewer
 from bids_stroke.spatial import image
 from bids_stroke.spatial.templates import template
 
@@ -25,8 +25,8 @@ def out(tmp_path_factory):
     tract = str(derived.tract(out))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BIDS_STROKE_HOME", str(out / "home"))
-        viewer_session.session(out, derived.session(out), [tract])
-        viewer_session.session(out, derived.template_session(out), [tract])
+        viewer_session.write_viewer(out, derived.session(out), [tract])
+        viewer_session.write_viewer(out, derived.template_session(out), [tract])
     return out
 
 
@@ -220,7 +220,7 @@ def test_own_mask_in_the_template(out, browser_page):
 
 
 def test_inside_the_report(out, tmp_path, browser_page):
-    Record("sub-02", "identity", "ok", outputs=["of no interest here"]).write(tmp_path)
+    Record("sub-02", "identity", "ok", outputs={"image": "of no interest here"}).write(tmp_path)
     (tmp_path / "sub-02_viewer.html").write_bytes((out / "sub-02_viewer.html").read_bytes())
     page = browser_page(participant_report.participant_report(tmp_path, "02", embed_viewers=True))
     page.locator("iframe").scroll_into_view_if_needed()
@@ -236,7 +236,7 @@ def test_overlap_of_a_cohort(tmp_path, browser_page):
     counts = np.zeros(t1w.shape, np.int32)
     counts[60:80, 100:130, 80:110] = 2
     counts[65:75, 110:120, 90:100] = 12
-    made = viewer_page.overlap(image.like(counts, t1w), t1w, tmp_path / "group_viewer.html")
+    made = write_overlap_viewer(image.like(counts, t1w), t1w, tmp_path / "group_viewer.html")
     page = browser_page(made, viewport={"width": 900, "height": 600})
     page.wait_for_selector(READY)
     assert page.locator(".scale").inner_text().split() == ["1", "12", "sessions"]

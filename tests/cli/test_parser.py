@@ -1,5 +1,9 @@
 import json
+import shutil
+import subprocess
+import sys
 from dataclasses import MISSING, fields
+from pathlib import Path
 
 import pytest
 
@@ -184,3 +188,10 @@ def test_what_cannot_be_measured_on(folder, options, words):
 def test_lesion_derivatives_that_are_not_there(folder):
     with pytest.raises(DatasetError, match="--lesion-derivatives"):
         parse("--lesion-derivatives", str(folder / "absent"))
+
+
+def test_the_tables_of_options_in_the_docs(tmp_path):
+    docs = Path(__file__).parents[2] / "docs"
+    page = Path(shutil.copy(docs / "usage.md", tmp_path))
+    subprocess.run([sys.executable, docs / "options.py", page], check=True)
+    assert page.read_text() == (docs / "usage.md").read_text()

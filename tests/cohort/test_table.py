@@ -7,10 +7,9 @@ from bids_stroke.atlases.loads import COLUMNS
 from bids_stroke.bids.derivatives import write_tsv
 from bids_stroke.bids.names import derivative
 from bids_stroke.bids.record import Record
-from bids_stroke.cohort import columns, overlap, participants
-from bids_stroke.cohort import summary as cohort_summary
+from bids_stroke.cohort import columns, overlap
 from bids_stroke.cohort import table as cohort_table
-from bids_stroke.errors import DatasetError, UsageError
+from bids_stroke.errors import DatasetError
 from bids_stroke.qc import image_quality
 from bids_stroke.spatial import image
 from bids_stroke.spatial.templates import TEMPLATE
@@ -86,6 +85,9 @@ def add(
             folder / derivative(name, "mask", space=TEMPLATE, res="1", **found),
         ),
     ]
+    components = f"components@{TEMPLATE}" if reference == TEMPLATE else "components"
+    roles = (components, "image_quality", "loads@CST", "regions@SuperRegions")
+    roles += (f"lesion_mask@{TEMPLATE}",)
     Record(
         name,
         "x",
@@ -93,7 +95,7 @@ def add(
         model=model,
         reference=reference,
         contrasts=list(contrasts),
-        outputs=[str(path.relative_to(out)) for path in outputs],
+        outputs=dict(zip(roles, (str(path.relative_to(out)) for path in outputs), strict=True)),
     ).write(out)
     return outputs
 
@@ -173,46 +175,6 @@ def test_a_mask_in_a_template_space_has_no_native_volume(tmp_path):
     assert row["lesion_volume_mni_ml"] == cohort_table.volume_ml(row) == pytest.approx(0.008)
 
 
-def test_summary_of_groups():
-    table = pd.DataFrame({
-        "participant_id": ["sub-1", "sub-2", "sub-3", "sub-4"],
-        "lesion_volume_mni_ml": [1.0, 2.0, 3.0, 8.0],
-        "cst_raw_load_ml_left": [0.5, 0.0, 0.0, 2.0],
-        "cst_raw_load_ml_right": [0.1, 1.5, 0.0, 0.0],
-        "cst_weighted_load_ml_left": [1.0, 0.0, 0.0, 9.0],
-        "cst_weighted_load_ml_right": [0.2, 4.0, 0.0, 0.0],
-        "cst_category": ["small", "medium", np.nan, "large"],
-        "cst_category_status": ["unvalidated"] * 4,
-        "sex": ["F", "M", "F", np.nan],
-    })  # fmt: skip
-    found = cohort_summary.summary(table, "sex").set_index("group")
-    assert [found.index.name, *found] == [
-        "group", *(name for name in cohort_summary.SUMMARY_COLUMNS if name != "group")
-    ]  # fmt: skip
-    assert found.index.tolist() == ["all", "F", "M"] and set(found["tract"]) == {"cst"}
-    assert found["n_sessions"].tolist() == [4, 2, 1]
-    counts = [f"n_{name}" for name in ("none", "small", "medium", "large")]
-    assert found[counts].to_numpy().tolist() == [[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 1, 0]]
-    # The affected side: left, right, none, left.
-    assert found["weighted_load_median_ml"].tolist() == [np.median([1, 4, 0, 9]), 0.5, 4]
-    assert found["raw_load_median_ml"].tolist() == [np.median([0.5, 1.5, 0, 2]), 0.25, 1.5]
-    assert found.loc["all", "lesion_volume_q3_ml"] == np.quantile([1, 2, 3, 8], 0.75)
-    assert cohort_summary.summary(table)["group"].tolist() == ["all"]
-    with pytest.raises(UsageError, match="no column age"):
-        cohort_summary.summary(table, "age")
-
-
-def test_the_load_map_sums_to_the_mean_raw_load():
-    rng = np.random.default_rng(0)
-    masks = rng.random((5, 4, 5, 6)) < 0.3
-    left, right = rng.random((2, 4, 5, 6)).astype(np.float32) / 2
-    tract = {"L": nib.Nifti1Image(left, AFFINE), "R": nib.Nifti1Image(right, AFFINE)}
-    loads = [0.008 * sum(p[mask].sum() for p in (left, right)) for mask in masks]
-    count = nib.Nifti1Image(masks.sum(0).astype(np.int32), AFFINE)
-    found = overlap.load_map(count, len(masks), tract)
-    assert 0.008 * found.get_fdata().sum() == pytest.approx(np.mean(loads), rel=1e-5)
-
-
 def test_an_empty_lesion_counts_as_a_session(tmp_path):
     add(tmp_path, "sub-01", [])
     table, ended, _ = cohort_table.collect(tmp_path)
@@ -235,77 +197,3 @@ def test_nothing_to_collect(tmp_path):
     Record("sub-01", "x").write(tmp_path)
     with pytest.raises(DatasetError, match="no complete session"):
         cohort_table.collect(tmp_path)
-
-
-# participants.tsv
-
-
-TABLE = pd.DataFrame({
-    "participant_id": ["sub-01", "sub-01", "sub-02"],
-    "session_id": ["ses-1", "ses-2", np.nan],
-    "model": ["m", "m", "m"],
-})  # fmt: skip
-
-
-def merge(tmp_path, text, encoding="utf-8"):
-    (tmp_path / "participants.tsv").write_bytes(text.encode(encoding))
-    return participants.merge_participants(TABLE, tmp_path / "participants.tsv")
-
-
-def test_participants_are_merged_in_the_order_of_the_table(tmp_path):
-    text = "participant_id\tage\tnihss\nsub-02\t060\tn/a\nsub-09\t5\t6\nsub-01\t71\t4\n"
-    merged = merge(tmp_path, text)
-    assert merged["participant_id"].tolist() == ["sub-01", "sub-01", "sub-02"]
-    assert merged["age"].tolist() == ["71", "71", "060"]  # as it is written
-    assert merged["nihss"].tolist()[:2] == ["4", "4"] and pd.isna(merged["nihss"][2])
-
-
-def test_participants_who_are_not_in_the_table_of_participants(tmp_path):
-    merged = merge(tmp_path, "participant_id\tage\nsub-01\t71\n")
-    assert len(merged) == 3 and pd.isna(merged["age"][2])
-
-
-def test_clashing_columns_are_renamed(tmp_path):
-    merged = merge(tmp_path, "participant_id\tsession_id\tmodel\nsub-01\tx\ty\n")
-    assert merged["session_id"].tolist()[:2] == ["ses-1", "ses-2"]
-    assert merged["model"].tolist() == ["m", "m", "m"]
-    assert merged["participants_session_id"][0] == "x"
-    assert merged["participants_model"][0] == "y"
-
-
-def test_equal_rows_of_a_participant_count_once(tmp_path):
-    merged = merge(tmp_path, "participant_id\tage\nsub-01\t71\nsub-01\t71\nsub-02\t5\n")
-    assert merged["age"].tolist() == ["71", "71", "5"]
-
-
-def test_a_table_from_a_spreadsheet(tmp_path):
-    # Byte order mark, Windows line ends, an empty cell, a tab too many at the ends of rows.
-    text = "\ufeffparticipant_id\tage\tsex\r\nsub-01\t71\tF\t\r\nsub-02\t\tM\t\r\n"
-    with pytest.warns(pd.errors.ParserWarning):
-        merged = merge(tmp_path, text)
-    assert merged["sex"].tolist() == ["F", "F", "M"]
-    assert merged["age"].tolist()[:2] == ["71", "71"] and pd.isna(merged["age"][2])
-    path = write_tsv(merged, tmp_path / "x.tsv")
-    assert path.read_text().splitlines()[3] == "sub-02\tn/a\tm\tn/a\tM"
-
-
-@pytest.mark.parametrize(
-    "text, encoding, words",
-    [
-        ("id\tage\n1\t2\n", "utf-8", "no column participant_id"),
-        ("participant_id\tage\nsub-01\t1\nsub-01\t2\n", "utf-8", "several rows of sub-01"),
-        ("participant_id,age\nsub-01,2\n", "utf-8", "no column participant_id"),
-        ("", "utf-8", "not a table"),
-        ("participant_id\tcity\nsub-01\tDüsseldorf\n", "latin-1", "not a table"),
-        ("participant_id\tage\nsub-01\t2\n", "utf-16", "not a table"),
-    ],
-)
-def test_what_is_no_table_of_participants(tmp_path, text, encoding, words):
-    with pytest.raises(DatasetError, match=words) as caught:
-        merge(tmp_path, text, encoding)
-    assert "participants.tsv" in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_no_participants_tsv(tmp_path):
-    merged = participants.merge_participants(TABLE, tmp_path / "participants.tsv")
-    pd.testing.assert_frame_equal(merged, TABLE)

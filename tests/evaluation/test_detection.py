@@ -2,6 +2,7 @@
 
 import cc3d
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import ndimage
 
@@ -97,7 +98,8 @@ def test_empty_masks(definition):
 
 
 def test_table_has_every_lesion_once():
-    table = detection.isles(line((0, 4)), line((2, 6), (20, 30))).table(voxel_mm3=500)
+    detected = detection.isles(line((0, 4)), line((2, 6), (20, 30)))
+    table = pd.DataFrame(detected.lesions(voxel_mm3=500))
     assert list(table["mask"]) == ["truth", "truth", "prediction"]
     assert list(table.volume_ml) == [2, 5, 2]
     assert list(table.detected) == [True, False, True]

@@ -18,11 +18,11 @@ from bids_stroke.spatial import image
 
 REGISTER = """
 import bidsets
-from bids_stroke import registration
+from bids_stroke.spatial import registration
 (one, _), (other, _) = (bidsets.scan(1, shift=shift) for shift in ((0, 0, 0), (6, 4, 2)))
 images = map(registration.to_ants, (one, other))
 found = registration.register(*images, type_of_transform="Affine", **registration.AFFINE)
-print(open(found["fwdtransforms"][0], "rb").read().hex())
+print(open(found.forward[0], "rb").read().hex())
 """
 
 

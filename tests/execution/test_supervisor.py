@@ -10,7 +10,7 @@ import pytest
 from bids_stroke.cli import parser
 from bids_stroke.errors import ResourceError, UsageError
 from bids_stroke.execution import plugins, supervisor
-from bids_stroke.execution import session as session_process
+from bids_stroke.execution.locks import session_lock
 
 Child = namedtuple("Child", "threads")
 Session = namedtuple("Session", "name")
@@ -65,12 +65,12 @@ def test_what_is_loaded_before_the_fork_starts_no_threads_and_reads_no_number_of
 
 def test_a_session_is_at_work_once(tmp_path):
     one, other = Session("sub-01"), Session("sub-02")
-    with session_process._alone(one, tmp_path):
+    with session_lock(tmp_path, one.name):
         with pytest.raises(ResourceError, match="sub-01 is at work in another run"):
-            session_process._alone(one, tmp_path).__enter__()
-        with session_process._alone(other, tmp_path):
+            session_lock(tmp_path, one.name).__enter__()
+        with session_lock(tmp_path, other.name):
             pass
-    with session_process._alone(one, tmp_path):
+    with session_lock(tmp_path, one.name):
         pass
 
 

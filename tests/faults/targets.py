@@ -23,7 +23,7 @@ READERS = {
     "image": (".nii", image.load_scan),
     "packed": (".nii.gz", image.load_scan),
     "table": (".tsv", participants.read_participants),
-    "ratings": (".tsv", ratings.ratings),
+    "ratings": (".tsv", ratings.read_ratings),
     "card": (".yaml", catalog.load),
     "filters": (".json", parser._filters),
     "plugin": (".yaml", plugins.read_plugin),
@@ -33,7 +33,7 @@ RAW = nib.Nifti1Image(
     np.random.default_rng(0).normal(size=(10, 10, 10)).astype(np.float32), np.diag([10.0, 10, 10, 1])
 ).to_bytes()
 WEIGHTS = {"sha256": "0" * 64, "bytes": 1, "licence": "CC0", "file": "w"}
-CARD = {**describe(cards.make(network={"family": "unet3d", "arguments": {}})), "weights": WEIGHTS}
+CARD = {**describe(cards.make()), "weights": WEIGHTS}
 #: A good file for each reader.
 GOOD = {
     "image": RAW,

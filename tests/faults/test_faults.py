@@ -317,3 +317,18 @@ def test_a_reader_that_leaves(bids, tmp_path, table):
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr
     assert done.returncode
     table.add("Faults", "a reader of the output that leaves", done.returncode, done.stderr, "nothing")
+
+
+def test_a_report_that_cannot_be_written(tmp_path, table):
+    """A folder stands in the place of a viewer: that session fails, the other succeeds."""
+    bids, out = masks(tmp_path / "bids", "01", "02"), tmp_path / "out"
+    (out / "sub-01_viewer.html").mkdir(parents=True)
+    done = run(*participant(bids, out))
+    assert done.returncode == 1
+    assert "sub-01_viewer.html" in record.read(out, "sub-01").error
+    assert record.read(out, "sub-02").complete(out) and (out / "sub-02.html").is_file()
+    (out / "sub-01_viewer.html").rmdir()
+    assert run(*participant(bids, out)).returncode == 0
+    nothing_half_written(out)
+    seen = next(line for line in done.stderr.splitlines() if "sub-01: failed" in line)
+    table.add("Faults", "a viewer that cannot be written", 1, seen, "its failure; the others go on")

@@ -301,7 +301,7 @@ def test_a_dataset_of_links_without_content(tmp_path, capsys, table):
 
 
 def card(**changes):
-    return describe(cards.make(network={"family": "unet3d", "arguments": {}})) | changes
+    return describe(cards.make()) | changes
 
 
 def weights(**changes):

@@ -11,6 +11,7 @@ from bids_stroke.cli import models
 from bids_stroke.errors import ModelError
 from bids_stroke.models import catalog, weights
 from bids_stroke.models.adaptation import adapt
+from bids_stroke.models.card import Network, Plan
 from bids_stroke.models.networks import dynamic_unet, resunet3d, unet3d
 from bids_stroke.models.writing import describe, write
 
@@ -88,8 +89,8 @@ def test_what_cannot_be_adapted():
 
 
 def test_the_command_writes_a_card_and_a_report(tmp_path, capsys):
-    network = {"family": "dynamic_unet", "arguments": PLAIN | {"in_channels": 1}}
-    plan = {"transpose": [0, 1, 2], "masked": [True], "order": 3, "mirror": [2]}
+    network = Network("dynamic_unet", PLAIN | {"in_channels": 1})
+    plan = Plan(transpose=(0, 1, 2), masked=(True,), order=3, mirror=(2,))
     content = describe(cards.make(network=network, normalization="nnunet", plan=plan))
     path = write(content, [build("plain", 1).state_dict()] * 2, tmp_path)
     arguments = ["adapt", str(path), str(tmp_path / "out"), "--channels", "T1w", "FLAIR"]
@@ -97,7 +98,7 @@ def test_the_command_writes_a_card_and_a_report(tmp_path, capsys):
     assert "1 tensors expanded" in capsys.readouterr().out
     made = catalog.load(tmp_path / "out/tested-T1wFLAIR.yaml")
     assert [channel.contrast for channel in made.channels] == ["T1w", "FLAIR"]
-    assert made.plan["masked"] == [True, True] and len(made.all_weights) == 2
+    assert made.plan.masked == (True, True) and len(made.all_weights) == 2
     assert sum(1 for _ in weights.load_folds(made)) == 2
     rows = Path(tmp_path / "out/adapt.tsv").read_text().splitlines()
     assert rows[0] == "tensor\taction\tsource_shape\ttarget_shape"

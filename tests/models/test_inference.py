@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from bids_stroke.compute import devices
 from bids_stroke.models import inference
-from bids_stroke.models.card import Card, Channel, Weights
+from bids_stroke.models.card import Card, Channel, Network, Weights
 from bids_stroke.models.networks import unet3d
 from bids_stroke.spatial import image
 from bids_stroke.spatial.grid import voxel_volume
@@ -25,7 +25,7 @@ def card(*channels, spacing=(2.0, 2.0, 2.0), file="w", sha256="0" * 64, folder=P
     channels = channels or (Channel("T1w"),)
     return Card(
         name="tested",
-        network={"family": "unet3d", "arguments": ARGUMENTS | {"in_channels": len(channels)}},
+        network=Network("unet3d", ARGUMENTS | {"in_channels": len(channels)}),
         channels=channels,
         space="native",
         spacing=spacing,

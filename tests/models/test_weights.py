@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from bids_stroke.errors import ModelError
 from bids_stroke.models import weights
-from bids_stroke.models.card import Weights
+from bids_stroke.models.card import Network, Weights
 from bids_stroke.models.networks import unet3d
 
 ARGUMENTS = {"in_channels": 1, "channels": [4, 8], "strides": [2], "residual_units": 1}
@@ -15,7 +15,7 @@ ARGUMENTS = {"in_channels": 1, "channels": [4, 8], "strides": [2], "residual_uni
 
 def card(folder, *, file=None, url=None, sha256="0" * 64, network=None):
     return cards.make(
-        network=network or {"family": "unet3d", "arguments": ARGUMENTS},
+        network=network or Network("unet3d", ARGUMENTS),
         weights=Weights(sha256=sha256, bytes=1, licence="CC0", file=file, url=url),
         path=folder / "card.yaml",
     )
@@ -81,7 +81,7 @@ def test_one_changed_byte_is_refused(tmp_path, file):
     ],
 )
 def test_weights_of_another_network_are_refused(tmp_path, file, arguments):
-    other = {"family": "unet3d", "arguments": arguments} if arguments else {"family": "unet3d"}
+    other = Network("unet3d", arguments) if arguments else Network("unet3d")
     with pytest.raises(ModelError, match=r"card\.yaml do not fit its network"):
         weights.load(card(tmp_path, file=file.name, sha256=checksum(file), network=other))
 
@@ -95,7 +95,7 @@ def test_a_file_that_is_no_safetensors(tmp_path):
 
 @pytest.mark.parametrize("family", ["nnunet", "os", None])
 def test_unknown_families_are_not_imported(tmp_path, file, family):
-    other = {"family": family, "arguments": {}}
+    other = Network(family)
     with pytest.raises(ModelError, match="names the network family"):
         weights.load(card(tmp_path, file=file.name, sha256=checksum(file), network=other))
 

@@ -15,11 +15,13 @@ import pandas as pd
 import pytest
 from nibabel.affines import apply_affine, from_matvec
 
-from bids_stroke.bids.discovery import find
 from bids_stroke.cli import parser, simulate
 from bids_stroke.cli.run import main
 from bids_stroke.evaluation.metrics import dice
-from bids_stroke.execution import supervisor
+from bids_stroke.execution.messages import Step
+from bids_stroke.execution.plan import make_plan
+from bids_stroke.execution.session import run_session
+from bids_stroke.execution.supervisor import Supervisor, Task
 from bids_stroke.models import catalog
 from bids_stroke.spatial import grid, image
 from bids_stroke.spatial.templates import template
@@ -256,18 +258,19 @@ def test_a_killed_child_is_reported_and_the_others_finish(dataset, tmp_path):
     shutil.copy(dataset / "dataset_description.json", tmp_path / "bids")
     arguments = [str(tmp_path / "bids"), str(tmp_path / "out"), "participant", "--nprocs", "2"]
     settings = parser.parse([*arguments, "--mem-mb", "12000"])
-    sessions, _ = find(settings, catalog.load(settings.model))
+    tasks = [Task(job.session.name, run_session, job) for job in make_plan(settings).jobs]
 
-    def kill(name, kind, *_):
-        if name == "sub-01" and kind == "start":
+    def kill(name, message):
+        if name == "sub-01" and isinstance(message, Step):
             for child in multiprocessing.active_children():
                 if child.name == "sub-01":
                     child.kill()
 
     environment = dict(os.environ)
-    ended = {session.name: result for session, result in supervisor.run(settings, sessions, kill)}
+    with Supervisor(settings, tasks, kill) as supervisor:
+        ended = {task.name: result for task, result in supervisor.results()}
     assert dict(os.environ) == environment
-    assert ended["sub-01"]["status"] == "failed"
-    assert "killed" in ended["sub-01"]["error"]
-    assert "cannot be read as an image" in ended["sub-02"]["error"]
+    assert ended["sub-01"].status == "failed"
+    assert "killed" in ended["sub-01"].error
+    assert "cannot be read as an image" in ended["sub-02"].error
     assert multiprocessing.active_children() == []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cards
 import pytest
-from bids_stroke.pipelines.outputs import Names
+from bids_stroke.pipelines.derivatives import Derivatives
 from nipype.interfaces.base import isdefined
 from nipype.pipeline.engine import Workflow
 from nipype.utils.filemanip import ensure_list
@@ -17,7 +17,7 @@ from bids_stroke import pipelines
 from bids_stroke.atlases.maps import Maps
 from bids_stroke.bids.sessions import Session
 from bids_stroke.bids.supplied_masks import SuppliedMask
-from bids_stroke.spatial.templates import DEFAULT_SPACE, Space
+from bids_stroke.spatial.template_spaces import DEFAULT_SPACE, Space
 
 CARD = cards.make("T1w", optional=("FLAIR",), name="two")
 BUILDERS = {
@@ -71,7 +71,7 @@ def build(name, folder, contrasts=("T1w", "FLAIR"), own_mask=None):
         "contrast": "FLAIR",
         "contrasts": ("T1w", "FLAIR"),
         "name": "tested_wf",
-        "names": Names(
+        "names": Derivatives(
             session=one,
             card=card,
             contrasts=("T1w",) if card else (),
@@ -224,6 +224,7 @@ def lacks_nothing(workflow):
     sinks = (node for node in workflow._graph.nodes() if "ds_" in node.name)
     targets = [path for node in sinks for path in ensure_list(node.inputs.out_file)]
     assert len(targets) == len(set(targets)), "two sinks write one file"
+    assert sorted(map(str, workflow.derivatives.values())) == sorted(targets), "a file without a role"
     return {Path(target).name for target in targets}
 
 

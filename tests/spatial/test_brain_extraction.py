@@ -18,14 +18,14 @@ from bids_stroke.models import catalog, inference
 from bids_stroke.settings import DEFAULT_MODEL
 from bids_stroke.spatial import bias, brain_extraction, grid, image, masks
 from bids_stroke.spatial.hd_bet import NORMS, _predict, networks
-from bids_stroke.training.simulation import phantom, scanner
+from bids_stroke.training.simulation import phantom, phantom_template, scanner
 
 
 @pytest.fixture(scope="module")
 def scan():
     """A simulated T1w at 2 mm and its true brain."""
     rng = np.random.default_rng(3)
-    head = phantom.head(phantom.template(2.0), "left", rng)
+    head = phantom.head(phantom_template.template(2.0), "left", rng)
     plan = scanner.plan(head, "T1w", scanner.poses(rng)["T1w"], rng)
     return scanner.scan(head, "T1w", plan, rng), scanner.truth(head, "brain", plan)
 

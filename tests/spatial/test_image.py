@@ -169,6 +169,69 @@ def test_what_cannot_be_used_is_named_in_one_line(tmp_path, make, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "make", [missing, empty_file, text, zipped_text, of_folder, four_axes, colours, singular]
+)
+def test_the_header_tells_what_loading_tells(tmp_path, make):
+    path = make(tmp_path)
+    said = []
+    for check in (image.check_header, image.load_scan):
+        with pytest.raises(ImageError) as caught:
+            check(path)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+
+
+def head(folder, name="x.nii.gz"):
+    """A scan of noise with the size of a head."""
+    data = np.random.default_rng(0).normal(size=(40, 40, 40)).astype(np.float32)
+    return write(folder, data, np.diag([4.0, 4, 4, 1]), name)
+
+
+def spoil(path):
+    """Change one bit of voxels that are stored as they are: the checksum alone shows it."""
+    content = bytearray(gzip.compress(gzip.decompress(path.read_bytes()), 0))
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def test_the_header_is_checked_without_the_voxels(tmp_path):
+    path = head(tmp_path)
+    spoil(path)
+    image.check_header(path)
+    path.write_bytes(path.read_bytes()[:-5000])
+    image.check_header(path)
+    with pytest.raises(ImageError, match="cannot be read as an image"):
+        image.load_scan(path)
+
+
+def test_a_scan_that_was_damaged_in_copying(tmp_path):
+    path = head(tmp_path)
+    expected = image.load(path)
+    found = image.load_scan(path)
+    assert np.array_equal(found.dataobj, expected.dataobj) and found.header == expected.header
+    assert found.get_filename() == str(path)
+    spoil(path)
+    image.load(path)  # nibabel does not come to the checksum
+    with pytest.raises(ImageError, match=r"x\.nii\.gz is damaged .*; copy it again"):
+        image.load_scan(path)
+
+
+@pytest.mark.parametrize("name", ["x.nii", "x.nii.gz"])
+def test_a_scan_is_decompressed_once(tmp_path, name, monkeypatch):
+    path, sizes = head(tmp_path, name), []
+    read = gzip._GzipReader.read
+
+    def counted(stream, size=-1):
+        part = read(stream, size)
+        sizes.append(len(part))
+        return part
+
+    monkeypatch.setattr(gzip._GzipReader, "read", counted)
+    img = image.load_scan(path)
+    assert sum(sizes) < 1.5 * img.dataobj.nbytes
+
+
 # Save
 
 

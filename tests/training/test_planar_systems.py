@@ -21,8 +21,9 @@ from bids_stroke.models.networks import planar
 from bids_stroke.spatial import image
 from bids_stroke.training import recipes
 from bids_stroke.training.engine import slices
-from bids_stroke.training.patients import groups, preparation
-from bids_stroke.training.recipes import expand_runs
+from bids_stroke.training.patients import groups
+from bids_stroke.training.patients.patient import Patient
+from bids_stroke.training.recipe_settings import Augmentation, SplitRules
 
 pytestmark = pytest.mark.skipif(
     "BIDS_STROKE_SLOW" not in os.environ, reason="takes minutes: set BIDS_STROKE_SLOW to run it"
@@ -34,7 +35,7 @@ THREADS = os.environ | {"OMP_NUM_THREADS": "1"}
 
 def tiny(name, **changes):
     """A shipped recipe at 4 mm, with narrow networks and a few epochs."""
-    recipe = recipes.read_recipe(name)
+    recipe = recipes.read_content(name)
     recipe["data"] |= {"spacing": [4.0, 4.0, 4.0], "brain_extraction": "none"}
     recipe["training"] |= {"workers": 0, "batch": 1, "slices": 6}
     recipe |= changes
@@ -89,7 +90,7 @@ def test_a_killed_training_goes_on_with_the_next_epoch(s1):
 
 def test_each_network_is_trained_in_each_regime(s1):
     folder, done, _ = s1
-    names = list(expand_runs(recipes.read_recipe("s1")))
+    names = list(recipes.read_recipe("s1").runs)
     assert len(names) == 16 and names == list(json.loads(done.stdout))
     split = pd.read_csv(folder / "run/split.tsv", sep="\t")
     assert set(split.loc[split["part"] == "intermediate", "dataset"]) == {"source"}
@@ -106,7 +107,7 @@ def test_each_network_is_trained_in_each_regime(s1):
     assert sum(regions) == parts["source", "intermediate"]
     for name in names:
         model = catalog.load(folder / f"cards/{name}.yaml")
-        assert model.plane == 2 and model.network["family"] == "planar"
+        assert model.plane == 2 and model.network.family == "planar"
 
 
 def test_the_search_writes_cards_and_tables(s1):
@@ -256,7 +257,7 @@ def test_slices_are_padded_cut_and_drawn(tmp_path):
 
 def test_slices_that_are_held_out(tmp_path):
     path, _, _ = kept(tmp_path)
-    held_out = {"validation": 0.2, "test": 0.3}
+    held_out = SplitRules(validation=0.2, test=0.3)
     found = []
     for part in ("training", "validation"):
         pictures, _, _ = slices.Slices([path], (20, 1, 16), held_out=held_out, part=part)[0]
@@ -271,19 +272,19 @@ def test_images_and_labels_move_together():
     label = torch.zeros(16, 1, 40, 56)
     label[:, :, 10:18, 14:30] = 1
     image, mask = 5 * label, torch.ones_like(label)
-    image, moved, mask = slices.augmented([image, label, mask], 15, 0.1, 0.05, flip=True)
+    image, moved, mask = slices.augmented((image, label, mask), Augmentation(15, 0.1, 0.05, flip=True))
     assert (image[moved == 1] > 2.4).all() and (image[moved == 0] < 2.6).all()
     areas = moved.sum((1, 2, 3))
     assert areas.min() > 0.75 * 128 and areas.max() < 1.3 * 128  # zoom alone changes them
     rows = (moved * torch.arange(40)[:, None]).sum((1, 2, 3)) / areas
     assert (rows < 20).any() and (rows > 20).any()  # some are mirrored
-    still = slices.augmented([5 * label, label, torch.ones_like(label)])
+    still = slices.augmented((5 * label, label, torch.ones_like(label)), Augmentation())
     torch.testing.assert_close(still[1], label)
 
 
 def test_groups_of_a_stage(tmp_path):
     def patient(dataset, name):
-        return preparation.Patient(dataset, name, "n/a", "", ("T1w",), 1.0, True, "", tmp_path / name)
+        return Patient(dataset, name, "n/a", "", ("T1w",), 1.0, True, "", tmp_path / name)
 
     a, c, d = (patient("atlas", name) for name in "acd")
     b = patient("own", "b")
@@ -291,7 +292,7 @@ def test_groups_of_a_stage(tmp_path):
     regions = {c: "R1", d: "R4"}
 
     def choose(group):
-        return groups.choose({"group": group} if group else {}, parts, "own", regions.get)
+        return groups.choose(group, parts, "own", regions.get)
 
     assert choose(None) == [a, b, c, d]
     assert choose("source") == [a] and choose("target") == [b]

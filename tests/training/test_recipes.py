@@ -15,6 +15,7 @@ import yaml
 from bids_stroke.cli import evaluate, models
 from bids_stroke.cli.run import main
 from bids_stroke.models import catalog, weights, writing
+from bids_stroke.models.card import Network
 from bids_stroke.spatial import image
 from bids_stroke.training import recipes
 
@@ -75,13 +76,15 @@ def folder(tmp_path_factory):
         "measured": [],
         **recipe["card"],
     }
-    writing.write(untaught, [weights.build(recipe["network"]).state_dict()], folder / "cards")
+    writing.write(
+        untaught, [weights.build(Network(**recipe["network"])).state_dict()], folder / "cards"
+    )
     return folder
 
 
 def tiny(name, folder):
     """The recipe, with a network of a few convolutions, for a few epochs at 4 mm."""
-    recipe = recipes.read_recipe(name)
+    recipe = recipes.read_content(name)
     recipe["data"]["brain_extraction"] = "none"
     recipe["split"] = {"folds": 2} if "folds" in recipe["split"] else {"validation": 1}
     if "nnunet" in recipe:
@@ -132,7 +135,7 @@ def test_a_recipe_leads_from_scans_to_scores(name, folder):
     start, model = RECIPES[name]
     if name not in QUICK and "BIDS_STROKE_SLOW" not in os.environ:
         pytest.skip("takes minutes: set BIDS_STROKE_SLOW to run it")
-    if "nnunet" in recipes.read_recipe(name) and not find_spec("nnunetv2"):
+    if "nnunet" in recipes.read_content(name) and not find_spec("nnunetv2"):
         pytest.skip("nnunetv2 is not installed: pip install .[nnunet]")
     path = trained(name, start, folder) / f"{model}.yaml"
     out, scores = folder / f"out-{name}", folder / f"scores-{name}"

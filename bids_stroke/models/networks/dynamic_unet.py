@@ -5,79 +5,115 @@ the names of parameters are those of nnU-Net's package ``dynamic-network-archite
 copies that it keeps under further names (:func:`canonical`).
 """
 
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import torch
 from torch import nn
 from torch.nn import functional
+
+#: Sizes or steps along the three axes.
+Triple: TypeAlias = tuple[int, int, int]
+_ONE = (1, 1, 1)
 
 
 class Block(nn.Module):
     """Convolution, instance normalization and, unless ``linear``, leaky ReLU."""
 
-    def __init__(self, channels, features, kernel, stride, bias, linear=False):
+    def __init__(
+        self,
+        channels: int,
+        features: int,
+        kernel: Triple,
+        stride: Triple,
+        bias: bool,
+        linear: bool = False,
+    ) -> None:
         super().__init__()
-        padding = [(side - 1) // 2 for side in kernel]
+        first, second, third = ((side - 1) // 2 for side in kernel)
+        padding = (first, second, third)
         self.conv = nn.Conv3d(channels, features, kernel, stride, padding, bias=bias)
         self.norm = nn.InstanceNorm3d(features, eps=1e-5, affine=True)
         self.nonlin = nn.Identity() if linear else nn.LeakyReLU(inplace=True)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(batch, channels, …)`` to ``(batch, features, …)``, smaller by the stride."""
         return self.nonlin(self.norm(self.conv(x)))
 
 
 class Stack(nn.Module):
     """Several blocks; the first one takes the stride."""
 
-    def __init__(self, number, channels, features, kernel, stride, bias):
+    def __init__(
+        self, number: int, channels: int, features: int, kernel: Triple, stride: Triple, bias: bool
+    ) -> None:
         super().__init__()
         first = Block(channels, features, kernel, stride, bias)
-        rest = (Block(features, features, kernel, 1, bias) for _ in range(number - 1))
+        rest = (Block(features, features, kernel, _ONE, bias) for _ in range(number - 1))
         self.convs = nn.Sequential(first, *rest)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(batch, channels, …)`` to ``(batch, features, …)``, smaller by the stride."""
         return self.convs(x)
 
 
 class Residual(nn.Module):
     """Residual block of ResNet-D (He et al. 2019): the skip is pooled, then projected."""
 
-    def __init__(self, channels, features, kernel, stride, bias):
+    def __init__(
+        self, channels: int, features: int, kernel: Triple, stride: Triple, bias: bool
+    ) -> None:
         super().__init__()
         self.conv1 = Block(channels, features, kernel, stride, bias)
-        self.conv2 = Block(features, features, kernel, 1, bias, linear=True)
+        self.conv2 = Block(features, features, kernel, _ONE, bias, linear=True)
         self.nonlin2 = nn.LeakyReLU(inplace=True)
-        steps = []
+        steps: list[nn.Module] = []
         if any(step != 1 for step in stride):
             steps.append(nn.AvgPool3d(stride, stride))
         if channels != features:
-            steps.append(Block(channels, features, (1, 1, 1), 1, False, linear=True))
+            steps.append(Block(channels, features, _ONE, _ONE, False, linear=True))
         self.skip = nn.Sequential(*steps)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(batch, channels, …)`` to ``(batch, features, …)``, smaller by the stride."""
         return self.nonlin2(self.conv2(self.conv1(x)) + self.skip(x))
 
 
 class Residuals(nn.Module):
     """Several residual blocks; the first one takes the stride."""
 
-    def __init__(self, number, channels, features, kernel, stride, bias):
+    def __init__(
+        self, number: int, channels: int, features: int, kernel: Triple, stride: Triple, bias: bool
+    ) -> None:
         super().__init__()
         first = Residual(channels, features, kernel, stride, bias)
-        rest = (Residual(features, features, kernel, (1, 1, 1), bias) for _ in range(number - 1))
+        rest = (Residual(features, features, kernel, _ONE, bias) for _ in range(number - 1))
         self.blocks = nn.Sequential(first, *rest)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(batch, channels, …)`` to ``(batch, features, …)``, smaller by the stride."""
         return self.blocks(x)
 
 
 class Encoder(nn.Module):
     """Features of every stage."""
 
-    def __init__(self, channels, features, kernels, strides, numbers, bias, residual):
+    def __init__(
+        self,
+        channels: int,
+        features: Sequence[int],
+        kernels: Sequence[Triple],
+        strides: Sequence[Triple],
+        numbers: Sequence[int],
+        bias: bool,
+        residual: bool,
+    ) -> None:
         super().__init__()
         self.stem = None
         if residual:
-            self.stem = Stack(1, channels, features[0], kernels[0], 1, bias)
+            self.stem = Stack(1, channels, features[0], kernels[0], _ONE, bias)
             channels = features[0]
-        stages = []
+        stages: list[nn.Module] = []
         for number, width, kernel, stride in zip(numbers, features, kernels, strides, strict=True):
             if residual:
                 stages.append(Residuals(number, channels, width, kernel, stride, bias))
@@ -86,7 +122,8 @@ class Encoder(nn.Module):
             channels = width
         self.stages = nn.Sequential(*stages)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """``(batch, channels, …)`` to the features of each stage, the finest first."""
         x = self.stem(x) if self.stem else x
         skips = []
         for stage in self.stages:
@@ -98,26 +135,38 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Logits at full resolution; the layers of deep supervision are kept, and not used."""
 
-    def __init__(self, features, kernels, strides, numbers, classes, bias):
+    def __init__(
+        self,
+        features: Sequence[int],
+        kernels: Sequence[Triple],
+        strides: Sequence[Triple],
+        numbers: Sequence[int],
+        classes: int,
+        bias: bool,
+    ) -> None:
         super().__init__()
+        self.widths = features[-2::-1]
         self.transpconvs, self.stages, self.seg_layers = (nn.ModuleList() for _ in range(3))
         levels = range(len(features) - 1, 0, -1)
         for level, number in zip(levels, numbers, strict=True):
             below, width, stride = features[level], features[level - 1], strides[level]
             self.transpconvs.append(nn.ConvTranspose3d(below, width, stride, stride, bias=bias))
-            self.stages.append(Stack(number, 2 * width, width, kernels[level - 1], 1, bias))
+            self.stages.append(Stack(number, 2 * width, width, kernels[level - 1], _ONE, bias))
             self.seg_layers.append(nn.Conv3d(width, classes, 1))
 
-    def forward(self, skips):
-        """Uses up the list of ``skips``: arrays of full resolution go as soon as they can."""
+    def forward(self, skips: list[torch.Tensor]) -> torch.Tensor:
+        """Features of each stage to logits ``(batch, classes, …)``.
+
+        The list ``skips`` is used up, so that arrays of full resolution go as soon as they can.
+        """
         x = skips.pop()
-        for up, stage in zip(self.transpconvs, self.stages, strict=True):
+        for up, stage, width in zip(self.transpconvs, self.stages, self.widths, strict=True):
             # Not by torch.cat, which needs the skip and what comes up at the same time.
-            both = functional.pad(skips.pop(), (0, 0, 0, 0, 0, 0, up.out_channels, 0))
-            both[:, : up.out_channels] = up(x)
+            both = functional.pad(skips.pop(), (0, 0, 0, 0, 0, 0, width, 0))
+            both[:, :width] = up(x)
             x = both
             del both
-            for block in stage.convs:
+            for block in stage.get_submodule("convs").children():
                 x = block(x)
         return self.seg_layers[-1](x)
 
@@ -125,16 +174,27 @@ class Decoder(nn.Module):
 class DynamicUNet(nn.Module):
     """``(batch, in_channels, …)`` to logits ``(batch, out_channels, …)``."""
 
-    def __init__(self, encoder, decoder):
+    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(batch, in_channels, …)`` to logits ``(batch, out_channels, …)``."""
         return self.decoder(self.encoder(x))
 
 
-def build(in_channels, out_channels, features, kernels, strides, encoder, decoder, bias, residual):
+def build(
+    in_channels: int,
+    out_channels: int,
+    features: Sequence[int],
+    kernels: Sequence[Sequence[int]],
+    strides: Sequence[Sequence[int]],
+    encoder: Sequence[int],
+    decoder: Sequence[int],
+    bias: bool,
+    residual: bool,
+) -> DynamicUNet:
     """Build the network.
 
     Parameters
@@ -151,14 +211,18 @@ def build(in_channels, out_channels, features, kernels, strides, encoder, decode
     residual : bool
         Whether the encoder has residual blocks.
     """
-    kernels, strides = (list(map(tuple, sizes)) for sizes in (kernels, strides))
+    kernel_sizes, steps = _triples(kernels), _triples(strides)
     return DynamicUNet(
-        Encoder(in_channels, features, kernels, strides, encoder, bias, residual),
-        Decoder(features, kernels, strides, decoder, out_channels, bias),
+        Encoder(in_channels, features, kernel_sizes, steps, encoder, bias, residual),
+        Decoder(features, kernel_sizes, steps, decoder, out_channels, bias),
     )
 
 
-def canonical(state):
+def _triples(sizes: Sequence[Sequence[int]]) -> list[Triple]:
+    return [(first, second, third) for first, second, third in sizes]
+
+
+def canonical(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """A state dictionary of nnU-Net without what it stores twice."""
     copies = ("decoder.encoder.", ".all_modules.")
     return {

@@ -6,6 +6,9 @@ of the encoder and 8 of the decoder, four that halve the resolution, four that p
 doubled, and one at the output (1 + 26 + 16 + 4 + 4 + 1).
 """
 
+from collections.abc import Sequence
+
+import torch
 from monai.networks.nets import SegResNet
 from torch import nn
 from torch.nn import functional
@@ -18,7 +21,15 @@ class ResUNet3D(nn.Module):
     voxel.
     """
 
-    def __init__(self, in_channels, out_channels, features, encoder, decoder, groups):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        features: int,
+        encoder: tuple[int, ...],
+        decoder: tuple[int, ...],
+        groups: int,
+    ) -> None:
         super().__init__()
         self.multiple = 2 ** (len(encoder) - 1)
         self.net = SegResNet(
@@ -31,22 +42,23 @@ class ResUNet3D(nn.Module):
             blocks_up=decoder,
         )
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(batch, in_channels, x, y, z)`` to logits ``(batch, out_channels, x, y, z)``."""
         sides = x.shape[2:]
         missing = [-side % self.multiple for side in sides]
-        padding = [pad for one in reversed(missing) for pad in (one // 2, one - one // 2)]
-        kept = [slice(one // 2, one // 2 + side) for one, side in zip(missing, sides, strict=True)]
+        padding = [side for pad in reversed(missing) for side in (pad // 2, pad - pad // 2)]
+        kept = [slice(pad // 2, pad // 2 + side) for pad, side in zip(missing, sides, strict=True)]
         return self.net(functional.pad(x, padding))[(..., *kept)]
 
 
 def build(
-    in_channels=1,
-    out_channels=1,
-    features=16,
-    encoder=(1, 2, 2, 4, 4),
-    decoder=(2, 2, 2, 2),
-    groups=8,
-):
+    in_channels: int = 1,
+    out_channels: int = 1,
+    features: int = 16,
+    encoder: Sequence[int] = (1, 2, 2, 4, 4),
+    decoder: Sequence[int] = (2, 2, 2, 2),
+    groups: int = 8,
+) -> ResUNet3D:
     """Build the network.
 
     Parameters

@@ -5,6 +5,9 @@ that a whole brain at 2 mm takes a fraction of a second on a laptop. The unfoldi
 the sub-pixel convolution of Shi et al. (CVPR 2016).
 """
 
+from collections.abc import Sequence
+
+import torch
 from monai.networks.nets import UNet
 from monai.networks.utils import pixelshuffle, pixelunshuffle
 from torch import nn
@@ -18,7 +21,15 @@ class FoldedUNet(nn.Module):
     Each side of the input is a multiple of ``2 * prod(strides)``.
     """
 
-    def __init__(self, in_channels, out_channels, channels, strides, residual_units, activation):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        residual_units: int,
+        activation: str,
+    ) -> None:
         super().__init__()
         self.unet = UNet(
             spatial_dims=3,
@@ -31,19 +42,20 @@ class FoldedUNet(nn.Module):
             act=activation,
         )
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(batch, in_channels, x, y, z)`` to logits ``(batch, out_channels, x, y, z)``."""
         folded = pixelunshuffle(x, 3, FOLD)
         return pixelshuffle(self.unet(folded), 3, FOLD)
 
 
 def build(
-    in_channels=1,
-    out_channels=1,
-    channels=(24, 48, 96, 192),
-    strides=(1, 2, 2),
-    residual_units=2,
-    activation="prelu",
-):
+    in_channels: int = 1,
+    out_channels: int = 1,
+    channels: Sequence[int] = (24, 48, 96, 192),
+    strides: Sequence[int] = (1, 2, 2),
+    residual_units: int = 2,
+    activation: str = "prelu",
+) -> FoldedUNet:
     """Build the network.
 
     Parameters

@@ -3,19 +3,25 @@
 import pickle
 import zipfile
 from collections import OrderedDict
+from typing import Any
 
 import numpy as np
 
 from bids_stroke.errors import ModelError
+from bids_stroke.utils.files import PathLike
 
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 #: What the checkpoints hold besides tensors and plain Python: NumPy's numbers.
-_NUMBERS = [np.dtype, np._core.multiarray.scalar, *map(type, map(np.dtype, "?bhilfdBHIL"))]
+_NUMBERS: list[Any] = [
+    np.dtype,
+    np.float64().__reduce__()[0],  # numpy._core.multiarray.scalar
+    *(type(np.dtype(code)) for code in "?bhilfdBHIL"),
+]
 #: Where the classes of what they hold are from.
 _SOURCES = ("torch", "numpy", "collections", "_codecs")
 
 
-def load_checkpoint(path):
+def load_checkpoint(path: PathLike) -> dict[str, Any]:
     """Load a checkpoint of nnU-Net; nothing in it is executed, and a tensor is read when it is used.
 
     Raises
@@ -29,10 +35,10 @@ def load_checkpoint(path):
         with torch.serialization.safe_globals(_NUMBERS):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # pickle, zip and OS errors alike
-        raise unreadable(path, error) from None
+        raise _unreadable(path, error) from None
 
 
-def outline(path):
+def outline(path: PathLike) -> dict[str, Any]:
     """Read what a checkpoint of nnU-Net holds besides tensors, without torch; nothing in it is
     executed.
 
@@ -47,10 +53,10 @@ def outline(path):
             with archive.open(name) as stream:
                 return _Outline(stream).load()
     except Exception as error:  # pickle, zip and OS errors alike
-        raise unreadable(path, error) from None
+        raise _unreadable(path, error) from None
 
 
-def unreadable(path, error):
+def _unreadable(path: PathLike, error: Exception) -> ModelError:
     reason = " ".join(str(error).split())[:200]
     return ModelError(f"{path} cannot be read as a checkpoint of nnU-Net ({reason}).")
 
@@ -58,20 +64,20 @@ def unreadable(path, error):
 class _Outline(pickle.Unpickler):
     """Reads plain Python, and leaves out the rest."""
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> type:
         if module.partition(".")[0] not in _SOURCES:
             raise pickle.UnpicklingError(f"it holds {module}.{name}")
         return OrderedDict if name == "OrderedDict" else _LeftOut
 
-    def persistent_load(self, _storage):
+    def persistent_load(self, _storage: object) -> None:
         return None
 
 
 class _LeftOut:
     """In the place of a tensor or a number of NumPy."""
 
-    def __init__(self, *_):
+    def __init__(self, *_: object) -> None:
         pass
 
-    def __setstate__(self, _):
+    def __setstate__(self, _: object) -> None:
         pass

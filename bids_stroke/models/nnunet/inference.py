@@ -5,8 +5,10 @@ the logits of lesion and background is kept: resampling and averaging are linear
 that of nnU-Net.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations, product
+from typing import TypeVar
 
 import nibabel as nib
 import numpy as np
@@ -16,9 +18,12 @@ from scipy import ndimage
 from torch.nn import functional
 
 from bids_stroke.compute import devices
+from bids_stroke.errors import ModelError
+from bids_stroke.models.card import Card, Plan
 from bids_stroke.spatial import image
-from bids_stroke.spatial.grid import resample
+from bids_stroke.spatial.grid import bounding_box, resample, same_grid
 
+Number = TypeVar("Number", int, float)
 ANISOTROPY = 3  # of spacings; beyond, the coarse axis is resampled by itself
 STEP = 0.5  # of the tile, between tiles
 SIGMA = 1 / 8  # of the tile, of the Gaussian that weighs its voxels
@@ -41,21 +46,24 @@ class Box:
     """
 
     grid: nib.Nifti1Image
-    box: tuple
-    order: tuple
-    spacings: tuple
+    box: tuple[slice, ...]
+    order: tuple[int, int, int]
+    spacings: tuple[tuple[float, ...], tuple[float, ...]]
 
-    def back(self, logits, reference):
+    def back(self, logits: np.ndarray, reference: nib.Nifti1Image) -> nib.Nifti1Image:
         """Bring logits to a reference grid, as probability."""
         shape = tuple(part.stop - part.start for part in self.box)
-        moved = resize(logits, shape, *self.spacings[::-1], order=1)
+        of_image, of_network = self.spacings
+        moved = resize(logits, shape, of_network, of_image, order=1)
         probability = np.zeros(tuple(self.grid.shape[2 - axis] for axis in self.order), np.float32)
         probability[self.box] = 1 / (1 + np.exp(-moved.astype(np.float32)))
         stored = probability.transpose(np.argsort(self.order)).transpose(2, 1, 0)
         return resample(image.like(stored, self.grid), reference)
 
 
-def prepare(card, images, brain):
+def prepare(
+    card: Card, images: Mapping[str, nib.Nifti1Image], brain: nib.Nifti1Image
+) -> tuple[np.ndarray, Box]:
     """Mask, crop, standardize and resample images that lie on one grid.
 
     Parameters
@@ -69,38 +77,51 @@ def prepare(card, images, brain):
     -------
     tuple of (ndarray, Box)
     """
-    plan, contrasts = card.plan, [channel.contrast for channel in card.channels]
+    plan, contrasts = _plan(card), [channel.contrast for channel in card.channels]
     grid = images[contrasts[0]]
     inside = np.asanyarray(resample(brain, grid, order=0).dataobj) > 0
-    data = [np.where(inside, _on(grid, images[c]), 0) for c in contrasts]
-    axes = plan["transpose"]
-    data = np.stack([one.transpose(2, 1, 0).transpose(axes) for one in data]).astype(np.float32)
+    brains = [np.where(inside, _on(grid, images[contrast]), 0) for contrast in contrasts]
+    axes = plan.transpose
+    data = np.stack([values.transpose(2, 1, 0).transpose(axes) for values in brains])
+    data = data.astype(np.float32)
     spacing = tuple(float(voxel_sizes(grid.affine)[2 - axis]) for axis in axes)
     filled = ndimage.binary_fill_holes((data != 0).any(0))
-    box = ndimage.find_objects(filled.astype(np.uint8))[0]
+    box = bounding_box(filled)
     data, filled = data[(slice(None), *box)], filled[box]
-    for channel, masked in zip(data, plan["masked"], strict=True):
+    for channel, masked in zip(data, plan.masked, strict=True):
         where = filled if masked else np.ones_like(filled)
         values = channel[where]
         channel[where] = (values - values.mean()) / max(values.std(), 1e-8)
     target = _network_order(card.spacing, axes)
     shape = [round(a / b * n) for a, b, n in zip(spacing, target, data.shape[1:], strict=True)]
-    resized = np.stack([resize(one, shape, spacing, target, plan["order"]) for one in data])
-    return resized, Box(grid, box, tuple(axes), (spacing, target))
+    resized = np.stack([resize(values, shape, spacing, target, plan.order) for values in data])
+    return resized, Box(grid, box, axes, (spacing, target))
 
 
-def _on(grid, img):
-    if img.shape == grid.shape and np.allclose(img.affine, grid.affine, atol=1e-4):
+def _plan(card: Card) -> Plan:
+    if card.plan is None:
+        raise ModelError(f"{card.path} asks for the normalization nnunet; add its plan.")
+    return card.plan
+
+
+def _on(grid: nib.Nifti1Image, img: nib.Nifti1Image) -> np.ndarray:
+    if same_grid(img, grid):
         return img.get_fdata("unchanged", np.float32)
     return resample(img, grid, order=1).get_fdata(dtype=np.float32)
 
 
-def _network_order(values, axes):
+def _network_order(values: Sequence[Number], axes: Sequence[int]) -> tuple[Number, ...]:
     """(x, y, z) to the order of the network's axes."""
     return tuple(values[2 - axis] for axis in axes)
 
 
-def resize(data, shape, spacing, target, order):
+def resize(
+    data: np.ndarray,
+    shape: Sequence[int],
+    spacing: Sequence[float],
+    target: Sequence[float],
+    order: int,
+) -> np.ndarray:
     """Resample an array (three axes) from ``spacing`` to the ``shape`` that it has at ``target``.
 
     Splines of ``order``; where one axis is more than three times coarser, on either grid, splines
@@ -108,8 +129,8 @@ def resize(data, shape, spacing, target, order):
     """
     if data.shape == tuple(shape):
         return data
-    uneven = next((one for one in (spacing, target) if max(one) / min(one) > ANISOTROPY), None)
-    coarse = uneven and _coarse_axis(uneven)
+    uneven = next((sizes for sizes in (spacing, target) if max(sizes) / min(sizes) > ANISOTROPY), None)
+    coarse = None if uneven is None else _coarse_axis(uneven)
     orders = [0 if axis == coarse else order for axis in range(3)]
     low, high = data.min(), data.max()
     if coarse is None and order == 1:
@@ -125,13 +146,15 @@ def resize(data, shape, spacing, target, order):
     return np.clip(data, low, high)
 
 
-def _coarse_axis(spacing):
+def _coarse_axis(spacing: Sequence[float]) -> int | None:
     """The coarsest axis; None where there are two."""
     axes = [axis for axis, size in enumerate(spacing) if size == max(spacing)]
     return axes[0] if len(axes) == 1 else None
 
 
-def logits(card, networks, data, device, mirror):
+def logits(
+    card: Card, networks: Iterable[torch.nn.Module], data: np.ndarray, device: str, mirror: bool
+) -> np.ndarray:
     """Logit of lesion against background, averaged over networks and overlapping tiles.
 
     Parameters
@@ -147,15 +170,14 @@ def logits(card, networks, data, device, mirror):
     -------
     ndarray, float32
     """
-    tile = _network_order(card.tile, card.plan["transpose"])
+    plan = _plan(card)
+    tile = _network_order(card.tile, plan.transpose)
     missing = [max(side - size, 0) for side, size in zip(tile, data.shape[1:], strict=True)]
     padding = [(0, 0), *((pad // 2, pad - pad // 2) for pad in missing)]
     padded = torch.from_numpy(np.pad(data, padding))[None].to(device)
-    flips = [()]
-    if mirror:
-        axes = [axis + 2 for axis in card.plan["mirror"]]
-        flips = list(chain.from_iterable(combinations(axes, n) for n in range(len(axes) + 1)))
-    total = 0
+    axes = [axis + 2 for axis in plan.mirror] if mirror else []
+    flips = list(chain.from_iterable(combinations(axes, n) for n in range(len(axes) + 1)))
+    total = torch.zeros(padded.shape[2:], device=device)
     for network in networks:
         network = devices.place(network, device, over=["norm"])
         with torch.inference_mode(), devices.fast_arithmetic(device):
@@ -168,31 +190,37 @@ def logits(card, networks, data, device, mirror):
     return mean[kept]
 
 
-def _tiled(network, batch, tile, flips):
+def _tiled(
+    network: torch.nn.Module,
+    batch: torch.Tensor,
+    tile: Sequence[int],
+    flips: Sequence[tuple[int, ...]],
+) -> torch.Tensor:
     weight = _gaussian(tile).to(batch.device)
     total, weights = (torch.zeros(batch.shape[2:], device=batch.device) for _ in range(2))
     for corner in product(*map(_corners, batch.shape[2:], tile)):
         window = tuple(slice(start, start + side) for start, side in zip(corner, tile, strict=True))
-        part = batch[(..., *window)]
-        answer = sum(_lesion(network(part.flip(flip))).flip(flip) for flip in flips) / len(flips)
-        total[window] += weight * answer[0, 0]
+        part = batch[:, :, *window]
+        for flip in flips:
+            answer = _lesion(network(part.flip(flip))).flip(flip)
+            total[window] += weight * answer[0, 0] / len(flips)
         weights[window] += weight
     return total / weights
 
 
-def _lesion(answer):
+def _lesion(answer: torch.Tensor) -> torch.Tensor:
     answer = answer.float()
     return answer[:, 1:2] - answer[:, :1]
 
 
-def _corners(size, side):
+def _corners(size: int, side: int) -> list[int]:
     """First voxels of tiles that cover an axis, evenly spaced, at most ``STEP`` apart."""
     number = int(np.ceil((size - side) / (side * STEP))) + 1
     step = (size - side) / max(number - 1, 1)
     return [round(step * index) for index in range(number)]
 
 
-def _gaussian(tile):
+def _gaussian(tile: Sequence[int]) -> torch.Tensor:
     peak = np.zeros(tile)
     peak[tuple(side // 2 for side in tile)] = 1
     weight = ndimage.gaussian_filter(peak, [side * SIGMA for side in tile], mode="constant")

@@ -1,18 +1,23 @@
 """Results folders of nnU-Net v2, read as cards without nnU-Net and without its pickles."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
 from bids_stroke.errors import ModelError
-from bids_stroke.models.card import CONTRASTS, Card, Channel, Weights
-from bids_stroke.utils.files import checksum
+from bids_stroke.models.card import CONTRASTS, Card, Channel, Network, Plan, Weights
+from bids_stroke.utils.files import PathLike, checksum
 
 from .checkpoint import CHECKPOINTS, outline
 
+#: Content of a JSON file of nnU-Net, or of a section in it.
+Section: TypeAlias = Mapping[str, Any]
+Number = TypeVar("Number", int, float)
 _ARCHITECTURES = {"PlainConvUNet": False, "ResidualEncoderUNet": True}
 
 
-def read(folder):
+def read(folder: PathLike) -> Card:
     """Read a results folder (``Trainer__Plans__configuration``) as a card.
 
     Parameters
@@ -30,8 +35,8 @@ def read(folder):
     ModelError
         If files are missing, or the network or its data is not one that can be predicted.
     """
-    path, _, asked = str(folder).partition("?")
-    path, choice = Path(path).resolve(), dict(part.split("=") for part in asked.split("&") if part)
+    name, _, asked = str(folder).partition("?")
+    path, choice = Path(name).resolve(), dict(part.split("=") for part in asked.split("&") if part)
     try:
         plans = json.loads((path / "plans.json").read_text())
         dataset = json.loads((path / "dataset.json").read_text())
@@ -47,10 +52,7 @@ def read(folder):
         channels = _channels(dataset)
         return Card(
             name=dataset.get("name") or plans["dataset_name"],
-            network={
-                "family": "dynamic_unet",
-                "arguments": arguments(plans, configuration, len(channels)),
-            },
+            network=Network("dynamic_unet", arguments(plans, configuration, len(channels))),
             channels=channels,
             space="native",
             spacing=_ras(settings["spacing"], plans["transpose_forward"]),
@@ -58,8 +60,8 @@ def read(folder):
             normalization="nnunet",
             threshold=float(dataset.get("threshold", 0.5)),
             min_component_mm3=float(dataset.get("min_component_mm3", 0)),
-            weights=_weights(files[0], path, dataset),
-            folds=tuple(_weights(file, path, dataset) for file in files[1:]),
+            weights=_weights(files[0], dataset),
+            folds=tuple(_weights(file, dataset) for file in files[1:]),
             plan=_plan(plans, settings, checkpoint),
             trained_on=f"nnU-Net dataset {plans['dataset_name']}, {dataset.get('numTraining')} scans",
             measured=[],
@@ -72,23 +74,23 @@ def read(folder):
         raise ModelError(f"{path} cannot be used as a model ({reason}).") from None
 
 
-def _files(path, choice):
+def _files(path: Path, choice: Mapping[str, str]) -> list[Path]:
     folds = choice["folds"].split(",") if "folds" in choice else None
     names = (choice["checkpoint"],) if "checkpoint" in choice else CHECKPOINTS
-    wanted = [path / f"fold_{fold}" for fold in folds] if folds else sorted(path.glob("fold_*"))
-    found = [next((fold / n for n in names if (fold / n).is_file()), None) for fold in wanted]
-    if not folds:
-        found = [file for file in found if file]
-    if not found or None in found:
+    folders = [path / f"fold_{fold}" for fold in folds] if folds else sorted(path.glob("fold_*"))
+    candidates = ([folder / name for name in names] for folder in folders)
+    files = [next(filter(Path.is_file, paths), None) for paths in candidates]
+    present = [file for file in files if file]
+    if not present or (folds and None in files):
         raise ModelError(f"{path} has no {' or '.join(names)} in {folds or 'any fold_* folder'}.")
-    return found
+    return present
 
 
-def _configuration(plans, name):
+def _configuration(plans: Section, name: str) -> Section:
     settings = plans["configurations"][name]
     while "inherits_from" in settings:
-        settings = dict(settings)
-        settings = {**plans["configurations"][settings.pop("inherits_from")], **settings}
+        own = {key: value for key, value in settings.items() if key != "inherits_from"}
+        settings = {**plans["configurations"][settings["inherits_from"]], **own}
     if settings.get("previous_stage"):
         raise ValueError("a cascade's second stage needs the first; give the first")
     if len(settings["patch_size"]) != 3:
@@ -98,21 +100,20 @@ def _configuration(plans, name):
     return settings
 
 
-def _channels(dataset):
+def _channels(dataset: Section) -> tuple[Channel, ...]:
     names = [dataset["channel_names"][str(n)] for n in range(len(dataset["channel_names"]))]
-    known = {name.lower(): name for name in CONTRASTS} | {"t1": "T1w", "t2": "T2w"}
-    unknown = [name for name in names if name.lower() not in known]
-    if unknown:
+    contrasts = {name.lower(): name for name in CONTRASTS} | {"t1": "T1w", "t2": "T2w"}
+    if not {name.lower() for name in names} <= contrasts.keys():
         raise ValueError(
             f"dataset.json names the channels {', '.join(names)}; name them by {', '.join(CONTRASTS)}"
         )
     labels = dataset["labels"]
     if sorted(labels.values(), key=str) != [0, 1] or "regions_class_order" in dataset:
         raise ValueError(f"its labels are {', '.join(labels)}; background and lesion are needed")
-    return tuple(Channel(known[name.lower()]) for name in names)
+    return tuple(Channel(contrasts[name.lower()]) for name in names)
 
 
-def arguments(plans, configuration, channels):
+def arguments(plans: Section, configuration: str, channels: int) -> dict[str, Any]:
     """Arguments of :func:`dynamic_unet.build` for a configuration of ``plans.json``.
 
     Raises
@@ -140,22 +141,22 @@ def arguments(plans, configuration, channels):
     }
 
 
-def _plan(plans, settings, checkpoint):
-    return {
-        "transpose": list(plans["transpose_forward"]),
-        "masked": list(settings["use_mask_for_norm"]),
-        "order": settings.get("resampling_fn_data_kwargs", {}).get("order", 3),
-        "mirror": list(checkpoint.get("inference_allowed_mirroring_axes") or ()),
-    }
+def _plan(plans: Section, settings: Section, checkpoint: Section) -> Plan:
+    return Plan(
+        transpose=tuple(plans["transpose_forward"]),
+        masked=tuple(settings["use_mask_for_norm"]),
+        order=settings.get("resampling_fn_data_kwargs", {}).get("order", 3),
+        mirror=tuple(checkpoint.get("inference_allowed_mirroring_axes") or ()),
+    )
 
 
-def _ras(values, axes):
+def _ras(values: Sequence[Number], axes: Sequence[int]) -> tuple[Number, Number, Number]:
     """The network's order of axes to (x, y, z)."""
     stored = dict(zip(axes, values, strict=True))
-    return tuple(stored[axis] for axis in (2, 1, 0))
+    return stored[2], stored[1], stored[0]
 
 
-def _weights(file, path, dataset):
+def _weights(file: Path, dataset: Section) -> Weights:
     return Weights(
         sha256=checksum(file),
         bytes=file.stat().st_size,

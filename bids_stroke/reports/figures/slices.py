@@ -1,10 +1,13 @@
 """Slices of an image in world space: planes, fields of view, rows of slices."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
+from numpy.typing import NDArray
 from scipy import ndimage
 
 WIDTH = 1500  # pixels of a figure
@@ -19,38 +22,39 @@ SAGITTAL, CORONAL, AXIAL = 0, 1, 2
 class Field:
     """Field of view in world space: a box, a margin around it, and the distance of pixels (mm)."""
 
-    low: np.ndarray
-    high: np.ndarray
+    low: NDArray[np.floating]
+    high: NDArray[np.floating]
     margin: float
     step: float = STEP
 
-    def pixels(self, axis):
+    def pixels(self, axis: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """World coordinates of the rows and of the columns of slices perpendicular to ``axis``."""
         across, up = (other for other in range(3) if other != axis)
         low, high = self.low - self.margin, self.high + self.margin
         rows = np.arange(low[up], high[up], self.step)[::-1]
         return rows, np.arange(low[across], high[across], self.step)
 
-    def shape(self, axis):
-        """Rows and columns of the slices perpendicular to ``axis``."""
-        return tuple(coordinates.size for coordinates in self.pixels(axis))
+    def shape(self, axis: int) -> tuple[int, int]:
+        """Numbers of rows and of columns of the slices perpendicular to ``axis``."""
+        rows, columns = self.pixels(axis)
+        return rows.size, columns.size
 
-    def columns(self, axis):
+    def columns(self, axis: int) -> int:
         """How many slices perpendicular to ``axis`` fit side by side."""
         return max(1, (WIDTH + GAP) // (self.shape(axis)[1] + GAP))
 
-    def row(self, axis, positions):
+    def row(self, axis: int, positions: Iterable[float]) -> list["Cut"]:
         """A row of slices perpendicular to ``axis``."""
         return [Cut(self, axis, float(position)) for position in positions]
 
-    def spread(self, axis, rows=1):
+    def spread(self, axis: int, rows: int = 1) -> list[list["Cut"]]:
         """Rows of slices over the whole field of view."""
         low, high = self.low[axis], self.high[axis]
         n = rows * self.columns(axis)
         positions = np.round(np.linspace(low + 0.1 * (high - low), high - 0.07 * (high - low), n))
         return [self.row(axis, part) for part in np.split(positions, rows)]
 
-    def planes(self):
+    def planes(self) -> list[list["Cut"]]:
         """A row of slices in each plane, over the whole field of view."""
         return [row for axis in (AXIAL, CORONAL, SAGITTAL) for row in self.spread(axis)]
 
@@ -63,7 +67,7 @@ class Cut(NamedTuple):
     position: float
 
 
-def section(img, cut, order=1):
+def section(img: nib.Nifti1Image, cut: Cut, order: int = 1) -> NDArray[np.float32]:
     """Cut a slice of ``img`` in world space, as it is displayed.
 
     Returns
@@ -82,8 +86,8 @@ def section(img, cut, order=1):
     return ndimage.map_coordinates(data, voxels, order=order, cval=data.min())
 
 
-def field_of_view(img, margin):
-    """The world box around the bright voxels of ``img`` (a mask, or the head)."""
+def field_of_view(img: nib.Nifti1Image, margin: float) -> Field:
+    """Box in world space around the bright voxels of ``img`` (a mask, or the head)."""
     stride = np.maximum(np.round(2 / voxel_sizes(img.affine)), 1).astype(int)
     data = img.get_fdata(dtype=np.float32)[tuple(slice(None, None, step) for step in stride)]
     low, high = data.min(), max(np.percentile(data, 99.5), data.mean())
@@ -94,7 +98,7 @@ def field_of_view(img, margin):
     return Field(points.min(axis=0), points.max(axis=0), margin)
 
 
-def close_up(mask_img):
+def close_up(mask_img: nib.Nifti1Image) -> list[Cut]:
     """A row of three large slices, one in each plane, through the largest part of a mask."""
     mask = np.asanyarray(mask_img.dataobj) > 0
     parts, _ = ndimage.label(mask)
@@ -111,9 +115,14 @@ def close_up(mask_img):
     ]
 
 
-def through(mask_img, axis, field):
+def through(mask_img: nib.Nifti1Image, axis: int, field: Field) -> list[Cut]:
     """A row of slices spread evenly over those that a mask occupies (none between its parts)."""
     voxels = np.argwhere(np.asanyarray(mask_img.dataobj) > 0)
     occupied = np.unique(np.round(apply_affine(mask_img.affine, voxels)[:, axis]))
     n = min(field.columns(axis), len(occupied))
     return field.row(axis, occupied[((np.arange(n) + 0.5) / n * len(occupied)).astype(int)])
+
+
+def through_planes(mask_img: nib.Nifti1Image, field: Field) -> list[list[Cut]]:
+    """A row of slices in each plane, spread evenly over a mask."""
+    return [through(mask_img, axis, field) for axis in (AXIAL, CORONAL, SAGITTAL)]

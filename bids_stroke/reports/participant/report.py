@@ -5,20 +5,30 @@ from the network and leaves the figures outside, so the page is rendered from ou
 """
 
 import re
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from bids_stroke import __version__
-from bids_stroke.bids import record
-from bids_stroke.cohort import table as cohort_table
+from bids_stroke.bids.names import derivative
+from bids_stroke.bids.record import Record, read_participant
+from bids_stroke.cohort.table import session_row
 from bids_stroke.data import DATA
-from bids_stroke.reports.figures import mosaic
-from bids_stroke.reports.rendering import MEASURES, number, render
-from bids_stroke.reports.viewer import page as viewer_page
+from bids_stroke.reports.columns import MEASURES, number
+from bids_stroke.reports.figures.svg import shrunk
+from bids_stroke.reports.rendering import render
+from bids_stroke.reports.viewer.session import path_of
+from bids_stroke.utils.files import PathLike
+
+from .methods import compose
+
+if TYPE_CHECKING:
+    from nireports.assembler.reportlet import Reportlet  # slow to load
 
 MOST_BYTES = 5_000_000  # of the figures of a page
 ROWS = 20  # of a table shown; the rest is in the file
@@ -27,12 +37,17 @@ ABOVE = re.compile(r"^.*?/(?=sub-)")  # of a path, the folders above the partici
 SHOWN = (*MEASURES, "mean_probability", "brain_volume_ml", "template_brain_dice", "snr", "cnr")
 
 
-def participant_report(out_dir, subject, embed_viewers=False):
+def participant_report(
+    out_dir: PathLike,
+    subject: str,
+    embed_viewers: bool = False,
+    records: Sequence[Record] | None = None,
+) -> Path:
     """Write ``out_dir/sub-XX.html``, one file that needs no other, and return its path.
 
-    It holds, for every session: a summary (from its record), the figures in ``sub-XX/figures``,
-    and the tables of components and loads. Then the methods text (``CITATION.md``), and the errors
-    (of the records, and the crash files ``logs/sub-XX[_ses-YY]_crash.txt``).
+    It holds, for every session: a summary, the figures, and the tables of components and loads. Then
+    the methods text, and the errors (of the records, and the crash files
+    ``logs/sub-XX[_ses-YY]_crash.txt``). The captions of the figures are in ``data/report_spec.yml``.
 
     Parameters
     ----------
@@ -40,34 +55,30 @@ def participant_report(out_dir, subject, embed_viewers=False):
         Label, with or without ``sub-``.
     embed_viewers : bool
         Put the sessions' viewers into the page and remove their files, in place of a link to each.
+    records : sequence of Record, optional
+        Records of the participant's sessions; by default, those in the output folder.
     """
     out_dir = Path(out_dir)
     name = f"sub-{subject.removeprefix('sub-')}"
-    records = record.read_participant(out_dir, name)
-    errors = [_error(out_dir, known) for known in records if known.status != "ok"]
-    citation = out_dir / "CITATION.md"
-    methods = citation.read_text(encoding="utf-8") if citation.is_file() else ""
+    if records is None:
+        records = read_participant(out_dir, name)
+    errors = [_error(out_dir, record) for record in records if record.status != "ok"]
     # On a copy: nireports rewrites the figures in place, and pybids takes entities from anywhere
     # in the path, so that out_dir itself must not be part of it.
     with TemporaryDirectory(prefix="report-") as folder:
         stage = Path(folder)
         figures = stage / name / "figures"
         figures.mkdir(parents=True)
-        drawn = sorted((out_dir / name / "figures").glob(f"{name}_*.svg"))
-        # Many sessions: smaller pictures keep the page light enough to mail.
-        size = sum(path.stat().st_size for path in drawn)
-        # A pixel of a smaller picture takes more bytes: not the square root.
-        scale = (MOST_BYTES / size) ** 0.75 if size > MOST_BYTES else 1
-        for path in drawn:
-            svg = path.read_text(encoding="utf-8")
-            (figures / path.name).write_text(mosaic.shrunk(svg, scale) if scale < 1 else svg, "utf-8")
-        for known in records:
-            out = figures / f"{known.name}_desc-summary_log.html"
-            viewers = _viewer(out_dir, known, embed_viewers)
-            render("summary.html", out, **_summary(out_dir, known), **viewers)
-        _tables(out_dir, name, figures)
-        render("methods.html", figures / f"{name}_desc-methods_log.html", text=methods)
-        render("errors.html", figures / f"{name}_desc-errors_log.html", errors=errors)
+        _copy_figures(out_dir, records, figures)
+        for record in records:
+            out = figures / derivative(record.name, "log", ".html", desc="summary")
+            viewers = _viewer(out_dir, record, embed_viewers)
+            render("summary.html", out, **_summary(out_dir, record), **viewers)
+            _write_tables(out_dir, record, figures)
+        described = [record for record in records if record.description]
+        methods = compose(described) if described else ""
+        render("methods.html", figures / derivative(name, "log", ".html", desc="methods"), text=methods)
+        render("errors.html", figures / derivative(name, "log", ".html", desc="errors"), errors=errors)
         parts = _parts(stage, name)
     page = render(
         "participant.html",
@@ -77,66 +88,82 @@ def participant_report(out_dir, subject, embed_viewers=False):
         failed=len(errors),
         version=__version__,
     )
-    for known in records if embed_viewers else ():
-        (out_dir / viewer_page.name_of(known.name)).unlink(missing_ok=True)
+    for record in records if embed_viewers else ():
+        path_of(out_dir, record.name).unlink(missing_ok=True)
     return page
 
 
-def _viewer(out_dir, known, embed):
-    """The viewer of a session where there is one: its file's name, or its page."""
-    path = out_dir / viewer_page.name_of(known.name)
-    there = known.status == "ok" and path.is_file()
+def _copy_figures(out_dir: Path, records: Sequence[Record], figures: Path) -> None:
+    """Copy the figures of all sessions, smaller ones if they are many: the page is to be mailed."""
+    paths = [
+        path for record in records for kind, path in record.files(out_dir) if kind.endswith("_figure")
+    ]
+    size = sum(path.stat().st_size for path in paths)
+    # A pixel of a smaller picture takes more bytes: not the square root.
+    scale = (MOST_BYTES / size) ** 0.75 if size > MOST_BYTES else 1
+    for path in paths:
+        svg = path.read_text(encoding="utf-8")
+        svg = shrunk(svg, scale) if scale < 1 else svg
+        (figures / path.name).write_text(svg, encoding="utf-8")
+
+
+def _viewer(out_dir: Path, record: Record, embed: bool) -> dict[str, str | None]:
+    """The viewer of a session where there is one: the name of its file, or its page."""
+    path = path_of(out_dir, record.name)
+    exists = record.status == "ok" and path.is_file()
     return {
-        "viewer_link": path.name if there and not embed else None,
-        "viewer_page": path.read_text(encoding="utf-8") if there and embed else None,
+        "viewer_link": path.name if exists and not embed else None,
+        "viewer_page": path.read_text(encoding="utf-8") if exists and embed else None,
     }
 
 
-def _summary(out_dir, known):
-    """What the summary of a session tells: the context of its template."""
-    measures, warnings = {}, []
-    if known.complete(out_dir):
-        row = cohort_table.session_row(out_dir, known)
+def _summary(out_dir: Path, record: Record) -> dict[str, Any]:
+    """The context of the template of the summary of a session."""
+    measures: dict[str, Any] = {}
+    warnings: list[str] = []
+    if record.complete(out_dir):
+        row = session_row(out_dir, record)
         measures = {name: row[name] for name in SHOWN if name in row}
-        warnings += known.flags.values()
+        warnings += record.flags.values()
         if row.get("cst_category_status") == "unvalidated":
             warnings.append(
                 "The cut-offs of the CST category were not derived on this map of the tract: "
                 "read the category with caution."
             )
-    elif known.status == "ok":
+    elif record.status == "ok":
         warnings.append("Some outputs are missing: run the session again.")
-    roles = {"lesion mask": ["lesion"]} | {name: ["model input"] for name in known.contrasts}
-    roles[known.reference] = ["native space", *roles.get(known.reference, [])]
+    uses = {"lesion mask": ["lesion"]} | {name: ["model input"] for name in record.contrasts}
+    if record.reference:
+        uses[record.reference] = ["native space", *uses.get(record.reference, [])]
     return {
-        "error": known.error,
+        "error": record.error,
         "warnings": warnings,
         "measures": measures,
         "inputs": [
-            (contrast, path, ABOVE.sub("", path), ", ".join(roles.get(contrast, ["not used"])))
-            for contrast, path in known.inputs.items()
+            (contrast, path, ABOVE.sub("", path), ", ".join(uses.get(contrast, ["not used"])))
+            for contrast, path in record.inputs.items()
         ],
-        "notes": known.notes,
+        "notes": record.notes,
         "details": {
-            "Status": known.status,
-            "Model": known.model,
-            "Weights (SHA-256)": known.weights_sha256 and known.weights_sha256[:12],
-            "Run time (s)": known.seconds,
+            "Status": record.status,
+            "Model": record.model,
+            "Weights (SHA-256)": record.weights_sha256 and record.weights_sha256[:12],
+            "Run time (s)": record.seconds,
         },
-        "times": {step: seconds for step, seconds in known.steps.items() if seconds >= 1},
-        "versions": known.versions,
+        "times": {step: seconds for step, seconds in record.steps.items() if seconds >= 1},
+        "versions": record.versions,
     }
 
 
-def _error(out_dir, known):
+def _error(out_dir: Path, record: Record) -> dict[str, str]:
     """Why a session failed, and its crash file where there is one."""
-    path = out_dir / "logs" / f"{known.name}_crash.txt"
+    path = out_dir / "logs" / f"{record.name}_crash.txt"
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    message = known.error or "The session did not end well."
-    return {"session": known.name, "message": message, "text": text.strip()}
+    message = record.error or "The session did not end well."
+    return {"session": record.name, "message": message, "text": text.strip()}
 
 
-def _parts(stage, name):
+def _parts(stage: Path, name: str) -> list[dict[str, Any]]:
     """Sections of the page, one per session and one per section without sessions."""
     from nireports.assembler.report import Report
 
@@ -165,32 +192,30 @@ def _parts(stage, name):
     return parts
 
 
-def _session(reportlet):
+def _session(reportlet: "Reportlet") -> str | None:
     """The session of a reportlet, which nireports keeps in its name alone."""
     match = re.search(r"(?:^|_)session-([^_]+)", reportlet.name)
-    return match and match[1]
+    return match[1] if match else None
 
 
-def _inline(content, stage):
+def _inline(content: str, stage: Path) -> Markup:
     """The reportlet's HTML, with a linked figure put inside the page."""
     match = FIGURE.search(content)
     return Markup((stage / match[1]).read_text(encoding="utf-8") if match else content)
 
 
-def _tables(out_dir, name, figures):
+def _write_tables(out_dir: Path, record: Record, figures: Path) -> None:
     """Write the tables of lesion components and of loads as reportlets, one of each a session."""
-
-    def kind(path):
-        session = re.search(r"_ses-[a-zA-Z0-9]+", path.name)
-        return session[0] if session else "", "loads" if "_atlas-" in path.name else "components"
-
-    found = sorted((out_dir / name).rglob(f"{name}_*_label-L_*_morph.tsv"))
-    for (session, desc), paths in groupby(sorted(found, key=kind), kind):
-        out = figures / f"{name}{session}_desc-{desc}_morph.html"
-        render("tables.html", out, tables=[_table(path, out_dir) for path in paths])
+    tables = {"components": ("components",), "loads": ("loads", "regions")}
+    for desc, shown in tables.items():
+        paths = sorted(path for kind, path in record.files(out_dir) if kind in shown)
+        if paths:
+            out = figures / derivative(record.name, "morph", ".html", desc=desc)
+            render("tables.html", out, tables=[_table(path, out_dir) for path in paths])
 
 
-def _table(path, out_dir):
+def _table(path: Path, out_dir: Path) -> dict[str, Any]:
+    """The context of a table."""
     table = pd.read_csv(path, sep="\t", na_values="n/a")
     numeric = [column for column in table if any(number(value) is not None for value in table[column])]
     return {

@@ -1,1 +1,1 @@
-"""The interactive viewer."""
+"""The interactive viewer: of a session (:mod:`.session`), of a cohort (:mod:`.overlap`)."""

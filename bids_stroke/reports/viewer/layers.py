@@ -3,6 +3,7 @@
 import gzip
 from base64 import b64encode
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -10,36 +11,63 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from nibabel.affines import voxel_sizes
 from nibabel.spaces import vox2out_vox
+from numpy.typing import NDArray
 from scipy import ndimage
 
-from bids_stroke.reports.figures.figures import OUTLINE
+from bids_stroke.reports.figures.palette import DARKEST, OUTLINE
 from bids_stroke.spatial import image
-from bids_stroke.spatial.grid import regrid, resample
+from bids_stroke.spatial.grid import blank, bounding_box, regrid, resample
+from bids_stroke.spatial.masks import at_least_half
 
 MARGIN_MM = 15  # of the head that is kept around the brain
 FINEST_MM = 1.0
-#: As in the figures: the darkest fifth would drown in the brain.
-RAMP = tuple(to_hex(color) for color in colormaps["plasma"](np.linspace(0.2, 1, 9)))
+#: Colors of values that increase, as in the figures.
+RAMP = tuple(to_hex(color) for color in colormaps["plasma"](np.linspace(DARKEST, 1, 9)))
 TRACT = ("#0f766e", OUTLINE, "#ccfff5")
 LEVELS = (256, 128, 64, 32)  # of gray: the first that fits
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What is drawn: ``img`` on the grid of the viewer, its values from ``low`` to ``high`` in
-    ``colors`` (gray without any). ``unit`` is written behind a value; a mask has none."""
+    """An image that the viewer shows.
+
+    Attributes
+    ----------
+    title : str
+    img : nib.Nifti1Image
+        On the grid of the viewer.
+    low, high : float
+        Values that have the first and the last of ``colors``.
+    colors : tuple of str
+        ``#rrggbb``; gray without any.
+    opacity : float
+        0-1.
+    shown : bool
+        Whether it is shown at first.
+    unit : str, optional
+        Written behind a value; a mask has none.
+    """
 
     title: str
     img: nib.Nifti1Image
     low: float
     high: float
-    colors: tuple = ()
+    colors: tuple[str, ...] = ()
     opacity: float = 1.0
     shown: bool = True
     unit: str | None = None
 
 
-def field(img, brain_img):
+class Field(NamedTuple):
+    """The field of a viewer: an image along the axes of the world, which of its voxels are near the
+    brain, and the brain mask on its grid."""
+
+    img: nib.Nifti1Image
+    near: NDArray[np.bool_]
+    brain_img: nib.Nifti1Image
+
+
+def field(img: nib.Nifti1Image, brain_img: nib.Nifti1Image) -> Field:
     """Cut the field of a viewer out of an image.
 
     Parameters
@@ -49,10 +77,9 @@ def field(img, brain_img):
 
     Returns
     -------
-    tuple of (nib.Nifti1Image, ndarray of bool, nib.Nifti1Image)
-        The image along the axes of the world, its voxels no finer than ``FINEST_MM``, in the box
-        around what is within ``MARGIN_MM`` of the brain; which of its voxels are; and the mask on
-        this grid.
+    Field
+        Voxels no finer than ``FINEST_MM``, in the box around the voxels within ``MARGIN_MM`` of the
+        brain.
     """
     grid = image.conform(img)
     zooms = voxel_sizes(grid.affine)
@@ -61,16 +88,17 @@ def field(img, brain_img):
         grid = regrid(grid, zooms)
     if not np.allclose(grid.affine[:3, :3], np.diag(zooms), atol=1e-4):
         shape, affine = vox2out_vox(grid, np.full(3, zooms.min()))
-        upright = nib.Nifti1Image(np.broadcast_to(np.uint8(0), shape), affine)
-        grid = resample(grid, upright, order=3)
+        grid = resample(grid, blank(shape, affine), order=3)
     brain = mask_on_grid(brain_img, grid)
     outside = np.asanyarray(brain.dataobj) == 0
     near = ndimage.distance_transform_edt(outside, voxel_sizes(grid.affine)) <= MARGIN_MM
-    (box,) = ndimage.find_objects(near.astype(np.uint8))
-    return grid.slicer[box], near[box], brain.slicer[box]
+    box = bounding_box(near)
+    return Field(grid.slicer[box], near[box], brain.slicer[box])
 
 
-def background(title, img, near, brain_img):
+def background(
+    title: str, img: nib.Nifti1Image, near: NDArray[np.bool_], brain_img: nib.Nifti1Image
+) -> Layer:
     """Make the gray layer of an image: black where it is not ``near`` the brain, clipped at the
     extremes, its window from the 0.5 to the 99.5 percentile of the brain."""
     data = img.get_fdata(dtype=np.float32)
@@ -81,9 +109,9 @@ def background(title, img, near, brain_img):
     return Layer(title, image.like(clipped, img, np.float32), float(low), float(high))
 
 
-def packed(img, levels=LEVELS[0]):
-    """Write an image as gzipped NIfTI in Base64: integers as they are, anything else in so many
-    ``levels`` between its extremes (one byte a voxel, the header tells the scale)."""
+def packed(img: nib.Nifti1Image, levels: int = LEVELS[0]) -> str:
+    """Encode an image as gzipped NIfTI in Base64: integers as they are, other values in so many
+    ``levels`` between the extremes (one byte a voxel; the header holds the scale)."""
     data = np.asanyarray(img.dataobj)
     if np.issubdtype(data.dtype, np.integer):
         out = nib.Nifti1Image(data, img.affine)
@@ -94,6 +122,6 @@ def packed(img, levels=LEVELS[0]):
     return b64encode(gzip.compress(out.to_bytes(), mtime=0)).decode()
 
 
-def mask_on_grid(mask_img, grid):
-    """A mask on another grid: linear, then at least one half."""
-    return image.like(resample(mask_img, grid).get_fdata() >= 0.5, grid, np.uint8)
+def mask_on_grid(mask_img: nib.Nifti1Image, grid: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Resample a mask to another grid: linear interpolation, then a threshold of one half."""
+    return image.like(at_least_half(resample(mask_img, grid).get_fdata()), grid, np.uint8)

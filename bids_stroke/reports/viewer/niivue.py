@@ -14,16 +14,16 @@ _EXPORT = re.compile(rb"export\s*\{[^{}]*\};?\s*$")
 
 
 @lru_cache(maxsize=1)
-def packed():
+def packed() -> str:
     """:func:`module`, gzipped, in Base64 (text)."""
     return b64encode(gzip.compress(module(), mtime=0)).decode()
 
 
-def module():
-    """NiiVue as JavaScript (bytes): a module that sets ``globalThis.Niivue``.
+def module() -> bytes:
+    """NiiVue as JavaScript: a module that sets ``globalThis.Niivue``.
 
-    ``ipyniivue`` has it in the module of its widget, which exports the widget alone; what it calls
-    the class is where the widget makes one.
+    ``ipyniivue`` has it in the module of its widget, which exports the widget alone; the name of the
+    class is read from the place where the widget makes an instance.
 
     Raises
     ------
@@ -32,15 +32,15 @@ def module():
     """
     path = package_file("ipyniivue", "static/widget.js", "The viewer")
     code = path.read_bytes()
-    found = _CLASS.search(code)
-    if not found or not _EXPORT.search(code):
+    match = _CLASS.search(code)
+    if not match or not _EXPORT.search(code):
         raise ResourceError(
             f"{path} is not the NiiVue that the viewer knows; install the version of ipyniivue that "
             "constraints.txt names."
         )
-    return _EXPORT.sub(b"globalThis.Niivue=" + found[1].replace(b"\\", b"\\\\") + b";", code)
+    return _EXPORT.sub(b"globalThis.Niivue=" + match[1].replace(b"\\", b"\\\\") + b";", code)
 
 
-def licence():
-    """Licence of NiiVue, as text."""
+def licence() -> str | None:
+    """Licence of NiiVue, as text; None if the package has no such file."""
     return distribution("ipyniivue").read_text("licenses/LICENSE")

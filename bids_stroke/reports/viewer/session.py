@@ -1,45 +1,44 @@
-"""The interactive viewer of a session, from its derivatives."""
+"""The interactive viewer of a session, from the derivatives that its record lists."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 
-from bids_stroke.atlases import maps, tracts
-from bids_stroke.bids import record
-from bids_stroke.bids.names import REFERENCES, TRACE, derivative, description_of
-from bids_stroke.reports.figures.figures import FAINT, LESION
+from bids_stroke.atlases.maps import Maps
+from bids_stroke.atlases.tracts import TractCard, load_tract
+from bids_stroke.bids.names import REFERENCES, TRACE
+from bids_stroke.bids.record import Record
+from bids_stroke.reports.figures.palette import FAINT, LESION
 from bids_stroke.settings import DEFAULT_TRACT
-from bids_stroke.spatial import image, templates
+from bids_stroke.spatial import image
 from bids_stroke.spatial.grid import resample
-from bids_stroke.spatial.templates import TEMPLATE
+from bids_stroke.spatial.templates import TEMPLATE, template
 from bids_stroke.spatial.transforms import apply
+from bids_stroke.utils.files import PathLike
 
 from .layers import RAMP, TRACT, Layer, background, field, mask_on_grid
 from .page import name_of, page
 
 
-def participant(out_dir, subject, tracts=(DEFAULT_TRACT,)):
-    """Write the viewers of the sessions of a participant (``sub-XX``) that ended well; as
-    :func:`session`."""
-    for known in record.read_participant(out_dir, subject):
-        if known.complete(out_dir):
-            session(out_dir, known, tracts)
+def path_of(out_dir: PathLike, session_name: str) -> Path:
+    """Path of the viewer of a session."""
+    return Path(out_dir) / name_of(session_name)
 
 
-def session(out_dir, known, tracts=(DEFAULT_TRACT,)):
-    """Write the viewer of a session beside its participant's report, from the derivatives alone.
+def write_viewer(out_dir: PathLike, record: Record, tracts: Sequence[str] = (DEFAULT_TRACT,)) -> Path:
+    """Write the viewer of a session beside its participant's report.
 
     Parameters
     ----------
     out_dir : path
         Folder of the derivatives.
-    known : Record
+    record : Record
         Of a session that ended well.
     tracts : sequence of str
-        Tracts of the run, as :func:`bids_stroke.atlases.tracts.load_card`
-        takes them; those that the session has a table
-        of are shown.
+        Tracts of the run, as :func:`bids_stroke.atlases.tracts.load_card` takes them; those that the
+        session was measured on are shown.
 
     Returns
     -------
@@ -51,83 +50,65 @@ def session(out_dir, known, tracts=(DEFAULT_TRACT,)):
     ResourceError
         If NiiVue or a tract's file is missing.
     """
-    files = _Files(Path(out_dir, *known.name.split("_"), "anat"), known)
-    if files.in_template:
-        reference, brain = templates.template().t1w, templates.template().brain
-    else:
-        reference = image.load(files.path(known.reference, desc="preproc"))
-        brain = image.load(files.path("mask", **files.space, desc="brain"))
-    grid, near, brain = field(reference, brain)
-    gray = [background(title, img, near, brain) for title, img in _contrasts(files, grid).items()]
-    overlays = _overlays(files, grid, tracts)
-    return page(Path(out_dir) / name_of(known.name), known.name, gray, overlays, brain)
+    files = _Files(Path(out_dir), record)
+    grid, near, brain = field(*files.reference())
+    gray = [background(title, img, near, brain) for title, img in files.contrasts(grid).items()]
+    overlays = files.overlays(grid, Maps(tuple(tracts)).cards)
+    return page(path_of(out_dir, record.name), record.name, gray, overlays, brain)
 
 
-@dataclass(frozen=True)
 class _Files:
-    """The derivatives of a session in ``folder``, by their names."""
+    """The derivatives of a session, loaded as images."""
 
-    folder: Path
-    known: record.Record
+    def __init__(self, out_dir: Path, record: Record) -> None:
+        self._out_dir, self._record = out_dir, record
+        #: A user-supplied mask in a template space has no native space.
+        self._in_template = record.reference not in (*REFERENCES, TRACE)
+        self._place = TEMPLATE if self._in_template else None
 
-    @property
-    def in_template(self):
-        return self.known.reference not in (*REFERENCES, TRACE)
+    def _path(self, kind: str, place: str | None = None) -> Path:
+        return self._record.require(self._out_dir, kind, place)
 
-    @property
-    def space(self):
-        if self.in_template:
-            return {"space": TEMPLATE, "res": "1"}
-        return {"space": self.known.reference}
+    def reference(self) -> tuple[nib.Nifti1Image, nib.Nifti1Image]:
+        """The reference image and its brain mask."""
+        if self._in_template:
+            return template().t1w, template().brain
+        return image.load(self._path("image")), image.load(self._path("brain_mask"))
 
-    @property
-    def lesion(self):
-        return {"label": "L", "desc": description_of(self.known.contrasts)}
+    def contrasts(self, grid: nib.Nifti1Image) -> dict[str, nib.Nifti1Image]:
+        """The images of the session on ``grid``, which is cut out of the reference image."""
+        images = {self._record.reference or TEMPLATE: grid}
+        if self._in_template:
+            return {TEMPLATE: grid}
+        paths = self._record.paths(self._out_dir, "image")
+        for contrast in (*REFERENCES, TRACE):
+            if contrast in paths:
+                to_reference = [self._path("transform_to_reference", contrast)]
+                images[contrast] = apply(image.load(paths[contrast]), grid, to_reference)
+        return images
 
-    def path(self, suffix, extension=".nii.gz", **entities):
-        return self.folder / derivative(self.known.name, suffix, extension, **entities)
-
-    def transform(self, source, extension):
-        """To the reference image."""
-        name = f"{self.known.name}_from-{source}_to-{self.known.reference}_mode-image_xfm"
-        return self.folder / (name + extension)
-
-
-def _contrasts(files, grid):
-    """The images of a session on ``grid``, which is cut out of the first."""
-    if files.in_template:
-        return {TEMPLATE: grid}
-    images = {files.known.reference: grid}
-    for contrast in (*REFERENCES, TRACE):
-        path = files.path(contrast, desc="preproc")
-        if contrast not in images and path.is_file():
-            to_reference = [files.transform(contrast, ".mat")]
-            images[contrast] = apply(image.load(path), grid, to_reference)
-    return images
-
-
-def _overlays(files, grid, tracts):
-    """Layers of the lesion, its probability where there is one, and the tracts."""
-    found = files.space | files.lesion
-    lesion = mask_on_grid(image.load(files.path("mask", **found)), grid)
-    layers = [Layer("Lesion", lesion, 1, 1, (LESION, LESION), 0.5)]
-    if files.path("probseg", **found).is_file():
-        probability = resample(image.load(files.path("probseg", **found)), grid)
-        layers.append(Layer("Probability", probability, FAINT, 1, RAMP, 0.7, False, ""))
-    from_template = [] if files.in_template else [files.transform(TEMPLATE, ".h5")]
-    for card in maps.Maps(tracts).cards:
-        measured = {"space": TEMPLATE, "atlas": card.atlas, **files.lesion}
-        if files.path("morph", ".tsv", **measured).is_file():
-            moved = _tract(card, grid, from_template)
-            layers.append(Layer(card.name, moved, FAINT, 1, TRACT, 0.7, True, ""))
-    return layers
+    def overlays(self, grid: nib.Nifti1Image, cards: Sequence[TractCard]) -> list[Layer]:
+        """Layers of the lesion, its probability where there is one, and the tracts."""
+        lesion = mask_on_grid(image.load(self._path("lesion_mask", self._place)), grid)
+        layers = [Layer("Lesion", lesion, 1, 1, (LESION, LESION), 0.5)]
+        probability = self._record.path(self._out_dir, "lesion_probability", self._place)
+        if probability:
+            resampled = resample(image.load(probability), grid)
+            layers.append(Layer("Probability", resampled, FAINT, 1, RAMP, 0.7, False, ""))
+        from_template = [] if self._in_template else [self._path("transform_from_template", TEMPLATE)]
+        measured = self._record.paths(self._out_dir, "loads")
+        for card in cards:
+            if card.atlas in measured:
+                moved = _tract(card, grid, from_template)
+                layers.append(Layer(card.name, moved, FAINT, 1, TRACT, 0.7, True, ""))
+        return layers
 
 
-def _tract(card, grid, transforms):
+def _tract(card: TractCard, grid: nib.Nifti1Image, transforms: Sequence[Path]) -> nib.Nifti1Image:
     """Both sides of a tract on ``grid``."""
-    sides = tracts.load_tract(card)
-    both = sum(sides[side].get_fdata(dtype=np.float32) for side in "LR")
-    both = image.like(np.minimum(both, 1), sides["L"], np.float32)
+    sides = load_tract(card)
+    left, right = (sides[side].get_fdata(dtype=np.float32) for side in "LR")
+    both = image.like(np.minimum(left + right, 1), sides["L"], np.float32)
     if not transforms:
         return resample(both, grid)
     return apply(both, grid, transforms, kind="probability")

@@ -2,20 +2,28 @@
 
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from safetensors.torch import save_file
 
 from bids_stroke.errors import DatasetError
 from bids_stroke.models import weights
 from bids_stroke.models.adaptation import Report, adapt
+from bids_stroke.models.card import Card, Network
 from bids_stroke.models.nnunet import results_folder
 from bids_stroke.spatial import image
 from bids_stroke.training.export import RESULTS
-from bids_stroke.training.patients import preparation, split
-from bids_stroke.utils.files import atomic
+from bids_stroke.training.parallel import each
+from bids_stroke.training.patients import split
+from bids_stroke.training.patients.patient import Parts, Patient
+from bids_stroke.training.recipe_settings import NNUNetRecipe
+from bids_stroke.utils.files import PathLike, atomic
 
 DATASET = 1
 CONFIGURATION = "3d_fullres"
@@ -24,12 +32,29 @@ PLANS = "nnUNetPlans"
 TRAINER = "nnUNetTrainer"
 
 
-def train(recipe, parts, table, out, fold=0, source=None, processes=1):
+@dataclass(frozen=True)
+class FoldSummary:
+    """Folder of nnU-Net's results, the fold that was trained, and its scans by part."""
+
+    results: str
+    fold: int
+    scans: dict[str, int]
+
+
+def train(
+    recipe: NNUNetRecipe,
+    parts: Parts,
+    table: pd.DataFrame,
+    out: PathLike,
+    fold: int = 0,
+    source: Card | None = None,
+    processes: int = 1,
+) -> FoldSummary:
     """Convert, plan, preprocess and train one fold; what is done is not done again.
 
     Parameters
     ----------
-    recipe : dict
+    recipe : NNUNetRecipe
     parts : dict of str to list of Patient
     table : DataFrame
         The split.
@@ -42,34 +67,32 @@ def train(recipe, parts, table, out, fold=0, source=None, processes=1):
 
     Returns
     -------
-    dict
+    FoldSummary
     """
-    name = f"Dataset{DATASET:03d}_{''.join(filter(str.isalnum, recipe['name']))}"
+    name = f"Dataset{DATASET:03d}_{''.join(filter(str.isalnum, recipe.name))}"
     out = Path(out).resolve()
-    _environment(out, recipe["nnunet"]["workers"])
-    if not any(one.lesion_ml for one in parts["training"]):
+    _environment(out, recipe.nnunet.workers)
+    if not any(patient.lesion_ml for patient in parts["training"]):
         raise DatasetError("None of the scans for training holds a lesion; add some.")
     scans = [*parts["training"], *parts["validation"]]
-    contrasts = recipe["data"]["contrasts"]
+    contrasts = recipe.data.contrasts
     raw, preprocessed = out / "raw" / name, out / "preprocessed" / name
-    _convert(scans, contrasts, raw, recipe, processes)
+    _convert(scans, raw, recipe, processes)
     if not (preprocessed / "planned").is_file():
         _plan(recipe, processes, preprocessed)
-    settings = {**recipe["nnunet"], "initial": None}
-    if source:
-        settings["initial"] = str(_initial(source, preprocessed, contrasts, out))
-    _tell(preprocessed / "dataset.json", settings)
-    splits = _splits(parts, table, recipe["split"].get("folds"))
+    initial = str(_initial(source, preprocessed, contrasts, out)) if source else None
+    _add_settings(preprocessed / "dataset.json", asdict(recipe.nnunet) | {"initial": initial})
+    splits = _splits(parts, table, recipe.split.folds)
     (preprocessed / "splits_final.json").write_text(json.dumps(splits))
     results = out / RESULTS / name / f"{TRAINER}__{PLANS}__{CONFIGURATION}"
     folder = results / f"fold_{fold}"
     if not (folder / "checkpoint_final.pth").is_file():
         _run(preprocessed, fold, folder / "checkpoint_latest.pth")
     counts = {part: len(names) for part, names in splits[fold].items()}
-    return {"results": str(results), "fold": fold, "scans": counts}
+    return FoldSummary(str(results), fold, counts)
 
 
-def _environment(out, workers):
+def _environment(out: Path, workers: int) -> None:
     """nnU-Net is told folders and processes by the environment alone."""
     for key, folder in (("raw", "raw"), ("preprocessed", "preprocessed"), ("results", RESULTS)):
         os.environ[f"nnUNet_{key}"] = str(out / folder)
@@ -77,26 +100,27 @@ def _environment(out, workers):
     os.environ.update({PROCESSES: str(workers), "nnUNet_def_n_proc": str(max(workers, 1))})
 
 
-def _convert(scans, contrasts, raw, recipe, processes):
+def _convert(scans: Sequence[Patient], raw: Path, recipe: NNUNetRecipe, processes: int) -> None:
     """Write brains and masks by nnU-Net's names."""
     raw.mkdir(parents=True, exist_ok=True)
-    for _, result in preparation.each(_case, [(one, contrasts, raw) for one in scans], processes):
+    contrasts = recipe.data.contrasts
+    for _, result in each(_case, [(patient, contrasts, raw) for patient in scans], processes):
         if isinstance(result, Exception):
             raise result
     content = {
-        "name": recipe["name"],
+        "name": recipe.name,
         "channel_names": {str(n): contrast for n, contrast in enumerate(contrasts)},
         "labels": {"background": 0, "lesion": 1},
         "numTraining": len(scans),
         "file_ending": ".nii.gz",
-        "threshold": recipe["card"]["threshold"],
-        "min_component_mm3": recipe["card"]["min_component_mm3"],
-        "reference": recipe["card"]["citation"],
+        "threshold": recipe.card["threshold"],
+        "min_component_mm3": recipe.card["min_component_mm3"],
+        "reference": recipe.card["citation"],
     }
     (raw / "dataset.json").write_text(json.dumps(content, indent=2))
 
 
-def _case(patient, contrasts, raw):
+def _case(patient: Patient, contrasts: Sequence[str], raw: Path) -> Path:
     label = raw / "labelsTr" / f"{patient.name}.nii.gz"
     mark = raw / "imagesTr" / f".{patient.name}-{patient.key[:12]}"
     if mark.is_file():
@@ -112,38 +136,38 @@ def _case(patient, contrasts, raw):
     return label
 
 
-def _plan(recipe, processes, preprocessed):
+def _plan(recipe: NNUNetRecipe, processes: int, preprocessed: Path) -> None:
     from nnunetv2.experiment_planning.plan_and_preprocess_api import (
         extract_fingerprint_dataset,
         plan_experiment_dataset,
         preprocess_dataset,
     )
 
-    settings = recipe["nnunet"]
+    settings = recipe.nnunet
     os.environ[PROCESSES] = "1"
     extract_fingerprint_dataset(DATASET, num_processes=processes)
     plan_experiment_dataset(
         DATASET,
-        gpu_memory_target_in_gb=settings["gpu_memory_gb"],
-        overwrite_target_spacing=settings.get("spacing"),
+        gpu_memory_target_in_gb=settings.gpu_memory_gb,
+        overwrite_target_spacing=settings.spacing,
     )
-    os.environ[PROCESSES] = str(settings["workers"])
+    os.environ[PROCESSES] = str(settings.workers)
     path = preprocessed / f"{PLANS}.json"
     plans = json.loads(path.read_text())
     architecture = plans["configurations"][CONFIGURATION]["architecture"]
-    if settings["dropout"]:
+    if settings.dropout:
         architecture["arch_kwargs"]["dropout_op"] = "torch.nn.modules.dropout.Dropout3d"
-        architecture["arch_kwargs"]["dropout_op_kwargs"] = {"p": settings["dropout"]}
+        architecture["arch_kwargs"]["dropout_op_kwargs"] = {"p": settings.dropout}
     path.write_text(json.dumps(plans, indent=2))
     preprocess_dataset(DATASET, PLANS, (CONFIGURATION,), (processes,))
     (preprocessed / "planned").touch()
 
 
-def _initial(source, preprocessed, contrasts, out):
+def _initial(source: Card, preprocessed: Path, contrasts: Sequence[str], out: Path) -> Path:
     """Weights of a model, made to fit the plan."""
     plans = json.loads((preprocessed / f"{PLANS}.json").read_text())
     arguments = results_folder.arguments(plans, CONFIGURATION, len(contrasts))
-    target = weights.build({"family": "dynamic_unet", "arguments": arguments}).state_dict()
+    target = weights.build(Network("dynamic_unet", arguments)).state_dict()
     channels = [channel.contrast for channel in source.channels]
     state, rows = adapt(weights.state(source), target, channels, contrasts)
     Report(rows).write(out / "adapt.tsv")
@@ -153,19 +177,19 @@ def _initial(source, preprocessed, contrasts, out):
     return path
 
 
-def _tell(path, settings):
+def _add_settings(path: Path, settings: dict[str, Any]) -> None:
     """Add the recipe's settings for the trainer to ``dataset.json``."""
     content = json.loads(path.read_text()) | {"bids_stroke": settings}
     path.write_text(json.dumps(content, indent=2))
 
 
-def _splits(parts, table, folds):
+def _splits(parts: Parts, table: pd.DataFrame, folds: int | None) -> list[dict[str, list[str]]]:
     """nnU-Net's list of splits, one per fold."""
-    names = {part: [one.name for one in parts[part]] for part in ("training", "validation")}
+    names = {part: [patient.name for patient in parts[part]] for part in ("training", "validation")}
     if not folds:
         return [{"train": names["training"], "val": names["validation"]}]
     everyone = [*parts["training"], *parts["validation"]]
-    validates = {one.name: int(part) for one, part in split.part_of(everyone, table)}
+    validates = {patient.name: int(part) for patient, part in split.part_of(everyone, table) if part}
     return [
         {
             "train": [name for name, number in validates.items() if number != fold],
@@ -175,7 +199,7 @@ def _splits(parts, table, folds):
     ]
 
 
-def _run(preprocessed, fold, latest):
+def _run(preprocessed: Path, fold: int, latest: Path) -> None:
     """Train on all GPUs of this machine, or on the CPU."""
     gpus = torch.cuda.device_count()
     if gpus < 2:
@@ -186,7 +210,7 @@ def _run(preprocessed, fold, latest):
     torch.multiprocessing.spawn(_train, (preprocessed, fold, latest, gpus), gpus)
 
 
-def _train(rank, preprocessed, fold, latest, gpus):
+def _train(rank: int | None, preprocessed: Path, fold: int, latest: Path, gpus: int) -> None:
     from .nnunet_trainer import nnUNetTrainer
 
     if rank is not None:

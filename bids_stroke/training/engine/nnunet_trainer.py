@@ -2,6 +2,8 @@
 
 import csv
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from safetensors.torch import load_file
 from torch.utils.tensorboard import SummaryWriter
 
 from bids_stroke.models.networks.dynamic_unet import canonical
+from bids_stroke.training.recipe_settings import NNUNetSettings
 
 CURVES = ("train_losses", "val_losses", "mean_fg_dice", "lrs")
 
@@ -23,30 +26,44 @@ class nnUNetTrainer(original.nnUNetTrainer):
     nnU-Net's, and so is the name: its own commands can open what this trainer leaves.
     """
 
-    def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):  # noqa: B008
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008
+    ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
-        self.settings = dataset_json["bids_stroke"]
-        self.num_epochs = self.settings["epochs"]
-        self.initial_lr = self.settings["learning_rate"]
-        self.num_iterations_per_epoch = self.settings["iterations"]
-        self.num_val_iterations_per_epoch = self.settings["validation_iterations"]
-        self.save_every = self.settings["save_every"]
+        settings = dict(dataset_json["bids_stroke"])
+        self.initial_weights: str | None = settings.pop("initial")
+        self.settings = NNUNetSettings(**settings)
+        self.num_epochs = self.settings.epochs
+        self.initial_lr = self.settings.learning_rate
+        self.num_iterations_per_epoch = self.settings.iterations
+        self.num_val_iterations_per_epoch = self.settings.validation_iterations
+        self.save_every = self.settings.save_every
 
-    def initialize(self):
+    def initialize(self) -> None:
+        """Build the network, and give it the weights to start from."""
         super().initialize()
-        if self.settings["initial"]:
-            network = getattr(self.network, "module", self.network)
-            state = load_file(self.settings["initial"])
-            missing, unexpected = getattr(network, "_orig_mod", network).load_state_dict(state, False)
-            if unexpected or canonical(dict.fromkeys(missing)):
-                raise RuntimeError(f"{self.settings['initial']} does not fit the plan")
+        if self.initial_weights:
+            network: Any = getattr(self.network, "module", self.network)
+            state = load_file(self.initial_weights)
+            plain = getattr(network, "_orig_mod", network)
+            missing, unexpected = plain.load_state_dict(state, False)
+            if unexpected or canonical({name: torch.empty(0) for name in missing}):
+                raise RuntimeError(f"{self.initial_weights} does not fit the plan")
 
-    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self):
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(
+        self,
+    ) -> tuple[tuple[float, float], bool, Any, tuple[int, ...]]:
+        """Rotation of the recipe, and mirroring left to right alone."""
         _, flat, _, _ = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-        angle = np.deg2rad(self.settings["rotation"])
+        angle = np.deg2rad(self.settings.rotation)
         rotation = (-angle, angle)
         patch = self.configuration_manager.patch_size
-        size = get_patch_size(patch, rotation, rotation, rotation, self.settings["scaling"])
+        size = get_patch_size(patch, rotation, rotation, rotation, self.settings.scaling)
         if flat:
             size[0] = patch[0]
         # The last axis of nnU-Net's order is left to right, before its plan reorders them.
@@ -54,14 +71,16 @@ class nnUNetTrainer(original.nnUNetTrainer):
         self.inference_allowed_mirroring_axes = sagittal
         return rotation, flat, size, sagittal
 
-    def get_training_transforms(self, *arguments, **keywords):
+    def get_training_transforms(self, *arguments: Any, **keywords: Any) -> Any:
+        """nnU-Net's transforms with the scaling of the recipe."""
         composed = original.nnUNetTrainer.get_training_transforms(*arguments, **keywords)
         for transform in composed.transforms:
             if isinstance(transform, SpatialTransform):
-                transform.scaling = tuple(self.settings["scaling"])
+                transform.scaling = tuple(self.settings.scaling)
         return composed
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
+        """Keep the checkpoint of the lowest loss, and log the curves."""
         epoch = self.current_epoch
         super().on_epoch_end()
         if self.local_rank:
@@ -77,7 +96,7 @@ class nnUNetTrainer(original.nnUNetTrainer):
             f"epoch {epoch + 1} of {self.num_epochs}, about {left / 3600:.1f} hours left"
         )
 
-    def _write(self, epoch, values):
+    def _write(self, epoch: int, values: Mapping[str, float]) -> None:
         with SummaryWriter(f"{self.output_folder}/tensorboard") as writer:
             for key, value in values.items():
                 writer.add_scalar(key, value, epoch)

@@ -2,102 +2,75 @@
 
 import json
 import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from monai.losses import DiceCELoss
 from safetensors.torch import load_file
-from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
-from torch.utils.data import DataLoader
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 from bids_stroke.compute import devices
+from bids_stroke.errors import UsageError
 from bids_stroke.models import imagenet
+from bids_stroke.models.networks.planar.resnet50_unet import ResNet50UNet
 from bids_stroke.models.weights import build
-from bids_stroke.training.patients import groups, preparation
+from bids_stroke.training import parallel
+from bids_stroke.training.patients import groups
+from bids_stroke.training.patients.arrays import arrays as patient_arrays
+from bids_stroke.training.patients.patient import Parts, Patient
+from bids_stroke.training.recipe_settings import (
+    GridData,
+    Stage,
+    StagedRecipe,
+    StageTraining,
+)
 from bids_stroke.utils.files import atomic
 
-from . import loop, slices, tiles
+from . import slices, tiles
+from .learner import Learner, Snapshots
 from .progress import Progress
+from .samples import Tensors
+from .saving import SUMMARY, WEIGHTS, save_weights
 
 _PARTS = ("training", "intermediate", "validation")
 
 
-class Learner(pl.LightningModule):
-    """BCE and soft Dice inside the brain; Adam; cosine annealing with warm restarts.
+@dataclass(frozen=True)
+class StageSummary:
+    """What a stage came to: epochs, scans by part, and loss and Dice of its last epoch."""
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-    stage : dict
-        ``learning_rate``, ``cycle`` (epochs between restarts), and ``frozen`` (names of modules that
-        stay as they are, their normalization included).
-    loss : dict
-        Shares of ``bce`` and ``dice``; ``lesion_weight`` of lesion voxels in the former.
-    """
+    epochs: int
+    scans: dict[str, int]
+    scores: dict[str, float]
 
-    def __init__(self, network, stage, loss):
-        super().__init__()
-        form = torch.channels_last if 1 in stage["tile"] else torch.channels_last_3d
-        self.network = network.to(memory_format=form)
-        self.stage = stage
-        self.frozen = [network.get_submodule(name) for name in stage.get("frozen", ())]
-        network.train().requires_grad_(True)
-        for module in self.frozen:
-            module.requires_grad_(False)
-        weight = loss.get("lesion_weight")
-        self.loss = DiceCELoss(
-            sigmoid=True,
-            batch=True,
-            weight=None if weight is None else torch.tensor([float(weight)]),
-            lambda_ce=loss["bce"],
-            lambda_dice=loss["dice"],
-        )
+    def to_json(self) -> dict[str, Any]:
+        """Content of ``summary.json``."""
+        return {"epochs": self.epochs, "scans": self.scans, **self.scores}
 
-    def on_train_epoch_start(self):
-        for module in self.frozen:
-            module.eval()
-
-    def configure_optimizers(self):
-        learning = [weight for weight in self.network.parameters() if weight.requires_grad]
-        optimizer = torch.optim.Adam(learning, lr=self.stage["learning_rate"])
-        return [optimizer], [CosineAnnealingWarmRestarts(optimizer, self.stage["cycle"])]
-
-    def _logits(self, image, mask):
-        return self.network(image).float().masked_fill(mask == 0, loop.OUTSIDE)
-
-    def training_step(self, batch, batch_idx):
-        image, label, mask = batch
-        loss = self.loss(self._logits(image, mask), label)
-        self.log("loss", loss, on_epoch=True, on_step=False, sync_dist=True)
-        return loss
-
-    def validation_step(self, batch, batch_idx):
-        image, label, mask = batch
-        logits = self._logits(image, mask)
-        # A batch is a scan, of whatever number of slices.
-        shared = {"sync_dist": True, "batch_size": 1}
-        self.log("val_loss", self.loss(logits, label), **shared)
-        self.log("val_dice", loop.dice(logits > 0, label > 0), **shared)
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "StageSummary":
+        """Read the content of ``summary.json``."""
+        scores = {key: value for key, value in content.items() if key not in ("epochs", "scans")}
+        return cls(content["epochs"], content["scans"], scores)
 
 
-class Snapshots(Callback):
-    """Write the weights at the end of some epochs (counted from 1)."""
-
-    def __init__(self, folder, epochs):
-        self.folder, self.epochs = Path(folder), epochs
-
-    def on_train_epoch_end(self, trainer, module):
-        epoch = trainer.current_epoch + 1
-        if epoch in self.epochs and trainer.is_global_zero:
-            loop.export(module.network, self.folder / f"snapshot-{epoch}.safetensors")
-
-
-def train(recipe, parts, out, processes=1, arrays=None):
+def train(
+    recipe: StagedRecipe,
+    parts: Parts,
+    out: Path,
+    processes: int = 1,
+    arrays: Path | None = None,
+    initial: Mapping[str, torch.Tensor] | None = None,
+) -> dict[str, StageSummary]:
     """Train the recipe's network on patients, stage after stage.
 
     A stage that is complete is not trained again; one that was interrupted continues from its last
@@ -106,130 +79,165 @@ def train(recipe, parts, out, processes=1, arrays=None):
 
     Parameters
     ----------
-    recipe : dict
+    recipe : StagedRecipe
     parts : dict of str to list of Patient
         ``training``, ``intermediate`` and ``validation``.
     out : Path
+    processes : int
+        For bringing scans to the network's grid.
     arrays : Path, optional
         For the scans on the network's grid, which several trainings may share; default in ``out``.
+    initial : dict of str to tensor, optional
+        Weights to start from.
 
     Returns
     -------
-    dict
-        What the stages' summaries hold.
+    dict of str to StageSummary
+        By the names of the stages.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    data, settings = recipe["data"], recipe["training"]
-    scans = {one.name: one for part in _PARTS for one in parts[part]}
-    paths = on_grid(scans.values(), data, arrays or out / "arrays", processes)
-    region_of = _region_of(paths, data)
-    pl.seed_everything(recipe["seed"], workers=True, verbose=False)
-    network = build(recipe["network"])
-    if "encoder" in recipe:
-        imagenet.load(network.net, recipe["encoder"])
-    if "initial" in recipe:
-        network.load_state_dict(recipe["initial"])
-    held_out = recipe["split"] if recipe["split"].get("by") == "slice" else None
-    validation = sorted(paths[one.name] for one in parts["validation"])
+    scans = {patient.name: patient for part in _PARTS for patient in parts[part]}
+    paths = on_grid(scans.values(), recipe.data, arrays or out / "arrays", processes)
+    region_of = _region_of(paths, recipe.data)
+    pl.seed_everything(recipe.seed, workers=True, verbose=False)
+    network = _network(recipe, initial)
+    validation = sorted(paths[patient.name] for patient in parts["validation"])
     summaries = {}
-    for stage in recipe["stages"]:
-        chosen = groups.choose(stage, parts, recipe.get("target"), region_of)
-        if not chosen and isinstance(stage.get("group"), list):
+    for stage in recipe.stages:
+        chosen = groups.choose(stage.group, parts, recipe.target, region_of)
+        if not chosen and isinstance(stage.group, list):
             continue  # no lesion of the intermediate part lies in these regions
-        files = {"training": sorted(paths[one.name] for one in chosen), "validation": validation}
-        tiles.check(files["training"], stage["tile"], "training")
-        folder = out / stage["name"]
-        summaries[stage["name"]] = _run(stage, network, files, data, settings, folder, held_out)
-        weights = load_file(out / stage["name"] / "weights.safetensors")
-        network.load_state_dict(weights)
+        training = sorted(paths[patient.name] for patient in chosen)
+        tiles.check(training, stage.tile, "training")
+        files = {"training": training, "validation": validation}
+        folder = out / stage.name
+        summaries[stage.name] = _run(stage, network, files, recipe, folder)
+        network.load_state_dict(load_file(folder / WEIGHTS))
     return summaries
 
 
-def on_grid(scans, data, folder, processes):
+def on_grid(scans: Iterable[Patient], data: GridData, folder: Path, processes: int) -> dict[str, Path]:
     """Bring patients to the grid of a recipe's ``data``, once.
 
     Returns
     -------
     dict of str to Path
-        Archive of each (:func:`bids_stroke.training.patients.preparation.arrays`) by its name.
+        Archive of each (:func:`bids_stroke.training.patients.arrays.arrays`) by its name.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    work = {"space": data["space"], "spacing": data["spacing"]}
-    jobs = [(one, data["contrasts"], work, folder) for one in scans]
+    jobs = [(patient, data.contrasts, data.space, data.spacing, folder) for patient in scans]
     paths = {}
-    for (one, *_), made in preparation.each(preparation.arrays, jobs, processes):
-        if isinstance(made, Exception):
-            raise made
-        paths[one.name] = made
+    for (patient, *_), path in parallel.each(patient_arrays, jobs, processes):
+        if isinstance(path, Exception):
+            raise path
+        paths[patient.name] = path
     return paths
 
 
-def _region_of(paths, data):
+def _network(recipe: StagedRecipe, initial: Mapping[str, torch.Tensor] | None) -> nn.Module:
+    """The recipe's network as training starts."""
+    network = build(recipe.network)
+    if recipe.encoder:
+        net = getattr(network, "net", None)
+        if not isinstance(net, ResNet50UNet):
+            raise UsageError(f"{recipe.name} names an encoder; the network resnet50_unet takes one.")
+        imagenet.load(net, recipe.encoder)
+    if initial is not None:
+        network.load_state_dict(initial)
+    return network
+
+
+def _region_of(paths: Mapping[str, Path], data: GridData) -> Callable[[Patient], str | None]:
     """A function that tells the super-region of a patient."""
 
     @cache
-    def regions():
-        return groups.Regions(data["spacing"])
+    def regions() -> groups.Regions:
+        return groups.Regions(data.spacing)
 
     @cache
-    def region_of(patient):
+    def region_of(patient: Patient) -> str | None:
         with np.load(paths[patient.name]) as kept:
             return regions().of(kept["label"])
 
     return region_of
 
 
-def _datasets(stage, files, data, settings, held_out):
-    """What a stage trains and validates on, and how items become batches."""
-    if 1 not in stage["tile"]:
-        inputs = data.get("inputs") or [data["contrasts"]]
-        shared = (stage["tile"], data["contrasts"], inputs)
-        training = tiles.Tiles(files["training"], *shared, flip=settings["flip"])
-        return training, tiles.Tiles(files["validation"], *shared, random=False), None
-    training = slices.Slices(
-        files["training"], stage["tile"], settings["slices"], settings["augmentation"], held_out
+def _datasets(
+    stage: Stage, files: Mapping[str, Sequence[Path]], recipe: StagedRecipe
+) -> tuple[Dataset[Tensors], Dataset[Tensors]]:
+    """What a stage trains and validates on."""
+    data, settings = recipe.data, recipe.training
+    if 1 not in stage.tile:
+        shared = (stage.tile, data.contrasts, data.groups)
+        training = tiles.Tiles(files["training"], *shared, flip=settings.flip)
+        return training, tiles.Tiles(files["validation"], *shared, random=False)
+    held_out = recipe.split if recipe.split.by_slice else None
+    return (
+        slices.Slices(files["training"], stage.tile, settings.slices, settings.augmentation, held_out),
+        slices.Slices(
+            files["validation"],
+            stage.tile,
+            held_out=held_out,
+            part="validation" if held_out else "training",
+        ),
     )
-    part = "validation" if held_out else "training"
-    validation = slices.Slices(files["validation"], stage["tile"], held_out=held_out, part=part)
-    return training, validation, slices.together
 
 
-def _run(stage, network, files, data, settings, out, held_out):
-    done = out / "summary.json"
-    if done.is_file():
-        return json.loads(done.read_text())
-    training, validation, together = _datasets(stage, files, data, settings, held_out)
-    workers = {"num_workers": settings["workers"], "persistent_workers": settings["workers"] > 0}
-    workers["collate_fn"] = together
-    loaders = (
-        DataLoader(training, settings["batch"], shuffle=True, **workers),
+def _loaders(
+    stage: Stage, files: Mapping[str, Sequence[Path]], recipe: StagedRecipe
+) -> tuple[DataLoader[Tensors], DataLoader[Tensors]]:
+    """Loaders of batches for training, and of single scans for validation."""
+    settings = recipe.training
+    training, validation = _datasets(stage, files, recipe)
+    workers: dict[str, Any] = {
+        "num_workers": settings.workers,
+        "persistent_workers": settings.workers > 0,
+        "collate_fn": slices.together if 1 in stage.tile else None,
+    }
+    return (
+        DataLoader(training, settings.batch, shuffle=True, **workers),
         DataLoader(validation, 1, **workers),
     )
-    trainer = _trainer(stage, settings, out)
+
+
+def _run(
+    stage: Stage,
+    network: nn.Module,
+    files: Mapping[str, Sequence[Path]],
+    recipe: StagedRecipe,
+    out: Path,
+) -> StageSummary:
+    """Train a stage, or continue it; one that is complete is not trained again."""
+    done = out / SUMMARY
+    if done.is_file():
+        return StageSummary.from_json(json.loads(done.read_text()))
+    training, validation = _loaders(stage, files, recipe)
+    trainer = _trainer(stage, recipe.training, out)
     last = out / "checkpoints" / "last.ckpt"
-    module = Learner(network, stage, settings["loss"])
-    trainer.fit(module, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)
-    summary = {
-        "epochs": trainer.current_epoch,
-        "scans": {part: len(paths) for part, paths in files.items()},
-        **{key: round(float(value), 4) for key, value in trainer.callback_metrics.items()},
-    }
+    module = Learner(network, stage, recipe.training.loss)
+    checkpoint = last if last.exists() else None
+    trainer.fit(module, training, validation, ckpt_path=checkpoint, weights_only=True)
+    summary = StageSummary(
+        epochs=trainer.current_epoch,
+        scans={part: len(paths) for part, paths in files.items()},
+        scores={key: round(float(value), 4) for key, value in trainer.callback_metrics.items()},
+    )
     if trainer.is_global_zero:
-        loop.export(module.network, out / "weights.safetensors")
+        save_weights(module.network, out / WEIGHTS)
         with atomic(done) as partial:
-            partial.write_text(json.dumps(summary, indent=2))
+            partial.write_text(json.dumps(summary.to_json(), indent=2))
     trainer.strategy.barrier()
     return summary
 
 
-def _trainer(stage, settings, out):
+def _trainer(stage: Stage, settings: StageTraining, out: Path) -> pl.Trainer:
     return pl.Trainer(
         accelerator="auto",
         devices="auto",
-        num_nodes=loop.nodes(),
+        num_nodes=int(os.environ.get("SLURM_NNODES", 1)),
         precision=devices.precision(),
-        max_epochs=stage["epochs"],
-        gradient_clip_val=settings["clip"],
+        max_epochs=stage.epochs,
+        gradient_clip_val=settings.clip,
         num_sanity_val_steps=0,
         enable_model_summary=False,
         enable_progress_bar=False,
@@ -240,7 +248,7 @@ def _trainer(stage, settings, out):
         ],
         callbacks=[
             # The snapshot comes first: after a kill between the two, its epoch is run again.
-            Snapshots(out, stage.get("snapshots", ())),
+            Snapshots(out, stage.snapshots),
             # Without anything to monitor, the one that is kept is the latest.
             ModelCheckpoint(
                 out / "checkpoints",
@@ -248,6 +256,6 @@ def _trainer(stage, settings, out):
                 save_on_train_epoch_end=True,
                 enable_version_counter=False,
             ),
-            Progress(f"{out.parent.name}, {stage['name']}"),
+            Progress(f"{out.parent.name}, {stage.name}"),
         ],
     )

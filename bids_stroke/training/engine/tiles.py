@@ -1,21 +1,26 @@
 """Tiles of patients' scans for the training loop."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from bids_stroke.errors import DatasetError
 
+from .samples import Tensors
+
 FILLED = 0.5  # share of a tile that scans must fill; the rest is padding
 
 
-class Tiles(Dataset):
+class Tiles(Dataset[Tensors]):
     """One random tile of each case, anew every time; or always the tile at the centre.
 
     Parameters
     ----------
     paths : sequence of Path
-        Archives of :func:`bids_stroke.training.patients.preparation.arrays`.
+        Archives of :func:`bids_stroke.training.patients.arrays.arrays`.
     tile : sequence of int
         Voxels; smaller volumes are padded with zeros.
     channels : sequence of str
@@ -29,44 +34,54 @@ class Tiles(Dataset):
         False for the tile at the centre.
     """
 
-    def __init__(self, paths, tile, channels, inputs, flip=False, random=True):
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        tile: Sequence[int],
+        channels: Sequence[str],
+        inputs: Sequence[Sequence[str]],
+        flip: bool = False,
+        random: bool = True,
+    ) -> None:
         self.paths = list(paths)
         self.tile = np.array(tile)
         self.inputs = [[contrast in group for contrast in channels] for group in inputs]
         self.flip = flip
         self.random = random
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Tensors:
         with np.load(self.paths[index]) as kept:
             content = {key: kept[key] for key in ("image", "label", "mask")}
         # torch's generator is another one in every worker and epoch.
         rng = np.random.default_rng(int(torch.randint(2**62, (1,)))) if self.random else None
-        image = content["image"].astype(np.float32)
-        groups = [group for group in self.inputs if all(image[n].any() for n in np.flatnonzero(group))]
+        channels = content["image"].astype(np.float32)
+        present = channels.any((1, 2, 3))
+        groups = [group for group in self.inputs if present[group].all()]
         shown = groups[rng.integers(len(groups)) if rng else 0]
-        image[~np.array(shown)] = 0
-        arrays = (image, content["label"][None], content["mask"][None])
-        window = self._window(np.array(image.shape[1:]), rng)
-        tiles = [torch.from_numpy(self._cut(one, window).astype(np.float32)) for one in arrays]
+        channels[~np.array(shown)] = 0
+        arrays = (channels, content["label"][None], content["mask"][None])
+        window = self._window(np.array(channels.shape[1:]), rng)
+        tiles = [torch.from_numpy(self._cut(part, window).astype(np.float32)) for part in arrays]
         if self.flip and rng and rng.integers(2):
-            tiles = [one.flip(1) for one in tiles]
-        return tuple(tiles)
+            tiles = [tile.flip(1) for tile in tiles]
+        image, label, mask = tiles
+        return image, label, mask
 
-    def _window(self, shape, rng):
+    def _window(self, shape: np.ndarray, rng: np.random.Generator | None) -> list[slice]:
         spare = np.maximum(shape - self.tile, 0)
         start = rng.integers(spare + 1) if rng else spare // 2
         return [slice(a, a + side) for a, side in zip(start, self.tile, strict=True)]
 
-    def _cut(self, array, window):
+    def _cut(self, array: np.ndarray, window: Sequence[slice]) -> np.ndarray:
         part = array[(slice(None), *window)]
         missing = self.tile - part.shape[1:]
         return np.pad(part, [(0, 0), *((gap // 2, gap - gap // 2) for gap in missing)])
 
 
-def check(paths, tile, what):
+def check(paths: Sequence[Path], tile: Sequence[int], what: str) -> None:
     """Refuse data that cannot fill a tile or holds no lesion.
 
     Raises

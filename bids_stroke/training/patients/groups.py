@@ -1,6 +1,7 @@
 """Who trains in which stage: the groups of intermediate-task training (Mohapatra et al. 2023)."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -8,20 +9,27 @@ from bids_stroke.models import ensembles
 from bids_stroke.spatial import templates
 from bids_stroke.spatial.grid import regrid
 
+from .patient import Parts, Patient
+
 SOURCE, TARGET = "source", "target"
 
 
-def choose(stage, parts, target, region_of):
+def choose(
+    group: str | Sequence[str] | None,
+    parts: Parts,
+    target: str | None,
+    region_of: Callable[[Patient], str | None],
+) -> list[Patient]:
     """Patients of a stage.
 
     Parameters
     ----------
-    stage : dict
-        ``group``, if there: ``source``, the training part of all datasets but the last; ``target``,
-        that of the last; or the names of super-regions, for those patients of the part
-        ``intermediate`` whose lesion lies mostly in them. Without it, all who train.
+    group : str or sequence of str, optional
+        ``source``, the training part of all datasets but the last; ``target``, that of the last; or
+        the names of super-regions, for those patients of the part ``intermediate`` whose lesion lies
+        mostly in them. By default, all who train.
     parts : dict of str to list of Patient
-    target : str
+    target : str, optional
         Name of the last dataset.
     region_of : callable
         Gives the super-region of a patient.
@@ -30,12 +38,12 @@ def choose(stage, parts, target, region_of):
     -------
     list of Patient
     """
-    group = stage.get("group")
     if group is None:
         return parts["training"] + parts["intermediate"]
     if group in (SOURCE, TARGET):
-        return [one for one in parts["training"] if (one.dataset == target) == (group == TARGET)]
-    return [one for one in parts["intermediate"] if region_of(one) in group]
+        of_target = group == TARGET
+        return [patient for patient in parts["training"] if (patient.dataset == target) == of_target]
+    return [patient for patient in parts["intermediate"] if region_of(patient) in group]
 
 
 class Regions:
@@ -47,11 +55,11 @@ class Regions:
         mm; of a grid over all of the template.
     """
 
-    def __init__(self, spacing):
+    def __init__(self, spacing: Sequence[float]) -> None:
         grid = regrid(templates.template().brain, spacing, order=0)
         self.labels, self.names = ensembles.labels(grid), ensembles.region_names()
 
-    def of(self, lesion):
+    def of(self, lesion: np.ndarray) -> str | None:
         """Name for a mask on the grid; None where it is empty."""
         counts = Counter(self.labels[np.asarray(lesion) > 0].tolist())
         return self.names[counts.most_common(1)[0][0] - 1] if counts else None

@@ -1,16 +1,28 @@
 """Who trains and who is held out: by subject, stratified by site and lesion volume, as a TSV."""
 
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
 import numpy as np
 import pandas as pd
 
 from bids_stroke.bids.derivatives import write_tsv
 from bids_stroke.errors import DatasetError
+from bids_stroke.training.recipe_settings import SplitRules
+from bids_stroke.utils.files import PathLike
+
+from .patient import Parts, Patient
 
 PARTS = ("training", "intermediate", "validation", "test")
 COLUMNS = ("dataset", "participant_id", "site", "lesion_volume_ml", "part")
+#: A subject in a split: (dataset, participant), or (participant,) where no dataset is named.
+Key: TypeAlias = tuple[str, ...]
 
 
-def make(patients, rules, seed, target=None):
+def make(
+    patients: Sequence[Patient], rules: SplitRules, seed: int, target: str | None = None
+) -> pd.DataFrame:
     """Divide subjects at random.
 
     Subjects are put in order of site and lesion volume (the largest of their sessions), and every
@@ -19,11 +31,8 @@ def make(patients, rules, seed, target=None):
     Parameters
     ----------
     patients : sequence of Patient
-    rules : dict
-        ``validation`` and ``test``: counts, or shares below one; the rest trains. With ``folds``
-        instead of ``validation``, ``part`` is the number of the fold that a subject validates.
-        ``intermediate``: the count or share of those who train that is kept for a stage of its own.
-        With ``by: slice``, the shares are those of the slices of each scan, and all subjects train.
+    rules : SplitRules
+        With ``folds``, ``part`` is the number of the fold that a subject validates.
     seed : int
     target : str, optional
         Dataset of whom no one is intermediate.
@@ -40,33 +49,29 @@ def make(patients, rules, seed, target=None):
     """
     table = _subjects(patients)
     rng = np.random.default_rng(seed)
-    if rules.get("by") == "slice":
-        rules = {}
-    counts = {part: _count(rules.get(part, 0), len(table)) for part in ("test", "validation")}
-    left = list(table.index)
-    if sum(counts.values()) + max(rules.get("folds", 1), 1) > len(left):
-        wanted = ", ".join(f"{key} {value}" for key, value in rules.items())
+    if rules.by_slice:
+        rules = SplitRules()
+    counts = {
+        "test": _count(rules.test, len(table)),
+        "validation": _count(rules.validation, len(table)),
+    }
+    if sum(counts.values()) + max(rules.folds or 1, 1) > len(table):
         raise DatasetError(
-            f"{len(left)} subjects are too few for the split of the recipe ({wanted}); lower it."
+            f"{len(table)} subjects are too few for the split of the recipe ({_described(rules)}); "
+            "lower it."
         )
     table["part"] = "training"
     for part, count in counts.items():
-        drawn = _one_of_each(left, count, rng)
-        table.loc[drawn, "part"] = part
-        left = [row for row in left if row not in drawn]
-    if "intermediate" in rules:
-        able = [row for row in left if table.loc[row, "dataset"] != target]
-        drawn = _one_of_each(able, _count(rules["intermediate"], len(able)), rng)
-        table.loc[drawn, "part"] = "intermediate"
-    if "folds" in rules:
-        runs = [left[start : start + rules["folds"]] for start in range(0, len(left), rules["folds"])]
-        for run in runs:
-            for row, fold in zip(run, rng.permutation(rules["folds"]), strict=False):
-                table.loc[row, "part"] = str(fold)
+        table.loc[_one_of_each(_training(table), count, rng), "part"] = part
+    able = [row for row in _training(table) if table.loc[row, "dataset"] != target]
+    drawn = _one_of_each(able, _count(rules.intermediate, len(able)), rng)
+    table.loc[drawn, "part"] = "intermediate"
+    if rules.folds:
+        _draw_folds(table, _training(table), rules.folds, rng)
     return table[list(COLUMNS)].sort_values(["dataset", "participant_id"], ignore_index=True)
 
 
-def read(path):
+def read(path: PathLike) -> pd.DataFrame:
     """Read a split.
 
     Raises
@@ -89,16 +94,24 @@ def read(path):
     return table
 
 
-def write(table, path):
+def write(table: pd.DataFrame, path: Path) -> Path:
     """Write a split."""
     return write_tsv(table, path)
 
 
-def divide(patients, table, fold=None, by_slice=False):
+def divide(
+    patients: Sequence[Patient],
+    table: pd.DataFrame,
+    fold: int | None = None,
+    by_slice: bool = False,
+) -> Parts:
     """Give each part of a split its patients; who is not in it is left out.
 
     Parameters
     ----------
+    patients : sequence of Patient
+    table : DataFrame
+        The split.
     fold : int, optional
         The fold that validates; the others train.
     by_slice : bool
@@ -113,20 +126,11 @@ def divide(patients, table, fold=None, by_slice=False):
     DatasetError
         If a subject of the split has no scan, or no one trains or validates.
     """
-    parts = _parts(table)
-    divided = {part: [] for part in PARTS}
-    for one, part in part_of(patients, table):
-        if part is not None and part not in PARTS:
-            part = "validation" if fold is not None and int(part) == fold else "training"
+    _check_subjects(patients, table)
+    divided: Parts = {part: [] for part in PARTS}
+    for patient, part in part_of(patients, table):
         if part:
-            divided[part].append(one)
-    there = {key for one in patients for key in _keys(one)}
-    missing = sorted(set(parts) - there)
-    if missing:
-        raise DatasetError(
-            f"The split names {' '.join(missing[0])}, of whom no scan with a lesion mask is there; "
-            "take the row out, or check the dataset."
-        )
+            divided[_part_in_fold(part, fold)].append(patient)
     if by_slice:
         divided["validation"] = divided["training"]
     for part in ("training", "validation"):
@@ -135,23 +139,44 @@ def divide(patients, table, fold=None, by_slice=False):
     return divided
 
 
-def part_of(patients, table):
+def part_of(patients: Iterable[Patient], table: pd.DataFrame) -> list[tuple[Patient, str | None]]:
     """Pairs of each patient and its part; None for one that is not in the split."""
     parts = _parts(table)
-    return [(one, next((parts[k] for k in _keys(one) if k in parts), None)) for one in patients]
+    return [
+        (patient, next((parts[key] for key in _keys(patient) if key in parts), None))
+        for patient in patients
+    ]
 
 
-def _parts(table):
-    """Part of each (dataset, participant), or (participant,) where no dataset is named."""
+def _check_subjects(patients: Iterable[Patient], table: pd.DataFrame) -> None:
+    """Refuse a split that names a subject without scans."""
+    present = {key for patient in patients for key in _keys(patient)}
+    missing = sorted(set(_parts(table)) - present)
+    if missing:
+        raise DatasetError(
+            f"The split names {' '.join(missing[0])}, of whom no scan with a lesion mask is there; "
+            "take the row out, or check the dataset."
+        )
+
+
+def _part_in_fold(part: str, fold: int | None) -> str:
+    """Part of a subject in the training of a fold."""
+    if part in PARTS:
+        return part
+    return "validation" if fold is not None and int(part) == fold else "training"
+
+
+def _parts(table: pd.DataFrame) -> Mapping[Key, str]:
+    """Part of each subject of a split."""
     keys = [name for name in ("dataset", "participant_id") if name in table]
     return dict(zip(table[keys].itertuples(index=False, name=None), table["part"], strict=True))
 
 
-def _keys(patient):
+def _keys(patient: Patient) -> tuple[Key, Key]:
     return (patient.dataset, patient.subject), (patient.subject,)
 
 
-def _subjects(patients):
+def _subjects(patients: Sequence[Patient]) -> pd.DataFrame:
     rows = [(p.dataset, p.subject, p.site, p.lesion_ml) for p in patients]
     table = pd.DataFrame(rows, columns=list(COLUMNS[:4]))
     table = table.groupby(["dataset", "participant_id"], as_index=False).agg(
@@ -160,10 +185,28 @@ def _subjects(patients):
     return table.sort_values(["site", "lesion_volume_ml", "participant_id"], ignore_index=True)
 
 
-def _count(share, total):
-    return round(share * total) if share < 1 else share
+def _training(table: pd.DataFrame) -> list[int]:
+    """Rows that no part has taken yet."""
+    return [row for row, part in enumerate(table["part"]) if part == "training"]
 
 
-def _one_of_each(rows, count, rng):
+def _described(rules: SplitRules) -> str:
+    """The rules as a recipe has them."""
+    return ", ".join(f"{key} {value}" for key, value in vars(rules).items() if value and key != "by")
+
+
+def _count(share: float, total: int) -> int:
+    return round(share * total) if share < 1 else int(share)
+
+
+def _one_of_each(rows: Sequence[int], count: int, rng: np.random.Generator) -> list[int]:
     """One of each of ``count`` runs of neighbours, of nearly equal length."""
     return [int(rng.choice(run)) for run in np.array_split(rows, count)] if count else []
+
+
+def _draw_folds(table: pd.DataFrame, rows: Sequence[int], folds: int, rng: np.random.Generator) -> None:
+    """Give each run of neighbours one subject per fold."""
+    for start in range(0, len(rows), folds):
+        run = rows[start : start + folds]
+        for row, fold in zip(run, rng.permutation(folds), strict=False):
+            table.loc[row, "part"] = str(fold)

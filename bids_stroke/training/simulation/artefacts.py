@@ -3,13 +3,16 @@
 Images are relative to white matter, lengths are in mm, ranges are drawn uniformly.
 """
 
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 import torch
 from torch.nn import functional
 
-from .fields import blur, dilate, erode
+from .fields import Draw, blur, dilate, erode
 
 
-def shift(image, offset):
+def shift(image: torch.Tensor, offset: Sequence[float] | np.ndarray) -> torch.Tensor:
     """Move an image by fractions of a voxel, linearly."""
     for axis, step in enumerate(offset):
         moved = image.roll(1 if step > 0 else -1, axis)
@@ -17,12 +20,12 @@ def shift(image, offset):
     return image
 
 
-def bias(image, spacing, draw):
+def bias(image: torch.Tensor, spacing: float, draw: Draw) -> torch.Tensor:
     """Receive field."""
     return image * torch.exp(draw.uniform(0, 0.2) * draw.field(image.shape, 70 / spacing))
 
 
-def thick_slices(image, spacing, draw):
+def thick_slices(image: torch.Tensor, spacing: float, draw: Draw) -> torch.Tensor:
     """Slices of up to 6 mm along one axis, interpolated back."""
     axis = int(draw.rng.integers(3))
     factor = max(2, round(draw.uniform(2, 6) / spacing))
@@ -33,7 +36,7 @@ def thick_slices(image, spacing, draw):
     return batch[0, 0][tuple(slice(side) for side in image.shape)]
 
 
-def motion(image, spacing, draw):
+def motion(image: torch.Tensor, spacing: float, draw: Draw) -> torch.Tensor:
     """Ringing: some lines of k-space were acquired with the head a few mm away."""
     axis, step = int(draw.rng.integers(3)), round(draw.uniform(1, 5) / spacing)
     lines = image.shape[axis] // 2 + 1
@@ -47,7 +50,7 @@ def motion(image, spacing, draw):
     return torch.fft.irfft(mixed, n=image.shape[axis], dim=axis)
 
 
-def zipper(image, draw):
+def zipper(image: torch.Tensor, draw: Draw) -> torch.Tensor:
     """A stripe of noise across the volume."""
     axis = int(draw.rng.integers(3))
     place = int(draw.rng.integers(image.shape[axis]))
@@ -57,14 +60,14 @@ def zipper(image, draw):
     return image
 
 
-def noise(image, draw):
+def noise(image: torch.Tensor, draw: Draw) -> torch.Tensor:
     """Rician noise; one scan in twenty has low signal."""
     sigma = draw.uniform(0.04, 0.08) if draw.chance(0.05) else draw.uniform(0, 0.03)
     real = image + sigma * draw.noise(image.shape)
     return torch.hypot(real, sigma * draw.noise(image.shape))
 
 
-def scan(image, spacing, chances, draw):
+def scan(image: torch.Tensor, spacing: float, chances: Mapping[str, float], draw: Draw) -> torch.Tensor:
     """Scan an image: field, contrast curve, resolution, motion, noise, by the ``chances`` of each."""
     image = bias(image, spacing, draw).clamp_min(0)
     image = image ** draw.rng.lognormal(0, 0.15)
@@ -81,7 +84,7 @@ def scan(image, spacing, chances, draw):
     return noise(image, draw) if draw.chance(chances["noise"]) else image
 
 
-def misjudge(mask, fluid, spacing, draw):
+def misjudge(mask: torch.Tensor, fluid: torch.Tensor, spacing: float, draw: Draw) -> torch.Tensor:
     """A brain mask as extraction may draw it: rounded, with the fluid around the brain; or a few mm
     too wide or, less often, too narrow in places. ``fluid``: bool.
     """
@@ -93,7 +96,7 @@ def misjudge(mask, fluid, spacing, draw):
     return torch.where(where, erode(mask, max(1, round(draw.uniform(1, 2) / spacing))), mask)
 
 
-def _rounded(mask, fluid, spacing, draw):
+def _rounded(mask: torch.Tensor, fluid: torch.Tensor, spacing: float, draw: Draw) -> torch.Tensor:
     """The mask with its bays closed and with what fluid lies around it, as a network draws it."""
     bays, reach = (max(1, round(draw.uniform(*span) / spacing)) for span in ((2, 9), (1, 12)))
     closed = erode(dilate(mask, bays), bays)
@@ -101,7 +104,13 @@ def _rounded(mask, fluid, spacing, draw):
     return mask | (blur(wide, draw.uniform(1, 3) / spacing) > 0.5)
 
 
-def lose_cavity(mask, cavity, box, spacing, draw):
+def lose_cavity(
+    mask: torch.Tensor,
+    cavity: torch.Tensor,
+    box: tuple[slice, ...],
+    spacing: float,
+    draw: Draw,
+) -> torch.Tensor:
     """Brain extraction that leaves out the open cavities of the surface."""
     reach = max(1, round(draw.uniform(2, 8) / spacing))
     surface = ~erode(mask[box], reach)
@@ -110,7 +119,7 @@ def lose_cavity(mask, cavity, box, spacing, draw):
     return mask
 
 
-def cut(mask, spacing, draw):
+def cut(mask: torch.Tensor, spacing: float, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
     """Field of view that ends within the brain, below or above; or a face removed too far.
 
     Returns what is left of the mask, and what is left of the image (bool).

@@ -1,18 +1,28 @@
 """Simulated patients as a BIDS dataset, with the truth in a derivatives folder."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
 
 from bids_stroke import __version__
 from bids_stroke.bids.derivatives import write_json, write_tsv
-from bids_stroke.bids.names import derivative
+from bids_stroke.bids.names import derivative, folder_of, prefix, sidecar_of
 from bids_stroke.spatial.grid import voxel_volume
 from bids_stroke.spatial.image import save
 
+from .synthesis import PlannedLesions, Sample, Simulator
+
+#: Head of a participant (an index), and its lesions; None for what is drawn.
+Planned: TypeAlias = tuple[int | None, PlannedLesions | None]
+Images: TypeAlias = dict[str, nib.Nifti1Image]
+
 MASKS = {"lesion": {"label": "L", "desc": "truth"}, "brain": {"desc": "brain"}}
 UNIT = 1000  # stored intensity of white matter
-SIDECARS = {
+SIDECARS: dict[str, dict[str, Any]] = {
     "T1w": {
         "MagneticFieldStrength": 3,
         "PulseSequenceType": "MPRAGE",
@@ -39,7 +49,7 @@ SIDECARS = {
         "MRAcquisitionType": "2D",
     },
 }
-PARTICIPANTS = {
+PARTICIPANTS: dict[str, dict[str, Any]] = {
     "head": {"Description": "Head or brain that the lesion was simulated on"},
     "stage": {
         "Description": "Stage of the lesion",
@@ -55,7 +65,13 @@ brains that they were made from.
 """
 
 
-def write(folder, simulator, plan, seed, contrasts):
+def write(
+    folder: Path,
+    simulator: Simulator,
+    plan: Sequence[Planned],
+    seed: int,
+    contrasts: Sequence[str],
+) -> Iterator[tuple[str, float]]:
     """Write a dataset of simulated samples.
 
     Parameters
@@ -78,9 +94,10 @@ def write(folder, simulator, plan, seed, contrasts):
     describe(folder, truth, seed, README, "Simulated strokes")
     rows = []
     for number, (head, lesions) in enumerate(plan, 1):
-        name = f"sub-{number:03d}"
+        name = prefix(f"{number:03d}")
         sample = simulator.sample([seed, number], contrasts, head, lesions)
-        ml = write_participant(folder, truth, name, *images(sample), SIDECARS)
+        scans, masks = images(sample)
+        ml = write_participant(folder, truth, name, scans, masks, SIDECARS)
         rows.append((name, sample.head, "+".join(sample.stages) or None, ml))
         yield name, ml
     write_tsv(
@@ -89,7 +106,14 @@ def write(folder, simulator, plan, seed, contrasts):
     write_json(PARTICIPANTS, folder / "participants.json")
 
 
-def write_participant(folder, truth, name, scans, masks, sidecars):
+def write_participant(
+    folder: Path,
+    truth: Path,
+    name: str,
+    scans: Images,
+    masks: Images,
+    sidecars: Mapping[str, Mapping[str, Any]],
+) -> float:
     """Write the images and true masks of one participant.
 
     Parameters
@@ -109,20 +133,20 @@ def write_participant(folder, truth, name, scans, masks, sidecars):
         Volume of the lesion (ml).
     """
     for contrast, img in scans.items():
-        path = save(img, folder / name / "anat" / f"{name}_{contrast}.nii.gz")
-        write_json(sidecars[contrast], path.with_name(f"{name}_{contrast}.json"))
+        path = save(img, folder / folder_of(name) / derivative(name, contrast))
+        write_json(sidecars[contrast], sidecar_of(path))
     reference = next(iter(scans))
-    uri = f"bids:raw:{name}/anat/{name}_{reference}.nii.gz"
+    uri = f"bids:raw:{(folder_of(name) / derivative(name, reference)).as_posix()}"
     for kind, entities in MASKS.items():
-        path = truth / name / "anat" / derivative(name, "mask", space=reference, **entities)
+        path = truth / folder_of(name) / derivative(name, "mask", space=reference, **entities)
         save(masks[kind], path)
         sidecar = {"Type": kind.title(), "Sources": [uri], "SpatialReference": uri}
-        write_json(sidecar, path.with_name(path.name.replace(".nii.gz", ".json")))
+        write_json(sidecar, sidecar_of(path))
     lesion = masks["lesion"]
     return float(np.asanyarray(lesion.dataobj).sum() * voxel_volume(lesion) / 1000)
 
 
-def images(sample):
+def images(sample: Sample) -> tuple[Images, Images]:
     """Scans and masks of a :class:`synthesis.Sample` as NIfTI images.
 
     Of what is outside the brain a stripped T1w tells nothing; it is zero.
@@ -139,7 +163,7 @@ def images(sample):
     return scans, masks
 
 
-def _store(data, affine):
+def _store(data: np.ndarray, affine: np.ndarray) -> nib.Nifti1Image:
     img = nib.Nifti1Image(data, affine)
     img.set_sform(affine, 1)
     img.set_qform(affine, 1)
@@ -147,9 +171,11 @@ def _store(data, affine):
     return img
 
 
-def describe(folder, truth, seed, readme, name, licence=None):
+def describe(
+    folder: Path, truth: Path, seed: int, readme: str, name: str, licence: str | None = None
+) -> None:
     """Write what tells about the dataset ``folder`` and its derivatives ``truth``."""
-    shared = {
+    shared: dict[str, Any] = {
         "BIDSVersion": "1.10.0",
         "Authors": ["bids_stroke"],
         "GeneratedBy": [

@@ -3,43 +3,52 @@
 Volumes are float32 tensors ``(x, y, z)``; widths are in voxels.
 """
 
+from collections.abc import Sequence
+from typing import TypeAlias, TypeVar
+
 import numpy as np
 import torch
 from torch.nn import functional
+
+Item = TypeVar("Item")
+#: What decides all draws, as NumPy takes it.
+Seed: TypeAlias = int | Sequence[int]
 
 
 class Draw:
     """Random draws from one seed: scalars on the host, volumes on ``device``."""
 
-    def __init__(self, seed, device="cpu"):
+    def __init__(self, seed: Seed, device: str | torch.device = "cpu") -> None:
         self.rng = np.random.default_rng(seed)
         self.device = torch.device(device)
         self.generator = torch.Generator(self.device)
         self.generator.manual_seed(int(self.rng.integers(2**62)))
 
-    def uniform(self, low, high):
+    def uniform(self, low: float, high: float) -> float:
+        """A number between two others."""
         return float(self.rng.uniform(low, high))
 
-    def chance(self, probability):
-        return self.rng.random() < probability
+    def chance(self, probability: float) -> bool:
+        """True with a probability."""
+        return bool(self.rng.random() < probability)
 
-    def pick(self, items, weights=None):
+    def pick(self, items: Sequence[Item], weights: Sequence[float] | None = None) -> Item:
         """One of ``items``, by ``weights`` that sum to any positive number."""
         shares = None if weights is None else np.array(weights) / np.sum(weights)
         return items[self.rng.choice(len(items), p=shares)]
 
-    def noise(self, shape):
+    def noise(self, shape: Sequence[int]) -> torch.Tensor:
         """White noise of unit variance."""
         return torch.randn(tuple(shape), generator=self.generator, device=self.device)
 
-    def field(self, shape, width):
+    def field(self, shape: Sequence[int], width: float) -> torch.Tensor:
         """Random field of unit variance that varies over ``width`` voxels."""
         nodes = [max(2, round(side / width) + 1) for side in shape]
         field = resize(self.noise(nodes), shape)
         return field / field.std().clamp_min(1e-6)
 
 
-def resize(volume, shape):
+def resize(volume: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     """Trilinear interpolation between the centres of the outer voxels; ``(x, y, z)`` or channels
     first."""
     batch = volume[(None,) * (5 - volume.ndim)]
@@ -47,7 +56,7 @@ def resize(volume, shape):
     return resized.reshape(*volume.shape[:-3], *shape)
 
 
-def blur(volume, sigma):
+def blur(volume: torch.Tensor, sigma: float) -> torch.Tensor:
     """Gaussian smoothing; wide kernels work at half the resolution."""
     volume = volume.float()
     if sigma > 2.5 and min(volume.shape) > 8:
@@ -70,7 +79,7 @@ def blur(volume, sigma):
     return volume
 
 
-def dilate(mask, radius):
+def dilate(mask: torch.Tensor, radius: int) -> torch.Tensor:
     """Binary dilation by a cube of ``radius`` voxels each way."""
     pooled = mask.float()[None]
     for axis in range(3):
@@ -79,22 +88,22 @@ def dilate(mask, radius):
     return pooled[0] > 0.5
 
 
-def erode(mask, radius):
+def erode(mask: torch.Tensor, radius: int) -> torch.Tensor:
     """Binary erosion by a cube of ``radius`` voxels each way."""
     return ~dilate(~mask, radius)
 
 
-def lerp(image, value, weight):
+def lerp(image: torch.Tensor, value: torch.Tensor | float, weight: torch.Tensor) -> torch.Tensor:
     """``value`` where ``weight`` is 1, ``image`` where it is 0."""
     return image + weight * (value - image)
 
 
-def ramp(values, threshold, width):
+def ramp(values: torch.Tensor, threshold: float, width: float) -> torch.Tensor:
     """0 below ``threshold``, 1 above, linear over ``width``."""
     return ((values - threshold) / width + 0.5).clamp(0, 1)
 
 
-def standardize(image, mask):
+def standardize(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Zero mean and unit variance inside ``mask``, zero outside (as inference does)."""
     inside = image[mask]
     return torch.where(mask, (image - inside.mean()) / inside.std(correction=0).clamp_min(1e-6), 0)

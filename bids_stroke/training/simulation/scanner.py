@@ -1,6 +1,7 @@
 """Scans of digital heads: pose, field of view, receive field, noise, storage."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -9,13 +10,26 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from .phantom import CONTRASTS, CORNERS, INTENSITY, enlarge
+from bids_stroke.spatial.masks import at_least_half
+
+from .phantom import CONTRASTS, INTENSITY, Head
+from .phantom_grid import CORNERS, enlarge
 
 SNR = 25  # in white matter
-# Field of view (mm), its centre in the head (mm), stored axes, and scanner units per relative one.
-PROTOCOL = {
-    "T1w": ((184, 240, 224), (0, -2, -12), "PSR", 900),
-    "FLAIR": ((196, 236, 176), (0, -15, 5), "LAS", 550),
+
+
+class Protocol(NamedTuple):
+    """Field of view and its centre in the head (mm), stored axes, scanner units per relative one."""
+
+    extent: tuple[int, int, int]
+    centre: tuple[int, int, int]
+    axes: str
+    gain: int
+
+
+PROTOCOLS = {
+    "T1w": Protocol((184, 240, 224), (0, -2, -12), "PSR", 900),
+    "FLAIR": Protocol((196, 236, 176), (0, -15, 5), "LAS", 550),
 }
 
 
@@ -24,14 +38,14 @@ class Plan:
     """Geometry of one scan: its grid (RAS), the axes that it is stored in, and where each voxel
     samples the volumes of a head (3, x, y, z * subslices; ``subslices`` make up a slice)."""
 
-    shape: tuple
+    shape: tuple[int, ...]
     affine: np.ndarray
     axes: str
     coordinates: np.ndarray
     subslices: int
 
 
-def poses(rng):
+def poses(rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Draw where the head lies in each scan (4 x 4, head to scanner coordinates).
 
     Up to 8 degrees and 10 mm, and for the FLAIR 1 to 3 degrees and 1 to 3 mm further.
@@ -40,16 +54,16 @@ def poses(rng):
     return {"T1w": first, "FLAIR": _rigid(rng, (1, 3), (1, 3)) @ first}
 
 
-def plan(head, contrast, pose, rng):
+def plan(head: Head, contrast: str, pose: np.ndarray, rng: np.random.Generator) -> Plan:
     """Plan a scan of ``head`` in ``pose``: T1w isotropic and straight, FLAIR in oblique slices
     3 mm thicker than its pixels."""
-    extent, centre, axes, _ = PROTOCOL[contrast]
+    protocol = PROTOCOLS[contrast]
     slices = contrast == "FLAIR"
     spacing = head.resolution + np.array([0, 0, 3 * slices])
     angles = rng.normal((-8, 0, 0), 2) if slices else np.zeros(3)
     matrix = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() * spacing
-    shape = np.ceil(np.array(extent) / spacing).astype(int)
-    middle = apply_affine(pose, centre) + rng.uniform(-3, 3, 3)
+    shape = np.ceil(np.array(protocol.extent) / spacing).astype(int)
+    middle = apply_affine(pose, protocol.centre) + rng.uniform(-3, 3, 3)
     affine = from_matvec(matrix, middle - matrix @ ((shape - 1) / 2))
     subslices = round(spacing[2] / head.resolution)
     # The map is smooth: every fourth voxel is mapped, and the coordinates interpolated.
@@ -60,10 +74,10 @@ def plan(head, contrast, pose, rng):
     points = head.warp(apply_affine(np.linalg.inv(pose) @ affine, voxels))
     sparse = (points - CORNERS[0]) / head.resolution
     coordinates = np.stack([enlarge(sparse[..., axis], fine) for axis in range(3)])
-    return Plan(tuple(map(int, shape)), affine, axes, coordinates, subslices)
+    return Plan(tuple(map(int, shape)), affine, protocol.axes, coordinates, subslices)
 
 
-def scan(head, contrast, plan, rng):
+def scan(head: Head, contrast: str, plan: Plan, rng: np.random.Generator) -> nib.Nifti1Image:
     """Scan ``head``: receive field, Rician noise, int16."""
     signal = _sample(head, contrast, plan)
     field = ndimage.zoom(rng.uniform(-0.25, 0.25, (4, 4, 4)), 3, order=3)
@@ -71,11 +85,13 @@ def scan(head, contrast, plan, rng):
     sigma = INTENSITY["wm"][CONTRASTS.index(contrast)] / SNR
     noise = sigma * rng.standard_normal((2, *plan.shape), dtype=np.float32)
     signal = np.hypot(signal + noise[0], noise[1])
-    gain = PROTOCOL[contrast][3] * rng.uniform(0.85, 1.15)
+    gain = PROTOCOLS[contrast].gain * rng.uniform(0.85, 1.15)
     return _store(np.round(gain * signal).astype(np.int16), plan)
 
 
-def scan_head(head, rng):
+def scan_head(
+    head: Head, rng: np.random.Generator
+) -> tuple[dict[str, nib.Nifti1Image], dict[str, nib.Nifti1Image]]:
     """Scan a head in every contrast.
 
     Returns
@@ -90,12 +106,14 @@ def scan_head(head, rng):
     return scans, masks
 
 
-def truth(head, name, plan):
+def truth(head: Head, name: str, plan: Plan) -> nib.Nifti1Image:
     """Mask of ``name`` ("lesion" or "brain") on the grid of a scan: fractions of at least 0.5."""
-    return _store((_sample(head, name, plan) >= 0.5).astype(np.uint8), plan)
+    return _store(at_least_half(_sample(head, name, plan)).astype(np.uint8), plan)
 
 
-def _rigid(rng, degrees, shift):
+def _rigid(
+    rng: np.random.Generator, degrees: tuple[float, float], shift: tuple[float, float]
+) -> np.ndarray:
     """Draw a rotation about the origin and a translation, each within its range."""
     turn, move = rng.normal(size=(2, 3))
     turn *= np.deg2rad(rng.uniform(*degrees)) / np.linalg.norm(turn)
@@ -103,14 +121,14 @@ def _rigid(rng, degrees, shift):
     return from_matvec(Rotation.from_rotvec(turn).as_matrix(), move)
 
 
-def _sample(head, name, plan):
+def _sample(head: Head, name: str, plan: Plan) -> np.ndarray:
     """Interpolate a volume of ``head`` on the grid of a scan."""
     volume = head.volumes[name]
     values = ndimage.map_coordinates(volume, plan.coordinates, np.float32, order=1)
     return values.reshape(*plan.shape, plan.subslices).mean(-1)
 
 
-def _store(data, plan):
+def _store(data: np.ndarray, plan: Plan) -> nib.Nifti1Image:
     stored = ornt_transform(io_orientation(plan.affine), axcodes2ornt(plan.axes))
     img = nib.Nifti1Image(data, plan.affine).as_reoriented(stored)
     img.set_sform(img.affine, 1)

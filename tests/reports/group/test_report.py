@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from bids_stroke.cohort.columns import COLUMNS, described
-from bids_stroke.reports.group.report import FIRST, group_report
+from bids_stroke.reports.group.report import group_report
+from bids_stroke.reports.group.table import FIRST, ExcludedSession
 
 HOSTILE = '"><script>alert(1)</script>'
 
@@ -77,7 +78,7 @@ def test_only_reports_that_exist_are_linked(tmp_path, table):
 
 
 def test_failed_sessions_are_listed_and_in_the_table(tmp_path, table):
-    failed = [{"participant_id": "sub-3", "session_id": "ses-1", "reason": "2D <image>"}]
+    failed = [ExcludedSession("sub-3", "ses-1", "2D <image>")]
     out = group_report(tmp_path, table, failed=failed)
     html = out.read_text(encoding="utf-8")
     assert "2D &lt;image&gt;" in html
@@ -88,7 +89,7 @@ def test_failed_sessions_are_listed_and_in_the_table(tmp_path, table):
 
 def test_what_comes_from_the_data_is_escaped(tmp_path):
     table = pd.DataFrame({"participant_id": [HOSTILE], HOSTILE: [HOSTILE]})
-    failed = [{"participant_id": HOSTILE, "reason": HOSTILE}]
+    failed = [ExcludedSession(HOSTILE, reason=HOSTILE)]
     (tmp_path / "dataset_description.json").write_text(
         json.dumps({"GeneratedBy": [{"Name": HOSTILE, "Version": HOSTILE}]})
     )
@@ -113,7 +114,7 @@ def test_participants_alone_or_failures_alone_make_a_report(tmp_path):
     titles, rows = cells(alone)
     assert titles == ["Participant ID", "Status"] and rows == [["sub-1", "done"]]
     empty = pd.DataFrame({"participant_id": []})
-    failed = [{"participant_id": "sub-1", "reason": "no T1w"}]
+    failed = [ExcludedSession("sub-1", reason="no T1w")]
     _, rows = cells(group_report(tmp_path, empty, failed=failed))
     assert rows == [["sub-1", "failed"]]
 
@@ -184,6 +185,6 @@ def test_points_of_the_scatter_plot_are_links(tmp_path):
 
 
 def test_rejected_sessions_are_listed(tmp_path, table):
-    rejected = [{"participant_id": "sub-9", "session_id": "", "reason": "motion <b>"}]
+    rejected = [ExcludedSession("sub-9", "", "motion <b>")]
     html = group_report(tmp_path, table, rejected=rejected).read_text(encoding="utf-8")
     assert 'id="rejected"' in html and "motion &lt;b&gt;" in html

@@ -1,6 +1,5 @@
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import cards
 import pytest
@@ -11,12 +10,11 @@ from bids_stroke.atlases.maps import Maps
 from bids_stroke.bids.record import Record
 from bids_stroke.bids.sessions import Session
 from bids_stroke.bids.supplied_masks import SuppliedMask
+from bids_stroke.data import DATA
 from bids_stroke.reports.participant import methods
-from bids_stroke.spatial.templates import DEFAULT_SPACE, Space
+from bids_stroke.spatial.template_spaces import DEFAULT_SPACE, Space
 
-REFERENCES = yaml.safe_load(
-    (Path(methods.__file__).parents[1] / "data" / "references.yaml").read_text()
-)
+REFERENCES = yaml.safe_load((DATA / "references.yaml").read_text())
 CARD = cards.make(optional=("T1w", "FLAIR"))
 
 
@@ -107,7 +105,7 @@ def test_normalization_is_described(tmp_path):
 
 
 def test_own_masks_are_described(tmp_path):
-    from bids_stroke.pipelines.participant import init_template_session_wf
+    from bids_stroke.pipelines.template_session import init_template_session_wf
 
     for space, words in (("MNI152NLin6Asym", "brought to"), ("MNIColin27", "taken for")):
         mask = tmp_path / f"sub-01_space-{space}_label-L_mask.nii.gz"

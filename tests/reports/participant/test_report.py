@@ -9,9 +9,9 @@ import pytest
 from bids_stroke.atlases import loads
 from bids_stroke.bids.record import Record
 from bids_stroke.cohort.columns import COLUMNS
-from bids_stroke.reports.figures import figures
+from bids_stroke.reports.columns import MEASURES, cell, column_title
+from bids_stroke.reports.figures.brain_mask import draw_brain_mask
 from bids_stroke.reports.participant.report import MOST_BYTES, participant_report
-from bids_stroke.reports.rendering import MEASURES, cell, column_title
 from bids_stroke.spatial.templates import TEMPLATE
 
 SVG = (
@@ -59,8 +59,13 @@ def session(out, name, **facts):
     """The figures and the record of a session."""
     figures = out / name.split("_")[0] / "figures"
     figures.mkdir(parents=True, exist_ok=True)
+    drawn = {}
     for figure in FIGURES:
-        (figures / f"{name}_{figure}.svg").write_text(SVG.format(f"[{name} {figure}]"))
+        path = figures / f"{name}_{figure}.svg"
+        path.write_text(SVG.format(f"[{name} {figure}]"))
+        desc, _, contrast = figure.removeprefix("desc-").partition("_")
+        drawn[f"{desc}_figure@{contrast}"] = path.relative_to(out).as_posix()
+    outputs = drawn | facts.pop("outputs", {"image": "missing"})
     record = Record(
         name,
         "identity",
@@ -68,7 +73,8 @@ def session(out, name, **facts):
         reference="T1w",
         contrasts=["T1w"],
         inputs={"T1w": f"/data/{name}_T1w.nii.gz", "FLAIR": f"/data/{name}_FLAIR.nii.gz"},
-        **{"status": "ok", "outputs": ["missing"], **facts},
+        outputs=outputs,
+        **{"status": "ok", **facts},
     )
     record.write(out)
 
@@ -103,7 +109,10 @@ def tables(out, name):
         table.to_csv(folder / file, sep="\t", index=False, na_rep="n/a")
     mask = nib.Nifti1Image(np.ones((2, 2, 2), np.uint8), np.eye(4))
     nib.save(mask, folder / f"{name}_space-{TEMPLATE}_res-1_{found}_mask.nii.gz")
-    return [path.relative_to(out).as_posix() for path in folder.iterdir()]
+    names = [*written, f"{name}_space-{TEMPLATE}_res-1_{found}_mask.nii.gz"]
+    roles = ("components", "loads@CST", "image_quality", f"lesion_mask@{TEMPLATE}")
+    paths = ((folder / file).relative_to(out).as_posix() for file in names)
+    return dict(zip(roles, paths, strict=True))
 
 
 @pytest.fixture
@@ -185,7 +194,8 @@ def test_methods_and_errors(derivatives):
     session(derivatives, "sub-01_ses-3", status="failed", error="T1w.nii.gz is <2D>; give 3D.")
     session(derivatives, "sub-012_ses-1", status="failed", error="another")
     (derivatives / "logs" / "sub-01_ses-3_crash.txt").write_text("in_file = <undefined>")
-    (derivatives / "CITATION.md").write_text("Done with N4 <script>alert(1)</script>.")
+    described = "Done with N4 <script>alert(1)</script>."
+    session(derivatives, "sub-01_ses-4", description=described)
     html = participant_report(derivatives, "01").read_text(encoding="utf-8")
     assert "1 session failed" in html
     assert "<b>sub-01_ses-3</b>: T1w.nii.gz is &lt;2D&gt;; give 3D." in html
@@ -258,9 +268,13 @@ def test_many_figures_are_made_smaller(tmp_path):
     mask = nib.Nifti1Image(np.ones(head.shape, np.uint8), head.affine)
     folder = tmp_path / "sub-01" / "figures"
     folder.mkdir(parents=True)
-    drawn = figures.brain_mask(head, mask, folder / "sub-01_ses-00_desc-brain_T1w.svg").read_text()
-    for session in range(1, 1 + 2 * MOST_BYTES // len(drawn)):
-        (folder / f"sub-01_ses-{session:02}_desc-brain_T1w.svg").write_text(drawn)
+    drawn = draw_brain_mask(head, mask, tmp_path / "brain.svg").read_text()
+    sessions = [f"sub-01_ses-{number:02}" for number in range(1 + 2 * MOST_BYTES // len(drawn))]
+    for name in sessions:
+        path = folder / f"{name}_desc-brain_T1w.svg"
+        path.write_text(drawn)
+        figure = path.relative_to(tmp_path).as_posix()
+        Record(name, "x", outputs={"brain_figure@T1w": figure}).write(tmp_path)
     page = participant_report(tmp_path, "01")
     assert 2_000_000 < page.stat().st_size < 6_000_000
-    assert page.read_text().count("<svg") == session + 1
+    assert page.read_text().count("<svg") == len(sessions)

@@ -13,8 +13,9 @@ from nibabel.affines import apply_affine, voxel_sizes
 from bids_stroke.errors import ResourceError
 from bids_stroke.reports.viewer import niivue
 from bids_stroke.reports.viewer import page as viewer_page
-from bids_stroke.reports.viewer import session as viewer_session
 from bids_stroke.reports.viewer.layers import MARGIN_MM, Layer, background, field, packed
+from bids_stroke.reports.viewer.overlap import write_overlap_viewer
+from bids_stroke.reports.viewer.session import write_viewer
 from bids_stroke.spatial import grid, image
 from bids_stroke.spatial.templates import TEMPLATE, template
 
@@ -45,7 +46,7 @@ def derivative(out, rest, name="sub-01"):
 
 def test_every_voxel_stays_where_it_is_and_what_it_is(tmp_path):
     known = derived.session(tmp_path)
-    path = viewer_session.session(tmp_path, known, [])
+    path = write_viewer(tmp_path, known, [])
     assert path == tmp_path / "sub-01_viewer.html"
     (t1w, flair, lesion, probability, brain), told = scene(path)
     assert all(img.get_data_dtype() == np.uint8 for img in (t1w, flair, lesion, probability))
@@ -72,7 +73,7 @@ def test_every_voxel_stays_where_it_is_and_what_it_is(tmp_path):
 
 
 def test_a_further_contrast_is_brought_to_the_grid(tmp_path):
-    (_, flair, lesion, *_), _ = scene(viewer_session.session(tmp_path, derived.session(tmp_path), []))
+    (_, flair, lesion, *_), _ = scene(write_viewer(tmp_path, derived.session(tmp_path), []))
     data, mask = flair.get_fdata(), np.asanyarray(lesion.dataobj) > 0
     assert flair.shape == lesion.shape
     assert np.median(data[mask]) > 700 > 250 > np.median(data[~mask & (data > 100)])
@@ -80,7 +81,7 @@ def test_a_further_contrast_is_brought_to_the_grid(tmp_path):
 
 def test_a_tilted_image_is_shown_in_planes_of_the_world(tmp_path):
     known = derived.session(tmp_path, zooms=(1.5, 1.5, 3), tilt=0.2, flair=False)
-    (_, lesion, *_), _ = scene(viewer_session.session(tmp_path, known, []))
+    (_, lesion, *_), _ = scene(write_viewer(tmp_path, known, []))
     assert np.allclose(lesion.affine[:3, :3], 1.5 * np.eye(3))
     original = derivative(tmp_path, f"space-T1w_{derived.DESC}_mask")
     moved, still = points(lesion), points(original)
@@ -91,7 +92,7 @@ def test_a_tilted_image_is_shown_in_planes_of_the_world(tmp_path):
 
 def test_fine_images_are_shown_at_1_mm_and_far_of_the_brain_is_nothing(tmp_path):
     known = derived.session(tmp_path, zooms=(0.75, 0.75, 3), flair=False, probability=False)
-    (t1w, lesion, brain), _ = scene(viewer_session.session(tmp_path, known, []))
+    (t1w, lesion, brain), _ = scene(write_viewer(tmp_path, known, []))
     assert voxel_sizes(t1w.affine) == pytest.approx((1, 1, 3))
     original = points(derivative(tmp_path, f"space-T1w_{derived.DESC}_mask"))
     np.testing.assert_allclose(points(lesion).mean(axis=0), original.mean(axis=0), atol=0.3)
@@ -104,7 +105,7 @@ def test_fine_images_are_shown_at_1_mm_and_far_of_the_brain_is_nothing(tmp_path)
 def test_own_masks_in_the_template_have_its_t1w(tmp_path):
     known = derived.template_session(tmp_path)
     tract = derived.tract(tmp_path)
-    (t1w, lesion, tracts, _), told = scene(viewer_session.session(tmp_path, known, [str(tract)]))
+    (t1w, lesion, tracts, _), told = scene(write_viewer(tmp_path, known, [str(tract)]))
     original = derivative(tmp_path, f"space-{TEMPLATE}_res-1_label-L_desc-ownlesion_mask", "sub-02")
     np.testing.assert_allclose(points(lesion), points(original), atol=1e-3)
     there = apply_affine(np.linalg.inv(t1w.affine), (0, -20, 20)).round().astype(int)
@@ -117,7 +118,7 @@ def test_own_masks_in_the_template_have_its_t1w(tmp_path):
 
 def test_names_stay_text(tmp_path):
     known = derived.session(tmp_path, flair=False)
-    html = viewer_session.session(tmp_path, known, [str(derived.tract(tmp_path))]).read_text("utf-8")
+    html = write_viewer(tmp_path, known, [str(derived.tract(tmp_path))]).read_text("utf-8")
     assert "&lt;img src=x onerror=alert(1)&gt;" in html and "<img" not in html
     brain = nib.Nifti1Image(np.ones((9, 9, 9), np.uint8), np.eye(4))
     hostile = "</script><script>alert(1)</script>"
@@ -160,7 +161,7 @@ def test_overlap_of_a_cohort(tmp_path):
     counts[60:70, 100:120, 90:100] = 3
     counts[62:64, 104:106, 92:94] = 700
     count_img = image.like(counts, t1w)
-    (_, shown, _), told = scene(viewer_page.overlap(count_img, t1w, tmp_path / "group_viewer.html"))
+    (_, shown, _), told = scene(write_overlap_viewer(count_img, t1w, tmp_path / "group_viewer.html"))
     values = np.asanyarray(shown.dataobj)
     assert np.unique(values, return_counts=True)[1].tolist()[1:] == [2000 - 8, 8]
     assert (told["layers"][1]["low"], told["layers"][1]["high"]) == (1, 700)
@@ -169,7 +170,7 @@ def test_overlap_of_a_cohort(tmp_path):
     np.testing.assert_allclose(
         apply_affine(shown.affine, np.argwhere(values == 700)), largest, atol=1e-3
     )
-    empty = viewer_page.overlap(image.like(0 * counts, t1w), t1w, tmp_path / "empty.html")
+    empty = write_overlap_viewer(image.like(0 * counts, t1w), t1w, tmp_path / "empty.html")
     assert scene(empty)[1]["layers"][1]["high"] == 1
     assert empty.stat().st_size < 6e6
 
@@ -190,12 +191,3 @@ def test_another_widget_is_told_in_a_sentence(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ResourceError, match=r"widget\.js is not the NiiVue that the viewer knows; in"):
         niivue.module()
-
-
-def test_only_sessions_that_ended_well_have_a_viewer(tmp_path):
-    for name in ("sub-01_ses-1", "sub-01_ses-2", "sub-011"):
-        derived.session(tmp_path, name, zooms=(4, 4, 4), flair=False)
-    for path in tmp_path.rglob("*ses-2*_mask.nii.gz"):
-        path.unlink()
-    viewer_session.participant(tmp_path, "sub-01", [])
-    assert [path.name for path in tmp_path.glob("*.html")] == ["sub-01_ses-1_viewer.html"]

@@ -22,7 +22,7 @@ pytest.importorskip("nnunetv2", reason="nnunetv2 is not installed: pip install .
 
 def recipe(name, folder, **changes):
     """A recipe of nnU-Net at 4 mm: three epochs of two steps."""
-    tiny = recipes.read_recipe(name)
+    tiny = recipes.read_content(name)
     tiny["data"]["brain_extraction"] = "none"
     tiny["nnunet"] |= {
         "epochs": 3,
@@ -94,7 +94,7 @@ def test_the_plan_has_the_settings_of_the_recipe(trained):
     kwargs = plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]
     assert kwargs["dropout_op_kwargs"] == {"p": 0.2} and kwargs["dropout_op"].endswith("Dropout3d")
     model = catalog.load(path.parent)
-    assert model.plan["mirror"] == [list(plans["transpose_forward"]).index(2)]
+    assert model.plan.mirror == (list(plans["transpose_forward"]).index(2),)
     assert (model.threshold, model.min_component_mm3) == (0.2, 10)
 
 

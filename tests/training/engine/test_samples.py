@@ -6,12 +6,14 @@ import torch
 import toys
 
 from bids_stroke.training.engine.samples import Fixed, Pool, Stream
+from bids_stroke.training.recipes import read_recipe
 
 CHANNELS = toys.RECIPE["channels"]
+INPUTS = read_recipe("embedded").inputs
 
 
 def stream(seed):
-    return Stream(toys.simulator(), CHANNELS, toys.RECIPE["inputs"], [seed])
+    return Stream(toys.simulator(), CHANNELS, INPUTS, [seed])
 
 
 def same(one, other):
@@ -46,8 +48,8 @@ def test_labels_stay_within_the_mask():
 
 
 def test_fixed_samples_take_the_inputs_in_turn():
-    fixed = Fixed(toys.simulator(), CHANNELS, toys.RECIPE["inputs"], 8, [1])
+    fixed = Fixed(toys.simulator(), CHANNELS, INPUTS, 8, [1])
     assert [fixed[i][3] for i in range(8)] == [0, 1, 2, 3] * 2
     for image, _, _, entry in (fixed[i] for i in range(8)):
         shown = [c for c, part in zip(CHANNELS, image, strict=True) if part.any()]
-        assert shown == toys.RECIPE["inputs"][entry]["contrasts"]
+        assert shown == INPUTS[entry].contrasts

@@ -18,11 +18,12 @@ from bids_stroke.models import catalog, inference
 from bids_stroke.training import recipes
 from bids_stroke.training.engine import tiles
 from bids_stroke.training.patients import preparation
+from bids_stroke.training.patients.arrays import arrays
 
 
 def recipe(folder, **changes):
     """The recipe s2 at 4 mm, with a network of a few convolutions."""
-    tiny = recipes.read_recipe("s2")
+    tiny = recipes.read_content("s2")
     tiny["data"] |= {"spacing": [4.0, 4.0, 4.0], "brain_extraction": "none"}
     tiny["split"] = {"validation": 1, "test": 1}
     small = {"features": 8, "groups": 4, "encoder": [1, 1, 1], "decoder": [1, 1]}
@@ -124,8 +125,7 @@ def test_nothing_is_found_outside_the_window(trained):
 def test_a_tile_that_scans_do_not_fill_and_scans_without_lesion(tmp_path):
     atlas = bidsets.atlas(tmp_path / "atlas", 1)
     (one,) = preparation.gather([(atlas, atlas)], ("T1w",), tmp_path / "c", "none", tell=lambda _: None)
-    work = {"space": "native", "spacing": [4.0, 4.0, 4.0]}
-    path = preparation.arrays(one, ("T1w",), work, tmp_path)
+    path = arrays(one, ("T1w",), "native", [4.0, 4.0, 4.0], tmp_path)
     tiles.check([path], (32, 32, 32), "training")
     with pytest.raises(DatasetError, match="128×128×128 voxels is too large"):
         tiles.check([path], (128, 128, 128), "training")

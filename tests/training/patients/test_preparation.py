@@ -7,6 +7,7 @@ from nibabel.affines import apply_affine
 
 from bids_stroke.errors import DatasetError
 from bids_stroke.training.patients import preparation
+from bids_stroke.training.patients.arrays import arrays
 
 CONTRASTS = ("T1w", "FLAIR", "T2w")
 
@@ -76,8 +77,7 @@ def test_no_scan_of_the_contrasts(tmp_path):
 @pytest.mark.parametrize("space", ["native", bidsets.SPACE])
 def test_the_lesion_of_a_network_is_where_its_image_is_dark(found, space, tmp_path):
     one = found[1][0]
-    work = {"space": space, "spacing": [4.0, 4.0, 4.0]}
-    path = preparation.arrays(one, ("T1w", "FLAIR"), work, tmp_path)
+    path = arrays(one, ("T1w", "FLAIR"), space, [4.0, 4.0, 4.0], tmp_path)
     with np.load(path) as kept:
         image, label, mask = (kept[key] for key in ("image", "label", "mask"))
     assert image.shape[1:] == label.shape == mask.shape

@@ -7,14 +7,14 @@ from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from bids_stroke.training.simulation import phantom, scanner
+from bids_stroke.training.simulation import phantom, phantom_template, scanner
 
 RESOLUTION = 3.0
 
 
 @pytest.fixture(scope="module")
 def template():
-    return phantom.template(RESOLUTION)
+    return phantom_template.template(RESOLUTION)
 
 
 def scanned(template, side, seed):
@@ -128,7 +128,7 @@ def test_seed_decides_everything(template, patient):
 
 def test_resolution_keeps_the_head(template):
     fine = phantom.head(template, "left", np.random.default_rng(7))
-    coarse = phantom.head(phantom.template(4.0), "left", np.random.default_rng(7))
+    coarse = phantom.head(phantom_template.template(4.0), "left", np.random.default_rng(7))
     np.testing.assert_array_equal(coarse.warp.control, fine.warp.control)
     volumes = [one.volumes["lesion"].sum() * one.resolution**3 for one in (fine, coarse)]
     assert volumes[1] == pytest.approx(volumes[0], rel=0.08)

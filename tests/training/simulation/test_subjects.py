@@ -7,7 +7,7 @@ from nibabel.affines import apply_affine
 from nilearn.datasets import load_mni152_template
 
 from bids_stroke.errors import DatasetError
-from bids_stroke.training.simulation import subjects
+from bids_stroke.training.simulation import subject_preparation, subjects
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,9 @@ def moved(tmp_path_factory):
 def test_template_coordinates_undo_a_known_move(moved):
     subject = moved[0]
     shape = subject.template.shape[1:]
-    nodes = np.stack(np.meshgrid(*[np.arange(n) * subjects.NODES for n in shape], indexing="ij"), -1)
+    nodes = np.stack(
+        np.meshgrid(*[np.arange(n) * subject_preparation.NODES for n in shape], indexing="ij"), -1
+    )
     inside = subject.mask[tuple(np.minimum(nodes, np.array(subject.mask.shape) - 1).astype(int).T)].T
     expected = apply_affine(subject.affine, nodes) - (6, -9, 4)
     error = np.linalg.norm(np.moveaxis(subject.template, 0, -1) - expected, axis=-1)[inside]
@@ -38,14 +40,14 @@ def test_template_coordinates_undo_a_known_move(moved):
 
 def test_tissues_of_a_brain(moved):
     subject = moved[0]
-    ml = np.bincount(subject.tissue.ravel(), minlength=len(subjects.TISSUES)) / 1000
-    of = dict(zip(subjects.TISSUES, ml, strict=True))
+    ml = np.bincount(subject.tissue.ravel(), minlength=len(subject_preparation.TISSUES)) / 1000
+    of = dict(zip(subject_preparation.TISSUES, ml, strict=True))
     # Wide: an average of many brains has no sharp border between gray and white.
     assert 400 < of["white"] < 1000 and 400 < of["cortex"] < 1400 and 5 < of["ventricle"] < 80
     assert not subject.tissue[~subject.mask].any()
     assert np.all(np.diff(subject.levels) > 0)
-    white = subject.t1w[subject.tissue == subjects.TISSUES.index("white")]
-    assert np.median(white) == pytest.approx(subjects.WHITE, rel=0.02)
+    white = subject.t1w[subject.tissue == subject_preparation.TISSUES.index("white")]
+    assert np.median(white) == pytest.approx(subject_preparation.WHITE, rel=0.02)
 
 
 def test_the_cache_holds_what_was_prepared(moved):

@@ -6,8 +6,8 @@ import torch
 import toys
 from nibabel.affines import apply_affine
 
-from bids_stroke.training.simulation import appearance, artefacts, fields, synthesis
-from bids_stroke.training.simulation.subjects import TISSUES
+from bids_stroke.training.simulation import appearance, artefacts, fields, strokes, synthesis
+from bids_stroke.training.simulation.subject_preparation import TISSUES
 
 HEADS = {"label map": 0, "real brain": 1}
 SCANNER = toys.RECIPE["synthesis"]["scanner"]
@@ -127,7 +127,7 @@ def test_islands_that_no_tracer_sees_are_no_lesion():
     white = torch.full((32, 32, 32), TISSUES.index("white"), dtype=torch.uint8)
     draw = fields.Draw(1)
     head = appearance.head(white, white > 0, None, None, ("T1w",), 2.0, 0, draw)
-    label, _, _ = appearance.paste(head, weights, (0, 0, 0), "subacute", draw)
+    label, _, _ = strokes.paste(head, weights, (0, 0, 0), "subacute", draw)
     assert not label[20, 15, 15] and label[25, 15, 15] and label[8, 15, 15]
 
 

@@ -5,6 +5,9 @@ line in :data:`NETWORKS`. Where the papers leave sizes open, those of the networ
 are taken, most of them halved to 32 feature maps at full resolution, and batch normalization.
 """
 
+from typing import Any
+
+import torch
 from torch import nn
 from torch.nn import functional
 
@@ -43,17 +46,18 @@ class Padded(nn.Module):
     :data:`MULTIPLE`.
     """
 
-    def __init__(self, net):
+    def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, …)``."""
         rows, columns = x.shape[2:]
         bottom, right = -rows % MULTIPLE, -columns % MULTIPLE
         return self.net(functional.pad(x, (0, right, 0, bottom)))[..., :rows, :columns]
 
 
-def build(network, **arguments):
+def build(network: str, **arguments: Any) -> Padded:
     """Build a network.
 
     Parameters

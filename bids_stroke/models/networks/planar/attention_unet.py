@@ -7,7 +7,7 @@ merging layers normalize.
 from monai.networks.nets import AttentionUnet
 
 
-def build(in_channels=1, out_channels=1, features=32):
+def build(in_channels: int = 1, out_channels: int = 1, features: int = 32) -> AttentionUnet:
     """Build the network; ``features`` (maps at full resolution) double with each of four halvings."""
     return AttentionUnet(
         spatial_dims=2,

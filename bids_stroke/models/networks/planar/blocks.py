@@ -4,9 +4,9 @@ import torch
 from torch import nn
 
 
-def convolutions(in_channels, out_channels, number=2):
+def convolutions(in_channels: int, out_channels: int, number: int = 2) -> nn.Sequential:
     """3x3 convolutions, each with batch normalization and ReLU."""
-    layers = []
+    layers: list[nn.Module] = []
     for n in range(number):
         layers += [
             nn.Conv2d(out_channels if n else in_channels, out_channels, 3, padding=1, bias=False),
@@ -20,11 +20,13 @@ class Up(nn.Module):
     """Twice the resolution by a transposed convolution, the encoder's features of that resolution
     beside it (where there are any), and two convolutions."""
 
-    def __init__(self, in_channels, skipped, out_channels):
+    def __init__(self, in_channels: int, skipped: int, out_channels: int) -> None:
         super().__init__()
         self.up = nn.ConvTranspose2d(in_channels, out_channels, 2, stride=2)
         self.convolutions = convolutions(out_channels + skipped, out_channels)
 
-    def forward(self, x, skip=None):
+    def forward(self, x: torch.Tensor, skip: torch.Tensor | None = None) -> torch.Tensor:
+        """``(slices, in_channels, rows, columns)`` and, twice as large, ``(slices, skipped, …)`` to
+        ``(slices, out_channels, 2 rows, 2 columns)``."""
         x = self.up(x)
         return self.convolutions(x if skip is None else torch.cat([x, skip], 1))

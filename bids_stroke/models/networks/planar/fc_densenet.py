@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 
-def layer(in_channels, growth, kernel=3):
+def layer(in_channels: int, growth: int, kernel: int = 3) -> nn.Sequential:
     """Normalization, ReLU, convolution."""
     return nn.Sequential(
         nn.BatchNorm2d(in_channels),
@@ -19,21 +19,30 @@ def layer(in_channels, growth, kernel=3):
 class Block(nn.Module):
     """Each layer reads the input and what the layers before it made; answers with what is new."""
 
-    def __init__(self, in_channels, growth, layers):
+    def __init__(self, in_channels: int, growth: int, layers: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layer(in_channels + n * growth, growth) for n in range(layers))
 
-    def forward(self, x):
-        made = []
-        for one in self.layers:
-            made.append(one(torch.cat([x, *made], 1)))
-        return torch.cat(made, 1)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(slices, in_channels, rows, columns)`` to ``(slices, layers * growth, rows, columns)``."""
+        features: list[torch.Tensor] = []
+        for layer in self.layers:
+            features.append(layer(torch.cat([x, *features], 1)))
+        return torch.cat(features, 1)
 
 
 class FCDenseNet(nn.Module):
     """Dense blocks down and up, with skip connections; what is not new is not carried up."""
 
-    def __init__(self, in_channels, out_channels, features, growth, layers, depth):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        features: int,
+        growth: int,
+        layers: int,
+        depth: int,
+    ) -> None:
         super().__init__()
         made = growth * layers
         self.first = nn.Conv2d(in_channels, features, 3, padding=1)
@@ -48,7 +57,8 @@ class FCDenseNet(nn.Module):
         self.ups = nn.ModuleList(Block(made + width, growth, layers) for width in widths[:0:-1])
         self.head = nn.Conv2d(made + made + widths[1], out_channels, 1)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, …)``."""
         x, skips = self.first(x), []
         for block, shrink in zip(self.downs, self.shrink, strict=False):
             skips.append(torch.cat([x, block(x)], 1))
@@ -60,7 +70,14 @@ class FCDenseNet(nn.Module):
         return self.head(torch.cat([x, new], 1))
 
 
-def build(in_channels=1, out_channels=1, features=48, growth=12, layers=4, depth=5):
+def build(
+    in_channels: int = 1,
+    out_channels: int = 1,
+    features: int = 48,
+    growth: int = 12,
+    layers: int = 4,
+    depth: int = 5,
+) -> FCDenseNet:
     """Build the network.
 
     Parameters

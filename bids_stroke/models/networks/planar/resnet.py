@@ -6,6 +6,7 @@ convolutions without skip connections.
 
 from itertools import pairwise
 
+import torch
 from monai.networks.nets import ResNet
 from torch import nn
 
@@ -16,7 +17,7 @@ class Encoder(ResNet):
     """MONAI's residual network on slices, by torchvision's names of the weights, without its
     classifier; it answers with the features of five resolutions, the finest first."""
 
-    def __init__(self, block, in_channels, features):
+    def __init__(self, block: str, in_channels: int, features: int) -> None:
         super().__init__(
             block=block,
             layers=[3, 4, 6, 3],
@@ -28,32 +29,34 @@ class Encoder(ResNet):
             bias_downsample=False,
         )
 
-    def forward(self, x):
-        found = [self.act(self.bn1(self.conv1(x)))]
-        x = self.maxpool(found[0])
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:  # type: ignore[override]
+        """``(slices, in_channels, rows, columns)`` to the features of five resolutions."""
+        features = [self.act(self.bn1(self.conv1(x)))]
+        x = self.maxpool(features[0])
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = layer(x)
-            found.append(x)
-        return found
+            features.append(x)
+        return features
 
 
 class ResNetDecoder(nn.Module):
     """Encoder, and five doublings of the resolution."""
 
-    def __init__(self, in_channels, out_channels, features):
+    def __init__(self, in_channels: int, out_channels: int, features: int) -> None:
         super().__init__()
         self.encoder = Encoder("basic", in_channels, features)
         widths = [features * 8, features * 4, features * 2, features, features // 2, features // 4]
         self.ups = nn.ModuleList(Up(a, 0, b) for a, b in pairwise(widths))
         self.head = nn.Conv2d(widths[-1], out_channels, 1)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, …)``."""
         x = self.encoder(x)[-1]
         for up in self.ups:
             x = up(x)
         return self.head(x)
 
 
-def build(in_channels=1, out_channels=1, features=64):
+def build(in_channels: int = 1, out_channels: int = 1, features: int = 64) -> ResNetDecoder:
     """Build the network; ``features`` are the maps after the first convolution."""
     return ResNetDecoder(in_channels, out_channels, features)

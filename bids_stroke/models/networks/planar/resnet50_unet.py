@@ -4,6 +4,8 @@
 torchvision's names, so that those trained on ImageNet load as they are published.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
@@ -18,7 +20,7 @@ CLASSIFIER = "fc."
 class ResNet50UNet(nn.Module):
     """Features of five resolutions, and five doublings, four of them with a skip connection."""
 
-    def __init__(self, in_channels, out_channels, features):
+    def __init__(self, in_channels: int, out_channels: int, features: int) -> None:
         super().__init__()
         self.encoder = Encoder("bottleneck", in_channels, features)
         skipped = [features * n for n in (16, 8, 4, 1)] + [0]
@@ -29,19 +31,20 @@ class ResNet50UNet(nn.Module):
         )
         self.head = nn.Conv2d(widths[-1], out_channels, 1)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, …)``."""
         *skips, x = self.encoder(x)
         for up, skip in zip(self.ups, [*skips[::-1], None], strict=True):
             x = up(x, skip)
         return self.head(x)
 
 
-def build(in_channels=1, out_channels=1, features=64):
+def build(in_channels: int = 1, out_channels: int = 1, features: int = 64) -> ResNet50UNet:
     """Build the network; ``features`` are the maps after the first convolution (ResNet-50: 64)."""
     return ResNet50UNet(in_channels, out_channels, features)
 
 
-def load_encoder(network, state):
+def load_encoder(network: ResNet50UNet, state: Mapping[str, torch.Tensor]) -> None:
     """Give the encoder weights that were trained on images of three colours.
 
     With another number of channels, each of them gets the mean of the colours' weights, scaled so that
@@ -58,15 +61,14 @@ def load_encoder(network, state):
     ModelError
         If they are not those of this encoder.
     """
-    state = {name: values for name, values in state.items() if not name.startswith(CLASSIFIER)}
-    own = network.encoder.state_dict()
-    first = state.get("conv1.weight", torch.empty(0))
-    wanted = own["conv1.weight"].shape
-    if first.ndim == 4 and first.shape[1] != wanted[1]:
-        mean = first.mean(1, keepdim=True) * first.shape[1] / wanted[1]
-        state["conv1.weight"] = mean.repeat(1, wanted[1], 1, 1)
+    encoder = {name: values for name, values in state.items() if not name.startswith(CLASSIFIER)}
+    first = encoder.get("conv1.weight", torch.empty(0))
+    channels = network.encoder.state_dict()["conv1.weight"].shape[1]
+    if first.ndim == 4 and first.shape[1] != channels:
+        mean = first.mean(1, keepdim=True) * first.shape[1] / channels
+        encoder["conv1.weight"] = mean.repeat(1, channels, 1, 1)
     try:
-        network.encoder.load_state_dict(state, strict=True)
+        network.encoder.load_state_dict(encoder, strict=True)
     except RuntimeError:
         raise ModelError(
             "The weights are not those of the ResNet-50 of this network; give torchvision's "

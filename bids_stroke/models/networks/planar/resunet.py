@@ -6,7 +6,7 @@
 from monai.networks.nets import UNet
 
 
-def build(in_channels=1, out_channels=1, features=32):
+def build(in_channels: int = 1, out_channels: int = 1, features: int = 32) -> UNet:
     """Build the network; ``features`` (maps at full resolution) double with each of four halvings."""
     return UNet(
         spatial_dims=2,

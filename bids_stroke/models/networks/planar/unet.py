@@ -7,7 +7,7 @@ normalization.
 from monai.networks.nets import BasicUNet
 
 
-def build(in_channels=1, out_channels=1, features=32):
+def build(in_channels: int = 1, out_channels: int = 1, features: int = 32) -> BasicUNet:
     """Build the network; ``features`` are the maps at full resolution."""
     return BasicUNet(
         spatial_dims=2,

@@ -3,17 +3,19 @@
 2,410,180 parameters, receptive field of 204 pixels.
 """
 
+import torch
 from monai.networks.nets import BasicUNetPlusPlus
 
 
 class UNetPlusPlus(BasicUNetPlusPlus):
     """MONAI's network, which answers with a list of one."""
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, …)``."""
         return super().forward(x)[0]
 
 
-def build(in_channels=1, out_channels=1, features=32):
+def build(in_channels: int = 1, out_channels: int = 1, features: int = 32) -> UNetPlusPlus:
     """Build the network; ``features`` are the maps at full resolution."""
     return UNetPlusPlus(
         spatial_dims=2,

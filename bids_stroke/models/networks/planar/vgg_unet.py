@@ -4,6 +4,7 @@ Iglovikov and Shvets 2018), with batch normalization.
 6,468,385 parameters, receptive field of 260 pixels.
 """
 
+import torch
 from torch import nn
 
 from .blocks import Up, convolutions
@@ -14,13 +15,13 @@ STAGES = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))  # width over features, convol
 class VGGUNet(nn.Module):
     """Thirteen convolutions down, with max pooling between stages; transposed ones up."""
 
-    def __init__(self, in_channels, out_channels, features):
+    def __init__(self, in_channels: int, out_channels: int, features: int) -> None:
         super().__init__()
         widths = [features * times for times, _ in STAGES]
         inputs = [in_channels, *widths]
         self.stages = nn.ModuleList(
-            convolutions(*pair, number)
-            for *pair, (_, number) in zip(inputs, widths, STAGES, strict=False)
+            convolutions(before, after, number)
+            for before, after, (_, number) in zip(inputs, widths, STAGES, strict=False)
         )
         self.pool = nn.MaxPool2d(2)
         self.ups = nn.ModuleList(
@@ -28,8 +29,9 @@ class VGGUNet(nn.Module):
         )
         self.head = nn.Conv2d(features, out_channels, 1)
 
-    def forward(self, x):
-        skips = []
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, …)``."""
+        skips: list[torch.Tensor] = []
         for stage in self.stages:
             x = stage(self.pool(x) if skips else x)
             skips.append(x)
@@ -38,6 +40,6 @@ class VGGUNet(nn.Module):
         return self.head(x)
 
 
-def build(in_channels=1, out_channels=1, features=32):
+def build(in_channels: int = 1, out_channels: int = 1, features: int = 32) -> VGGUNet:
     """Build the network; ``features`` are the maps at full resolution (64 in VGG16)."""
     return VGGUNet(in_channels, out_channels, features)

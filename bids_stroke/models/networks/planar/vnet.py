@@ -7,7 +7,7 @@ of input channels divides 16.
 from monai.networks.nets import VNet
 
 
-def build(in_channels=1, out_channels=1):
+def build(in_channels: int = 1, out_channels: int = 1) -> VNet:
     """Build the network, without dropout."""
     return VNet(
         spatial_dims=2,

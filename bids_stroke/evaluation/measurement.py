@@ -1,0 +1,156 @@
+"""One pair of a predicted and a true mask: checked, compared, scored."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import nibabel as nib
+import numpy as np
+from nibabel.affines import voxel_sizes
+
+from bids_stroke.bids.names import Name, with_suffix
+from bids_stroke.errors import ImageError, StrokeError
+from bids_stroke.spatial import grid, image
+from bids_stroke.utils.files import PathLike
+
+from . import detection, metrics
+from .columns import COLUMNS
+from .pairs import Pair
+from .template_loads import TemplateLoads, template_loads
+
+#: Scores that are properties of :class:`metrics.Confusion`.
+_VOXEL_SCORES = (
+    "dice",
+    "jaccard",
+    "precision",
+    "sensitivity",
+    "specificity",
+    "accuracy",
+    "relative_volume_difference",
+)
+
+
+class Measurement(NamedTuple):
+    """Scores of a pair: ``row`` of the table of pairs, with the keys of :data:`.columns.COLUMNS`, and
+    rows of the table of lesions, with those of :data:`.columns.LESIONS`."""
+
+    row: dict[str, Any]
+    lesions: list[dict[str, Any]]
+
+
+def read_mask(path: PathLike) -> nib.Nifti1Image:
+    """Load a binary mask in RAS order.
+
+    Raises
+    ------
+    ImageError
+        If it holds a probability or several labels.
+    """
+    img = image.conform(image.load(path))
+    data = np.asanyarray(img.dataobj)
+    values = np.unique(data)
+    fractions = values[values % 1 != 0]
+    if fractions.size:
+        raise ImageError(
+            f"{path} holds values such as {fractions[:1]} and is no mask; threshold "
+            "the probability first."
+        )
+    if (values < 0).any():
+        raise ImageError(f"{path} holds negative values and is no mask; make it binary.")
+    if np.count_nonzero(values) > 1:
+        labels = ", ".join(f"{value:g}" for value in values[values > 0][:5])
+        raise ImageError(f"{path} holds the labels {labels}; make a mask of those that are lesion.")
+    return image.like(data > 0, img, np.uint8)
+
+
+def measure(pair: Pair) -> Measurement:
+    """Compare the masks of a pair.
+
+    A pair that cannot be compared has no scores, and the column ``reason`` states why.
+    """
+    row = dict.fromkeys(COLUMNS) | {
+        "participant_id": pair.participant,
+        "session_id": pair.session,
+        "model": pair.model,
+        "reason": pair.problem,
+        "prediction": str(pair.prediction or ""),
+        "truth": str(pair.truth),
+    }
+    if pair.problem or pair.prediction is None:
+        return Measurement(row, [])
+    try:
+        scores, lesions = _compare(pair.prediction, pair.truth)
+    except StrokeError as error:
+        return Measurement(row | {"reason": str(error)}, [])
+    return Measurement(row | scores, lesions)
+
+
+def _compare(prediction: Path, truth: Path) -> Measurement:
+    """Scores of two files that hold masks on one grid."""
+    masks = pred_img, truth_img = read_mask(prediction), read_mask(truth)
+    if not grid.same_grid(truth_img, pred_img):
+        raise ImageError(
+            f"{prediction} has shape {pred_img.shape} and voxels of {_zooms(pred_img)} mm, but "
+            f"{truth} has shape {truth_img.shape} and voxels of {_zooms(truth_img)} mm, or lies "
+            "elsewhere; resample it."
+        )
+    pred, true = (np.asarray(img.dataobj) > 0 for img in masks)
+    voxel_mm3 = grid.voxel_volume(truth_img)
+    counts = metrics.confusion(pred, true)
+    true_ml, predicted_ml = (
+        (counts.tp + missed) * voxel_mm3 / 1000 for missed in (counts.fn, counts.fp)
+    )
+    distances = metrics.surface_distances(pred, true, voxel_sizes(truth_img.affine))
+    detections = {name: detect(pred, true) for name, detect in detection.DEFINITIONS.items()}
+    max_dice = _max_dice(prediction, true)
+    loads = template_loads(masks, prediction, truth)
+    row = {
+        **{name: getattr(counts, name) for name in _VOXEL_SCORES},
+        **{f"{name}_mm": value for name, value in distances._asdict().items()},
+        **{name: detected.f1 for name, detected in detections.items()},
+        **counts._asdict(),
+        "max_dice": max_dice,
+        "volume_difference_ml": predicted_ml - true_ml,
+        "absolute_volume_difference_ml": abs(predicted_ml - true_ml),
+        "er_lv": metrics.relative_error(predicted_ml, true_ml),
+        "count_difference": detections["f1_isles"].count_difference,
+        "true_volume_ml": true_ml,
+        "predicted_volume_ml": predicted_ml,
+        **(loads._asdict() if loads else {}),
+        "reason": " ".join(_reasons(true_ml, predicted_ml, max_dice, loads)) or None,
+    }
+    lesions = [
+        {"definition": name, **lesion._asdict()}
+        for name, detected in detections.items()
+        for lesion in detected.lesions(voxel_mm3)
+    ]
+    return Measurement(row, lesions)
+
+
+def _zooms(img: nib.Nifti1Image) -> str:
+    return "x".join(f"{zoom:.3g}" for zoom in img.header.get_zooms()[:3])
+
+
+def _max_dice(prediction: Path, true: np.ndarray) -> float | None:
+    """mDSC by the probability that lies beside a predicted mask; None where there is none."""
+    path = with_suffix(prediction, "probseg")
+    if Name.parse(prediction).suffix != "mask" or not path.is_file():
+        return None
+    probability = image.conform(image.load(path))
+    return metrics.max_dice(np.asanyarray(probability.dataobj), true)[0]
+
+
+def _reasons(
+    true_ml: float, predicted_ml: float, max_dice: float | None, loads: TemplateLoads | None
+) -> Iterator[str]:
+    """Why scores of a pair are missing, in sentences."""
+    volumes = {"truth": true_ml, "prediction": predicted_ml}
+    empty = [name for name, ml in volumes.items() if not ml]
+    if empty:
+        yield f"The {' and the '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty."
+    if max_dice is None:
+        yield "No probability lies beside the prediction (max_dice)."
+    if loads is None:
+        yield "Neither do the masks lie in a template, nor a transform beside the prediction (er_ll)."
+    elif not loads.true_load_ml:
+        yield "The true lesion spares the tract (er_ll)."

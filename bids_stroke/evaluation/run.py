@@ -1,0 +1,77 @@
+"""The whole evaluation: every pair of a predicted and a manual mask, in two tables.
+
+Masks are matched by participant and session, or by file name where a folder is no BIDS dataset, and
+compared on the grid of the true mask. A pair that cannot be compared has a sentence that states why,
+and the others are compared all the same.
+"""
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import NamedTuple
+
+import pandas as pd
+
+from bids_stroke.utils.files import PathLike
+
+from .columns import COLUMNS, KEYS, LESIONS, SCORES
+from .measurement import measure
+from .pairs import pairs
+
+#: Columns of numbers, of which a whole column may be missing.
+_NUMERIC = (
+    *SCORES,
+    "true_volume_ml",
+    "predicted_volume_ml",
+    "true_load_ml",
+    "predicted_load_ml",
+)
+
+
+class Evaluation(NamedTuple):
+    """Tables of an evaluation: one row for each pair (:data:`.columns.COLUMNS`), and one for each
+    lesion (:data:`.columns.KEYS`, then :data:`.columns.LESIONS`)."""
+
+    rows: pd.DataFrame
+    lesions: pd.DataFrame
+
+
+def evaluate(predictions: Mapping[str, PathLike], truth: PathLike, jobs: int = 1) -> Evaluation:
+    """Compare the predictions of models with true masks.
+
+    Parameters
+    ----------
+    predictions : mapping of str to path
+        Folder of each model.
+    truth : path
+        Folder of the true masks.
+    jobs : int
+        Pairs at a time.
+
+    Raises
+    ------
+    DatasetError
+        If there is no true mask.
+    """
+    matched = pairs(predictions, truth)
+    if jobs == 1 or len(matched) == 1:
+        measurements = list(map(measure, matched))
+    else:
+        workers = min(jobs, len(matched))
+        with ProcessPoolExecutor(workers, get_context("spawn"), _use_one_thread) as pool:
+            measurements = list(pool.map(measure, matched))
+    rows = pd.DataFrame([measured.row for measured in measurements], columns=list(COLUMNS))
+    rows = rows.astype(dict.fromkeys(_NUMERIC, float))
+    lesions = [
+        {key: measured.row[key] for key in KEYS} | lesion
+        for measured in measurements
+        for lesion in measured.lesions
+    ]
+    return Evaluation(rows, pd.DataFrame(lesions, columns=[*KEYS, *LESIONS]))
+
+
+def _use_one_thread() -> None:
+    """Start of a worker: one thread, as there is one process for each core."""
+    for name in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
+        os.environ[name] = "1"

@@ -1,0 +1,95 @@
+"""Tract loads and super-region of a pair of masks, in the template."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import nibabel as nib
+import numpy as np
+
+from bids_stroke.atlases import regions, super_regions, tracts
+from bids_stroke.atlases.loads import measure_loads
+from bids_stroke.bids import supplied_masks
+from bids_stroke.bids.names import Name, transform
+from bids_stroke.spatial import image, template_transforms, templates
+from bids_stroke.spatial.grid import same_grid
+from bids_stroke.spatial.masks import at_least_half
+from bids_stroke.spatial.transforms import apply
+
+from . import metrics
+
+
+class TemplateLoads(NamedTuple):
+    """Measurements of a pair in the template, by the names of their columns.
+
+    The loads are weighted CST loads on the side where the true load is larger. A category or a
+    super-region is NaN where the mask has none.
+    """
+
+    true_load_ml: float
+    predicted_load_ml: float
+    er_ll: float
+    true_category: str | float
+    predicted_category: str | float
+    super_region: str | float
+
+
+def template_loads(
+    masks: Sequence[nib.Nifti1Image], prediction: Path, truth: Path
+) -> TemplateLoads | None:
+    """Measure the CST loads of a pair, and the super-region of its true lesion.
+
+    Parameters
+    ----------
+    masks : sequence of nib.Nifti1Image
+        The predicted and the true mask, on one grid.
+    prediction, truth : Path
+        Their files.
+
+    Returns
+    -------
+    TemplateLoads or None
+        None where the masks are not in a template and no transform leads there.
+    """
+    moved = _in_template(masks, prediction, truth)
+    if moved is None:
+        return None
+    card, tract = _tract()
+    predicted, true = (measure_loads(img, tract, card).to_dict() for img in moved)
+    side = max(("left", "right"), key=lambda side: true["weighted_load_ml"][side])
+    true_load, predicted_load = (table["weighted_load_ml"][side] for table in (true, predicted))
+    regional = regions.measure_regions(moved[1], super_regions.super_regions())
+    return TemplateLoads(
+        true_load_ml=true_load,
+        predicted_load_ml=predicted_load,
+        er_ll=metrics.relative_error(predicted_load, true_load),
+        true_category=true["category"]["total"],
+        predicted_category=predicted["category"]["total"],
+        super_region=regions.index_region(regional),
+    )
+
+
+def _in_template(
+    masks: Sequence[nib.Nifti1Image], prediction: Path, truth: Path
+) -> Sequence[nib.Nifti1Image] | None:
+    """Masks of a pair on the template's grid, or None."""
+    grid = templates.template().t1w
+    if same_grid(grid, masks[0]):
+        return masks
+    named = supplied_masks.parse_lesion_mask(truth)
+    if named and named.space and named.in_template:
+        moved = [template_transforms.to_template(img, named.space) for img in masks]
+        return [image.like(at_least_half(np.asanyarray(img.dataobj)), grid, np.uint8) for img in moved]
+    session_name = Name.parse(prediction).session_name
+    pattern = transform(session_name, "*", templates.TEMPLATE, ".h5")
+    transforms = list(prediction.parent.glob(pattern))
+    if len(transforms) != 1:
+        return None
+    return [apply(img, grid, transforms, kind="mask") for img in masks]
+
+
+@lru_cache(maxsize=1)
+def _tract() -> tuple[tracts.TractCard, dict[str, nib.Nifti1Image]]:
+    card = tracts.load_card()
+    return card, tracts.load_tract(card)

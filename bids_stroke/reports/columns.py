@@ -1,0 +1,79 @@
+"""Columns of the tables on the pages: their order, their titles, and their values as text."""
+
+import math
+from numbers import Integral, Real
+
+#: What a reader wants to know first of a session.
+MEASURES = (
+    "lesion_volume_ml",
+    "lesion_volume_mni_ml",
+    "n_components",
+    "hemisphere",
+    "index_super_region",
+    "cst_weighted_load_ml_left",
+    "cst_weighted_load_ml_right",
+    "cst_category",
+    "cst_category_status",
+    "cst_raw_load_ml_left",
+    "cst_raw_load_ml_right",
+)
+UNITS = {"mm3": "mm³", "ml": "ml", "mm": "mm", "s": "s", "percent": "%"}
+ACRONYMS = {
+    "cnr": "CNR",
+    "cst": "CST",
+    "dice": "Dice",
+    "efc": "EFC",
+    "fber": "FBER",
+    "flair": "FLAIR",
+    "id": "ID",
+    "mni": "MNI",
+    "nihss": "NIHSS",
+    "snr": "SNR",
+    "t1w": "T1w",
+    "t2w": "T2w",
+}
+
+
+def column_title(name: object) -> str:
+    """Turn a column name into words: ``lesion_volume_ml`` is ``Lesion volume (ml)``.
+
+    >>> column_title("cst_weighted_load_ml_left")
+    'CST weighted load left (ml)'
+    """
+    words, unit = split_unit(name)
+    return f"{words} ({unit})" if unit else words
+
+
+def split_unit(name: object) -> tuple[str, str]:
+    """Split a column name into words and unit: ``('Lesion volume', 'ml')``.
+
+    The unit is the last part, or stands before the side: ``cst_raw_load_ml_left``.
+    """
+    parts = str(name).split("_")
+    unit = next((part for part in parts[:0:-1] if part in UNITS), None)
+    if unit:
+        parts.remove(unit)
+    if parts[0] == "n" and len(parts) > 1:
+        parts[0] = "number of"
+    words = " ".join(ACRONYMS.get(part, part) for part in parts)
+    return words[:1].upper() + words[1:], UNITS[unit] if unit else ""
+
+
+def cell(value: object) -> str:
+    """Write a value of a table as text: three or more significant digits, ``n/a`` when missing.
+
+    >>> cell(12.3456), cell(12345.6), cell(0.0), cell(None)
+    ('12.3', '12346', '0', 'n/a')
+    """
+    if isinstance(value, Real) and not isinstance(value, Integral):
+        if not math.isfinite(value):
+            return "n/a"
+        return f"{value:.0f}" if abs(float(value)) >= 1000 else f"{value:.3g}"
+    return "n/a" if str(value) in ("", "None", "nan", "NaT", "<NA>") else str(value)
+
+
+def number(value: object) -> float | None:
+    """The number to sort and align a table by, or None."""
+    if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    return None

@@ -1,0 +1,150 @@
+"""Plots of a cohort: the group table in, SVG text out."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from . import plots
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, RED = "#1f5fa8", "#b3261e"
+#: Marker and color of a hemisphere, which differ without colors too.
+SIDES = {"left": ("o", "#1f5fa8"), "right": ("^", "#c2410c"), "bilateral": ("s", "#5b3a8c")}
+MOST_LEVELS = 8  # of a column that sessions are divided by
+LEAST_SESSIONS = 3  # of a number, on average, for it to divide them
+MOST_POINTS = 300  # drawn of a group, beside its box
+LINEAR_ML = 0.1
+#: Axis of volumes: logarithmic, linear below a tenth of a milliliter, so that zero has its place.
+VOLUMES = {"linthresh": LINEAR_ML, "linscale": 0.3}
+
+
+def distributions(table: pd.DataFrame, measures: Mapping[str, str]) -> str:
+    """Histograms of columns over the sessions, the volumes (ml) on a logarithmic axis.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    measures : mapping of str to str
+        Columns to their titles.
+    """
+    drawn, panels = _panels(measures)
+    for axes, name, title in panels:
+        values = table[name].dropna()
+        edges = np.geomspace(LINEAR_ML, max(values.max(), 1), 25) if len(values) else [0, 1]
+        axes.hist(np.maximum(values, LINEAR_ML), [0, *edges], color=INK, alpha=0.8)
+        axes.set_xscale("symlog", **VOLUMES)
+        axes.set(xlabel=title, ylabel="sessions", xlim=_span(values))
+    return plots.svg_text(drawn, "distributions")
+
+
+def groups(table: pd.DataFrame, column: str, measures: Mapping[str, str]) -> str | None:
+    """Columns over the sessions, divided by another: boxes and points for texts, a scatter plot for
+    numbers; None where the column does not divide the sessions.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    column : str
+        The column that divides, such as those of participants.tsv.
+    measures : mapping of str to str
+        Columns to their titles.
+    """
+    numbers = pd.to_numeric(table[column], errors="coerce")
+    texts = table[column].dropna().astype(str)
+    most = min(MOST_LEVELS, len(texts) / LEAST_SESSIONS)
+    if numbers.notna().sum() == len(texts) and texts.nunique() > most:
+        return _scatters(table, column, numbers, measures)
+    levels = sorted(texts.unique())
+    if not 2 <= len(levels) <= MOST_LEVELS:
+        return None
+    drawn, panels = _panels(measures)
+    jitter = np.random.default_rng(0)
+    for axes, name, title in panels:
+        values = [table.loc[texts.index[texts == level], name].dropna() for level in levels]
+        axes.boxplot(values, widths=0.5, showfliers=False, medianprops={"color": RED})
+        for place, of_level in enumerate(values, 1):
+            points = of_level.sample(min(len(of_level), MOST_POINTS), random_state=0)
+            beside = place + jitter.uniform(-0.15, 0.15, len(points))
+            axes.scatter(beside, points, s=9, color=INK, alpha=0.5)
+        counts = zip(levels, map(len, values), strict=True)
+        names = [f"{_short(level)} ({count})" for level, count in counts]
+        axes.set_xticks(range(1, len(levels) + 1), names, fontsize=8)
+        axes.set_yscale("symlog", **VOLUMES)
+        axes.set(ylabel=title, xlabel=_short(column), ylim=_span(table[name]))
+    return plots.svg_text(drawn, f"groups {column}")
+
+
+def _scatters(table: pd.DataFrame, column: str, numbers: pd.Series, measures: Mapping[str, str]) -> str:
+    drawn, panels = _panels(measures)
+    for axes, name, title in panels:
+        axes.scatter(numbers, table[name], s=9, color=INK, alpha=0.5)
+        axes.set_yscale("symlog", **VOLUMES)
+        axes.set(ylabel=title, xlabel=_short(column), ylim=_span(table[name]))
+    return plots.svg_text(drawn, f"scatter {column}")
+
+
+def load_against_volume(
+    table: pd.DataFrame,
+    volume: pd.Series,
+    load: pd.Series,
+    title: str,
+    links: Mapping[str, str],
+) -> str:
+    """The load of the affected side against the lesion's volume, by hemisphere; points are links.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With ``hemisphere`` and ``participant_id``.
+    volume, load : pandas.Series
+        ml.
+    title : str
+        Of the axis of the load.
+    links : mapping of str to str
+        Participants to the addresses of their reports.
+    """
+    drawn = plots.figure(7, 4.2)
+    axes = drawn.subplots()
+    for side, (marker, color) in SIDES.items():
+        mine = table["hemisphere"].eq(side) & volume.notna() & load.notna()
+        points = axes.scatter(volume[mine], load[mine], s=26, marker=marker, color=color, alpha=0.65,
+                              label=f"{side} ({mine.sum()})")  # fmt: skip
+        points.set_urls([links.get(name) for name in table.loc[mine, "participant_id"]])
+    axes.set_xscale("symlog", **VOLUMES)
+    axes.set_yscale("symlog", **VOLUMES)
+    axes.set(xlabel="Lesion volume (ml)", ylabel=title, xlim=_span(volume), ylim=_span(load))
+    axes.legend(fontsize=8, frameon=False)
+    axes.grid(alpha=0.25)
+    return plots.svg_text(drawn, "load against volume")
+
+
+class _Panel(NamedTuple):
+    """Axes that show a column of the table under a title."""
+
+    axes: "Axes"
+    column: str
+    title: str
+
+
+def _panels(measures: Mapping[str, str]) -> tuple["Figure", list[_Panel]]:
+    """A figure with a panel for each measure."""
+    drawn = plots.figure(12, 3.2)
+    axes = np.ravel(drawn.subplots(1, len(measures)))
+    return drawn, list(map(_Panel, axes, measures, measures.values()))
+
+
+def _span(values: pd.Series) -> tuple[float, float]:
+    """Limits of an axis of volumes."""
+    most = values.max()
+    return 0, 1.5 * most if most > LINEAR_ML else 1
+
+
+def _short(text: str, most: int = 24) -> str:
+    """A label of at most ``most`` letters."""
+    text = str(text).replace("$", r"\$")  # no mathematics in names
+    return text if len(text) <= most else f"{text[:most]}…"

@@ -1,0 +1,49 @@
+"""The figure of two aligned images that alternate: registration, alignment to the template, bias."""
+
+from pathlib import Path
+
+import nibabel as nib
+from scipy import ndimage
+
+from bids_stroke.utils.files import PathLike
+
+from . import mosaic, svg
+from .palette import OUTLINE
+from .slices import field_of_view
+
+
+def draw_flicker(
+    fixed_img: nib.Nifti1Image,
+    moving_img: nib.Nifti1Image,
+    out: PathLike,
+    contour_img: nib.Nifti1Image | None = None,
+    labels: tuple[str, str] = ("T1w", "FLAIR"),
+) -> Path:
+    """Draw two aligned images that alternate under the pointer, with a contour over both.
+
+    Parameters
+    ----------
+    fixed_img, moving_img : nib.Nifti1Image
+        Aligned in world space; their grids may differ. ``moving_img`` is the one seen at rest.
+    out : path
+        SVG file.
+    contour_img : nib.Nifti1Image, optional
+        Mask (brain or white matter) whose outline is drawn and which sets the field of view.
+    labels : pair of str
+        Names of the fixed and of the moving image.
+    """
+    field = field_of_view(fixed_img if contour_img is None else contour_img, margin=12)
+    panels, size = mosaic.layout(field.planes())
+    masks = [] if contour_img is None else mosaic.sections(contour_img, panels)
+    # Gray levels follow the brain, also where the contour is that of the white matter alone.
+    inside = [ndimage.grey_closing(mask, 15) for mask in masks]
+    fixed, moving = (
+        mosaic.raster(mosaic.sections(img, panels), panels, size, inside)
+        + svg.title(label, f"hover or focus to alternate with {other}")
+        for img, label, other in zip((fixed_img, moving_img), labels, labels[::-1], strict=True)
+    )
+    layers = [fixed, f'<g class="moving">\n{moving}</g>\n', mosaic.marks(panels)]
+    if masks:
+        layers.append(mosaic.contours(masks, panels, OUTLINE))
+    alt = f"Slices of {labels[1]}, alternating with the same slices of {labels[0]}"
+    return svg.write(out, size, layers, alt, "flicker")

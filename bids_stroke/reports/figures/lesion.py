@@ -1,0 +1,128 @@
+"""Figures of a lesion: its contour, its probability, and a predicted beside a true mask.
+
+The captions under them in the participant's report are in ``data/report_spec.yml``.
+"""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from bids_stroke.spatial.image import like
+from bids_stroke.utils.files import PathLike
+
+from . import mosaic, slices, svg
+from .mosaic import Overlay
+from .palette import FAINT, LESION, OUTLINE, plasma
+from .slices import AXIAL, CORONAL, field_of_view
+
+
+def draw_lesion(
+    background_img: nib.Nifti1Image,
+    mask_img: nib.Nifti1Image,
+    out: PathLike,
+    label: str = "T1w",
+    brain_img: nib.Nifti1Image | None = None,
+) -> Path:
+    """Draw the contour of a lesion.
+
+    The first row is a close-up in each plane; the second shows axial slices through the whole brain;
+    three rows of slices that spread over the lesion follow. The figure of an empty mask states that
+    no lesion was found.
+
+    Parameters
+    ----------
+    background_img, mask_img : nib.Nifti1Image
+        An image and the lesion mask.
+    out : path
+        SVG file.
+    label : str
+        Name of the background image.
+    brain_img : nib.Nifti1Image, optional
+        Brain mask that sets the field of view and the intensity window; without it, the head does.
+    """
+    field = field_of_view(background_img if brain_img is None else brain_img, margin=6)
+    if np.any(np.asanyarray(mask_img.dataobj)):
+        title = f"Lesion on {label}"
+        alt = f"{title}: contour of the mask on slices in three planes"
+        strip = svg.title(title, svg.HIDE, [("lesion", LESION)])
+        whole, close = field.spread(AXIAL), slices.close_up(mask_img)
+        rows = [close, *whole, *slices.through_planes(mask_img, field)]
+    else:
+        title = alt = f"No lesion found on {label}"
+        strip = svg.title(title)
+        rows = field.planes()
+    panels, size = mosaic.layout(rows)
+    inside = None if brain_img is None else mosaic.sections(brain_img, panels)
+    layers = [
+        mosaic.raster(mosaic.sections(background_img, panels), panels, size, inside),
+        mosaic.contours(mosaic.sections(mask_img, panels, order=0), panels, LESION),
+        mosaic.marks(panels),
+        strip,
+    ]
+    return svg.write(out, size, layers, alt, "fading")
+
+
+def draw_probability(
+    background_img: nib.Nifti1Image,
+    probability_img: nib.Nifti1Image,
+    mask_img: nib.Nifti1Image,
+    out: PathLike,
+    label: str = "T1w",
+    brain_img: nib.Nifti1Image | None = None,
+) -> Path:
+    """Draw the probability of a lesion in color, and the contour of the mask made from it.
+
+    Parameters
+    ----------
+    probability_img, mask_img : nib.Nifti1Image
+        Same grid; probabilities from 0 to 1.
+    background_img, out, label, brain_img
+        As for :func:`draw_lesion`.
+    """
+    field = field_of_view(background_img if brain_img is None else brain_img, margin=6)
+    marked = like(probability_img.get_fdata(dtype=np.float32) >= FAINT, mask_img, np.uint8)
+    rows = field.spread(AXIAL)
+    if np.any(marked.dataobj):
+        rows += [slices.through(marked, AXIAL, field), slices.through(marked, CORONAL, field)]
+    panels, size = mosaic.layout(rows)
+    size = svg.with_strips(size)
+    inside = None if brain_img is None else mosaic.sections(brain_img, panels)
+    colors = plasma(0, 1)
+    overlay = Overlay(
+        mosaic.sections(probability_img, panels), colors, lambda p: np.where(p >= FAINT, 0.8, 0)
+    )
+    layers = [
+        mosaic.raster(mosaic.sections(background_img, panels), panels, size, inside, overlay),
+        mosaic.contours(mosaic.sections(mask_img, panels, order=0), panels, OUTLINE),
+        mosaic.marks(panels),
+        svg.title(f"Lesion probability on {label}", svg.HIDE, [("mask", OUTLINE)]),
+        svg.colorbar(colors, (FAINT, 0.25, 0.5, 0.75, 1), "probability", size),
+    ]
+    alt = f"Lesion probability in color on slices of the {label}, with the contour of the mask"
+    return svg.write(out, size, layers, alt, "fading")
+
+
+def draw_comparison(
+    background_img: nib.Nifti1Image,
+    truth_img: nib.Nifti1Image,
+    pred_img: nib.Nifti1Image,
+    title: str,
+    out: PathLike,
+) -> Path:
+    """Draw the contours of a true and of a predicted mask, in three rows of slices that spread over
+    both, on an image or on the template."""
+    both = (np.asanyarray(truth_img.dataobj) > 0) | (np.asanyarray(pred_img.dataobj) > 0)
+    either = like(both, truth_img, np.uint8)
+    field = field_of_view(background_img, margin=6)
+    rows = slices.through_planes(either, field) if both.any() else field.planes()
+    panels, size = mosaic.layout(rows)
+    layers = [
+        mosaic.raster(mosaic.sections(background_img, panels), panels, size),
+        mosaic.contours(mosaic.sections(truth_img, panels, order=0), panels, OUTLINE),
+        mosaic.contours(mosaic.sections(pred_img, panels, order=0), panels, LESION),
+        mosaic.marks(panels),
+        svg.title(title, svg.HIDE, [("truth", OUTLINE), ("prediction", LESION)]),
+    ]
+    alt = f"{title}: contours of the true and of the predicted lesion on slices in three planes"
+    return svg.write(out, size, layers, alt, "fading")

@@ -1,0 +1,148 @@
+"""SVG elements and files of the figures: text, titles, color bars, JPEG images inside the SVG."""
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Literal
+from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bids_stroke.utils.files import PathLike, atomic
+
+from .slices import WIDTH
+
+STRIP = 34  # height of the strips that hold the title and the color bar, pixels
+QUALITY = 80  # of the JPEG
+HIDE = "hover or focus to hide the contour"
+RASTER = re.compile(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)")
+STYLE = """\
+text {font: 14px Helvetica, Arial, sans-serif; fill: #c9d1d9}
+.title {font-weight: bold; font-size: 16px; fill: #fff}
+.side {font-weight: bold; fill: #ffd166; stroke: #000; stroke-width: 3px; paint-order: stroke}
+.contour {fill: none; stroke-width: 1.5; stroke-linejoin: round}
+.fading:is(:hover, :focus-visible) .contour {opacity: 0}
+.flicker:is(:hover, :focus-visible) .moving {animation: flicker 2s ease-in-out infinite alternate}
+@keyframes flicker {0%, 30% {opacity: 1} 70%, 100% {opacity: 0}}
+@media (prefers-reduced-motion: reduce) {
+  .flicker:is(:hover, :focus-visible) .moving {animation: none; opacity: 0}
+}
+"""
+
+#: Colors of an array of values: red, green and blue (0-255) in a further last axis.
+Colors = Callable[[NDArray[np.floating]], NDArray[np.floating]]
+#: Width and height of a figure, pixels.
+Size = tuple[int, int]
+
+
+def unit(values: NDArray[np.floating] | float, low: float, high: float) -> NDArray[np.floating]:
+    """Scale values between ``low`` and ``high`` to 0 to 1; values outside are clipped."""
+    return np.clip((values - low) / ((high - low) or 1), 0, 1)
+
+
+def image(pixels: NDArray[np.uint8], x: float, y: float, width: float, height: float) -> str:
+    """Pixels, (rows, columns) or (rows, columns, 3), as an ``<image>`` element."""
+    return (
+        f'<image x="{x}" y="{y}" width="{width}" height="{height}" preserveAspectRatio="none" '
+        f'href="data:image/jpeg;base64,{_jpeg(Image.fromarray(pixels))}"/>\n'
+    )
+
+
+def text(
+    content: object,
+    x: float,
+    y: float,
+    anchor: Literal["start", "middle", "end"] = "start",
+    kind: Literal["note", "title", "side"] = "note",
+) -> str:
+    """A line of text as a ``<text>`` element; special characters are escaped."""
+    return (
+        f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" class="{kind}">'
+        f"{escape(str(content))}</text>\n"
+    )
+
+
+def title(words: str, hint: str = "", legend: Sequence[tuple[str, str]] = ()) -> str:
+    """The strip on top: the title, the legend (names and colors of the contours), and the hint on
+    what the pointer does."""
+    parts = [
+        f'<rect width="{WIDTH}" height="{STRIP}" fill="#000"/>\n',
+        text(words, 12, 22, kind="title"),
+        text(hint, WIDTH - 12, 22, "end"),
+    ]
+    x = 40 + 9 * len(words)
+    for name, color in legend:
+        parts.append(f'<path d="M{x},17h24" stroke="{color}" stroke-width="3"/>\n')
+        parts.append(text(name, x + 32, 22))
+        x += 60 + 8 * len(name)
+    return "".join(parts)
+
+
+def colorbar(colors: Colors, ticks: Sequence[float], label: str, size: Size) -> str:
+    """Colors from the first of ``ticks`` to the last, on the strips below the slices."""
+    width, height = size
+    left, top, length = width / 2 - 220, height - 2 * STRIP + 10, 440
+    low, high = min(ticks), max(ticks)
+    ramp = np.tile(colors(np.linspace(low, high, 256)), (4, 1, 1)).astype(np.uint8)
+    parts = [image(ramp, left, top, length, 14)]
+    for tick in ticks:
+        x = left + length * (float(unit(tick, low, high)) if high > low else 0.5)
+        parts.append(text(f"{tick:g}", x, top + 32, "middle"))
+    parts.append(text(label, left - 14, top + 12, "end"))
+    return "".join(parts)
+
+
+def with_strips(size: Size, strips: int = 2) -> Size:
+    """Size of a figure with strips below the slices."""
+    return size[0], size[1] + strips * STRIP
+
+
+def write(
+    out: PathLike,
+    size: Size,
+    layers: Iterable[str],
+    alt: str,
+    kind: Literal["still", "fading", "flicker"] = "still",
+) -> Path:
+    """Write a figure; ``alt`` describes it to those who cannot see it.
+
+    A figure that changes under the pointer (``kind`` other than ``still``) also changes with the
+    keyboard's focus: its contours fade, or its images alternate.
+    """
+    width, height = size
+    focus = "" if kind == "still" else ' tabindex="0"'
+    # nireports edits the line of the root element: keep it on a line by itself.
+    svg = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" class="{kind}" '
+        f'role="img" aria-label={quoteattr(alt)}{focus}>\n'
+        f'<style>\n{STYLE}</style>\n<rect width="100%" height="100%" fill="#000"/>\n'
+        f"{''.join(layers)}</svg>\n"
+    )
+    with atomic(out) as partial:
+        partial.write_text(svg, encoding="utf-8")
+    return Path(out)
+
+
+def shrunk(svg: str, scale: float) -> str:
+    """A figure whose JPEG images have ``scale`` times the pixels in each direction; contours and
+    text stay as they are."""
+
+    def smaller(match: re.Match[str]) -> str:
+        picture = Image.open(BytesIO(b64decode(match[1])))
+        width, height = (max(round(scale * pixels), 1) for pixels in picture.size)
+        resized = picture.resize((width, height), Image.Resampling.BOX)
+        return f"data:image/jpeg;base64,{_jpeg(resized)}"
+
+    return RASTER.sub(smaller, svg)
+
+
+def _jpeg(picture: Image.Image) -> str:
+    """A picture as JPEG in Base64."""
+    stream = BytesIO()
+    picture.save(stream, "JPEG", quality=QUALITY, subsampling=0, optimize=True)
+    return b64encode(stream.getvalue()).decode()

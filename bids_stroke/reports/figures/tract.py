@@ -1,0 +1,99 @@
+"""The figure of a lesion over a tract, with charts of the share of each slice that is lesion."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+
+from bids_stroke.atlases import loads
+from bids_stroke.spatial.image import like
+from bids_stroke.utils.files import PathLike
+
+from . import mosaic, slices, svg
+from .mosaic import Overlay
+from .palette import FAINT, LESION, OUTLINE
+from .slices import AXIAL, CORONAL, WIDTH, field_of_view
+from .svg import STRIP
+
+CHART = 76  # height of the chart of a side, pixels
+
+
+def draw_tract(
+    background_img: nib.Nifti1Image,
+    mask_img: nib.Nifti1Image,
+    sides: Mapping[str, nib.Nifti1Image],
+    out: PathLike,
+    name: str = "corticospinal tract",
+) -> Path:
+    """Draw a lesion over a tract, and the share of each axial slice of the tract that is lesion.
+
+    Parameters
+    ----------
+    background_img, mask_img : nib.Nifti1Image
+        On the grid of the tract.
+    sides : mapping of str to nib.Nifti1Image
+        ``L`` and ``R``: probability, 0 to 1.
+    out : path
+        SVG file.
+    name : str
+        Name of the tract.
+    """
+    both = np.sum([side.get_fdata(dtype=np.float32) for side in sides.values()], axis=0)
+    tract_img = like(both, mask_img, np.float32)
+    core = like(both >= 0.3 * both.max(), mask_img, np.uint8)
+    field = field_of_view(background_img, margin=4)
+    panels, size = mosaic.layout([slices.through(core, axis, field) for axis in (CORONAL, AXIAL)])
+    teal = np.array([int(OUTLINE[i : i + 2], 16) for i in (1, 3, 5)])
+    overlay = Overlay(
+        mosaic.sections(tract_img, panels),
+        lambda p: np.broadcast_to(teal, (*p.shape, 3)),
+        lambda p: np.where(p >= FAINT, 0.15 + 0.55 * svg.unit(p, 0, 0.6), 0),
+    )
+    profile = loads.slice_profile(mask_img, sides)
+    full = svg.with_strips((size[0], size[1] + 2 * CHART), strips=3)
+    layers = [
+        mosaic.raster(mosaic.sections(background_img, panels), panels, full, None, overlay),
+        mosaic.contours(mosaic.sections(mask_img, panels, order=0), panels, LESION),
+        mosaic.marks(panels),
+        svg.title(f"Lesion and {name}", svg.HIDE, [("lesion", LESION), ("tract", OUTLINE)]),
+        _charts(profile, size[1]),
+    ]
+    most = {side: f"{100 * profile[side].max():.0f}%" for side in ("left", "right")}
+    alt = (
+        f"Lesion and {name} on slices in two planes, and the share of each axial slice of the tract "
+        f"that is lesion: at most {most['left']} on the left and {most['right']} on the right"
+    )
+    return svg.write(out, full, layers, alt, "fading")
+
+
+def _charts(profile: pd.DataFrame, top: int) -> str:
+    """Bars of the share that is lesion, from the lowest slice to the highest, a chart for each side."""
+    z = profile["z_mm"].to_numpy()
+    left, width = 150, WIDTH - 200
+    step = width / len(z)
+    parts = [
+        svg.text("Share of each slice of the tract that is lesion", 12, top + 22, kind="title"),
+        svg.text("z (mm), from the foot to the head", WIDTH - 12, top + 22, "end"),
+    ]
+    for row, side in enumerate(("left", "right")):
+        base = top + STRIP + (row + 1) * CHART + row * 20
+        height = CHART - 10
+        parts.append(svg.text(side, 20, base - height / 2))
+        for share, name in ((0, "0"), (0.5, "50%"), (1, "100%")):
+            y = base - share * height
+            parts.append(f'<path d="M{left},{y:.1f}h{width}" stroke="#3b4654" stroke-width="1"/>\n')
+            parts.append(svg.text(name, left - 8, y + 5, "end"))
+        shares = profile[side].to_numpy()
+        bars = "".join(
+            f"M{left + i * step:.1f},{base}v{-share * height:.1f}h{step:.1f}v{share * height:.1f}z"
+            for i, share in enumerate(shares)
+            if share > 0
+        )
+        parts.append(f'<path class="bars" fill="{LESION}" d="{bars}"/>\n')
+    for i in np.flatnonzero(np.round(z) % 20 == 0):
+        x = left + (i + 0.5) * step
+        label = f"{z[i]:.0f}".replace("-", "\N{MINUS SIGN}")
+        parts.append(svg.text(label, x, base + 18, "middle"))
+    return "".join(parts)

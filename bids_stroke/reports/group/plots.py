@@ -1,0 +1,46 @@
+"""Plots of the group report: distributions, loads against volumes, and sessions by group."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from markupsafe import Markup
+
+from bids_stroke.cohort import columns
+from bids_stroke.cohort import summary as cohort_summary
+from bids_stroke.reports.figures import cohort
+from bids_stroke.reports.rendering import Picture
+
+MOST_GROUPS = 6
+
+
+def plot_cohort(
+    table: pd.DataFrame, volumes: pd.Series, groups: Sequence[str], links: Mapping[str, str]
+) -> list[Picture]:
+    """Plot volumes and loads of the sessions, in all and divided by the columns ``groups``.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The group table.
+    volumes : pandas.Series
+        Lesion volumes (ml), in the rows of the table.
+    groups : sequence of str
+        Columns; those that do not divide the sessions are left out.
+    links : mapping of str to str
+        Participants to the addresses of their reports.
+    """
+    if not volumes.notna().any():
+        return []
+    table = table.assign(volume=volumes)
+    measures = {"volume": "Lesion volume (ml)"}
+    loads = []
+    for name in columns.tracts(table)[:1]:
+        title = f"{name.upper()} weighted load (ml)"
+        table["load"] = cohort_summary.affected_load(table, name)
+        measures["load"] = title
+        scatter = cohort.load_against_volume(table, volumes, table["load"], title, links)
+        loads.append(("Load of the affected side against lesion volume, by hemisphere", scatter))
+    distributions = ("Distribution over the sessions", cohort.distributions(table, measures))
+    by_group = ((f"By {name}", cohort.groups(table, name, measures)) for name in groups)
+    divided = [(title, svg) for title, svg in by_group if svg][:MOST_GROUPS]
+    return [Picture(title, Markup(svg)) for title, svg in (distributions, *loads, *divided)]

@@ -1,0 +1,115 @@
+"""The table of the sessions on the group report, and what its script draws it from."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bids_stroke.bids.names import natural_key
+from bids_stroke.reports.columns import MEASURES, column_title, number
+
+from .files import Value, session_figures
+
+FIRST = (
+    *("participant_id", "session_id", "status"),
+    *MEASURES,
+    *("mean_probability", "brain_volume_ml", "template_brain_dice", "stands_out"),
+)
+#: Of these, what the page shows only when asked.
+LATER = {"lesion_volume_mni_ml", "cst_category_status", "cst_raw_load_ml_left", "cst_raw_load_ml_right"}
+REVIEWED = ("lesion", "mni", "brain", "tract", "ownmni")  # figures that a rater looks at
+KEYS = ("participant_id", "session_id")
+
+
+class ExcludedSession(NamedTuple):
+    """A session without a measurement in the table, because it failed or was rejected."""
+
+    participant_id: str
+    session_id: str | None = None
+    reason: str | None = None
+
+
+def session_keys(table: pd.DataFrame) -> list[str]:
+    """The columns of a table that identify a session."""
+    return [column for column in KEYS if column in table]
+
+
+def lesion_volumes(table: pd.DataFrame) -> pd.Series:
+    """Volumes of the lesions (ml): the native ones, those in the template where there are none."""
+    return _numbers(table, "lesion_volume_ml").fillna(_numbers(table, "lesion_volume_mni_ml"))
+
+
+def _numbers(table: pd.DataFrame, name: str) -> pd.Series:
+    values = table[name] if name in table else pd.Series(np.nan, index=table.index)
+    return pd.to_numeric(values, errors="coerce")
+
+
+def ordered(table: pd.DataFrame, failed: Sequence[ExcludedSession]) -> pd.DataFrame:
+    """The table with a ``status`` column and rows of failed sessions, in the order of the page; empty
+    columns are left out."""
+    table = table.copy()
+    if "status" not in table:
+        empty = lesion_volumes(table) == 0
+        table["status"] = empty.map({True: "no lesion found", False: "done"})
+    if failed:
+        missing = [(item.participant_id, item.session_id, "failed") for item in failed]
+        rows = pd.DataFrame(missing, columns=[*KEYS, "status"], dtype=object)
+        table = pd.concat([table, rows], ignore_index=True)
+    table = table.dropna(axis="columns", how="all")
+    first = [column for column in FIRST if column in table]
+    rest = [column for column in table if column not in first]
+    table = table[first + rest]
+    return table.sort_values(
+        session_keys(table), key=lambda names: names.map(natural_key), kind="stable"
+    )
+
+
+def table_data(
+    table: pd.DataFrame, groups: Sequence[str], links: Mapping[str, str], out_dir: Path
+) -> dict[str, object]:
+    """What the page's script (``data/templates/group.js``) draws the table and the rating from.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of :func:`ordered`.
+    groups : sequence of str
+        Columns that sessions are divided by; the page shows the first four.
+    links : mapping of str to str
+        Participants to the addresses of their reports.
+    out_dir : Path
+        Folder of the derivatives.
+    """
+    numeric = [name for name in table if pd.api.types.is_numeric_dtype(table[name])]
+    sessions = table.get("session_id", [""] * len(table))
+    return {
+        "columns": [
+            {
+                "name": name,
+                "title": column_title(name),
+                "number": name in numeric,
+                "first": (name in FIRST and name not in LATER) or name in groups[:4],
+            }
+            for name in table
+        ],
+        "rows": [[_plain(value) for value in row] for row in table.itertuples(index=False)],
+        "links": links,
+        "pictures": [
+            [
+                path.relative_to(out_dir).as_posix()
+                for kind in REVIEWED
+                for path in session_figures(out_dir, participant, session, kind)
+            ]
+            for participant, session in zip(table["participant_id"], sessions, strict=True)
+        ],
+    }
+
+
+def _plain(value: Value) -> float | str | None:
+    """A value as JSON has it: a number of six digits, a text, or None."""
+    real = number(value)
+    if real is not None:
+        return float(f"{real:.6g}")
+    return None if pd.isna(value) or value == "" else str(value)

@@ -1,0 +1,262 @@
+"""Settings of a training, as dataclasses; :mod:`bids_stroke.training.recipes` reads them from YAML."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from bids_stroke.models.card import Network
+
+#: A section whose keys are defined elsewhere: the ranges of the simulator (``simulation``), the fields
+#: of a model card (``models.card``), and the content of a whole file.
+Section: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Files that do not train: counts or, below one, shares."""
+
+    validation: float
+    test: float
+
+
+@dataclass(frozen=True)
+class Input:
+    """Contrasts that a network is shown together, and how often (relative to the other inputs)."""
+
+    contrasts: Sequence[str]
+    share: float
+
+
+@dataclass(frozen=True)
+class SimulationTraining:
+    """Budget and optimization of a training on simulated strokes."""
+
+    max_minutes: float
+    max_steps: int
+    batch: int
+    reuse: int
+    threads: int
+    workers: int
+    learning_rate: float
+    weight_decay: float
+    warmup_steps: int
+    clip: float
+    dice_smoothing: float
+    ema_decay: float
+    validation_samples: int
+    validation_every: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationRecipe:
+    """A training on simulated strokes.
+
+    Attributes
+    ----------
+    sources, held_out : dict
+        By kind (``heads``, ``lesions``): folders of files, and which of them do not train.
+    spacing : float
+        Side of a voxel (mm).
+    tile : sequence of int
+        Voxels of a sample.
+    channels : sequence of str
+        Contrasts of the network, in order.
+    initial : str, optional
+        Weights to start from (safetensors of the same network).
+    first : SimulationRecipe, optional
+        The training before this one, whose weights this one starts from.
+    """
+
+    seed: int
+    sources: dict[str, list[str]]
+    held_out: dict[str, HeldOut]
+    spacing: float
+    tile: Sequence[int]
+    channels: Sequence[str]
+    inputs: Sequence[Input]
+    network: Network
+    training: SimulationTraining
+    synthesis: Section
+    name: str = ""
+    initial: str | None = None
+    first: "SimulationRecipe | None" = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """Contrasts of the scans, and their brain extraction."""
+
+    contrasts: Sequence[str]
+    brain_extraction: str
+    inputs: Sequence[Sequence[str]] = ()
+
+    @property
+    def groups(self) -> Sequence[Sequence[str]]:
+        """Sets of contrasts that may be shown together; by default, all of them."""
+        return self.inputs or [list(self.contrasts)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridData(DataSettings):
+    """Scans on the grid of a network: its space, and its spacing in mm."""
+
+    space: str
+    spacing: Sequence[float]
+
+
+@dataclass(frozen=True)
+class SplitRules:
+    """How subjects are divided: counts or, below one, shares; the rest trains.
+
+    With ``folds`` instead of ``validation``, each subject validates in one fold. ``intermediate``
+    counts those who train that are kept for a stage of their own. ``by="slice"`` divides the slices
+    of each scan by the shares, and all subjects train.
+    """
+
+    validation: float = 0
+    folds: int | None = None
+    test: float = 0
+    intermediate: float = 0
+    by: str = "subject"
+
+    @property
+    def by_slice(self) -> bool:
+        """Whether the slices of each scan are divided."""
+        return self.by == "slice"
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Shares of cross-entropy and soft Dice; weight of lesion voxels in the former."""
+
+    bce: float
+    dice: float
+    lesion_weight: float | None = None
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Largest rotation (degrees), zoom and shift (shares) to either side; mirror left to right."""
+
+    rotation: float = 0.0
+    zoom: float = 0.0
+    shift: float = 0.0
+    flip: bool = False
+
+
+@dataclass(frozen=True)
+class StageTraining:
+    """What all stages of a training on patients share.
+
+    ``flip`` mirrors tiles left to right; ``slices`` (of a scan at a time) and ``augmentation`` are
+    those of networks that work on slices.
+    """
+
+    batch: int
+    workers: int
+    clip: float
+    loss: Loss
+    flip: bool = False
+    slices: int | None = None
+    augmentation: Augmentation | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a training on patients.
+
+    Attributes
+    ----------
+    tile : sequence of int
+        Voxels; 1 on one axis for slices.
+    cycle : int
+        Epochs between restarts of the learning rate.
+    group : str or sequence of str, optional
+        Who trains (:func:`bids_stroke.training.patients.groups.choose`).
+    frozen : sequence of str
+        Modules of the network that stay as they are, their normalization included.
+    snapshots : sequence of int
+        Epochs (from 1) whose weights are kept.
+    """
+
+    name: str
+    tile: Sequence[int]
+    epochs: int
+    learning_rate: float
+    cycle: int
+    group: str | Sequence[str] | None = None
+    frozen: Sequence[str] = ()
+    snapshots: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class NNUNetSettings:
+    """Settings of nnU-Net's planner and trainer; ``spacing`` (mm) overrides that of the plan."""
+
+    epochs: int
+    iterations: int
+    validation_iterations: int
+    learning_rate: float
+    rotation: float
+    scaling: Sequence[float]
+    dropout: float
+    gpu_memory_gb: float
+    workers: int
+    save_every: int
+    spacing: Sequence[float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatientRecipe:
+    """A training on patients: what all engines share.
+
+    Attributes
+    ----------
+    card : dict
+        What the card of the trained model says.
+    content : dict
+        The file that the recipe was read from, which a training keeps.
+    initial : str, optional
+        Name or path of a model to start from.
+    target : str, optional
+        Name of the last dataset of the training.
+    """
+
+    name: str
+    seed: int
+    data: DataSettings
+    split: SplitRules
+    card: Section
+    content: Section = field(repr=False)
+    initial: str | None = None
+    target: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedRecipe(PatientRecipe):
+    """One network, trained stage after stage.
+
+    ``encoder`` names the weights of its encoder (:func:`bids_stroke.models.imagenet.load`).
+    """
+
+    data: GridData
+    network: Network
+    training: StageTraining
+    stages: Sequence[Stage]
+    encoder: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsRecipe(PatientRecipe):
+    """Several trainings on the same scans, by name, and the cards of their ensembles."""
+
+    data: GridData
+    runs: dict[str, StagedRecipe]
+    ensembles: dict[str, Section] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NNUNetRecipe(PatientRecipe):
+    """A training by nnU-Net itself."""
+
+    nnunet: NNUNetSettings

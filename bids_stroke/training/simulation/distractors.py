@@ -1,0 +1,91 @@
+"""What resembles a stroke and is none: atrophy, hyperintensities, perivascular spaces.
+
+Lengths are in mm, ranges are drawn uniformly.
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+from .appearance import Box, Head
+from .fields import Draw, blur, lerp, ramp
+
+
+def region(
+    shape: Sequence[int], spacing: float, draw: Draw, device: str | torch.device
+) -> torch.Tensor:
+    """A smooth region: everywhere, one half (x), a random part, or the surroundings of a point."""
+    kind = draw.pick(("everywhere", "half", "part", "point"))
+    if kind == "half":
+        side = torch.linspace(-1, 1, shape[0], device=device)[:, None, None]
+        return ramp(side * draw.pick((-1, 1)), 0, 0.1).expand(shape)
+    if kind == "part":
+        return ramp(draw.field(shape, 60 / spacing), 0, 1)
+    if kind == "point":
+        width = draw.uniform(10, 25) / spacing
+        places = [side * draw.uniform(0.15, 0.85) for side in shape]
+        near = [
+            torch.exp(-(((torch.arange(side, device=device) - place) / width) ** 2) / 2)
+            for side, place in zip(shape, places, strict=True)
+        ]
+        return torch.einsum("i,j,k->ijk", *near)
+    return torch.ones(shape, device=device)
+
+
+def widen(head: Head, where: torch.Tensor, draw: Draw, box: Box = ...) -> None:
+    """Widen ventricles and sulci where the weights ``where`` say, as atrophy does."""
+    spacing = head.spacing
+    sulci = blur(head.fluid[box], draw.uniform(0.8, 2.8) / spacing) * draw.uniform(0.8, 2.4)
+    weight = sulci.clamp(0, 1) ** 1.5
+    ventricles = head.ventricles[box]
+    if ventricles.any():
+        spread = blur(ventricles, draw.uniform(2, 6) / spacing)
+        wide = ramp(spread, draw.uniform(0.1, 0.4), 0.15)
+        weight = torch.maximum(weight, wide)
+        head.ventricles[box] = ventricles | ((wide * where > 0.5) & head.mask[box])
+    weight = weight * where * head.mask[box]
+    head.fluid[box] = torch.maximum(head.fluid[box], weight)
+    head.blend("fluid", weight, box)
+
+
+def hyperintensities(head: Head, draw: Draw) -> None:
+    """Caps around the ventricles and spots in the white matter: bright on FLAIR, no stroke."""
+    shape, spacing = head.mask.shape, head.spacing
+    weight = torch.zeros(shape, device=head.mask.device)
+    if draw.chance(0.7):
+        near = blur(head.ventricles, draw.uniform(3, 7) / spacing)
+        uneven = 0.15 * draw.field(shape, 12 / spacing)
+        weight = ramp(near + uneven, draw.uniform(0.15, 0.5), 0.15)
+    if draw.chance(0.7):
+        number = int(draw.rng.integers(2, 40))
+        weight = torch.maximum(
+            weight, _spots(head.white, number, draw.uniform(0.8, 2.5), draw, spacing)
+        )
+    weight = weight * blur(head.white, 1 / spacing) * draw.uniform(0.3, 1)
+    for contrast, image in head.images.items():
+        drawn = head.looks[contrast]
+        mild = draw.uniform(0, 0.5) if contrast == "T1w" else draw.uniform(0.5, 1)
+        level = 1 + mild * (drawn["gliosis"] - 1)
+        image.copy_(lerp(image, level, weight))
+
+
+def perivascular(head: Head, draw: Draw) -> None:
+    """Thin fluid-filled streaks in white matter and basal ganglia."""
+    number = int(draw.rng.integers(5, 60))
+    streaks = _spots(head.white, number, draw.uniform(0.5, 0.9), draw, head.spacing)
+    axis, reach = int(draw.rng.integers(3)), int(draw.rng.integers(1, 4))
+    rolled = [streaks.roll(step, axis) for step in range(-reach, reach + 1)]
+    streaks = torch.stack(rolled).amax(0)
+    head.blend("fluid", streaks * head.mask * draw.uniform(0.2, 0.7))
+
+
+def _spots(where: torch.Tensor, number: int, sigma: float, draw: Draw, spacing: float) -> torch.Tensor:
+    """Blurred points at random places of ``where``, each about 1 at its centre."""
+    points = torch.zeros(where.shape, device=where.device)
+    places = where.flatten().nonzero()[:, 0]
+    if not len(places):
+        return points
+    chosen = draw.rng.integers(len(places), size=number)
+    points.view(-1)[places[torch.from_numpy(chosen).to(places.device)]] = 1
+    spread = blur(points, sigma / spacing)
+    return (spread / spread.max().clamp_min(1e-6)).clamp(0, 1)

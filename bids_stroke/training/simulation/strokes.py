@@ -1,0 +1,121 @@
+"""How strokes look in each contrast, chronic and subacute.
+
+Intensities are relative to white matter, ranges are drawn uniformly, lengths are in mm.
+"""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import torch
+
+from bids_stroke.lesion.postprocessing import threshold
+
+from .appearance import Head
+from .distractors import widen
+from .fields import Draw, blur, lerp, ramp
+
+ISLAND = 30  # mm³; smaller pieces of a lesion are none
+#: A part of a volume.
+Box: TypeAlias = tuple[slice, ...]
+
+
+def paste(
+    head: Head, weights: torch.Tensor, corner: Sequence[int], stage: str, draw: Draw
+) -> tuple[torch.Tensor, torch.Tensor | None, Box]:
+    """Paste one lesion.
+
+    Parameters
+    ----------
+    weights : float tensor (i, j, k)
+        Lesion weights, 0 to 1, of a part of the volume with some margin.
+    corner : tuple of int
+        Where that part starts.
+    stage : {"chronic", "subacute"}
+
+    Returns
+    -------
+    label : bool tensor
+        The lesion: within the brain, outside the ventricles (as tracers do).
+    cavity : float tensor or None
+        Fluid of a chronic lesion, in the part.
+    box : tuple of slice
+        The part.
+    """
+    box = tuple(slice(c, c + side) for c, side in zip(corner, weights.shape, strict=True))
+    allowed = head.mask[box] & ~head.ventricles[box]
+    rough = draw.uniform(0, 0.25) * draw.field(weights.shape, 6 / head.spacing)
+    lesion = (weights + rough * (weights > 0.05) > 0.5) & allowed
+    plain = (weights > 0.5) & allowed
+    if 2 * lesion.sum() < plain.sum():  # what roughening would erase stays as it was
+        lesion = plain
+    lesion = _traced(lesion, head.spacing)
+    label = torch.zeros_like(head.mask)
+    label[box] = lesion
+    if not lesion.any():
+        return label, None, box
+    if stage == "subacute":
+        subacute(head, lesion, box, draw)
+        return label, None, box
+    cavity = chronic(head, lesion, box, draw)
+    if draw.chance(0.4):  # shrinkage pulls ventricle and sulci
+        near = (3 * blur(lesion, 6 / head.spacing)).clamp(0, 1) * ~lesion
+        widen(head, near, draw, box)
+    return label, cavity, box
+
+
+def chronic(head: Head, lesion: torch.Tensor, box: Box, draw: Draw) -> torch.Tensor:
+    """A fluid-filled cavity, crossed by strands, in gliotic tissue with a soft rim."""
+    spacing, shape = head.spacing, lesion.shape
+    edge = blur(lesion, draw.uniform(0.6, 1.4) / spacing)
+    uneven = 1 + 0.25 * draw.field(shape, draw.uniform(4, 12) / spacing)
+    scar = (edge * draw.uniform(0.6, 1.0) * uneven).clamp(0, 1)
+    halo = blur(lesion, draw.uniform(1.5, 4) / spacing) * draw.uniform(0, 0.35)
+    cavity = torch.zeros_like(edge)
+    if draw.chance(0.95):
+        inner = blur(lesion, draw.uniform(0.7, 4.5) / spacing)
+        inner = inner / inner.max().clamp_min(1e-6)
+        inner = inner + draw.uniform(0, 0.2) * draw.field(shape, 8 / spacing)
+        cavity = ramp(inner, draw.uniform(0.15, 0.6), draw.uniform(0.1, 0.4)) * edge
+        bands = draw.field(shape, draw.uniform(4, 10) / spacing)
+        strands = torch.exp(-((bands / draw.uniform(0.1, 0.35)) ** 2)) * draw.uniform(0, 0.8)
+        cavity = cavity * (1 - strands)
+    inside = head.mask[box]
+    for contrast, image in head.images.items():
+        drawn = head.looks[contrast]
+        part = image[box]
+        if contrast == "T1w":  # darkens the tissue, whose structure stays
+            loss = draw.uniform(0.2, 0.55)
+            scarred = part * (1 - loss * torch.maximum(scar, 0.5 * halo))
+        else:
+            scarred = lerp(part, drawn["gliosis"], torch.maximum(scar * draw.uniform(0.5, 1), halo))
+        level = drawn["fluid"] * draw.uniform(0.8, 1.4 if contrast == "T1w" else 1.1)
+        fluid = level * (1 + draw.uniform(0, 0.1) * draw.field(shape, 6 / spacing))
+        image[box] = torch.where(inside, lerp(scarred, fluid, cavity), part)
+    return cavity
+
+
+def subacute(head: Head, lesion: torch.Tensor, box: Box, draw: Draw) -> None:
+    """Swollen tissue with soft edges: moderately dark on T1w, bright on FLAIR and T2w."""
+    spacing, shape = head.spacing, lesion.shape
+    edge = blur(lesion, draw.uniform(0.8, 2.5) / spacing)
+    uneven = 1 + 0.2 * draw.field(shape, draw.uniform(4, 12) / spacing)
+    weight = (edge * uneven).clamp(0, 1)
+    inside = head.mask[box]
+    filled = head.fluid[box] * edge * draw.uniform(0, 0.9)  # swelling closes the sulci
+    filled = filled * ~head.ventricles[box]
+    for contrast, image in head.images.items():
+        drawn = head.looks[contrast]
+        part = image[box]
+        swollen = lerp(part, drawn["gray"], filled)
+        if contrast == "T1w":
+            edema = swollen * (1 - draw.uniform(0.15, 0.45) * weight)
+        else:
+            level = 1 + draw.uniform(0.4, 1.0) * (drawn["gliosis"] - 1)
+            edema = lerp(swollen, level, weight * draw.uniform(0.5, 1.0))
+        image[box] = torch.where(inside, edema, part)
+
+
+def _traced(lesion: torch.Tensor, spacing: float) -> torch.Tensor:
+    """``lesion`` without the islands that no tracer would see, which turning and clipping leave."""
+    kept = threshold(lesion.cpu().numpy(), 0.5, ISLAND, spacing**3) > 0
+    return torch.from_numpy(kept).to(lesion.device)

@@ -1,0 +1,53 @@
+"""The tables of options in usage.md, from the parser of the command line.
+
+python docs/options.py [PAGE]
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1] / "studies"))
+
+from common import DOCS, write_section
+
+from bids_stroke.cli import options
+
+#: Options whose default is a property of the machine.
+MACHINE = ("nprocs", "mem_mb")
+#: Parts of a help text that are code: JSON, patterns, and names of files.
+CODE = re.compile(r"\{.*\}|[\w*.:<>-]*[*<_][\w*.:<>-]*|\w+\.(?:html|tsv)|nnunet:\w+")
+
+
+def table(actions: list[argparse.Action]) -> str:
+    """Markdown of a table of options and their meaning."""
+    rows = [f"| {_spelling(action)} | {_meaning(action)} |" for action in actions]
+    return "\n".join(["| option | meaning |", "|---|---|", *rows])
+
+
+def _spelling(action: argparse.Action) -> str:
+    *short, long = action.option_strings
+    if action.nargs != 0:
+        metavar = action.metavar or f"{{{','.join(action.choices or ())}}}"
+        long += f" {metavar if isinstance(metavar, str) else ' '.join(metavar)}"
+        long += " …" * (action.nargs == "+")
+    return ", ".join(f"`{name}`" for name in (*short, long)).replace("|", "\\|")
+
+
+def _meaning(action: argparse.Action) -> str:
+    meaning = CODE.sub(lambda match: f"`{match[0]}`", action.help or "")
+    if action.default and action.dest not in MACHINE:
+        values = action.default if isinstance(action.default, list) else [action.default]
+        meaning += f" (default `{' '.join(values)}`)"
+    return meaning
+
+
+def main(page: Path) -> None:
+    """Write the table of each group of options."""
+    for group in options.build()._action_groups[2:]:  # after the arguments and --help
+        write_section(f"options: {group.title}", table(group._group_actions), page)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else DOCS / "usage.md")

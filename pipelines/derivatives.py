@@ -1,0 +1,161 @@
+"""Names, sidecars and roles of the derivatives of a session."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nipype.pipeline.engine import Node
+
+from bids_stroke.atlases.maps import Maps
+from bids_stroke.bids.derivatives import uri
+from bids_stroke.bids.names import derivative, description_of
+from bids_stroke.bids.record import role
+from bids_stroke.bids.sessions import Session
+from bids_stroke.interfaces.bids import Sink, SinkTables
+from bids_stroke.models.card import Card
+from bids_stroke.models.ensembles import Ensemble
+from bids_stroke.spatial.templates import TEMPLATE
+
+
+class Derivatives:
+    """Names and sidecars of the derivatives of one session.
+
+    Each sink is made here: ``outputs`` collects the path of each derivative by its role.
+
+    Parameters
+    ----------
+    session : Session
+    card : Card, Ensemble or None
+        None for a session with a user-supplied lesion mask.
+    contrasts : sequence of str
+        Contrasts that the model uses.
+    maps : Maps
+    bids_dir, output_dir : Path
+    """
+
+    def __init__(
+        self,
+        *,
+        session: Session,
+        card: Card | Ensemble | None,
+        contrasts: Sequence[str],
+        maps: Maps,
+        bids_dir: Path,
+        output_dir: Path,
+    ) -> None:
+        self.session, self.card, self.maps = session, card, maps
+        self.bids_dir, self.output_dir = bids_dir, output_dir
+        self.has_probability = card is not None
+        self.desc = description_of(contrasts)
+        self.used = [session.images[contrast] for contrast in contrasts]
+        self.folder = output_dir / session.folder
+        self.figures = output_dir / session.participant / "figures"
+        self.outputs: dict[str, Path] = {}
+
+    def path(self, suffix: str, extension: str = ".nii.gz", **entities: str) -> Path:
+        """Path of a derivative."""
+        return self.folder / derivative(self.session.name, suffix, extension, **entities)
+
+    def figure(self, desc: str, suffix: str, **entities: str) -> Path:
+        """Path of a figure."""
+        return self.figures / derivative(self.session.name, suffix, ".svg", desc=desc, **entities)
+
+    def sources(self, *paths: Path) -> list[str]:
+        """BIDS URIs of files."""
+        return [uri(path, self.bids_dir, self.output_dir) for path in paths]
+
+    def reference_uri(self, contrast: str) -> str:
+        """``SpatialReference`` of a space that is not a template."""
+        return self.sources(self.session.images[contrast])[0]
+
+    def brain(self, **more: Any) -> dict[str, Any]:
+        """Sidecar of a brain mask."""
+        sources = self.sources(self.session.images[self.session.reference])
+        return {"Type": "Brain", "RawSources": sources, "Sources": sources, **more}
+
+    def lesion(self, **more: Any) -> dict[str, Any]:
+        """Sidecar of a lesion mask or probability."""
+        if self.session.lesion:
+            return {"Type": "Lesion", "Sources": self.sources(self.session.lesion.path), **more}
+        assert self.card is not None
+        return {
+            "Type": "Lesion",
+            "Sources": self.sources(*self.used),
+            "Threshold": self.card.threshold,
+            "MinimumComponentVolume": self.card.min_component_mm3,
+            "Model": self.card.name,
+            "ModelWeightsSHA256": self.card.sha256,
+            **more,
+        }
+
+    def sink(
+        self,
+        name: str,
+        kind: str,
+        path: Path,
+        metadata: dict[str, Any] | None = None,
+        *,
+        place: str | None = None,
+        raw: Path | None = None,
+    ) -> Node:
+        """Make the node ``ds_<name>`` that writes a derivative under its final name.
+
+        Parameters
+        ----------
+        kind, place : str
+            Role of the derivative, see :func:`bids_stroke.bids.record.role`.
+        metadata : dict, optional
+            JSON sidecar.
+        raw : Path, optional
+            Raw image whose axis order the derivative takes.
+        """
+        node = Node(Sink(out_file=str(path), metadata=metadata or {}), name=f"ds_{name}")
+        if raw:
+            node.inputs.raw = str(raw)
+        self.outputs[role(kind, place)] = path
+        return node
+
+    def brain_sink(
+        self,
+        entities: dict[str, str],
+        metadata: dict[str, Any],
+        *,
+        place: str | None = None,
+        raw: Path | None = None,
+    ) -> Node:
+        """Make the sink of the brain mask."""
+        path = self.path("mask", **entities, desc="brain")
+        return self.sink("brain", "brain_mask", path, self.brain(**metadata), place=place, raw=raw)
+
+    def lesion_sinks(
+        self,
+        entities: dict[str, str],
+        metadata: dict[str, Any],
+        *,
+        place: str | None = None,
+        raw: Path | None = None,
+    ) -> dict[str, Node]:
+        """Make the sinks of the lesion mask, and of its probability where there is one."""
+        described = self.lesion(**metadata)
+        kinds = {"lesion": ("lesion_mask", "mask")}
+        if self.has_probability:
+            kinds["probability"] = ("lesion_probability", "probseg")
+        return {
+            field: self.sink(
+                field, kind, self.path(suffix, **entities), described, place=place, raw=raw
+            )
+            for field, (kind, suffix) in kinds.items()
+        }
+
+    def table_sink(self) -> Node:
+        """Make the sink of the tables of tracts and atlases."""
+        columns = self.maps.columns
+        tracts = {card.atlas for card in self.maps.cards}
+        entities = {"space": TEMPLATE, "label": "L", "desc": self.desc}
+        paths = {label: self.path("morph", ".tsv", atlas=label, **entities) for label in columns}
+        for label, path in paths.items():
+            self.outputs[role("loads" if label in tracts else "regions", label)] = path
+        return Node(
+            SinkTables(out_file=list(map(str, paths.values())), metadata=list(columns.values())),
+            name="ds_tables",
+        )

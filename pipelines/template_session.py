@@ -1,0 +1,72 @@
+"""A session whose lesion mask is supplied in a template space."""
+
+from pathlib import Path
+
+from nipype.pipeline.engine import Node
+
+from bids_stroke.atlases.maps import Maps
+from bids_stroke.bids.sessions import Session
+from bids_stroke.interfaces.spatial import Bring, Template
+from bids_stroke.spatial.template_transforms import has_transform
+from bids_stroke.spatial.templates import TEMPLATE
+
+from .derivatives import Derivatives
+from .engine import LesionWorkflow
+from .measure import init_measure_wf
+from .outputs import init_own_outputs_wf
+
+
+def init_template_session_wf(
+    *,
+    session: Session,
+    maps: Maps,
+    bids_dir: Path,
+    output_dir: Path,
+    name: str = "session_wf",
+) -> LesionWorkflow:
+    """Measure an own lesion mask that is in a template space; there is nothing to register.
+
+    Parameters
+    ----------
+    session : Session
+    maps : Maps
+    bids_dir, output_dir : Path
+    """
+    workflow = LesionWorkflow(name=name)
+    assert session.lesion is not None and session.lesion.space is not None
+    space = session.lesion.space
+    names = Derivatives(
+        session=session,
+        card=None,
+        contrasts=(),
+        maps=maps,
+        bids_dir=bids_dir,
+        output_dir=output_dir,
+    )
+    how = f"brought to {TEMPLATE} [@mni2009]" if has_transform(space) else f"taken for {TEMPLATE}"
+    workflow.__desc__ = f"Lesion masks in {space} were supplied by the user and {how}."
+    template = Node(Template(), name="template")
+    lesion = Node(Bring(in_file=str(session.lesion.path), space=space, is_mask=True), name="lesion")
+    measure_wf = init_measure_wf(maps=maps, probability=False)
+    measure_wf.inputs.inputnode.transforms = []
+    outputs_wf = init_own_outputs_wf(names=names)
+    workflow.derivatives = names.outputs
+    workflow.connect([
+        (lesion, measure_wf, [
+            ("out_file", "inputnode.lesion"),
+            ("out_file", "inputnode.lesion_template"),
+        ]),
+        (lesion, outputs_wf, [("out_file", "inputnode.lesion")]),
+        (template, outputs_wf, [("brain", "inputnode.template_brain")]),
+        (measure_wf, outputs_wf, [
+            ("outputnode.components", "inputnode.components"),
+            ("outputnode.tables", "inputnode.tables"),
+        ]),
+    ])  # fmt: skip
+    if session.images:
+        image = next(iter(session.images.values()))
+        background, field = Node(Bring(in_file=str(image), space=space), name="background"), "out_file"
+    else:
+        background, field = template, "t1w"
+    workflow.connect([(background, outputs_wf, [(field, "inputnode.background")])])
+    return workflow

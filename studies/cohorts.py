@@ -1,0 +1,139 @@
+"""The fixed cohorts of simulated patients that the systems of the papers are trained and tested on.
+
+    python studies/cohorts.py [--work DIR] [--cohorts source target test]
+
+writes three BIDS datasets to ``--work`` (once), T1w and FLAIR at 2 mm, true masks of brain and
+lesion in ``derivatives/truth``, and prints the checksum of each: ``source`` (as ATLAS v2.0: chronic
+lesions), ``target`` (as a hospital's own patients: half of the lesions subacute) and ``test``, of the
+target's kind. Heads and lesion shapes of the three are disjoint: they are the training, validation
+and test parts of the recipe ``embedded``. Data are read from ``$BIDS_STROKE_SHARED/data``.
+
+``place`` puts predicted masks under names by which ``bids_stroke-evaluate`` finds the true masks and
+the way to the template, for the loads.
+"""
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+import held_out
+import numpy as np
+from embedded_model import lesion_mask
+
+from bids_stroke.spatial import grid, image, normalization
+from bids_stroke.spatial.templates import TEMPLATE
+from bids_stroke.training.simulation import dataset
+from bids_stroke.utils.files import atomic
+
+CONTRASTS = ("T1w", "FLAIR")
+SPACING = 2.0
+VOLUMES_ML = (2, 120)  # of the lesions, log-uniform
+#: Part of the recipe's files, participants, seed, and the share of subacute lesions.
+COHORTS = {
+    "source": ("training", 60, 901, 0.0),
+    "target": ("validation", 18, 902, 0.5),
+    "test": ("test", 24, 903, 0.5),
+}
+#: Images that mislead beyond what patients' scans do have no place in small cohorts. The other chances
+#: stand here too, so that the recipe may change without the cohorts.
+CHANCES = {
+    "arbitrary": 0,
+    "cut": 0,
+    "lost_cavity": 0,
+    "misjudged": 0.5,
+    "scanner": {"noise": 0.55, "thick_slices": 0.35, "blur": 0.4, "motion": 0.08, "zipper": 0.04},
+}
+
+
+def write(name, work):
+    """Write a cohort, unless it is there; returns its folder."""
+    out = Path(work) / name
+    if out.exists():
+        return out
+    part, number, seed, subacute = COHORTS[name]
+    simulator = held_out.simulator(part, Path(work), SPACING, CHANCES)
+    rng = np.random.default_rng(seed)
+    volumes = np.exp(rng.uniform(*np.log(VOLUMES_ML), number))
+    stages = np.where(np.arange(number) < subacute * number, "subacute", "chronic")
+    heads = [n % len(simulator.subjects) for n in range(number)]
+    plan = [
+        (head, [(float(ml), str(stage))])
+        for head, ml, stage in zip(heads, volumes, rng.permutation(stages), strict=True)
+    ]
+    with atomic(out) as folder:
+        folder.mkdir(parents=True)
+        for person, ml in dataset.write(folder, simulator, plan, seed, CONTRASTS):
+            print(f"{name} {person}: {ml:.1f} ml", flush=True)
+    return out
+
+
+def truth(folder):
+    """Folder of the true masks of a cohort."""
+    return folder / "derivatives" / "truth"
+
+
+def participants(folder):
+    """Names of a cohort's participants."""
+    return sorted(path.name for path in folder.glob("sub-*"))
+
+
+def load(folder, name):
+    """Images of a participant by contrast, masks of brain and lesion."""
+    raw, true = folder / name / "anat", truth(folder) / name / "anat"
+    images = {c: image.conform(image.load(raw / f"{name}_{c}.nii.gz")) for c in CONTRASTS}
+    brain = image.load(true / f"{name}_space-T1w_desc-brain_mask.nii.gz")
+    return images, brain, image.load(true / f"{name}_space-T1w_label-L_desc-truth_mask.nii.gz")
+
+
+def to_template(folder, name):
+    """Transform of a participant's T1w to the template, computed once, around the true lesion."""
+    out = folder.parent / f"{folder.name}-to-template" / name
+    if not (out / "to-template.h5").is_file():
+        images, brain, lesion = load(folder, name)
+        normalization.normalize(images["T1w"], brain, lesion, out, method="masked")
+    return out / "to-template.h5"
+
+
+def place(probability, model, folder, name, out):
+    """Write a participant's mask and probability by a model, and link the transform to the template."""
+    anat = Path(out) / name / "anat"
+    lesion = lesion_mask(probability.get_fdata(), model, grid.voxel_volume(probability))
+    mask = image.like(lesion, probability, np.uint8)
+    image.save(mask, anat / f"{name}_space-T1w_label-L_mask.nii.gz")
+    image.save(probability, anat / f"{name}_space-T1w_label-L_probseg.nii.gz")
+    link = anat / f"{name}_from-T1w_to-{TEMPLATE}_mode-image_xfm.h5"
+    if not link.exists():
+        os.link(to_template(folder, name), link)
+
+
+def system_parser(description, systems, work):
+    """Parser of a script that trains systems on the cohorts."""
+    command = argparse.ArgumentParser(description=description)
+    folder = Path(tempfile.gettempdir())
+    command.add_argument("--work", type=Path, default=folder / work)
+    command.add_argument("--cohorts", type=Path, default=folder / "cohorts")
+    command.add_argument("--systems", nargs="+", choices=tuple(systems), default=tuple(systems))
+    command.add_argument("--device", default="auto")
+    return command
+
+
+def write_all(work):
+    """Write all cohorts; returns the folder of each, and its number of participants."""
+    folders = {name: write(name, work) for name in COHORTS}
+    return folders, {name: len(participants(folder)) for name, folder in folders.items()}
+
+
+def main():
+    """Command line."""
+    command = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    command.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cohorts")
+    command.add_argument("--cohorts", nargs="+", choices=tuple(COHORTS), default=tuple(COHORTS))
+    arguments = command.parse_args()
+    for name in arguments.cohorts:
+        folder = write(name, arguments.work)
+        print(f"{name}: {len(participants(folder))} patients, SHA-256 {held_out.checksum(folder)}")
+
+
+if __name__ == "__main__":
+    main()

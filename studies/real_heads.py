@@ -1,0 +1,91 @@
+"""Run both levels on real heads: BIDS datasets (MS patients with T1w and FLAIR, healthy T1w and FLAIR,
+stroke T2w, and stroke T2w and FLAIR without skull) made of the scans in BIDS_STROKE_SHARED.
+
+    python studies/real_heads.py OUT [ms] [ixi] [healthy] [stroke] [stripped]
+
+prints the exit status of each run, and brain volume, template overlap and lesion volume of each head.
+``--brain-extraction deepbet`` is faster than the default.
+"""
+
+import argparse
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+from common import DATA, start_dataset
+
+HEADS = DATA / "heads"
+DATASETS = {
+    "ms": {
+        f"sub-{patient}/ses-{study}/anat/sub-{patient}_ses-{study}_{contrast}": source
+        for patient, study in (("01", 1), ("01", 2), ("03", 2), ("12", 1), ("12", 2))
+        for contrast, source in (
+            ("T1w", f"ms/patient{patient}_study{study}_T1W"),
+            ("FLAIR", f"ms/patient{patient}_study{study}_FLAIR"),
+        )
+    },
+    "ixi": {
+        f"sub-{name[3:6]}/anat/sub-{name[3:6]}_T1w": f"ixi/{name}_ds"
+        for name in (
+            "IXI012-HH-1211-T1",
+            "IXI013-HH-1212-T1",
+            "IXI014-HH-1236-T1",
+            "IXI015-HH-1258-T1",
+            "IXI033-HH-1259-T1",
+            "IXI034-HH-1260-T1",
+            "IXI039-HH-1261-T1",
+            "IXI048-HH-1326-T1",
+            "IXI049-HH-1358-T1",
+            "IXI051-HH-1328-T1",
+        )
+    },
+    "healthy": {
+        "sub-colin27/anat/sub-colin27_T1w": "healthy/colin27_T1w",
+        "sub-T1/anat/sub-T1_T1w": "healthy/healthy_T1w2mm",
+        "sub-FLAIR/anat/sub-FLAIR_FLAIR": "healthy/healthy_FLAIR",
+    },
+    "stroke": {"sub-M2265/anat/sub-M2265_T2w": "stroke/M2265_T2w"},
+    "stripped": {
+        "sub-M2208/anat/sub-M2208_T2w": "stroke/M2208_T2w",
+        "sub-F1/anat/sub-F1_FLAIR": "stroke/stroke_FLAIR",
+    },
+}
+STRIPPED = ("stripped",)
+
+
+def make(name, root):
+    """Write the BIDS dataset ``name`` under ``root``."""
+    start_dataset(root, f"real heads: {name}")
+    (root / "README").write_text("Made of public scans for a check.\n")
+    for target, source in DATASETS[name].items():
+        path = root / f"{target}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(HEADS / f"{source}.nii.gz", path)
+        path.with_name(path.name.replace(".nii.gz", ".json")).write_text("{}")
+
+
+def main():
+    """Command line."""
+    command = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    command.add_argument("out", type=Path)
+    command.add_argument("names", nargs="*", metavar="NAME", help=", ".join(DATASETS))
+    command.add_argument("--brain-extraction", default="hd-bet")
+    arguments = command.parse_args()
+    for name in arguments.names or DATASETS:
+        bids, derivatives = (arguments.out / name / kind for kind in ("bids", "derivatives"))
+        if not bids.exists():
+            make(name, bids)
+        extraction = "none" if name in STRIPPED else arguments.brain_extraction
+        for level in ("participant", "group"):
+            run = ["bids_stroke", bids, derivatives, level, "--brain-extraction", extraction]
+            print(name, level, "exit status", subprocess.run(run).returncode, flush=True)
+        table = derivatives / "group_lesion.tsv"
+        if table.exists():
+            columns = ["participant_id", "session_id", "brain_volume_ml", "template_brain_dice",
+                       "snr", "lesion_volume_ml"]  # fmt: skip
+            print(pd.read_csv(table, sep="\t")[columns].to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()

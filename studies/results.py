@@ -1,0 +1,77 @@
+"""The papers' tables for the embedded model on simulated patients, in docs/results.md.
+
+    python studies/results.py [--model simstroke] [--work DIR] [--jobs 2]
+
+The cohort is that of ``studies/embedded_model.py`` (the test part). The masks of the model for
+each of its inputs, and of the naive rule on the T1w, go to ``--work`` under BIDS names;
+``bids_stroke-evaluate`` compares them with the truth and prints the tables of published papers.
+"""
+
+import argparse
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import embedded_model
+import numpy as np
+from common import evaluate, published_tables, write_section
+
+from bids_stroke.models import catalog
+from bids_stroke.settings import DEFAULT_MODEL
+from bids_stroke.spatial import grid, image
+
+HEADER = """\
+## The embedded model
+
+`{model}` on {patients} simulated patients that its recipe holds out ([models.md](models.md) tells how
+they are made, and what the model has seen). `naive` keeps the largest component of the dark voxels of
+the T1w. Made by `python studies/results.py`; all scores by size, and comparisons with Wilcoxon's
+test, are in the tables that it leaves in its work folder.
+"""
+
+
+def predict(name, folder, model, out):
+    """Write the masks of one participant, unless they are there."""
+    card = catalog.load(model)
+    last = out / "naive" / name / "anat" / f"{name}_space-T1w_label-L_mask.nii.gz"
+    if last.exists():
+        return
+    images, brain, _ = embedded_model.load_case(folder, name)
+    volume = grid.voxel_volume(brain)
+    stem = f"{name}/anat/{name}_space-T1w_label-L"
+    for contrasts, probability in embedded_model.segmentations(card, images, brain, mirror=False):
+        found = embedded_model.lesion_mask(probability, card, volume)
+        place = out / f"{card.name} ({contrasts})"
+        image.save(image.like(found, brain, np.uint8), place / f"{stem}_mask.nii.gz")
+        image.save(image.like(probability, brain), place / f"{stem}_probseg.nii.gz")
+    found = embedded_model.naive(images["T1w"], "T1w", brain)
+    image.save(image.like(found, brain, np.uint8), last)
+
+
+def main():
+    """Command line."""
+    command = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    command.add_argument("--model", default=DEFAULT_MODEL)
+    command.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "embedded_model")
+    command.add_argument("--jobs", type=int, default=2)
+    arguments = command.parse_args()
+    folder = embedded_model.write_cohort("test", arguments.work)
+    weights = catalog.load(arguments.model).weights.sha256
+    predictions = arguments.work / f"predictions-{weights[:12]}"
+    names = sorted(path.name for path in folder.glob("sub-*"))
+    task = partial(predict, folder=folder, model=arguments.model, out=predictions)
+    start = embedded_model.single_threaded
+    with ProcessPoolExecutor(arguments.jobs, get_context("spawn"), start) as pool:
+        list(pool.map(task, names))
+    results = arguments.work / "results"
+    models = {path.name: path for path in sorted(predictions.iterdir())}
+    evaluate(models, folder / "derivatives" / "truth", results, arguments.jobs)
+    made = sorted(path.stem for path in (results / "tables").glob("*.md"))
+    text = HEADER.format(model=arguments.model, patients=len(names))
+    write_section("results", f"{text}\n{published_tables(results, *made)}")
+
+
+if __name__ == "__main__":
+    main()

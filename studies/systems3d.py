@@ -1,0 +1,154 @@
+"""Train the 3D systems on the fixed cohorts of simulated patients, and write their tables.
+
+    python studies/systems3d.py [--work DIR] [--systems s2 s4] [--device cpu]
+
+Cohorts are those of ``studies/cohorts.py``. ``source`` stands for ATLAS: S2 and the T1w network of
+S4 (and S3) are trained on it. ``target`` stands for a hospital's own patients with T1w and FLAIR, to
+whom that network is adapted. Recipes are those that are shipped, at 2 mm and cut down to what a CPU can
+do (``SMALL``). Every training is a run of ``bids_stroke-train``, which continues where it was.
+The cards predict ``test``, given the true brain mask; ``bids_stroke-evaluate`` compares, and its tables
+are written to the section of this command in docs/results.md. S4 needs the package nnunetv2.
+"""
+
+import shutil
+
+import cohorts
+import yaml
+from common import claims, evaluate, published_tables, run, write_section
+
+from bids_stroke.models import catalog, inference
+
+#: What differs from the shipped recipes: half the resolution, hence half the tiles; half the features
+#: of S2; less of all.
+NNUNET = {"spacing": [2.0] * 3, "gpu_memory_gb": 0.5, "workers": 0, "save_every": 1}
+ADAPTED = {**NNUNET, "epochs": 5, "iterations": 15, "validation_iterations": 4, "learning_rate": 1e-3}
+ZOOM_IN = {"name": "zoom-in", "tile": [64] * 3, "epochs": 14, "learning_rate": 1e-3, "cycle": 14}
+ZOOM_OUT = {"name": "zoom-out", "tile": [72, 86, 84], "epochs": 6, "learning_rate": 1e-4, "cycle": 2}
+S2 = {
+    "data": {"spacing": [2.0] * 3, "brain_extraction": "none", "space": "native"},
+    "split": {"validation": 6, "test": None},
+    "network": {"arguments": {"features": 8, "groups": 4}},
+    "training": {"workers": 0},
+    "card": {"tile": ZOOM_OUT["tile"]},
+}
+SMALL = {
+    "s2": S2 | {"stages": [ZOOM_IN, ZOOM_OUT | {"snapshots": [2, 4, 6]}]},
+    "s2_zoom_in": S2 | {"stages": [ZOOM_IN]},
+    "s4": {"nnunet": {**NNUNET, "epochs": 10, "iterations": 20, "validation_iterations": 4}},
+    "s4_control": {"nnunet": ADAPTED},
+    "s4_adapt": {"nnunet": ADAPTED},
+}
+# Name in the tables: recipe, cohort, model to start from and how its new channel starts, card.
+SYSTEMS = {
+    "s2": {
+        "3D-ResU-Net, zoom-in": ("s2_zoom_in", "source", None, "s2_zoom_in"),
+        "3D-ResU-Net, zoom-in and out": ("s2", "source", None, "s2-E"),
+    },
+    "s4": {
+        "nnU-Net, T1w of source": ("s4", "source", None, "s4"),
+        "fine-tuned on T1w": ("s4_control", "target", "s4", "s4_control"),
+        "fine-tuned on T1w and FLAIR": ("s4_adapt", "target", "s4", "s4_adapt"),
+        "the same, FLAIR from zeros": ("s4_adapt", "target", "zeros", "s4_adapt"),
+        "T1w and FLAIR, not pretrained": ("s4_adapt", "target", None, "s4_adapt"),
+    },
+}
+
+HEADINGS = {
+    "s2": """## S2 on simulated patients
+
+The 3D-ResU-Net of Tomita et al. with and without zoom-out, trained on {source} patients.""",
+    "s4": """## S3 and S4 on simulated patients
+
+nnU-Net on the T1w of {source} patients, and what becomes of it on {target} others, half of them
+subacute: fine-tuned on their T1w, adapted to T1w and FLAIR (weights of the FLAIR duplicated from the
+T1w, or zeros), or trained on T1w and FLAIR from the start.""",
+}
+COMMON = """Scores on {test} further patients with neither head nor lesion in common, at 2 mm, given the
+true brain mask. Made by `python studies/systems3d.py --systems {system}`, which tells seeds, sizes
+and epochs: far less than the papers'. Only the order of the models can be compared with them."""
+TABLES = {"s2": ("S2_table5", "S2_table2"), "s4": ("S4_table2", "S2_table2")}
+#: What the papers found: in words, the better model, the worse.
+CLAIMS = {
+    "s2": [("Zoom-out improves zoom-in", "3D-ResU-Net, zoom-in and out", "3D-ResU-Net, zoom-in")],
+    "s4": [
+        ("T1w and FLAIR are better than T1w", "fine-tuned on T1w and FLAIR", "fine-tuned on T1w"),
+        (
+            "Pretraining is better than none",
+            "fine-tuned on T1w and FLAIR",
+            "T1w and FLAIR, not pretrained",
+        ),
+        ("Fine-tuning helps", "fine-tuned on T1w", "nnU-Net, T1w of source"),
+    ],
+}
+
+
+def recipe(name, work):
+    """A shipped recipe, cut down."""
+    path = work / "recipes" / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump({"extends": name, **SMALL[name]}, sort_keys=False))
+    return path
+
+
+def train(title, work, folders):
+    """Train a system, unless that is done; returns its card."""
+    name, cohort, start, card = next(s[title] for s in SYSTEMS.values() if title in s)
+    out = work / "runs" / title.replace(",", "").replace(" ", "-")
+    path = out / "cards" / f"{card}.yaml"
+    if path.is_file():
+        return path
+    folder = folders[cohort]
+    more = ["--initial", str(_initial(name, start, work, folders))] if start else []
+    if name == "s2":
+        # Its first stage is the whole of the other recipe, with the same seed.
+        first = train("3D-ResU-Net, zoom-in", work, folders).parents[1]
+        shutil.copytree(first / "zoom-in", out / "zoom-in", dirs_exist_ok=True)
+    data = [folder, out, "--labels", cohorts.truth(folder)]
+    run("bids_stroke.cli.train", recipe(name, work), *data, *more)
+    run("bids_stroke.cli.models", "export", out, path.parent)
+    return path
+
+
+def _initial(name, start, work, folders):
+    """Card of the T1w network, its new channel from zeros where that is asked for."""
+    source = train("nnU-Net, T1w of source", work, folders)
+    if start != "zeros":
+        return source
+    out = work / "zeros"
+    channels = ["--channels", "T1w", "FLAIR", "--new", "zeros"]
+    run("bids_stroke.cli.models", "adapt", source, out, *channels)
+    return next(out.glob("*.yaml"))
+
+
+def predict(path, folder, out, device):
+    """Write the masks of a card for the patients of a cohort, unless they are there."""
+    model = catalog.load(path)
+    for name in cohorts.participants(folder):
+        if (out / name / "anat" / f"{name}_space-T1w_label-L_mask.nii.gz").is_file():
+            continue
+        images, brain, _ = cohorts.load(folder, name)
+        found = inference.predict(model, images, brain, brain, device)
+        cohorts.place(found, model, folder, name, out)
+
+
+def main():
+    """Command line."""
+    command = cohorts.system_parser(__doc__.splitlines()[0], SYSTEMS, "systems3d")
+    arguments = command.parse_args()
+    work = arguments.work
+    folders, counts = cohorts.write_all(arguments.cohorts)
+    for system in arguments.systems:
+        found = {}
+        for title in SYSTEMS[system]:
+            found[title] = work / "predictions" / title
+            predict(train(title, work, folders), folders["test"], found[title], arguments.device)
+        results = work / "results" / system
+        evaluate(found, cohorts.truth(folders["test"]), results)
+        parts = [HEADINGS[system], COMMON, published_tables(results, *TABLES[system])]
+        parts += ["### In the papers' order?", claims(results, CLAIMS[system])]
+        text = "\n\n".join(parts).format(system=system, **counts)
+        write_section(f"systems3d {system}", text)
+
+
+if __name__ == "__main__":
+    main()

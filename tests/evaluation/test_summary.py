@@ -1,0 +1,69 @@
+"""Scores summarized by group, and compared between models."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_stroke.evaluation import columns, statistics
+from bids_stroke.evaluation import summary as evaluation_summary
+
+
+@pytest.fixture
+def many():
+    """Rows of two models on thirty scans."""
+    rng = np.random.default_rng(0)
+    volumes = rng.lognormal(2, 1.5, 30)
+    frames = []
+    for model, shift in (("one", 0), ("two", 0.05)):
+        rows = pd.DataFrame({name: rng.uniform(size=30) for name in columns.SCORES})
+        rows["dice"] = np.linspace(0.2, 0.9, 30) + shift
+        rows["participant_id"] = [f"sub-{i}" for i in range(30)]
+        rows[["model", "session_id"]] = model, None
+        rows["true_volume_ml"], rows["predicted_volume_ml"] = volumes, volumes * 1.1
+        rows["true_load_ml"] = rows["predicted_load_ml"] = volumes / 3
+        rows[["tp", "fp", "fn", "tn"]] = 5, 2, 3, 90
+        frames.append(rows)
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_summary_has_every_group(many):
+    people = pd.DataFrame({
+        "participant_id": [f"sub-{i}" for i in range(30)],
+        "site": ["A", "B", "C"] * 10,
+        "age": range(30),
+    })  # fmt: skip
+    table = evaluation_summary.summary(many, people)
+    assert set(table.grouping) == {"all", "size quartile", "size class", "site"}
+    row = table.query("model == 'one' and grouping == 'all' and score == 'dice'").iloc[0]
+    expected = statistics.summarize(many[many.model == "one"].dice)
+    assert tuple(row[["n", "mean", "median", "sd", "low", "high"]]) == pytest.approx(expected)
+    pooled = table.query("model == 'one' and score == 'micro_dice'").iloc[0]
+    assert pooled["mean"] == pytest.approx(10 / 15)
+    sizes = table.query("grouping == 'size quartile' and score == 'dice' and model == 'two'").n
+    assert sorted(sizes) == [7, 7, 8, 8]
+
+
+def test_models_are_compared_scan_by_scan(many):
+    table = evaluation_summary.comparisons(many)
+    row = table[table.score == "dice"].iloc[0]
+    assert (row.a, row.b, row.n) == ("one", "two", 30)
+    assert row.median_difference == pytest.approx(-0.05) and row.p < 1e-5 and row.effect == -1
+    assert not len(evaluation_summary.comparisons(many[many.model == "one"]))
+
+
+def test_agreement_of_volumes(many):
+    table = evaluation_summary.agreement(many).set_index(["model", "measure"])
+    assert table.loc[("one", "volume"), "slope"] == pytest.approx(1.1)
+    assert table.loc[("one", "load"), "bias"] == 0
+    true = many[many.model == "one"]
+    expected = statistics.dice_against_volume(true.dice, true.true_volume_ml)
+    assert table.loc[("one", "dice_by_log10_volume"), "r2"] == pytest.approx(expected.r2)
+
+
+def test_categories_count_scans(many):
+    many["true_category"] = ["small", "large"] * 30
+    many["predicted_category"] = ["small", "medium"] * 30
+    table, kappas = evaluation_summary.categories(many, ("none", "small", "medium", "large"))
+    assert table.n.sum() == 60 and set(kappas) == {"one", "two"}
+    cell = table.query("model == 'one' and true_category == 'large' and predicted_category == 'medium'")
+    assert cell.n.tolist() == [15]

@@ -1,0 +1,42 @@
+"""The reports of a participant, from the records of its sessions."""
+
+import derived
+import pytest
+
+from bids_stroke.execution.reporting import write_reports
+from bids_stroke.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path / "home"))
+    folders = {"bids_dir": tmp_path, "output_dir": tmp_path / "out", "work_dir": tmp_path}
+    return Settings(**folders, level="participant", bids_filters={}, tracts=())
+
+
+def viewers(folder):
+    return sorted(path.name for path in folder.glob("*_viewer.html"))
+
+
+def test_only_sessions_that_ended_well_have_a_viewer(settings):
+    out = settings.output_dir
+    for name in ("sub-01_ses-1", "sub-01_ses-2", "sub-011"):
+        derived.session(out, name, zooms=(4, 4, 4), flair=False)
+    for path in out.rglob("*ses-2*_mask.nii.gz"):
+        path.unlink()
+    write_reports(settings, "sub-01")
+    assert viewers(out) == ["sub-01_ses-1_viewer.html"]
+
+
+def test_the_session_that_ended_is_shown_with_the_others(settings):
+    out = settings.output_dir
+    for name in ("sub-01_ses-1", "sub-01_ses-2"):
+        ended = derived.session(out, name, zooms=(4, 4, 4), flair=False)
+    (out / "logs/sub-01_ses-2_run.json").unlink()
+    other = out / "sub-01_ses-1_viewer.html"
+    other.write_text("of an earlier run")
+    write_reports(settings, "sub-01", ended)
+    assert viewers(out) == ["sub-01_ses-1_viewer.html", "sub-01_ses-2_viewer.html"]
+    assert other.read_text() == "of an earlier run"
+    page = (out / "sub-01.html").read_text()
+    assert "Session 1" in page and "Session 2" in page

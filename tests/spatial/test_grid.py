@@ -1,0 +1,56 @@
+"""Grids that are the same, and boxes in them."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from bids_stroke.spatial import grid
+
+
+def shifted(mm, shape=(20, 30, 25), axis=2):
+    """A grid of 1×1×3 mm, shifted along an axis."""
+    affine = np.diag([1.0, 1.0, 3.0, 1.0])
+    affine[axis, 3] += mm
+    return grid.blank(shape, affine)
+
+
+@pytest.mark.parametrize(("mm", "same"), [(0, True), (0.49, True), (0.51, False), (np.nan, False)])
+@pytest.mark.parametrize("axis", [0, 2])
+def test_grids_within_half_a_voxel_are_the_same(axis, mm, same):
+    assert grid.same_grid(shifted(mm, axis=axis), shifted(0)) == same
+
+
+def test_grids_that_differ_at_one_corner_or_in_shape_are_not_the_same():
+    stretched = np.diag([1.03, 1.0, 3.0, 1.0])  # 0.57 mm at the far side
+    assert not grid.same_grid(grid.blank((20, 30, 25), stretched), shifted(0))
+    assert not grid.same_grid(shifted(0, (20, 30, 26)), shifted(0))
+
+
+def test_axes_are_compared_as_they_are_stored():
+    img = shifted(0, (20, 20, 20))
+    turned = img.as_reoriented(nib.orientations.axcodes2ornt("LAS"))
+    assert not grid.same_grid(turned, img)
+
+
+def test_arrays_on_the_same_grid_need_no_interpolation():
+    data = np.random.default_rng(0).integers(0, 9, (20, 30, 25)).astype(np.uint8)
+    img = nib.Nifti1Image(data, shifted(0.49).affine)
+    assert np.array_equal(grid.resample(img, shifted(0), order=0).dataobj, data)
+
+
+@pytest.mark.parametrize("margin", [0, 2, (0, 1, 100)])
+def test_bounding_box(margin):
+    mask = np.zeros((12, 9, 7), bool)
+    mask[1, 4, 2] = mask[9, 5, 3] = True
+    box = grid.bounding_box(mask, margin)
+    wider = np.zeros_like(mask)
+    wider[box] = True
+    expected = np.ones_like(mask)
+    found = ndimage.find_objects(mask.astype(np.uint8))[0]
+    for axis, (side, more) in enumerate(zip(found, np.broadcast_to(margin, 3), strict=True)):
+        index = np.arange(mask.shape[axis])
+        inside = (index >= side.start - more) & (index < side.stop + more)
+        expected &= inside.reshape([-1 if n == axis else 1 for n in range(3)])
+    assert np.array_equal(wider, expected)
+    assert all(side.start >= 0 and side.stop <= n for side, n in zip(box, mask.shape, strict=True))
