@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,7 +66,11 @@ def _log(settings: Settings) -> Path:
     """
     labels = settings.participant_label
     name = f"sub-{labels[0]}_run.log" if len(labels) == 1 else "bids_stroke.log"
-    return settings.output_dir / "logs" / name
+    return _logs(settings) / name
+
+
+def _logs(settings: Settings) -> Path:
+    return settings.output_dir / "logs"
 
 
 def _process(settings: Settings, plan: Plan, show: progress.Progress) -> dict[str, Result]:
@@ -83,30 +88,28 @@ def _process(settings: Settings, plan: Plan, show: progress.Progress) -> dict[st
             show.ended(task.name, result)
             for sentence in result.flags.values():
                 show.line(f"{task.name}: warning: {sentence}")
-            if result.status == "failed" and not records.read(settings.output_dir, task.name):
-                supervisor.add(_record_failure(settings, jobs[task.name], result))
             if result.status != "ok" and settings.stop_on_first_crash:
                 supervisor.stop()
+            if result.status == "failed" and not records.read(settings.output_dir, task.name):
+                supervisor.add(_record_failure(settings, jobs[task.name], result))
     return results
 
 
 def _remove_record(settings: Settings, job: Job) -> None:
     """Remove the record of an earlier run: until it has ended, a session counts as failed."""
-    logs = settings.output_dir / "logs"
-    try:
-        with session_lock(logs, job.session.name):
-            records.remove(settings.output_dir, job.session.name)
-    except SessionLockedError:  # the record is the other run's
-        pass
+    # A record under another run's lock is its own.
+    with suppress(SessionLockedError), session_lock(_logs(settings), job.session.name):
+        records.remove(settings.output_dir, job.session.name)
 
 
 def _record_failure(settings: Settings, job: Job, result: Result) -> Task:
     """Write the record of a session whose process was killed; returns the task of its report."""
     record = job.record()
     record.error, record.seconds = result.error, result.seconds
-    record.write(settings.output_dir)
-    subject = job.session.participant
-    return Task(f"{record.name} report", report_participant, subject)
+    # Where it cannot be written, the error stands in the log and in the summary.
+    with suppress(OSError, SessionLockedError), session_lock(_logs(settings), record.name):
+        record.write(settings.output_dir)
+    return Task(f"{record.name}-report", report_participant, job.session.participant)
 
 
 def _write_reports(settings: Settings) -> int:

@@ -156,8 +156,9 @@ class Supervisor:
     def _start(self, task: Task, starting: int) -> _Child:
         threads = threads_of_next(self._settings, self._running, starting)
         gpu = gpu_of_next(self._gpus, self._running)
-        # A folder of its own: what a killed child leaves behind goes with it.
-        temporary = TemporaryDirectory(prefix=f"bids_stroke-{task.name}-", ignore_cleanup_errors=True)
+        # A folder of its own: what a killed child leaves behind goes with it. Its name holds no BIDS
+        # entity, since PyBIDS would take that for one of the reportlets in it.
+        temporary = TemporaryDirectory(prefix="bids_stroke-", ignore_cleanup_errors=True)
         environment = {
             **os.environ,
             **_ENVIRONMENT,
