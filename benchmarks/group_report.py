@@ -98,16 +98,21 @@ def add(out, name, rng, drawn, pictures):
         derivative(name, "morph", ".tsv", space=TEMPLATE, atlas=label, **found): table
         for label, table in tables.items()
     }
-    outputs = [write_tsv(table, folder / file) for file, table in written.items()]
+    roles = ["components", "image_quality", *map(record.role, ("loads", "regions"), tables)]
+    outputs = {
+        role: write_tsv(table, folder / file)
+        for role, (file, table) in zip(roles, written.items(), strict=True)
+    }
     moved = derivative(name, "mask", space=TEMPLATE, res="1", **found)
-    outputs.append(shutil.copyfile(mask, folder / moved))
+    outputs[record.role("lesion_mask", TEMPLATE)] = shutil.copyfile(mask, folder / moved)
     shown = out / name / "figures"
     shown.mkdir()
     for kind in ("lesion", "brain", "mni"):
         source = pictures[rng.integers(len(pictures))]
-        shutil.copyfile(source, shown / derivative(name, "T1w", ".svg", desc=kind))
+        figure = shown / derivative(name, "T1w", ".svg", desc=kind)
+        outputs[f"{kind}_figure"] = shutil.copyfile(source, figure)
     (out / f"{name}.html").write_text(f"<!DOCTYPE html><title>{name}</title>")
-    paths = [str(path.relative_to(out)) for path in outputs]
+    paths = {role: str(path.relative_to(out)) for role, path in outputs.items()}
     known = {"model": "made up", "reference": "T1w", "contrasts": ["T1w"], "outputs": paths}
     record.Record(name, "made", "ok", **known).write(out)
 

@@ -37,4 +37,4 @@ class ResourceError(StrokeError):
 
 
 class SessionLockedError(ResourceError):
-    """A session is at work in another run."""
+    """Another run is processing the session."""

@@ -14,8 +14,8 @@ from common import DOCS, write_section
 
 from bids_stroke.cli import options
 
-#: Options whose default is a property of the machine.
-MACHINE = ("nprocs", "mem_mb")
+#: Options whose default is a property of the machine, or is stated in the help.
+WITHOUT_DEFAULT = ("nprocs", "mem_mb", "output_spaces")
 #: Parts of a help text that are code: JSON, patterns, and names of files.
 CODE = re.compile(r"\{.*\}|[\w*.:<>-]*[*<_][\w*.:<>-]*|\w+\.(?:html|tsv)|nnunet:\w+")
 
@@ -37,7 +37,7 @@ def _spelling(action: argparse.Action) -> str:
 
 def _meaning(action: argparse.Action) -> str:
     meaning = CODE.sub(lambda match: f"`{match[0]}`", action.help or "")
-    if action.default and action.dest not in MACHINE:
+    if action.default and action.dest not in WITHOUT_DEFAULT:
         values = action.default if isinstance(action.default, list) else [action.default]
         meaning += f" (default `{' '.join(values)}`)"
     return meaning

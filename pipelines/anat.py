@@ -4,9 +4,16 @@ from pathlib import Path
 
 from nipype.pipeline.engine import Node
 
-from bids_stroke.interfaces.spatial import Apply, Conform, CorrectBias, ExtractBrain, ImportMask, Rigid
+from bids_stroke.interfaces.spatial import (
+    Apply,
+    Conform,
+    CorrectBias,
+    ExtractBrain,
+    ImportBrainMask,
+    Rigid,
+)
 
-from .engine import LesionWorkflow, identity, on_device
+from .base import LesionWorkflow, identity, on_device
 
 _EXTRACTION = {
     "hd-bet": "The brain was extracted with HD-BET [@hdbet].",
@@ -16,14 +23,14 @@ _EXTRACTION = {
 
 
 def init_reference_wf(
-    *, brain_extraction: str, own_mask: Path | None, device: str, name: str = "reference_wf"
+    *, brain_extraction: str, supplied_brain_mask: Path | None, device: str, name: str = "reference_wf"
 ) -> LesionWorkflow:
     """Prepare the reference image.
 
     Parameters
     ----------
     brain_extraction : {"hd-bet", "deepbet", "none"}
-    own_mask : path or None
+    supplied_brain_mask : path or None
         Brain mask to take instead.
     device : str
 
@@ -42,7 +49,9 @@ def init_reference_wf(
         Bias-corrected image
     """
     workflow = LesionWorkflow(name=name)
-    how = "The brain mask was supplied by the user." if own_mask else _EXTRACTION[brain_extraction]
+    how = _EXTRACTION[brain_extraction]
+    if supplied_brain_mask:
+        how = "The brain mask was supplied by the user."
     workflow.__desc__ = (
         f"Images were reordered to RAS. {how} "
         "The bias field was corrected inside the brain with N4 [@n4]."
@@ -50,8 +59,8 @@ def init_reference_wf(
     inputnode = identity("inputnode", ["in_file"])
     outputnode = identity("outputnode", ["conformed", "brain", "preproc"])
     conform = Node(Conform(), name="conform")
-    if own_mask:
-        extract = Node(ImportMask(mask_file=str(own_mask)), name="extract")
+    if supplied_brain_mask:
+        extract = Node(ImportBrainMask(mask_file=str(supplied_brain_mask)), name="extract")
     else:
         extract = Node(on_device(ExtractBrain(method=brain_extraction), device), name="extract")
     bias = Node(CorrectBias(), name="bias")

@@ -1,6 +1,6 @@
 """Names, sidecars and roles of the derivatives of a session."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +8,11 @@ from nipype.pipeline.engine import Node
 
 from bids_stroke.atlases.maps import Maps
 from bids_stroke.bids.derivatives import uri
-from bids_stroke.bids.names import derivative, description_of
+from bids_stroke.bids.names import derivative, description_of, transform
 from bids_stroke.bids.record import role
 from bids_stroke.bids.sessions import Session
 from bids_stroke.interfaces.bids import Sink, SinkTables
+from bids_stroke.lesion import measurements
 from bids_stroke.models.card import Card
 from bids_stroke.models.ensembles import Ensemble
 from bids_stroke.spatial.templates import TEMPLATE
@@ -126,6 +127,44 @@ class Derivatives:
         """Make the sink of the brain mask."""
         path = self.path("mask", **entities, desc="brain")
         return self.sink("brain", "brain_mask", path, self.brain(**metadata), place=place, raw=raw)
+
+    def image_sink(
+        self,
+        contrast: str,
+        entities: dict[str, str],
+        metadata: dict[str, Any],
+        *,
+        place: str | None = None,
+        raw: Path | None = None,
+    ) -> Node:
+        """Make the sink of a bias-corrected image."""
+        path = self.path(contrast, **entities, desc="preproc")
+        return self.sink("preproc", "image", path, metadata, place=place, raw=raw)
+
+    def transform_sinks(
+        self,
+        spaces: Mapping[str, tuple[str, str]],
+        extension: str,
+        metadata: dict[str, Any],
+        *,
+        place: str,
+    ) -> dict[str, Node]:
+        """Make the sinks of transforms, which ``spaces`` maps to their source and target."""
+        return {
+            field: self.sink(
+                field,
+                f"transform_{field}",
+                self.folder / transform(self.session.name, source, target, extension),
+                metadata,
+                place=place,
+            )
+            for field, (source, target) in spaces.items()
+        }
+
+    def components_sink(self, space: str, *, place: str | None = None) -> Node:
+        """Make the sink of the table of components, measured on the grid of ``space``."""
+        path = self.path("morph", ".tsv", space=space, label="L", desc=self.desc)
+        return self.sink("components", "components", path, measurements.COLUMNS, place=place)
 
     def lesion_sinks(
         self,

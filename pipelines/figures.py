@@ -8,8 +8,8 @@ from nipype.pipeline.engine import Node
 
 from bids_stroke.interfaces.reports import FlickerFigure, LesionFigure, ProbabilityFigure, TractFigure
 
+from .base import LesionWorkflow
 from .derivatives import Derivatives
-from .engine import LesionWorkflow
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node
 
 from bids_stroke.bids.supplied_masks import SuppliedMask
-from bids_stroke.interfaces.lesion import Adopt, Threshold
+from bids_stroke.interfaces.lesion import ImportLesionMask, Threshold
 from bids_stroke.interfaces.models import Segment
 from bids_stroke.interfaces.spatial import Apply
 from bids_stroke.models.card import Card
 from bids_stroke.models.ensembles import Ensemble
 
-from .engine import LesionWorkflow, identity, on_device
+from .base import LesionWorkflow, identity, on_device
 
 
 def init_lesion_wf(
@@ -84,14 +84,14 @@ def init_lesion_wf(
     return workflow
 
 
-def init_own_lesion_wf(
-    *, own: SuppliedMask, source: Path, name: str = "own_lesion_wf"
+def init_supplied_lesion_wf(
+    *, mask: SuppliedMask, source: Path, name: str = "supplied_lesion_wf"
 ) -> LesionWorkflow:
     """Take the user's lesion mask.
 
     Parameters
     ----------
-    own : SuppliedMask
+    mask : SuppliedMask
     source : Path
         Raw image that the mask was drawn on, for messages.
 
@@ -106,13 +106,15 @@ def init_own_lesion_wf(
         Lesion mask on its grid
     """
     workflow = LesionWorkflow(name=name)
-    workflow.__desc__ = f"Lesion masks were supplied by the user, drawn on the {own.space} image."
+    workflow.__desc__ = f"Lesion masks were supplied by the user, drawn on the {mask.space} image."
     inputnode = identity("inputnode", ["image"])
     outputnode = identity("outputnode", ["lesion"])
-    adopt = Node(Adopt(mask_file=str(own.path), source=str(source)), name="adopt")
+    import_mask = Node(
+        ImportLesionMask(mask_file=str(mask.path), source=str(source)), name="import_mask"
+    )
     workflow.connect([
-        (inputnode, adopt, [("image", "in_file")]),
-        (adopt, outputnode, [("out_mask", "lesion")]),
+        (inputnode, import_mask, [("image", "in_file")]),
+        (import_mask, outputnode, [("out_mask", "lesion")]),
     ])  # fmt: skip
     return workflow
 

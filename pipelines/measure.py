@@ -9,7 +9,7 @@ from bids_stroke.interfaces.atlases import RegionShares, TractLoads
 from bids_stroke.interfaces.lesion import Measure
 from bids_stroke.interfaces.qc import ImageQuality
 
-from .engine import LesionWorkflow, identity
+from .base import LesionWorkflow, identity
 
 
 def init_measure_wf(

@@ -2,18 +2,15 @@
 
 from nipype.pipeline.engine import Node
 
-from bids_stroke.bids.names import transform
 from bids_stroke.interfaces.reports import BrainMaskFigure, FlickerFigure, LesionFigure
-from bids_stroke.lesion import measurements
 from bids_stroke.qc import image_quality
 from bids_stroke.spatial.template_spaces import Space
 from bids_stroke.spatial.templates import TEMPLATE
 
+from .base import LesionWorkflow, identity
 from .derivatives import Derivatives
-from .engine import LesionWorkflow, identity
 from .figures import Figure, draw, draw_bias, draw_lesion, draw_tracts
 
-_MNI = {"space": TEMPLATE, "res": "1"}
 _RESOLUTION = {"Resolution": "1 mm isotropic, the grid of the template"}
 
 
@@ -25,7 +22,7 @@ def _keep(workflow: LesionWorkflow, inputnode: Node, sinks: dict[str, Node]) -> 
 def init_reference_outputs_wf(
     *, names: Derivatives, name: str = "reference_outputs_wf"
 ) -> LesionWorkflow:
-    """Keep what lies on the grid of the reference image.
+    """Write the derivatives and figures on the grid of the reference image.
 
     Parameters
     ----------
@@ -52,24 +49,15 @@ def init_reference_outputs_wf(
     reference = names.session.reference
     raw = names.session.images[reference]
     space = {"space": reference}
-    where = {"SpatialReference": names.reference_uri(reference)}
-    found = {**space, "label": "L", "desc": names.desc}
+    spatial_reference = {"SpatialReference": names.reference_uri(reference)}
+    lesion_entities = {**space, "label": "L", "desc": names.desc}
     sinks = {
-        "preproc": names.sink(
-            "preproc",
-            "image",
-            names.path(reference, desc="preproc"),
-            {"SkullStripped": False, "Sources": names.sources(raw)},
-            raw=raw,
+        "preproc": names.image_sink(
+            reference, {}, {"SkullStripped": False, "Sources": names.sources(raw)}, raw=raw
         ),
-        "brain": names.brain_sink(space, where, raw=raw),
-        **names.lesion_sinks(found, where, raw=raw),
-        "components": names.sink(
-            "components",
-            "components",
-            names.path("morph", ".tsv", **found | {"space": names.session.drawn_on}),
-            measurements.COLUMNS,
-        ),
+        "brain": names.brain_sink(space, spatial_reference, raw=raw),
+        **names.lesion_sinks(lesion_entities, spatial_reference, raw=raw),
+        "components": names.components_sink(names.session.drawn_on),
         "quality": names.sink(
             "quality",
             "image_quality",
@@ -87,7 +75,7 @@ def init_reference_outputs_wf(
 
 
 def init_contrast_outputs_wf(*, names: Derivatives, contrast: str, name: str) -> LesionWorkflow:
-    """Keep what lies on the grid of a further contrast.
+    """Write the derivatives and figures on the grid of a further contrast.
 
     Parameters
     ----------
@@ -116,15 +104,14 @@ def init_contrast_outputs_wf(*, names: Derivatives, contrast: str, name: str) ->
     workflow = LesionWorkflow(name=name)
     reference, raw = names.session.reference, names.session.images[contrast]
     space = {"space": contrast}
-    where = {"SpatialReference": names.reference_uri(contrast)}
-    found = {**space, "label": "L", "desc": names.desc}
+    spatial_reference = {"SpatialReference": names.reference_uri(contrast)}
+    lesion_entities = {**space, "label": "L", "desc": names.desc}
     sources = {"Sources": names.sources(raw, names.session.images[reference])}
     transforms = {"to_reference": (contrast, reference), "from_reference": (reference, contrast)}
     sinks = {
-        "preproc": names.sink(
-            "preproc",
-            "image",
-            names.path(contrast, desc="preproc"),
+        "preproc": names.image_sink(
+            contrast,
+            {},
             {"SkullStripped": False, "Sources": names.sources(raw)},
             place=contrast,
             raw=raw,
@@ -133,16 +120,14 @@ def init_contrast_outputs_wf(*, names: Derivatives, contrast: str, name: str) ->
             "reference_moved",
             "reference_image",
             names.path(reference, **space, desc="preproc"),
-            {"SkullStripped": False, **where, **sources},
+            {"SkullStripped": False, **spatial_reference, **sources},
             place=contrast,
             raw=raw,
         ),
-        "brain": names.brain_sink(space, where, place=contrast, raw=raw),
-        **names.lesion_sinks(found, where, place=contrast, raw=raw),
+        "brain": names.brain_sink(space, spatial_reference, place=contrast, raw=raw),
+        **names.lesion_sinks(lesion_entities, spatial_reference, place=contrast, raw=raw),
+        **names.transform_sinks(transforms, ".mat", sources, place=contrast),
     }
-    for field, (moving, fixed) in transforms.items():
-        path = names.folder / transform(names.session.name, moving, fixed, ".mat")
-        sinks[field] = names.sink(field, f"transform_{field}", path, sources, place=contrast)
     inputnode = identity("inputnode", ["conformed", *sinks])
     _keep(workflow, inputnode, sinks)
     draw_bias(workflow, names, contrast, contrast)
@@ -154,7 +139,7 @@ def init_contrast_outputs_wf(*, names: Derivatives, contrast: str, name: str) ->
 
 
 def init_space_outputs_wf(*, names: Derivatives, space: Space, name: str) -> LesionWorkflow:
-    """Keep what lies on a template's grid, and the transforms.
+    """Write the derivatives and figures on the grid of a template, and the transforms.
 
     Parameters
     ----------
@@ -184,22 +169,17 @@ def init_space_outputs_wf(*, names: Derivatives, space: Space, name: str) -> Les
     reference = names.session.reference
     raw = {"Sources": names.sources(names.session.images[reference])}
     grid = {"space": space.name, "res": space.resolution}
+    lesion_entities = {**grid, "label": "L", "desc": names.desc}
     resolution = {"Resolution": f"{space.resolution} mm isotropic, the grid of the template"}
     transforms = {"to_template": (reference, space.name), "from_template": (space.name, reference)}
     sinks = {
-        "preproc": names.sink(
-            "preproc",
-            "image",
-            names.path(reference, **grid, desc="preproc"),
-            {"SkullStripped": True, **resolution, **raw},
-            place=space.name,
+        "preproc": names.image_sink(
+            reference, grid, {"SkullStripped": True, **resolution, **raw}, place=space.name
         ),
         "brain": names.brain_sink(grid, resolution, place=space.name),
-        **names.lesion_sinks({**grid, "label": "L", "desc": names.desc}, resolution, place=space.name),
+        **names.lesion_sinks(lesion_entities, resolution, place=space.name),
+        **names.transform_sinks(transforms, ".h5", raw, place=space.name),
     }
-    for field, (moving, fixed) in transforms.items():
-        path = names.folder / transform(names.session.name, moving, fixed, ".h5")
-        sinks[field] = names.sink(field, f"transform_{field}", path, raw, place=space.name)
     inputnode = identity("inputnode", [*sinks, "template", "template_brain"])
     _keep(workflow, inputnode, sinks)
     interface = FlickerFigure(labels=(space.name, reference))
@@ -213,7 +193,7 @@ def init_space_outputs_wf(*, names: Derivatives, space: Space, name: str) -> Les
 def init_template_outputs_wf(
     *, names: Derivatives, name: str = "template_outputs_wf"
 ) -> LesionWorkflow:
-    """Keep what is measured on the default template.
+    """Write the tables and figures on the grid of the default template.
 
     Parameters
     ----------
@@ -241,8 +221,10 @@ def init_template_outputs_wf(
     return workflow
 
 
-def init_own_outputs_wf(*, names: Derivatives, name: str = "own_outputs_wf") -> LesionWorkflow:
-    """Keep what is made of an own lesion mask in a template space.
+def init_supplied_outputs_wf(
+    *, names: Derivatives, name: str = "supplied_outputs_wf"
+) -> LesionWorkflow:
+    """Write the derivatives and figures of a user-supplied lesion mask in a template space.
 
     Parameters
     ----------
@@ -262,16 +244,10 @@ def init_own_outputs_wf(*, names: Derivatives, name: str = "own_outputs_wf") -> 
         The template's brain mask
     """
     workflow = LesionWorkflow(name=name)
-    found = {"label": "L", "desc": names.desc}
+    lesion_entities = {"space": TEMPLATE, "res": "1", "label": "L", "desc": names.desc}
     sinks = {
-        **names.lesion_sinks(_MNI | found, _RESOLUTION, place=TEMPLATE),
-        "components": names.sink(
-            "components",
-            "components",
-            names.path("morph", ".tsv", space=TEMPLATE, **found),
-            measurements.COLUMNS,
-            place=TEMPLATE,
-        ),
+        **names.lesion_sinks(lesion_entities, _RESOLUTION, place=TEMPLATE),
+        "components": names.components_sink(TEMPLATE, place=TEMPLATE),
         "tables": names.table_sink(),
     }
     inputnode = identity("inputnode", [*sinks, "background", "template_brain"])

@@ -14,9 +14,9 @@ from bids_stroke.models.ensembles import Ensemble
 from bids_stroke.spatial.template_spaces import DEFAULT_SPACE, Space
 
 from .anat import init_coregistration_wf, init_reference_wf
+from .base import LesionWorkflow, identity
 from .derivatives import Derivatives
-from .engine import LesionWorkflow, identity
-from .lesion import init_lesion_wf, init_other_grid_wf, init_own_lesion_wf
+from .lesion import init_lesion_wf, init_other_grid_wf, init_supplied_lesion_wf
 from .measure import init_measure_wf, init_quality_wf
 from .outputs import (
     init_contrast_outputs_wf,
@@ -57,7 +57,7 @@ def init_session_wf(
     ----------
     session : Session
     card : Card or None
-        None for a session with an own lesion mask.
+        None for a session with a user-supplied lesion mask.
     maps : Maps
     bids_dir, output_dir : Path
     brain_extraction : {"hd-bet", "deepbet", "none"}
@@ -84,7 +84,7 @@ def init_session_wf(
     for contrast in (reference, *others):
         setattr(inputnode.inputs, contrast, str(session.images[contrast]))
     reference_wf = init_reference_wf(
-        brain_extraction=brain_extraction, own_mask=session.brain_mask, device=device
+        brain_extraction=brain_extraction, supplied_brain_mask=session.brain_mask, device=device
     )
     workflow.connect([(inputnode, reference_wf, [(reference, "inputnode.in_file")])])
     coregistered = {contrast: _add_contrast(workflow, contrast, names) for contrast in others}
@@ -94,8 +94,8 @@ def init_session_wf(
         drawn_wf = lesion_wf
     else:
         assert session.lesion is not None
-        drawn_wf = init_own_lesion_wf(own=session.lesion, source=session.images[session.drawn_on])
-        lesion_wf = _adopt(workflow, drawn_wf, coregistered.get(session.drawn_on))
+        drawn_wf = init_supplied_lesion_wf(mask=session.lesion, source=session.images[session.drawn_on])
+        lesion_wf = _add_supplied_lesion(workflow, drawn_wf, coregistered.get(session.drawn_on))
     normalized = [_add_space(workflow, space, normalization, names, lesion_wf) for space in spaces]
     template_wf = normalized[0]
     measure_wf = init_measure_wf(
@@ -229,19 +229,21 @@ def _segment(
     ])  # fmt: skip
 
 
-def _adopt(
-    workflow: LesionWorkflow, own_wf: LesionWorkflow, coregistration_wf: LesionWorkflow | None
+def _add_supplied_lesion(
+    workflow: LesionWorkflow,
+    supplied_wf: LesionWorkflow,
+    coregistration_wf: LesionWorkflow | None,
 ) -> LesionWorkflow:
-    """Wire an own mask, drawn on the reference image or on a further contrast; returns the workflow
-    whose output is the mask on the grid of the reference."""
+    """Wire a user-supplied lesion mask, drawn on the reference image or on a further contrast; returns
+    the workflow whose output is the mask on the grid of the reference."""
     reference_wf = workflow.get_node("reference_wf")
     if coregistration_wf is None:
-        workflow.connect([(reference_wf, own_wf, [("outputnode.conformed", "inputnode.image")])])
-        return own_wf
+        workflow.connect([(reference_wf, supplied_wf, [("outputnode.conformed", "inputnode.image")])])
+        return supplied_wf
     lesion_wf = init_other_grid_wf(probability=False, name="reference_lesion_wf")
     workflow.connect([
-        (coregistration_wf, own_wf, [("outputnode.preproc", "inputnode.image")]),
-        (own_wf, lesion_wf, [("outputnode.lesion", "inputnode.lesion")]),
+        (coregistration_wf, supplied_wf, [("outputnode.preproc", "inputnode.image")]),
+        (supplied_wf, lesion_wf, [("outputnode.lesion", "inputnode.lesion")]),
         (reference_wf, lesion_wf, [("outputnode.conformed", "inputnode.reference")]),
         (coregistration_wf, lesion_wf, [("outputnode.to_reference", "inputnode.transform")]),
     ])  # fmt: skip

@@ -6,7 +6,7 @@ from nipype.pipeline.engine import Node
 from bids_stroke.interfaces.spatial import Apply, Normalize, Template
 from bids_stroke.spatial.template_spaces import DEFAULT_SPACE, Space
 
-from .engine import LesionWorkflow, identity
+from .base import LesionWorkflow, identity
 
 _METHODS = {
     "enantiomorphic": "the lesion replaced by the mirrored tissue of the other hemisphere [@nachev]",

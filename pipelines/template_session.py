@@ -6,14 +6,14 @@ from nipype.pipeline.engine import Node
 
 from bids_stroke.atlases.maps import Maps
 from bids_stroke.bids.sessions import Session
-from bids_stroke.interfaces.spatial import Bring, Template
+from bids_stroke.interfaces.spatial import MoveToTemplate, Template
 from bids_stroke.spatial.template_transforms import has_transform
 from bids_stroke.spatial.templates import TEMPLATE
 
+from .base import LesionWorkflow
 from .derivatives import Derivatives
-from .engine import LesionWorkflow
 from .measure import init_measure_wf
-from .outputs import init_own_outputs_wf
+from .outputs import init_supplied_outputs_wf
 
 
 def init_template_session_wf(
@@ -24,7 +24,7 @@ def init_template_session_wf(
     output_dir: Path,
     name: str = "session_wf",
 ) -> LesionWorkflow:
-    """Measure an own lesion mask that is in a template space; there is nothing to register.
+    """Measure a user-supplied lesion mask that is in a template space; there is nothing to register.
 
     Parameters
     ----------
@@ -46,10 +46,12 @@ def init_template_session_wf(
     how = f"brought to {TEMPLATE} [@mni2009]" if has_transform(space) else f"taken for {TEMPLATE}"
     workflow.__desc__ = f"Lesion masks in {space} were supplied by the user and {how}."
     template = Node(Template(), name="template")
-    lesion = Node(Bring(in_file=str(session.lesion.path), space=space, is_mask=True), name="lesion")
+    lesion = Node(
+        MoveToTemplate(in_file=str(session.lesion.path), space=space, is_mask=True), name="lesion"
+    )
     measure_wf = init_measure_wf(maps=maps, probability=False)
     measure_wf.inputs.inputnode.transforms = []
-    outputs_wf = init_own_outputs_wf(names=names)
+    outputs_wf = init_supplied_outputs_wf(names=names)
     workflow.derivatives = names.outputs
     workflow.connect([
         (lesion, measure_wf, [
@@ -65,7 +67,8 @@ def init_template_session_wf(
     ])  # fmt: skip
     if session.images:
         image = next(iter(session.images.values()))
-        background, field = Node(Bring(in_file=str(image), space=space), name="background"), "out_file"
+        move = MoveToTemplate(in_file=str(image), space=space)
+        background, field = Node(move, name="background"), "out_file"
     else:
         background, field = template, "t1w"
     workflow.connect([(background, outputs_wf, [(field, "inputnode.background")])])

@@ -93,6 +93,11 @@ def _record(out, name, folder, reference, contrasts):
     desc = DESC if contrasts else "label-L_desc-ownlesion"
     table = folder / f"{name}_space-{TEMPLATE}_atlas-imgsrcxonerroralert1_{desc}_morph.tsv"
     pd.DataFrame({"side": []}).to_csv(table, sep="\t")
+    space = "T1w" if contrasts else TEMPLATE
+    components = folder / f"{name}_space-{space}_{desc}_morph.tsv"
+    columns = ("volume_ml", "volume_template_ml", "outside_brain_share", "mean_probability")
+    measured = dict.fromkeys((*columns, "max_probability"), 0.5) | {"hemisphere": "left"}
+    pd.DataFrame([measured]).to_csv(components, sep="\t", index=False)
     found = {path.name.removeprefix(f"{name}_"): path.relative_to(out) for path in folder.iterdir()}
     outputs = {
         role: found[rest].as_posix()
@@ -106,6 +111,8 @@ def _record(out, name, folder, reference, contrasts):
             "from-FLAIR_to-T1w_mode-image_xfm.mat": "transform_to_reference@FLAIR",
             f"from-{TEMPLATE}_to-T1w_mode-image_xfm.h5": f"transform_from_template@{TEMPLATE}",
             table.name.removeprefix(f"{name}_"): "loads@imgsrcxonerroralert1",
+            f"space-T1w_{desc}_morph.tsv": "components",
+            f"space-{TEMPLATE}_{desc}_morph.tsv": f"components@{TEMPLATE}",
         }.items()
         if rest in found
     }

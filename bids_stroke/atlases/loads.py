@@ -39,7 +39,7 @@ def _probability_columns(load: str, text: str) -> dict[str, dict[str, object]]:
     }
 
 
-#: The columns of :func:`measure_loads`, for the JSON sidecar of the table.
+#: The columns of :func:`bids_stroke.atlases.loads.measure_loads`, for the JSON sidecar of the table.
 COLUMNS: dict[str, dict[str, object]] = {
     "side": {
         "Description": "Side of the tract",
@@ -122,15 +122,16 @@ def measure_loads(
         The cut-offs.
     probability_img : nib.Nifti1Image, optional
         Lesion probability (0-1) on the same grid: raw and weighted load are measured at each of
-        :data:`THRESHOLDS` as well, and with the probability in the place of L, which is their
-        expected value.
+        :data:`bids_stroke.atlases.loads.THRESHOLDS` as well, and with the probability in the place of
+        L, which is their expected value.
     min_component_mm3 : float
         Smaller components are no lesion at a threshold either.
 
     Returns
     -------
     pandas.DataFrame
-        Rows ``left``, ``right``, ``total``, indexed by ``side``; columns as in :data:`COLUMNS`.
+        Rows ``left``, ``right``, ``total``, indexed by ``side``; columns as in
+        :data:`bids_stroke.atlases.loads.COLUMNS`.
 
     Raises
     ------
@@ -168,7 +169,7 @@ def measure_loads(
 def slice_profile(lesion_img: nib.Nifti1Image, tract: Mapping[str, nib.Nifti1Image]) -> pd.DataFrame:
     """Share of each axial slice of a tract that is lesion: sum_xy L P / A(z).
 
-    See :func:`measure_loads`.
+    See :func:`bids_stroke.atlases.loads.measure_loads`.
 
     Returns
     -------

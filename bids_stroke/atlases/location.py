@@ -67,7 +67,8 @@ def locate(points: ArrayLike) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Of n rows: ``x``, ``y``, ``z`` (mm); ``super_region``; ``ventricle`` and ``surface``, whether
-        the lateral ventricles, or the outside of the brain, are within :data:`TOUCH_MM`.
+        the lateral ventricles, or the outside of the brain, are within
+        :data:`bids_stroke.atlases.location.TOUCH_MM`.
     """
     regions = super_regions()
     points = np.reshape(points, (-1, 3))

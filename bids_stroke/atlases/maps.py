@@ -52,7 +52,8 @@ class Maps:
         return dict(columns)
 
     def check(self) -> dict[str, dict[str, dict[str, object]]]:
-        """Check the files once, before a session is started, and return :attr:`columns`.
+        """Check the files once, before a session is started, and return
+        :attr:`bids_stroke.atlases.maps.Maps.columns`.
 
         Raises
         ------

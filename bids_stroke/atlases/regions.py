@@ -14,7 +14,8 @@ from bids_stroke.spatial.grid import data_on_grid
 from bids_stroke.spatial.templates import TEMPLATE, template
 from bids_stroke.utils.files import PathLike
 
-#: The columns of :func:`measure_regions`, for the JSON sidecar of the table.
+#: The columns of :func:`bids_stroke.atlases.regions.measure_regions`, for the JSON sidecar of the
+#: table.
 COLUMNS: dict[str, dict[str, object]] = {
     "region": {"Description": "Region of the atlas; 'outside' is what no region covers"},
     "region_volume_ml": {"Description": "Volume of the region in the brain", "Units": "mL"},
@@ -99,7 +100,7 @@ def measure_regions(lesion_img: nib.Nifti1Image, regions: Atlas) -> pd.DataFrame
     -------
     pandas.DataFrame
         A row for each region, and the row ``outside``, where any of the lesion is; columns as in
-        :data:`COLUMNS`. Shares of an empty lesion are NaN.
+        :data:`bids_stroke.atlases.regions.COLUMNS`. Shares of an empty lesion are NaN.
 
     Raises
     ------

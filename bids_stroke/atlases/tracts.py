@@ -63,7 +63,7 @@ def load_card(tract: PathLike = JUELICH, cutoffs_ml: Sequence[float] | None = No
     ----------
     tract : str or Path
         Name of a card of the package, path of a card (``.yaml``), or path of a probability map
-        (``.nii``, ``.nii.gz``, 0-1) whose name tells its space (``space-MNI152NLin6Asym``). A bare
+        (``.nii``, ``.nii.gz``, 0-1) whose name states its space (``space-MNI152NLin6Asym``). A bare
         map takes the cut-offs of the default card, unvalidated.
     cutoffs_ml : pair of float, optional
         Lower and upper cut-off of the category, in place of the card's.
@@ -71,7 +71,7 @@ def load_card(tract: PathLike = JUELICH, cutoffs_ml: Sequence[float] | None = No
     Raises
     ------
     ResourceError
-        If there is no such card, or it is not one, or the name of a map tells no space.
+        If there is no such card, or it is not one, or the name of a map states no space.
     """
     card = _load_card(tract)
     if cutoffs_ml is None:
@@ -121,7 +121,7 @@ def load_tract(
     Parameters
     ----------
     tract : TractCard, str or Path
-        The card, or what :func:`load_card` takes.
+        The card, or what :func:`bids_stroke.atlases.tracts.load_card` takes.
     space : str
         Template to bring the tract to.
 

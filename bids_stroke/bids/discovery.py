@@ -1,4 +1,4 @@
-"""Discovery of the sessions of a dataset that are processed, and of those that are left out."""
+"""Discovery of the sessions of a dataset that are processed, and of those that are excluded."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from bids_stroke.errors import DatasetError
 
 from .layout import Filters, Images
-from .names import LONGEST, REFERENCES, TRACE, is_label, prefix
+from .names import MAX_SESSION_NAME, REFERENCES, TRACE, is_label, session_name
 from .selection import BrainMasks, select_images, select_supplied_mask
 from .sessions import ContrastSelector, LeftOut, Session
 from .supplied_masks import SuppliedMask, find_lesion_masks, supplied_brain_masks
@@ -153,7 +153,7 @@ def _select(
 ) -> Session | LeftOut:
     """Select the images of a session by a model or by its lesion masks."""
     if reason := _unusable(subject, session):
-        return LeftOut(prefix(subject, session), reason, True)
+        return LeftOut(session_name(subject, session), reason, True)
     if isinstance(by, Sequence):
         return select_supplied_mask(images, by, subject, session, brain_masks, trace)
     return select_images(images, by, subject, session, brain_masks)
@@ -163,7 +163,7 @@ def _unusable(subject: str, session: str | None) -> str | None:
     """Why outputs cannot be named by these labels; None if they can."""
     if not is_label(subject + (session or "")):
         return "a label is letters and digits in BIDS; rename its folders and files."
-    if len(prefix(subject, session)) > LONGEST:
+    if len(session_name(subject, session)) > MAX_SESSION_NAME:
         return "its name is too long for the names of outputs; shorten the labels."
     return None
 

@@ -1,4 +1,4 @@
-"""BIDS names: all parsing and formatting of the names of files and sessions."""
+"""BIDS names: parsing and formatting of the names of sessions, images and derivatives."""
 
 import re
 from collections.abc import Iterable
@@ -15,11 +15,11 @@ from bids_stroke.utils.files import PathLike
 #: The order in which a contrast serves as the reference image of a session.
 REFERENCES = ("T1w", "FLAIR", "T2w")
 #: The contrast that user-supplied lesion masks may be drawn on besides; the reference of a session
-#: without any of :data:`REFERENCES`.
+#: without any of :data:`bids_stroke.bids.names.REFERENCES`.
 TRACE = "TRACE"
 #: Longest name of a session, in characters: names of files have up to 255, and those of derivatives up
 #: to 100 more than the session's.
-LONGEST = 150
+MAX_SESSION_NAME = 150
 #: Entities of derivatives after those of the session, in BIDS order.
 ENTITIES = ("space", "atlas", "seg", "res", "label", "desc")
 #: Extensions of images.
@@ -58,9 +58,10 @@ class Name:
 
     @property
     def session_name(self) -> str:
-        """The name of the session, as :func:`prefix`; empty in a name without participant."""
+        """The name of the session, as :func:`bids_stroke.bids.names.session_name`; empty in a name
+        without participant."""
         subject = self.entities.get("sub")
-        return prefix(subject, self.entities.get("ses")) if subject else ""
+        return session_name(subject, self.entities.get("ses")) if subject else ""
 
 
 def entity(path: PathLike, key: str) -> str | None:
@@ -72,27 +73,28 @@ def entity(path: PathLike, key: str) -> str | None:
     return Name.parse(path).entities.get(key)
 
 
-def prefix(subject: str, session: str | None = None) -> str:
-    """Name of a session, with which the names of its files start.
+def session_name(subject: str, session: str | None = None) -> str:
+    """Name of a session, from labels without ``sub-`` and ``ses-``; its files start with it.
 
-    >>> prefix("01"), prefix("01", "a")
+    >>> session_name("01"), session_name("01", "a")
     ('sub-01', 'sub-01_ses-a')
     """
     return f"{_SUBJECT}{subject}" + (f"_{_SESSION}{session}" if session else "")
 
 
-def split_prefix(session_name: str) -> tuple[str, str]:
+def split_session_name(session_name: str) -> tuple[str, str]:
     """Participant and session of the name of a session; the session is empty where there is none.
 
-    >>> split_prefix("sub-01_ses-a"), split_prefix("sub-01")
+    >>> split_session_name("sub-01_ses-a"), split_session_name("sub-01")
     (('sub-01', 'ses-a'), ('sub-01', ''))
     """
     participant, _, session = session_name.partition("_")
     return participant, session
 
 
-def join_prefix(participant: str, session: str | None) -> str:
-    """Name of a session from its participant and session, the inverse of :func:`split_prefix`."""
+def join_session_name(participant: str, session: str | None) -> str:
+    """Name of a session from ``sub-XX`` and ``ses-YY``, the inverse of
+    :func:`bids_stroke.bids.names.split_session_name`."""
     return f"{participant}_{session}" if session else participant
 
 
@@ -118,7 +120,7 @@ def folder_of(session_name: str) -> Path:
 def split_folders(path: str) -> tuple[str, str | None] | None:
     """Labels of participant and session in the folders of a path that is relative to the dataset.
 
-    The session is None where there is none; None stands for a path that is not a participant's.
+    The session is None where there is none; None for paths outside a participant folder.
 
     >>> split_folders("sub-01/ses-a/anat/sub-01_ses-a_T1w.nii"), split_folders("sub-01/anat/x.nii")
     (('01', 'a'), ('01', None))
@@ -165,7 +167,7 @@ def sidecar_of(path: Path) -> Path:
 def description_of(contrasts: Iterable[str]) -> str:
     """``desc`` of a lesion after the contrasts that the model used.
 
-    A user-supplied mask (no contrasts) has its own.
+    Without contrasts, a user-supplied mask gets ``ownlesion``.
 
     >>> description_of(["T1w", "FLAIR"]), description_of([])
     ('T1FLAIRlesion', 'ownlesion')
@@ -196,7 +198,7 @@ def space_of(path: PathLike) -> str:
 
 
 def label_of(path: PathLike) -> str:
-    """Value of the ``atlas-`` entity for a map: that in its name, or its name without the space."""
+    """Label of a map: its ``atlas-`` entity, else the name without ``space-``."""
     stem = Path(path).name.partition(".nii")[0]
     without_space = re.sub("space-[0-9A-Za-z]+", "", stem)
     return _entity_of_map(path, "atlas") or re.sub("[^0-9A-Za-z]", "", without_space) or "map"

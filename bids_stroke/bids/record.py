@@ -1,7 +1,7 @@
 """The record of a session: its inputs, its outputs by role, and how it ended.
 
-A second run skips sessions whose record is complete; the reports, the group level and the evaluation
-take the files of a session from its record alone.
+A second run skips sessions whose record is complete; the reports and the group level take the files of
+a session from its record.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from bids_stroke import __version__
 from bids_stroke.errors import DatasetError
 from bids_stroke.utils.files import PathLike, stamp
 
+from . import logs
 from .derivatives import write_json
 from .sessions import Session
 
@@ -62,7 +63,7 @@ class Record:
     versions: dict[str, str] = field(default_factory=dict)
 
     def complete(self, output_dir: PathLike) -> bool:
-        """Whether the session ended well and all of its outputs still exist."""
+        """Whether the session succeeded and all of its outputs still exist."""
         paths = map(Path(output_dir).joinpath, self.outputs.values())
         return self.status == "ok" and all(path.is_file() for path in paths)
 
@@ -81,9 +82,9 @@ class Record:
         """
         path = self.path(output_dir, kind, place)
         if path is None:
+            listing = logs.record_path(output_dir, self.name)
             raise DatasetError(
-                f"{path_of(output_dir, self.name)} lists no {role(kind, place)}; run the participant "
-                "level again."
+                f"{listing} lists no {role(kind, place)}; run the participant level again."
             )
         return path
 
@@ -105,23 +106,18 @@ class Record:
 
     def write(self, output_dir: PathLike) -> Path:
         """Write the record under its name, atomically."""
-        return write_json(asdict(self), path_of(output_dir, self.name))
-
-
-def path_of(output_dir: PathLike, name: str) -> Path:
-    """Path of the record of a session."""
-    return Path(output_dir) / "logs" / f"{name}_run.json"
+        return write_json(asdict(self), logs.record_path(output_dir, self.name))
 
 
 def remove(output_dir: PathLike, name: str) -> None:
-    """Remove the record of a session, which counts as failed until it has ended."""
-    path_of(output_dir, name).unlink(missing_ok=True)
+    """Remove the record of a session: without one, the session counts as failed."""
+    logs.record_path(output_dir, name).unlink(missing_ok=True)
 
 
 def read(output_dir: PathLike, name: str) -> Record | None:
-    """Read the record of a session; None if there is none that this version can use."""
+    """Read the record of a session; None if it is missing, or unreadable for this version."""
     try:
-        record = Record(**json.loads(path_of(output_dir, name).read_text()))
+        record = Record(**json.loads(logs.record_path(output_dir, name).read_text()))
     except (OSError, ValueError, TypeError):
         return None
     return record if isinstance(record.outputs, dict) else None
@@ -133,17 +129,13 @@ def read_all(output_dir: PathLike) -> list[Record]:
     A session that was started and left no record, as in a run that was killed, has a record that
     says so.
     """
-    logs = Path(output_dir) / "logs"
-    started = {path.stem for path in logs.glob("sub-*.log") if not path.stem.endswith("_run")}
-    names = started | {path.name.removesuffix("_run.json") for path in logs.glob("sub-*_run.json")}
+    names = {*logs.started(output_dir), *logs.recorded(output_dir)}
     return [read(output_dir, name) or Record(name, "", error=_NO_END) for name in sorted(names)]
 
 
 def read_participant(output_dir: PathLike, subject: str) -> list[Record]:
     """Records of the sessions of one participant, ``sub-XX``, in order of name."""
-    logs = Path(output_dir) / "logs"
-    paths = [*logs.glob(f"{subject}_run.json"), *sorted(logs.glob(f"{subject}_ses-*_run.json"))]
-    records = (read(output_dir, path.name.removesuffix("_run.json")) for path in paths)
+    records = (read(output_dir, name) for name in logs.recorded(output_dir, subject))
     return [record for record in records if record]
 
 

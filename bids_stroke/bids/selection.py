@@ -9,7 +9,7 @@ from bids_stroke.spatial import grid, image
 from bids_stroke.utils import files
 
 from .layout import Images
-from .names import REFERENCES, TRACE, Name, entity, is_template, natural_key, prefix
+from .names import REFERENCES, TRACE, Name, entity, is_template, natural_key, session_name
 from .sessions import ContrastSelector, LeftOut, Session
 from .supplied_masks import SuppliedMask
 
@@ -29,7 +29,7 @@ def select_images(
     The session is left out where the model does not take its images, or where one of the files has
     no content.
     """
-    name = prefix(subject, label)
+    name = session_name(subject, label)
     chosen: dict[str, Path] = {}
     notes: list[str] = []
     channels = {channel.contrast for channel in card.channels}
@@ -75,7 +75,7 @@ def select_supplied_mask(
     A mask on one of the session's images comes before one in a template space. With ``trace``, the
     TRACE image is among the images whatever the mask was drawn on.
     """
-    name = prefix(subject, label)
+    name = session_name(subject, label)
     if not lesions:
         return LeftOut(name, "there is no lesion mask of it", False)
     paths = {contrast: images.of(contrast, subject, label) for contrast in (*REFERENCES, TRACE)}

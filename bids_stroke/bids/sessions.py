@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from .names import folder_of, prefix
+from .names import folder_of, session_name
 from .supplied_masks import SuppliedMask
 
 
@@ -61,7 +61,7 @@ class Session:
     @property
     def name(self) -> str:
         """``sub-01`` or ``sub-01_ses-1``: the start of every file's name."""
-        return prefix(self.subject, self.session)
+        return session_name(self.subject, self.session)
 
     @property
     def in_template(self) -> bool:
@@ -71,7 +71,7 @@ class Session:
     @property
     def participant(self) -> str:
         """``sub-01``."""
-        return prefix(self.subject)
+        return session_name(self.subject)
 
     @property
     def drawn_on(self) -> str:
@@ -91,7 +91,8 @@ class Session:
         return (self.reference, *(contrast for contrast in self.images if contrast in wanted))
 
     def files(self, card: ContrastSelector | None) -> list[Path]:
-        """The files that are read; ``card`` as for :meth:`processed`."""
+        """The files that are read; ``card`` as for
+        :meth:`bids_stroke.bids.sessions.Session.processed`."""
         supplied = (self.brain_mask, self.lesion and self.lesion.path)
         images = [self.images[contrast] for contrast in self.processed(card)]
         return [*images, *(path for path in supplied if path)]

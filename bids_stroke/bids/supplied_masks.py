@@ -1,4 +1,4 @@
-"""User-supplied masks, found by the names that labs and public cohorts give them.
+"""Discovery of user-supplied masks, by the file names of labs and public cohorts.
 
 Names of lesion masks:
 
@@ -87,8 +87,8 @@ def find_lesion_masks(
     Returns
     -------
     dict
-        (subject, session or None) to a list of :class:`SuppliedMask`, the most general first: those
-        without ``desc``, or with ``desc-lesion``, then by name.
+        (subject, session or None) to a list of :class:`bids_stroke.bids.supplied_masks.SuppliedMask`,
+        the most general first: those without ``desc``, or with ``desc-lesion``, then by name.
 
     Raises
     ------

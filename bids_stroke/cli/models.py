@@ -108,7 +108,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
     downloads: dict[str, Callable[[Progress], list[Path]]]
     if arguments.model == imagenet.NAME:
-        downloads, licence = {imagenet.NAME: imagenet.get}, imagenet.LICENCE
+        downloads, licence = {imagenet.NAME: imagenet.fetch}, imagenet.LICENCE
     else:
         model = catalog.load(arguments.model)
         downloads, licence = {card.name: partial(fetch, card) for card in model.leaves}, model.licence

@@ -25,10 +25,11 @@ examples:
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Defaults where there are any, the description as it is."""
+    """Defaults where there are any and the help does not state them, the description as it is."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False, (), []) or action.help is argparse.SUPPRESS:
+        stated = action.dest == "output_spaces" or action.help is argparse.SUPPRESS
+        if stated or action.default in (None, False, (), []):
             return action.help
         return super()._get_help_string(action)
 
@@ -114,7 +115,7 @@ def _add_processing(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     group.add_argument(
         "--brain-extraction", choices=BRAIN_EXTRACTIONS,
-        help="method; deepbet is quicker, none is for images that are brains already",
+        help="brain extraction method; none for images that are brains already",
     )  # fmt: skip
     group.add_argument(
         "--normalization", choices=NORMALIZATIONS,
@@ -123,7 +124,7 @@ def _add_processing(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     group.add_argument(
         "--output-spaces", nargs="+", metavar="SPACE",
-        help=f"TemplateFlow's names of template spaces, beside {SPACES[0]}",
+        help=f"additional TemplateFlow spaces; {SPACES[0]} is always written",
     )  # fmt: skip
     group.add_argument(
         "--tract", dest="tracts", nargs="+", metavar="TRACT",
@@ -140,7 +141,7 @@ def _add_processing(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     group.add_argument(
         "--atlas-labels", nargs="+", type=Path, metavar="TSV", default=[],
-        help="their tables, with the columns index and name",
+        help="one table per --atlas file, in the same order, with the columns index and name",
     )  # fmt: skip
     group.add_argument(
         "--device", choices=DEVICES, help="where networks run; auto takes a GPU if there is one"
@@ -153,8 +154,8 @@ def _add_group_level(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--ground-truth", type=Path, metavar="DIR",
-        help="derivatives with manual lesion masks, to evaluate the masks with, in "
-        "evaluation and in group.html",
+        help="derivatives with manual lesion masks; the evaluation is written into the folder "
+        "evaluation and into group.html",
     )  # fmt: skip
     group.add_argument(
         "--qc-ratings", type=Path, metavar="TSV",
@@ -197,8 +198,9 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         help="remove a session's intermediate results when it is complete",
     )  # fmt: skip
     group.add_argument(
-        "--stop-on-first-crash", action="store_true", help="start no session after a failure"
-    )
+        "--stop-on-first-crash", action="store_true",
+        help="start no further session after one failed or was locked by another run",
+    )  # fmt: skip
     group.add_argument(
         "--strict", action="store_true",
         help="sessions that fail a sanity gate count as failed, at both levels; group leaves them out",

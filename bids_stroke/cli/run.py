@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from bids_stroke.errors import StrokeError, UsageError
-from bids_stroke.execution import resources
+from bids_stroke.execution import failures, resources
 from bids_stroke.settings import Settings
 
 from . import parser
@@ -36,9 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (OSError, MemoryError, ImportError, RuntimeError) as error:
-        reason = resources.shortage(error)
+        reason = failures.shortage(error)
         if reason is None and isinstance(error, OSError):
-            reason = _refusal(error)
+            reason = failures.refusal(error)
         if reason is None:
             raise
         print(f"bids_stroke: error: {reason}", file=sys.stderr)
@@ -60,9 +60,3 @@ def _level(settings: Settings) -> int:
     from bids_stroke.execution.participant import run_participants
 
     return run_participants(settings)
-
-
-def _refusal(error: OSError) -> str:
-    """Describe in a sentence what the operating system refused."""
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}; mend it and run the same command again to continue."

@@ -107,7 +107,7 @@ def _write_heads(folder: Path, participants: int, resolution: float, seed: int) 
     import pandas as pd
 
     from bids_stroke.bids.derivatives import write_json, write_tsv
-    from bids_stroke.bids.names import prefix
+    from bids_stroke.bids.names import session_name
     from bids_stroke.training.simulation import dataset, phantom, phantom_template, scanner
 
     truth = folder / "derivatives" / "truth"
@@ -117,7 +117,7 @@ def _write_heads(folder: Path, participants: int, resolution: float, seed: int) 
     for number in range(1, participants + 1):
         # Each participant has its own stream: the first ones do not depend on how many follow.
         rng = np.random.default_rng([seed, number])
-        name, side = prefix(f"{number:02d}"), ("left", "right")[(number - 1) % 2]
+        name, side = session_name(f"{number:02d}"), ("left", "right")[(number - 1) % 2]
         scans, masks = scanner.scan_head(phantom.head(template, side, rng), rng)
         ml = dataset.write_participant(folder, truth, name, scans, masks, dataset.SIDECARS)
         nihss = int(np.clip(round(4 + ml / 6 + rng.normal(0, 2)), 1, 30))

@@ -9,15 +9,16 @@ from bids_stroke.errors import UsageError
 
 from .columns import CATEGORIES, tracts
 
-#: Quantiles of :func:`summary`, by the part of a column's name, and what they are called.
+#: Quantiles of :func:`bids_stroke.cohort.summary.summary`, by the part of a column's name, and what
+#: they are called.
 QUANTILES = {"median": (0.5, "Median"), "q1": (0.25, "First quartile"), "q3": (0.75, "Third quartile")}
-#: Measures whose quantiles are in :func:`summary`.
+#: Measures whose quantiles are in :func:`bids_stroke.cohort.summary.summary`.
 MEASURES = {
     "lesion_volume": "lesion volume after normalization",
     "raw_load": "raw load of the affected side, that with the larger weighted load",
     "weighted_load": "weighted load of the affected side",
 }
-#: The columns of :func:`summary`.
+#: The columns of :func:`bids_stroke.cohort.summary.summary`.
 SUMMARY_COLUMNS = {
     "tract": {"Description": "Tract: the start of its columns in group_lesion.tsv"},
     "group": {"Description": "Value of the column that sessions are grouped by; all: every session"},
@@ -49,7 +50,8 @@ def summary(table: pd.DataFrame, group_by: str | None = None) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row for each tract and group; columns as in :data:`SUMMARY_COLUMNS`.
+        A row for each tract and group; columns as in
+        :data:`bids_stroke.cohort.summary.SUMMARY_COLUMNS`.
 
     Raises
     ------

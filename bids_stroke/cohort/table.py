@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from bids_stroke.atlases import regions, super_regions
-from bids_stroke.bids.names import natural_key, split_prefix
+from bids_stroke.bids.names import natural_key, split_session_name
 from bids_stroke.bids.record import Record, read_all
 from bids_stroke.errors import DatasetError
+from bids_stroke.lesion.measurements import native_or_template
 from bids_stroke.qc import image_quality
 from bids_stroke.spatial.templates import TEMPLATE
 from bids_stroke.utils.files import PathLike
@@ -24,15 +25,14 @@ Row: TypeAlias = dict[str, Any]
 
 def volume_ml(row: Mapping[str, Any]) -> float:
     """Volume of a lesion: on its native grid, or on the template where it has none."""
-    native = row["lesion_volume_ml"]
-    return float(row["lesion_volume_mni_ml"] if pd.isna(native) else native)
+    return float(native_or_template(row["lesion_volume_ml"], row["lesion_volume_mni_ml"]))
 
 
 def session_row(output_dir: PathLike, record: Record) -> Row:
     """One row of the table: the measurements of a session that ended well."""
     native = record.path(output_dir, "components")
     whole, *components = _read(native or record.require(output_dir, "components", TEMPLATE))
-    participant, session = split_prefix(record.name)
+    participant, session = split_session_name(record.name)
     row: Row = {
         "participant_id": participant,
         "session_id": session or np.nan,
@@ -60,9 +60,14 @@ def session_row(output_dir: PathLike, record: Record) -> Row:
 
 def _read(path: Path) -> list[Row]:
     """Rows of a table of a session; a hundred times faster than a data frame, on so small a one."""
-    with path.open(newline="") as file:
-        names, *rows = csv.reader(file, delimiter="\t")
-    return [dict(zip(names, map(_value, row), strict=True)) for row in rows]
+    try:
+        with path.open(newline="") as file:
+            names, *rows = csv.reader(file, delimiter="\t")
+        return [dict(zip(names, map(_value, row), strict=True)) for row in rows]
+    except (OSError, ValueError) as error:
+        raise DatasetError(
+            f"{path} cannot be read as a table ({error}); run the participant level again."
+        ) from None
 
 
 def _value(text: str) -> float | str:
@@ -125,18 +130,25 @@ def collect(
     DatasetError
         If no session ended well.
     """
-    ended, failed = list[Record](), list[Record]()
+    rows, ended, failed = list[Row](), list[Record](), list[Record]()
     for record in read_all(output_dir):
-        if record.name not in skip:
-            good = record.complete(output_dir) and not (strict and record.flags)
-            (ended if good else failed).append(record)
+        if record.name in skip:
+            continue
+        try:
+            row = session_row(output_dir, record) if record.complete(output_dir) else None
+        except DatasetError as error:  # one session without a usable table does not stop the others
+            row, record.error = None, str(error)
+        if row is None or (strict and record.flags):
+            failed.append(record)
+            continue
+        rows.append(row)
+        ended.append(record)
     if not ended:
         raise DatasetError(
             f"{output_dir} holds no complete session{' that is not rejected' if skip else ''}"
             f"{' that passes the sanity gates' if strict else ''}; run the participant level first."
         )
-    table = pd.DataFrame([session_row(output_dir, record) for record in ended])
-    return _with_changes(table), ended, failed
+    return _with_changes(pd.DataFrame(rows)), ended, failed
 
 
 def _with_changes(table: pd.DataFrame) -> pd.DataFrame:

@@ -29,7 +29,7 @@ def resolve(device: str) -> str:
 
 
 def has_bfloat16(device: str) -> bool:
-    """Tell whether a device computes in bfloat16 in hardware; emulation is slower than float32."""
+    """Return whether a device computes in bfloat16 in hardware; emulation is slower than float32."""
     import torch
 
     if device.startswith("cuda"):
@@ -63,7 +63,9 @@ def precision() -> Literal["bf16-mixed", "32-true"]:
     return "bf16-mixed" if has_bfloat16("cuda" if cuda.is_available() else "cpu") else "32-true"
 
 
-def place(network: "torch.nn.Module", device: str, over: Container[str] = ()) -> "torch.nn.Module":
+def place_network(
+    network: "torch.nn.Module", device: str, over: Container[str] = ()
+) -> "torch.nn.Module":
     """Bring a 3D network to a device, to run on one image at a time.
 
     Arrays have their channels last, in which convolutions are fastest, and instance norms leave them

@@ -16,7 +16,7 @@ from typing import TypeVar, TypeVarTuple
 
 from bids_stroke.errors import ResourceError
 
-#: What a user is told where a process has died.
+#: Message to the user after a process has died.
 RETRY_ADVICE = "run the same command again to continue, with a smaller --nprocs if memory is short."
 _LOG = logging.getLogger("bids_stroke")
 

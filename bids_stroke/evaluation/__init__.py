@@ -1,1 +1,1 @@
-"""Predicted lesion masks against manual masks."""
+"""Evaluation of predicted lesion masks against manual masks."""

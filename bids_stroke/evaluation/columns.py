@@ -36,7 +36,7 @@ SCORES = {
     "f1_atlas": {"Description": "Lesion-wise F1, one shared voxel, lesions 6-connected"},
     "f1_isles": {"Description": "Lesion-wise F1, one shared voxel, lesions 26-connected"},
 }
-#: Everything else that is told of a pair.
+#: All other columns of a pair.
 MEASURES = {
     "true_volume_ml": {"Description": "Volume of the true mask"} | _ML,
     "predicted_volume_ml": {"Description": "Volume of the predicted mask"} | _ML,

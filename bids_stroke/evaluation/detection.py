@@ -1,4 +1,4 @@
-"""Lesion-wise agreement: which lesions were found, by three published definitions.
+"""Detection of lesions, by three published definitions.
 
 A lesion is a connected component of a mask. F1 is ``2 S P / (S + P)`` with S the share of true
 lesions that were detected and P the share of predicted lesions that are true.
@@ -72,9 +72,10 @@ class Detection:
 def anima(pred: ArrayLike, truth: ArrayLike) -> Detection:
     """Detection by overlap (``f1_anima``; Commowick et al., Sci Rep 2018; 26-connected).
 
-    A lesion is detected if at least :data:`ALPHA` of it overlaps with lesions of the other mask,
-    and if these, the largest overlaps first and until they make up :data:`GAMMA` of the overlap,
-    each have at most :data:`BETA` of their volume outside of the mask.
+    A lesion is detected if at least :data:`bids_stroke.evaluation.detection.ALPHA` of it overlaps with
+    lesions of the other mask, and if these, the largest overlaps first and until they make up
+    :data:`bids_stroke.evaluation.detection.GAMMA` of the overlap, each have at most
+    :data:`bids_stroke.evaluation.detection.BETA` of their volume outside of the mask.
     """
     overlap = _overlaps(pred, truth, CORNERS)
     return Detection(
@@ -131,7 +132,7 @@ def _overlaps(pred: ArrayLike, truth: ArrayLike, neighbours: int) -> NDArray[np.
 
 
 def _covered(overlap: NDArray[np.int_], row: int) -> bool:
-    """Tell whether the lesion of a row is detected by the lesions of the columns."""
+    """Return whether the lesion of a row is detected by the lesions of the columns."""
     shared = overlap[row, 1:]
     total = shared.sum()
     if total < ALPHA * overlap[row].sum() or not total:

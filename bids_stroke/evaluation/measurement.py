@@ -1,4 +1,4 @@
-"""One pair of a predicted and a true mask: checked, compared, scored."""
+"""Checks and scores of a pair of a predicted and a true mask."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ from .columns import COLUMNS
 from .pairs import Pair
 from .template_loads import TemplateLoads, template_loads
 
-#: Scores that are properties of :class:`metrics.Confusion`.
+#: Scores that are properties of :class:`bids_stroke.evaluation.metrics.Confusion`.
 _VOXEL_SCORES = (
     "dice",
     "jaccard",
@@ -31,8 +31,9 @@ _VOXEL_SCORES = (
 
 
 class Measurement(NamedTuple):
-    """Scores of a pair: ``row`` of the table of pairs, with the keys of :data:`.columns.COLUMNS`, and
-    rows of the table of lesions, with those of :data:`.columns.LESIONS`."""
+    """Scores of a pair: ``row`` of the table of pairs, with the keys of
+    :data:`bids_stroke.evaluation.columns.COLUMNS`, and rows of the table of lesions, with those of
+    :data:`bids_stroke.evaluation.columns.LESIONS`."""
 
     row: dict[str, Any]
     lesions: list[dict[str, Any]]

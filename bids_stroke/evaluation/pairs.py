@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from bids_stroke.bids import supplied_masks
-from bids_stroke.bids.names import join_prefix, prefix, split_prefix
+from bids_stroke.bids.names import join_session_name, session_name, split_session_name
 from bids_stroke.errors import DatasetError
 from bids_stroke.spatial.grid import same_grid
 from bids_stroke.spatial.image import conform, open_image
@@ -18,7 +18,7 @@ Scan: TypeAlias = tuple[str, str | None]
 
 @dataclass(frozen=True)
 class Pair:
-    """A true mask and the prediction of a model; ``problem`` tells why there is none to compare."""
+    """A true mask and the prediction of a model; ``problem`` states why they cannot be compared."""
 
     participant: str
     session: str | None
@@ -52,7 +52,7 @@ def pairs(predictions: Mapping[str, PathLike], truth: PathLike) -> list[Pair]:
         for scan in sorted(true, key=lambda scan: (scan[0], scan[1] or "")):
             matched.append(_match(scan, model, true[scan], predicted.get(scan, []), folder))
         for scan in sorted(predicted.keys() - true.keys(), key=str):
-            problem = f"There is no true mask of {join_prefix(*scan)} in {truth}."
+            problem = f"There is no true mask of {join_session_name(*scan)} in {truth}."
             matched.append(Pair(*scan, model, Path(truth), predicted[scan][0], problem))
     return matched
 
@@ -67,7 +67,7 @@ def _masks(folder: PathLike) -> dict[Scan, list[Path]]:
 
 
 def _scan(subject: str, session: str | None) -> Scan:
-    participant, session_id = split_prefix(prefix(subject, session))
+    participant, session_id = split_session_name(session_name(subject, session))
     return participant, session_id or None
 
 
@@ -76,12 +76,12 @@ def _match(
 ) -> Pair:
     """The first prediction on the grid of a true mask."""
     if not predicted:
-        problem = f"There is no predicted mask of {join_prefix(*scan)} in {folder}."
+        problem = f"There is no predicted mask of {join_session_name(*scan)} in {folder}."
         return Pair(*scan, model, true[0], None, problem)
     for truth in true:
         for prediction in predicted:
             try:
-                if same_grid(*(conform(open_image(path)) for path in (truth, prediction))):
+                if same_grid(conform(open_image(truth)), conform(open_image(prediction))):
                     return Pair(*scan, model, truth, prediction)
             except Exception:  # an unreadable file is named when it is measured
                 return Pair(*scan, model, truth, prediction)

@@ -1,4 +1,4 @@
-"""The tables of published papers, in their rows and columns, from an evaluation.
+"""Tables with the rows and columns of published papers, from an evaluation.
 
 S1: Mohapatra et al. 2023; S2: Tomita et al. 2020; S4: Meddahi et al. 2024. The name of a model says
 what it is: ``_FT`` at its end (S1: intermediate-task training), ``stack: A, B`` and

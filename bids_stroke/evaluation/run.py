@@ -1,4 +1,4 @@
-"""The whole evaluation: every pair of a predicted and a manual mask, in two tables.
+"""Evaluation of all pairs of a predicted and a manual mask.
 
 Masks are matched by participant and session, or by file name where a folder is no BIDS dataset, and
 compared on the grid of the true mask. A pair that cannot be compared has a sentence that states why,
@@ -30,8 +30,9 @@ _NUMERIC = (
 
 
 class Evaluation(NamedTuple):
-    """Tables of an evaluation: one row for each pair (:data:`.columns.COLUMNS`), and one for each
-    lesion (:data:`.columns.KEYS`, then :data:`.columns.LESIONS`)."""
+    """Tables of an evaluation: one row for each pair (:data:`bids_stroke.evaluation.columns.COLUMNS`),
+    and one for each lesion (:data:`bids_stroke.evaluation.columns.KEYS`, then
+    :data:`bids_stroke.evaluation.columns.LESIONS`)."""
 
     rows: pd.DataFrame
     lesions: pd.DataFrame

@@ -30,7 +30,8 @@ def summarize(values: ArrayLike, seed: int = SEED) -> Summary:
     """Summary of the finite values.
 
     The interval is the percentile bootstrap of the mean: 2.5th and 97.5th percentile over
-    :data:`RESAMPLES` resamples of the scans (Efron and Tibshirani 1993).
+    :data:`bids_stroke.evaluation.statistics.RESAMPLES` resamples of the scans (Efron and Tibshirani
+    1993).
     """
     finite = _finite(values)
     n = len(finite)
@@ -62,7 +63,7 @@ def size_quartiles(volumes: pd.Series | Sequence[float]) -> pd.Series:
 
 
 def size_classes(volumes: pd.Series | Sequence[float]) -> pd.Series:
-    """Class of each volume (ml) by :data:`SIZES`."""
+    """Class of each volume (ml) by :data:`bids_stroke.evaluation.statistics.SIZES`."""
     edges = [low for low, _ in SIZES.values()] + [np.inf]
     return pd.cut(pd.Series(volumes), edges, right=False, labels=list(SIZES)).astype(object)
 

@@ -11,7 +11,7 @@ from .columns import AGREEMENT, COMPARISONS, SCORES, SUMMARY
 
 
 def groups(rows: pd.DataFrame, people: pd.DataFrame | None = None) -> dict[str, pd.Series]:
-    """Groups of scans to be told apart: all, size quartile, size class, and columns of a table.
+    """Groups of scans: all, size quartile, size class, and columns of a table.
 
     Parameters
     ----------
@@ -47,7 +47,8 @@ def _participant_groups(rows: pd.DataFrame, people: pd.DataFrame) -> dict[str, p
 
 
 def summary(rows: pd.DataFrame, people: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Every score of every model in every group: columns of :data:`SUMMARY`."""
+    """Every score of every model in every group: columns of
+    :data:`bids_stroke.evaluation.columns.SUMMARY`."""
     table = []
     for grouping, group_of in groups(rows, people).items():
         order = rows.groupby(group_of)["true_volume_ml"].median().sort_values().index
@@ -66,7 +67,8 @@ def summary(rows: pd.DataFrame, people: pd.DataFrame | None = None) -> pd.DataFr
 
 
 def comparisons(rows: pd.DataFrame) -> pd.DataFrame:
-    """Paired comparison of the models by every score: columns of :data:`COMPARISONS`."""
+    """Paired comparison of the models by every score: columns of
+    :data:`bids_stroke.evaluation.columns.COMPARISONS`."""
     table = []
     scans = rows.assign(session_id=rows["session_id"].fillna(""))
     for score in SCORES if rows["model"].nunique() > 1 else ():
@@ -78,7 +80,7 @@ def comparisons(rows: pd.DataFrame) -> pd.DataFrame:
 
 def agreement(rows: pd.DataFrame) -> pd.DataFrame:
     """Predicted against true volumes and loads, Dice against volume: columns of
-    :data:`AGREEMENT`."""
+    :data:`bids_stroke.evaluation.columns.AGREEMENT`."""
     table = []
     for model, part in rows.groupby("model", sort=False):
         for name, column in (("volume", "volume_ml"), ("load", "load_ml")):

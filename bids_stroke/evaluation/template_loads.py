@@ -10,8 +10,8 @@ import numpy as np
 
 from bids_stroke.atlases import regions, super_regions, tracts
 from bids_stroke.atlases.loads import measure_loads
-from bids_stroke.bids import supplied_masks
-from bids_stroke.bids.names import Name, transform
+from bids_stroke.bids import record, supplied_masks
+from bids_stroke.bids.names import Name, folder_of, transform
 from bids_stroke.spatial import image, template_transforms, templates
 from bids_stroke.spatial.grid import same_grid
 from bids_stroke.spatial.masks import at_least_half
@@ -81,12 +81,23 @@ def _in_template(
     if named and named.space and named.in_template:
         moved = [template_transforms.to_template(img, named.space) for img in masks]
         return [image.like(at_least_half(np.asanyarray(img.dataobj)), grid, np.uint8) for img in moved]
-    session_name = Name.parse(prediction).session_name
-    pattern = transform(session_name, "*", templates.TEMPLATE, ".h5")
-    transforms = list(prediction.parent.glob(pattern))
-    if len(transforms) != 1:
+    path = _transform_to_template(prediction)
+    if path is None:
         return None
-    return [apply(img, grid, transforms, kind="mask") for img in masks]
+    return [apply(img, grid, [path], kind="mask") for img in masks]
+
+
+def _transform_to_template(prediction: Path) -> Path | None:
+    """The transform of the session of a mask, by its record; without a record, the one beside it."""
+    session_name = Name.parse(prediction).session_name
+    if session_name and prediction.parent.match(str(folder_of(session_name))):
+        output_dir = prediction.parents[len(folder_of(session_name).parts)]
+        if session := record.read(output_dir, session_name):
+            path = session.path(output_dir, "transform_to_template", templates.TEMPLATE)
+            return path if path and path.is_file() else None
+    pattern = transform(session_name, "*", templates.TEMPLATE, ".h5")
+    paths = list(prediction.parent.glob(pattern))
+    return paths[0] if len(paths) == 1 else None
 
 
 @lru_cache(maxsize=1)

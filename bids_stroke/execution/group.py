@@ -84,7 +84,7 @@ def _rejected(settings: Settings) -> dict[str, ExcludedSession]:
     rated = ratings.read_ratings(settings.qc_ratings)
     excluded = {}
     for record in read_all(settings.output_dir):
-        participant, session = names.split_prefix(record.name)
+        participant, session = names.split_session_name(record.name)
         rating = ratings.find_rejection(rated, participant, session)
         if rating is not None:
             excluded[record.name] = ExcludedSession(participant, session, rating["notes"])
@@ -123,7 +123,7 @@ def _map(out: Path, img: nib.Nifti1Image, description: str, suffix: str, **entit
 
 
 def _failure(record: Record) -> ExcludedSession:
-    participant, session = names.split_prefix(record.name)
+    participant, session = names.split_session_name(record.name)
     reason = record.error or " ".join(record.flags.values())
     reason = reason or "Outputs are missing; run the participant level again."
     return ExcludedSession(participant, session, reason)

@@ -6,19 +6,21 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from bids_stroke.bids import logs
 from bids_stroke.errors import SessionLockedError
+from bids_stroke.utils.files import PathLike
 
 
 @contextmanager
-def session_lock(logs: Path, name: str) -> Iterator[None]:
-    """Keep other runs from a session: they would overwrite each other's files.
+def session_lock(output_dir: PathLike, name: str) -> Iterator[None]:
+    """Hold the lock of a session: two runs of it would overwrite each other's files.
 
     Raises
     ------
     SessionLockedError
         If another run processes the session.
     """
-    lock = FileLock(logs / f".{name}.lock", blocking=False)
+    lock = FileLock(_path(output_dir, name), blocking=False)
     try:
         lock.acquire()
     except Timeout:
@@ -34,12 +36,18 @@ def session_lock(logs: Path, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def report_lock(logs: Path, subject: str) -> Iterator[None]:
-    """Let the sessions of a participant (``sub-XX``) write its report one after another."""
-    lock = FileLock(logs / f".{subject}_report.lock")
+def report_lock(output_dir: PathLike, subject: str) -> Iterator[None]:
+    """Hold the lock of the report of a participant (``sub-XX``), which its sessions write in turn."""
+    lock = FileLock(_path(output_dir, f"{subject}_report"))
     with suppress(OSError):  # a file system without locks
         lock.acquire()
     try:
         yield
     finally:
         lock.release()
+
+
+def _path(output_dir: PathLike, name: str) -> Path:
+    path = logs.folder(output_dir) / f".{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path

@@ -4,21 +4,32 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from bids_stroke.bids.record import Record
+
 
 @dataclass(frozen=True)
 class Started:
-    """The workflow of a session starts; it has so many steps."""
+    """The workflow of a session starts.
+
+    ``steps`` is the number of its steps, ``record`` the record of the session so far.
+    """
 
     steps: int
+    record: Record
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step of the workflow starts or ends, after so many seconds."""
+    """A step of the workflow starts or ends; ``seconds`` is the elapsed time."""
 
     name: str
     status: Literal["start", "end", "exception"]
     seconds: float
+
+    def add_to(self, record: Record) -> None:
+        """Add the seconds of a step that has ended to a record; below a second it is bookkeeping."""
+        if self.status != "start" and self.seconds >= 1:
+            record.steps[self.name] = round(self.seconds, 1)
 
 
 @dataclass(frozen=True)

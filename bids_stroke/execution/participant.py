@@ -6,9 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from bids_stroke.bids import logs
 from bids_stroke.bids import record as records
 from bids_stroke.bids.derivatives import write_dataset_files
-from bids_stroke.bids.names import split_prefix
+from bids_stroke.bids.names import split_session_name
 from bids_stroke.bids.record import Record
 from bids_stroke.errors import DatasetError, SessionLockedError
 from bids_stroke.reports.participant import methods
@@ -17,7 +18,7 @@ from bids_stroke.utils import files
 
 from . import progress
 from .locks import session_lock
-from .messages import Result
+from .messages import Message, Result, Started, Step
 from .plan import Job, Plan, make_plan
 from .session import report_participant, run_session
 from .supervisor import Supervisor, Task
@@ -65,12 +66,7 @@ def _log(settings: Settings) -> Path:
     file system.
     """
     labels = settings.participant_label
-    name = f"sub-{labels[0]}_run.log" if len(labels) == 1 else "bids_stroke.log"
-    return _logs(settings) / name
-
-
-def _logs(settings: Settings) -> Path:
-    return settings.output_dir / "logs"
+    return logs.run_log_path(settings.output_dir, f"sub-{labels[0]}" if len(labels) == 1 else None)
 
 
 def _process(settings: Settings, plan: Plan, show: progress.Progress) -> dict[str, Result]:
@@ -79,43 +75,69 @@ def _process(settings: Settings, plan: Plan, show: progress.Progress) -> dict[st
         _remove_record(settings, job)
     jobs = {job.session.name: job for job in plan.jobs}
     tasks = [Task(name, run_session, job) for name, job in jobs.items()]
+    watch = _Watch(show)
     results: dict[str, Result] = {}
-    with Supervisor(settings, tasks, show.message) as supervisor:
+    with Supervisor(settings, tasks, watch.message) as supervisor:
         for task, result in supervisor.results():
             if task.name not in jobs:
-                continue  # the report of a session that has failed already
+                show.report_ended(task.name, result)
+                continue
+            if result.status == "failed":
+                result = _record_failure(settings, jobs[task.name], result, watch, supervisor)
             results[task.name] = result
             show.ended(task.name, result)
-            for sentence in result.flags.values():
-                show.line(f"{task.name}: warning: {sentence}")
             if result.status != "ok" and settings.stop_on_first_crash:
                 supervisor.stop()
-            if result.status == "failed" and not records.read(settings.output_dir, task.name):
-                supervisor.add(_record_failure(settings, jobs[task.name], result))
     return results
+
+
+class _Watch:
+    """Shows the messages of the sessions, and keeps what a record needs if a process is killed."""
+
+    def __init__(self, show: progress.Progress) -> None:
+        self._show = show
+        self.records: dict[str, Record] = {}
+
+    def message(self, name: str, message: Message) -> None:
+        if isinstance(message, Started):
+            self.records[name] = message.record
+        elif isinstance(message, Step) and name in self.records:
+            message.add_to(self.records[name])
+        self._show.message(name, message)
 
 
 def _remove_record(settings: Settings, job: Job) -> None:
     """Remove the record of an earlier run: until it has ended, a session counts as failed."""
-    # A record under another run's lock is its own.
-    with suppress(SessionLockedError), session_lock(_logs(settings), job.session.name):
+    # If another run holds the lock, the record belongs to that run.
+    with suppress(SessionLockedError), session_lock(settings.output_dir, job.session.name):
         records.remove(settings.output_dir, job.session.name)
 
 
-def _record_failure(settings: Settings, job: Job, result: Result) -> Task:
-    """Write the record of a session whose process was killed; returns the task of its report."""
-    record = job.record()
-    record.error, record.seconds = result.error, result.seconds
-    # Where it cannot be written, the error stands in the log and in the summary.
-    with suppress(OSError, SessionLockedError), session_lock(_logs(settings), record.name):
-        record.write(settings.output_dir)
-    return Task(f"{record.name}-report", report_participant, job.session.participant)
+def _record_failure(
+    settings: Settings, job: Job, result: Result, watch: _Watch, supervisor: Supervisor
+) -> Result:
+    """Write the record of a session whose process was killed, and add the task of its report.
+
+    A process that was killed after it had written everything has succeeded.
+    """
+    name = job.session.name
+    record = records.read(settings.output_dir, name)
+    if record and record.identity == job.identity and record.complete(settings.output_dir):
+        return Result("ok", None, record.flags, record.lesion_volume_ml, result.seconds)
+    if record is None:
+        record = watch.records.get(name) or job.record()
+        record.status, record.error, record.seconds = "failed", result.error, result.seconds
+        # Where it cannot be written, the error stands in the log and in the summary.
+        with suppress(OSError, SessionLockedError), session_lock(settings.output_dir, name):
+            record.write(settings.output_dir)
+        supervisor.add(Task(f"report of {name}", report_participant, job.session.participant))
+    return result
 
 
 def _write_reports(settings: Settings) -> int:
     """Write the reports of the participants that the output folder holds; return the exit status."""
     sessions = records.read_all(settings.output_dir)
-    subjects = {split_prefix(record.name)[0] for record in sessions}
+    subjects = {split_session_name(record.name)[0] for record in sessions}
     wanted = {f"sub-{label}" for label in settings.participant_label} or subjects
     if not subjects or wanted - subjects:
         names = " ".join(sorted(wanted - subjects)) or "any participant"

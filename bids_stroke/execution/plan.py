@@ -1,4 +1,4 @@
-"""What a run has to process, from the dataset, the options and earlier records."""
+"""Plan of a run: sessions to process, complete ones, and those left out."""
 
 from dataclasses import dataclass
 

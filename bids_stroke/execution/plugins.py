@@ -8,7 +8,7 @@ from bids_stroke.errors import UsageError
 from bids_stroke.utils import safe_yaml
 
 if TYPE_CHECKING:
-    from bids_stroke.pipelines.engine import LesionWorkflow  # loads Nipype
+    from bids_stroke.pipelines.base import LesionWorkflow  # loads Nipype
 
 
 def read_plugin(path: Path | None) -> tuple[str, dict[str, Any], dict[str, Any]]:

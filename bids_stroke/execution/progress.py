@@ -1,4 +1,4 @@
-"""What a run shows: bars on a terminal, plain lines in a log, a table at the end."""
+"""Progress of a run: bars on a terminal, plain lines in a log, a table at the end."""
 
 import logging
 import sys
@@ -103,6 +103,13 @@ class Progress:
         self._bars.advance(self._all)
         reason = f": {result.error}" if result.error else ""
         self.line(f"{name}: {result.status} after {result.seconds:.0f} s{reason}")
+        for sentence in result.flags.values():
+            self.line(f"{name}: warning: {sentence}")
+
+    def report_ended(self, name: str, result: Result) -> None:
+        """Show the error of the report of a session that has failed before."""
+        if result.error:
+            self.line(f"{name}: {result.error}")
 
     def summary(self, rows: Iterable[tuple[str, float | None, float | None, str, str]]) -> None:
         """Print the table of all sessions."""

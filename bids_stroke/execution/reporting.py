@@ -1,30 +1,79 @@
 """The reports of a participant: the last step of each of its sessions."""
 
+import logging
+from collections.abc import Container, Sequence
+
+from bids_stroke.bids import logs
 from bids_stroke.bids import record as records
 from bids_stroke.bids.record import Record
-from bids_stroke.reports.participant.report import participant_report
+from bids_stroke.errors import DatasetError
+from bids_stroke.reports.participant.report import UnshownSessionsError, participant_report
 from bids_stroke.reports.viewer import session as viewer
 from bids_stroke.settings import Settings
+
+LOG = logging.getLogger("bids_stroke")
 
 
 def write_reports(settings: Settings, subject: str, ended: Record | None = None) -> None:
     """Write the viewers and the report of a participant.
 
+    A session that cannot be shown is logged, and the report is written without it.
+
     Parameters
     ----------
+    settings : Settings
     subject : str
         ``sub-XX``.
     ended : Record, optional
         Record, not written yet, of the session that has just ended: its viewer is written, and the
         viewers of other sessions if they are missing. Without it, all viewers are written again.
+
+    Raises
+    ------
+    Exception
+        If ``ended`` cannot be shown; without it, if any session cannot.
+    DatasetError
+        Without ``ended``, if a record cannot be read.
     """
     out = settings.output_dir
     sessions = {record.name: record for record in records.read_participant(out, subject)}
     if ended:
         sessions[ended.name] = ended
+    else:
+        _refuse_unreadable(settings, subject, sessions)
     shown = [sessions[name] for name in sorted(sessions)]
+    errors = _write_viewers(settings, shown, ended)
+    try:
+        participant_report(out, subject, settings.report_viewer, shown)
+    except UnshownSessionsError as unshown:
+        errors |= unshown.errors
+    for name, problem in errors.items():
+        LOG.error("%s cannot be shown in the report of %s", name, subject, exc_info=problem)
+        if ended is None or name == ended.name:
+            raise problem
+
+
+def _write_viewers(
+    settings: Settings, shown: Sequence[Record], ended: Record | None
+) -> dict[str, Exception]:
+    """Write the viewers that are due; returns the errors of sessions that have none therefore."""
+    out, errors = settings.output_dir, dict[str, Exception]()
     for record in shown:
-        current = ended is None or record is ended or not viewer.path_of(out, record.name).is_file()
-        if current and record.complete(out):
+        due = ended is None or record is ended or not viewer.path_of(out, record.name).is_file()
+        if not (due and record.complete(out)):
+            continue
+        try:
             viewer.write_viewer(out, record, settings.tracts)
-    participant_report(out, subject, settings.report_viewer, shown)
+        except Exception as error:  # of the files of this session: the others have their viewers
+            errors[record.name] = error
+    return errors
+
+
+def _refuse_unreadable(settings: Settings, subject: str, sessions: Container[str]) -> None:
+    """Refuse to replace a report by one that lacks a session."""
+    for name in logs.recorded(settings.output_dir, subject):
+        if name not in sessions:
+            path = logs.record_path(settings.output_dir, name)
+            raise DatasetError(
+                f"{path} is damaged or of another version; run the participant level again."
+            )

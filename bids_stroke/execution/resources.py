@@ -9,30 +9,6 @@ from pathlib import Path
 
 #: Temporary files of a session: the warps of two registrations at 1 mm, and their inverses.
 TEMPORARY_MB = 2000
-#: What a machine runs short of, by what Python, ITK and torch say then.
-_MEMORY = (
-    "the memory does not suffice; run the same command again to continue, with a smaller --nprocs or "
-    "on a machine with more."
-)
-_SHORT = {
-    "No space left on device": "a disk is full, that of the output, the work folder or TMPDIR; make "
-    "room and run the same command again to continue.",
-    "Disk quota exceeded": "the quota of a disk is used up, that of the output, the work folder or "
-    "TMPDIR; make room and run the same command again to continue.",
-    **dict.fromkeys(
-        (
-            *("MemoryError", "bad_alloc", "Cannot allocate memory", "can't allocate memory"),
-            *("failed to map segment", "can't start new thread"),
-        ),
-        _MEMORY,
-    ),
-}
-
-
-def shortage(error: BaseException) -> str | None:
-    """Tell in a sentence what the machine was short of; None for any other error."""
-    said = f"{type(error).__name__}: {error}"
-    return next((told for words, told in _SHORT.items() if words in said), None)
 
 
 def cores(root: Path = Path("/")) -> int:

@@ -8,11 +8,12 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from bids_stroke.bids import logs
 from bids_stroke.bids import record as records
 from bids_stroke.bids.record import Record
 from bids_stroke.compute import isolated
@@ -36,42 +37,34 @@ def run_session(
 
     ``environment`` has the variables of this process: the libraries that read them load later.
     """
-    _start(environment)
-    begun = time.monotonic()
-    logs = settings.output_dir / "logs"
-    try:
-        logs.mkdir(parents=True, exist_ok=True)
-        with session_lock(logs, job.session.name):
-            records.remove(settings.output_dir, job.session.name)
-            _log_to(logs / f"{job.session.name}.log", settings.verbose)
-            result = _process(settings, job, channel.send)
-    except SessionLockedError as error:
-        result = Result("locked", str(error))
-    except Exception as error:  # the run must hear of every failure
-        LOG.exception("%s failed", job.session.name)
-        result = Result("failed", sentence(error))
-    channel.send(replace(result, seconds=round(time.monotonic() - begun, 1)))
+
+    def work() -> Result:
+        name = job.session.name
+        with session_lock(settings.output_dir, name):
+            records.remove(settings.output_dir, name)
+            _log_to(logs.log_path(settings.output_dir, name), settings.verbose)
+            return _process(settings, job, channel.send)
+
+    _run(work, channel, environment)
 
 
 def report_participant(
     settings: Settings, subject: str, channel: Connection, environment: Mapping[str, str]
 ) -> None:
-    """Write the reports of a participant (``sub-XX``) from the derivatives, as :func:`run_session`."""
+    """Write the reports of a participant (``sub-XX``); parameters as for :func:`run_session`."""
     from .reporting import write_reports
 
-    _start(environment)
-    begun = time.monotonic()
-    try:
-        with report_lock(settings.output_dir / "logs", subject):
+    def work() -> Result:
+        with report_lock(settings.output_dir, subject):
+            _log_to(logs.report_log_path(settings.output_dir, subject), settings.verbose)
             write_reports(settings, subject)
-        result = Result("ok")
-    except Exception as error:  # the run must hear of every failure
-        LOG.exception("the report of %s failed", subject)
-        result = Result("failed", sentence(error))
-    channel.send(replace(result, seconds=round(time.monotonic() - begun, 1)))
+        return Result("ok")
+
+    _run(work, channel, environment)
 
 
-def _start(environment: Mapping[str, str]) -> None:
+def _run(work: Callable[[], Result], channel: Connection, environment: Mapping[str, str]) -> None:
+    """Work in this process, and send the result."""
     end_with_parent()
     parent = multiprocessing.parent_process()
     if parent is None or not parent.is_alive():  # the run ended before
@@ -79,43 +72,50 @@ def _start(environment: Mapping[str, str]) -> None:
     isolated.inherit_environment(environment)
     logging.raiseExceptions = False  # a full disk is reported once, not for each line of the log
     LOG.addHandler(logging.NullHandler())  # until there is a file
+    begun = time.monotonic()
+    try:
+        result = work()
+    except SessionLockedError as error:
+        result = Result("locked", str(error))
+    except Exception as error:  # every failure is reported to the parent process
+        LOG.exception("the process failed")
+        result = Result("failed", sentence(error))
+    channel.send(replace(result, seconds=round(time.monotonic() - begun, 1)))
 
 
 def _process(settings: Settings, job: Job, send: Send) -> Result:
-    """Run a session and write its record and its report, whatever happens."""
+    """Run a session, write its reports, and write its record in any case."""
     from .reporting import write_reports
 
     begun = time.monotonic()
-    record = job.record()
-    subject = job.session.participant
-    logs = settings.output_dir / "logs"
+    record, subject = job.record(), job.session.participant
     try:
         check(job)
         run_workflow(settings, job, record, send)
         record.status = "ok"
         _measure(settings, job, record)
         record.seconds = round(time.monotonic() - begun, 1)
-        with report_lock(logs, subject):
+        with report_lock(settings.output_dir, subject):
             write_reports(settings, subject, record)
             record.write(settings.output_dir)
-    except Exception as error:  # a record for every failure
+    except Exception as error:
         LOG.exception("%s failed", record.name)
         record.status, record.error = "failed", sentence(error)
         record.seconds = round(time.monotonic() - begun, 1)
-        with report_lock(logs, subject):
+        with report_lock(settings.output_dir, subject):
             record.write(settings.output_dir)
-            _report_failure(settings, subject)
+            _report_failure(settings, subject, record)
         return Result("failed", record.error)
     if settings.clean_workdir:
         shutil.rmtree(folder_of(settings, job.session), ignore_errors=True)
     return Result("ok", None, record.flags, record.lesion_volume_ml)
 
 
-def _report_failure(settings: Settings, subject: str) -> None:
+def _report_failure(settings: Settings, subject: str, record: Record) -> None:
     from .reporting import write_reports
 
     try:
-        write_reports(settings, subject)
+        write_reports(settings, subject, record)
     except Exception:  # the session failed already, perhaps here
         LOG.exception("the report of %s failed", subject)
 

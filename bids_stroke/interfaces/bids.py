@@ -3,14 +3,14 @@
 import shutil
 from pathlib import Path
 
-import nibabel as nib
+from nipype.interfaces.base import isdefined
 
 from bids_stroke.bids.derivatives import write_json
 from bids_stroke.bids.names import sidecar_of
 from bids_stroke.spatial import image
 from bids_stroke.utils import files
 
-from .base import File, ImageInterface, Outputs, existing, image_file, inputs, outputs, traits
+from .base import File, ImageInterface, Outputs, existing, inputs, outputs, traits
 
 
 class Sink(ImageInterface):
@@ -19,20 +19,21 @@ class Sink(ImageInterface):
     input_spec = inputs(
         in_file=existing("what to keep"),
         out_file=File(mandatory=True, desc="final name"),
-        raw=image_file("raw image whose axis order the derivative takes", mandatory=False),
+        raw=existing("raw image whose axis order the derivative takes", mandatory=False),
         metadata=traits.Dict(usedefault=True, desc="JSON sidecar; none if empty"),
     )
     output_spec = outputs(out_file=existing("the derivative"))
     _always_run = True  # a derivative that was deleted comes back
 
-    def _run_on(self, _folder: Path, raw: nib.Nifti1Image | None = None) -> Outputs:
+    def _run_on(self, _folder: Path) -> Outputs:
         target = Path(self.inputs.out_file)
         if self.inputs.metadata:
             write_json(self.inputs.metadata, sidecar_of(target))
-        if raw is None:
-            _copy(self.inputs.in_file, target)
-        else:
+        if isdefined(self.inputs.raw):
+            raw = image.open_image(self.inputs.raw)  # its header alone is needed
             image.save(image.restore(image.load(self.inputs.in_file), raw), target)
+        else:
+            _copy(self.inputs.in_file, target)
         return {"out_file": target}
 
 

@@ -11,7 +11,16 @@ from bids_stroke.bids.derivatives import write_tsv
 from bids_stroke.lesion import measurements, postprocessing
 from bids_stroke.spatial import grid, image, masks, transforms
 
-from .base import ImageInterface, Outputs, existing, image_file, inputs, outputs, traits
+from .base import (
+    SUPPLIED_MASK_FIELDS,
+    ImageInterface,
+    Outputs,
+    existing,
+    image_file,
+    inputs,
+    outputs,
+    traits,
+)
 
 
 class Threshold(ImageInterface):
@@ -34,14 +43,10 @@ class Threshold(ImageInterface):
         return {"out_mask": image.save(image.like(mask, probability), folder / "lesion.nii.gz")}
 
 
-class Adopt(ImageInterface):
-    """Take a user's lesion mask, on the grid of the image."""
+class ImportLesionMask(ImageInterface):
+    """Fit a user-supplied lesion mask to the grid of the image."""
 
-    input_spec = inputs(
-        in_file=image_file("image in RAS order"),
-        source=existing("raw image, for messages"),
-        mask_file=image_file("the user's lesion mask"),
-    )
+    input_spec = inputs(**SUPPLIED_MASK_FIELDS)
     output_spec = outputs(out_mask=existing("lesion mask"))
 
     def _run_on(self, folder: Path, in_file: nib.Nifti1Image, mask_file: nib.Nifti1Image) -> Outputs:

@@ -12,6 +12,14 @@ from bids_stroke.reports.figures.tract import draw_tract
 
 from .base import ImageInterface, Outputs, existing, image_file, inputs, outputs, traits
 
+#: Input fields of the figures of a lesion.
+_LESION_FIELDS = {
+    "in_file": image_file("background"),
+    "lesion": image_file("lesion mask on the same grid"),
+    "brain": image_file("brain mask on the same grid"),
+    "label": traits.Str(mandatory=True, desc="contrast of the background"),
+}
+
 
 class BrainMaskFigure(ImageInterface):
     """Draw the outline of the brain."""
@@ -51,12 +59,7 @@ class FlickerFigure(ImageInterface):
 class LesionFigure(ImageInterface):
     """Draw the outline of the lesion."""
 
-    input_spec = inputs(
-        in_file=image_file("background"),
-        lesion=image_file("lesion mask on the same grid"),
-        brain=image_file("brain mask on the same grid"),
-        label=traits.Str(mandatory=True, desc="contrast of the background"),
-    )
+    input_spec = inputs(**_LESION_FIELDS)
     output_spec = outputs(out_figure=existing("SVG"))
 
     def _run_on(
@@ -74,13 +77,7 @@ class LesionFigure(ImageInterface):
 class ProbabilityFigure(ImageInterface):
     """Draw the probability of a lesion."""
 
-    input_spec = inputs(
-        in_file=image_file("background"),
-        lesion=image_file("lesion mask on the same grid"),
-        brain=image_file("brain mask on the same grid"),
-        label=traits.Str(mandatory=True, desc="contrast of the background"),
-        probability=image_file("lesion probability on the same grid"),
-    )
+    input_spec = inputs(**_LESION_FIELDS, probability=image_file("lesion probability on the same grid"))
     output_spec = outputs(out_figure=existing("SVG"))
 
     def _run_on(

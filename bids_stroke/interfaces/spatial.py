@@ -19,7 +19,16 @@ from bids_stroke.spatial import (
     transforms,
 )
 
-from .base import ImageInterface, Outputs, existing, image_file, inputs, outputs, traits
+from .base import (
+    SUPPLIED_MASK_FIELDS,
+    ImageInterface,
+    Outputs,
+    existing,
+    image_file,
+    inputs,
+    outputs,
+    traits,
+)
 
 
 class Conform(ImageInterface):
@@ -33,8 +42,8 @@ class Conform(ImageInterface):
         return {"out_file": image.save(img, folder / "conformed.nii.gz")}
 
 
-class Bring(ImageInterface):
-    """Bring a user's lesion mask, or an image, from its template space to the template."""
+class MoveToTemplate(ImageInterface):
+    """Move a user-supplied lesion mask, or an image, from its template space to the template."""
 
     input_spec = inputs(
         in_file=image_file("lesion mask or image in a template space"),
@@ -82,14 +91,10 @@ def _extract(head: str, method: str, device: str, source: str, out: Path) -> Pat
     return image.save(mask, out)
 
 
-class ImportMask(ImageInterface):
-    """Take a user's brain mask, on the grid of the image."""
+class ImportBrainMask(ImageInterface):
+    """Fit a user-supplied brain mask to the grid of the image."""
 
-    input_spec = inputs(
-        in_file=image_file("image in RAS order"),
-        source=existing("raw image, for messages"),
-        mask_file=image_file("the user's mask"),
-    )
+    input_spec = inputs(**SUPPLIED_MASK_FIELDS)
     output_spec = outputs(out_mask=existing("brain mask"))
 
     def _run_on(self, folder: Path, in_file: nib.Nifti1Image, mask_file: nib.Nifti1Image) -> Outputs:

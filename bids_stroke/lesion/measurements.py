@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 from nibabel.affines import apply_affine
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bids_stroke.spatial.grid import data_on_grid, voxel_volume
 
@@ -13,7 +13,7 @@ from .components import components
 # A lesion is bilateral when each side holds at least this share of it, the midline aside.
 BILATERAL_SHARE = 0.10
 MIDLINE_MM = 0.5
-#: The columns of :func:`measure`, for the JSON sidecar of the table.
+#: The columns of :func:`bids_stroke.lesion.measurements.measure`, for the JSON sidecar of the table.
 COLUMNS: dict[str, dict[str, object]] = {
     "component": {
         "Description": "26-connected component of the lesion mask, 1 the largest; "
@@ -98,9 +98,9 @@ def measure(
     Returns
     -------
     pandas.DataFrame
-        A row ``all``, then a row for each component (1 the largest), indexed by ``component``;
-        columns as in :data:`COLUMNS`. NaN stands for what is unknown, and for all but the volumes
-        of an empty mask.
+        A row ``all``, then a row for each component (1 the largest), indexed by ``component``; columns
+        as in :data:`bids_stroke.lesion.measurements.COLUMNS`. NaN stands for what is unknown, and for
+        all but the volumes of an empty mask.
 
     Raises
     ------
@@ -130,6 +130,16 @@ def measure(
     if normalized:
         table.loc["all", _NORMALIZED] = normalized
     return table
+
+
+def native_or_template(native: ArrayLike, in_template: ArrayLike) -> NDArray[np.float64]:
+    """Volumes of lesions: on the native grid, or in the template where that is NaN.
+
+    >>> native_or_template([2.0, np.nan], [3.0, 4.0])
+    array([2., 4.])
+    """
+    native = np.asarray(native, float)
+    return np.where(np.isnan(native), np.asarray(in_template, float), native)
 
 
 def _measure(

@@ -1,4 +1,4 @@
-"""From a lesion probability to a mask: threshold and smallest component."""
+"""Post-processing of a lesion probability: threshold and smallest component."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +10,9 @@ def threshold(
     probability: ArrayLike, threshold: float, min_component_mm3: float, voxel_mm3: float
 ) -> NDArray[np.uint8]:
     """Turn a lesion probability into a mask.
+
+    The values come from the model card (``threshold``, ``min_component_mm3`` in
+    ``data/models/*.yaml``).
 
     Parameters
     ----------

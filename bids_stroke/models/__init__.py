@@ -1,1 +1,1 @@
-"""Models: what a model is (card), its weights, and how it predicts."""
+"""Models: cards, weights and inference."""

@@ -1,4 +1,4 @@
-"""A trained network taken to further channels, or to another plan (Meddahi et al. 2023, 2024).
+"""Adaptation of a trained network to further channels or another plan (Meddahi et al. 2023, 2024).
 
 Tensors of the first convolution are expanded: to the weights of the channels that the source knows
 come those of the new ones. Other convolutions whose kernel differs are resized. What fits is copied,
@@ -24,7 +24,7 @@ from .ensembles import Model
 from .writing import describe, write
 
 State: TypeAlias = Mapping[str, torch.Tensor]
-#: Weights of channels that the source does not have (:func:`adapt`).
+#: Weights of channels that the source does not have (:func:`bids_stroke.models.adaptation.adapt`).
 NewChannels: TypeAlias = Literal["duplicated", "zeros"]
 
 
@@ -87,7 +87,7 @@ def adapt(
     Returns
     -------
     tuple of (dict of str to tensor, list of AdaptedTensor)
-        Weights for the target, and the rows of a :class:`Report`.
+        Weights for the target, and the rows of a :class:`bids_stroke.models.adaptation.Report`.
 
     Raises
     ------

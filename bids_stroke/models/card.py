@@ -1,4 +1,4 @@
-"""Model cards: everything that inference needs to know of a model, and its users to trust it."""
+"""Model cards: settings for inference and documentation of a model."""
 
 import hashlib
 import json
@@ -84,7 +84,7 @@ class Card:
 
     ``spacing`` (mm) and ``tile`` (voxels) are in RAS order, and a tile of one voxel on an axis is that
     of a network that reads slices across it; ``threshold`` and
-    ``min_component_mm3`` are the post-processing; ``measured`` tells what was measured on what.
+    ``min_component_mm3`` are the post-processing; ``measured`` lists results on test data.
     ``inputs`` lists the sets of contrasts that the model may be given, the best first; without it,
     the required channels and any of the others. ``trained_range`` gives, for a measure of a session
     (``brain_volume_ml``, ``lesion_volume_ml``), the lowest and the highest value in training.
@@ -192,7 +192,7 @@ class Card:
         )
 
     def takes(self, contrast: str) -> bool:
-        """Tell whether the model works on ``contrast`` alone."""
+        """Return whether the model works on ``contrast`` alone."""
         try:
             return self.select((contrast,)) == (contrast,)
         except ModelError:

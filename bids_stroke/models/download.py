@@ -1,4 +1,4 @@
-"""Weights fetched once: from mirrors, resumed where they broke off, kept only when they are right."""
+"""Download of weights: mirrors, resumption, checksums."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -63,7 +63,7 @@ def _fetch(card: Card, fold: Weights, tell: Progress, timeout: float) -> Path:
         return weights.locate(card, fold)
     remote = RemoteFile(fold.urls, fold.sha256, fold.bytes)
     advice = f"or download them elsewhere and name them as file in {card.path}"
-    return download(f"model {card.name}", remote, weights.place(card, fold), advice, tell, timeout)
+    return download(f"model {card.name}", remote, weights.path_of(card, fold), advice, tell, timeout)
 
 
 def download(
@@ -86,7 +86,7 @@ def download(
     advice : str
         What else a user may do if it fails.
     tell, timeout
-        As for :func:`fetch`.
+        As for :func:`bids_stroke.models.download.fetch`.
 
     Returns
     -------

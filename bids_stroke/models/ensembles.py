@@ -1,4 +1,4 @@
-"""Ensembles: cards that name other cards, and how their answers become one."""
+"""Ensembles: cards that combine the predictions of other cards."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ _ONE_GRID = ("agreement", "regions")
 class Ensemble:
     """Several models that answer as one.
 
-    ``members`` are their cards, networks or ensembles; ``fusion`` tells how they vote
+    ``members`` are their cards, networks or ensembles; ``fusion`` defines how they vote
     (:mod:`bids_stroke.models.fusion`). ``window`` (voxels of their grid) and ``overlap`` are those of
     the agreement window, ``regions`` the super-regions that each member answers for. Post-processing
     and description are as in a :class:`~bids_stroke.models.card.Card`. All members take the same
@@ -90,7 +90,7 @@ class Ensemble:
         return self.members[0].select(available)
 
     def takes(self, contrast: str) -> bool:
-        """Tell whether the members work on ``contrast`` alone."""
+        """Return whether the members work on ``contrast`` alone."""
         return self.members[0].takes(contrast)
 
     def check(self) -> None:

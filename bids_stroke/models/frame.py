@@ -1,4 +1,4 @@
-"""Where a network works: on the brain in native space, or in a window of the template."""
+"""Frame of a network: the brain in native space, or a window of the template."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How the answers of several models become one: votes, stacking, the agreement window, regions.
+"""Fusion of the predictions of several models: votes, stacking, the agreement window, regions.
 
 Masks and probabilities are arrays of one shape (x, y, z); what comes out is float32, from 0 to 1, and
 lesion where it is at least one half.

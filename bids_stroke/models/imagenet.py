@@ -1,4 +1,4 @@
-"""The encoder's weights from ImageNet: torchvision's ResNet-50, fetched once, or a file."""
+"""ImageNet weights of the encoder: torchvision's ResNet-50, downloaded once, or a file."""
 
 import os
 from pathlib import Path
@@ -22,12 +22,12 @@ LICENCE = (
 )
 
 
-def place() -> Path:
+def path() -> Path:
     """Where the fetched weights are: ``$BIDS_STROKE_HOME`` or ``~/.cache/bids_stroke``."""
     return cache_dir() / "weights" / f"{NAME}.safetensors"
 
 
-def get(tell: Progress = lambda done, total: None, url: str = URL) -> list[Path]:
+def fetch(tell: Progress = lambda done, total: None, url: str = URL) -> list[Path]:
     """Fetch the weights, unless they are there, and keep them as safetensors.
 
     Returns
@@ -37,18 +37,18 @@ def get(tell: Progress = lambda done, total: None, url: str = URL) -> list[Path]
     Raises
     ------
     ModelError
-        If they cannot be fetched, or are not those that the name tells.
+        If they cannot be fetched, or their checksum differs from that in the name.
     """
-    if place().is_file():
-        return [place()]
+    if path().is_file():
+        return [path()]
     remote = RemoteFile([url], sha256=url.removesuffix(".pth").rpartition("-")[2])
     advice = "or download them elsewhere and name the file as encoder in the recipe"
-    pth = download(NAME, remote, place().with_suffix(".pth"), advice, tell)
+    pth = download(NAME, remote, path().with_suffix(".pth"), advice, tell)
     state = _read(pth)
-    with atomic(place()) as partial:
+    with atomic(path()) as partial:
         save_file({name: values.contiguous() for name, values in state.items()}, partial)
     os.remove(pth)
-    return [place()]
+    return [path()]
 
 
 def load(network: resnet50_unet.ResNet50UNet, source: PathLike) -> None:
@@ -58,20 +58,20 @@ def load(network: resnet50_unet.ResNet50UNet, source: PathLike) -> None:
     ----------
     network : ResNet50UNet
     source : str or path
-        :data:`NAME`, or a file of torchvision's (``.pth``) or safetensors.
+        :data:`bids_stroke.models.imagenet.NAME`, or a file of torchvision's (``.pth``) or safetensors.
 
     Raises
     ------
     ModelError
         If they are not there, or not those of the encoder.
     """
-    path = place() if source == NAME else Path(source)
-    if not path.is_file():
+    file = path() if source == NAME else Path(source)
+    if not file.is_file():
         raise ModelError(
-            f"{path}, the weights of the encoder, is not there; get them with bids_stroke-models fetch "
+            f"{file}, the weights of the encoder, is not there; get them with bids_stroke-models fetch "
             f"{NAME}, name a file as encoder in the recipe, or train without (s5_scratch)."
         )
-    resnet50_unet.load_encoder(network, _read(path))
+    resnet50_unet.load_encoder(network, _read(file))
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:

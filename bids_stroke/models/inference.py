@@ -1,4 +1,4 @@
-"""Inference: contrasts of one head in, lesion probability on the reference grid out."""
+"""Inference: from the contrasts of a head to a lesion probability on the reference grid."""
 
 import logging
 from collections.abc import Hashable, Mapping, Sequence
@@ -100,7 +100,7 @@ def prepare(
     Parameters
     ----------
     images, brain
-        As for :func:`predict`.
+        As for :func:`bids_stroke.models.inference.predict`.
     folder : path
         For transforms to a template.
 
@@ -129,9 +129,9 @@ def predict_network(
     ----------
     card : Card
     channels : ndarray, (channels, x, y, z)
-        As :func:`prepare` makes them.
+        As :func:`bids_stroke.models.inference.prepare` makes them.
     device, mirror
-        As for :func:`predict`.
+        As for :func:`bids_stroke.models.inference.predict`.
 
     Returns
     -------
@@ -160,7 +160,7 @@ def _infer(
 ) -> np.ndarray:
     from monai.inferers import sliding_window_inference  # large
 
-    network = devices.place(network, device)
+    network = devices.place_network(network, device)
     batch = torch.from_numpy(channels)[None].to(device)
 
     def probability(image: torch.Tensor) -> torch.Tensor:

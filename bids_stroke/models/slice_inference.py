@@ -1,4 +1,4 @@
-"""Inference slice by slice: a volume in, the probability of a network that reads slices out."""
+"""Inference slice by slice: from a volume to the lesion probability of a 2D network."""
 
 import numpy as np
 import torch

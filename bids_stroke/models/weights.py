@@ -1,4 +1,4 @@
-"""Weights of a model: found beside its card or where they were fetched to, and always checked."""
+"""Weights of a model: their location, and verification before use."""
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -29,7 +29,7 @@ def locate(card: Card, fold: Weights | None = None) -> Path:
     fold = fold or card.weights
     if not fold.file and not fold.url:
         raise ModelError(f"{card.path} names no weights; add weights: file or url.")
-    path = place(card, fold)
+    path = path_of(card, fold)
     if not path.is_file() and fold.url:
         raise ModelError(
             f"The weights of model {card.name} are not here yet; get them once with "
@@ -42,7 +42,7 @@ def locate(card: Card, fold: Weights | None = None) -> Path:
     return path
 
 
-def place(card: Card, fold: Weights) -> Path:
+def path_of(card: Card, fold: Weights) -> Path:
     """Where weights are: beside the card, embedded, or in the cache (``$BIDS_STROKE_HOME`` or
     ``~/.cache/bids_stroke``), where they are named by their checksum."""
     if not fold.file:

@@ -1,4 +1,4 @@
-"""Cards and their weights, written."""
+"""Writing of cards and their weights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

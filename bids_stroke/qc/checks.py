@@ -1,4 +1,4 @@
-"""QC checks: what of a session may be wrong although every step ended well, in one table.
+"""QC checks that flag a session after a successful run.
 
 A session that fails a check keeps its outputs. The log, the report, the tables (``qc_flags``) and the
 summary of the run report it, and ``--strict`` makes it a failure.
@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bids_stroke.bids.names import entity, sidecar_of
-from bids_stroke.spatial import grid
+from bids_stroke.lesion.measurements import native_or_template
+from bids_stroke.spatial import grid, image
 from bids_stroke.spatial.templates import template
 
 from . import image_quality
@@ -125,14 +126,14 @@ def run_checks(
     messages = {
         "contrast": list(_contrasts(row)),
         "contrast_agent": [text for path in images.values() if (text := _contrast_agent(path))],
-        "orientation": [text for path in images.values() if (text := grid.orientation_doubt(path))],
+        "orientation": [text for path in images.values() if (text := _orientation(path))],
         TRAINED: _untrained(row, trained or {}),
     }
     return failed | {name: " ".join(sentences) for name, sentences in messages.items() if sentences}
 
 
 def _numbers(row: Mapping[str, Any], contrasts: Sequence[str]) -> dict[str, str]:
-    """Checks of :data:`CHECKS` that a session failed, and a sentence on each."""
+    """Checks of :data:`bids_stroke.qc.checks.CHECKS` that a session failed, and a sentence on each."""
     row, reference = {**row, **_of_lesion(row)}, row["reference"]
     failed = {}
     for name, check in CHECKS.items():
@@ -149,11 +150,13 @@ def _numbers(row: Mapping[str, Any], contrasts: Sequence[str]) -> dict[str, str]
 def _of_lesion(row: Mapping[str, Any]) -> dict[str, float]:
     """Volume of the lesion (ml), and its share of the brain that it was measured in."""
     native, in_template = row["lesion_volume_ml"], row["lesion_volume_mni_ml"]
-    brain = template().brain
     if np.isfinite(native) and np.isfinite(row["brain_volume_ml"]):
-        return {"lesion_volume": native, "lesion_share_of_brain": native / row["brain_volume_ml"]}
-    whole = np.count_nonzero(brain.dataobj) * grid.voxel_volume(brain) / 1000
-    return {"lesion_volume": in_template, "lesion_share_of_brain": in_template / whole}
+        share = native / row["brain_volume_ml"]
+    else:
+        brain = template().brain
+        share = in_template / (np.count_nonzero(brain.dataobj) * grid.voxel_volume(brain) / 1000)
+    volume = float(native_or_template(native, in_template))
+    return {"lesion_volume": volume, "lesion_share_of_brain": share}
 
 
 def _contrasts(row: Mapping[str, Any]) -> Iterator[str]:
@@ -180,6 +183,27 @@ def _contrast_agent(path: Path) -> str | None:
         return message if metadata.get("ContrastBolusIngredient") else None
     except (OSError, ValueError, AttributeError, RecursionError):  # no sidecar, or no usable one
         return None
+
+
+def _orientation(path: Path) -> str | None:
+    """Describe a missing or contradictory orientation in the header; None if it is clear, or if the
+    header cannot be read."""
+    try:
+        header = image.open_image(path).header
+        qform, qcode = header.get_qform(coded=True)
+        sform, scode = header.get_sform(coded=True)
+    except Exception:  # unreadable, or no NIfTI: loading it reports the error
+        return None
+    if not qcode and not scode:
+        return f"{path} tells no orientation (qform and sform are not set): its axes are taken as RAS."
+    if not (qcode and scode):
+        return None
+    distance = grid.largest_distance(header.get_data_shape(), qform, sform)
+    if not distance > grid.FITTED_VOXELS * grid.smallest_side(sform):
+        return None
+    return (
+        f"{path} has a qform and an sform that are up to {distance:.4g} mm apart: the sform was taken."
+    )
 
 
 def _untrained(row: Mapping[str, Any], trained: Mapping[str, tuple[float, float]]) -> list[str]:

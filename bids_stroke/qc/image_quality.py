@@ -13,7 +13,7 @@ from bids_stroke.spatial import grid, image
 
 from .robust import median_or_nan, ratio_or_nan, robust_sd
 
-#: The columns of :func:`measure`, for the JSON sidecar.
+#: The columns of :func:`bids_stroke.qc.image_quality.measure`, for the JSON sidecar.
 COLUMNS: dict[str, dict[str, object]] = {
     "contrast": {"Description": "Contrast of the image"},
     "brain_volume_ml": {"Description": "Volume of the brain mask", "Units": "mL"},
@@ -81,14 +81,15 @@ def measure(
     raw, img, brain : nib.Nifti1Image
         The image before and after bias correction, and its brain mask, on one grid.
     tissues : mapping of str to nib.Nifti1Image
-        :func:`tissue_maps`, brought to that grid.
+        :func:`bids_stroke.qc.image_quality.tissue_maps`, brought to that grid.
     reference : nib.Nifti1Image, optional
         The reference image on that grid, where this is another one.
 
     Returns
     -------
     dict
-        Keys as in :data:`COLUMNS`, without ``contrast`` and ``template_brain_dice``.
+        Keys as in :data:`bids_stroke.qc.image_quality.COLUMNS`, without ``contrast`` and
+        ``template_brain_dice``.
     """
     mask = np.asanyarray(brain.dataobj) > 0
     raw_data, data = (volume.get_fdata(dtype=np.float32) for volume in (raw, img))

@@ -46,7 +46,7 @@ def find_rejection(rated: pd.DataFrame, participant: str, session: str) -> pd.Se
     Parameters
     ----------
     rated : pandas.DataFrame
-        Of :func:`read_ratings`.
+        Of :func:`bids_stroke.qc.ratings.read_ratings`.
     participant, session : str
         ``session`` is empty for a participant without sessions.
     """

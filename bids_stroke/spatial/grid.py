@@ -1,4 +1,4 @@
-"""Image grids: when two grids are the same, boxes in them, and resampling from one to another."""
+"""Image grids: comparison, bounding boxes and resampling."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -12,43 +12,49 @@ from scipy import ndimage
 from bids_stroke.errors import ImageError
 from bids_stroke.utils.files import PathLike
 
-from .image import conform, format_shape, like, open_image
+from .image import conform, format_shape, like
 
-#: How far apart (in voxels) corresponding voxels of grids that count as the same may lie. Within half a
-#: voxel, resampling by the nearest voxel leaves every voxel in its place, so that two arrays can be
-#: compared voxel by voxel; the affines of one grid, rounded by different programs, differ by less.
-SAME_GRID_VOXELS = 0.5
+#: Distance (in voxels) of corresponding voxels below which grids are the same: the affines of one grid,
+#: written by different programs, differ by rounding.
+SAME_GRID_VOXELS = 0.1
+#: The same for a mask that is put on the grid of its image: below half a voxel, resampling by the
+#: nearest voxel would leave every voxel in its place.
+FITTED_VOXELS = 0.5
 
 
-def same_grid(img: nib.Nifti1Image, reference: nib.Nifti1Image) -> bool:
-    """Tell whether two images have the same grid.
+def same_grid(
+    img: nib.Nifti1Image, reference: nib.Nifti1Image, voxels: float = SAME_GRID_VOXELS
+) -> bool:
+    """Return whether two images have the same grid.
 
-    Their shapes (the first three axes) are equal, and no voxel lies farther than
-    :data:`SAME_GRID_VOXELS`, in the smallest side of the voxels of ``reference``, from the voxel of
-    ``reference`` with the same indices. Axes are compared as they are stored: images in different axis
-    orders are brought to one by :func:`bids_stroke.spatial.image.conform` first.
+    Their shapes (the first three axes) are equal, and no voxel lies ``voxels`` or more, in the smallest
+    side of the voxels of ``reference``, from the voxel of ``reference`` with the same indices. Axes are
+    compared as they are stored: images in different axis orders are brought to one by
+    :func:`bids_stroke.spatial.image.conform` first.
     """
     if img.shape[:3] != reference.shape[:3]:
         return False
-    distance = _largest_distance(img.shape, img.affine, reference.affine)
-    return distance < _tolerance_mm(reference.affine)
+    distance = largest_distance(img.shape, img.affine, reference.affine)
+    return distance < voxels * smallest_side(reference.affine)
 
 
-def _largest_distance(shape: tuple[int, ...], affine: np.ndarray, other: np.ndarray) -> float:
-    """Largest distance (mm) between the positions of a voxel by two affines, which a corner has."""
+def largest_distance(shape: tuple[int, ...], affine: np.ndarray, other: np.ndarray) -> float:
+    """Largest distance (mm) between two affines over a grid; it occurs at a corner."""
     corners = np.array(list(product(*((0, size - 1) for size in shape[:3]))))
     apart = apply_affine(affine, corners) - apply_affine(other, corners)
     return float(np.linalg.norm(apart, axis=1).max())
 
 
-def _tolerance_mm(affine: np.ndarray) -> float:
-    return SAME_GRID_VOXELS * float(min(voxel_sizes(affine)))
+def smallest_side(affine: np.ndarray) -> float:
+    """Smallest side of a voxel (mm)."""
+    return float(min(voxel_sizes(affine)))
 
 
 def fit_to_grid(
     mask: nib.Nifti1Image, img: nib.Nifti1Image, name: PathLike = "the image"
 ) -> nib.Nifti1Image:
-    """Put a mask on the grid of ``img``, which must be its own up to rounding (:func:`same_grid`).
+    """Put a mask on the grid of ``img``, which must agree within half a voxel
+    (:func:`bids_stroke.spatial.grid.same_grid`).
 
     Parameters
     ----------
@@ -68,10 +74,10 @@ def fit_to_grid(
         If the grids differ.
     """
     mask, img = conform(mask), conform(img)
-    if same_grid(mask, img):
+    if same_grid(mask, img, FITTED_VOXELS):
         return like(np.asanyarray(mask.dataobj), img)
     if mask.shape[:3] == img.shape[:3]:
-        distance = _largest_distance(img.shape, mask.affine, img.affine)
+        distance = largest_distance(img.shape, mask.affine, img.affine)
         difference = f"their corners are up to {distance:.1f} mm apart"
     else:
         difference = " against ".join(
@@ -98,27 +104,6 @@ def data_on_grid(img: nib.Nifti1Image, mask_img: nib.Nifti1Image, name: str) -> 
             f"(shape {mask_img.shape}); resample it first."
         )
     return np.asanyarray(img.dataobj)
-
-
-def orientation_doubt(path: PathLike) -> str | None:
-    """Tell in a sentence why it is in doubt where in the world an image lies, left and right among it;
-    None where it is clear, or where the header cannot be read."""
-    try:
-        header = open_image(path).header
-        qform, qcode = header.get_qform(coded=True)
-        sform, scode = header.get_sform(coded=True)
-    except Exception:  # unreadable, or no NIfTI: loading it reports the error
-        return None
-    if not qcode and not scode:
-        return f"{path} tells no orientation (qform and sform are not set): its axes are taken as RAS."
-    if not (qcode and scode):
-        return None
-    distance = _largest_distance(header.get_data_shape(), qform, sform)
-    if not distance > _tolerance_mm(sform):
-        return None
-    return (
-        f"{path} has a qform and an sform that are up to {distance:.4g} mm apart: the sform was taken."
-    )
 
 
 def blank(shape: Sequence[int], affine: np.ndarray) -> nib.Nifti1Image:
@@ -151,7 +136,7 @@ def resample(
 ) -> nib.Nifti1Image:
     """Interpolate ``img`` on the grid of ``reference`` (identity in world space).
 
-    Voxels are boxes: from the centers of the outermost to their faces, the nearest value holds.
+    Between the outermost voxel centers and faces, the nearest value is used.
 
     Parameters
     ----------
@@ -184,7 +169,7 @@ def resample(
 
 
 def _covered(mapping: np.ndarray, shape: tuple[int, ...], grid_shape: tuple[int, ...]) -> np.ndarray:
-    """Tell which voxels of a grid have their center in the field of view of an image."""
+    """Mark the voxels of a grid that have their center in the field of view of an image."""
     covered = np.ones(grid_shape, bool)
     indices = np.ogrid[tuple(slice(size) for size in grid_shape)]
     for (*steps, start), size in zip(mapping[:3], shape[:3], strict=True):

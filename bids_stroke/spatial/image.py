@@ -45,7 +45,7 @@ def check_header(path: PathLike) -> None:
     Raises
     ------
     ImageError
-        If the file is missing or no image, its header tells of more voxels than it can hold, or the
+        If the file is missing or no image, its header states more voxels than it can hold, or the
         image is not 3D, has no usable affine, too few voxels, or a field of view of no head's size.
     """
     path = Path(path)
@@ -67,7 +67,7 @@ def load(path: PathLike) -> nib.Nifti1Image:
 
 
 def load_scan(path: PathLike) -> nib.Nifti1Image:
-    """Load a raw scan of a head, as :func:`load`.
+    """Load a raw scan of a head, as :func:`bids_stroke.spatial.image.load`.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def _unreadable(path: Path, error: Exception) -> ImageError:
 
 
 def _check_size(img: SpatialImage, path: Path) -> None:
-    """Refuse an image whose header tells of more voxels than the file can hold, before memory is taken
+    """Refuse an image whose header states more voxels than the file can hold, before memory is taken
     for them."""
     sides = img.shape
     needed = math.prod(sides) * img.get_data_dtype().itemsize
@@ -229,7 +229,7 @@ def format_shape(numbers: Iterable[float]) -> str:
 
 def restore(img: nib.Nifti1Image, original: nib.Nifti1Image) -> nib.Nifti1Image:
     """Bring an image in RAS order back to the axis order of ``original``: the exact inverse of
-    :func:`conform`, with the very affine of ``original``."""
+    :func:`bids_stroke.spatial.image.conform`, with the very affine of ``original``."""
     forward = nib.io_orientation(original.affine)
     inverse = nib.orientations.ornt_transform([[0, 1], [1, 1], [2, 1]], forward)
     return like(nib.apply_orientation(np.asanyarray(img.dataobj), inverse), original)

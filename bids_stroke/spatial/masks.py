@@ -1,4 +1,4 @@
-"""Masks: user-supplied and interpolated ones made binary, and fitted to the grid of an image."""
+"""Masks: binarization, and fitting to the grid of an image."""
 
 import nibabel as nib
 import numpy as np
@@ -9,15 +9,15 @@ from bids_stroke.utils.files import PathLike
 
 from . import grid, image
 
-#: Share of a voxel that a mask covers at least where the voxel counts as inside.
+#: Smallest covered fraction of a voxel that counts as inside.
 INSIDE = 0.5
 
 
 def at_least_half(fraction: np.ndarray) -> NDArray[np.bool_]:
-    """Voxels that a mask, given by the fraction of each voxel that it covers, covers by half or more.
+    """Voxels of which a mask covers at least half.
 
-    The rule by which an interpolated mask becomes a mask; it keeps volumes better than the nearest
-    voxel does.
+    ``fraction`` is the covered fraction of each voxel, as in an interpolated mask. This rule
+    keeps volumes better than the nearest voxel does.
     """
     return fraction >= INSIDE
 
@@ -39,7 +39,9 @@ def fit_brain_mask(
 
 
 def binarize(mask_img: nib.Nifti1Image) -> nib.Nifti1Image:
-    """Make a user-supplied lesion mask binary: fractions are lesion from one half on, labels all.
+    """Make a user-supplied lesion mask binary.
+
+    In masks of 0–1, values ≥ 0.5 are lesion; in label images, all values > 0.
 
     Returns
     -------

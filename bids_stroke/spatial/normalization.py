@@ -1,4 +1,4 @@
-"""Normalization to a template by SyN, without being led by the lesion (with ANTs).
+"""Normalization to a template by SyN (ANTs) in the presence of a lesion.
 
 The lesion is excluded from the cost, or the brain is registered with the mirrored tissue of its other
 side in the lesion's place.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # slow to load
 
 #: Share of the voxels that an affine registration compares.
 SAMPLING_RATE = 0.3
-#: Options of :func:`register` for rigid and affine transforms.
+#: Options of :func:`bids_stroke.spatial.registration.register` for rigid and affine transforms.
 AFFINE: Mapping[str, object] = {
     "aff_metric": "mattes",
     "aff_sampling": 32,

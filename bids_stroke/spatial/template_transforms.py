@@ -21,7 +21,7 @@ def _transform_path(source: str, target: str) -> Path:
 
 
 def has_transform(source: str, target: str = TEMPLATE) -> bool:
-    """Tell whether images can be carried from one template space to another."""
+    """Return whether images can be carried from one template space to another."""
     return source == target or _transform_path(source, target).exists()
 
 
@@ -78,7 +78,7 @@ def warp(
     reference : nib.Nifti1Image
         The grid.
     field : nib.Nifti1Image, optional
-        As :func:`load_transform` gives it.
+        As :func:`bids_stroke.spatial.template_transforms.load_transform` gives it.
     order : int
         1 for linear interpolation, 0 for labels.
 

@@ -1,1 +1,1 @@
-"""Training on real brains with simulated lesions."""
+"""Training of models: on patients with lesion masks, or on simulated strokes."""

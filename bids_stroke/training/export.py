@@ -1,4 +1,4 @@
-"""Cards made of what a training left."""
+"""Export of a finished training as model cards."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -49,7 +49,7 @@ def export(
     run, out = Path(run), Path(out)
     if (run / "plans.json").is_file():
         return [_nnunet(f"{catalog.NNUNET}{run}", {}, out, name, licence)]
-    recipe = written_recipe(run)
+    recipe = read_saved_recipe(run)
     if isinstance(recipe, NNUNetRecipe):
         return [_trained_nnunet(recipe, run, out, name, licence)]
     if isinstance(recipe, RunsRecipe):
@@ -58,7 +58,7 @@ def export(
     return _staged(recipe, run, run / SPLIT, out, name or recipe.name, licence)
 
 
-def written_recipe(run: Path) -> PatientRecipe:
+def read_saved_recipe(run: Path) -> PatientRecipe:
     """The recipe that a training on patients has written.
 
     Raises

@@ -11,7 +11,7 @@ Arguments = TypeVar("Arguments", bound=tuple)
 Result = TypeVar("Result")
 
 
-def each(
+def map_unordered(
     function: Callable[..., Result], jobs: Iterable[Arguments], processes: int
 ) -> Iterator[tuple[Arguments, Result | StrokeError]]:
     """Call a function with each tuple of arguments, several side by side.
@@ -19,7 +19,8 @@ def each(
     Yields
     ------
     tuple
-        The arguments, and the result or the :class:`StrokeError` that ended it; as they come.
+        The arguments, and the result or the :class:`bids_stroke.errors.StrokeError` that ended it; as
+        they come.
     """
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         futures = {pool.submit(function, *job): job for job in jobs}

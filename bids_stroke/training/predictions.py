@@ -1,15 +1,16 @@
-"""What trained networks predict on the scans of their training's grid: each predicts once."""
+"""Predictions of trained networks on the scans of their training's grid, computed once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 
 from bids_stroke.bids.derivatives import write_tsv
-from bids_stroke.bids.names import derivative, folder_of, prefix
+from bids_stroke.bids.names import derivative, folder_of, session_name
 from bids_stroke.compute import devices
 from bids_stroke.lesion import postprocessing
 from bids_stroke.models import ensembles, inference
@@ -20,6 +21,7 @@ from bids_stroke.spatial.grid import regrid, voxel_volume
 from bids_stroke.utils import files
 from bids_stroke.utils.files import PathLike
 
+from .patients.arrays import read_array
 from .patients.patient import Parts
 
 TABLE = "arrays.tsv"
@@ -34,10 +36,9 @@ class Case:
     part: str
     path: Path
 
-    def array(self, key: str) -> np.ndarray:
-        """``image``, ``label`` or ``mask``."""
-        with np.load(self.path) as kept:
-            return kept[key]
+    def array(self, name: Literal["image", "label", "mask"]) -> np.ndarray:
+        """Read one array of the archive."""
+        return read_array(self.path, name)
 
 
 def write_table(parts: Parts, paths: Mapping[str, Path], out: Path) -> Path:
@@ -120,6 +121,6 @@ def write_masks(
 
 
 def _write(mask: np.ndarray, grid: nib.Nifti1Image, case: Case, folder: Path) -> None:
-    name = prefix("".join(letter for letter in case.name if letter.isalnum()))
+    name = session_name("".join(letter for letter in case.name if letter.isalnum()))
     path = folder / folder_of(name) / derivative(name, "mask", space=templates.TEMPLATE, label="L")
     image.save(nib.Nifti1Image(mask.astype(np.uint8), grid.affine), path)

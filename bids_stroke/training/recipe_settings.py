@@ -13,7 +13,7 @@ Section: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Files that do not train: counts or, below one, shares."""
+    """Held-out files: counts or, below one, shares."""
 
     validation: float
     test: float
@@ -54,7 +54,7 @@ class SimulationRecipe:
     Attributes
     ----------
     sources, held_out : dict
-        By kind (``heads``, ``lesions``): folders of files, and which of them do not train.
+        By kind (``heads``, ``lesions``): folders of files, and which of them are held out.
     spacing : float
         Side of a voxel (mm).
     tile : sequence of int
@@ -109,7 +109,7 @@ class SplitRules:
     """How subjects are divided: counts or, below one, shares; the rest trains.
 
     With ``folds`` instead of ``validation``, each subject validates in one fold. ``intermediate``
-    counts those who train that are kept for a stage of their own. ``by="slice"`` divides the slices
+    counts the training subjects reserved for the intermediate stage. ``by="slice"`` divides the slices
     of each scan by the shares, and all subjects train.
     """
 
@@ -127,7 +127,7 @@ class SplitRules:
 
 @dataclass(frozen=True)
 class Loss:
-    """Shares of cross-entropy and soft Dice; weight of lesion voxels in the former."""
+    """Weights of BCE and soft Dice; ``lesion_weight`` multiplies lesion voxels in the BCE."""
 
     bce: float
     dice: float
@@ -172,7 +172,7 @@ class Stage:
     cycle : int
         Epochs between restarts of the learning rate.
     group : str or sequence of str, optional
-        Who trains (:func:`bids_stroke.training.patients.groups.choose`).
+        Patients that train in this stage (:func:`bids_stroke.training.patients.groups.choose`).
     frozen : sequence of str
         Modules of the network that stay as they are, their normalization included.
     snapshots : sequence of int

@@ -35,10 +35,10 @@ from .recipe_settings import (
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    Settings = TypeVar("Settings", bound=DataclassInstance)
+    SettingsType = TypeVar("SettingsType", bound=DataclassInstance)
 
 RECIPES = DATA / "recipes"
-#: What a recipe holds, by the engine that trains it.
+#: Sections that a recipe needs, by the section that marks its kind.
 SECTIONS = {
     "sources": {"held_out", "channels", "inputs", "network", "training", "synthesis"},
     "runs": {"data", "split", "training", "card"},
@@ -95,7 +95,7 @@ def merged(base: Section, changes: Section) -> Section:
 
 
 def parse_simulation(content: Section, source: str) -> SimulationRecipe:
-    """Make a recipe for simulated strokes of the content of its file.
+    """Parse a simulation recipe.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def parse_simulation(content: Section, source: str) -> SimulationRecipe:
 
 
 def parse_patients(content: Section, source: str) -> PatientRecipe:
-    """Make a recipe for patients of the content of its file.
+    """Parse a patient recipe.
 
     Parameters
     ----------
@@ -210,12 +210,25 @@ def _expanded(content: Section) -> dict[str, Section]:
     }
 
 
-def _fill(kind: "type[Settings]", section: Mapping[str, Any], source: str, **parsed: Any) -> "Settings":
+def _fill(
+    kind: "type[SettingsType]", section: Mapping[str, Any], source: str, **parsed: Any
+) -> "SettingsType":
     """A dataclass of the settings in a section, and of those that were parsed already.
 
-    Keys that the dataclass does not have are ignored.
+    Raises
+    ------
+    UsageError
+        If a setting is missing, or unknown in a section that is parsed as a whole.
     """
+    if not isinstance(section, Mapping):
+        raise UsageError(f"{source} has {section!r:.60} where settings are needed, key by key.")
     names = [field.name for field in fields(kind)]
+    unknown = set(section) - set(names)
+    if unknown and not parsed:
+        raise UsageError(
+            f"{source} has the unknown settings {', '.join(sorted(map(str, unknown)))}; use "
+            f"{', '.join(names)}."
+        )
     settings = {name: section[name] for name in names if name in section} | parsed
     missing = [
         field.name

@@ -1,4 +1,4 @@
-"""A training on patients: scans prepared, split, and given to the recipe's engine."""
+"""Training on patients: preparation and split of the scans, then the recipe's engine."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict

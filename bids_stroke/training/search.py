@@ -1,5 +1,8 @@
-"""Which networks together? Stacking and agreement windows, searched on validation scans, on the whole
-brain and by super-region (Mohapatra et al. 2023)."""
+"""Export the networks of a run and search their best ensembles.
+
+Stacking and agreement windows are searched on validation scans, on the whole brain and by super-region
+(Mohapatra et al. 2023).
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -58,7 +61,7 @@ def search(
         If the training is not complete, or not one of that kind.
     """
     run, out = Path(run), Path(out)
-    recipe = export.written_recipe(run) if (run / TABLE).is_file() else None
+    recipe = export.read_saved_recipe(run) if (run / TABLE).is_file() else None
     if not isinstance(recipe, RunsRecipe):
         raise ModelError(f"{run} is no training with several runs (as by the recipe s1).")
     if recipe.data.space == frame.NATIVE:
@@ -88,7 +91,7 @@ def measure(
     Parameters
     ----------
     models : dict of str to Card or Ensemble
-        By :func:`title`.
+        By :func:`bids_stroke.training.search.title`.
     predictions : Predictions
     cases : sequence of Case
     out : Path

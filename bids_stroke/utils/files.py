@@ -30,8 +30,11 @@ def atomic(path: PathLike) -> Iterator[Path]:
 
 
 def missing_content_reason(path: PathLike) -> str | None:
-    """Tell why the content of a file is not here, and what gets it: a link or pointer of git-annex
-    (DataLad) or git-lfs, or a link to nowhere. None for any other file, there or not."""
+    """Explain why a file has no content and how to fetch it.
+
+    The file is a link or pointer of git-annex (DataLad) or git-lfs, or a broken link. None for any
+    other file, whether it exists or not.
+    """
     path = Path(path)
     start: bytes | None = None
     try:
@@ -74,7 +77,7 @@ def package_file(package: str, file: str, user: str) -> Path:
 
 
 def stamp(path: PathLike) -> list[int] | None:
-    """Size and time of modification (ns) of a file, which tell its versions apart; None without the
+    """Size and time of modification (ns) of a file, which identify its version; None without the
     file."""
     try:
         status = Path(path).stat()

@@ -48,7 +48,7 @@ class _Whole(yaml.SafeDumper):
 
 
 def text(content: object) -> str:
-    """YAML of ``content`` that :func:`read` takes."""
+    """YAML of ``content`` that :func:`bids_stroke.utils.safe_yaml.read` takes."""
     return yaml.dump(content, Dumper=_Whole, sort_keys=False, allow_unicode=True)
 
 

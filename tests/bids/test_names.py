@@ -70,7 +70,7 @@ def test_the_session_of_a_file(file, session_name):
 
 @pytest.mark.parametrize("session_name", ["sub-01", "sub-01_ses-a"])
 def test_the_parts_of_the_name_of_a_session(session_name):
-    assert names.join_prefix(*names.split_prefix(session_name)) == session_name
+    assert names.join_session_name(*names.split_session_name(session_name)) == session_name
 
 
 def test_files_that_belong_together():

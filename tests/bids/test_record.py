@@ -4,7 +4,7 @@ from dataclasses import replace
 import cards
 import pytest
 
-from bids_stroke.bids import record
+from bids_stroke.bids import logs, record
 from bids_stroke.bids.record import Record
 from bids_stroke.bids.sessions import Session
 from bids_stroke.errors import DatasetError
@@ -106,7 +106,7 @@ def test_what_is_written_is_read(tmp_path):
 def test_a_damaged_record_is_none(tmp_path, damage):
     for name in ("sub-02", "sub-01", "sub-03_ses-a"):
         Record(name, "x").write(tmp_path)
-    record.path_of(tmp_path, "sub-01").write_bytes(damage)
+    logs.record_path(tmp_path, "sub-01").write_bytes(damage)
     assert record.read(tmp_path, "sub-01") is None
     (tmp_path / "logs/sub-04.log").touch()
     (tmp_path / "logs/sub-02_run.log").touch()

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_stroke.bids.record import Record
 from bids_stroke.qc import ratings
 from bids_stroke.reports.group.report import group_report
 
@@ -32,6 +33,8 @@ def page(tmp_path, browser_page):
     drawn.write_text(
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><rect width="9" height="9"/></svg>'
     )
+    outputs = {"lesion_figure": drawn.relative_to(tmp_path).as_posix()}
+    Record("sub-1", "identity", "ok", outputs=outputs).write(tmp_path)
     page = browser_page(group_report(tmp_path, table, groups=["site"]))
     yield page
     assert not [error for error in page.errors if not error.endswith(drawn.name)]

@@ -197,3 +197,13 @@ def test_nothing_to_collect(tmp_path):
     Record("sub-01", "x").write(tmp_path)
     with pytest.raises(DatasetError, match="no complete session"):
         cohort_table.collect(tmp_path)
+
+
+def test_a_session_with_a_damaged_table_is_named_and_the_others_are_read(tmp_path):
+    add(tmp_path, "sub-01", [(1, 1, 1)])
+    components, *_ = add(tmp_path, "sub-02", [(1, 1, 1)])
+    components.write_text("")
+    table, ended, failed = cohort_table.collect(tmp_path)
+    assert table["participant_id"].tolist() == ["sub-01"] and len(ended) == 1
+    (known,) = failed
+    assert known.name == "sub-02" and str(components) in known.error

@@ -36,12 +36,14 @@ def test_a_placed_network_answers_the_same(images, by):
     batch = torch.randn(images, 2, 8, 9, 10)
     with torch.inference_mode():
         expected = copy.deepcopy(network)(batch)
-        torch.testing.assert_close(devices.place(network, "cpu", over=["last"])(batch), expected)
+        torch.testing.assert_close(
+            devices.place_network(network, "cpu", over=["last"])(batch), expected
+        )
 
 
 def test_a_placed_norm_keeps_the_layout():
     layout = {"memory_format": torch.channels_last_3d}
-    norm = devices.place(nn.Sequential(nn.InstanceNorm3d(4)), "cpu")
+    norm = devices.place_network(nn.Sequential(nn.InstanceNorm3d(4)), "cpu")
     assert norm(torch.randn(1, 4, 8, 8, 8).to(**layout)).is_contiguous(**layout)
 
 
@@ -49,7 +51,7 @@ def test_a_placed_network_has_no_denormal_weights():
     network = nn.Conv3d(1, 1, 1)
     nn.init.constant_(network.weight, 1e-39)
     nn.init.constant_(network.bias, 1e-37)
-    devices.place(network, "cpu")
+    devices.place_network(network, "cpu")
     assert network.weight.item() == 0
     assert network.bias.item() == pytest.approx(1e-37)
 

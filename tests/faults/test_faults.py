@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import bidsets
 import psutil
 import pytest
 from faults.running import (
@@ -25,6 +26,7 @@ from faults.running import (
 from bids_stroke import __version__
 from bids_stroke.bids import record
 from bids_stroke.cli.run import main
+from bids_stroke.spatial import image
 
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("mount"),
@@ -93,7 +95,10 @@ def test_a_worker_that_dies(bids, out, table, how):
     assert going.returncode == 1 and "Traceback" not in error
     killed = how == signal.SIGKILL
     words = "was killed, perhaps for lack of memory" if killed else "ended with status -11"
-    assert words in error and words in record.read(out, "sub-01").error
+    known = record.read(out, "sub-01")
+    assert words in error and words in known.error
+    assert known.description and known.outputs and known.versions
+    assert words in (out / "sub-01.html").read_text()
     nothing_half_written(out)
     seen = next(line for line in error.splitlines() if words in line).split(": ", 2)[2]
     table.add("Faults", f"a worker ends by {how.name}", 1, seen, "its failure; the others go on")
@@ -332,3 +337,25 @@ def test_a_report_that_cannot_be_written(tmp_path, table):
     nothing_half_written(out)
     seen = next(line for line in done.stderr.splitlines() if "sub-01: failed" in line)
     table.add("Faults", "a viewer that cannot be written", 1, seen, "its failure; the others go on")
+
+
+def test_a_damaged_second_image(tmp_path, table):
+    """Nothing is registered or written before all images of a session are read."""
+    bids, out = bidsets.start(tmp_path / "bids"), tmp_path / "out"
+    t1w, lesion = bidsets.scan(1)
+    flair, _ = bidsets.scan(1, contrast=-1.0)
+    anat = bids / "sub-01/anat"
+    image.save(t1w, anat / "sub-01_T1w.nii.gz")
+    image.save(flair, anat / "sub-01_FLAIR.nii.gz")
+    image.save(lesion, anat / "sub-01_space-T1w_label-L_mask.nii.gz")
+    path = anat / "sub-01_FLAIR.nii.gz"
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 1  # the checksum at the end
+    path.write_bytes(content)
+    done = run(*participant(bids, out), "--brain-extraction", "none")
+    assert done.returncode == 1
+    known = record.read(out, "sub-01")
+    assert "sub-01_FLAIR.nii.gz is damaged" in known.error
+    assert not (out / "sub-01").exists()
+    seen = next(line for line in done.stderr.splitlines() if "sub-01: failed" in line)
+    table.add("Faults", "a second image that is damaged", 1, seen, "nothing")

@@ -36,20 +36,20 @@ def session(folder, *contrasts):
     return Session("01", None, images, contrasts[0])
 
 
-def own(folder, space="T1w"):
-    """An own lesion mask."""
+def supplied(folder, space="T1w"):
+    """A user-supplied lesion mask."""
     path = folder / "sub-01_label-L_mask.nii.gz"
     path.touch()
     return SuppliedMask(path, space, {})
 
 
-def build(name, folder, contrasts=("T1w", "FLAIR"), own_mask=None):
+def build(name, folder, contrasts=("T1w", "FLAIR"), supplied_brain_mask=None):
     """Call a builder with values for whatever keywords it has."""
     one = session(folder, *contrasts)
     card = CARD
-    if name in ("init_template_session_wf", "init_own_outputs_wf"):
+    if name in ("init_template_session_wf", "init_supplied_outputs_wf"):
         card = None
-        one = Session("01", None, {}, "MNIColin27", (), None, own(folder, "MNIColin27"))
+        one = Session("01", None, {}, "MNIColin27", (), None, supplied(folder, "MNIColin27"))
     known = {
         "session": one,
         "card": CARD,
@@ -60,8 +60,8 @@ def build(name, folder, contrasts=("T1w", "FLAIR"), own_mask=None):
         "normalization": "masked",
         "space": DEFAULT_SPACE,
         "spaces": (DEFAULT_SPACE,),
-        "own_mask": own_mask,
-        "own": own(folder),
+        "supplied_brain_mask": supplied_brain_mask,
+        "mask": supplied(folder),
         "source": folder / "sub-01_T1w.nii.gz",
         "probability": True,
         "min_component_mm3": 10.0,
@@ -178,7 +178,7 @@ def test_a_whole_session_lacks_nothing(contrasts, masked, tmp_path):
 )
 def test_a_session_with_an_own_mask_lacks_nothing(contrasts, space, tmp_path):
     images = session(tmp_path, *contrasts).images
-    one = Session("01", None, images, contrasts[0], (), None, own(tmp_path, space))
+    one = Session("01", None, images, contrasts[0], (), None, supplied(tmp_path, space))
     workflow = BUILDERS["init_session_wf"](
         session=one,
         card=None,
@@ -202,7 +202,7 @@ def test_a_mask_in_a_template_space_lacks_nothing(contrasts, tmp_path):
     images = dict.fromkeys(contrasts, tmp_path / "sub-01_T1w.nii.gz")
     for path in images.values():
         path.touch()
-    one = Session("01", None, images, "MNIColin27", (), None, own(tmp_path, "MNIColin27"))
+    one = Session("01", None, images, "MNIColin27", (), None, supplied(tmp_path, "MNIColin27"))
     workflow = BUILDERS["init_template_session_wf"](
         session=one, maps=Maps(), bids_dir=tmp_path, output_dir=tmp_path / "out"
     )

@@ -128,7 +128,7 @@ def test_hd_bet_answers_what_its_own_forward_answers(hd_bet):
     image = torch.randn(1, 1, 16, 32, 16)
     with torch.inference_mode():
         theirs = hd_bet(image)
-        placed = devices.place(copy.deepcopy(hd_bet), "cpu", over=NORMS)
+        placed = devices.place_network(copy.deepcopy(hd_bet), "cpu", over=NORMS)
         torch.testing.assert_close(_predict(placed, image), theirs, rtol=0, atol=1e-3)
 
 

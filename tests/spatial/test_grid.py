@@ -15,14 +15,19 @@ def shifted(mm, shape=(20, 30, 25), axis=2):
     return grid.blank(shape, affine)
 
 
-@pytest.mark.parametrize(("mm", "same"), [(0, True), (0.49, True), (0.51, False), (np.nan, False)])
+@pytest.mark.parametrize(
+    ("mm", "same", "fitted"),
+    [(0, True, True), (0.09, True, True), (0.11, False, True), (0.49, False, True),
+     (0.51, False, False), (np.nan, False, False)],
+)  # fmt: skip
 @pytest.mark.parametrize("axis", [0, 2])
-def test_grids_within_half_a_voxel_are_the_same(axis, mm, same):
+def test_grids_that_differ_by_rounding_are_the_same(axis, mm, same, fitted):
     assert grid.same_grid(shifted(mm, axis=axis), shifted(0)) == same
+    assert grid.same_grid(shifted(mm, axis=axis), shifted(0), grid.FITTED_VOXELS) == fitted
 
 
 def test_grids_that_differ_at_one_corner_or_in_shape_are_not_the_same():
-    stretched = np.diag([1.03, 1.0, 3.0, 1.0])  # 0.57 mm at the far side
+    stretched = np.diag([1.006, 1.0, 3.0, 1.0])  # 0.11 mm at the far side
     assert not grid.same_grid(grid.blank((20, 30, 25), stretched), shifted(0))
     assert not grid.same_grid(shifted(0, (20, 30, 26)), shifted(0))
 

@@ -2,7 +2,7 @@
 
 Plain convolutions (``PlainConvUNet``) or residual blocks in the encoder (``ResidualEncoderUNet``);
 the names of parameters are those of nnU-Net's package ``dynamic-network-architectures``, without the
-copies that it keeps under further names (:func:`canonical`).
+copies that it keeps under further names (:func:`bids_stroke.models.networks.dynamic_unet.canonical`).
 """
 
 from collections.abc import Mapping, Sequence

@@ -45,7 +45,7 @@ def outline(path: PathLike) -> dict[str, Any]:
     Raises
     ------
     ModelError
-        As :func:`load_checkpoint`.
+        As :func:`bids_stroke.models.nnunet.checkpoint.load_checkpoint`.
     """
     try:
         with zipfile.ZipFile(path) as archive:

@@ -1,4 +1,4 @@
-"""Images prepared, tiled and brought back as nnU-Net v2 does (Isensee et al. 2021).
+"""Preprocessing, tiling and resampling of the output as in nnU-Net v2 (Isensee et al. 2021).
 
 Arrays are in nnU-Net's order: (channels, z, y, x), transposed as its plan says. Only the difference of
 the logits of lesion and background is kept: resampling and averaging are linear, so the answer is
@@ -179,7 +179,7 @@ def logits(
     flips = list(chain.from_iterable(combinations(axes, n) for n in range(len(axes) + 1)))
     total = torch.zeros(padded.shape[2:], device=device)
     for network in networks:
-        network = devices.place(network, device, over=["norm"])
+        network = devices.place_network(network, device, over=["norm"])
         with torch.inference_mode(), devices.fast_arithmetic(device):
             total = total + _tiled(network, padded, tile, flips)
     mean = (total / len(card.all_weights)).cpu().numpy()

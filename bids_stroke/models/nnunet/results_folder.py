@@ -114,7 +114,8 @@ def _channels(dataset: Section) -> tuple[Channel, ...]:
 
 
 def arguments(plans: Section, configuration: str, channels: int) -> dict[str, Any]:
-    """Arguments of :func:`dynamic_unet.build` for a configuration of ``plans.json``.
+    """Arguments of :func:`bids_stroke.models.networks.dynamic_unet.build` for a configuration of
+    ``plans.json``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Plots of a cohort: the group table in, SVG text out."""
+"""Plots of a cohort from the group table, as SVG text."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple

@@ -78,7 +78,7 @@ def draw_probability(
     probability_img, mask_img : nib.Nifti1Image
         Same grid; probabilities from 0 to 1.
     background_img, out, label, brain_img
-        As for :func:`draw_lesion`.
+        As for :func:`bids_stroke.reports.figures.lesion.draw_lesion`.
     """
     field = field_of_view(background_img if brain_img is None else brain_img, margin=6)
     marked = like(probability_img.get_fdata(dtype=np.float32) >= FAINT, mask_img, np.uint8)

@@ -1,4 +1,4 @@
-"""Mosaics of slices, the ground of every figure: slices laid out in rows, with contours over them.
+"""Mosaics, the basis of the slice figures: slices laid out in rows, with contours over them.
 
 A mosaic is a single JPEG, with contours and labels drawn as vectors over it. Slices are cut in world
 space every ``STEP`` mm, so that anisotropic, oblique and non-RAS images look as the head does.
@@ -34,7 +34,7 @@ class Overlay:
     slices : sequence of (rows, columns) arrays
         Values at the panels.
     colors : function
-        Values to their colors, see :data:`Colors`.
+        Values to their colors, see :data:`bids_stroke.reports.figures.svg.Colors`.
     opacity : function
         Values to their opacity (0-1), an array of the same shape.
     """
@@ -84,7 +84,8 @@ def raster(
     inside: Sections | None = None,
     overlay: Overlay | None = None,
 ) -> str:
-    """The mosaic as an ``<image>`` element, under an :class:`Overlay`.
+    """The mosaic as an ``<image>`` element, under an
+    :class:`bids_stroke.reports.figures.mosaic.Overlay`.
 
     Gray levels extend from the 0.5 to the 99.5 percentile of ``inside`` (masks at the panels; without
     them, of the head).

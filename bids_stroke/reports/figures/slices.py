@@ -20,7 +20,7 @@ SAGITTAL, CORONAL, AXIAL = 0, 1, 2
 
 @dataclass(frozen=True)
 class Field:
-    """Field of view in world space: a box, a margin around it, and the distance of pixels (mm)."""
+    """Field of view in world space: a box, a margin around it, and the pixel spacing (mm)."""
 
     low: NDArray[np.floating]
     high: NDArray[np.floating]
@@ -116,7 +116,7 @@ def close_up(mask_img: nib.Nifti1Image) -> list[Cut]:
 
 
 def through(mask_img: nib.Nifti1Image, axis: int, field: Field) -> list[Cut]:
-    """A row of slices spread evenly over those that a mask occupies (none between its parts)."""
+    """A row of slices spread evenly over a mask; slices between its parts are skipped."""
     voxels = np.argwhere(np.asanyarray(mask_img.dataobj) > 0)
     occupied = np.unique(np.round(apply_affine(mask_img.affine, voxels)[:, axis]))
     n = min(field.columns(axis), len(occupied))

@@ -8,8 +8,11 @@ from typing import TypeAlias
 import pandas as pd
 from markupsafe import Markup
 
-from bids_stroke.bids.names import Name, entity, is_participant, join_prefix
+from bids_stroke.bids import record
+from bids_stroke.bids.names import is_participant, join_session_name
 
+#: End of the kind of an output that is a figure.
+FIGURE = "_figure"
 #: A value of a table; missing ones are NaN or None.
 Value: TypeAlias = str | float | None
 
@@ -23,18 +26,19 @@ def report_links(out_dir: Path, participants: Iterable[Value]) -> dict[str, str]
     }
 
 
-def session_figures(out_dir: Path, participant: Value, session: Value, kind: str) -> list[Path]:
-    """Figures of a session whose ``desc-`` entity is ``kind``; ``session`` is missing or empty for a
-    participant without sessions."""
+def session_figures(out_dir: Path, participant: Value, session: Value) -> dict[str, list[Path]]:
+    """Figures that the record of a session lists, by their ``desc-`` entity; ``session`` is missing or
+    empty for a participant without sessions."""
     participant = str(participant)
     if not is_participant(participant):
-        return []
-    session_name = join_prefix(participant, None if pd.isna(session) else str(session))
-    return [
-        path
-        for path in sorted((out_dir / participant / "figures").glob("*.svg"))
-        if Name.parse(path).session_name == session_name and entity(path, "desc") == kind
-    ]
+        return {}
+    name = join_session_name(participant, None if pd.isna(session) else str(session))
+    listing = record.read(out_dir, name)
+    figures: dict[str, list[Path]] = {}
+    for kind, path in listing.files(out_dir) if listing else ():
+        if kind.endswith(FIGURE):
+            figures.setdefault(kind.removesuffix(FIGURE), []).append(path)
+    return {kind: sorted(paths) for kind, paths in figures.items()}
 
 
 def inline_svg(path: Path) -> Markup:

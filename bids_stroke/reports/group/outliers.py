@@ -57,7 +57,8 @@ def marks(table: pd.DataFrame, outliers: pd.DataFrame) -> pd.Series:
 def pictured_outliers(
     outliers: pd.DataFrame, out_dir: Path, links: Mapping[str, str]
 ) -> list[PicturedOutlier]:
-    """A card for each outlier; the first :data:`MOST_PICTURES` figures are shown."""
+    """A card for each outlier; the first :data:`bids_stroke.reports.group.outliers.MOST_PICTURES`
+    figures are shown."""
     cards = []
     pictures = 0
     for row in outliers.to_dict("records"):
@@ -76,6 +77,7 @@ def _figure(outlier: PicturedOutlier, out_dir: Path) -> Path | None:
     contrast, _, kind = outlier.measure.partition("_")
     if kind not in PICTURES:
         contrast, kind = "", outlier.measure
-    paths = session_figures(out_dir, outlier.participant_id, outlier.session_id, PICTURES[kind])
+    figures = session_figures(out_dir, outlier.participant_id, outlier.session_id)
+    paths = figures.get(PICTURES[kind], [])
     of_contrast = [path for path in paths if path.stem.lower().endswith(f"_{contrast}")]
     return next(iter(of_contrast or paths), None)

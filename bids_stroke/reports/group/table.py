@@ -1,4 +1,4 @@
-"""The table of the sessions on the group report, and what its script draws it from."""
+"""The table of the sessions on the group report, and the data of its script."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bids_stroke.bids.names import natural_key
+from bids_stroke.lesion.measurements import native_or_template
 from bids_stroke.reports.columns import MEASURES, column_title, number
 
 from .files import Value, session_figures
@@ -17,7 +18,7 @@ FIRST = (
     *MEASURES,
     *("mean_probability", "brain_volume_ml", "template_brain_dice", "stands_out"),
 )
-#: Of these, what the page shows only when asked.
+#: Columns hidden at first.
 LATER = {"lesion_volume_mni_ml", "cst_category_status", "cst_raw_load_ml_left", "cst_raw_load_ml_right"}
 REVIEWED = ("lesion", "mni", "brain", "tract", "ownmni")  # figures that a rater looks at
 KEYS = ("participant_id", "session_id")
@@ -38,7 +39,8 @@ def session_keys(table: pd.DataFrame) -> list[str]:
 
 def lesion_volumes(table: pd.DataFrame) -> pd.Series:
     """Volumes of the lesions (ml): the native ones, those in the template where there are none."""
-    return _numbers(table, "lesion_volume_ml").fillna(_numbers(table, "lesion_volume_mni_ml"))
+    native, in_template = (_numbers(table, f"lesion_volume{of}_ml") for of in ("", "_mni"))
+    return pd.Series(native_or_template(native, in_template), index=table.index)
 
 
 def _numbers(table: pd.DataFrame, name: str) -> pd.Series:
@@ -74,7 +76,7 @@ def table_data(
     Parameters
     ----------
     table : pandas.DataFrame
-        Of :func:`ordered`.
+        Of :func:`bids_stroke.reports.group.table.ordered`.
     groups : sequence of str
         Columns that sessions are divided by; the page shows the first four.
     links : mapping of str to str
@@ -100,9 +102,12 @@ def table_data(
             [
                 path.relative_to(out_dir).as_posix()
                 for kind in REVIEWED
-                for path in session_figures(out_dir, participant, session, kind)
+                for path in figures.get(kind, [])
             ]
-            for participant, session in zip(table["participant_id"], sessions, strict=True)
+            for figures in (
+                session_figures(out_dir, participant, session)
+                for participant, session in zip(table["participant_id"], sessions, strict=True)
+            )
         ],
     }
 

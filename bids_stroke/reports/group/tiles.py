@@ -1,4 +1,4 @@
-"""Numbers on top of the group report."""
+"""Key figures at the top of the group report."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -5,7 +5,7 @@ from the network and leaves the figures outside, so the page is rendered from ou
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +15,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from bids_stroke import __version__
+from bids_stroke.bids.logs import crash_path
 from bids_stroke.bids.names import derivative
 from bids_stroke.bids.record import Record, read_participant
 from bids_stroke.cohort.table import session_row
@@ -43,11 +44,12 @@ def participant_report(
     embed_viewers: bool = False,
     records: Sequence[Record] | None = None,
 ) -> Path:
-    """Write ``out_dir/sub-XX.html``, one file that needs no other, and return its path.
+    """Write ``out_dir/sub-XX.html``, a self-contained file, and return its path.
 
     It holds, for every session: a summary, the figures, and the tables of components and loads. Then
     the methods text, and the errors (of the records, and the crash files
     ``logs/sub-XX[_ses-YY]_crash.txt``). The captions of the figures are in ``data/report_spec.yml``.
+    A session whose files cannot be shown is listed among the errors, and the page has the others.
 
     Parameters
     ----------
@@ -57,6 +59,11 @@ def participant_report(
         Put the sessions' viewers into the page and remove their files, in place of a link to each.
     records : sequence of Record, optional
         Records of the participant's sessions; by default, those in the output folder.
+
+    Raises
+    ------
+    UnshownSessionsError
+        After the page is written, if there are such sessions.
     """
     out_dir = Path(out_dir)
     name = f"sub-{subject.removeprefix('sub-')}"
@@ -69,12 +76,14 @@ def participant_report(
         stage = Path(folder)
         figures = stage / name / "figures"
         figures.mkdir(parents=True)
-        _copy_figures(out_dir, records, figures)
+        scale = _scale(path for record in records for path in _figures(out_dir, record))
+        unshown: dict[str, Exception] = {}
         for record in records:
-            out = figures / derivative(record.name, "log", ".html", desc="summary")
-            viewers = _viewer(out_dir, record, embed_viewers)
-            render("summary.html", out, **_summary(out_dir, record), **viewers)
-            _write_tables(out_dir, record, figures)
+            try:
+                _write_reportlets(out_dir, record, figures, scale, embed_viewers)
+            except Exception as error:  # of the files of this session: the others are shown
+                unshown[record.name] = error
+                errors.append({"session": record.name, "message": _reason(error), "text": ""})
         described = [record for record in records if record.description]
         methods = compose(described) if described else ""
         render("methods.html", figures / derivative(name, "log", ".html", desc="methods"), text=methods)
@@ -90,18 +99,43 @@ def participant_report(
     )
     for record in records if embed_viewers else ():
         path_of(out_dir, record.name).unlink(missing_ok=True)
+    if unshown:
+        raise UnshownSessionsError(unshown)
     return page
 
 
-def _copy_figures(out_dir: Path, records: Sequence[Record], figures: Path) -> None:
-    """Copy the figures of all sessions, smaller ones if they are many: the page is to be mailed."""
-    paths = [
-        path for record in records for kind, path in record.files(out_dir) if kind.endswith("_figure")
-    ]
-    size = sum(path.stat().st_size for path in paths)
+class UnshownSessionsError(Exception):
+    """Sessions that a report cannot show, with the error of each."""
+
+    def __init__(self, errors: Mapping[str, Exception]) -> None:
+        super().__init__(", ".join(errors))
+        self.errors = errors
+
+
+def _reason(error: Exception) -> str:
+    return f"Its files cannot be shown ({error}); run the participant level again."
+
+
+def _figures(out_dir: Path, record: Record) -> list[Path]:
+    return [path for kind, path in record.files(out_dir) if kind.endswith("_figure")]
+
+
+def _scale(figures: Iterable[Path]) -> float:
+    """Scale of the pictures: smaller ones for many sessions, so that the page can be mailed."""
+    size = sum(path.stat().st_size for path in figures)
     # A pixel of a smaller picture takes more bytes: not the square root.
-    scale = (MOST_BYTES / size) ** 0.75 if size > MOST_BYTES else 1
-    for path in paths:
+    return (MOST_BYTES / size) ** 0.75 if size > MOST_BYTES else 1.0
+
+
+def _write_reportlets(
+    out_dir: Path, record: Record, figures: Path, scale: float, embed_viewers: bool
+) -> None:
+    """Write the figures, the summary and the tables of a session to the folder of reportlets."""
+    out = figures / derivative(record.name, "log", ".html", desc="summary")
+    viewers = _viewer(out_dir, record, embed_viewers)
+    render("summary.html", out, **_summary(out_dir, record), **viewers)
+    _write_tables(out_dir, record, figures)
+    for path in _figures(out_dir, record):
         svg = path.read_text(encoding="utf-8")
         svg = shrunk(svg, scale) if scale < 1 else svg
         (figures / path.name).write_text(svg, encoding="utf-8")
@@ -157,7 +191,7 @@ def _summary(out_dir: Path, record: Record) -> dict[str, Any]:
 
 def _error(out_dir: Path, record: Record) -> dict[str, str]:
     """Why a session failed, and its crash file where there is one."""
-    path = out_dir / "logs" / f"{record.name}_crash.txt"
+    path = crash_path(out_dir, record.name)
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     message = record.error or "The session did not end well."
     return {"session": record.name, "message": message, "text": text.strip()}

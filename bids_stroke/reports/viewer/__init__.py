@@ -1,1 +1,1 @@
-"""The interactive viewer: of a session (:mod:`.session`), of a cohort (:mod:`.overlap`)."""
+"""The interactive viewer: of a session (``session``), of a cohort (``overlap``)."""

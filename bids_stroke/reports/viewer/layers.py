@@ -58,7 +58,7 @@ class Layer:
     unit: str | None = None
 
 
-class Field(NamedTuple):
+class ViewerField(NamedTuple):
     """The field of a viewer: an image along the axes of the world, which of its voxels are near the
     brain, and the brain mask on its grid."""
 
@@ -67,7 +67,7 @@ class Field(NamedTuple):
     brain_img: nib.Nifti1Image
 
 
-def field(img: nib.Nifti1Image, brain_img: nib.Nifti1Image) -> Field:
+def field(img: nib.Nifti1Image, brain_img: nib.Nifti1Image) -> ViewerField:
     """Cut the field of a viewer out of an image.
 
     Parameters
@@ -77,7 +77,7 @@ def field(img: nib.Nifti1Image, brain_img: nib.Nifti1Image) -> Field:
 
     Returns
     -------
-    Field
+    ViewerField
         Voxels no finer than ``FINEST_MM``, in the box around the voxels within ``MARGIN_MM`` of the
         brain.
     """
@@ -93,7 +93,7 @@ def field(img: nib.Nifti1Image, brain_img: nib.Nifti1Image) -> Field:
     outside = np.asanyarray(brain.dataobj) == 0
     near = ndimage.distance_transform_edt(outside, voxel_sizes(grid.affine)) <= MARGIN_MM
     box = bounding_box(near)
-    return Field(grid.slicer[box], near[box], brain.slicer[box])
+    return ViewerField(grid.slicer[box], near[box], brain.slicer[box])
 
 
 def background(
@@ -110,8 +110,8 @@ def background(
 
 
 def packed(img: nib.Nifti1Image, levels: int = LEVELS[0]) -> str:
-    """Encode an image as gzipped NIfTI in Base64: integers as they are, other values in so many
-    ``levels`` between the extremes (one byte a voxel; the header holds the scale)."""
+    """Encode an image as gzipped NIfTI in Base64: integers unchanged, other values quantized to
+    ``levels`` gray levels between the extremes (one byte a voxel; the header holds the scale)."""
     data = np.asanyarray(img.dataobj)
     if np.issubdtype(data.dtype, np.integer):
         out = nib.Nifti1Image(data, img.affine)

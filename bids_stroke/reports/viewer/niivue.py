@@ -15,7 +15,7 @@ _EXPORT = re.compile(rb"export\s*\{[^{}]*\};?\s*$")
 
 @lru_cache(maxsize=1)
 def packed() -> str:
-    """:func:`module`, gzipped, in Base64 (text)."""
+    """:func:`bids_stroke.reports.viewer.niivue.module`, gzipped, in Base64 (text)."""
     return b64encode(gzip.compress(module(), mtime=0)).decode()
 
 

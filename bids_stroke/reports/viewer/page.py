@@ -2,8 +2,7 @@
 
 All images of a viewer lie on one grid along the axes of the world, as the slices of the figures do
 (NiiVue shows planes of voxels): that of the reference image where it is such a grid, at 1 mm where it
-is finer. Of the head, what is near the brain is kept: the file stays small, and most of the face is
-left out.
+is finer. Only voxels near the brain are kept: the file stays small, and most of the face is left out.
 """
 
 from collections.abc import Sequence

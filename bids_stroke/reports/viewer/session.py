@@ -43,7 +43,7 @@ def write_viewer(out_dir: PathLike, record: Record, tracts: Sequence[str] = (DEF
     Returns
     -------
     Path
-        ``out_dir/sub-XX[_ses-YY]_viewer.html``, a file that needs no other.
+        ``out_dir/sub-XX[_ses-YY]_viewer.html``, a self-contained file.
 
     Raises
     ------

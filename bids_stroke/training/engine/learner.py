@@ -1,4 +1,4 @@
-"""The network that learns from patients: loss, optimizer, frozen modules."""
+"""Lightning module for training on patients: loss, optimizer, frozen modules."""
 
 from collections.abc import Sequence
 from pathlib import Path

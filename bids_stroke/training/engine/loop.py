@@ -1,4 +1,4 @@
-"""The training on simulated strokes: a recipe in, weights out."""
+"""Training on simulated strokes: from a recipe to weights."""
 
 import csv
 import json
@@ -9,7 +9,6 @@ from pathlib import Path
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar, Timer
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
@@ -20,7 +19,7 @@ from bids_stroke.training.simulation.synthesis import Simulator
 from bids_stroke.utils.files import PathLike, atomic
 
 from . import samples, sources
-from .saving import SUMMARY, WEIGHTS, save_weights
+from .saving import SUMMARY, WEIGHTS, loggers, save_weights
 from .segmenter import AveragedWeights, Segmenter, elapsed
 
 
@@ -34,7 +33,7 @@ class Summary:
 
 
 def train_on_simulations(recipe: SimulationRecipe, out: PathLike, data: PathLike) -> Summary:
-    """Find the files, prepare them, and train (see :func:`fit`).
+    """Find the files, prepare them, and train (see :func:`bids_stroke.training.engine.loop.fit`).
 
     Parameters
     ----------
@@ -155,10 +154,7 @@ def _trainer(settings: SimulationTraining, out: Path) -> pl.Trainer:
         num_sanity_val_steps=0,
         enable_model_summary=False,
         log_every_n_steps=10,
-        logger=[
-            CSVLogger(out, name="log"),
-            TensorBoardLogger(out, name="tensorboard", version=""),
-        ],
+        logger=loggers(out),
         callbacks=[
             Timer(timedelta(seconds=60 * settings.max_minutes), interval="step"),
             AveragedWeights(out / WEIGHTS),

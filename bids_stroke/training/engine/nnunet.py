@@ -1,4 +1,4 @@
-"""Training by nnU-Net v2 itself: the data in its form, the recipe in its settings."""
+"""Training with nnU-Net v2: conversion of the data, and settings from the recipe."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from bids_stroke.models.card import Card, Network
 from bids_stroke.models.nnunet import results_folder
 from bids_stroke.spatial import image
 from bids_stroke.training.export import RESULTS
-from bids_stroke.training.parallel import each
+from bids_stroke.training.parallel import map_unordered
 from bids_stroke.training.patients import split
 from bids_stroke.training.patients.patient import Parts, Patient
 from bids_stroke.training.recipe_settings import NNUNetRecipe
@@ -93,7 +93,7 @@ def train(
 
 
 def _environment(out: Path, workers: int) -> None:
-    """nnU-Net is told folders and processes by the environment alone."""
+    """nnU-Net reads folders and the number of processes from the environment alone."""
     for key, folder in (("raw", "raw"), ("preprocessed", "preprocessed"), ("results", RESULTS)):
         os.environ[f"nnUNet_{key}"] = str(out / folder)
     # Its planner takes the number for one of threads: see _plan.
@@ -104,7 +104,7 @@ def _convert(scans: Sequence[Patient], raw: Path, recipe: NNUNetRecipe, processe
     """Write brains and masks by nnU-Net's names."""
     raw.mkdir(parents=True, exist_ok=True)
     contrasts = recipe.data.contrasts
-    for _, result in each(_case, [(patient, contrasts, raw) for patient in scans], processes):
+    for _, result in map_unordered(_case, [(patient, contrasts, raw) for patient in scans], processes):
         if isinstance(result, Exception):
             raise result
     content = {

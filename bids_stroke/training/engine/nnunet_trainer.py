@@ -1,4 +1,4 @@
-"""nnU-Net's trainer with the settings of a recipe, which come in ``dataset.json``."""
+"""nnU-Net's trainer with the settings of a recipe, which are read from ``dataset.json``."""
 
 import csv
 import time

@@ -1,4 +1,4 @@
-"""A bar with the time left of the whole training; on a pipe, a line per epoch."""
+"""Progress of a training: a bar with the remaining time; on a pipe, a line per epoch."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,13 +1,19 @@
-"""Weights of networks that train, as files."""
+"""Files of a training: the weights of its network and its logs."""
 
 from pathlib import Path
 
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from safetensors.torch import save_file
 from torch import nn
 
 from bids_stroke.utils.files import PathLike, atomic
 
 WEIGHTS, SUMMARY = "weights.safetensors", "summary.json"
+
+
+def loggers(out: Path) -> list[Logger]:
+    """Loggers of the scores of a training, as CSV and for TensorBoard."""
+    return [CSVLogger(out, name="log"), TensorBoardLogger(out, name="tensorboard", version="")]
 
 
 def save_weights(network: nn.Module, path: PathLike) -> Path:

@@ -1,4 +1,4 @@
-"""What training losses and scores share: logits inside the brain, Dice of tensors."""
+"""Common parts of training losses and scores: logits inside the brain, Dice of tensors."""
 
 import torch
 
@@ -6,7 +6,8 @@ OUTSIDE = -20.0  # logit outside the brain: surely no lesion
 
 
 def inside(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Logits inside the brain mask, and :data:`OUTSIDE` elsewhere."""
+    """Logits inside the brain mask, and :data:`bids_stroke.training.engine.scores.OUTSIDE`
+    elsewhere."""
     return logits.masked_fill(mask == 0, OUTSIDE)
 
 

@@ -1,4 +1,4 @@
-"""The network that learns from simulated strokes: loss, learning rate, averaged weights."""
+"""Lightning module for training on simulated strokes: loss, learning rate, averaged weights."""
 
 import math
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Segmenter(pl.LightningModule):
         self, network: nn.Module, settings: SimulationTraining, inputs: Sequence[Input]
     ) -> None:
         super().__init__()
-        self.network = devices.place(network, "cpu")  # Lightning moves it
+        self.network = devices.place_network(network, "cpu")  # Lightning moves it
         self.average = AveragedModel(
             network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay), use_buffers=True
         )
@@ -76,7 +76,7 @@ class Segmenter(pl.LightningModule):
     def training_step(self, batch: samples.Tensors, batch_idx: int) -> torch.Tensor:
         """Loss of a batch."""
         image, label, mask = batch
-        # On a CPU one by one, so that norms need no copies (devices.place).
+        # On a CPU one by one, so that norms need no copies (devices.place_network).
         parts = image.split(1) if image.device.type == "cpu" else [image]
         logits = torch.cat([self.network(part) for part in parts]).float()
         loss = self.loss(scores.inside(logits, mask), label)

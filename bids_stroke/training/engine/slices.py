@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 from torch.utils.data import Dataset
 
+from bids_stroke.training.patients import arrays
 from bids_stroke.training.recipe_settings import Augmentation, SplitRules
 
 from .samples import Tensors
@@ -60,16 +61,15 @@ class Slices(Dataset[Tensors]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Tensors:
-        with np.load(self.paths[index]) as kept:
-            content = {key: kept[key] for key in ("image", "label", "mask")}
+        volumes = arrays.read(self.paths[index])
         others = tuple(axis for axis in range(3) if axis != self.axis)
-        chosen = np.flatnonzero(content["mask"].any(others))
+        chosen = np.flatnonzero(volumes.mask.any(others))
         chosen = chosen[self._of_part(self.paths[index].stem, len(chosen))]
         if self.number:
             # torch's generator is another one in every worker and epoch.
             chosen = chosen[torch.randint(len(chosen), (self.number,)).numpy()]
-        arrays = (content["image"], content["label"][None], content["mask"][None])
-        slices = [np.moveaxis(part.take(chosen, self.axis + 1), self.axis + 1, 0) for part in arrays]
+        parts = (volumes.image, volumes.label[None], volumes.mask[None])
+        slices = [np.moveaxis(part.take(chosen, self.axis + 1), self.axis + 1, 0) for part in parts]
         image, label, mask = (self._fit(torch.from_numpy(part.astype(np.float32))) for part in slices)
         if not self.augmentation:
             return image, label, mask

@@ -1,4 +1,4 @@
-"""Heads and lesions of a recipe for simulated strokes: found, divided, loaded."""
+"""Heads and lesions of a recipe for simulated strokes: discovery, split and loading."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,11 +32,13 @@ def parts(recipe: SimulationRecipe, data: PathLike) -> dict[str, Files]:
 
 
 def material(files: Files, cache: PathLike) -> Material:
-    """Load the files of a part: subjects and lesions, as :class:`synthesis.Simulator` takes them."""
+    """Load the files of a part: subjects and lesions, as
+    :class:`bids_stroke.training.simulation.synthesis.Simulator` takes them."""
     heads = [subjects.subject(path, cache) for path in files["heads"]]
     return heads, [lesion for path in files["lesions"] if (lesion := subjects.lesion(path))]
 
 
 def simulator(loaded: Material, recipe: SimulationRecipe, device: str = "cpu") -> Simulator:
-    """The :class:`synthesis.Simulator` of a recipe, of what :func:`material` has loaded."""
+    """The :class:`bids_stroke.training.simulation.synthesis.Simulator` of a recipe, of what
+    :func:`bids_stroke.training.engine.sources.material` has loaded."""
     return Simulator(*loaded, recipe.tile, recipe.spacing, recipe.synthesis, device)

@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -26,6 +24,7 @@ from bids_stroke.models.weights import build
 from bids_stroke.training import parallel
 from bids_stroke.training.patients import groups
 from bids_stroke.training.patients.arrays import arrays as patient_arrays
+from bids_stroke.training.patients.arrays import read_array
 from bids_stroke.training.patients.patient import Parts, Patient
 from bids_stroke.training.recipe_settings import (
     GridData,
@@ -39,7 +38,7 @@ from . import slices, tiles
 from .learner import Learner, Snapshots
 from .progress import Progress
 from .samples import Tensors
-from .saving import SUMMARY, WEIGHTS, save_weights
+from .saving import SUMMARY, WEIGHTS, loggers, save_weights
 
 _PARTS = ("training", "intermediate", "validation")
 
@@ -127,7 +126,7 @@ def on_grid(scans: Iterable[Patient], data: GridData, folder: Path, processes: i
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [(patient, data.contrasts, data.space, data.spacing, folder) for patient in scans]
     paths = {}
-    for (patient, *_), path in parallel.each(patient_arrays, jobs, processes):
+    for (patient, *_), path in parallel.map_unordered(patient_arrays, jobs, processes):
         if isinstance(path, Exception):
             raise path
         paths[patient.name] = path
@@ -148,7 +147,7 @@ def _network(recipe: StagedRecipe, initial: Mapping[str, torch.Tensor] | None) -
 
 
 def _region_of(paths: Mapping[str, Path], data: GridData) -> Callable[[Patient], str | None]:
-    """A function that tells the super-region of a patient."""
+    """A function that returns the super-region of a patient."""
 
     @cache
     def regions() -> groups.Regions:
@@ -156,8 +155,7 @@ def _region_of(paths: Mapping[str, Path], data: GridData) -> Callable[[Patient],
 
     @cache
     def region_of(patient: Patient) -> str | None:
-        with np.load(paths[patient.name]) as kept:
-            return regions().of(kept["label"])
+        return regions().of(read_array(paths[patient.name], "label"))
 
     return region_of
 
@@ -242,10 +240,7 @@ def _trainer(stage: Stage, settings: StageTraining, out: Path) -> pl.Trainer:
         enable_model_summary=False,
         enable_progress_bar=False,
         log_every_n_steps=1,
-        logger=[
-            CSVLogger(out, name="log"),
-            TensorBoardLogger(out, name="tensorboard", version=""),
-        ],
+        logger=loggers(out),
         callbacks=[
             # The snapshot comes first: after a kill between the two, its epoch is run again.
             Snapshots(out, stage.snapshots),

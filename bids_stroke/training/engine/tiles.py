@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import Dataset
 
 from bids_stroke.errors import DatasetError
+from bids_stroke.training.patients import arrays
 
 from .samples import Tensors
 
@@ -53,18 +54,17 @@ class Tiles(Dataset[Tensors]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Tensors:
-        with np.load(self.paths[index]) as kept:
-            content = {key: kept[key] for key in ("image", "label", "mask")}
+        volumes = arrays.read(self.paths[index])
         # torch's generator is another one in every worker and epoch.
         rng = np.random.default_rng(int(torch.randint(2**62, (1,)))) if self.random else None
-        channels = content["image"].astype(np.float32)
-        present = channels.any((1, 2, 3))
+        channels = volumes.image.astype(np.float32)
+        present = np.asarray(channels.any((1, 2, 3)))
         groups = [group for group in self.inputs if present[group].all()]
         shown = groups[rng.integers(len(groups)) if rng else 0]
         channels[~np.array(shown)] = 0
-        arrays = (channels, content["label"][None], content["mask"][None])
+        parts = (channels, volumes.label[None], volumes.mask[None])
         window = self._window(np.array(channels.shape[1:]), rng)
-        tiles = [torch.from_numpy(self._cut(part, window).astype(np.float32)) for part in arrays]
+        tiles = [torch.from_numpy(self._cut(part, window).astype(np.float32)) for part in parts]
         if self.flip and rng and rng.integers(2):
             tiles = [tile.flip(1) for tile in tiles]
         image, label, mask = tiles
@@ -90,9 +90,9 @@ def check(paths: Sequence[Path], tile: Sequence[int], what: str) -> None:
     """
     shapes, lesions = [], 0
     for path in paths:
-        with np.load(path) as kept:
-            shapes.append(kept["label"].shape)
-            lesions += int(kept["label"].any())
+        label = arrays.read_array(path, "label")
+        shapes.append(label.shape)
+        lesions += int(label.any())
     if not lesions:
         raise DatasetError(f"None of the {len(paths)} scans for {what} holds a lesion; add some.")
     filled = [np.prod(np.minimum(shape, tile)) / np.prod(tile) for shape in shapes]

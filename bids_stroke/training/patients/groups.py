@@ -1,4 +1,4 @@
-"""Who trains in which stage: the groups of intermediate-task training (Mohapatra et al. 2023)."""
+"""Groups of patients for the stages of intermediate-task training (Mohapatra et al. 2023)."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

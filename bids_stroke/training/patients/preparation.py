@@ -1,4 +1,4 @@
-"""Scans of patients with lesion masks: found, prepared as a participant's, and kept in a cache."""
+"""Preparation of the scans of patients with lesion masks, kept in a cache."""
 
 import hashlib
 import json
@@ -15,12 +15,12 @@ import pandas as pd
 
 from bids_stroke import __version__
 from bids_stroke.bids.discovery import find
-from bids_stroke.bids.names import split_prefix
+from bids_stroke.bids.names import split_session_name
 from bids_stroke.bids.sessions import Session
 from bids_stroke.bids.supplied_masks import SuppliedMask
 from bids_stroke.errors import DatasetError, StrokeError
 from bids_stroke.spatial import bias, brain_extraction, grid, image, masks, registration, transforms
-from bids_stroke.training.parallel import each
+from bids_stroke.training.parallel import map_unordered
 from bids_stroke.utils.files import PathLike
 
 from .patient import Patient, plain
@@ -69,7 +69,7 @@ def gather(
         sites = _sites(folder)
         for session in _sessions(folder, labels, contrasts, tell):
             jobs.append((folder.name, session, sites.get(session.participant), contrasts))
-    prepared = each(prepare, [(*job, cache, extraction, device) for job in jobs], processes)
+    prepared = map_unordered(prepare, [(*job, cache, extraction, device) for job in jobs], processes)
     patients = []
     for number, (job, result) in enumerate(prepared, 1):
         name = f"{number} of {len(jobs)}: {job[1].name}"
@@ -124,7 +124,7 @@ def prepare(
     return Patient(
         dataset=plain(dataset),
         subject=session.participant,
-        session=split_prefix(session.name)[1] or "n/a",
+        session=split_session_name(session.name)[1] or "n/a",
         site=site or _site_of(session.subject) or plain(dataset),
         contrasts=tuple(used),
         lesion_ml=kept["lesion_ml"],

@@ -1,4 +1,4 @@
-"""Who trains and who is held out: by subject, stratified by site and lesion volume, as a TSV."""
+"""Split into training and held-out subjects, stratified by site and lesion volume, as a TSV."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -40,7 +40,7 @@ def make(
     Returns
     -------
     DataFrame
-        One row per subject, :data:`COLUMNS`.
+        One row per subject, :data:`bids_stroke.training.patients.split.COLUMNS`.
 
     Raises
     ------

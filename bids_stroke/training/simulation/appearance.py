@@ -1,7 +1,8 @@
-"""How healthy heads look in each contrast.
+"""Appearance of healthy heads in each contrast.
 
 Intensities are relative to white matter, ranges are drawn uniformly, lengths are in mm. A
-:class:`Head` holds the images of one head while it is painted.
+:class:`bids_stroke.training.simulation.appearance.Head` holds the images of one head while it is
+painted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -76,12 +77,13 @@ def head(
     Parameters
     ----------
     tissue : uint8 tensor
-        Indices into :data:`subject_preparation.TISSUES`.
+        Indices into :data:`bids_stroke.training.simulation.subject_preparation.TISSUES`.
     mask : bool tensor
         Brain.
     t1w, levels
-        A real T1w and its fluid, gray and white levels (:class:`subjects.Subject`), remapped to
-        each contrast; or None, and every tissue gets a random intensity and texture.
+        A real T1w and its fluid, gray and white levels
+        (:class:`bids_stroke.training.simulation.subjects.Subject`), remapped to each contrast; or None,
+        and every tissue gets a random intensity and texture.
     arbitrary : float
         Chance that a contrast has arbitrary intensities.
     """

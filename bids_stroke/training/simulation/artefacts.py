@@ -1,4 +1,4 @@
-"""What scanners, patients and brain extraction do to images and masks.
+"""Artifacts of scanners, patients and brain extraction in images and masks.
 
 Images are relative to white matter, lengths are in mm, ranges are drawn uniformly.
 """

@@ -1,4 +1,4 @@
-"""Simulated patients as a BIDS dataset, with the truth in a derivatives folder."""
+"""Simulated patients as a BIDS dataset, with true masks in a derivatives folder."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ import pandas as pd
 
 from bids_stroke import __version__
 from bids_stroke.bids.derivatives import write_json, write_tsv
-from bids_stroke.bids.names import derivative, folder_of, prefix, sidecar_of
+from bids_stroke.bids.names import derivative, folder_of, session_name, sidecar_of
 from bids_stroke.spatial.grid import voxel_volume
 from bids_stroke.spatial.image import save
 
@@ -80,7 +80,8 @@ def write(
         An empty folder.
     simulator : Simulator
     plan : list of (int or None, list or None)
-        Head and lesions of each participant, as :meth:`Simulator.sample` takes them.
+        Head and lesions of each participant, as
+        :meth:`bids_stroke.training.simulation.synthesis.Simulator.sample` takes them.
     seed : int
         Participant ``i`` (from 1) is sample ``[seed, i]``.
     contrasts : sequence of str
@@ -94,7 +95,7 @@ def write(
     describe(folder, truth, seed, README, "Simulated strokes")
     rows = []
     for number, (head, lesions) in enumerate(plan, 1):
-        name = prefix(f"{number:03d}")
+        name = session_name(f"{number:03d}")
         sample = simulator.sample([seed, number], contrasts, head, lesions)
         scans, masks = images(sample)
         ml = write_participant(folder, truth, name, scans, masks, SIDECARS)
@@ -147,7 +148,7 @@ def write_participant(
 
 
 def images(sample: Sample) -> tuple[Images, Images]:
-    """Scans and masks of a :class:`synthesis.Sample` as NIfTI images.
+    """Scans and masks of a :class:`bids_stroke.training.simulation.synthesis.Sample` as NIfTI images.
 
     Of what is outside the brain a stripped T1w tells nothing; it is zero.
     """
@@ -174,7 +175,7 @@ def _store(data: np.ndarray, affine: np.ndarray) -> nib.Nifti1Image:
 def describe(
     folder: Path, truth: Path, seed: int, readme: str, name: str, licence: str | None = None
 ) -> None:
-    """Write what tells about the dataset ``folder`` and its derivatives ``truth``."""
+    """Write the descriptions of the dataset ``folder`` and its derivatives ``truth``."""
     shared: dict[str, Any] = {
         "BIDSVersion": "1.10.0",
         "Authors": ["bids_stroke"],

@@ -1,4 +1,4 @@
-"""What resembles a stroke and is none: atrophy, hyperintensities, perivascular spaces.
+"""Findings that resemble a stroke: atrophy, hyperintensities, perivascular spaces.
 
 Lengths are in mm, ranges are drawn uniformly.
 """

@@ -1,4 +1,4 @@
-"""What all digital heads share: the MNI152 template on an extended grid, skull and skin around it.
+"""Anatomy of all digital heads: the MNI152 template on an extended grid, with skull and skin.
 
 The template is ICBM 2009a symmetric, inside nilearn.
 """

@@ -1,4 +1,4 @@
-"""Shapes of real lesions, placed where they lie in the template."""
+"""Placement of the shapes of real lesions at their location in the template."""
 
 from collections.abc import Sequence
 

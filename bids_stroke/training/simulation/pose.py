@@ -1,4 +1,4 @@
-"""Where a subject lies in the tile of a sample: pose, smooth warp, and the way to the template."""
+"""Position of a subject in the tile of a sample: pose, smooth warp, transform to the template."""
 
 from collections.abc import Sequence
 

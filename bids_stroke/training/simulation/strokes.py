@@ -1,4 +1,4 @@
-"""How strokes look in each contrast, chronic and subacute.
+"""Appearance of chronic and subacute strokes in each contrast.
 
 Intensities are relative to white matter, ranges are drawn uniformly, lengths are in mm.
 """

@@ -1,4 +1,4 @@
-"""Heads and brains as subjects of the simulator: tissues, brain mask, and the way to the template.
+"""Heads and brains as subjects of the simulator: tissues, brain mask, transform to the template.
 
 Label maps follow FreeSurfer's numbers, with tissues outside the brain from 500 (SynthSeg's training
 maps, Billot et al., Med Image Anal 2023).

@@ -1,4 +1,4 @@
-"""What samples are made of: healthy heads and brains, and shapes of real lesions.
+"""Sources of samples: healthy heads and brains, and shapes of real lesions.
 
 A subject is prepared once and kept in a cache: tissue labels, the T1w where there is one, and
 where its points lie in the template (a registration).
@@ -29,11 +29,12 @@ class Subject:
     Attributes
     ----------
     tissue : array of uint8, (x, y, z)
-        Indices into :data:`subject_preparation.TISSUES`.
+        Indices into :data:`bids_stroke.training.simulation.subject_preparation.TISSUES`.
     mask : array of bool, (x, y, z)
         Brain, sulci and ventricles included.
     t1w : array of uint8, (x, y, z), or None
-        Skull-stripped T1w, white matter at :data:`subject_preparation.WHITE`; None for a label map.
+        Skull-stripped T1w, white matter at
+        :data:`bids_stroke.training.simulation.subject_preparation.WHITE`; None for a label map.
     levels : array of 3 floats, or None
         Median T1w of fluid, gray and white matter, relative to white matter.
     affine : array, (4, 4)

@@ -1,4 +1,4 @@
-"""The generator of simulated strokes: healthy heads and real lesion shapes in, images out.
+"""Generator of simulated strokes: images from healthy heads and real lesion shapes.
 
 One generator, three sources: label maps painted at random (SynthSeg: Billot et al., Med Image Anal
 2023; with lesions: Chalcroft et al., MELBA 2025), real T1w brains remapped to each contrast, and

@@ -154,8 +154,8 @@ def test_fetched_once_and_kept_as_safetensors(published, tmp_path, monkeypatch, 
     (tmp_path / "made.pth").rename(folder / f"resnet50-{digits}.pth")
     (folder / "resnet50-00000000.pth").write_bytes(b"another file")
     with pytest.raises(ModelError, match="does not match the checksum"):
-        imagenet.get(url=f"{url}/resnet50-00000000.pth")
-    (path,) = imagenet.get(url=f"{url}/resnet50-{digits}.pth")
+        imagenet.fetch(url=f"{url}/resnet50-00000000.pth")
+    (path,) = imagenet.fetch(url=f"{url}/resnet50-{digits}.pth")
     assert path.suffix == ".safetensors" and not list(path.parent.glob("*.pth"))
     network = planar.build("resnet50_unet").net
     imagenet.load(network, imagenet.NAME)

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_stroke.bids.record import Record
 from bids_stroke.cohort.columns import COLUMNS, described
 from bids_stroke.reports.group.report import group_report
 from bids_stroke.reports.group.table import FIRST, ExcludedSession
@@ -159,6 +160,10 @@ def test_outliers_are_shown_with_their_picture(tmp_path):
     figure = tmp_path / "sub-4" / "figures" / "sub-4_desc-brain_T1w.svg"
     figure.parent.mkdir(parents=True)
     figure.write_text('<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg" id="seen"/>\n')
+    earlier = figure.with_name("sub-4_desc-brain_FLAIR.svg")  # a file of an earlier run
+    earlier.write_text(figure.read_text())
+    outputs = {"brain_figure": figure.relative_to(tmp_path).as_posix()}
+    Record("sub-4", "identity", "ok", outputs=outputs).write(tmp_path)
     out = group_report(tmp_path, table)
     html = out.read_text(encoding="utf-8")
     assert 'id="outliers"' in html and html.count('id="seen"') == 1

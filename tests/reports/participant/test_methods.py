@@ -62,7 +62,7 @@ def test_models_and_software_are_named_once():
     assert text.count("- torch 2.0") == 1
 
 
-def test_own_masks_have_no_model():
+def test_supplied_brain_masks_have_no_model():
     known = Record("sub-01", "x", status="ok", model="own masks", description="Same.")
     text = methods.compose([known])
     assert "- model" not in text
@@ -75,7 +75,7 @@ def test_the_tract_comes_with_its_licence():
     assert tract.citation and tract.licence
 
 
-def description(folder, contrasts, brain_extraction, own_mask=False, normalization="masked"):
+def description(folder, contrasts, brain_extraction, supplied_brain_mask=False, normalization="masked"):
     """What a session's workflow says of itself."""
     from bids_stroke.pipelines.participant import init_session_wf
 
@@ -85,14 +85,14 @@ def description(folder, contrasts, brain_extraction, own_mask=False, normalizati
         path.touch()
     further = Space("MNI152NLin6Asym", "1", mask, mask)
     workflow = init_session_wf(
-        session=Session("01", None, images, contrasts[0], (), mask if own_mask else None),
+        session=Session("01", None, images, contrasts[0], (), mask if supplied_brain_mask else None),
         card=CARD,
         maps=Maps(),
         bids_dir=folder,
         output_dir=folder / "out",
         brain_extraction=brain_extraction,
         normalization=normalization,
-        spaces=(DEFAULT_SPACE, further) if own_mask else (DEFAULT_SPACE,),
+        spaces=(DEFAULT_SPACE, further) if supplied_brain_mask else (DEFAULT_SPACE,),
         device="cpu",
     )
     return workflow.describe()
@@ -104,7 +104,7 @@ def test_normalization_is_described(tmp_path):
     assert "MNI152NLin6Asym (from TemplateFlow [@templateflow])" in text
 
 
-def test_own_masks_are_described(tmp_path):
+def test_supplied_brain_masks_are_described(tmp_path):
     from bids_stroke.pipelines.template_session import init_template_session_wf
 
     for space, words in (("MNI152NLin6Asym", "brought to"), ("MNIColin27", "taken for")):
@@ -140,7 +140,7 @@ def test_every_reference_of_the_workflows_is_known_and_none_is_idle(tmp_path):
 
 
 def test_how_the_brain_was_found(tmp_path):
-    assert "supplied by the user" in description(tmp_path, ("T1w",), "hd-bet", own_mask=True)
+    assert "supplied by the user" in description(tmp_path, ("T1w",), "hd-bet", supplied_brain_mask=True)
     assert "deepbet [@deepbet]" in description(tmp_path, ("T1w",), "deepbet")
     assert "FLAIR image was registered" in description(tmp_path, ("T1w", "FLAIR"), "none")
 

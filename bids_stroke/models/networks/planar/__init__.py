@@ -1,8 +1,9 @@
 """Networks that read slices: the eight of Mohapatra et al. 2023, and the one of Chowdhury et al. 2025.
 
 Each module has a ``build(in_channels, out_channels, …)``; a further network is one more of them and a
-line in :data:`NETWORKS`. Where the papers leave sizes open, those of the networks' first publications
-are taken, most of them halved to 32 feature maps at full resolution, and batch normalization.
+line in :data:`bids_stroke.models.networks.planar.NETWORKS`. Where the papers leave sizes open, those of
+the networks' first publications are taken, most of them halved to 32 feature maps at full resolution,
+and batch normalization.
 """
 
 from typing import Any
@@ -43,7 +44,7 @@ class Padded(nn.Module):
     """``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, rows, columns)``.
 
     Slices of any size are padded with zeros, the mean of the brain, to multiples of
-    :data:`MULTIPLE`.
+    :data:`bids_stroke.models.networks.planar.MULTIPLE`.
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -63,7 +64,7 @@ def build(network: str, **arguments: Any) -> Padded:
     Parameters
     ----------
     network : str
-        One of :data:`NETWORKS`.
+        One of :data:`bids_stroke.models.networks.planar.NETWORKS`.
     **arguments
         Of its ``build``.
 

@@ -1,4 +1,4 @@
-"""What several networks are made of."""
+"""Blocks shared by several networks."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""U-Net++ (Zhou et al., DLMIA 2018), MONAI's: nested skip connections; the deepest output answers.
+"""U-Net++ (Zhou et al., DLMIA 2018), MONAI's: nested skip connections; the deepest output is used.
 
 2,410,180 parameters, receptive field of 204 pixels.
 """
