@@ -140,7 +140,7 @@ def test_what_was_promised_is_there(both):
     _, out = both
     known = json.loads((out / "logs/sub-01_run.json").read_text())
     assert known["status"] == "ok" and len(known["outputs"]) > 20
-    for path in map(out.joinpath, known["outputs"]):
+    for path in map(out.joinpath, known["outputs"].values()):
         assert path.stat().st_size
         if path.name.endswith(".nii.gz"):
             image.load(path)

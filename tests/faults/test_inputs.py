@@ -13,7 +13,7 @@ from faults import inputs
 from faults.running import nothing_half_written, run
 from markupsafe import escape
 
-from bids_stroke.bids import record
+from bids_stroke.bids import logs, record
 from bids_stroke.cli.run import main
 from bids_stroke.models.writing import describe
 from bids_stroke.spatial import image
@@ -418,4 +418,4 @@ def test_a_report_runs_nothing_of_the_data(tmp_path):
     known.write(tmp_path)
     page = participant_report(tmp_path, "01").read_text()
     assert bad not in page and "&lt;script&gt;" in page
-    assert json.loads(record.path_of(tmp_path, "sub-01").read_text())["error"] == bad
+    assert json.loads(logs.record_path(tmp_path, "sub-01").read_text())["error"] == bad
