@@ -41,10 +41,9 @@ from bids_stroke.training.simulation import dataset, synthesis
 from bids_stroke.utils.files import atomic
 
 SIZES = {"< 1 ml": (0.1, 1), "1-10 ml": (1, 10), "10-50 ml": (10, 50), "> 50 ml": (50, 250)}
-EACH = 5  # lesions of each size and stage
-HEALTHY = 2  # times that each head is shown without lesion
+COHORT = Path(__file__).with_name("embedded_cohort.yaml")
 SPACING = 1.0
-SEEDS = {"test": 77, "validation": 78}
+PARTS = ("test", "validation")
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 COMPONENTS = (10, 50, 100, 200)  # mm³
 WHOLE = "training_seg"  # heads of these names have a skull
@@ -55,20 +54,22 @@ def write_cohort(part, work):
     out = work / f"cohort-{part}"
     if out.exists():
         return out
-    # A T1w that looks like none is for training alone.
-    simulator = held_out.simulator(part, work, SPACING, {"arbitrary": 0})
-    rng = np.random.default_rng(SEEDS[part])
+    settings = yaml.safe_load(COHORT.read_text())
+    simulator = held_out.simulator(part, work, SPACING, settings["synthesis"])
+    seed = settings["seed"] + list(settings["parts"]).index(part)
+    numbers = settings["parts"][part]
+    rng = np.random.default_rng(seed)
     heads = len(simulator.subjects)
     plan = []
-    for low, high in SIZES.values():
+    for low, high in settings["sizes"].values():
         for stage in simulator.ranges["stages"]:
-            volumes = np.exp(rng.uniform(np.log(low), np.log(high), EACH))
+            volumes = np.exp(rng.uniform(np.log(low), np.log(high), numbers["each"]))
             plan += [(len(plan) + i, [(float(v), stage)]) for i, v in enumerate(volumes)]
     plan = [(index % heads, lesions) for index, lesions in plan]
-    plan += [(index % heads, []) for index in range(HEALTHY * heads)]
+    plan += [(index % heads, []) for index in range(numbers["without_lesion"])]
     with atomic(out) as folder:
         folder.mkdir(parents=True)
-        for name, ml in dataset.write(folder, simulator, plan, SEEDS[part], synthesis.CONTRASTS):
+        for name, ml in dataset.write(folder, simulator, plan, seed, synthesis.CONTRASTS):
             print(f"{name}: {ml:.2f} ml", flush=True)
     return out
 
@@ -245,7 +246,7 @@ def main():
     """Command line."""
     command = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     command.add_argument("--model", default=DEFAULT_MODEL)
-    command.add_argument("--part", choices=SEEDS, default="test")
+    command.add_argument("--part", choices=PARTS, default="test")
     command.add_argument("--sweep", action="store_true", help="thresholds instead of the table")
     command.add_argument("--mirror", action="store_true")
     command.add_argument("--app", type=int, metavar="N", help="the whole app on N heads, T1w alone")

@@ -19,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
     command = argparse.ArgumentParser(
         prog="bids_stroke-train",
         usage="bids_stroke-train RECIPE BIDS_DIR [BIDS_DIR …] OUT --labels DIR [DIR …] [options]\n"
-        "       bids_stroke-train RECIPE OUT --data DIR",
+        "       bids_stroke-train RECIPE OUT --data DIR [--minutes N] [--decay CHECKPOINT]",
         description="Train a model on patients with lesion masks, or on simulated strokes. The same "
         "command again continues a training that was interrupted.",
     )
@@ -31,6 +31,9 @@ def parser() -> argparse.ArgumentParser:
         "bids_dirs", nargs="*", type=Path, metavar="BIDS_DIR", help="datasets of patients"
     )
     command.add_argument("out", type=Path, metavar="OUT", help="folder for weights and logs")
+    command.add_argument(
+        "--initial", metavar="MODEL", help="model, card or nnunet:FOLDER to start from and to adapt"
+    )
     patients = command.add_argument_group("patients")
     patients.add_argument(
         "--labels",
@@ -47,9 +50,6 @@ def parser() -> argparse.ArgumentParser:
         "--fold", type=int, metavar="N", help="the fold that validates, for recipes with folds (0)"
     )
     patients.add_argument(
-        "--initial", metavar="MODEL", help="card or nnunet:FOLDER to start from and to adapt"
-    )
-    patients.add_argument(
         "--nprocs", type=int, default=1, metavar="N", help="scans prepared side by side (1)"
     )
     simulated = command.add_argument_group("simulated strokes")
@@ -57,7 +57,19 @@ def parser() -> argparse.ArgumentParser:
         "--data",
         type=Path,
         metavar="DIR",
-        help="where the folders of the recipe's sources lie",
+        help="folder that holds the folders of the recipe's sources",
+    )
+    simulated.add_argument(
+        "--minutes",
+        type=float,
+        metavar="N",
+        help="duration of this call (until it is interrupted; for --decay, by the recipe)",
+    )
+    simulated.add_argument(
+        "--decay",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="checkpoint of another training, from which the learning rate decays to zero",
     )
     return command
 
@@ -105,9 +117,20 @@ def _simulated(recipe: SimulationRecipe, arguments: argparse.Namespace) -> dict[
         raise UsageError(f"{arguments.recipe} trains on simulated strokes; give OUT alone, and --data.")
     if arguments.data is None:
         raise UsageError("Name the folder of the training data with --data.")
+    if arguments.minutes is not None and not arguments.minutes > 0:
+        raise UsageError(f"--minutes is {arguments.minutes:g}; give a positive number.")
     with _libraries():
         from bids_stroke.training.engine.loop import train_on_simulations
-    return asdict(train_on_simulations(recipe, arguments.out, arguments.data))
+        from bids_stroke.training.run import source_card
+    summary = train_on_simulations(
+        recipe,
+        arguments.out,
+        arguments.data,
+        minutes=arguments.minutes,
+        initial=source_card(arguments.initial or recipe.initial),
+        decay_from=arguments.decay,
+    )
+    return asdict(summary)
 
 
 @contextmanager

@@ -89,8 +89,10 @@ class Card:
     the required channels and any of the others. ``trained_range`` gives, for a measure of a session
     (``brain_volume_ml``, ``lesion_volume_ml``), the lowest and the highest value in training.
     In a template's ``space``, ``window`` (voxels) is the centre of its grid that the network sees;
-    there is no lesion elsewhere. ``plan`` belongs to an nnU-Net, and ``folds`` are further weights of
-    the same network, whose logits are averaged with those of ``weights``.
+    there is no lesion elsewhere. With ``mirror`` the network also reads each channel reflected about
+    the mid-plane of the head (:mod:`bids_stroke.models.mirroring`). ``plan`` belongs to an nnU-Net, and
+    ``folds`` are further weights of the same network, whose logits are averaged with those of
+    ``weights``.
     """
 
     name: str
@@ -111,6 +113,7 @@ class Card:
     inputs: tuple[tuple[str, ...], ...] = ()
     trained_range: dict[str, tuple[float, float]] = field(default_factory=dict)
     window: tuple[int, int, int] | None = None
+    mirror: bool = False
     plan: Plan | None = None
     folds: tuple[Weights, ...] = ()
 
@@ -136,7 +139,7 @@ class Card:
     @property
     def preparation(self) -> tuple[Hashable, ...]:
         """What the network's input depends on."""
-        return (self.channels, self.space, self.spacing, self.window, self.plan)
+        return (self.channels, self.space, self.spacing, self.window, self.mirror, self.plan)
 
     @property
     def all_weights(self) -> tuple[Weights, ...]:

@@ -14,7 +14,7 @@ from .card import CONTRASTS, NORMALIZATIONS, Card, Channel, Network, Plan, Weigh
 from .ensembles import Ensemble, Model
 
 NNUNET = "nnunet:"  # before the path of a results folder
-_OPTIONAL = ("path", "inputs", "trained_range", "window", "plan", "folds")
+_OPTIONAL = ("path", "inputs", "trained_range", "window", "mirror", "plan", "folds")
 #: What a card that is none makes go wrong.
 _UNREADABLE = (OSError, AttributeError, KeyError, TypeError, ValueError, OverflowError)
 _EMBEDDED = DATA / "models"

@@ -15,7 +15,7 @@ from bids_stroke.models.nnunet import inference as nnunet_inference
 from bids_stroke.spatial import grid, image
 from bids_stroke.utils.files import PathLike
 
-from . import ensembles, frame, slice_inference, weights
+from . import ensembles, frame, mirroring, slice_inference, weights
 from .card import Card
 from .ensembles import Model
 
@@ -112,12 +112,17 @@ def prepare(
     contrasts = [channel.contrast for channel in card.channels]
     if card.is_nnunet:
         return nnunet_inference.prepare(card, images, brain)
+    first = images[next(contrast for contrast in contrasts if contrast in images)]
     if card.space == frame.NATIVE:
         place = frame.native(brain, card.spacing)
     else:
-        first = images[next(contrast for contrast in contrasts if contrast in images)]
         place = frame.template(first, brain, card.spacing, card.window, folder)
-    return place.channels(contrasts, images), place
+    channels = place.channels(contrasts, images)
+    if card.mirror:
+        aligned = mirroring.align(first, brain) if card.space == frame.NATIVE else np.eye(4)
+        to_template = None if aligned is None else aligned @ place.mask.affine
+        channels = mirroring.with_mirrored(channels, to_template)
+    return channels, place
 
 
 def predict_network(

@@ -28,6 +28,7 @@ def describe(card: Card) -> dict[str, Any]:
         "spacing": list(card.spacing),
         "tile": list(card.tile),
         "window": card.window and list(card.window),
+        "mirror": card.mirror,
         "normalization": card.normalization,
         "plan": asdict(card.plan) if card.plan else None,
         "threshold": card.threshold,
@@ -37,7 +38,7 @@ def describe(card: Card) -> dict[str, Any]:
         "notes": card.notes,
         "citation": card.citation,
     }
-    optional = ("inputs", "window", "plan")
+    optional = ("inputs", "window", "mirror", "plan")
     return {key: value for key, value in content.items() if value or key not in optional}
 
 

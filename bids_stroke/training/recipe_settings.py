@@ -12,14 +12,6 @@ Section: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """Held-out files: counts or, below one, shares."""
-
-    validation: float
-    test: float
-
-
-@dataclass(frozen=True)
 class Input:
     """Contrasts that a network is shown together, and how often (relative to the other inputs)."""
 
@@ -28,11 +20,46 @@ class Input:
 
 
 @dataclass(frozen=True)
-class SimulationTraining:
-    """Budget and optimization of a training on simulated strokes."""
+class MirrorError:
+    """Error of the mid-plane about which the mirrored channels of a sample are reflected.
 
-    max_minutes: float
-    max_steps: int
+    Attributes
+    ----------
+    rotation, shift : float
+        Standard deviations of the usual error (degrees, mm).
+    wrong : float
+        Chance of a failed alignment, ten times as far off.
+    absent : float
+        Chance that the mirrored channels are zero.
+    """
+
+    rotation: float
+    shift: float
+    wrong: float
+    absent: float
+
+
+@dataclass(frozen=True)
+class LesionWeights:
+    """Weights of lesion voxels in the loss.
+
+    ``floor`` is the weight of a voxel that no shown contrast displays. Weights grow as (10 ml / volume
+    of the lesion) to ``power``, up to ``limit``; 0 counts every voxel alike, 1 every lesion.
+    """
+
+    floor: float
+    power: float
+    limit: float
+
+
+@dataclass(frozen=True)
+class SimulationTraining:
+    """Optimization of a training on simulated strokes.
+
+    ``decay_minutes`` is the duration of a decay of the learning rate to zero.
+    """
+
+    decay_minutes: float
     batch: int
     reuse: int
     threads: int
@@ -45,6 +72,7 @@ class SimulationTraining:
     ema_decay: float
     validation_samples: int
     validation_every: int
+    lesion_weights: LesionWeights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,15 +89,21 @@ class SimulationRecipe:
         Voxels of a sample.
     channels : sequence of str
         Contrasts of the network, in order.
+    mirror : MirrorError, optional
+        The network also receives each channel reflected about the mid-plane.
     initial : str, optional
-        Weights to start from (safetensors of the same network).
-    first : SimulationRecipe, optional
-        The training before this one, whose weights this one starts from.
+        Model to start from, adapted to the recipe's network; random weights without it.
+    split : dict of str to str
+        Part (``training``, ``validation``, ``test``) of each file (``folder/name``). Files that it does
+        not list are training files.
+    sample_seed : int
+        Seed of the samples.
     """
 
     seed: int
+    sample_seed: int
     sources: dict[str, list[str]]
-    held_out: dict[str, HeldOut]
+    split: dict[str, str]
     spacing: float
     tile: Sequence[int]
     channels: Sequence[str]
@@ -78,8 +112,8 @@ class SimulationRecipe:
     training: SimulationTraining
     synthesis: Section
     name: str = ""
+    mirror: MirrorError | None = None
     initial: str | None = None
-    first: "SimulationRecipe | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Recipes: YAML files of all settings of a training, read and checked."""
 
+import csv
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -16,9 +17,10 @@ from .recipe_settings import (
     Augmentation,
     DataSettings,
     GridData,
-    HeldOut,
     Input,
+    LesionWeights,
     Loss,
+    MirrorError,
     NNUNetRecipe,
     NNUNetSettings,
     PatientRecipe,
@@ -38,9 +40,10 @@ if TYPE_CHECKING:
     SettingsType = TypeVar("SettingsType", bound=DataclassInstance)
 
 RECIPES = DATA / "recipes"
+PARTS = ("training", "validation", "test")
 #: Sections that a recipe needs, by the section that marks its kind.
 SECTIONS = {
-    "sources": {"held_out", "channels", "inputs", "network", "training", "synthesis"},
+    "sources": {"split", "channels", "inputs", "network", "training", "synthesis"},
     "runs": {"data", "split", "training", "card"},
     "stages": {"data", "split", "network", "training", "card"},
     "nnunet": {"data", "split", "card"},
@@ -100,30 +103,45 @@ def parse_simulation(content: Section, source: str) -> SimulationRecipe:
     Parameters
     ----------
     content : dict
-        ``first``, if there, holds what differs in the training before this one.
+        ``split`` is the path of a TSV file with the columns ``file`` (``folder/name``) and ``part``.
     source : str
         Name of the recipe in messages.
 
     Raises
     ------
     UsageError
-        If a setting is missing.
+        If a setting is missing, or the split cannot be read.
     """
-    first = None
-    if "first" in content:
-        whole = {key: value for key, value in content.items() if key != "first"}
-        first = parse_simulation(merged(whole, content["first"]), source)
-    held_out = {kind: _fill(HeldOut, rules, source) for kind, rules in content["held_out"].items()}
+    training = dict(content["training"])
+    weights = _fill(LesionWeights, training.pop("lesion_weights", None), source)
+    mirror = content.get("mirror")
     return _fill(
         SimulationRecipe,
         content,
         source,
-        held_out=held_out,
+        split=_read_split(content["split"], source),
         network=_fill(Network, content["network"], source),
         inputs=[_fill(Input, entry, source) for entry in content["inputs"]],
-        training=_fill(SimulationTraining, content["training"], source),
-        first=first,
+        training=_fill(SimulationTraining, training, source, lesion_weights=weights),
+        mirror=_fill(MirrorError, mirror, source) if mirror else None,
     )
+
+
+def _read_split(name: str, source: str) -> dict[str, str]:
+    """Part of each listed file, by a TSV file beside the shipped recipes or at a path."""
+    path = RECIPES / name
+    path = path if path.is_file() else Path(name)
+    try:
+        with path.open(newline="") as stream:
+            parts = {row["file"]: row["part"] for row in csv.DictReader(stream, delimiter="\t")}
+    except (OSError, KeyError, csv.Error, UnicodeDecodeError) as error:
+        raise UsageError(f"{source} names the split {path}, which cannot be read: {error}.") from None
+    unknown = set(parts.values()) - set(PARTS)
+    if unknown:
+        raise UsageError(
+            f"{path} has the parts {', '.join(sorted(map(str, unknown)))}; use {', '.join(PARTS)}."
+        )
+    return parts
 
 
 def parse_patients(content: Section, source: str) -> PatientRecipe:

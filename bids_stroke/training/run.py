@@ -92,7 +92,7 @@ def train_on_patients(
     parts = split.divide(patients, table, (fold or 0) if folds else None, recipe.split.by_slice)
     tell(", ".join(f"{len(scans)} scans for {part}" for part, scans in parts.items() if scans) + ".")
     start = initial or recipe.initial
-    return _train(recipe, parts, table, out, fold or 0, _source(start), processes)
+    return _train(recipe, parts, table, out, fold or 0, source_card(start), processes)
 
 
 def _refuse_another(recipe: PatientRecipe, out: Path) -> None:
@@ -121,8 +121,14 @@ def _split(
     return table
 
 
-def _source(model: str | None) -> Card | None:
-    """The model to start from."""
+def source_card(model: str | None) -> Card | None:
+    """Card of the model to start from; None without one.
+
+    Raises
+    ------
+    ModelError
+        If it is an ensemble.
+    """
     if not model:
         return None
     source = catalog.load(model)

@@ -2,60 +2,84 @@
 
 import csv
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar, Timer
-from safetensors.torch import load_file
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from torch.utils.data import DataLoader
 
 from bids_stroke.compute import devices
-from bids_stroke.models import weights
+from bids_stroke.errors import UsageError
+from bids_stroke.models import adaptation, weights
+from bids_stroke.models.card import Card
 from bids_stroke.training.recipe_settings import SimulationRecipe, SimulationTraining
 from bids_stroke.training.simulation.synthesis import Simulator
 from bids_stroke.utils.files import PathLike, atomic
 
 from . import samples, sources
+from .clock import Budget, Clock, clock_of
 from .saving import SUMMARY, WEIGHTS, loggers, save_weights
-from .segmenter import AveragedWeights, Segmenter, elapsed
+from .segmenter import AveragedWeights, Segmenter
+
+CHECKPOINT_MINUTES = 5
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a training came to: Dice by threshold and by input on the validation samples."""
+    """Result of a training: Dice by threshold and by input on the validation samples."""
 
     steps: int
     minutes: float
     validation: dict[str, float]
 
 
-def train_on_simulations(recipe: SimulationRecipe, out: PathLike, data: PathLike) -> Summary:
+def train_on_simulations(
+    recipe: SimulationRecipe,
+    out: PathLike,
+    data: PathLike,
+    *,
+    minutes: float | None = None,
+    initial: Card | None = None,
+    decay_from: Path | None = None,
+) -> Summary:
     """Find the files, prepare them, and train (see :func:`bids_stroke.training.engine.loop.fit`).
 
     Parameters
     ----------
     recipe : SimulationRecipe
-        A recipe with ``first`` starts from the weights of that training.
     out : path
-        Also receives ``split.csv``, which file went to which part, ``cache``, and ``first``.
+        Also receives ``split.csv``, the part of each file, and ``cache``, the prepared heads.
     data : path
-        Where the folders of the recipe's ``sources`` lie.
+        Folder that holds the folders of the recipe's ``sources``.
+    minutes : float, optional
+        Duration of this call.
+    initial : Card, optional
+        Model to start from.
+    decay_from : Path, optional
+        Checkpoint of another training from which the learning rate decays to zero.
+
+    Raises
+    ------
+    UsageError
+        If ``decay_from`` is no checkpoint.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     files = sources.parts(recipe, data)
     _write_split(files, out / "split.csv")
     loaded = {part: sources.material(files[part], out / "cache") for part in ("training", "validation")}
-    initial: PathLike | None = recipe.initial
-    if recipe.first:
-        before = out / "first"
-        if not (before / SUMMARY).exists():
-            _simulate_and_fit(recipe.first, loaded, before, initial)
-        initial = before / WEIGHTS
-    return _simulate_and_fit(recipe, loaded, out, initial)
+    device = devices.resolve("auto")
+    on = {"training": "cpu" if workers(recipe.training) else device, "validation": device}
+    training, validation = (sources.simulator(loaded[part], recipe, on[part]) for part in on)
+    if decay_from and not decay_from.is_file():
+        raise UsageError(f"{decay_from} is no checkpoint; name a last.ckpt of a training.")
+    budget = Budget(minutes=minutes or (recipe.training.decay_minutes if decay_from else None))
+    start = initial_weights(recipe, initial) if initial else None
+    return fit(recipe, training, validation, out, budget, initial=start, decay_from=decay_from)
 
 
 def fit(
@@ -63,37 +87,43 @@ def fit(
     training: Simulator,
     validation: Simulator,
     out: PathLike,
-    initial: PathLike | None = None,
+    budget: Budget,
+    *,
+    initial: Mapping[str, torch.Tensor] | None = None,
+    decay_from: Path | None = None,
 ) -> Summary:
     """Train the recipe's network on two simulators.
 
-    Writes ``weights.safetensors`` (averaged weights), ``checkpoints/last.ckpt`` (from which the
-    same call continues after an interruption), ``log/version_*/metrics.csv``, TensorBoard's files
-    and, at the end, ``summary.json``.
+    Writes ``weights.safetensors`` (averaged weights), ``checkpoints/last.ckpt`` every five minutes
+    (from which the same call continues), ``log/version_*/metrics.csv``, TensorBoard's files and, at
+    the end, ``summary.json``.
 
     Parameters
     ----------
     recipe : SimulationRecipe
     training, validation : Simulator
     out : path
-    initial : path, optional
-        Weights to start from (safetensors).
+    budget : Budget
+        Limits of this call.
+    initial : dict of str to tensor, optional
+        Weights to start from.
+    decay_from : Path, optional
+        Checkpoint from which the learning rate decays to zero over the budget; a decay that was
+        interrupted starts again.
     """
     settings, out = recipe.training, Path(out)
     torch.set_num_threads(settings.threads)
     pl.seed_everything(recipe.seed, verbose=False)
-    last = out / "checkpoints" / "last.ckpt"
+    last = decay_from or out / "checkpoints" / "last.ckpt"
     network = weights.build(recipe.network)
     if initial:
-        network.load_state_dict(load_file(initial))
-    module = Segmenter(network, settings, recipe.inputs)
-    trainer = _trainer(settings, out)
+        network.load_state_dict(initial)
+    module = Segmenter(network, settings, recipe.inputs, decay=decay_from is not None)
+    trainer = _trainer(settings, out, budget)
     begun = torch.load(last, weights_only=True)["global_step"] if last.exists() else 0
-    # A continued training must not see again what it has seen.
-    stream = samples.Stream(training, recipe.channels, recipe.inputs, [recipe.seed, begun])
-    fixed = samples.Fixed(
-        validation, recipe.channels, recipe.inputs, settings.validation_samples, [recipe.seed, 1]
-    )
+    # A continued training must not see the same samples again.
+    stream = samples.Stream(training, recipe, [recipe.sample_seed, begun])
+    fixed = samples.Fixed(validation, recipe, [recipe.seed, 1])
     loaders = (
         DataLoader(
             stream,
@@ -104,11 +134,12 @@ def fit(
         DataLoader(fixed, 1),
     )
     trainer.fit(module, *loaders, ckpt_path=last if begun else None, weights_only=True)
+    trainer.save_checkpoint(out / "checkpoints" / "last.ckpt")
     trainer.validate(module, loaders[1], verbose=False)
     save_weights(module.average.module, out / WEIGHTS)
     summary = Summary(
         steps=trainer.global_step,
-        minutes=round(elapsed(trainer) / 60, 1),
+        minutes=round(clock_of(trainer).minutes, 1),
         validation={k: round(float(v), 4) for k, v in trainer.callback_metrics.items()},
     )
     with atomic(out / SUMMARY) as partial:
@@ -121,16 +152,14 @@ def workers(settings: SimulationTraining) -> int:
     return settings.workers if torch.cuda.is_available() else 0
 
 
-def _simulate_and_fit(
-    recipe: SimulationRecipe,
-    loaded: dict[str, sources.Material],
-    out: Path,
-    initial: PathLike | None,
-) -> Summary:
-    device = devices.resolve("auto")
-    on = {"training": "cpu" if workers(recipe.training) else device, "validation": device}
-    training, validation = (sources.simulator(loaded[part], recipe, on[part]) for part in on)
-    return fit(recipe, training, validation, out, initial)
+def initial_weights(recipe: SimulationRecipe, source: Card) -> dict[str, torch.Tensor]:
+    """Weights of a model for the recipe's network; channels that the model lacks start at zero."""
+    target = weights.build(recipe.network).state_dict()
+    channels = [channel.contrast for channel in source.channels]
+    wanted = [*recipe.channels, *(f"mirrored {c}" for c in recipe.channels if recipe.mirror)]
+    if source.mirror:
+        channels += [f"mirrored {contrast}" for contrast in channels]
+    return adaptation.adapt(weights.state(source), target, channels, wanted, "zeros")[0]
 
 
 def _write_split(files: dict[str, sources.Files], path: Path) -> None:
@@ -142,12 +171,12 @@ def _write_split(files: dict[str, sources.Files], path: Path) -> None:
                 rows.writerow([part, file.parent.name, file.name])
 
 
-def _trainer(settings: SimulationTraining, out: Path) -> pl.Trainer:
+def _trainer(settings: SimulationTraining, out: Path, budget: Budget) -> pl.Trainer:
     return pl.Trainer(
         accelerator="auto",
         devices=1,
         precision=devices.precision(),
-        max_steps=settings.max_steps,
+        max_steps=-1,
         gradient_clip_val=settings.clip,
         val_check_interval=settings.validation_every,
         check_val_every_n_epoch=None,
@@ -156,13 +185,13 @@ def _trainer(settings: SimulationTraining, out: Path) -> pl.Trainer:
         log_every_n_steps=10,
         logger=loggers(out),
         callbacks=[
-            Timer(timedelta(seconds=60 * settings.max_minutes), interval="step"),
+            Clock(budget),
             AveragedWeights(out / WEIGHTS),
             ModelCheckpoint(
                 out / "checkpoints",
                 save_last=True,
                 save_top_k=0,
-                every_n_train_steps=settings.validation_every,
+                train_time_interval=timedelta(minutes=CHECKPOINT_MINUTES),
             ),
             RichProgressBar(),
         ],

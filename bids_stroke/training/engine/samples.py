@@ -3,62 +3,117 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import count
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from bids_stroke.training.recipe_settings import Input
+from bids_stroke.models import mirroring
+from bids_stroke.training.recipe_settings import (
+    LesionWeights,
+    MirrorError,
+    SimulationRecipe,
+)
 from bids_stroke.training.simulation.synthesis import Sample, Simulator, network_input
 
 POOL = 128  # simulated samples that are kept, to be shown again
+#: Volume (ml) of a lesion whose voxels count once in the loss, where volumes matter.
+REFERENCE_ML = 10.0
+#: Factor by which a failed alignment is worse than a usual one.
+WRONG = 10.0
+
+
 #: Image (channels, x, y, z), label and brain mask (1, x, y, z).
 Tensors: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-def tensors(sample: Sample, channels: Sequence[str]) -> Tensors:
-    """Image ``(channels, x, y, z)`` in half precision, label and mask ``(1, x, y, z)``, bool.
+class WeightedTensors(NamedTuple):
+    """What the network is shown of a sample.
 
-    The lesion outside the extracted brain cannot be seen, and is left out.
+    ``image``: (channels, x, y, z) in half precision; ``label`` and ``mask``: (1, x, y, z), bool;
+    ``weight``: (1, x, y, z), half precision, weight of each voxel in the loss.
     """
-    label = (sample.label & sample.mask)[None]
-    return network_input(sample, channels).half(), label, sample.mask[None]
+
+    image: torch.Tensor
+    label: torch.Tensor
+    mask: torch.Tensor
+    weight: torch.Tensor
 
 
-class Stream(IterableDataset[Tensors]):
+#: Fields of :class:`WeightedTensors` as batches.
+Batch: TypeAlias = Sequence[torch.Tensor]
+
+
+def tensors(sample: Sample, recipe: SimulationRecipe, rng: np.random.Generator) -> WeightedTensors:
+    """Input, label and weights of a sample.
+
+    The lesion outside the extracted brain cannot be seen, and is left out. A recipe with ``mirror``
+    adds the channels reflected about a mid-plane whose error ``rng`` draws.
+    """
+    image = network_input(sample, recipe.channels)
+    if recipe.mirror:
+        across = draw_reflection(sample, recipe.mirror, rng)
+        mirrored = torch.zeros_like(image) if across is None else mirroring.reflect(image, across)
+        image = torch.cat([image, mirrored])
+    label = sample.label & sample.mask
+    weight = voxel_weights(label, sample.visibility, recipe.training.lesion_weights, recipe.spacing)
+    return WeightedTensors(image.half(), label[None], sample.mask[None], weight.half()[None])
+
+
+def draw_reflection(sample: Sample, error: MirrorError, rng: np.random.Generator) -> np.ndarray | None:
+    """Reflection (4, 4) from voxels to voxels about an inaccurate mid-plane; None for no alignment."""
+    if rng.random() < error.absent:
+        return None
+    factor = WRONG if rng.random() < error.wrong else 1.0
+    inaccurate = np.eye(4)
+    angles = rng.normal(0, factor * error.rotation, 3)
+    inaccurate[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+    inaccurate[:3, 3] = rng.normal(0, factor * error.shift, 3)
+    return mirroring.reflection(inaccurate @ sample.template)
+
+
+def voxel_weights(
+    label: torch.Tensor, visibility: torch.Tensor, settings: LesionWeights, spacing: float
+) -> torch.Tensor:
+    """Weight of each voxel in the loss: 1 outside lesions; inside, visibility times a factor by the
+    volume of the lesion (:class:`bids_stroke.training.recipe_settings.LesionWeights`)."""
+    weight = torch.where(label, visibility.clamp(min=settings.floor), 1.0)
+    if settings.power and label.any():
+        numbers, _ = ndimage.label(label.cpu().numpy())
+        volumes = np.bincount(numbers.ravel()) * spacing**3 / 1000
+        factors = (REFERENCE_ML / volumes) ** settings.power
+        factors = np.clip(factors, 1 / settings.limit, settings.limit).astype(np.float32)
+        factors[0] = 1
+        weight = weight * torch.from_numpy(factors[numbers]).to(weight.device)
+    return weight
+
+
+class Stream(IterableDataset[WeightedTensors]):
     """Endless samples of one simulator, different in every worker.
 
     Parameters
     ----------
     simulator : Simulator
-    channels : sequence of str
-        Contrasts that the network takes, in order.
-    inputs : sequence of Input
-        Contrasts that are shown together.
+    recipe : SimulationRecipe
     seed : sequence of int
     """
 
-    def __init__(
-        self,
-        simulator: Simulator,
-        channels: Sequence[str],
-        inputs: Sequence[Input],
-        seed: Sequence[int],
-    ) -> None:
+    def __init__(self, simulator: Simulator, recipe: SimulationRecipe, seed: Sequence[int]) -> None:
         self.simulator = simulator
-        self.channels = channels
-        self.inputs = inputs
+        self.recipe = recipe
         self.seed = seed
 
-    def __iter__(self) -> Iterator[Tensors]:
+    def __iter__(self) -> Iterator[WeightedTensors]:
         worker = get_worker_info()
         seed = [*self.seed, worker.id if worker else 0]
         rng = np.random.default_rng(seed)
-        shares = np.array([entry.share for entry in self.inputs])
+        shares = np.array([entry.share for entry in self.recipe.inputs])
         for number in count():
-            chosen = self.inputs[rng.choice(len(shares), p=shares / shares.sum())].contrasts
-            yield tensors(self.simulator.sample([*seed, number], chosen), self.channels)
+            chosen = self.recipe.inputs[rng.choice(len(shares), p=shares / shares.sum())].contrasts
+            yield tensors(self.simulator.sample([*seed, number], chosen), self.recipe, rng)
 
 
 class Pool:
@@ -75,14 +130,14 @@ class Pool:
         self.samples: deque[tuple[torch.Tensor, ...]] = deque(maxlen=size)
         self.rng = np.random.default_rng(seed)
 
-    def batch(self, fresh: Sequence[torch.Tensor], number: int) -> list[torch.Tensor]:
+    def batch(self, fresh: Batch, number: int) -> list[torch.Tensor]:
         """Keep the samples of the batch ``fresh``, and show ``number`` of those that are kept, the
         fresh ones first, each mirrored (left-right) or not.
 
         Returns
         -------
         list of Tensor
-            Image, label and mask, float32.
+            Fields of :class:`WeightedTensors`, float32.
         """
         new = list(zip(*fresh, strict=True))
         self.samples.extend(new)
@@ -95,28 +150,22 @@ class Pool:
 
 
 class Fixed(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]]):
-    """The same samples every time, each with the next entry of ``inputs``."""
+    """The same samples every time, each with the next entry of the recipe's inputs."""
 
-    def __init__(
-        self,
-        simulator: Simulator,
-        channels: Sequence[str],
-        inputs: Sequence[Input],
-        size: int,
-        seed: Sequence[int],
-    ) -> None:
-        self.samples = []
-        for index in range(size):
-            entry = index % len(inputs)
-            sample = simulator.sample([*seed, index], inputs[entry].contrasts)
-            image, label, mask = (part.cpu() for part in tensors(sample, channels))
-            self.samples.append((image, label, mask, entry))
+    def __init__(self, simulator: Simulator, recipe: SimulationRecipe, seed: Sequence[int]) -> None:
+        self.samples: list[tuple[Tensors, int]] = []
+        rng = np.random.default_rng(seed)
+        for index in range(recipe.training.validation_samples):
+            entry = index % len(recipe.inputs)
+            sample = simulator.sample([*seed, index], recipe.inputs[entry].contrasts)
+            image, label, mask, _ = (part.cpu() for part in tensors(sample, recipe, rng))
+            self.samples.append(((image, label, mask), entry))
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
-        image, label, mask, entry = self.samples[index]
+        (image, label, mask), entry = self.samples[index]
         return image.float(), label.float(), mask.float(), entry
 
 

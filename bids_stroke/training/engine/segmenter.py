@@ -8,8 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, Timer
-from monai.losses import DiceCELoss
+from lightning.pytorch.callbacks import Callback
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -17,21 +16,26 @@ from bids_stroke.compute import devices
 from bids_stroke.training.recipe_settings import Input, SimulationTraining
 
 from . import samples, scores
+from .clock import clock_of
 from .saving import save_weights
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 
 
 class Segmenter(pl.LightningModule):
-    """Dice and cross-entropy inside the brain; AdamW; warm-up, then cosine decay.
+    """Weighted Dice and cross-entropy inside the brain; AdamW; a warm-up, then a constant rate.
 
-    The decay follows the larger share used of the two budgets, steps and wall-clock time, so that
-    training ends at a learning rate of zero whichever runs out first. An exponential moving
-    average of the weights is what is validated and exported.
+    With ``decay`` the rate falls to zero along a cosine over the budget of the trainer's
+    :class:`bids_stroke.training.engine.clock.Clock`. An exponential moving average of the weights is
+    validated and exported.
     """
 
     def __init__(
-        self, network: nn.Module, settings: SimulationTraining, inputs: Sequence[Input]
+        self,
+        network: nn.Module,
+        settings: SimulationTraining,
+        inputs: Sequence[Input],
+        decay: bool = False,
     ) -> None:
         super().__init__()
         self.network = devices.place_network(network, "cpu")  # Lightning moves it
@@ -40,9 +44,7 @@ class Segmenter(pl.LightningModule):
         )
         self.settings = settings
         self.names = ["+".join(entry.contrasts) for entry in inputs]
-        smoothing = settings.dice_smoothing
-        # Dice of the whole batch: scan by scan, small lesions drive the network to mark nothing.
-        self.loss = DiceCELoss(sigmoid=True, batch=True, smooth_nr=smoothing, smooth_dr=smoothing)
+        self.decay = decay
         self.pool = samples.Pool(samples.POOL, seed=0)
         self.scores: list[list[float]] = []
 
@@ -54,14 +56,11 @@ class Segmenter(pl.LightningModule):
             weight_decay=self.settings.weight_decay,
         )
 
-    def learning_rate(self, step: int, seconds: float) -> float:
-        """Learning rate of a step, so many seconds after the start."""
-        settings = self.settings
-        time_used = seconds / (60 * settings.max_minutes)
-        used = min(1.0, max(time_used, step / settings.max_steps))
-        warmth = min(1.0, (step + 1) / settings.warmup_steps)
+    def learning_rate(self, step: int, spent: float) -> float:
+        """Learning rate of a step, when a share (0 to 1) of the budget is spent."""
+        rate = self.settings.learning_rate * min(1.0, (step + 1) / self.settings.warmup_steps)
         # A plain number: checkpoints hold no NumPy types.
-        return settings.learning_rate * warmth * 0.5 * (1 + math.cos(math.pi * used))
+        return rate * 0.5 * (1 + math.cos(math.pi * spent)) if self.decay else rate
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Add earlier samples to a batch for training."""
@@ -69,17 +68,20 @@ class Segmenter(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Set the learning rate."""
-        rate = self.learning_rate(self.global_step, elapsed(self.trainer))
+        clock = clock_of(self.trainer)
+        rate = self.learning_rate(self.global_step, clock.spent(self.global_step))
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
 
-    def training_step(self, batch: samples.Tensors, batch_idx: int) -> torch.Tensor:
+    def training_step(self, batch: samples.Batch, batch_idx: int) -> torch.Tensor:
         """Loss of a batch."""
-        image, label, mask = batch
+        image, label, mask, weight = batch
         # On a CPU one by one, so that norms need no copies (devices.place_network).
         parts = image.split(1) if image.device.type == "cpu" else [image]
         logits = torch.cat([self.network(part) for part in parts]).float()
-        loss = self.loss(scores.inside(logits, mask), label)
+        loss = scores.weighted_loss(
+            scores.inside(logits, mask), label, weight, self.settings.dice_smoothing
+        )
         self.log("loss", loss, prog_bar=True)
         return loss
 
@@ -106,6 +108,7 @@ class Segmenter(pl.LightningModule):
         table, self.scores = np.array(self.scores), []
         columns = zip(THRESHOLDS, table[:, 1:].mean(0), strict=True)
         values = {f"dice_{t}": float(mean) for t, mean in columns}
+        values["minutes"] = clock_of(self.trainer).minutes
         middle = 1 + THRESHOLDS.index(0.5)
         for index in np.unique(table[:, 0]).astype(int):
             values[self.names[index]] = float(table[table[:, 0] == index, middle].mean())
@@ -123,10 +126,3 @@ class AveragedWeights(Callback):
         assert isinstance(module, Segmenter)
         if not trainer.sanity_checking:
             save_weights(module.average.module, self.path)
-
-
-def elapsed(trainer: pl.Trainer) -> float:
-    """Seconds of training so far, those before an interruption included."""
-    # Lightning sets the callbacks without declaring them.
-    timers = [c for c in trainer.callbacks if isinstance(c, Timer)]  # type: ignore[attr-defined]
-    return timers[0].time_elapsed("train")

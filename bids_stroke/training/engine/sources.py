@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from bids_stroke.errors import DatasetError
 from bids_stroke.training.recipe_settings import SimulationRecipe
+from bids_stroke.training.recipes import PARTS
 from bids_stroke.training.simulation import subjects
 from bids_stroke.training.simulation.synthesis import Simulator
 from bids_stroke.utils.files import PathLike
@@ -17,17 +19,25 @@ Material: TypeAlias = tuple[Sequence[subjects.Subject], Sequence[subjects.Lesion
 def parts(recipe: SimulationRecipe, data: PathLike) -> dict[str, Files]:
     """Files of each part: ``{"training": {"heads": [...], "lesions": [...]}, …}``.
 
-    Each folder of the recipe's ``sources`` is divided by itself, so that every part has its share
-    of each.
+    The recipe's split names the files of validation and test; all others are training files.
+
+    Raises
+    ------
+    DatasetError
+        If a file of the split is missing.
     """
-    divided: dict[str, Files] = {part: {} for part in ("training", "validation", "test")}
+    divided: dict[str, Files] = {part: {kind: [] for kind in recipe.sources} for part in PARTS}
+    listed = dict(recipe.split)
     for kind, folders in recipe.sources.items():
-        held_out = recipe.held_out[kind]
         for folder in folders:
-            files = subjects.scans([Path(data) / folder])
-            shares = subjects.split(files, held_out.validation, held_out.test, recipe.seed)
-            for part, chosen in zip(divided.values(), shares, strict=True):
-                part.setdefault(kind, []).extend(chosen)
+            for path in subjects.scans([Path(data) / folder]):
+                part = listed.pop(f"{folder}/{path.name}", "training")
+                divided[part][kind].append(path)
+    if listed:
+        raise DatasetError(
+            f"{data} lacks {next(iter(listed))}, one of {len(listed)} missing files of the recipe's "
+            "split; complete the data, or give the recipe another split."
+        )
     return divided
 
 

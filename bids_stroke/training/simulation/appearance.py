@@ -13,13 +13,15 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
+from bids_stroke.training.recipe_settings import Section
+
 from .fields import Draw, blur, lerp
 from .subject_preparation import TISSUES, WHITE
 
 # fluid, gray matter, gliosis (scar and hyperintensity) where white matter is 1.
 LOOKS = {
-    "T1w": {"fluid": (0.10, 0.38), "gray": (0.55, 0.85), "gliosis": (0.40, 0.80)},
-    "FLAIR": {"fluid": (0.05, 0.40), "gray": (1.03, 1.45), "gliosis": (1.45, 2.40)},
+    "T1w": {"fluid": (0.10, 0.50), "gray": (0.55, 0.85), "gliosis": (0.40, 0.80)},
+    "FLAIR": {"fluid": (0.05, 0.50), "gray": (1.03, 1.45), "gliosis": (1.45, 2.40)},
     "T2w": {"fluid": (2.20, 4.50), "gray": (1.15, 1.80), "gliosis": (1.50, 2.60)},
 }
 ARBITRARY = {"fluid": (0.05, 3.0), "gray": (0.3, 2.0), "gliosis": (0.2, 3.0)}
@@ -27,6 +29,8 @@ ARBITRARY = {"fluid": (0.05, 3.0), "gray": (0.3, 2.0), "gliosis": (0.2, 3.0)}
 MIXED = {"striatum": (0, 0.35), "thalamus": (0.4, 0.9), "brainstem": (0.6, 1.0)}
 # Around the brain, relative to white matter.
 OUTSIDE = {"soft": (0.2, 1.0), "bone": (0.02, 0.3), "fat": (0.6, 1.8), "vessel": (0.1, 1.3)}
+#: Tissues of cerebrospinal fluid, as indices.
+FLUIDS = tuple(TISSUES.index(name) for name in ("csf", "ventricle", "fluid"))
 #: Intensity by tissue.
 Levels: TypeAlias = dict[str, float]
 #: A part of a volume, or all of it.
@@ -55,11 +59,9 @@ class Head:
             image[box] = lerp(image[box], self.looks[contrast][tissue], weight)
 
 
-def look(contrast: str, draw: Draw, arbitrary: bool) -> Levels:
-    """Intensities of a contrast: by its ranges, or by ``arbitrary`` ones."""
-    ranges = ARBITRARY if arbitrary else LOOKS[contrast]
-    drawn = {tissue: draw.uniform(*span) for tissue, span in ranges.items()}
-    return drawn | {"white": 1.0}
+def look(ranges: Mapping[str, tuple[float, float]], draw: Draw) -> Levels:
+    """Draw the intensity of each tissue from its range."""
+    return {tissue: draw.uniform(*span) for tissue, span in ranges.items()} | {"white": 1.0}
 
 
 def head(
@@ -69,7 +71,7 @@ def head(
     levels: np.ndarray | None,
     contrasts: Sequence[str],
     spacing: float,
-    arbitrary: float,
+    ranges: Section,
     draw: Draw,
 ) -> Head:
     """Paint a healthy head in some contrasts.
@@ -84,13 +86,17 @@ def head(
         A real T1w and its fluid, gray and white levels
         (:class:`bids_stroke.training.simulation.subjects.Subject`), remapped to each contrast; or None,
         and every tissue gets a random intensity and texture.
-    arbitrary : float
-        Chance that a contrast has arbitrary intensities.
+    ranges : dict
+        The recipe's ``synthesis`` section: ``arbitrary`` is the chance that a contrast has arbitrary
+        intensities, ``looks`` replaces ranges of :data:`LOOKS` by contrast.
     """
     ventricles = tissue == TISSUES.index("ventricle")
     fluid = (ventricles | (tissue == TISSUES.index("csf"))).float()
     white = (tissue == TISSUES.index("white")) & mask
-    looks = {c: look(c, draw, draw.chance(arbitrary)) for c in contrasts}
+    looks = {}
+    for contrast in contrasts:
+        usual = LOOKS[contrast] | ranges.get("looks", {}).get(contrast, {})
+        looks[contrast] = look(ARBITRARY if draw.chance(ranges["arbitrary"]) else usual, draw)
     if t1w is None or levels is None:
         paint = {c: _from_labels(tissue, looks[c], spacing, draw) for c in contrasts}
     else:

@@ -3,13 +3,17 @@
 Images are relative to white matter, lengths are in mm, ranges are drawn uniformly.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from bids_stroke.training.recipe_settings import Section
+
 from .fields import Draw, blur, dilate, erode
+
+SLICE_MM = (2.0, 6.0)
 
 
 def shift(image: torch.Tensor, offset: Sequence[float] | np.ndarray) -> torch.Tensor:
@@ -25,10 +29,12 @@ def bias(image: torch.Tensor, spacing: float, draw: Draw) -> torch.Tensor:
     return image * torch.exp(draw.uniform(0, 0.2) * draw.field(image.shape, 70 / spacing))
 
 
-def thick_slices(image: torch.Tensor, spacing: float, draw: Draw) -> torch.Tensor:
-    """Slices of up to 6 mm along one axis, interpolated back."""
+def thick_slices(
+    image: torch.Tensor, spacing: float, draw: Draw, thickness: Sequence[float] = SLICE_MM
+) -> torch.Tensor:
+    """Slices of a ``thickness`` (range in mm) along one axis, interpolated back."""
     axis = int(draw.rng.integers(3))
-    factor = max(2, round(draw.uniform(2, 6) / spacing))
+    factor = max(2, round(draw.uniform(*thickness) / spacing))
     kernel = [factor if other == axis else 1 for other in range(3)]
     pooled = functional.avg_pool3d(image[None], kernel, ceil_mode=True)[0]
     whole = [side * k for side, k in zip(pooled.shape, kernel, strict=True)]
@@ -60,28 +66,37 @@ def zipper(image: torch.Tensor, draw: Draw) -> torch.Tensor:
     return image
 
 
-def noise(image: torch.Tensor, draw: Draw) -> torch.Tensor:
-    """Rician noise; one scan in twenty has low signal."""
-    sigma = draw.uniform(0.04, 0.08) if draw.chance(0.05) else draw.uniform(0, 0.03)
+def noise(image: torch.Tensor, draw: Draw, level: Sequence[float] | None = None) -> torch.Tensor:
+    """Rician noise of a ``level`` (range); by default up to 0.03, up to 0.08 in one scan of twenty."""
+    if level is None:
+        level = (0.04, 0.08) if draw.chance(0.05) else (0.0, 0.03)
+    sigma = draw.uniform(*level)
     real = image + sigma * draw.noise(image.shape)
     return torch.hypot(real, sigma * draw.noise(image.shape))
 
 
-def scan(image: torch.Tensor, spacing: float, chances: Mapping[str, float], draw: Draw) -> torch.Tensor:
-    """Scan an image: field, contrast curve, resolution, motion, noise, by the ``chances`` of each."""
+def scan(
+    image: torch.Tensor, contrast: str, spacing: float, ranges: Section, draw: Draw
+) -> torch.Tensor:
+    """Scan an image: field, contrast curve, resolution, motion, noise.
+
+    ``ranges`` is the ``scanner`` section of the recipe: the chance of each, and, where they are not the
+    default, ``noise_level`` by contrast (relative to white matter) and ``slice_mm``.
+    """
+    level = ranges.get("noise_level", {}).get(contrast)
     image = bias(image, spacing, draw).clamp_min(0)
     image = image ** draw.rng.lognormal(0, 0.15)
-    if draw.chance(chances["noise"]):
-        image = noise(image, draw)
-    if draw.chance(chances["thick_slices"]):
-        image = thick_slices(image, spacing, draw)
-    elif draw.chance(chances["blur"]):
+    if draw.chance(ranges["noise"]):
+        image = noise(image, draw, level)
+    if draw.chance(ranges["thick_slices"]):
+        image = thick_slices(image, spacing, draw, ranges.get("slice_mm", SLICE_MM))
+    elif draw.chance(ranges["blur"]):
         image = blur(image, draw.uniform(0.4, 1.1) / spacing)
-    if draw.chance(chances["motion"]):
+    if draw.chance(ranges["motion"]):
         image = motion(image, spacing, draw)
-    if draw.chance(chances["zipper"]):
+    if draw.chance(ranges["zipper"]):
         image = zipper(image, draw)
-    return noise(image, draw) if draw.chance(chances["noise"]) else image
+    return noise(image, draw, level) if draw.chance(ranges["noise"]) else image
 
 
 def misjudge(mask: torch.Tensor, fluid: torch.Tensor, spacing: float, draw: Draw) -> torch.Tensor:

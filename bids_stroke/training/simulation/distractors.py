@@ -1,35 +1,12 @@
-"""Findings that resemble a stroke: atrophy, hyperintensities, perivascular spaces.
+"""Findings that resemble a stroke: widened sulci, hyperintensities, perivascular spaces.
 
 Lengths are in mm, ranges are drawn uniformly.
 """
-
-from collections.abc import Sequence
 
 import torch
 
 from .appearance import Box, Head
 from .fields import Draw, blur, lerp, ramp
-
-
-def region(
-    shape: Sequence[int], spacing: float, draw: Draw, device: str | torch.device
-) -> torch.Tensor:
-    """A smooth region: everywhere, one half (x), a random part, or the surroundings of a point."""
-    kind = draw.pick(("everywhere", "half", "part", "point"))
-    if kind == "half":
-        side = torch.linspace(-1, 1, shape[0], device=device)[:, None, None]
-        return ramp(side * draw.pick((-1, 1)), 0, 0.1).expand(shape)
-    if kind == "part":
-        return ramp(draw.field(shape, 60 / spacing), 0, 1)
-    if kind == "point":
-        width = draw.uniform(10, 25) / spacing
-        places = [side * draw.uniform(0.15, 0.85) for side in shape]
-        near = [
-            torch.exp(-(((torch.arange(side, device=device) - place) / width) ** 2) / 2)
-            for side, place in zip(shape, places, strict=True)
-        ]
-        return torch.einsum("i,j,k->ijk", *near)
-    return torch.ones(shape, device=device)
 
 
 def widen(head: Head, where: torch.Tensor, draw: Draw, box: Box = ...) -> None:

@@ -84,3 +84,22 @@ def template_nodes(subject: Subject, grid: torch.Tensor) -> torch.Tensor:
     where = (coarse + 1) * side / (NODES * nodes) - 1
     points = functional.grid_sample(field[None], where, padding_mode="border", align_corners=True)
     return points[0]
+
+
+def affine_to_template(nodes: torch.Tensor, mask: torch.Tensor) -> np.ndarray:
+    """Least-squares affine map (4, 4) from voxels of the tile to template coordinates (mm).
+
+    Parameters
+    ----------
+    nodes : tensor, (3, i, j, k)
+        As :func:`template_nodes` returns them.
+    mask : bool tensor, (x, y, z)
+        Brain; nodes outside are left out.
+    """
+    points = nodes.cpu().numpy().astype(float)
+    voxels = np.indices(points.shape[1:]) * STRIDE
+    last = np.array(mask.shape)[:, None, None, None] - 1
+    inside = mask.cpu().numpy()[tuple(np.minimum(voxels, last))]
+    source = np.column_stack([voxels[:, inside].T, np.ones(inside.sum())])
+    solution = np.linalg.lstsq(source, points[:, inside].T, rcond=None)[0]
+    return np.vstack([solution.T, [0, 0, 0, 1]])

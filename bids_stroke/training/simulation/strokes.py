@@ -4,6 +4,7 @@ Intensities are relative to white matter, ranges are drawn uniformly, lengths ar
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
@@ -14,14 +15,31 @@ from .appearance import Head
 from .distractors import widen
 from .fields import Draw, blur, lerp, ramp
 
-ISLAND = 30  # mm³; smaller pieces of a lesion are none
+ISLAND = 30  # mm³; tracers leave out smaller pieces
+#: Change of intensity (white matter 1) that makes a lesion voxel fully visible.
+VISIBLE = 0.25
 #: A part of a volume.
 Box: TypeAlias = tuple[slice, ...]
 
 
+@dataclass(frozen=True)
+class Pasted:
+    """A lesion in a part of the volume.
+
+    ``box`` is the part; ``label`` (bool) is the lesion within the brain and outside the ventricles, as
+    tracers draw it; ``visibility`` (0 to 1) is the largest change of intensity over the images,
+    relative to :data:`VISIBLE`; ``cavity`` (0 to 1) is the fluid of a chronic lesion.
+    """
+
+    box: Box
+    label: torch.Tensor
+    visibility: torch.Tensor
+    cavity: torch.Tensor | None
+
+
 def paste(
     head: Head, weights: torch.Tensor, corner: Sequence[int], stage: str, draw: Draw
-) -> tuple[torch.Tensor, torch.Tensor | None, Box]:
+) -> Pasted | None:
     """Paste one lesion.
 
     Parameters
@@ -34,33 +52,35 @@ def paste(
 
     Returns
     -------
-    label : bool tensor
-        The lesion: within the brain, outside the ventricles (as tracers do).
-    cavity : float tensor or None
-        Fluid of a chronic lesion, in the part.
-    box : tuple of slice
-        The part.
+    Pasted or None
+        None where the lesion lies outside the brain.
     """
     box = tuple(slice(c, c + side) for c, side in zip(corner, weights.shape, strict=True))
+    lesion = _traced(_outline(head, weights, box, draw), head.spacing)
+    if not lesion.any():
+        return None
+    before = {contrast: image[box].clone() for contrast, image in head.images.items()}
+    cavity = None
+    if stage == "subacute":
+        subacute(head, lesion, box, draw)
+    else:
+        cavity = chronic(head, lesion, box, draw)
+    changes = [(image[box] - before[contrast]).abs() for contrast, image in head.images.items()]
+    visibility = (torch.stack(changes).amax(0) / VISIBLE).clamp(max=1)
+    if cavity is not None and draw.chance(0.4):  # shrinkage pulls ventricle and sulci
+        near = (3 * blur(lesion, 6 / head.spacing)).clamp(0, 1) * ~lesion
+        widen(head, near, draw, box)
+    return Pasted(box, lesion, visibility, cavity)
+
+
+def _outline(head: Head, weights: torch.Tensor, box: Box, draw: Draw) -> torch.Tensor:
+    """The lesion with a rough border, within the brain and outside the ventricles."""
     allowed = head.mask[box] & ~head.ventricles[box]
     rough = draw.uniform(0, 0.25) * draw.field(weights.shape, 6 / head.spacing)
     lesion = (weights + rough * (weights > 0.05) > 0.5) & allowed
-    plain = (weights > 0.5) & allowed
-    if 2 * lesion.sum() < plain.sum():  # what roughening would erase stays as it was
-        lesion = plain
-    lesion = _traced(lesion, head.spacing)
-    label = torch.zeros_like(head.mask)
-    label[box] = lesion
-    if not lesion.any():
-        return label, None, box
-    if stage == "subacute":
-        subacute(head, lesion, box, draw)
-        return label, None, box
-    cavity = chronic(head, lesion, box, draw)
-    if draw.chance(0.4):  # shrinkage pulls ventricle and sulci
-        near = (3 * blur(lesion, 6 / head.spacing)).clamp(0, 1) * ~lesion
-        widen(head, near, draw, box)
-    return label, cavity, box
+    smooth = (weights > 0.5) & allowed
+    # A small lesion that roughening would erase keeps its smooth border.
+    return smooth if 2 * lesion.sum() < smooth.sum() else lesion
 
 
 def chronic(head: Head, lesion: torch.Tensor, box: Box, draw: Draw) -> torch.Tensor:

@@ -4,10 +4,10 @@ A subject is prepared once and kept in a cache: tissue labels, the T1w where the
 where its points lie in the template (a registration).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from nibabel.affines import from_matvec
@@ -18,8 +18,6 @@ from bids_stroke.spatial.image import conform, load
 from bids_stroke.utils.files import PathLike, atomic
 
 from .subject_preparation import prepare
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -74,18 +72,6 @@ def scans(folders: Iterable[PathLike]) -> list[Path]:
     if not paths:
         raise DatasetError(f"No NIfTI file lies in {', '.join(map(str, folders))}.")
     return paths
-
-
-def split(
-    paths: Sequence[Item], validation: float, test: float, seed: int
-) -> tuple[list[Item], list[Item], list[Item]]:
-    """Divide files at random into (training, validation, test); the shares are counts or, below
-    one, fractions."""
-    counts = [round(share * len(paths)) if share < 1 else int(share) for share in (validation, test)]
-    order = np.random.default_rng(seed).permutation(len(paths))
-    shuffled = [paths[i] for i in order]
-    first, second = counts[0], sum(counts)
-    return shuffled[second:], shuffled[:first], shuffled[first:second]
 
 
 def subject(path: PathLike, cache: PathLike) -> Subject:

@@ -16,14 +16,15 @@ from nibabel.affines import from_matvec
 from bids_stroke.spatial.grid import bounding_box
 from bids_stroke.training.recipe_settings import Section
 
-from . import appearance, artefacts, distractors, pose, strokes
+from . import appearance, artefacts, atrophy, distractors, pose, strokes
 from .fields import Draw, Seed, standardize
 from .placement import LesionShapes, place
-from .subject_preparation import NODES
+from .subject_preparation import NODES, TISSUES, WHITE
 from .subjects import Lesion, Subject
 
 CONTRASTS = tuple(appearance.LOOKS)
 AROUND = 14  # mm of the head kept around the brain
+HELD_FLUID = 0.4  # share of the shrunken brains whose mask reaches to the skull
 #: Volume (ml) and stage of each lesion of a sample.
 PlannedLesions: TypeAlias = Sequence[tuple[float, str]]
 
@@ -33,28 +34,34 @@ class Sample:
     """A simulated head on the tile's grid.
 
     ``images``: contrast to float32 tensor (x, y, z), white matter about 1; ``label`` and ``mask``:
-    bool, the lesion and the brain mask as extraction found it; ``brain``: the true mask, within the
-    field of view; ``stages``: what each lesion was; ``head``: its subject, of which ``stripped`` tells
-    whether only the brain is known; ``affine``: voxels to mm, the tile's centre at the origin.
+    bool, the lesion and the brain mask as extraction draws it; ``visibility``: float tensor, 1 outside
+    lesions (:class:`bids_stroke.training.simulation.strokes.Pasted`); ``brain``: the true mask, within
+    the field of view; ``stages``: stage of each lesion; ``head``: name of the subject; ``stripped``:
+    whether the subject has no skull; ``affine``: voxels to mm, the tile's center at the origin;
+    ``template``: voxels to template coordinates (mm), the best affine map.
     """
 
     images: dict[str, torch.Tensor]
     label: torch.Tensor
     mask: torch.Tensor
+    visibility: torch.Tensor
     brain: torch.Tensor
     stages: tuple[str, ...]
     head: str
     stripped: bool
     affine: np.ndarray
+    template: np.ndarray
 
 
 @dataclass
 class _Masks:
-    """Masks of a sample while it is made: brain, brain as extraction finds it, lesions."""
+    """Masks of a sample while it is made: brain, brain as extraction draws it, lesions, and how visible
+    the lesions are."""
 
     brain: torch.Tensor
     extracted: torch.Tensor
     label: torch.Tensor
+    visibility: torch.Tensor
 
 
 class Simulator:
@@ -123,14 +130,18 @@ class Simulator:
         chosen = self.subjects[subject]
         grid = pose.draw_pose(chosen, self.tile, self.spacing, ranges, draw)
         tissue, mask, t1w = pose.sample_subject(chosen, grid, self.tile)
-        head = appearance.head(
-            tissue, mask, t1w, chosen.levels, contrasts, self.spacing, ranges["arbitrary"], draw
-        )
+        if draw.chance(ranges["distractors"]["atrophy"]):
+            grid = atrophy.shrink(chosen, grid, self.tile, self.spacing, draw)
+            skull = mask
+            tissue, mask, t1w = pose.sample_subject(chosen, grid, self.tile)
+            if draw.chance(HELD_FLUID):  # brain extraction keeps the fluid above a shrunken brain
+                tissue, mask, t1w = _filled(tissue, mask, t1w, skull, chosen)
+        head = appearance.head(tissue, mask, t1w, chosen.levels, contrasts, self.spacing, ranges, draw)
         self._distract(head, draw)
         if lesions is None:
             lesions = self._draw_lesions(draw)
         nodes = pose.template_nodes(chosen, grid)
-        masks = _Masks(mask, mask, torch.zeros_like(mask))
+        masks = _Masks(mask, mask, torch.zeros_like(mask), torch.ones(mask.shape, device=mask.device))
         if draw.chance(ranges["misjudged"]):
             masks.extracted = artefacts.misjudge(mask, head.fluid > 0.5, self.spacing, draw)
         stages = self._paste(head, nodes, lesions, masks, draw)
@@ -140,19 +151,18 @@ class Simulator:
             images=images,
             label=masks.label,
             mask=masks.extracted,
+            visibility=masks.visibility,
             brain=masks.brain,
             stages=tuple(stages),
             head=chosen.name,
             stripped=chosen.t1w is not None,
             affine=from_matvec(np.eye(3) * self.spacing, centre),
+            template=pose.affine_to_template(nodes, mask),
         )
 
     def _distract(self, head: appearance.Head, draw: Draw) -> None:
-        """Add what resembles a stroke and is none."""
+        """Add findings that resemble a stroke."""
         chances = self.ranges["distractors"]
-        if draw.chance(chances["atrophy"]):
-            where = distractors.region(head.mask.shape, self.spacing, draw, self.device)
-            distractors.widen(head, where, draw)
         if draw.chance(chances["hyperintensities"]):
             distractors.hyperintensities(head, draw)
         if draw.chance(chances["perivascular"]):
@@ -185,14 +195,17 @@ class Simulator:
             placed = place(shape, scale, nodes, self.tile, self.spacing, self.ranges, draw)
             if placed is None:
                 continue
-            pasted, cavity, box = strokes.paste(head, *placed, stage, draw)
-            if cavity is not None and draw.chance(self.ranges["lost_cavity"]):
+            pasted = strokes.paste(head, *placed, stage, draw)
+            if pasted is None:
+                continue
+            if pasted.cavity is not None and draw.chance(self.ranges["lost_cavity"]):
                 masks.extracted = artefacts.lose_cavity(
-                    masks.extracted, cavity, box, self.spacing, draw
+                    masks.extracted, pasted.cavity, pasted.box, self.spacing, draw
                 )
-            if pasted.any():
-                masks.label |= pasted
-                stages.append(stage)
+            masks.label[pasted.box] |= pasted.label
+            seen = masks.visibility[pasted.box]
+            masks.visibility[pasted.box] = torch.where(pasted.label, pasted.visibility, seen)
+            stages.append(stage)
         return stages
 
     def _scan(self, head: appearance.Head, masks: _Masks, draw: Draw) -> dict[str, torch.Tensor]:
@@ -208,7 +221,7 @@ class Simulator:
                 reach = draw.uniform(0, ranges["misalignment"]) / self.spacing
                 offset = draw.rng.uniform(-1, 1, 3)
                 image = artefacts.shift(image, reach * offset / np.linalg.norm(offset))
-            images[contrast] = artefacts.scan(image, self.spacing, ranges["scanner"], draw)
+            images[contrast] = artefacts.scan(image, contrast, self.spacing, ranges["scanner"], draw)
         return images
 
 
@@ -218,6 +231,21 @@ def network_input(sample: Sample, channels: Sequence[str]) -> torch.Tensor:
     return torch.stack(
         [standardize(sample.images[c], sample.mask) if c in sample.images else absent for c in channels]
     )
+
+
+def _filled(
+    tissue: torch.Tensor,
+    mask: torch.Tensor,
+    t1w: torch.Tensor | None,
+    skull: torch.Tensor,
+    subject: Subject,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Fill the space between a shrunken brain and its former surface with fluid."""
+    space = skull & ~mask
+    tissue = torch.where(space, TISSUES.index("csf"), tissue)
+    if t1w is not None and subject.levels is not None:
+        t1w = torch.where(space, float(subject.levels[0]) * WHITE, t1w)
+    return tissue, mask | skull, t1w
 
 
 def _around_brain(subject: Subject) -> Subject:

@@ -2,16 +2,24 @@
 
 import copy
 import json
+import math
 from dataclasses import replace
 
+import cards
+import pandas as pd
 import pytest
 import torch
 import toys
+import yaml
+from monai.losses import DiceCELoss
 from safetensors.torch import load_file
 
 from bids_stroke.cli.train import main
-from bids_stroke.models import weights
-from bids_stroke.training.engine import loop, saving, scores
+from bids_stroke.errors import DatasetError
+from bids_stroke.models import catalog, weights
+from bids_stroke.models.writing import describe, write
+from bids_stroke.training.engine import loop, scores, sources
+from bids_stroke.training.engine.clock import Budget
 from bids_stroke.training.engine.segmenter import Segmenter
 from bids_stroke.training.recipes import parse_simulation, read_recipe
 
@@ -22,7 +30,6 @@ def content():
     tiny["tile"] = [32, 32, 32]
     tiny["network"]["arguments"] |= {"channels": [8, 8, 8], "strides": [1, 2]}
     tiny["training"] |= {
-        "max_steps": 2,
         "batch": 2,
         "threads": 1,
         "workers": 0,
@@ -42,8 +49,14 @@ def changed(recipe, **settings):
     return replace(recipe, training=replace(recipe.training, **settings))
 
 
+def fit(recipe, out, steps, **options):
+    """Train for some steps on the toy heads."""
+    budget = Budget(steps=steps)
+    return loop.fit(recipe, toys.simulator(), toys.simulator(), out, budget, **options)
+
+
 def test_two_steps_leave_loadable_weights(recipe, tmp_path):
-    summary = loop.fit(recipe, toys.simulator(), toys.simulator(), tmp_path)
+    summary = fit(recipe, tmp_path, 2)
     assert summary.steps == 2
     network = weights.build(recipe.network)
     network.load_state_dict(load_file(tmp_path / "weights.safetensors"), strict=True)
@@ -52,9 +65,9 @@ def test_two_steps_leave_loadable_weights(recipe, tmp_path):
 
 
 def test_the_same_call_continues(recipe, tmp_path):
-    loop.fit(recipe, toys.simulator(), toys.simulator(), tmp_path)
+    fit(recipe, tmp_path, 2)
     first = load_file(tmp_path / "weights.safetensors")
-    summary = loop.fit(changed(recipe, max_steps=4), toys.simulator(), toys.simulator(), tmp_path)
+    summary = fit(recipe, tmp_path, 2)
     assert summary.steps == 4
     kept = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert kept["global_step"] == 4
@@ -67,30 +80,74 @@ def test_the_same_call_continues(recipe, tmp_path):
 
 def test_other_weights_are_a_start(recipe, tmp_path):
     network = weights.build(recipe.network)
-    initial = saving.save_weights(network, tmp_path / "initial.safetensors")
     recipe = changed(recipe, learning_rate=0.0, weight_decay=0.0)
-    loop.fit(recipe, toys.simulator(), toys.simulator(), tmp_path / "out", initial)
+    fit(recipe, tmp_path / "out", 1, initial=network.state_dict())
     found = load_file(tmp_path / "out" / "weights.safetensors")
-    for name, values in load_file(initial).items():
+    for name, values in network.half().state_dict().items():
         torch.testing.assert_close(found[name], values, atol=1e-3, rtol=1e-3)
 
 
 def test_the_clock_ends_training(recipe, tmp_path):
-    recipe = changed(recipe, max_steps=10**6, max_minutes=0.01)
-    assert loop.fit(recipe, toys.simulator(), toys.simulator(), tmp_path).steps < 1000
+    budget = Budget(minutes=0.01)
+    summary = loop.fit(recipe, toys.simulator(), toys.simulator(), tmp_path, budget)
+    assert 1 <= summary.steps < 1000
 
 
-def test_learning_rate_warms_up_and_decays_with_steps_or_time(recipe):
-    settings = replace(recipe.training, max_steps=100, warmup_steps=10, max_minutes=10)
-    module = Segmenter(weights.build(recipe.network), settings, recipe.inputs)
+def test_learning_rate_warms_up_and_stays_or_decays(recipe):
+    settings = replace(recipe.training, warmup_steps=10)
+    constant, decay = (
+        Segmenter(weights.build(recipe.network), settings, recipe.inputs, decay=decay)
+        for decay in (False, True)
+    )
     peak = settings.learning_rate
-    rates = [module.learning_rate(step, 0) for step in (0, 9, 50, 100)]
-    assert rates[0] == pytest.approx(peak / 10, rel=0.01)
-    assert rates[1] == pytest.approx(peak, rel=0.03)
-    assert rates[2] == pytest.approx(peak / 2, rel=0.01)
-    assert rates[3] == pytest.approx(0, abs=1e-9)
-    assert module.learning_rate(20, 300) == pytest.approx(peak / 2, rel=0.01)
-    assert module.learning_rate(20, 600) == pytest.approx(0, abs=1e-9)
+    assert constant.learning_rate(0, 0) == pytest.approx(peak / 10)
+    assert constant.learning_rate(5000, 0.9) == peak
+    assert decay.learning_rate(5000, 0.5) == pytest.approx(peak / 2)
+    assert decay.learning_rate(5000, 1) == pytest.approx(0, abs=1e-9)
+
+
+def test_a_decay_starts_from_a_checkpoint_and_leaves_it_alone(recipe, tmp_path):
+    fit(recipe, tmp_path / "long", 2)
+    checkpoint = tmp_path / "long" / "checkpoints" / "last.ckpt"
+    before = checkpoint.read_bytes()
+    summary = fit(recipe, tmp_path / "candidate", 2, decay_from=checkpoint)
+    assert summary.steps == 4
+    assert checkpoint.read_bytes() == before
+    first, then = (load_file(tmp_path / name / "weights.safetensors") for name in ("long", "candidate"))
+    assert any(not torch.equal(first[name], then[name]) for name in first)
+
+
+def test_mirrored_channels_start_at_the_function_of_the_model(content, tmp_path):
+    """A wider first convolution with zeros for the new channels computes what the model computes."""
+    content["network"]["arguments"]["in_channels"] = 6
+    recipe = parse_simulation(content | {"mirror": toys.RECIPE["mirror"]}, "tiny")
+    narrow = replace(recipe.network, arguments=recipe.network.arguments | {"in_channels": 3})
+    description = describe(cards.make(*recipe.channels, network=narrow))
+    card = catalog.load(write(description, [weights.build(narrow).state_dict()], tmp_path))
+    wide = weights.build(recipe.network).eval()
+    wide.load_state_dict(loop.initial_weights(recipe, card))
+    image = torch.randn(1, 6, 32, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(wide(image), weights.load(card)(image[:, :3]), atol=1e-4, rtol=1e-4)
+
+
+def test_weighted_loss_by_hand():
+    """Probability 0.5 everywhere: entropy ln 2 times the mean weight; Dice of the weighted sums."""
+    label = torch.tensor([1.0, 0, 0, 0]).reshape(1, 1, 4, 1, 1)
+    weight = torch.tensor([2.0, 1, 1, 1]).reshape(1, 1, 4, 1, 1)
+    loss = scores.weighted_loss(torch.zeros_like(label), label, weight, 0.0)
+    entropy = math.log(2) * 5 / 4
+    dice = 2 * (2 * 0.5) / (2 * 1.5 + 3 * 0.5)
+    assert float(loss) == pytest.approx(entropy + 1 - dice)
+    plain = scores.weighted_loss(torch.randn(label.shape), label, torch.ones_like(label), 10.0)
+    assert plain > 0
+
+
+def test_unweighted_loss_is_monais():
+    logits, label = torch.randn(2, 1, 6, 6, 6), (torch.rand(2, 1, 6, 6, 6) > 0.8).float()
+    reference = DiceCELoss(sigmoid=True, batch=True, smooth_nr=10.0, smooth_dr=10.0)
+    found = scores.weighted_loss(logits, label, torch.ones_like(label), 10.0)
+    torch.testing.assert_close(found, reference(logits, label))
 
 
 def test_shipped_recipe_builds_a_network_that_keeps_the_tile():
@@ -98,7 +155,7 @@ def test_shipped_recipe_builds_a_network_that_keeps_the_tile():
     network = weights.build(embedded.network).eval()
     assert all(side % 16 == 0 for side in embedded.tile)
     with torch.inference_mode():
-        logits = network(torch.zeros(1, 3, 32, 48, 32))
+        logits = network(torch.zeros(1, 6, 32, 48, 32))
     assert logits.shape == (1, 1, 32, 48, 32)
     assert 2 * sum(p.numel() for p in network.parameters()) < 16e6  # bytes of the weights
 
@@ -111,28 +168,35 @@ def test_dice_by_hand():
 
 
 def test_a_short_run_on_real_files(shared, content, tmp_path):
-    """Two heads and a few lesions, prepared, split and trained by the command, coarsely first."""
-    import yaml
-
-    data = tmp_path / "data"
+    """Three heads and a few lesions, prepared, split and trained by the command."""
+    data, files = tmp_path / "data", []
     for folder, number in (("head_labels", 3), ("lesions_chronic", 12)):
         (data / folder).mkdir(parents=True)
         for path in sorted((shared / folder).glob("*.nii*"))[:number]:
             (data / folder / path.name).symlink_to(path)
+            files.append(f"{folder}/{path.name}")
     content["sources"] = {"heads": ["head_labels"], "lesions": ["lesions_chronic"]}
-    content["held_out"]["heads"] = {"validation": 1, "test": 1}
-    content["first"] = {"spacing": 4.0, "tile": [16, 16, 16], "training": {"max_steps": 1}}
+    held_out = {files[0]: "validation", files[1]: "test", files[3]: "validation", files[4]: "test"}
+    rows = "".join(f"{file}\t{part}\n" for file, part in held_out.items())
+    (tmp_path / "split.tsv").write_text("file\tpart\n" + rows)
+    content["split"] = str(tmp_path / "split.tsv")
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content))
     out = tmp_path / "out"
-    assert main([str(tmp_path / "recipe.yaml"), str(out), "--data", str(data)]) == 0
-    steps = [json.loads((path / "summary.json").read_text())["steps"] for path in (out / "first", out)]
-    assert steps == [1, 2]
-    first, then = (load_file(path / "weights.safetensors") for path in (out / "first", out))
-    # It went on from there: two steps of Adam change a weight by at most twice the learning rate.
-    rate = content["training"]["learning_rate"]
-    assert all((first[n].float() - then[n].float()).abs().max() < 4 * rate for n in first)
-    rows = (out / "split.csv").read_text().splitlines()[1:]
-    assert len(rows) == len({row.split(",", 1)[1] for row in rows}) == 15
+    command = [str(tmp_path / "recipe.yaml"), str(out), "--data", str(data), "--minutes", "0.01"]
+    assert main(command) == 0
+    assert json.loads((out / "summary.json").read_text())["steps"] >= 1
+    table = pd.read_csv(out / "split.csv")
+    parts = dict(zip(table.folder + "/" + table.file, table.part, strict=True))
+    assert {file: part for file, part in parts.items() if part != "training"} == held_out
+    assert set(parts) == set(files)
+
+
+def test_a_split_that_names_missing_files_is_refused(recipe, tmp_path):
+    for folder in {folder for folders in recipe.sources.values() for folder in folders}:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.nii.gz").touch()
+    with pytest.raises(DatasetError, match="missing files of the recipe's split"):
+        sources.parts(recipe, tmp_path)
 
 
 def test_command_names_what_a_recipe_lacks(tmp_path, capsys):

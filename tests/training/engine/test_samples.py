@@ -1,19 +1,31 @@
 """The stream of samples, and the fixed ones."""
 
+from dataclasses import replace
 from itertools import islice
 
+import numpy as np
+import pytest
 import torch
 import toys
 
-from bids_stroke.training.engine.samples import Fixed, Pool, Stream
+from bids_stroke.training.engine.samples import (
+    Fixed,
+    Pool,
+    Stream,
+    draw_reflection,
+    tensors,
+    voxel_weights,
+)
+from bids_stroke.training.recipe_settings import LesionWeights, MirrorError
 from bids_stroke.training.recipes import read_recipe
+from bids_stroke.training.simulation import fields
 
-CHANNELS = toys.RECIPE["channels"]
-INPUTS = read_recipe("embedded").inputs
+RECIPE = replace(read_recipe("embedded"), spacing=2.0)
+CHANNELS = RECIPE.channels
 
 
-def stream(seed):
-    return Stream(toys.simulator(), CHANNELS, INPUTS, [seed])
+def stream(seed, recipe=RECIPE):
+    return Stream(toys.simulator(), recipe, [seed])
 
 
 def same(one, other):
@@ -33,23 +45,65 @@ def test_pool_shows_what_is_fresh_and_earlier_samples_again_or_mirrored():
     known = []
     for one in islice(samples, 5):
         known = [*known, one][-3:]
-        images, labels, masks = pool.batch([part[None] for part in one], 4)
-        assert images.shape == (4, *one[0].shape) and images.dtype == torch.float32
-        for shown in zip(images, labels, masks, strict=True):
+        batch = pool.batch([part[None] for part in one], 4)
+        assert batch[0].shape == (4, *one[0].shape) and batch[0].dtype == torch.float32
+        for shown in zip(*batch, strict=True):
             assert any(same(shown, kept) or same(shown, [t.flip(1) for t in kept]) for kept in known)
-        fresh = images[0], labels[0], masks[0]
+        fresh = [part[0] for part in batch]
         assert same(fresh, one) or same(fresh, [t.flip(1) for t in one])
 
 
 def test_labels_stay_within_the_mask():
-    for image, label, mask in islice(stream(4), 6):
-        assert image.shape[0] == len(CHANNELS) and label.shape == mask.shape
+    for image, label, mask, weight in islice(stream(4), 6):
+        assert image.shape[0] == 2 * len(CHANNELS) and label.shape == mask.shape == weight.shape
         assert not (label & ~mask).any()
+        assert (weight[~label] == 1).all()
 
 
 def test_fixed_samples_take_the_inputs_in_turn():
-    fixed = Fixed(toys.simulator(), CHANNELS, INPUTS, 8, [1])
+    recipe = replace(RECIPE, training=replace(RECIPE.training, validation_samples=8))
+    fixed = Fixed(toys.simulator(), recipe, [1])
     assert [fixed[i][3] for i in range(8)] == [0, 1, 2, 3] * 2
     for image, _, _, entry in (fixed[i] for i in range(8)):
-        shown = [c for c, part in zip(CHANNELS, image, strict=True) if part.any()]
-        assert shown == INPUTS[entry].contrasts
+        shown = [c for c, part in zip(CHANNELS, image[:3], strict=True) if part.any()]
+        assert shown == RECIPE.inputs[entry].contrasts
+
+
+def test_mirrored_channels_of_an_exact_mid_plane_are_the_flipped_image():
+    """The toy head lies in the middle of the tile, so that the mid-plane is the tile's own."""
+    exact = MirrorError(rotation=0, shift=0, wrong=0, absent=0)
+    sample = toys.simulator(**toys.STILL).sample(3, ("T1w",), subject=1)
+    shown = tensors(sample, replace(RECIPE, mirror=exact), np.random.default_rng(0))
+    inside = fields.erode(sample.mask, 2)
+    flipped, mirrored = shown.image[0].flip(0)[inside], shown.image[3][inside]
+    assert np.corrcoef(flipped.float(), mirrored.float())[0, 1] > 0.95
+    assert not shown.image[[1, 2, 4, 5]].any()
+
+
+def test_mirrored_channels_are_absent_or_wrong_by_chance():
+    sample = toys.simulator().sample(3, lesions=[])
+    rng = np.random.default_rng(0)
+    assert draw_reflection(sample, MirrorError(1, 1, 0, absent=1), rng) is None
+    plane = sample.template[0]  # of the mid-plane: x = 0
+
+    def distance(wrong):
+        """Mean distance (mm) of reflected mid-plane points from the mid-plane."""
+        points = np.linalg.inv(sample.template) @ np.array([0.0, 10, 10, 1])
+        drawn = [draw_reflection(sample, MirrorError(1, 1, wrong, 0), rng) for _ in range(50)]
+        return np.mean([abs(plane @ across @ points) for across in drawn])
+
+    assert 0 < distance(0) < 4 < distance(1)
+
+
+def test_weights_grow_as_lesions_shrink():
+    """0.8 and 8 ml at 2 mm: (10 / 0.8) ** 0.5 = 3.54, (10 / 8) ** 0.5 = 1.12."""
+    label = torch.zeros(30, 30, 30, dtype=torch.bool)
+    label[2:7, 2:7, 2:6] = True
+    label[15:25, 15:25, 15:25] = True
+    visibility = torch.full(label.shape, 0.5)
+    weight = voxel_weights(label, visibility, LesionWeights(floor=0.1, power=0.5, limit=4), 2.0)
+    assert weight[3, 3, 3] == pytest.approx(0.5 * 3.5355, rel=1e-3)
+    assert weight[20, 20, 20] == pytest.approx(0.5 * 1.1180, rel=1e-3)
+    assert (weight[~label] == 1).all()
+    faint = voxel_weights(label, visibility * 0, LesionWeights(floor=0.1, power=0, limit=4), 2.0)
+    assert (faint[label] == 0.1).all()

@@ -79,14 +79,6 @@ def test_label_maps_need_one_millimetre(tmp_path):
         subjects.subject(tmp_path / "labels.nii.gz", tmp_path)
 
 
-def test_parts_of_a_split_share_nothing():
-    files = list(range(50))
-    parts = subjects.split(files, 0.1, 4, seed=3)
-    assert [len(part) for part in parts] == [41, 5, 4]
-    assert sorted(file for part in parts for file in part) == files
-    assert parts == subjects.split(files, 0.1, 4, seed=3)
-
-
 def test_a_folder_without_scans_is_named(tmp_path):
     with pytest.raises(DatasetError, match=str(tmp_path)):
         subjects.scans([tmp_path])

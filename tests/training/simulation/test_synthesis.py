@@ -6,7 +6,15 @@ import torch
 import toys
 from nibabel.affines import apply_affine
 
-from bids_stroke.training.simulation import appearance, artefacts, fields, strokes, synthesis
+from bids_stroke.training.simulation import (
+    appearance,
+    artefacts,
+    atrophy,
+    fields,
+    pose,
+    strokes,
+    synthesis,
+)
 from bids_stroke.training.simulation.subject_preparation import TISSUES
 
 HEADS = {"label map": 0, "real brain": 1}
@@ -126,8 +134,8 @@ def test_islands_that_no_tracer_sees_are_no_lesion():
     weights[24:27, 14:17, 14:17] = 1  # 216 mm³
     white = torch.full((32, 32, 32), TISSUES.index("white"), dtype=torch.uint8)
     draw = fields.Draw(1)
-    head = appearance.head(white, white > 0, None, None, ("T1w",), 2.0, 0, draw)
-    label, _, _ = strokes.paste(head, weights, (0, 0, 0), "subacute", draw)
+    head = appearance.head(white, white > 0, None, None, ("T1w",), 2.0, {"arbitrary": 0}, draw)
+    label = strokes.paste(head, weights, (0, 0, 0), "subacute", draw).label
     assert not label[20, 15, 15] and label[25, 15, 15] and label[8, 15, 15]
 
 
@@ -168,3 +176,66 @@ def test_thick_slices_keep_the_shape():
         assert out.shape == image.shape
         assert out.std() < image.std()
         assert float(out.mean()) == pytest.approx(float(image.mean()), rel=0.02)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_visibility_is_the_largest_change_of_a_lesion_voxel(seed):
+    white = torch.full((32, 32, 32), TISSUES.index("white"), dtype=torch.uint8)
+    weights = torch.zeros(32, 32, 32)
+    weights[8:24, 8:24, 8:24] = 1
+    draw = fields.Draw(seed)
+    head = appearance.head(white, white > 0, None, None, ("T1w", "FLAIR"), 1.0, {"arbitrary": 0}, draw)
+    before = {contrast: image.clone() for contrast, image in head.images.items()}
+    pasted = strokes.paste(head, weights, (0, 0, 0), "subacute", draw)
+    changes = [(head.images[contrast] - before[contrast]).abs() for contrast in before]
+    expected = (torch.stack(changes).amax(0) / strokes.VISIBLE).clamp(max=1)
+    torch.testing.assert_close(pasted.visibility, expected)
+
+
+def test_visibility_is_one_outside_lesions():
+    sample = toys.simulator().sample(2, ("T1w",), lesions=[(3.0, "subacute")])
+    assert sample.label.any() and (sample.visibility[~sample.label] == 1).all()
+    assert sample.visibility[sample.label].min() < 1
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_template_map_of_a_sample_is_that_of_the_subject(head):
+    """Without a pose, the tile's center is the template's origin, and sizes vary by 5 %."""
+    sample = toys.simulator(**toys.STILL).sample(1, subject=head, lesions=[])
+    center = sample.template @ [*(np.array(sample.label.shape) - 1) / 2, 1]
+    np.testing.assert_allclose(center[:3], 0, atol=1)
+    steps = np.abs(np.diag(sample.template)[:3]) / np.diag(sample.affine)[:3]
+    np.testing.assert_allclose(steps, 1, atol=0.06)
+    np.testing.assert_allclose(sample.template - np.diag(np.diag(sample.template)), [
+        [0, 0, 0, sample.template[0, 3]], [0, 0, 0, sample.template[1, 3]],
+        [0, 0, 0, sample.template[2, 3]], [0, 0, 0, 0],
+    ], atol=0.01)  # fmt: skip
+
+
+def fluid_volume(subject, grid, tile):
+    tissue, mask, _ = pose.sample_subject(subject, grid, tile)
+    brain = mask & ~torch.isin(tissue, torch.tensor(appearance.FLUIDS))
+    return int(brain.sum())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_atrophy_shrinks_the_brain_and_folds_almost_nowhere(seed):
+    subject, tile = toys.head(), (48, 48, 48)
+    grid = pose.draw_pose(subject, tile, 1.5, toys.RECIPE["synthesis"] | toys.STILL, fields.Draw(seed))
+    shrunk = atrophy.shrink(subject, grid, tile, 1.5, fields.Draw(seed))
+    assert shrunk.shape == grid.shape
+    volumes = [fluid_volume(subject, where, tile) for where in (grid, shrunk)]
+    assert volumes[1] < volumes[0]
+    columns = [torch.gradient(shrunk[0, ..., axis]) for axis in range(3)]
+    jacobian = torch.stack([torch.stack(column) for column in columns])
+    signs = torch.linalg.det(jacobian.permute(2, 3, 4, 0, 1)).sign()
+    assert (signs == signs[24, 24, 24]).float().mean() > 0.99
+
+
+def test_atrophy_leaves_the_template_map_consistent():
+    """Lesions are placed through the displaced map: they stay within the shrunken brain."""
+    simulator = toys.simulator(**toys.STILL | {"distractors": {
+        "atrophy": 1, "hyperintensities": 0, "perivascular": 0}})  # fmt: skip
+    for seed in range(4):
+        sample = simulator.sample(seed, subject=0, lesions=[(3.0, "chronic")])
+        assert sample.label.any() and not (sample.label & ~sample.brain).any()

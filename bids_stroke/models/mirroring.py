@@ -1,0 +1,127 @@
+"""Mirrored channels: each image reflected about the mid-plane of the head.
+
+The mid-plane is the plane x = 0 of the symmetric template, brought to the head by an affine map. A
+network that is given an image and its mirror image compares each place with the opposite hemisphere.
+"""
+
+import logging
+from tempfile import TemporaryDirectory
+
+import nibabel as nib
+import numpy as np
+import torch
+from torch.nn import functional
+
+from bids_stroke.spatial import grid, image, registration, transforms
+from bids_stroke.spatial.templates import template
+
+LOG = logging.getLogger("bids_stroke")
+#: Least Dice of an aligned brain and the template's brain.
+LEAST_OVERLAP = 0.8
+_ACROSS = np.diag([-1.0, 1, 1, 1])
+
+
+def align(img: nib.Nifti1Image, brain: nib.Nifti1Image) -> np.ndarray | None:
+    """Align a head with the symmetric template by an affine map.
+
+    Parameters
+    ----------
+    img, brain : nib.Nifti1Image
+        Image and its brain mask.
+
+    Returns
+    -------
+    ndarray, (4, 4), or None
+        From coordinates of the head to those of the template (RAS, mm); None, with a warning, where the
+        aligned brain overlaps the template's brain by a Dice below :data:`LEAST_OVERLAP`.
+    """
+    with TemporaryDirectory() as folder:
+        forward, backward = registration.affine(img, brain, folder)
+        # The transform of images to one space brings points to the other.
+        corners = transforms.move_points(np.vstack([np.zeros(3), np.eye(3)]), [backward])
+        target = grid.regrid(template().brain, registration.AFFINE_SPACING, order=0)
+        mask = image.like(np.asanyarray(brain.dataobj) > 0, brain, np.float32)
+        moved = transforms.apply(mask, target, [forward], "mask").get_fdata() > 0
+    inside = np.asanyarray(target.dataobj) > 0
+    overlap = 2 * np.count_nonzero(moved & inside) / (moved.sum() + inside.sum())
+    if overlap < LEAST_OVERLAP:
+        LOG.warning(
+            "The head could not be aligned with the template (Dice of the brains %.2f); the model runs "
+            "without the mirrored channels. Check the brain mask and the orientation.",
+            overlap,
+        )
+        return None
+    matrix = np.eye(4)
+    matrix[:3, 3] = corners[0]
+    matrix[:3, :3] = (corners[1:] - corners[0]).T
+    return matrix
+
+
+def with_mirrored(channels: np.ndarray, to_template: np.ndarray | None) -> np.ndarray:
+    """Append the mirrored channels.
+
+    Parameters
+    ----------
+    channels : ndarray, (channels, x, y, z), float32
+    to_template : ndarray, (4, 4), or None
+        From voxels to coordinates of the symmetric template; zeros are appended for None.
+
+    Returns
+    -------
+    ndarray, (2 channels, x, y, z), float32
+    """
+    mirrored = np.zeros_like(channels)
+    if to_template is not None:
+        mirrored = reflect(torch.from_numpy(channels), reflection(to_template)).numpy()
+    return np.concatenate([channels, mirrored])
+
+
+def reflection(to_template: np.ndarray) -> np.ndarray:
+    """Reflection about the mid-plane, from voxels to voxels.
+
+    Parameters
+    ----------
+    to_template : ndarray, (4, 4)
+        Affine map from voxels to coordinates of the symmetric template (mm).
+
+    Returns
+    -------
+    ndarray, (4, 4)
+        Its own inverse.
+
+    Examples
+    --------
+    >>> centered = np.eye(4)
+    >>> centered[0, 3] = -10
+    >>> reflection(centered)[0].tolist()
+    [-1.0, 0.0, 0.0, 20.0]
+    """
+    return np.linalg.inv(to_template) @ _ACROSS @ to_template
+
+
+def reflect(channels: torch.Tensor, across: np.ndarray) -> torch.Tensor:
+    """Reflect images, by trilinear interpolation.
+
+    Parameters
+    ----------
+    channels : float tensor, (channels, x, y, z)
+        Zero outside the brain.
+    across : ndarray, (4, 4)
+        Reflection from voxels to voxels (:func:`reflection`).
+
+    Returns
+    -------
+    float tensor, (channels, x, y, z)
+        Zero where the reflected place lies outside the volume.
+    """
+    shape = channels.shape[1:]
+    # grid_sample counts from -1 to 1 between the centers of the outer voxels, last axis first.
+    half = (np.array(shape) - 1) / 2
+    to_voxels = np.diag([*half, 1.0])
+    to_voxels[:3, 3] = half
+    theta = (np.linalg.inv(to_voxels) @ across @ to_voxels)[:3]
+    theta = theta[::-1][:, [2, 1, 0, 3]]
+    grid = functional.affine_grid(
+        torch.from_numpy(theta.copy()).to(channels)[None], [1, 1, *shape], align_corners=True
+    )
+    return functional.grid_sample(channels[None], grid, align_corners=True)[0]

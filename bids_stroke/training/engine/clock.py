@@ -1,0 +1,74 @@
+"""Clock of a training: time so far, and the budget of a call."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Minutes and steps of one call; None for no limit."""
+
+    minutes: float | None = None
+    steps: int | None = None
+
+
+class Clock(Callback):
+    """Ends a call at its budget, and counts the minutes of all calls of a training.
+
+    Parameters
+    ----------
+    budget : Budget
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self.earlier = 0.0
+        self.started = time.monotonic()
+        self.first_step = 0
+
+    @property
+    def minutes(self) -> float:
+        """Minutes of training so far, earlier calls included."""
+        return self.earlier + self._elapsed()
+
+    def spent(self, step: int) -> float:
+        """Share (0 to 1) of the budget that is spent: the larger of time and steps."""
+        shares = [0.0]
+        if self.budget.minutes:
+            shares.append(self._elapsed() / self.budget.minutes)
+        if self.budget.steps:
+            shares.append((step - self.first_step) / self.budget.steps)
+        return min(1.0, max(shares))
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self.started = time.monotonic()
+        self.first_step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: object
+    ) -> None:
+        """End the training when the budget is spent."""
+        if self.spent(trainer.global_step) >= 1:
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Minutes so far, for the checkpoint."""
+        return {"minutes": self.minutes}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from the minutes of a checkpoint."""
+        self.earlier = float(state_dict["minutes"])
+
+    def _elapsed(self) -> float:
+        return (time.monotonic() - self.started) / 60
+
+
+def clock_of(trainer: pl.Trainer) -> Clock:
+    """The clock among the callbacks of a trainer."""
+    # Lightning sets the callbacks without declaring them.
+    return next(c for c in trainer.callbacks if isinstance(c, Clock))  # type: ignore[attr-defined]
