@@ -1,5 +1,7 @@
 """From masks to numbers."""
 
+from collections.abc import Mapping
+
 from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node
 
@@ -17,6 +19,7 @@ def init_measure_wf(
     maps: Maps,
     probability: bool = True,
     min_component_mm3: float = 0.0,
+    volume_errors: Mapping[int, tuple[float, float]] | None = None,
     name: str = "measure_wf",
 ) -> LesionWorkflow:
     """Measure the lesion of a session.
@@ -28,6 +31,9 @@ def init_measure_wf(
         Whether the lesion has probabilities.
     min_component_mm3 : float
         Smaller components of a probability are no lesion.
+    volume_errors : dict of int to (float, float), optional
+        Calibration of the volume
+        (:class:`bids_stroke.models.calibration.Calibration`).
 
     Inputs
     ------
@@ -59,7 +65,7 @@ def init_measure_wf(
     with_probability = ["probability", "probability_template"] if probability else []
     inputnode = identity("inputnode", ["lesion", "transforms", "lesion_template", *with_probability])
     outputnode = identity("outputnode", ["components", "tables"])
-    components = Node(Measure(), name="components")
+    components = Node(Measure(volume_errors=dict(volume_errors or {})), name="components")
     loads = Node(
         TractLoads(
             tracts=list(maps.tracts),

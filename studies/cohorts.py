@@ -19,7 +19,7 @@ from pathlib import Path
 
 import held_out
 import numpy as np
-from embedded_model import lesion_mask
+from embedded_scores import lesion_mask
 
 from bids_stroke.spatial import grid, image, normalization
 from bids_stroke.spatial.templates import TEMPLATE

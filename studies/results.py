@@ -14,7 +14,9 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+import embedded_cohort
 import embedded_model
+import embedded_scores
 import numpy as np
 from common import evaluate, published_tables, write_section
 
@@ -38,11 +40,12 @@ def predict(name, folder, model, out):
     last = out / "naive" / name / "anat" / f"{name}_space-T1w_label-L_mask.nii.gz"
     if last.exists():
         return
-    images, brain, _ = embedded_model.load_case(folder, name)
+    images, brain, _ = embedded_cohort.load_case(folder, name)
+    case = folder, name, images, brain
     volume = grid.voxel_volume(brain)
     stem = f"{name}/anat/{name}_space-T1w_label-L"
-    for contrasts, probability in embedded_model.segmentations(card, images, brain, mirror=False):
-        found = embedded_model.lesion_mask(probability, card, volume)
+    for contrasts, probability in embedded_scores.segmentations(card, *case):
+        found = embedded_scores.lesion_mask(probability, card, volume)
         place = out / f"{card.name} ({contrasts})"
         image.save(image.like(found, brain, np.uint8), place / f"{stem}_mask.nii.gz")
         image.save(image.like(probability, brain), place / f"{stem}_probseg.nii.gz")
@@ -57,12 +60,12 @@ def main():
     command.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "embedded_model")
     command.add_argument("--jobs", type=int, default=2)
     arguments = command.parse_args()
-    folder = embedded_model.write_cohort("test", arguments.work)
+    folder = embedded_cohort.write("test", arguments.work)
     weights = catalog.load(arguments.model).weights.sha256
     predictions = arguments.work / f"predictions-{weights[:12]}"
     names = sorted(path.name for path in folder.glob("sub-*"))
     task = partial(predict, folder=folder, model=arguments.model, out=predictions)
-    start = embedded_model.single_threaded
+    start = embedded_scores.single_threaded
     with ProcessPoolExecutor(arguments.jobs, get_context("spawn"), start) as pool:
         list(pool.map(task, names))
     results = arguments.work / "results"

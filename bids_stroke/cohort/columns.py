@@ -8,6 +8,7 @@ import pandas as pd
 from bids_stroke.atlases import loads, super_regions
 from bids_stroke.atlases.tracts import load_card
 from bids_stroke.bids.names import TRACE
+from bids_stroke.lesion.measurements import INTERVALS
 from bids_stroke.qc import image_quality
 from bids_stroke.spatial.templates import TEMPLATE
 
@@ -33,6 +34,7 @@ COLUMNS: dict[str, Description] = {
         "masks in a template space",
         "Units": "mL",
     },
+    **{f"lesion_{name}": description for name, description in INTERVALS.items()},
     "lesion_volume_mni_ml": {"Description": _TEMPLATE_VOLUME, "Units": "mL"},
     "previous_session_id": {
         "Description": "The participant's session before this one, by name, with the same model"

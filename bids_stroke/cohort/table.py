@@ -12,7 +12,7 @@ from bids_stroke.atlases import regions, super_regions
 from bids_stroke.bids.names import natural_key, split_session_name
 from bids_stroke.bids.record import Record, read_all
 from bids_stroke.errors import DatasetError
-from bids_stroke.lesion.measurements import native_or_template
+from bids_stroke.lesion.measurements import INTERVALS, native_or_template
 from bids_stroke.qc import image_quality
 from bids_stroke.spatial.templates import TEMPLATE
 from bids_stroke.utils.files import PathLike
@@ -41,6 +41,7 @@ def session_row(output_dir: PathLike, record: Record) -> Row:
         "contrasts": "+".join(record.contrasts) or np.nan,
         "model": record.model,
         "lesion_volume_ml": whole["volume_ml"] if native else np.nan,
+        **{f"lesion_{name}": whole.get(name, np.nan) for name in INTERVALS},
         "lesion_volume_mni_ml": whole["volume_template_ml"],
         "previous_session_id": np.nan,
         "lesion_volume_change_ml": np.nan,

@@ -9,6 +9,7 @@ from nibabel.affines import apply_affine
 from bids_stroke.atlases import location
 from bids_stroke.bids.derivatives import write_tsv
 from bids_stroke.lesion import measurements, postprocessing
+from bids_stroke.models.calibration import Calibration
 from bids_stroke.spatial import grid, image, masks, transforms
 
 from .base import (
@@ -64,6 +65,9 @@ class Measure(ImageInterface):
             existing(), desc="carry the points of the mask to the template, first applied first"
         ),
         normalized=image_file("lesion mask on the template's grid"),
+        volume_errors=traits.Dict(
+            traits.Int, traits.Tuple(traits.Float, traits.Float), desc="calibration of the volume"
+        ),
     )
     output_spec = outputs(out_table=existing("one row for all, one for each component"))
 
@@ -78,4 +82,8 @@ class Measure(ImageInterface):
         located = location.locate(transforms.move_points(points, self.inputs.transforms))
         shares = location.measure_normalized(normalized)
         table = measurements.measure(mask, probability, located, shares)
+        calibration = Calibration(volume=self.inputs.volume_errors or {})
+        volume = table["volume_ml"].loc["all"]
+        intervals = {c: calibration.volume_interval(volume, c) for c in calibration.volume}
+        table = measurements.add_volume_intervals(table, intervals)
         return {"out_table": write_tsv(table.reset_index(), folder / "components.tsv")}

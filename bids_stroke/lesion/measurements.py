@@ -1,5 +1,7 @@
 """Measurements of a lesion mask and of its components."""
 
+from collections.abc import Mapping
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -13,6 +15,16 @@ from .components import components
 # A lesion is bilateral when each side holds at least this share of it, the midline aside.
 BILATERAL_SHARE = 0.10
 MIDLINE_MM = 0.5
+#: Ends of the intervals of the volume, by column.
+INTERVALS: dict[str, dict[str, object]] = {
+    f"volume_{end}{coverage}_ml": {
+        "Description": f"{word} end of the {coverage}% interval of the volume, by the calibration of "
+        "the model's card; n/a for components and without a calibration",
+        "Units": "mL",
+    }
+    for coverage in (80, 95)
+    for end, word in (("low", "Lower"), ("high", "Upper"))
+}
 #: The columns of :func:`bids_stroke.lesion.measurements.measure`, for the JSON sidecar of the table.
 COLUMNS: dict[str, dict[str, object]] = {
     "component": {
@@ -21,6 +33,7 @@ COLUMNS: dict[str, dict[str, object]] = {
     },
     "volume_mm3": {"Description": "Volume on the grid of the mask", "Units": "mm^3"},
     "volume_ml": {"Description": "Volume on the grid of the mask", "Units": "mL"},
+    **INTERVALS,
     "voxels": {"Description": "Number of voxels"},
     "x_mm": {"Description": "Centre of mass in world space, to the right", "Units": "mm"},
     "y_mm": {"Description": "Centre of mass in world space, to the front", "Units": "mm"},
@@ -129,6 +142,28 @@ def measure(
     )
     if normalized:
         table.loc["all", _NORMALIZED] = normalized
+    return table
+
+
+def add_volume_intervals(
+    table: pd.DataFrame, intervals: Mapping[int, tuple[float, float]]
+) -> pd.DataFrame:
+    """Add intervals of the volume to a table of :func:`bids_stroke.lesion.measurements.measure`.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    intervals : dict of int to (float, float)
+        By coverage (percent), the lower and upper end (ml).
+
+    Returns
+    -------
+    pandas.DataFrame
+        A copy.
+    """
+    table = table.copy()
+    for coverage, ends in intervals.items():
+        table.loc["all", [f"volume_low{coverage}_ml", f"volume_high{coverage}_ml"]] = ends
     return table
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from bids_stroke.errors import ModelError
 
+from .calibration import Calibration
+
 CONTRASTS = ("T1w", "FLAIR", "T2w", "TRACE")
 NORMALIZATIONS = ("zscore", "nnunet")
 #: A name becomes part of paths.
@@ -92,7 +94,8 @@ class Card:
     there is no lesion elsewhere. With ``mirror`` the network also reads each channel reflected about
     the mid-plane of the head (:mod:`bids_stroke.models.mirroring`). ``plan`` belongs to an nnU-Net, and
     ``folds`` are further weights of the same network, whose logits are averaged with those of
-    ``weights``.
+    ``weights``. ``calibration`` holds the calibration of each set of contrasts, by their names joined
+    with ``+``.
     """
 
     name: str
@@ -114,6 +117,7 @@ class Card:
     trained_range: dict[str, tuple[float, float]] = field(default_factory=dict)
     window: tuple[int, int, int] | None = None
     mirror: bool = False
+    calibration: dict[str, Calibration] = field(default_factory=dict)
     plan: Plan | None = None
     folds: tuple[Weights, ...] = ()
 
@@ -193,6 +197,11 @@ class Card:
             f"Model {self.name} takes {accepted}, but only {', '.join(available) or 'nothing'} is "
             "there; choose a model that takes it with --model."
         )
+
+    def calibration_of(self, contrasts: Collection[str]) -> Calibration:
+        """Calibration for a set of contrasts; without one, probabilities stay as they are."""
+        names = [c.contrast for c in self.channels if c.contrast in contrasts]
+        return self.calibration.get("+".join(names), Calibration())
 
     def takes(self, contrast: str) -> bool:
         """Return whether the model works on ``contrast`` alone."""

@@ -10,11 +10,12 @@ from bids_stroke.settings import SPACES
 from bids_stroke.utils import safe_yaml
 from bids_stroke.utils.files import PathLike
 
+from .calibration import Calibration
 from .card import CONTRASTS, NORMALIZATIONS, Card, Channel, Network, Plan, Weights
 from .ensembles import Ensemble, Model
 
 NNUNET = "nnunet:"  # before the path of a results folder
-_OPTIONAL = ("path", "inputs", "trained_range", "window", "mirror", "plan", "folds")
+_OPTIONAL = ("path", "inputs", "trained_range", "window", "mirror", "plan", "folds", "calibration")
 #: What a card that is none makes go wrong.
 _UNREADABLE = (OSError, AttributeError, KeyError, TypeError, ValueError, OverflowError)
 _EMBEDDED = DATA / "models"
@@ -94,11 +95,24 @@ def _card(content: dict[str, Any], path: Path) -> Card:
         "window": tuple(map(int, content["window"])) if content.get("window") else None,
         "plan": _plan(content["plan"]) if content.get("plan") else None,
         "trained_range": {measure: (float(low), float(high)) for measure, (low, high) in ranges},
+        "calibration": {
+            contrasts: _calibration(section)
+            for contrasts, section in content.get("calibration", {}).items()
+        },
     }
     card = Card(**content | sections, path=path)
     _check_values(card)
     _check_names(card)
     return card
+
+
+def _calibration(section: dict[str, Any]) -> Calibration:
+    errors = section.get("volume", {}).items()
+    volume = {int(coverage): (float(low), float(high)) for coverage, (low, high) in errors}
+    temperature = float(section.get("temperature", 1))
+    if not temperature > 0 or any(low > high for low, high in volume.values()):
+        raise ValueError("a temperature is positive, and the errors of volumes rise")
+    return Calibration(temperature, volume)
 
 
 def _plan(section: dict[str, Any]) -> Plan:

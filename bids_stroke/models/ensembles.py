@@ -14,6 +14,7 @@ from bids_stroke.atlases import super_regions
 from bids_stroke.spatial.grid import resample
 
 from . import fusion
+from .calibration import Calibration
 from .card import Card, Channel
 
 Fusion: TypeAlias = Literal["mean", "majority", "confidence", "stacking", "agreement", "regions"]
@@ -88,6 +89,10 @@ class Ensemble:
     def select(self, available: Collection[str]) -> tuple[str, ...]:
         """Choose contrasts as the members do."""
         return self.members[0].select(available)
+
+    def calibration_of(self, contrasts: Collection[str]) -> Calibration:
+        """No calibration: that of the members does not hold for their combination."""
+        return Calibration()
 
     def takes(self, contrast: str) -> bool:
         """Return whether the members work on ``contrast`` alone."""

@@ -15,7 +15,7 @@ from bids_stroke.models.nnunet import inference as nnunet_inference
 from bids_stroke.spatial import grid, image
 from bids_stroke.utils.files import PathLike
 
-from . import ensembles, frame, mirroring, slice_inference, weights
+from . import calibration, ensembles, frame, mirroring, slice_inference, weights
 from .card import Card
 from .ensembles import Model
 
@@ -39,6 +39,7 @@ def predict(
     reference: nib.Nifti1Image,
     device: str = "auto",
     mirror: bool = False,
+    to_template: np.ndarray | None = None,
 ) -> nib.Nifti1Image:
     """Predict the lesion probability of one head.
 
@@ -57,6 +58,9 @@ def predict(
         ``auto``, ``cpu`` or a CUDA device.
     mirror : bool
         Average with the prediction of the head mirrored left to right.
+    to_template : ndarray, (4, 4), optional
+        Affine map from the head to the symmetric template (RAS, mm), for cards with mirrored channels;
+        by default it is computed.
 
     Returns
     -------
@@ -70,12 +74,15 @@ def predict(
         for leaf in card.leaves:
             # Networks of one training share their input.
             if leaf.preparation not in prepared:
-                prepared[leaf.preparation] = prepare(leaf, images, brain, Path(folder) / leaf.name)
+                place = Path(folder) / leaf.name
+                prepared[leaf.preparation] = prepare(leaf, images, brain, place, to_template)
             channels, place = prepared[leaf.preparation]
             answers[leaf.identity()] = _Answer(predict_network(leaf, channels, device, mirror), place)
         probability = _combine(card, answers, reference)
     inside = grid.resample(brain, reference, order=0).get_fdata() > 0
-    return image.like(np.clip(probability, 0, 1) * inside, reference, np.float32)
+    temperature = card.calibration_of(images).temperature
+    calibrated = calibration.scale(np.clip(probability, 0, 1), temperature)
+    return image.like(calibrated * inside, reference, np.float32)
 
 
 def _combine(card: Model, answers: Mapping[str, _Answer], reference: nib.Nifti1Image) -> np.ndarray:
@@ -93,13 +100,17 @@ def _combine(card: Model, answers: Mapping[str, _Answer], reference: nib.Nifti1I
 
 
 def prepare(
-    card: Card, images: Mapping[str, nib.Nifti1Image], brain: nib.Nifti1Image, folder: PathLike
+    card: Card,
+    images: Mapping[str, nib.Nifti1Image],
+    brain: nib.Nifti1Image,
+    folder: PathLike,
+    to_template: np.ndarray | None = None,
 ) -> tuple[np.ndarray, Place]:
     """Make a network's input.
 
     Parameters
     ----------
-    images, brain
+    images, brain, to_template
         As for :func:`bids_stroke.models.inference.predict`.
     folder : path
         For transforms to a template.
@@ -119,9 +130,12 @@ def prepare(
         place = frame.template(first, brain, card.spacing, card.window, folder)
     channels = place.channels(contrasts, images)
     if card.mirror:
-        aligned = mirroring.align(first, brain) if card.space == frame.NATIVE else np.eye(4)
-        to_template = None if aligned is None else aligned @ place.mask.affine
-        channels = mirroring.with_mirrored(channels, to_template)
+        if card.space != frame.NATIVE:
+            to_template = np.eye(4)
+        elif to_template is None:
+            to_template = mirroring.align(first, brain)
+        from_voxels = None if to_template is None else to_template @ place.mask.affine
+        channels = mirroring.with_mirrored(channels, from_voxels)
     return channels, place
 
 

@@ -18,6 +18,8 @@ from bids_stroke.spatial.templates import template
 LOG = logging.getLogger("bids_stroke")
 #: Least Dice of an aligned brain and the template's brain.
 LEAST_OVERLAP = 0.8
+#: Plausible stretch of a head along any direction.
+STRETCH = (0.65, 1.6)
 _ACROSS = np.diag([-1.0, 1, 1, 1])
 
 
@@ -33,7 +35,8 @@ def align(img: nib.Nifti1Image, brain: nib.Nifti1Image) -> np.ndarray | None:
     -------
     ndarray, (4, 4), or None
         From coordinates of the head to those of the template (RAS, mm); None, with a warning, where the
-        aligned brain overlaps the template's brain by a Dice below :data:`LEAST_OVERLAP`.
+        aligned brain overlaps the template's brain by a Dice below :data:`LEAST_OVERLAP`, or the head
+        is stretched beyond :data:`STRETCH`.
     """
     with TemporaryDirectory() as folder:
         forward, backward = registration.affine(img, brain, folder)
@@ -44,16 +47,20 @@ def align(img: nib.Nifti1Image, brain: nib.Nifti1Image) -> np.ndarray | None:
         moved = transforms.apply(mask, target, [forward], "mask").get_fdata() > 0
     inside = np.asanyarray(target.dataobj) > 0
     overlap = 2 * np.count_nonzero(moved & inside) / (moved.sum() + inside.sum())
-    if overlap < LEAST_OVERLAP:
-        LOG.warning(
-            "The head could not be aligned with the template (Dice of the brains %.2f); the model runs "
-            "without the mirrored channels. Check the brain mask and the orientation.",
-            overlap,
-        )
-        return None
     matrix = np.eye(4)
     matrix[:3, 3] = corners[0]
     matrix[:3, :3] = (corners[1:] - corners[0]).T
+    stretch = np.linalg.svd(matrix[:3, :3], compute_uv=False)
+    if overlap < LEAST_OVERLAP or stretch.min() < STRETCH[0] or stretch.max() > STRETCH[1]:
+        LOG.warning(
+            "The head could not be aligned with the template (Dice of the brains %.2f, stretch %.2f to "
+            "%.2f); the model runs without the mirrored channels. Check the brain mask and the "
+            "orientation.",
+            overlap,
+            stretch.min(),
+            stretch.max(),
+        )
+        return None
     return matrix
 
 

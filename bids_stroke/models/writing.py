@@ -30,6 +30,13 @@ def describe(card: Card) -> dict[str, Any]:
         "window": card.window and list(card.window),
         "mirror": card.mirror,
         "normalization": card.normalization,
+        "calibration": {
+            contrasts: {
+                "temperature": calibration.temperature,
+                "volume": {coverage: list(errors) for coverage, errors in calibration.volume.items()},
+            }
+            for contrasts, calibration in card.calibration.items()
+        },
         "plan": asdict(card.plan) if card.plan else None,
         "threshold": card.threshold,
         "min_component_mm3": card.min_component_mm3,
@@ -38,7 +45,7 @@ def describe(card: Card) -> dict[str, Any]:
         "notes": card.notes,
         "citation": card.citation,
     }
-    optional = ("inputs", "window", "mirror", "plan")
+    optional = ("inputs", "window", "mirror", "calibration", "plan")
     return {key: value for key, value in content.items() if value or key not in optional}
 
 

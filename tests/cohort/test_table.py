@@ -10,6 +10,7 @@ from bids_stroke.bids.record import Record
 from bids_stroke.cohort import columns, overlap
 from bids_stroke.cohort import table as cohort_table
 from bids_stroke.errors import DatasetError
+from bids_stroke.lesion.measurements import INTERVALS
 from bids_stroke.qc import image_quality
 from bids_stroke.spatial import image
 from bids_stroke.spatial.templates import TEMPLATE
@@ -36,6 +37,7 @@ def add(
     components = pd.DataFrame({
         "component": ["all", "1", "2"],
         "volume_ml": [volume, volume - 0.5, 0.5],
+        **{name: [volume + 1, None, None] for name in INTERVALS},
         "max_probability": [0.9, 0.9, 0.6],
         "mean_probability": [0.7, 0.75, 0.4],
         "volume_template_ml": [0.008 * len(voxels), None, None],
@@ -128,7 +130,7 @@ def test_table_and_counts(tmp_path):
     first, second = table.iloc[0], table.iloc[1]
     assert first["session_id"] == "ses-a" and pd.isna(second["session_id"])
     assert (first["reference"], first["contrasts"]) == ("FLAIR", "T1w+FLAIR")
-    assert first["lesion_volume_ml"] == 12.5
+    assert first["lesion_volume_ml"] == 12.5 and first["lesion_volume_high95_ml"] == 13.5
     assert first["outside_brain_share"] == 0.25
     assert table["lesion_volume_mni_ml"].tolist() == pytest.approx([0.024, 0.016])
     assert first["n_components"] == 2 and first["hemisphere"] == "bilateral"

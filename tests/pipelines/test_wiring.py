@@ -65,6 +65,7 @@ def build(name, folder, contrasts=("T1w", "FLAIR"), supplied_brain_mask=None):
         "source": folder / "sub-01_T1w.nii.gz",
         "probability": True,
         "min_component_mm3": 10.0,
+        "volume_errors": {80: (-0.5, 0.5)},
         "device": "cpu",
         "mirror": False,
         "reference": "T1w",

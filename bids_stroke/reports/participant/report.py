@@ -18,7 +18,7 @@ from bids_stroke import __version__
 from bids_stroke.bids.logs import crash_path
 from bids_stroke.bids.names import derivative
 from bids_stroke.bids.record import Record, read_participant
-from bids_stroke.cohort.table import session_row
+from bids_stroke.cohort.table import Row, session_row
 from bids_stroke.data import DATA
 from bids_stroke.reports.columns import MEASURES, number
 from bids_stroke.reports.figures.svg import shrunk
@@ -154,10 +154,12 @@ def _viewer(out_dir: Path, record: Record, embed: bool) -> dict[str, str | None]
 def _summary(out_dir: Path, record: Record) -> dict[str, Any]:
     """The context of the template of the summary of a session."""
     measures: dict[str, Any] = {}
+    notes = list(record.notes)
     warnings: list[str] = []
     if record.complete(out_dir):
         row = session_row(out_dir, record)
         measures = {name: row[name] for name in SHOWN if name in row}
+        notes += _volume_interval(row)
         warnings += record.flags.values()
         if row.get("cst_category_status") == "unvalidated":
             warnings.append(
@@ -177,7 +179,7 @@ def _summary(out_dir: Path, record: Record) -> dict[str, Any]:
             (contrast, path, ABOVE.sub("", path), ", ".join(uses.get(contrast, ["not used"])))
             for contrast, path in record.inputs.items()
         ],
-        "notes": record.notes,
+        "notes": notes,
         "details": {
             "Status": record.status,
             "Model": record.model,
@@ -187,6 +189,17 @@ def _summary(out_dir: Path, record: Record) -> dict[str, Any]:
         "times": {step: seconds for step, seconds in record.steps.items() if seconds >= 1},
         "versions": record.versions,
     }
+
+
+def _volume_interval(row: Row) -> list[str]:
+    """The interval of the lesion volume as a sentence, where the model's card has a calibration."""
+    low, high = (row[f"lesion_volume_{end}95_ml"] for end in ("low", "high"))
+    if pd.isna(low) or pd.isna(high):
+        return []
+    return [
+        f"The 95% interval of the lesion volume is {low:.1f} to {high:.1f} ml, calibrated on simulated "
+        "patients."
+    ]
 
 
 def _error(out_dir: Path, record: Record) -> dict[str, str]:

@@ -1,0 +1,76 @@
+"""Calibration of lesion probabilities against manual masks."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+BINS = 15
+NEAR_MM = 10.0
+
+
+class Bin(NamedTuple):
+    """A bin of voxels of similar probability: mean probability, share of lesion, number of voxels."""
+
+    probability: float
+    lesion_share: float
+    voxels: int
+
+
+def near_lesion(
+    predicted: NDArray[np.bool_], truth: NDArray[np.bool_], spacing: ArrayLike
+) -> NDArray[np.bool_]:
+    """Voxels within :data:`NEAR_MM` of a predicted or true lesion.
+
+    Parameters
+    ----------
+    predicted, truth : ndarray of bool, (x, y, z)
+    spacing : array-like, (3,)
+        Sides of a voxel (mm).
+    """
+    lesion = predicted | truth
+    if not lesion.any():
+        return lesion
+    return ndimage.distance_transform_edt(~lesion, sampling=spacing) <= NEAR_MM
+
+
+def reliability(probability: ArrayLike, truth: ArrayLike, bins: int = BINS) -> list[Bin]:
+    """Reliability curve: bins of equal numbers of voxels, by rising probability.
+
+    Parameters
+    ----------
+    probability, truth : array-like, (n,)
+        Lesion probability, and whether the voxel is lesion.
+    """
+    values, lesion = np.asarray(probability, float), np.asarray(truth, bool)
+    order = np.argsort(values, kind="stable")
+    return [
+        Bin(float(values[part].mean()), float(lesion[part].mean()), len(part))
+        for part in np.array_split(order, bins)
+        if len(part)
+    ]
+
+
+def expected_calibration_error(probability: ArrayLike, truth: ArrayLike, bins: int = BINS) -> float:
+    """Mean distance of probability and lesion share over equal-mass bins (Nixon et al., CVPRW 2019).
+
+    Examples
+    --------
+    >>> expected_calibration_error([0.2, 0.2, 0.9, 0.9], [0, 0, 1, 1], bins=2)
+    0.15
+    """
+    curve = reliability(probability, truth, bins)
+    distances = [abs(part.probability - part.lesion_share) for part in curve]
+    return float(np.round(np.average(distances, weights=[part.voxels for part in curve]), 12))
+
+
+def brier(probability: ArrayLike, truth: ArrayLike) -> float:
+    """Mean squared difference of probability and truth (Brier 1950).
+
+    Examples
+    --------
+    >>> brier([0.5, 1.0], [0, 1])
+    0.125
+    """
+    return float(np.mean((np.asarray(probability, float) - np.asarray(truth, float)) ** 2))

@@ -1,0 +1,87 @@
+"""The evaluation cohort of the embedded model: simulated patients on held-out heads.
+
+Lesions of four sizes and two stages, with held-out shapes, and heads without a lesion, at 1 mm, as T1w,
+FLAIR and T2w. ``embedded_cohort.yaml`` holds its settings. The checksum of its voxels must be the one
+stated there.
+"""
+
+from pathlib import Path
+
+import held_out
+import numpy as np
+import pandas as pd
+import yaml
+
+from bids_stroke.models import mirroring
+from bids_stroke.spatial import image
+from bids_stroke.training.simulation import dataset, synthesis
+from bids_stroke.utils.files import atomic
+
+SETTINGS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
+SPACING = 1.0
+PARTS = tuple(SETTINGS["parts"])
+
+
+def write(part, work):
+    """Write the cohort of a part of the recipe's split, unless it exists; returns its folder.
+
+    Raises
+    ------
+    SystemExit
+        If its checksum is not that of the settings.
+    """
+    out = work / f"cohort-{part}"
+    if not out.exists():
+        _simulate(part, work, out)
+    checksum, expected = held_out.checksum(out), SETTINGS["parts"][part]["sha256"]
+    if checksum != expected:
+        raise SystemExit(f"{out} has the checksum {checksum}; the settings state {expected}.")
+    return out
+
+
+def _simulate(part, work, out):
+    simulator = held_out.simulator(part, work, SPACING, SETTINGS["synthesis"])
+    seed = SETTINGS["seed"] + PARTS.index(part)
+    numbers = SETTINGS["parts"][part]
+    rng = np.random.default_rng(seed)
+    heads = len(simulator.subjects)
+    plan = []
+    for low, high in SETTINGS["sizes"].values():
+        for stage in simulator.ranges["stages"]:
+            volumes = np.exp(rng.uniform(np.log(low), np.log(high), numbers["each"]))
+            plan += [(len(plan) + i, [(float(v), stage)]) for i, v in enumerate(volumes)]
+    plan = [(index % heads, lesions) for index, lesions in plan]
+    plan += [(index % heads, []) for index in range(numbers["without_lesion"])]
+    with atomic(out) as folder:
+        folder.mkdir(parents=True)
+        for name, ml in dataset.write(folder, simulator, plan, seed, synthesis.CONTRASTS):
+            print(f"{name}: {ml:.2f} ml", flush=True)
+
+
+def participants(folder):
+    """Table of a cohort, by participant."""
+    return pd.read_csv(folder / "participants.tsv", sep="\t").set_index("participant_id")
+
+
+def load_case(folder, name):
+    """Images by contrast, brain mask and truth (array) of a participant."""
+    raw, truth = folder / name / "anat", folder / "derivatives" / "truth" / name / "anat"
+    images = {c: image.load(raw / f"{name}_{c}.nii.gz") for c in synthesis.CONTRASTS}
+    brain = image.load(truth / f"{name}_space-T1w_desc-brain_mask.nii.gz")
+    lesion = image.load(truth / f"{name}_space-T1w_label-L_desc-truth_mask.nii.gz")
+    return images, brain, np.asarray(lesion.dataobj) > 0
+
+
+def alignment(folder, name, contrast, img, brain):
+    """Affine map of a participant to the template by one of its images; None where it failed.
+
+    It does not depend on the model, and is kept beside the cohort.
+    """
+    path = folder.with_name(f"{folder.name}-alignments") / f"{name}_{contrast}.npy"
+    if not path.exists():
+        found = mirroring.align(img, brain)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(path) as partial, partial.open("wb") as stream:
+            np.save(stream, np.zeros((0, 0)) if found is None else found)
+    kept = np.load(path)
+    return kept if kept.size else None
