@@ -44,14 +44,18 @@ def _simulate(part, work, out):
     seed = SETTINGS["seed"] + PARTS.index(part)
     numbers = SETTINGS["parts"][part]
     rng = np.random.default_rng(seed)
-    heads = len(simulator.subjects)
-    plan = []
-    for low, high in SETTINGS["sizes"].values():
-        for stage in simulator.ranges["stages"]:
-            volumes = np.exp(rng.uniform(np.log(low), np.log(high), numbers["each"]))
-            plan += [(len(plan) + i, [(float(v), stage)]) for i, v in enumerate(volumes)]
-    plan = [(index % heads, lesions) for index, lesions in plan]
+    heads, stages = len(simulator.subjects), list(simulator.ranges["stages"])
+
+    def lesions(span, number):
+        """Volume and stage of lesions of a size, each stage in turn."""
+        volumes = [np.exp(rng.uniform(*np.log(span), number)) for _ in stages]
+        return [[(float(v), s)] for s, part in zip(stages, volumes, strict=True) for v in part]
+
+    plan = [one for span in SETTINGS["sizes"].values() for one in lesions(span, numbers["each"])]
+    plan = list(zip(np.arange(len(plan)) % heads, plan, strict=True))
     plan += [(index % heads, []) for index in range(numbers["without_lesion"])]
+    larger = lesions(SETTINGS["larger"], numbers["larger"])
+    plan += list(zip(np.arange(len(larger)) % heads, larger, strict=True))
     with atomic(out) as folder:
         folder.mkdir(parents=True)
         for name, ml in dataset.write(folder, simulator, plan, seed, synthesis.CONTRASTS):

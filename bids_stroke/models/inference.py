@@ -189,7 +189,7 @@ def _infer(
         assert isinstance(logits, torch.Tensor)  # of one output
         return logits.float().sigmoid()
 
-    with torch.inference_mode():
+    with torch.inference_mode(), devices.fast_arithmetic(device):
         mean = probability(batch)
         if mirror:
             mean = (mean + probability(batch.flip(2)).flip(2)) / 2

@@ -31,7 +31,8 @@ def parts(recipe: SimulationRecipe, data: PathLike) -> dict[str, Files]:
     for kind, folders in recipe.sources.items():
         for folder in folders:
             for path in subjects.scans([Path(data) / folder]):
-                part = listed.pop(f"{folder}/{path.name}", "training")
+                place = path.relative_to(data).as_posix()
+                part = listed.pop(place, "training")
                 divided[part][kind].append(path)
     if listed:
         raise DatasetError(

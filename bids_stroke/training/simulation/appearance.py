@@ -16,7 +16,7 @@ import torch
 from bids_stroke.training.recipe_settings import Section
 
 from .fields import Draw, blur, lerp
-from .subject_preparation import TISSUES, WHITE
+from .subject_preparation import TISSUES
 
 # fluid, gray matter, gliosis (scar and hyperintensity) where white matter is 1.
 LOOKS = {
@@ -67,7 +67,7 @@ def look(ranges: Mapping[str, tuple[float, float]], draw: Draw) -> Levels:
 def head(
     tissue: torch.Tensor,
     mask: torch.Tensor,
-    t1w: torch.Tensor | None,
+    scans: Mapping[str, torch.Tensor],
     levels: np.ndarray | None,
     contrasts: Sequence[str],
     spacing: float,
@@ -82,10 +82,12 @@ def head(
         Indices into :data:`bids_stroke.training.simulation.subject_preparation.TISSUES`.
     mask : bool tensor
         Brain.
-    t1w, levels
-        A real T1w and its fluid, gray and white levels
-        (:class:`bids_stroke.training.simulation.subjects.Subject`), remapped to each contrast; or None,
-        and every tissue gets a random intensity and texture.
+    scans : dict of str to tensor
+        Real scans by contrast, white matter 1. The T1w is remapped to the contrasts that have none.
+        Without scans, every tissue has a random intensity and texture.
+    levels : array of 3 floats, or None
+        Fluid, gray and white levels of the T1w
+        (:class:`bids_stroke.training.simulation.subjects.Subject`).
     ranges : dict
         The recipe's ``synthesis`` section: ``arbitrary`` is the chance that a contrast has arbitrary
         intensities, ``looks`` replaces ranges of :data:`LOOKS` by contrast.
@@ -97,15 +99,16 @@ def head(
     for contrast in contrasts:
         usual = LOOKS[contrast] | ranges.get("looks", {}).get(contrast, {})
         looks[contrast] = look(ARBITRARY if draw.chance(ranges["arbitrary"]) else usual, draw)
-    if t1w is None or levels is None:
+    if "T1w" not in scans or levels is None:
         paint = {c: _from_labels(tissue, looks[c], spacing, draw) for c in contrasts}
     else:
-        image = t1w.float() / WHITE
         if draw.chance(0.5) and "T1w" in looks:
             looks["T1w"] = dict(zip(("fluid", "gray", "white"), map(float, levels), strict=True)) | {
                 "gliosis": looks["T1w"]["gliosis"]
             }
-        paint = {c: remap(image, levels, looks[c]) for c in contrasts}
+        paint = {c: remap(scans["T1w"], levels, looks[c]) for c in contrasts}
+        if "FLAIR" in paint and "FLAIR" in scans:
+            paint["FLAIR"] = scans["FLAIR"]
         for contrast, volume in paint.items():
             # Nothing is known of the surroundings of a stripped brain.
             around = looks[contrast]["fluid"] * draw.uniform(0.3, 1.1)

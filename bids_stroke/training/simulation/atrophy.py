@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from .appearance import FLUIDS
 from .fields import Draw, blur, ramp, resize
-from .pose import sample_subject
+from .pose import sample_labels
 from .subjects import Subject
 
 STEP = 2  # voxels between the nodes of the displacement
@@ -44,7 +44,7 @@ def shrink(
         Displaced positions.
     """
     coarse = grid[:, ::STEP, ::STEP, ::STEP]
-    tissue, mask, _ = sample_subject(subject, coarse, coarse.shape[1:4])
+    tissue, mask = sample_labels(subject, coarse, coarse.shape[1:4])
     fluid = ~mask | torch.isin(tissue, torch.tensor(FLUIDS, device=tissue.device))
     width = draw.uniform(*WIDTH)
     slope = torch.stack(torch.gradient(blur(fluid, width / (STEP * spacing))))

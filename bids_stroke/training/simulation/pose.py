@@ -10,7 +10,7 @@ from torch.nn import functional
 from bids_stroke.training.recipe_settings import Section
 
 from .fields import Draw, resize
-from .subject_preparation import NODES
+from .subject_preparation import FLAIR_WHITE, NODES, WHITE
 from .subjects import Subject
 
 STRIDE = 4  # voxels of the tile between the nodes of the map to the template
@@ -59,20 +59,29 @@ def _warp(
     return resize(flow, shape).permute(1, 2, 3, 0)[None]
 
 
-def sample_subject(
+def sample_labels(
     subject: Subject, grid: torch.Tensor, tile: Sequence[int]
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """Tissue, brain mask and T1w (or None) of a subject on the tile."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tissue and brain mask of a subject on the tile."""
     inner = tuple(slice(n) for n in tile)
     numbers = subject.tissue + 16 * subject.mask.astype(np.uint8)
     codes = torch.from_numpy(numbers)[None, None].to(grid.device).float()
     codes = functional.grid_sample(codes, grid, mode="nearest", align_corners=True)[0, 0][inner]
     codes = codes.round().to(torch.uint8)
-    t1w = None
-    if subject.t1w is not None:
-        t1w = torch.from_numpy(subject.t1w)[None, None].to(grid.device).float()
-        t1w = functional.grid_sample(t1w, grid, align_corners=True)[0, 0][inner]
-    return codes % 16, codes >= 16, t1w
+    return codes % 16, codes >= 16
+
+
+def sample_scans(subject: Subject, grid: torch.Tensor, tile: Sequence[int]) -> dict[str, torch.Tensor]:
+    """Scans of a subject on the tile by contrast, white matter 1; none for a label map."""
+    inner = tuple(slice(n) for n in tile)
+    stored = {"T1w": (subject.t1w, WHITE), "FLAIR": (subject.flair, FLAIR_WHITE)}
+    scans = {}
+    for contrast, (data, white) in stored.items():
+        if data is not None:
+            volume = torch.from_numpy(data)[None, None].to(grid.device).float()
+            moved = functional.grid_sample(volume, grid, align_corners=True)[0, 0][inner]
+            scans[contrast] = moved / white
+    return scans
 
 
 def template_nodes(subject: Subject, grid: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ maps, Billot et al., Med Image Anal 2023).
 """
 
 from collections.abc import Sequence
+from tempfile import TemporaryDirectory
 
 import nibabel as nib
 import numpy as np
@@ -12,8 +13,10 @@ from nibabel.affines import apply_affine, from_matvec, voxel_sizes
 from scipy import ndimage
 
 from bids_stroke.errors import DatasetError
+from bids_stroke.spatial import brain_extraction, image, transforms
+from bids_stroke.spatial.bias import correct_bias
 from bids_stroke.spatial.grid import bounding_box, regrid
-from bids_stroke.spatial.registration import register
+from bids_stroke.spatial.registration import register, rigid
 
 TISSUES = (
     *("air", "csf", "ventricle", "cortex", "striatum", "thalamus", "white", "brainstem"),
@@ -36,7 +39,9 @@ FREESURFER = {
     "bone": (511, 512, 514, 515),
     "fat": (516,),
 }
-WHITE = 160  # stored intensity of white matter
+WHITE = 160  # stored intensity of white matter on T1w
+FLAIR_WHITE = 80  # on FLAIR, whose bright lesions need the range
+FLUID_ON_FLAIR = 0.4  # relative to white matter, as real FLAIRs have it
 NODES = 4.0  # mm between the nodes of the map to the template
 LATERAL = ((-32, 32), (-60, 42), (-18, 38))  # box of the ventricles in MNI (mm); spares the insula
 FLUID = 0.45  # darker than this, relative to white matter, may be fluid
@@ -49,6 +54,23 @@ def prepare(img: nib.Nifti1Image) -> dict[str, np.ndarray]:
     if np.issubdtype(img.get_data_dtype(), np.integer) and data.max() >= 500:
         return _prepare_labels(img, data)
     return _prepare_brain(img)
+
+
+def prepare_pair(t1w: nib.Nifti1Image, flair: nib.Nifti1Image) -> dict[str, np.ndarray]:
+    """Arrays of a :class:`~bids_stroke.training.simulation.subjects.Subject` from the T1w and the FLAIR
+    of a head with skull, which are extracted, registered and corrected for bias."""
+    brain = brain_extraction.extract(t1w, "deepbet")
+    inside = np.asanyarray(brain.dataobj) > 0
+    corrected = correct_bias(t1w, brain).get_fdata(dtype=np.float32)
+    arrays = _prepare_brain(image.like(np.clip(corrected, 0, None) * inside, t1w))
+    mask = nib.Nifti1Image(arrays["mask"].astype(np.uint8), arrays["affine"])
+    with TemporaryDirectory() as folder:
+        forward, _ = rigid(flair, t1w, brain, folder)
+        moved = transforms.apply(flair, mask, [forward])
+    values = correct_bias(moved, mask).get_fdata(dtype=np.float32)
+    white = np.median(values[arrays["tissue"] == TISSUES.index("white")])
+    scaled = np.clip(np.round(values * FLAIR_WHITE / white), 0, 255)
+    return arrays | {"flair": scaled.astype(np.uint8) * arrays["mask"]}
 
 
 def _prepare_labels(img: nib.Nifti1Image, data: np.ndarray) -> dict[str, np.ndarray]:

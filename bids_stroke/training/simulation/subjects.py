@@ -17,7 +17,7 @@ from bids_stroke.spatial.grid import bounding_box
 from bids_stroke.spatial.image import conform, load
 from bids_stroke.utils.files import PathLike, atomic
 
-from .subject_preparation import prepare
+from .subject_preparation import FLUID_ON_FLAIR, prepare, prepare_pair
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,9 @@ class Subject:
     t1w : array of uint8, (x, y, z), or None
         Skull-stripped T1w, white matter at
         :data:`bids_stroke.training.simulation.subject_preparation.WHITE`; None for a label map.
+    flair : array of uint8, (x, y, z), or None
+        Skull-stripped FLAIR of the same head, white matter at
+        :data:`bids_stroke.training.simulation.subject_preparation.FLAIR_WHITE`.
     levels : array of 3 floats, or None
         Median T1w of fluid, gray and white matter, relative to white matter.
     affine : array, (4, 4)
@@ -48,6 +51,12 @@ class Subject:
     levels: np.ndarray | None
     affine: np.ndarray
     template: np.ndarray
+    flair: np.ndarray | None = None
+
+    @property
+    def fluid_levels(self) -> dict[str, float]:
+        """Intensity of fluid by contrast, white matter 1."""
+        return {"T1w": 0.3 if self.levels is None else float(self.levels[0]), "FLAIR": FLUID_ON_FLAIR}
 
     def centre(self) -> np.ndarray:
         """Centre of the brain's bounding box, in voxels."""
@@ -66,23 +75,39 @@ class Lesion:
 
 
 def scans(folders: Iterable[PathLike]) -> list[Path]:
-    """Sorted NIfTI files of some folders."""
-    folders = list(folders)
-    paths = sorted(path for folder in folders for path in Path(folder).glob("*.nii*"))
+    """Sorted NIfTI files of some folders, or of patterns of files.
+
+    Raises
+    ------
+    DatasetError
+        If there is none.
+    """
+    folders = list(map(Path, folders))
+    paths = sorted(path for folder in folders for path in _matching(folder))
     if not paths:
         raise DatasetError(f"No NIfTI file lies in {', '.join(map(str, folders))}.")
     return paths
 
 
-def subject(path: PathLike, cache: PathLike) -> Subject:
-    """Prepare a label map or a skull-stripped T1w, or read it from ``cache``.
+def _matching(folder: Path) -> Iterable[Path]:
+    return folder.parent.glob(folder.name) if "*" in folder.name else folder.glob("*.nii*")
 
-    Integer images with values of at least 500 are label maps.
+
+def subject(path: PathLike, cache: PathLike) -> Subject:
+    """Prepare a head, or read it from ``cache``.
+
+    Integer images with values of at least 500 are label maps. A file ``NAME_T1W.nii.gz`` beside
+    ``NAME_FLAIR.nii.gz`` is a head with skull, of which both contrasts are kept. All others are
+    skull-stripped T1w.
     """
-    name = Path(path).name.split(".")[0]
+    path = Path(path)
+    name = path.name.split(".")[0]
     kept = Path(cache) / f"{name}.npz"
     if not kept.exists():
-        arrays: dict[str, Any] = prepare(conform(load(path)))
+        flair = path.with_name(path.name.replace("_T1W.", "_FLAIR."))
+        images = [conform(load(p)) for p in (path, flair) if p == path or p.is_file()]
+        pair = flair != path and len(images) == 2
+        arrays: dict[str, Any] = prepare_pair(*images) if pair else prepare(images[0])
         kept.parent.mkdir(parents=True, exist_ok=True)
         with atomic(kept) as partial, partial.open("wb") as stream:
             np.savez_compressed(stream, **arrays)
@@ -101,6 +126,7 @@ def cached(path: PathLike) -> Subject:
         levels=arrays.get("levels"),
         affine=arrays["affine"],
         template=arrays["template"],
+        flair=arrays.get("flair"),
     )
 
 

@@ -19,7 +19,7 @@ from bids_stroke.training.recipe_settings import Section
 from . import appearance, artefacts, atrophy, distractors, pose, strokes
 from .fields import Draw, Seed, standardize
 from .placement import LesionShapes, place
-from .subject_preparation import NODES, TISSUES, WHITE
+from .subject_preparation import NODES, TISSUES
 from .subjects import Lesion, Subject
 
 CONTRASTS = tuple(appearance.LOOKS)
@@ -91,9 +91,7 @@ class Simulator:
         device: str = "cpu",
     ) -> None:
         self.subjects = [_around_brain(subject) for subject in subjects]
-        share, maps = ranges["label_maps"], [subject.t1w is None for subject in subjects]
-        of_map, of_brain = share / max(sum(maps), 1), (1 - share) / max(maps.count(False), 1)
-        self.shares = [of_map if is_map else of_brain for is_map in maps]
+        self.shares = _shares(self.subjects, ranges)
         self.shapes = LesionShapes(lesions)
         self.tile = tuple(tile)
         self.spacing = float(spacing)
@@ -129,14 +127,10 @@ class Simulator:
             subject = draw.pick(range(len(self.subjects)), self.shares)
         chosen = self.subjects[subject]
         grid = pose.draw_pose(chosen, self.tile, self.spacing, ranges, draw)
-        tissue, mask, t1w = pose.sample_subject(chosen, grid, self.tile)
-        if draw.chance(ranges["distractors"]["atrophy"]):
-            grid = atrophy.shrink(chosen, grid, self.tile, self.spacing, draw)
-            skull = mask
-            tissue, mask, t1w = pose.sample_subject(chosen, grid, self.tile)
-            if draw.chance(HELD_FLUID):  # brain extraction keeps the fluid above a shrunken brain
-                tissue, mask, t1w = _filled(tissue, mask, t1w, skull, chosen)
-        head = appearance.head(tissue, mask, t1w, chosen.levels, contrasts, self.spacing, ranges, draw)
+        grid, tissue, mask, scans = self._anatomy(chosen, grid, draw)
+        head = appearance.head(
+            tissue, mask, scans, chosen.levels, contrasts, self.spacing, ranges, draw
+        )
         self._distract(head, draw)
         if lesions is None:
             lesions = self._draw_lesions(draw)
@@ -159,6 +153,28 @@ class Simulator:
             affine=from_matvec(np.eye(3) * self.spacing, centre),
             template=pose.affine_to_template(nodes, mask),
         )
+
+    def _anatomy(
+        self, subject: Subject, grid: torch.Tensor, draw: Draw
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+        """Sampling positions, tissue, brain mask and scans of a subject, with atrophy by chance.
+
+        The space above a shrunken brain is fluid, which brain extraction keeps or leaves out.
+        """
+        tissue, mask = pose.sample_labels(subject, grid, self.tile)
+        if not draw.chance(self.ranges["distractors"]["atrophy"]):
+            return grid, tissue, mask, pose.sample_scans(subject, grid, self.tile)
+        skull = mask
+        grid = atrophy.shrink(subject, grid, self.tile, self.spacing, draw)
+        tissue, mask = pose.sample_labels(subject, grid, self.tile)
+        scans = pose.sample_scans(subject, grid, self.tile)
+        if not draw.chance(HELD_FLUID):
+            return grid, tissue, mask, scans
+        space = skull & ~mask
+        tissue = torch.where(space, TISSUES.index("csf"), tissue)
+        for contrast, volume in scans.items():
+            scans[contrast] = torch.where(space, subject.fluid_levels[contrast], volume)
+        return grid, tissue, mask | skull, scans
 
     def _distract(self, head: appearance.Head, draw: Draw) -> None:
         """Add findings that resemble a stroke."""
@@ -233,19 +249,17 @@ def network_input(sample: Sample, channels: Sequence[str]) -> torch.Tensor:
     )
 
 
-def _filled(
-    tissue: torch.Tensor,
-    mask: torch.Tensor,
-    t1w: torch.Tensor | None,
-    skull: torch.Tensor,
-    subject: Subject,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """Fill the space between a shrunken brain and its former surface with fluid."""
-    space = skull & ~mask
-    tissue = torch.where(space, TISSUES.index("csf"), tissue)
-    if t1w is not None and subject.levels is not None:
-        t1w = torch.where(space, float(subject.levels[0]) * WHITE, t1w)
-    return tissue, mask | skull, t1w
+def _shares(subjects: Sequence[Subject], ranges: Section) -> list[float]:
+    """How often each subject is drawn: label maps and pairs of contrasts by their shares of the recipe,
+    single brains the rest."""
+    kinds = [
+        "label_maps" if subject.t1w is None else "brains" if subject.flair is None else "pairs"
+        for subject in subjects
+    ]
+    whole = {"label_maps": ranges["label_maps"], "pairs": ranges.get("pairs", 0.0)}
+    whole = {kind: share for kind, share in whole.items() if kind in kinds}
+    whole["brains"] = 1 - sum(whole.values())
+    return [whole[kind] / kinds.count(kind) for kind in kinds]
 
 
 def _around_brain(subject: Subject) -> Subject:
@@ -259,6 +273,7 @@ def _around_brain(subject: Subject) -> Subject:
         tissue=np.ascontiguousarray(subject.tissue[box]),
         mask=np.ascontiguousarray(subject.mask[box]),
         t1w=None if subject.t1w is None else np.ascontiguousarray(subject.t1w[box]),
+        flair=None if subject.flair is None else np.ascontiguousarray(subject.flair[box]),
         affine=subject.affine @ from_matvec(np.eye(3), [p.start for p in box]),
         template=subject.template[(slice(None), *nodes)],
     )

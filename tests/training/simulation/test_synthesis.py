@@ -134,7 +134,7 @@ def test_islands_that_no_tracer_sees_are_no_lesion():
     weights[24:27, 14:17, 14:17] = 1  # 216 mm³
     white = torch.full((32, 32, 32), TISSUES.index("white"), dtype=torch.uint8)
     draw = fields.Draw(1)
-    head = appearance.head(white, white > 0, None, None, ("T1w",), 2.0, {"arbitrary": 0}, draw)
+    head = appearance.head(white, white > 0, {}, None, ("T1w",), 2.0, {"arbitrary": 0}, draw)
     label = strokes.paste(head, weights, (0, 0, 0), "subacute", draw).label
     assert not label[20, 15, 15] and label[25, 15, 15] and label[8, 15, 15]
 
@@ -184,7 +184,7 @@ def test_visibility_is_the_largest_change_of_a_lesion_voxel(seed):
     weights = torch.zeros(32, 32, 32)
     weights[8:24, 8:24, 8:24] = 1
     draw = fields.Draw(seed)
-    head = appearance.head(white, white > 0, None, None, ("T1w", "FLAIR"), 1.0, {"arbitrary": 0}, draw)
+    head = appearance.head(white, white > 0, {}, None, ("T1w", "FLAIR"), 1.0, {"arbitrary": 0}, draw)
     before = {contrast: image.clone() for contrast, image in head.images.items()}
     pasted = strokes.paste(head, weights, (0, 0, 0), "subacute", draw)
     changes = [(head.images[contrast] - before[contrast]).abs() for contrast in before]
@@ -213,7 +213,7 @@ def test_template_map_of_a_sample_is_that_of_the_subject(head):
 
 
 def fluid_volume(subject, grid, tile):
-    tissue, mask, _ = pose.sample_subject(subject, grid, tile)
+    tissue, mask = pose.sample_labels(subject, grid, tile)
     brain = mask & ~torch.isin(tissue, torch.tensor(appearance.FLUIDS))
     return int(brain.sum())
 
