@@ -24,7 +24,8 @@ from bids_stroke.errors import DatasetError
 from bids_stroke.utils import files
 from bids_stroke.utils.files import PathLike
 
-from .names import IMAGE_EXTENSIONS, split_folders
+from .bidsignore import BidsIgnore
+from .names import NUMBERED, is_hidden, is_image, split_folders
 
 #: PyBIDS's name for the file of an index.
 DATABASE = "layout_index.sqlite"
@@ -50,6 +51,7 @@ class Index:
 
     def __init__(self, bids_dir: Path, database_dir: Path | None = None) -> None:
         self.root = bids_dir
+        self.ignore = BidsIgnore(bids_dir)
         if database_dir is None:
             self._layout = _layout(bids_dir)
             return
@@ -66,12 +68,13 @@ class Index:
     def by_session(self, **query: object) -> dict[tuple[str, str | None], list[Path]]:
         """Paths of the images that a query of PyBIDS selects, by participant and session.
 
-        The session is None where there is none.
+        The session is None where there is none. What ``.bidsignore`` lists is left out.
         """
         images: dict[tuple[str, str | None], list[Path]] = {}
         start = len(str(self.root)) + 1
         for path in self._layout.get(return_type="filename", **query):
-            if labels := split_folders(path[start:]):
+            labels = split_folders(path[start:])
+            if labels and not self.ignore.ignores(path[start:]):
                 images.setdefault(labels, []).append(Path(path))
         return images
 
@@ -106,10 +109,14 @@ def _index_images(layout: BIDSLayout) -> None:
 
 
 def _images(root: str) -> Iterator[str]:
-    """Images of the sessions of a dataset; another file stands for a session without any."""
+    """Images of the sessions of a dataset, and of participants beside their sessions; another file
+    stands for a session without any."""
     for subject in _folders(root, "sub-"):
-        for session in _folders(subject, "ses-") or [subject]:
+        sessions = _folders(subject, "ses-")
+        for session in sessions or [subject]:
             yield from _images_of_session(session) or islice(_all_files(session), 1)
+        if sessions:
+            yield from _images_of_session(subject)
 
 
 def _images_of_session(folder: str) -> list[str]:
@@ -117,14 +124,16 @@ def _images_of_session(folder: str) -> list[str]:
         file.path
         for kind, part in FOLDERS.items()
         for file in _scan(os.path.join(folder, kind))
-        if file.name.endswith(IMAGE_EXTENSIONS) and part in file.name
+        if is_image(file.name) and part in file.name
     ]
 
 
 def _all_files(folder: str) -> Iterator[str]:
-    for place, _, names in os.walk(folder):
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not is_hidden(name)]
         for name in names:
-            yield os.path.join(place, name)
+            if not is_hidden(name):
+                yield os.path.join(place, name)
 
 
 def _folders(folder: str, start: str) -> list[str]:
@@ -153,8 +162,11 @@ def _layout(bids_dir: Path, database: PathLike | None = None) -> BIDSLayout:
 
 def _entities_below(root: Path) -> dict[str, Any]:
     """PyBIDS's patterns of entities, for names below ``root``: by default they take a folder named
-    sub-study above the dataset for the participant of every file."""
-    config = json.loads(Path(get_option("config_paths")["bids"]).read_text())
+    sub-study above the dataset for the participant of every file. With ``desc``, and numbers as such."""
+    config = json.loads(Path(get_option("config_paths")["bids"]).read_text(encoding="utf-8"))
+    config["entities"].append({"name": "desc", "pattern": r"[_/\\]+desc-([a-zA-Z0-9+]+)"})
     for entity in config["entities"]:
         entity["pattern"] = f"^{re.escape(str(root))}.*?(?:{entity['pattern']})"
+        if entity["name"] in NUMBERED:
+            entity["dtype"] = "int"
     return config

@@ -13,6 +13,8 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from bids_stroke.bids.sessions import Unused
+
 from .messages import Message, Result, Started, Step
 from .plan import Plan
 
@@ -129,15 +131,25 @@ class Progress:
 
 
 def print_plan(plan: Plan) -> None:
-    """Print which sessions would run, and why."""
-    for job in plan.jobs:
-        session = job.session
-        images = ", ".join(f"{c} {path.name}" for c, path in session.images.items())
-        what = images or "its lesion mask alone"
-        print(f"{session.name}: would run on {what}; {session.reference} is the reference")
+    """Print which sessions would run, which of their files were chosen, which were not, and why."""
+    for session in plan.sessions:
+        if session.name in plan.done:
+            print(f"{session.name}: up to date")
+        else:
+            images = ", ".join(f"{c} {path.name}" for c, path in session.images.items())
+            what = images or "its lesion mask alone"
+            print(f"{session.name}: would run on {what}; {session.reference} is the reference")
         for note in session.notes:
             print(f"  {note}")
-    for name in plan.done:
-        print(f"{name}: up to date")
+        processed = session.processed(plan.card)
+        for contrast in session.images.keys() - processed:
+            print(f"  not used: {session.images[contrast].name} ({contrast} is not needed)")
+        _print_unused(session.unused)
     for left_out in plan.left_out:
         print(f"{left_out.name}: left out: {left_out.reason}")
+        _print_unused(left_out.unused)
+
+
+def _print_unused(unused: Iterable[Unused]) -> None:
+    for item in unused:
+        print(f"  not used: {item}")

@@ -154,7 +154,7 @@ def _viewer(out_dir: Path, record: Record, embed: bool) -> dict[str, str | None]
 def _summary(out_dir: Path, record: Record) -> dict[str, Any]:
     """The context of the template of the summary of a session."""
     measures: dict[str, Any] = {}
-    warnings: list[str] = []
+    warnings = list(record.ambiguous)
     if record.complete(out_dir):
         row = session_row(out_dir, record)
         measures = {name: row[name] for name in SHOWN if name in row}
@@ -177,7 +177,7 @@ def _summary(out_dir: Path, record: Record) -> dict[str, Any]:
             (contrast, path, ABOVE.sub("", path), ", ".join(uses.get(contrast, ["not used"])))
             for contrast, path in record.inputs.items()
         ],
-        "notes": record.notes,
+        "notes": [note for note in record.notes if note not in record.ambiguous],
         "details": {
             "Status": record.status,
             "Model": record.model,
