@@ -7,7 +7,7 @@ from pathlib import Path
 from . import choice
 from .filters import Filter
 from .layout import Images
-from .names import is_image, session_name
+from .names import contrast_of, session_name
 from .sessions import LeftOut, Selection, Unused
 from .supplied_masks import SuppliedMask
 
@@ -75,6 +75,20 @@ class Candidates:
             self.selection.note(f"{chosen.name} names no session and is taken for the only one.")
         return chosen
 
+    def choose_each(self, paths: Mapping[str, Sequence[Path]]) -> dict[str, Path]:
+        """Choose one image of each contrast that has any."""
+        return {c: self.choose(c, several) for c, several in paths.items() if several}
+
+    def unused(self) -> tuple[Unused, ...]:
+        """All files of a session that is left out, with the reasons of those that were not chosen."""
+        keys = [(self.subject, self.label), *([(self.subject, None)] if self._is_only else [])]
+        images = [path for key in keys for path in self._images.sessions.get(key, [])]
+        masks = [*self.lesions.own, *self.lesions.unassigned, *self.brain_masks.own]
+        known = {item.path for item in self.selection.unused}
+        paths = [*filter(contrast_of, images), *(mask.path for mask in masks)]
+        rest = [Unused(path, "the session is left out") for path in paths if path not in known]
+        return (*self.selection.unused, *rest)
+
     def _masks(self, masks: Masks, participants: "Participants") -> SessionMasks:
         own = masks.get((self.subject, self.label), [])
         beside = masks.get((self.subject, None), []) if self.label else []
@@ -125,7 +139,7 @@ class Participants:
             labels = self.labels[subject]
             if len(labels) < 2 or None in labels:
                 continue
-            paths = [p for p in self._images.sessions.get((subject, None), []) if is_image(p.name)]
+            paths = [p for p in self._images.sessions.get((subject, None), []) if contrast_of(p)]
             if paths:
                 names = ", ".join(path.name for path in paths)
                 reason = (

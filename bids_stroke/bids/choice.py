@@ -160,19 +160,24 @@ def _echo(candidate: _Candidate) -> float:
     echo = candidate.number("echo")
     if echo is None:
         return _FIRST
-    return echo if candidate.contrast == "T1w" else -echo
+    return echo if _best_echo(candidate) == "first echo" else -echo
+
+
+def _best_echo(candidate: _Candidate) -> str:
+    """The echo that has most of the contrast."""
+    return "first echo" if candidate.contrast == "T1w" else "last echo"
 
 
 _RULES = (
-    _Rule("a readable image of a head", _problem, lambda item: item.problem or "unreadable"),
+    _Rule("readable as an image of a head", _problem, lambda item: item.problem or "unreadable"),
     _Rule(
-        "no contrast agent",
+        "without contrast agent",
         lambda item: "ce" in item.name.entities,
         lambda item: f"ce-{item.name.entities['ce']} is with contrast agent",
         clear=True,
     ),
     _Rule(
-        "a plain name",
+        "not derived from another image",
         _derived,
         lambda item: "its name has desc- or a further word: it is derived from another image",
         clear=True,
@@ -186,9 +191,11 @@ _RULES = (
         clear=True,
     ),
     _Rule(
-        "the combined image of all echoes, or the one that has most of the contrast",
+        "the combination of echoes, or the echo of most contrast",
         _echo,
-        lambda item: f"echo-{item.name.entities['echo']} is a single echo",
+        lambda item: (
+            f"echo-{item.name.entities['echo']} is not the {_best_echo(item)}, nor a combination"
+        ),
     ),
     _Rule(
         "the finest voxels",
@@ -222,32 +229,27 @@ def choose(contrast: str, paths: Sequence[Path], values: Filter, selection: Sele
     """
     if len(paths) == 1:
         return paths[0]
-    left = [_Candidate(contrast, path) for path in paths]
-    applied: list[str] = []
-    ambiguous = False
-    other = paths[0]
+    left = sorted((_Candidate(contrast, path) for path in paths), key=_by_name)
+    applied: list[_Rule] = []
+    dropped: list[Unused] = []
     for rule in _RULES:
-        left, dropped = rule.split(left)
-        if dropped:
-            applied.append(rule.text)
-            ambiguous |= not rule.clear
-            other = max((item.path for item in dropped), key=_by_name)
-            selection.unused += [Unused(item.path, rule.reason(item)) for item in dropped]
-    *earlier, chosen = sorted((item.path for item in left), key=_by_name)
-    if earlier:
-        applied.append("the last name")
-        ambiguous, other = True, earlier[-1]
-        reason = f"{chosen.name} is equal to it by every rule, and later by name"
-        selection.unused += [Unused(path, reason) for path in earlier]
-    filter_text = filters.suggestion(contrast, chosen, other, values)
+        left, others = rule.split(left)
+        dropped += [Unused(item.path, rule.reason(item)) for item in others]
+        applied += [rule] if others else []
+    *equal, last = left
+    dropped += [Unused(item.path, f"by name it comes before {last.path.name}") for item in equal]
+    selection.unused += dropped
+    why = ", then ".join([*(rule.text for rule in applied), *(["the last name"] if equal else [])])
+    other = dropped[-1].path
+    filter_text = filters.suggestion(contrast, last.path, other, values)
     otherwise = f"filter with {filter_text}" if filter_text else "remove or rename one of them"
     selection.note(
-        f"{chosen.name} was chosen of {len(paths)} {contrast} images by {', then '.join(applied)}; to "
-        f"choose {other.name}, {otherwise}.",
-        ambiguous,
+        f"{last.path.name} was chosen of {len(paths)} {contrast} images: {why}; to choose "
+        f"{other.name}, {otherwise}.",
+        ambiguous=bool(equal) or not all(rule.clear for rule in applied),
     )
-    return chosen
+    return last.path
 
 
-def _by_name(path: Path) -> str:
-    return natural_key(path.name)
+def _by_name(candidate: _Candidate) -> str:
+    return natural_key(candidate.path.name)

@@ -66,10 +66,7 @@ def find(
     filters = filters or {}
     check_mask_filter(filters.get("lesion", {}))
     images = Images(bids_dir, filters=filters, database_dir=database_dir)
-    lesions: Masks = {}
-    if lesion_derivatives and not card:
-        found = find_lesion_masks(lesion_derivatives, leave_out)
-        lesions = {key: masks for key, masks in found.items() if not _is_ignored(images, key)}
+    lesions = {} if card else _lesion_masks(images, lesion_derivatives, leave_out)
     participants = Participants(images, lesions)
     if not participants.labels:
         raise DatasetError(f"{bids_dir} holds no sub-* folder with images; check the path.")
@@ -84,16 +81,28 @@ def find(
     if not session_label:
         left_out += participants.left_out(list(dict.fromkeys(subject for subject, _ in wanted)))
     if not sessions and not any(item.refused for item in left_out):
-        names = _enumerate([item.name for item in left_out])
-        reason = left_out[0].reason
-        raise DatasetError(
-            f"{bids_dir} has no T1w, FLAIR or T2w image in an anat folder of "
-            f"{names} ({reason}); check the labels and the filters."
-            if card
-            else f"{lesion_derivatives} holds no lesion mask of {names} ({reason}); check the path, "
-            "the filters, and the names of the masks against docs/files.md."
-        )
+        raise _nothing_to_process(bids_dir if card else lesion_derivatives, bool(card), left_out)
     return sessions, left_out
+
+
+def _nothing_to_process(folder: Path | None, images: bool, left_out: Sequence[LeftOut]) -> DatasetError:
+    """The error where no session has an image, or a lesion mask."""
+    names = f"{_enumerate([item.name for item in left_out])} ({left_out[0].reason})"
+    if images:
+        return DatasetError(
+            f"{folder} has no T1w, FLAIR or T2w image in an anat folder of {names}; check the labels "
+            "and the filters."
+        )
+    return DatasetError(
+        f"{folder} holds no lesion mask of {names}; check the path, the filters, and the names of the "
+        "masks against docs/files.md."
+    )
+
+
+def _lesion_masks(images: Images, folder: Path | None, leave_out: Container[Path]) -> Masks:
+    """The lesion masks of a folder, but those of sessions that the dataset ignores."""
+    masks = find_lesion_masks(folder, leave_out) if folder else {}
+    return {key: of_session for key, of_session in masks.items() if not _is_ignored(images, key)}
 
 
 def _is_ignored(images: Images, key: Key) -> bool:
@@ -144,7 +153,7 @@ def _select(files: Candidates, card: ContrastSelector | None, trace: bool) -> Se
             if reason := missing_content_reason(path):
                 raise UnusableSession(reason)
     except UnusableSession as error:
-        return LeftOut(files.name, error.reason, error.refused, tuple(files.selection.unused))
+        return LeftOut(files.name, error.reason, error.refused, files.unused())
     return session
 
 

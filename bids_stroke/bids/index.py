@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -70,11 +70,20 @@ class Index:
 
         The session is None where there is none. What ``.bidsignore`` lists is left out.
         """
+        return self._by_session(query, ignored=False)
+
+    def ignored_by_session(self) -> dict[tuple[str, str | None], list[Path]]:
+        """Paths of the images that ``.bidsignore`` lists, by participant and session."""
+        return self._by_session({}, ignored=True)
+
+    def _by_session(
+        self, query: Mapping[str, object], ignored: bool
+    ) -> dict[tuple[str, str | None], list[Path]]:
         images: dict[tuple[str, str | None], list[Path]] = {}
         start = len(str(self.root)) + 1
         for path in self._layout.get(return_type="filename", **query):
             labels = split_folders(path[start:])
-            if labels and not self.ignore.ignores(path[start:]):
+            if labels and self.ignore.ignores(path[start:]) == ignored:
                 images.setdefault(labels, []).append(Path(path))
         return images
 
@@ -162,7 +171,8 @@ def _layout(bids_dir: Path, database: PathLike | None = None) -> BIDSLayout:
 
 def _entities_below(root: Path) -> dict[str, Any]:
     """PyBIDS's patterns of entities, for names below ``root``: by default they take a folder named
-    sub-study above the dataset for the participant of every file. With ``desc``, and numbers as such."""
+    sub-study above the dataset for the participant of every file. ``desc`` is added; numbered
+    entities are numbers."""
     config = json.loads(Path(get_option("config_paths")["bids"]).read_text(encoding="utf-8"))
     config["entities"].append({"name": "desc", "pattern": r"[_/\\]+desc-([a-zA-Z0-9+]+)"})
     for entity in config["entities"]:

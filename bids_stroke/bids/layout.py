@@ -38,6 +38,7 @@ class Images:
         self._filters = filters or {}
         #: Files of each session, and of each participant beside its sessions (None).
         self.sessions = self._index.by_session()
+        self._ignored = self._index.ignored_by_session()
         self._images: dict[str, dict[tuple[str, str | None], list[Path]]] = {}
 
     def filter_of(self, contrast: str) -> Filter:
@@ -65,7 +66,10 @@ class Images:
         return list(self._images[contrast].get((subject, label), []))
 
     def others(self, subject: str, label: str | None) -> Iterator[Unused]:
-        """The images of a session that are of no contrast, or that a filter leaves out."""
+        """The images of a session that are of no contrast, or that a filter or ``.bidsignore`` leaves
+        out."""
+        for path in filter(contrast_of, self._ignored.get((subject, label), [])):
+            yield Unused(path, ".bidsignore lists it")
         for path in self.sessions.get((subject, label), []):
             if not is_image(path.name):
                 continue

@@ -1,6 +1,6 @@
 """Selection of the lesion mask of a session, and of the images that go with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,14 +34,18 @@ def select_lesion_mask(files: Candidates, trace: bool) -> Session:
     native = [mask for mask in masks if not mask.in_template]
     in_template = [mask for mask in masks if mask.in_template]
     paths = {c: files.usable(c) for c in (*REFERENCES, TRACE)} if native else {}
-    matches = [match for mask in native for match in _matches(mask, paths)]
+    matches: list[_Match] = []
+    mismatches: list[Unused] = []
     for mask in native:
-        if not any(match[0] == mask for match in matches):
-            reason = _mismatch(files, mask, paths)
-            if not matches and not in_template:
-                raise UnusableSession(reason)
-            files.selection.unused.append(Unused(mask.path, reason))
-            files.selection.note(f"A lesion mask is not used: {reason}", ambiguous=True)
+        if of_mask := _matches(mask, paths):
+            matches += of_mask
+        else:
+            mismatches.append(Unused(mask.path, _mismatch(files, mask, paths)))
+    if not matches and not in_template:
+        raise UnusableSession(mismatches[0].reason)
+    files.selection.unused += mismatches
+    for item in mismatches:
+        files.selection.note(f"A lesion mask is not used: {item.reason}", ambiguous=True)
     if matches:
         return _select_native(files, matches, paths, trace)
     return _select_in_template(files, in_template)
@@ -108,27 +112,26 @@ def _names(matches: Sequence[_Match]) -> str:
 def _select_native(files: Candidates, matches: Sequence[_Match], paths: Paths, trace: bool) -> Session:
     """Select the mask on the first contrast that has one, and on the image that is chosen of those with
     a mask."""
-    contrast = next(c for c in (*REFERENCES, TRACE) if any(match[1] == c for match in matches))
-    of_contrast = [(mask, path) for mask, c, path in matches if c == contrast]
-    drawn_on = files.choose(contrast, list(dict.fromkeys(path for _, path in of_contrast)))
-    mask = _whole(files, [mask for mask, path in of_contrast if path == drawn_on])
+    contrast = next(c for c in paths if any(match[1] == c for match in matches))
+    with_mask = [(mask, path) for mask, c, path in matches if c == contrast]
+    images = list(dict.fromkeys(path for _, path in with_mask))
+    drawn_on = files.choose(contrast, images)
+    mask = _whole(files, [mask for mask, path in with_mask if path == drawn_on])
     _note_mask(files, mask, list(dict.fromkeys(match[0] for match in matches)))
     if not mask.space:
         grid = "has the grid of" if fits(mask, drawn_on) else "is taken for one on"
         files.selection.note(f"The lesion mask {grid} {drawn_on.name}.")
-    left_out = [path for path in paths[contrast] if path not in {path for _, path in of_contrast}]
-    files.selection.unused += [
-        Unused(path, f"the lesion mask {mask.path.name} is on another image") for path in left_out
-    ]
+    reason = f"the lesion mask {mask.path.name} is on another image"
+    _leave_out(files, set(paths[contrast]).difference(images), reason)
+    further = {**paths, contrast: [drawn_on]}
     if not trace and contrast != TRACE:
-        files.selection.unused += [Unused(path, "TRACE is not in use") for path in paths[TRACE]]
-        paths = {**paths, TRACE: []}
-    chosen = {
-        c: drawn_on if c == contrast else files.choose(c, several)
-        for c, several in paths.items()
-        if several
-    }
+        _leave_out(files, further.pop(TRACE), "TRACE is not in use")
+    chosen = files.choose_each(further)
     return session_of(files, chosen, next(iter(chosen)), replace(mask, space=contrast))
+
+
+def _leave_out(files: Candidates, paths: Iterable[Path], reason: str) -> None:
+    files.selection.unused += [Unused(path, reason) for path in sorted(paths)]
 
 
 def _select_in_template(files: Candidates, masks: Sequence[SuppliedMask]) -> Session:
@@ -139,8 +142,7 @@ def _select_in_template(files: Candidates, masks: Sequence[SuppliedMask]) -> Ses
     mask = _whole(files, [mask for mask in masks if mask.space == space])
     _note_mask(files, mask, masks)
     paths = {contrast: files.usable(contrast, space) for contrast in REFERENCES}
-    chosen = {c: files.choose(c, several) for c, several in paths.items() if several}
-    return session_of(files, chosen, space, mask)
+    return session_of(files, files.choose_each(paths), space, mask)
 
 
 def _whole(files: Candidates, masks: Sequence[SuppliedMask]) -> SuppliedMask:

@@ -25,9 +25,7 @@ def select_images(files: Candidates, card: ContrastSelector) -> Session:
     if TRACE not in channels:
         unused = [Unused(path, f"the model {card.name} takes no TRACE") for path in paths.pop(TRACE)]
         files.selection.unused += unused
-    chosen = {
-        contrast: files.choose(contrast, several) for contrast, several in paths.items() if several
-    }
+    chosen = files.choose_each(paths)
     if not chosen:
         raise _no_image(files)
     if refusal := _refusal(files.name, card, tuple(chosen)):
@@ -97,35 +95,48 @@ def session_of(
 
 
 def _brain_mask(files: Candidates, reference: str, path: Path) -> Path | None:
-    """Choose the brain mask of the reference image; None without one."""
-    selection, masks = files.selection, files.brain_masks
-    for mask in masks.unassigned:
-        reason = "the brain mask names none of several sessions"
-        selection.unused.append(Unused(mask.path, reason))
-        selection.note(f"{mask.path} is not used: {reason}.", ambiguous=True)
-    candidates = [mask for mask in masks.own if mask.space in (None, reference)]
+    """Choose the brain mask of the reference image; None without one.
+
+    Raises
+    ------
+    UnusableSession
+        If a brain mask belongs to no image of the session.
+    """
+    selection = files.selection
     others = [item.path for item in selection.unused if contrast_of(item.path) == reference]
-    belonging = [mask for mask in candidates if _is_of(mask, path, others)]
-    for mask in candidates:
-        if mask in belonging:
-            continue
-        if not any(map(mask.belongs_to, others)):
-            raise UnusableSession(
-                f"{mask.path} is a brain mask of {mask.described}, which no {reference} image of "
-                f"{files.name} is; name it after its image, or remove it."
-            )
-        reason = f"the brain mask belongs to another image than {path.name}"
-        selection.unused.append(Unused(mask.path, reason))
-        if not belonging:
-            selection.note(f"{mask.path} is not used: {reason}.", ambiguous=True)
-    if not belonging:
-        return None
-    brain_mask = max(belonging, key=lambda mask: (len(mask.of_image), fits(mask, path)))
-    selection.unused += [
-        Unused(mask.path, f"{brain_mask.path} comes first") for mask in belonging if mask != brain_mask
+    on_reference = [mask for mask in files.brain_masks.own if mask.space in (None, reference)]
+    belonging = [mask for mask in on_reference if _is_of(mask, path, others)]
+    of_others = [mask for mask in on_reference if mask not in belonging]
+    for mask in of_others:
+        _require_image(files, mask, [path, *others], reference)
+    not_used = [
+        *(
+            Unused(mask.path, "it names none of several sessions")
+            for mask in files.brain_masks.unassigned
+        ),
+        *(Unused(mask.path, f"it belongs to another image than {path.name}") for mask in of_others),
     ]
-    selection.note(f"The brain mask is {brain_mask.path}.")
-    return brain_mask.path
+    selection.unused += not_used
+    if not belonging:
+        for item in not_used:
+            selection.note(f"The brain mask {item.path} is not used: {item.reason}.", ambiguous=True)
+        return None
+    chosen = max(belonging, key=lambda mask: (len(mask.of_image), fits(mask, path)))
+    rest = [mask for mask in belonging if mask != chosen]
+    selection.unused += [Unused(mask.path, f"{chosen.path} comes first") for mask in rest]
+    selection.note(f"The brain mask is {chosen.path}.")
+    return chosen.path
+
+
+def _require_image(
+    files: Candidates, mask: SuppliedMask, images: Sequence[Path], reference: str
+) -> None:
+    """Refuse the session if a brain mask belongs to none of its images."""
+    if not any(map(mask.belongs_to, images)):
+        raise UnusableSession(
+            f"{mask.path} is a brain mask of {mask.described}, which no {reference} image of "
+            f"{files.name} is; name it after its image, or remove it."
+        )
 
 
 def _is_of(mask: SuppliedMask, path: Path, others: Sequence[Path]) -> bool:

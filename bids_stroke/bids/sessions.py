@@ -68,7 +68,9 @@ class Selection:
     unused: list[Unused] = field(default_factory=list)
 
     def note(self, sentence: str, ambiguous: bool = False) -> None:
-        """Add a note."""
+        """Add a note, once."""
+        if sentence in self.notes:
+            return
         self.notes.append(sentence)
         if ambiguous:
             self.ambiguous.append(sentence)

@@ -211,6 +211,15 @@ def test_a_brain_mask_of_another_image_is_not_used_and_named(dataset):
     session = brain_mask(dataset)
     assert session.brain_mask is None
     assert "run-1_space-T1w_desc-brain_mask.nii.gz is not used" in session.ambiguous[1]
+    # A filter that chooses the other image does not make the mask one of no image.
+    (session,), _ = discovery.find(
+        root, card=cards.make(), derivatives=(masks,), filters={"t1w": {"run": 1}}
+    )
+    assert session.brain_mask.name == "sub-01_run-1_space-T1w_desc-brain_mask.nii.gz"
+    (session,), _ = discovery.find(
+        root, card=cards.make(), derivatives=(masks,), filters={"t1w": {"run": 2}}
+    )
+    assert session.brain_mask is None
 
 
 @pytest.mark.parametrize("entity", ["run-3", "acq-b"])
