@@ -19,6 +19,7 @@ from . import filters
 from .filters import Filter
 from .names import Name, comparable, in_scanner_space, natural_key
 from .sessions import Selection, Unused
+from .sidecars import has_contrast_agent
 
 #: Least extent (mm) from left to right, back to front and bottom to top of a field of view that holds
 #: an adult's brain.
@@ -172,8 +173,8 @@ _RULES = (
     _Rule("readable as an image of a head", _problem, lambda item: item.problem or "unreadable"),
     _Rule(
         "without contrast agent",
-        lambda item: "ce" in item.name.entities,
-        lambda item: f"ce-{item.name.entities['ce']} is with contrast agent",
+        lambda item: has_contrast_agent(item.path),
+        lambda item: "it was taken with contrast agent",
         clear=True,
     ),
     _Rule(

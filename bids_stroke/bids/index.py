@@ -25,12 +25,10 @@ from bids_stroke.utils import files
 from bids_stroke.utils.files import PathLike
 
 from .bidsignore import BidsIgnore
-from .names import NUMBERED, is_hidden, is_image, split_folders
+from .names import FOLDERS, NUMBERED, is_hidden, is_image, split_folders
 
 #: PyBIDS's name for the file of an index.
 DATABASE = "layout_index.sqlite"
-#: Folders with images, and what their names hold: of diffusion, maps are of use, not series.
-FOLDERS = {"anat": "", "dwi": "_rec-"}
 
 
 class Index:

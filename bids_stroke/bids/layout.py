@@ -7,7 +7,7 @@ from bids_stroke.errors import UsageError
 
 from . import filters
 from .filters import Filter, Filters
-from .names import IMAGE_EXTENSIONS, TRACE, Name, contrast_of, is_image
+from .names import FOLDERS, IMAGE_EXTENSIONS, TRACE, Name, contrast_of, is_image
 from .sessions import Unused
 
 #: Why an image of another suffix is not used.
@@ -50,8 +50,8 @@ class Images:
         return self._index.ignore.ignores_folder(relative)
 
     def has_images(self, subject: str, label: str | None) -> bool:
-        """Whether a session has an image of any suffix."""
-        return any(is_image(path.name) for path in self.sessions.get((subject, label), []))
+        """Whether a session has an image of a contrast."""
+        return any(map(contrast_of, self.sessions.get((subject, label), [])))
 
     def of(self, contrast: str, subject: str, label: str | None) -> list[Path]:
         """Paths of the images of a contrast of a session.
@@ -71,7 +71,7 @@ class Images:
         for path in filter(contrast_of, self._ignored.get((subject, label), [])):
             yield Unused(path, ".bidsignore lists it")
         for path in self.sessions.get((subject, label), []):
-            if not is_image(path.name):
+            if path.parent.name not in FOLDERS or not is_image(path.name):
                 continue
             contrast = contrast_of(path)
             if contrast is None:

@@ -22,6 +22,8 @@ TRACE = "TRACE"
 MAX_SESSION_NAME = 150
 #: Entities of derivatives after those of the session, in BIDS order.
 ENTITIES = ("space", "atlas", "seg", "res", "label", "desc")
+#: Folders with images, and what their names hold: of diffusion, maps are of use, not series.
+FOLDERS = {"anat": "", "dwi": "_rec-"}
 #: Extensions of images.
 IMAGE_EXTENSIONS = (".nii", ".nii.gz")
 #: Entities whose values are numbers: ``run-1`` and ``run-01`` are the same run.

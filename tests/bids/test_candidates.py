@@ -70,9 +70,10 @@ def test_images_beside_sessions_without_any_are_of_the_participant(tmp_path):
     for session in "12":
         func = tmp_path / f"sub-02/ses-{session}/func"
         func.mkdir(parents=True)
-        (func / f"sub-02_ses-{session}_task-rest_bold.json").touch()
+        (func / f"sub-02_ses-{session}_task-rest_bold.nii.gz").touch()
     images, left_out, _ = find(tmp_path)
     assert images == {"sub-02": {"T1w": "sub-02_T1w.nii.gz"}}
+    assert all(item.unused == () for item in left_out.values())
     assert {name: item.refused for name, item in left_out.items()} == {
         "sub-02_ses-1": False,
         "sub-02_ses-2": False,

@@ -102,6 +102,15 @@ def test_orientation_is_no_matter_for_the_field_of_view(tmp_path):
     assert "60×240×192 mm" in session.unused[0].reason
 
 
+def test_a_sidecar_reports_contrast_agent(tmp_path):
+    find(tmp_path, {"run-1_T1w": HEAD, "run-2_T1w": HEAD})
+    sidecar = tmp_path / "sub-01/anat/sub-01_run-2_T1w.json"
+    sidecar.write_text(json.dumps({"ContrastBolusIngredient": "GADOLINIUM"}))
+    session = find(tmp_path, {})
+    assert session.images["T1w"].name == "sub-01_run-1_T1w.nii.gz" and session.ambiguous == ()
+    assert "without contrast agent" in session.notes[0]
+
+
 def test_an_unreadable_image_is_the_last_choice_and_named(tmp_path):
     find(tmp_path, {"run-1_T1w": HEAD})
     (tmp_path / "sub-01/anat/sub-01_run-2_T1w.nii.gz").write_bytes(b"cut short")

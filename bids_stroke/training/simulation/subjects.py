@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from nibabel.affines import from_matvec
 
+from bids_stroke.bids.names import is_image
 from bids_stroke.errors import DatasetError
 from bids_stroke.spatial.grid import bounding_box
 from bids_stroke.spatial.image import conform, load
@@ -70,7 +71,7 @@ class Lesion:
 def scans(folders: Iterable[PathLike]) -> list[Path]:
     """Sorted NIfTI files of some folders."""
     folders = list(folders)
-    paths = sorted(path for folder in folders for path in Path(folder).glob("*.nii*"))
+    paths = sorted(p for folder in folders for p in Path(folder).glob("*.nii*") if is_image(p.name))
     if not paths:
         raise DatasetError(f"No NIfTI file lies in {', '.join(map(str, folders))}.")
     return paths
