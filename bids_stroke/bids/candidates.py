@@ -119,12 +119,12 @@ class Participants:
         }
 
     def _levels(self, subject: str, sessions: list[str]) -> list[str | None]:
-        if not sessions:
-            return [None]
-        empty = not any(self._has_content(subject, label) for label in sessions)
-        if len(sessions) > 1 and empty and self._has_content(subject, None):
+        beside = self._has_content(subject, None)
+        in_dataset = [label for label in sessions if (subject, label) in self._images.sessions]
+        empty = not any(self._has_content(subject, label) for label in in_dataset)
+        if beside and empty and len(in_dataset) != 1:
             return [None, *sessions]
-        return list(sessions)
+        return list(sessions) or [None]
 
     def _has_content(self, subject: str, label: str | None) -> bool:
         return self._images.has_images(subject, label) or (subject, label) in self._lesions

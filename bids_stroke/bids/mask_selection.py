@@ -119,8 +119,8 @@ def _select_native(files: Candidates, matches: Sequence[_Match], paths: Paths, t
     mask = _whole(files, [mask for mask, path in with_mask if path == drawn_on])
     _note_mask(files, mask, list(dict.fromkeys(match[0] for match in matches)))
     if not mask.space:
-        grid = "has the grid of" if fits(mask, drawn_on) else "is taken for one on"
-        files.selection.note(f"The lesion mask {grid} {drawn_on.name}.")
+        of_mask = [path for other, _, path in matches if other == mask]
+        _note_image(files, mask, drawn_on, of_mask)
     reason = f"the lesion mask {mask.path.name} is on another image"
     _leave_out(files, set(paths[contrast]).difference(images), reason)
     further = {**paths, contrast: [drawn_on]}
@@ -128,6 +128,14 @@ def _select_native(files: Candidates, matches: Sequence[_Match], paths: Paths, t
         _leave_out(files, further.pop(TRACE), "TRACE is not in use")
     chosen = files.choose_each(further)
     return session_of(files, chosen, next(iter(chosen)), replace(mask, space=contrast))
+
+
+def _note_image(files: Candidates, mask: SuppliedMask, drawn_on: Path, images: Sequence[Path]) -> None:
+    """Note the image of a mask whose name has no contrast; ambiguous if several have its grid."""
+    grid = "has the grid of" if fits(mask, drawn_on) else "is taken for one on"
+    others = [path.name for path in images if path != drawn_on]
+    more = f", as have {', '.join(others)}; name its contrast with space- to choose" if others else ""
+    files.selection.note(f"The lesion mask {grid} {drawn_on.name}{more}.", ambiguous=bool(others))
 
 
 def _leave_out(files: Candidates, paths: Iterable[Path], reason: str) -> None:

@@ -104,18 +104,13 @@ def _brain_mask(files: Candidates, reference: str, path: Path) -> Path | None:
     """
     selection = files.selection
     others = [item.path for item in selection.unused if contrast_of(item.path) == reference]
-    on_reference = [mask for mask in files.brain_masks.own if mask.space in (None, reference)]
-    belonging = [mask for mask in on_reference if _is_of(mask, path, others)]
-    of_others = [mask for mask in on_reference if mask not in belonging]
-    for mask in of_others:
-        _require_image(files, mask, [path, *others], reference)
-    not_used = [
-        *(
-            Unused(mask.path, "it names none of several sessions")
-            for mask in files.brain_masks.unassigned
-        ),
-        *(Unused(mask.path, f"it belongs to another image than {path.name}") for mask in of_others),
-    ]
+    reasons = {mask: _reason_against(mask, reference, path, others) for mask in files.brain_masks.own}
+    for mask in reasons:
+        if mask.space in (None, reference):
+            _require_image(files, mask, [path, *others], reference)
+    reasons |= dict.fromkeys(files.brain_masks.unassigned, "it names none of several sessions")
+    not_used = [Unused(mask.path, reason) for mask, reason in reasons.items() if reason]
+    belonging = [mask for mask, reason in reasons.items() if reason is None]
     selection.unused += not_used
     if not belonging:
         for item in not_used:
@@ -139,10 +134,21 @@ def _require_image(
         )
 
 
-def _is_of(mask: SuppliedMask, path: Path, others: Sequence[Path]) -> bool:
-    """Whether a mask belongs to an image, and is not named after another one."""
+def _reason_against(
+    mask: SuppliedMask, reference: str, path: Path, others: Sequence[Path]
+) -> str | None:
+    """Why a brain mask is not of the reference image; None if it may be.
+
+    A mask whose name has no space is of the T1w; of another contrast, if it has its grid.
+    """
+    if mask.space not in (None, reference):
+        return f"it is in the space of the {mask.space}"
+    if mask.space is None and reference != "T1w" and not fits(mask, path):
+        return f"it has another grid than {path.name}"
     named_after_other = not mask.is_named_after(path) and any(map(mask.is_named_after, others))
-    return mask.belongs_to(path) and not named_after_other
+    if named_after_other or not mask.belongs_to(path):
+        return f"it belongs to another image than {path.name}"
+    return None
 
 
 def fits(mask: SuppliedMask, path: Path) -> bool:

@@ -96,6 +96,20 @@ def test_a_mask_beside_two_sessions_is_not_used(tmp_path, own):
         assert "sub-02_label-L_mask.nii.gz is not used" in sessions["sub-02_ses-1"].ambiguous[0]
 
 
+def test_a_mask_of_a_session_that_the_dataset_does_not_have_is_refused(tmp_path):
+    """The images of a participant without sessions are not those of the session of a mask."""
+    root, masks = tmp_path / "bids", tmp_path / "masks"
+    add(root, BESIDE.format("T1w"))
+    add(masks, INSIDE.format(1, "space-T1w_label-L_mask"))
+    images, left_out, _ = find(root, card=None, lesion_derivatives=masks)
+    assert images == {}
+    assert {name: item.refused for name, item in left_out.items()} == {
+        "sub-02": False,
+        "sub-02_ses-1": True,
+    }
+    assert "which sub-02_ses-1 does not have" in left_out["sub-02_ses-1"].reason
+
+
 def test_a_mask_beside_the_only_session_belongs_to_it(tmp_path):
     root, masks = tmp_path / "bids", tmp_path / "masks"
     add(root, INSIDE.format(1, "T1w"))

@@ -98,6 +98,14 @@ def test_two_images_on_the_grid_of_a_mask_are_an_ambiguous_choice(dataset):
     assert len(session.ambiguous) == 1 and '{"t1w": {"run": 1}}' in session.ambiguous[0]
 
 
+def test_two_contrasts_on_the_grid_of_a_mask_are_an_ambiguous_choice(dataset):
+    root, masks = dataset
+    add(root, "T1w", "FLAIR")
+    add(masks, "label-L_mask")
+    session, _, image = select(dataset)
+    assert image == "T1w" and "as have sub-01_FLAIR.nii.gz" in session.ambiguous[0]
+
+
 def test_of_images_on_one_grid_the_one_of_the_same_name_wins(dataset):
     root, masks = dataset
     add(root, "T1w", "acq-b_T1w")
@@ -229,6 +237,24 @@ def test_a_brain_mask_of_no_image_is_refused(dataset, entity):
     add(masks, f"{entity}_desc-brain_mask")
     _, (left_out,) = discovery.find(root, card=cards.make(), derivatives=(masks,))
     assert left_out.refused and f"is a brain mask of {entity}" in left_out.reason
+
+
+def test_a_brain_mask_of_another_contrast_is_not_used_and_named(dataset):
+    root, masks = dataset
+    add(root, "T1w", "T2w")
+    add(masks, "space-T2w_desc-brain_mask")
+    session = brain_mask(dataset)
+    assert session.brain_mask is None and "in the space of the T2w" in session.ambiguous[0]
+
+
+@pytest.mark.parametrize("shift", [0, 30])
+def test_a_brain_mask_without_space_is_of_the_flair_if_it_has_its_grid(dataset, shift):
+    root, masks = dataset
+    add(root, "FLAIR")
+    add(masks, "desc-brain_mask", shift=shift)
+    session = brain_mask(dataset, cards.make(optional=("T1w", "FLAIR")))
+    assert (session.brain_mask is None) == (shift > 0)
+    assert len(session.ambiguous) == (shift > 0)
 
 
 def test_a_brain_mask_named_after_another_image_is_not_used(dataset):
