@@ -11,7 +11,7 @@ from .filters import Filters, check_mask_filter
 from .layout import Images
 from .mask_selection import select_lesion_mask
 from .names import MAX_SESSION_NAME, REFERENCES, TRACE, folder_of, is_label, session_name
-from .selection import select_images
+from .selection import listing, select_images
 from .sessions import ContrastSelector, LeftOut, Session, UnusableSession
 from .supplied_masks import find_brain_masks, find_lesion_masks
 
@@ -87,15 +87,15 @@ def find(
 
 def _nothing_to_process(folder: Path | None, images: bool, left_out: Sequence[LeftOut]) -> DatasetError:
     """The error where no session has an image, or a lesion mask."""
-    names = f"{_enumerate([item.name for item in left_out])} ({left_out[0].reason})"
+    names = _enumerate([item.name for item in left_out])
     if images:
         return DatasetError(
-            f"{folder} has no T1w, FLAIR or T2w image in an anat folder of {names}; check the labels "
-            "and the filters."
+            f"{folder} has no T1w, FLAIR or T2w image in an anat folder of {names}"
+            f"{listing(left_out[0].unused)}; check the labels and the filters."
         )
     return DatasetError(
-        f"{folder} holds no lesion mask of {names}; check the path, the filters, and the names of the "
-        "masks against docs/files.md."
+        f"{folder} holds no lesion mask of {names} ({left_out[0].reason}); check the path, the "
+        "filters, and the names of the masks against docs/files.md."
     )
 
 

@@ -119,8 +119,7 @@ def _select_native(files: Candidates, matches: Sequence[_Match], paths: Paths, t
     mask = _whole(files, [mask for mask, path in with_mask if path == drawn_on])
     _note_mask(files, mask, list(dict.fromkeys(match[0] for match in matches)))
     if not mask.space:
-        of_mask = [path for other, _, path in matches if other == mask]
-        _note_image(files, mask, drawn_on, of_mask)
+        _note_image(files, mask, drawn_on, matches)
     reason = f"the lesion mask {mask.path.name} is on another image"
     _leave_out(files, set(paths[contrast]).difference(images), reason)
     further = {**paths, contrast: [drawn_on]}
@@ -130,10 +129,12 @@ def _select_native(files: Candidates, matches: Sequence[_Match], paths: Paths, t
     return session_of(files, chosen, next(iter(chosen)), replace(mask, space=contrast))
 
 
-def _note_image(files: Candidates, mask: SuppliedMask, drawn_on: Path, images: Sequence[Path]) -> None:
+def _note_image(
+    files: Candidates, mask: SuppliedMask, drawn_on: Path, matches: Sequence[_Match]
+) -> None:
     """Note the image of a mask whose name has no contrast; ambiguous if several have its grid."""
     grid = "has the grid of" if fits(mask, drawn_on) else "is taken for one on"
-    others = [path.name for path in images if path != drawn_on]
+    others = [path.name for other, _, path in matches if other == mask and path != drawn_on]
     more = f", as have {', '.join(others)}; name its contrast with space- to choose" if others else ""
     files.selection.note(f"The lesion mask {grid} {drawn_on.name}{more}.", ambiguous=bool(others))
 

@@ -38,10 +38,10 @@ def _no_image(files: Candidates) -> UnusableSession:
     """A session without any image that can be chosen: refused if its images never count."""
     refused = any(item.excluded for item in files.selection.unused)
     reason = "there is no T1w, FLAIR or T2w image in its anat folder"
-    return UnusableSession(reason + _listing(files.selection.unused), refused)
+    return UnusableSession(reason + listing(files.selection.unused), refused)
 
 
-def _listing(unused: Sequence[Unused]) -> str:
+def listing(unused: Sequence[Unused]) -> str:
     """Files that are not used, for the end of a sentence."""
     return f"; not used: {', '.join(map(str, unused[:4]))}" if unused else ""
 
@@ -78,7 +78,7 @@ def session_of(
     if not (lesion and lesion.in_template):
         if reference != "T1w":
             excluded = [i for i in selection.unused if i.excluded and contrast_of(i.path) == "T1w"]
-            sentence = f"There is no T1w image: {reference} is the reference{_listing(excluded)}."
+            sentence = f"There is no T1w image: {reference} is the reference{listing(excluded)}."
             selection.note(sentence, ambiguous=bool(excluded))
         brain_mask = _brain_mask(files, reference, chosen[reference])
     return Session(
@@ -106,8 +106,7 @@ def _brain_mask(files: Candidates, reference: str, path: Path) -> Path | None:
     others = [item.path for item in selection.unused if contrast_of(item.path) == reference]
     reasons = {mask: _reason_against(mask, reference, path, others) for mask in files.brain_masks.own}
     for mask in reasons:
-        if mask.space in (None, reference):
-            _require_image(files, mask, [path, *others], reference)
+        _require_image(files, mask, [path, *others], reference)
     reasons |= dict.fromkeys(files.brain_masks.unassigned, "it names none of several sessions")
     not_used = [Unused(mask.path, reason) for mask, reason in reasons.items() if reason]
     belonging = [mask for mask, reason in reasons.items() if reason is None]
@@ -127,7 +126,7 @@ def _require_image(
     files: Candidates, mask: SuppliedMask, images: Sequence[Path], reference: str
 ) -> None:
     """Refuse the session if a brain mask belongs to none of its images."""
-    if not any(map(mask.belongs_to, images)):
+    if mask.space in (None, reference) and not any(map(mask.belongs_to, images)):
         raise UnusableSession(
             f"{mask.path} is a brain mask of {mask.described}, which no {reference} image of "
             f"{files.name} is; name it after its image, or remove it."
