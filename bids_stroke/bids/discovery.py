@@ -1,19 +1,19 @@
 """Discovery of the sessions of a dataset that are processed, and of those that are excluded."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from bids_stroke.errors import DatasetError
+from bids_stroke.utils.files import missing_content_reason
 
-from .layout import Filters, Images
-from .names import MAX_SESSION_NAME, REFERENCES, TRACE, is_label, session_name
-from .selection import BrainMasks, select_images, select_supplied_mask
-from .sessions import ContrastSelector, LeftOut, Session
-from .supplied_masks import SuppliedMask, find_lesion_masks, supplied_brain_masks
-
-#: Labels of a participant and a session; None for a participant without sessions.
-Key = tuple[str, str | None]
-Lesions = dict[Key, list[SuppliedMask]]
+from .candidates import Candidates, Key, Masks, Participants
+from .filters import Filters, check_mask_filter
+from .layout import Images
+from .mask_selection import select_lesion_mask
+from .names import MAX_SESSION_NAME, REFERENCES, TRACE, folder_of, is_label, session_name
+from .selection import listing, select_images
+from .sessions import ContrastSelector, LeftOut, Session, UnusableSession
+from .supplied_masks import find_brain_masks, find_lesion_masks
 
 
 def find(
@@ -63,51 +63,51 @@ def find(
     UsageError
         If a filter names no entity.
     """
+    filters = filters or {}
+    check_mask_filter(filters.get("lesion", {}))
     images = Images(bids_dir, filters=filters, database_dir=database_dir)
-    lesions: Lesions = {}
-    if lesion_derivatives and not card:
-        lesions = find_lesion_masks(lesion_derivatives, leave_out, (filters or {}).get("lesion"))
-    labels = _labels([*images.sessions, *lesions])
-    if not labels:
+    lesions = {} if card else _lesion_masks(images, lesion_derivatives, leave_out)
+    participants = Participants(images, lesions)
+    if not participants.labels:
         raise DatasetError(f"{bids_dir} holds no sub-* folder with images; check the path.")
-    lesions = _with_only_session(lesions, labels)
-    brain_masks = supplied_brain_masks(derivatives)
+    brain_masks = find_brain_masks(derivatives)
+    wanted = _wanted(bids_dir, participants.labels, participant_label, session_label)
     selected = [
-        _select(*key, images, card or lesions.get(key, []), brain_masks, TRACE in contrasts)
-        for key in _wanted(bids_dir, labels, participant_label, session_label)
+        _select(Candidates(images, key, participants, lesions, brain_masks), card, TRACE in contrasts)
+        for key in wanted
     ]
     sessions = [item for item in selected if isinstance(item, Session)]
     left_out = [item for item in selected if isinstance(item, LeftOut)]
+    if not session_label:
+        left_out += participants.left_out(list(dict.fromkeys(subject for subject, _ in wanted)))
     if not sessions and not any(item.refused for item in left_out):
-        names = _enumerate([item.name for item in left_out])
-        raise DatasetError(
-            f"{bids_dir} has no T1w, FLAIR or T2w image in an anat folder of "
-            f"{names}; check the labels and the filters."
-            if card
-            else f"{lesion_derivatives} holds no lesion mask of {names}; check the path, and "
-            "the names of the masks against docs/usage.md."
-        )
+        raise _nothing_to_process(bids_dir if card else lesion_derivatives, bool(card), left_out)
     return sessions, left_out
 
 
-def _labels(keys: Iterable[Key]) -> dict[str, list[str | None]]:
-    """Sessions of each participant, in order; None alone for one without sessions."""
-    labels: dict[str, set[str | None]] = {}
-    for subject, session in keys:
-        labels.setdefault(subject, set()).add(session)
-    return {
-        subject: [*sorted(session for session in sessions if session)] or [None]
-        for subject, sessions in sorted(labels.items())
-    }
+def _nothing_to_process(folder: Path | None, images: bool, left_out: Sequence[LeftOut]) -> DatasetError:
+    """The error where no session has an image, or a lesion mask."""
+    names = _enumerate([item.name for item in left_out])
+    if images:
+        return DatasetError(
+            f"{folder} has no T1w, FLAIR or T2w image in an anat folder of {names}"
+            f"{listing(left_out[0].unused)}; check the labels and the filters."
+        )
+    return DatasetError(
+        f"{folder} holds no lesion mask of {names} ({left_out[0].reason}); check the path, the "
+        "filters, and the names of the masks against docs/files.md."
+    )
 
 
-def _with_only_session(lesions: Lesions, labels: Mapping[str, list[str | None]]) -> Lesions:
-    """Lesion masks by session; a mask without session is that of a participant's only session."""
-    of_session = dict(lesions)
-    for subject, sessions in labels.items():
-        if len(sessions) == 1:
-            of_session.setdefault((subject, sessions[0]), lesions.get((subject, None), []))
-    return of_session
+def _lesion_masks(images: Images, folder: Path | None, leave_out: Container[Path]) -> Masks:
+    """The lesion masks of a folder, but those of sessions that the dataset ignores."""
+    masks = find_lesion_masks(folder, leave_out) if folder else {}
+    return {key: of_session for key, of_session in masks.items() if not _is_ignored(images, key)}
+
+
+def _is_ignored(images: Images, key: Key) -> bool:
+    """Whether the ``.bidsignore`` of the dataset lists the folder of a session."""
+    return images.ignores_folder(str(folder_of(session_name(*key)).parent))
 
 
 def _wanted(
@@ -143,20 +143,18 @@ def _wanted(
     return wanted
 
 
-def _select(
-    subject: str,
-    session: str | None,
-    images: Images,
-    by: ContrastSelector | Sequence[SuppliedMask],
-    brain_masks: BrainMasks,
-    trace: bool,
-) -> Session | LeftOut:
+def _select(files: Candidates, card: ContrastSelector | None, trace: bool) -> Session | LeftOut:
     """Select the images of a session by a model or by its lesion masks."""
-    if reason := _unusable(subject, session):
-        return LeftOut(session_name(subject, session), reason, True)
-    if isinstance(by, Sequence):
-        return select_supplied_mask(images, by, subject, session, brain_masks, trace)
-    return select_images(images, by, subject, session, brain_masks)
+    try:
+        if reason := _unusable(files.subject, files.label):
+            raise UnusableSession(reason)
+        session = select_images(files, card) if card else select_lesion_mask(files, trace)
+        for path in session.files(card):
+            if reason := missing_content_reason(path):
+                raise UnusableSession(reason)
+    except UnusableSession as error:
+        return LeftOut(files.name, error.reason, error.refused, files.unused())
+    return session
 
 
 def _unusable(subject: str, session: str | None) -> str | None:

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,12 +24,11 @@ from bids_stroke.errors import DatasetError
 from bids_stroke.utils import files
 from bids_stroke.utils.files import PathLike
 
-from .names import IMAGE_EXTENSIONS, split_folders
+from .bidsignore import BidsIgnore
+from .names import FOLDERS, NUMBERED, is_hidden, is_image, split_folders
 
 #: PyBIDS's name for the file of an index.
 DATABASE = "layout_index.sqlite"
-#: Folders with images, and what their names hold: of diffusion, maps are of use, not series.
-FOLDERS = {"anat": "", "dwi": "_rec-"}
 
 
 class Index:
@@ -50,6 +49,7 @@ class Index:
 
     def __init__(self, bids_dir: Path, database_dir: Path | None = None) -> None:
         self.root = bids_dir
+        self.ignore = BidsIgnore(bids_dir)
         if database_dir is None:
             self._layout = _layout(bids_dir)
             return
@@ -66,12 +66,22 @@ class Index:
     def by_session(self, **query: object) -> dict[tuple[str, str | None], list[Path]]:
         """Paths of the images that a query of PyBIDS selects, by participant and session.
 
-        The session is None where there is none.
+        The session is None where there is none. What ``.bidsignore`` lists is left out.
         """
+        return self._by_session(query, ignored=False)
+
+    def ignored_by_session(self) -> dict[tuple[str, str | None], list[Path]]:
+        """Paths of the images that ``.bidsignore`` lists, by participant and session."""
+        return self._by_session({}, ignored=True)
+
+    def _by_session(
+        self, query: Mapping[str, object], ignored: bool
+    ) -> dict[tuple[str, str | None], list[Path]]:
         images: dict[tuple[str, str | None], list[Path]] = {}
         start = len(str(self.root)) + 1
         for path in self._layout.get(return_type="filename", **query):
-            if labels := split_folders(path[start:]):
+            labels = split_folders(path[start:])
+            if labels and self.ignore.ignores(path[start:]) == ignored:
                 images.setdefault(labels, []).append(Path(path))
         return images
 
@@ -106,10 +116,14 @@ def _index_images(layout: BIDSLayout) -> None:
 
 
 def _images(root: str) -> Iterator[str]:
-    """Images of the sessions of a dataset; another file stands for a session without any."""
+    """Images of the sessions of a dataset, and of participants beside their sessions; another file
+    stands for a session without any."""
     for subject in _folders(root, "sub-"):
-        for session in _folders(subject, "ses-") or [subject]:
+        sessions = _folders(subject, "ses-")
+        for session in sessions or [subject]:
             yield from _images_of_session(session) or islice(_all_files(session), 1)
+        if sessions:
+            yield from _images_of_session(subject)
 
 
 def _images_of_session(folder: str) -> list[str]:
@@ -117,14 +131,16 @@ def _images_of_session(folder: str) -> list[str]:
         file.path
         for kind, part in FOLDERS.items()
         for file in _scan(os.path.join(folder, kind))
-        if file.name.endswith(IMAGE_EXTENSIONS) and part in file.name
+        if is_image(file.name) and part in file.name
     ]
 
 
 def _all_files(folder: str) -> Iterator[str]:
-    for place, _, names in os.walk(folder):
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not is_hidden(name)]
         for name in names:
-            yield os.path.join(place, name)
+            if not is_hidden(name):
+                yield os.path.join(place, name)
 
 
 def _folders(folder: str, start: str) -> list[str]:
@@ -153,8 +169,12 @@ def _layout(bids_dir: Path, database: PathLike | None = None) -> BIDSLayout:
 
 def _entities_below(root: Path) -> dict[str, Any]:
     """PyBIDS's patterns of entities, for names below ``root``: by default they take a folder named
-    sub-study above the dataset for the participant of every file."""
-    config = json.loads(Path(get_option("config_paths")["bids"]).read_text())
+    sub-study above the dataset for the participant of every file. ``desc`` is added; numbered
+    entities are numbers."""
+    config = json.loads(Path(get_option("config_paths")["bids"]).read_text(encoding="utf-8"))
+    config["entities"].append({"name": "desc", "pattern": r"[_/\\]+desc-([a-zA-Z0-9+]+)"})
     for entity in config["entities"]:
         entity["pattern"] = f"^{re.escape(str(root))}.*?(?:{entity['pattern']})"
+        if entity["name"] in NUMBERED:
+            entity["dtype"] = "int"
     return config

@@ -1,14 +1,20 @@
 """The images of a dataset by contrast and session, after the filters."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from bids_stroke.errors import UsageError
 
-from .names import IMAGE_EXTENSIONS, TRACE
+from . import filters
+from .filters import Filter, Filters
+from .names import FOLDERS, IMAGE_EXTENSIONS, TRACE, Name, contrast_of, is_image
+from .sessions import Unused
 
-#: Values of entities that select images, by contrast in lower case (or ``lesion``, for masks).
-Filters = Mapping[str, Mapping[str, object]]
+#: Why an image of another suffix is not used.
+_OTHER_SUFFIX = {
+    "UNIT1": "UNIT1 of MP2RAGE has noise around the head; remove the noise and name the image T1w",
+    "MP2RAGE": "a single inversion of MP2RAGE is no T1w",
+}
 
 
 class Images:
@@ -30,8 +36,22 @@ class Images:
 
         self._index = Index(bids_dir, database_dir)
         self._filters = filters or {}
+        #: Files of each session, and of each participant beside its sessions (None).
         self.sessions = self._index.by_session()
+        self._ignored = self._index.ignored_by_session()
         self._images: dict[str, dict[tuple[str, str | None], list[Path]]] = {}
+
+    def filter_of(self, contrast: str) -> Filter:
+        """The filter of a contrast; empty without one."""
+        return self._filters.get(contrast.lower(), {})
+
+    def ignores_folder(self, relative: str) -> bool:
+        """Whether ``.bidsignore`` lists a folder, relative to the dataset."""
+        return self._index.ignore.ignores_folder(relative)
+
+    def has_images(self, subject: str, label: str | None) -> bool:
+        """Whether a session has an image of a contrast."""
+        return any(map(contrast_of, self.sessions.get((subject, label), [])))
 
     def of(self, contrast: str, subject: str, label: str | None) -> list[Path]:
         """Paths of the images of a contrast of a session.
@@ -43,10 +63,23 @@ class Images:
         """
         if contrast not in self._images:
             self._images[contrast] = self._query(contrast)
-        images = self._images[contrast]
-        if label:
-            return list(images.get((subject, label), []))
-        return [path for (owner, _), paths in images.items() if owner == subject for path in paths]
+        return list(self._images[contrast].get((subject, label), []))
+
+    def others(self, subject: str, label: str | None) -> Iterator[Unused]:
+        """The images of a session that are of no contrast, or that a filter or ``.bidsignore`` leaves
+        out."""
+        for path in filter(contrast_of, self._ignored.get((subject, label), [])):
+            yield Unused(path, ".bidsignore lists it")
+        for path in self.sessions.get((subject, label), []):
+            if path.parent.name not in FOLDERS or not is_image(path.name):
+                continue
+            contrast = contrast_of(path)
+            if contrast is None:
+                suffix = Name.parse(path).suffix
+                yield Unused(path, _OTHER_SUFFIX.get(suffix, f"{suffix or 'it'} is no contrast in use"))
+            elif path not in self.of(contrast, subject, label):
+                reason = f"the filter of {contrast.lower()} leaves it out"
+                yield Unused(path, reason)
 
     def _query(self, contrast: str) -> dict[tuple[str, str | None], list[Path]]:
         """Images of a contrast by participant and session."""
@@ -56,7 +89,7 @@ class Images:
         else:
             query |= {"datatype": "anat", "suffix": contrast}
         try:
-            return self._index.by_session(**{**query, **self._filters.get(contrast.lower(), {})})
+            return self._index.by_session(**{**query, **filters.for_pybids(self.filter_of(contrast))})
         except Exception as error:  # of PyBIDS, of its database, of a pattern
             reason = " ".join(str(error).partition(" If you")[0].partition("[SQL")[0].split())
             raise UsageError(f"--bids-filter-file cannot filter {contrast} images: {reason}") from None

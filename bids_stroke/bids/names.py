@@ -22,8 +22,14 @@ TRACE = "TRACE"
 MAX_SESSION_NAME = 150
 #: Entities of derivatives after those of the session, in BIDS order.
 ENTITIES = ("space", "atlas", "seg", "res", "label", "desc")
+#: Folders with images, and what their names hold: of diffusion, maps are of use, not series.
+FOLDERS = {"anat": "", "dwi": "_rec-"}
 #: Extensions of images.
 IMAGE_EXTENSIONS = (".nii", ".nii.gz")
+#: Entities whose values are numbers: ``run-1`` and ``run-01`` are the same run.
+NUMBERED = frozenset({"run", "echo", "inv", "flip", "chunk", "split"})
+#: Values of ``space-`` that stand for the grid of the scanner.
+_SCANNER_SPACES = frozenset({"orig", "native", "scanner", "individual"})
 
 _SUBJECT, _SESSION = "sub-", "ses-"
 
@@ -64,6 +70,30 @@ class Name:
         return session_name(subject, self.entities.get("ses")) if subject else ""
 
 
+def is_image(name: str) -> bool:
+    """Whether the name of a file is that of an image; hidden files are none.
+
+    >>> is_image("sub-01_T1w.nii.gz"), is_image("._sub-01_T1w.nii.gz"), is_image("sub-01_T1w.json")
+    (True, False, False)
+    """
+    return name.endswith(IMAGE_EXTENSIONS) and not is_hidden(name)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether the name of a file or folder is hidden, as those that macOS leaves beside others."""
+    return name.startswith(".")
+
+
+def comparable(key: str, value: object) -> object:
+    """Value of an entity as BIDS compares it: a number for those that are numbered, else text.
+
+    >>> comparable("run", "01"), comparable("run", 1), comparable("acq", "01")
+    (1, 1, '01')
+    """
+    text = str(value)
+    return int(text) if key in NUMBERED and text.isdecimal() else text
+
+
 def entity(path: PathLike, key: str) -> str | None:
     """Value of an entity in the name of a file; None without it.
 
@@ -71,6 +101,18 @@ def entity(path: PathLike, key: str) -> str | None:
     'gadolinium'
     """
     return Name.parse(path).entities.get(key)
+
+
+def contrast_of(path: PathLike) -> str | None:
+    """The contrast of a raw image by its name; None for another file.
+
+    >>> contrast_of("sub-01_rec-TRACE_dwi.nii"), contrast_of("sub-01_UNIT1.nii")
+    ('TRACE', None)
+    """
+    name = Name.parse(path)
+    if name.suffix in REFERENCES:
+        return name.suffix
+    return TRACE if name.suffix == "dwi" and name.entities.get("rec") == TRACE else None
 
 
 def session_name(subject: str, session: str | None = None) -> str:
@@ -178,6 +220,15 @@ def description_of(contrasts: Iterable[str]) -> str:
 def is_template(space: str | None) -> bool:
     """Whether the value of a ``space-`` entity is a template, and not a contrast."""
     return space is not None and space.startswith("MNI")
+
+
+def in_scanner_space(space: str | None, contrast: str) -> bool:
+    """Whether an image of a contrast lies where it was acquired, by the value of its ``space-``.
+
+    >>> in_scanner_space(None, "T1w"), in_scanner_space("orig", "T1w"), in_scanner_space("T1w", "FLAIR")
+    (True, True, False)
+    """
+    return space is None or space in _SCANNER_SPACES or space == contrast
 
 
 def space_of(path: PathLike) -> str:

@@ -41,7 +41,7 @@ class Record:
     ``identity`` is a checksum of everything that the outputs depend on; ``outputs`` maps the
     :func:`role` of each output to its path, relative to the output folder; ``error`` is a sentence,
     ``steps`` are seconds per step, ``flags`` the QC checks that the session failed, with a sentence on
-    each.
+    each; ``ambiguous`` are those of the ``notes`` on a choice of files that the files leave open.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Record:
     contrasts: list[str] = field(default_factory=list)
     inputs: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    ambiguous: list[str] = field(default_factory=list)
     flags: dict[str, str] = field(default_factory=dict)
     description: str = ""
     outputs: dict[str, str] = field(default_factory=dict)

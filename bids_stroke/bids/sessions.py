@@ -41,13 +41,50 @@ class ContrastSelector(Protocol):
         """Whether the model works on ``contrast`` alone."""
 
 
+class Unused(NamedTuple):
+    """A file of a session that is not used, and why.
+
+    ``excluded`` are images of a contrast in use that are never chosen.
+    """
+
+    path: Path
+    reason: str
+    excluded: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.path.name} ({self.reason})"
+
+
+@dataclass
+class Selection:
+    """What the selection of a session has decided so far.
+
+    ``notes`` are sentences for the log and the report; ``ambiguous`` are those of them on a choice that
+    the names and the headers of the files leave open; ``unused`` are the files that were not chosen.
+    """
+
+    notes: list[str] = field(default_factory=list)
+    ambiguous: list[str] = field(default_factory=list)
+    unused: list[Unused] = field(default_factory=list)
+
+    def note(self, sentence: str, ambiguous: bool = False) -> None:
+        """Add a note, once."""
+        if sentence in self.notes:
+            return
+        self.notes.append(sentence)
+        if ambiguous:
+            self.ambiguous.append(sentence)
+
+
 @dataclass(frozen=True)
 class Session:
     """One session of one participant: its images, and why they were chosen.
 
     ``images`` maps contrasts to raw files; ``reference`` is the contrast whose grid is the native
-    space; ``notes`` are sentences for the log and the report. With a user-supplied ``lesion`` mask in a
-    template space, that space is the reference, and there are only images in that space.
+    space; ``notes`` are sentences for the log and the report, ``ambiguous`` are those of them on a
+    choice that the files leave open; ``unused`` are the files that were not chosen. With a
+    user-supplied ``lesion`` mask in a template space, that space is the reference, and there are only
+    images in that space.
     """
 
     subject: str
@@ -57,6 +94,8 @@ class Session:
     notes: tuple[str, ...] = field(default=())
     brain_mask: Path | None = None
     lesion: SuppliedMask | None = None
+    ambiguous: tuple[str, ...] = field(default=())
+    unused: tuple[Unused, ...] = field(default=())
 
     @property
     def name(self) -> str:
@@ -104,9 +143,18 @@ class Session:
 
 
 class LeftOut(NamedTuple):
-    """A session that is not processed: its name, the reason in a sentence, and whether it was
-    ``refused`` (the model does not take its images) or has nothing to process."""
+    """A session that is not processed: its name, the reason in a sentence, whether it was ``refused``
+    (it has files that cannot be used) or has nothing to process, and its files."""
 
     name: str
     reason: str
     refused: bool
+    unused: tuple[Unused, ...] = ()
+
+
+class UnusableSession(Exception):
+    """A session whose files cannot be used, as in :class:`bids_stroke.bids.sessions.LeftOut`."""
+
+    def __init__(self, reason: str, refused: bool = True) -> None:
+        super().__init__(reason)
+        self.reason, self.refused = reason, refused

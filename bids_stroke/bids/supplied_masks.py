@@ -13,9 +13,10 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bids_stroke.errors import UsageError
+from bids_stroke.utils.files import PathLike
 
-from .names import IMAGE_EXTENSIONS, REFERENCES, Name, derivative, is_template
+from .bidsignore import BidsIgnore
+from .names import REFERENCES, Name, comparable, is_hidden, is_image, is_template
 
 #: Contrasts that a mask can be drawn on, by what names call them.
 CONTRASTS = {
@@ -28,14 +29,17 @@ CONTRASTS = {
     "dwi": "TRACE",
 }
 _SUFFIXES = ("mask", "roi", "dseg")
-_FILTERS = ("acq", "ce", "desc", "label", "rec", "run", "space")
-#: Entities by which a mask belongs to one of several images of a contrast.
-_OF_IMAGE = {"acq", "ce", "rec", "run"}
+#: Entities that a mask has from the image that it was drawn on.
+_OF_IMAGE = frozenset(
+    {"acq", "ce", "chunk", "dir", "echo", "flip", "inv", "mt", "part", "rec", "run", "stain", "trc"}
+)
+#: Values of ``desc-`` of a mask of the whole lesion.
+_WHOLE = (None, "lesion")
 
 
 @dataclass(frozen=True)
 class SuppliedMask:
-    """A lesion mask of a session.
+    """A lesion or brain mask of a session.
 
     ``space`` is the contrast or the template whose space it is in, None where its name does not
     say; ``entities`` are those of its name.
@@ -50,10 +54,34 @@ class SuppliedMask:
         """Whether it lies in a template space."""
         return is_template(self.space)
 
-    def belongs_to(self, name: str) -> bool:
-        """Whether the name of an image has no other value for an entity of the mask's name."""
-        entities = Name.parse(name).entities
-        return all(entities.get(key) == self.entities[key] for key in _OF_IMAGE & self.entities.keys())
+    @property
+    def is_whole(self) -> bool:
+        """Whether its name is that of a whole lesion: no part, and no special kind of lesion."""
+        return self.entities.get("desc") in _WHOLE and "hemi" not in self.entities
+
+    @property
+    def of_image(self) -> dict[str, str]:
+        """The entities of its name that it has from its image."""
+        return {key: value for key, value in self.entities.items() if key in _OF_IMAGE}
+
+    @property
+    def described(self) -> str:
+        """These entities as its name has them; empty without any."""
+        return "_".join(f"{key}-{value}" for key, value in self.of_image.items())
+
+    def belongs_to(self, path: PathLike) -> bool:
+        """Whether the name of an image has the same value for each entity that a mask has from its
+        image, compared as BIDS compares them: ``run-1`` is ``run-01``."""
+        return _of_image(self.entities).items() <= _of_image(Name.parse(path).entities).items()
+
+    def is_named_after(self, path: PathLike) -> bool:
+        """Whether the name of an image has these values and no further entity."""
+        return _of_image(self.entities) == _of_image(Name.parse(path).entities)
+
+
+def _of_image(entities: Mapping[str, str]) -> dict[str, object]:
+    """Entities that a mask has from its image, in comparable form."""
+    return {key: comparable(key, value) for key, value in entities.items() if key in _OF_IMAGE}
 
 
 def parse_lesion_mask(path: Path) -> SuppliedMask | None:
@@ -66,13 +94,14 @@ def parse_lesion_mask(path: Path) -> SuppliedMask | None:
         return None
     space = name.entities.get("space")
     if not is_template(space):
-        words = [space or "", *name.words[:-1], desc.removesuffix("lesion")]
+        contrast = name.entities.get("mod", "")
+        words = [space or "", contrast, *name.words[:-1], desc.removesuffix("lesion")]
         space = next((CONTRASTS[word.lower()] for word in words if word.lower() in CONTRASTS), None)
     return SuppliedMask(path, space, name.entities)
 
 
 def find_lesion_masks(
-    folder: Path, leave_out: Container[Path] = (), filters: Mapping[str, object] | None = None
+    folder: Path, leave_out: Container[Path] = ()
 ) -> dict[tuple[str, str | None], list[SuppliedMask]]:
     """Find the lesion masks below a folder.
 
@@ -80,59 +109,61 @@ def find_lesion_masks(
     ----------
     folder : Path
     leave_out : container of Path
-        Folders that are not searched. Hidden folders and those named ``derivatives`` are left out too.
-    filters : mapping, optional
-        Values of entities, such as ``{"desc": "lesionAcute"}``.
+        Folders that are not searched. Hidden folders, those named ``derivatives`` and those that
+        ``.bidsignore`` lists are left out too; its patterns of files do not apply to masks, whose names
+        the validator may not know.
 
     Returns
     -------
     dict
         (subject, session or None) to a list of :class:`bids_stroke.bids.supplied_masks.SuppliedMask`,
-        the most general first: those without ``desc``, or with ``desc-lesion``, then by name.
-
-    Raises
-    ------
-    UsageError
-        If a filter names no entity of masks.
+        those of a whole lesion first, then by name.
     """
-    values = {key: str(value) for key, value in (filters or {}).items()}
-    unknown = values.keys() - set(_FILTERS)
-    if unknown:
-        raise UsageError(
-            f"--bids-filter-file filters lesion masks by {', '.join(sorted(unknown))}; use "
-            f"{', '.join(_FILTERS)}."
-        )
     masks: dict[tuple[str, str | None], list[SuppliedMask]] = {}
     for path in _images(folder, leave_out):
-        mask = parse_lesion_mask(path)
-        if mask and values.items() <= mask.entities.items():
+        if mask := parse_lesion_mask(path):
             masks.setdefault((mask.entities["sub"], mask.entities.get("ses")), []).append(mask)
     for of_session in masks.values():
-        of_session.sort(key=lambda mask: mask.entities.get("desc", "lesion") != "lesion")
+        of_session.sort(key=lambda mask: not mask.is_whole)
     return masks
 
 
 def _images(folder: Path, leave_out: Container[Path]) -> Iterator[Path]:
     """Images of participants below a folder, in order of name within each folder."""
+    ignore = BidsIgnore(folder)
     for place, folders, files in os.walk(folder, followlinks=True):
+        here = Path(place)
         folders[:] = sorted(
             name
             for name in folders
-            if name != "derivatives" and name[0] != "." and Path(place, name) not in leave_out
+            if name != "derivatives"
+            and not is_hidden(name)
+            and here / name not in leave_out
+            and not ignore.ignores_folder((here / name).relative_to(folder).as_posix())
         )
         for name in sorted(files):
-            if name.startswith("sub-") and name.endswith(IMAGE_EXTENSIONS):
-                yield Path(place, name)
+            if name.startswith("sub-") and is_image(name):
+                yield here / name
 
 
-def supplied_brain_masks(folders: Iterable[Path]) -> dict[tuple[str, str], Path]:
-    """Find the brain masks of derivatives datasets: (session name, contrast) to path."""
-    pattern = "sub-*/**/anat/" + derivative("*", "mask", desc="brain")
-    masks: dict[tuple[str, str], Path] = {}
+def find_brain_masks(folders: Iterable[Path]) -> dict[tuple[str, str | None], list[SuppliedMask]]:
+    """Find the brain masks of derivatives datasets that lie on an image of their session.
+
+    Returns
+    -------
+    dict
+        (subject, session or None) to the masks, those of the first folder first.
+    """
+    masks: dict[tuple[str, str | None], list[SuppliedMask]] = {}
     for folder in folders:
-        for path in sorted(folder.glob(pattern)):
-            name = Name.parse(path)
-            space = name.entities.get("space", "T1w")
-            if space in REFERENCES:
-                masks.setdefault((name.session_name, space), path)
+        ignore = BidsIgnore(folder)
+        for path in sorted(folder.glob("sub-*/**/anat/sub-*_desc-brain_mask.nii*")):
+            ignored = ignore.ignores_folder(path.parent.relative_to(folder).as_posix())
+            if is_image(path.name) and not ignored:
+                name = Name.parse(path)
+                space = name.entities.get("space")
+                if space in (None, *REFERENCES):
+                    mask = SuppliedMask(path, space, name.entities)
+                    key = (name.entities["sub"], name.entities.get("ses"))
+                    masks.setdefault(key, []).append(mask)
     return masks

@@ -10,9 +10,12 @@ from bids_stroke import __version__
 from bids_stroke.errors import StrokeError
 from bids_stroke.execution import resources
 
+from .encoding import start_in_utf8
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; 1 if something is missing or damaged."""
+    start_in_utf8(argv)
     argparse.ArgumentParser(
         prog="bids_stroke-check",
         description="Check, without network, that all parts of a run are here: weights, template, "

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from bids_stroke.errors import StrokeError, UsageError
 
+from .encoding import start_in_utf8
+
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
@@ -37,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; 1 if a pair could not be compared, 2 for a mistake in the command."""
+    start_in_utf8(argv)
     arguments = parser().parse_args(argv)
     try:
         return _evaluate(arguments)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from bids_stroke.errors import StrokeError, UsageError
 
+from .encoding import start_in_utf8
+
 if TYPE_CHECKING:  # slow to import
     from rich.progress import Progress as ProgressBars
     from rich.progress import TaskID
@@ -61,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
+    start_in_utf8(argv)
     arguments = parser().parse_args(argv)
     try:
         return _COMMANDS[arguments.command](arguments)

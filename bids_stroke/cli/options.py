@@ -98,7 +98,7 @@ def _add_selection(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     group.add_argument(
         "--dry-run", action="store_true",
-        help="tell what would run, and why each session was chosen or left out; write nothing",
+        help="print what would run, which files were chosen, which were not, and why; write nothing",
     )  # fmt: skip
 
 

@@ -65,7 +65,7 @@ def _filters(path: Path | None) -> dict[str, dict[str, object]]:
     if path is None:
         return {}
     try:
-        filters = json.loads(path.read_text())
+        filters = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read as JSON ({error}); mend it.") from None
     if not isinstance(filters, dict) or not all(isinstance(v, dict) for v in filters.values()):

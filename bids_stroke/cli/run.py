@@ -10,6 +10,7 @@ from bids_stroke.execution import failures, resources
 from bids_stroke.settings import Settings
 
 from . import parser
+from .encoding import start_in_utf8
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,6 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     The status is 0 if every requested output exists, 1 after failures, 2 for wrong usage.
     """
+    start_in_utf8(argv)
     # A cluster or `docker stop` ends a run as Ctrl-C does: the children with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

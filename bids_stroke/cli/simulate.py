@@ -11,6 +11,8 @@ from bids_stroke.training.recipe_settings import SimulationRecipe
 from bids_stroke.training.recipes import read_recipe
 from bids_stroke.utils.files import PathLike, atomic
 
+from .encoding import start_in_utf8
+
 README = """\
 Simulated stroke patients: no scan of any person is in this dataset.
 
@@ -65,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
+    start_in_utf8(argv)
     arguments = vars(parser().parse_args(argv))
     out, brains, lesions = (arguments.pop(name) for name in ("out", "brains", "lesions"))
     try:

@@ -14,6 +14,7 @@ from bids_stroke.errors import ResourceError, StrokeError, UsageError
 from bids_stroke.execution import resources
 from bids_stroke.settings import Settings
 
+from .encoding import start_in_utf8
 from .parser import parse
 
 _EPILOG = """\
@@ -107,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; 1 if a session is not complete with ``--list``, or Slurm refuses."""
+    start_in_utf8(argv)
     arguments, options = parser().parse_known_args(argv)
     try:
         settings = _settings(arguments, options)

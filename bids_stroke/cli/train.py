@@ -13,6 +13,8 @@ from bids_stroke.errors import StrokeError, UsageError
 from bids_stroke.training.recipe_settings import PatientRecipe, SimulationRecipe
 from bids_stroke.training.recipes import RECIPES, read_recipe
 
+from .encoding import start_in_utf8
+
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
@@ -76,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
+    start_in_utf8(argv)
     arguments = parser().parse_intermixed_args(argv)
     try:
         recipe = read_recipe(arguments.recipe)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from bids_stroke.bids import supplied_masks
-from bids_stroke.bids.names import join_session_name, session_name, split_session_name
+from bids_stroke.bids.names import is_image, join_session_name, session_name, split_session_name
 from bids_stroke.errors import DatasetError
 from bids_stroke.spatial.grid import same_grid
 from bids_stroke.spatial.image import conform, open_image
@@ -63,7 +63,8 @@ def _masks(folder: PathLike) -> dict[Scan, list[Path]]:
     in_bids = supplied_masks.find_lesion_masks(folder, leave_out=[folder / "work"])
     if in_bids:
         return {_scan(*labels): [mask.path for mask in masks] for labels, masks in in_bids.items()}
-    return {(path.name.partition(".")[0], None): [path] for path in sorted(folder.glob("*.nii*"))}
+    scans = sorted(path for path in folder.glob("*.nii*") if is_image(path.name))
+    return {(path.name.partition(".")[0], None): [path] for path in scans}
 
 
 def _scan(subject: str, session: str | None) -> Scan:

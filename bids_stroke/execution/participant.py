@@ -11,6 +11,7 @@ from bids_stroke.bids import record as records
 from bids_stroke.bids.derivatives import write_dataset_files
 from bids_stroke.bids.names import split_session_name
 from bids_stroke.bids.record import Record
+from bids_stroke.bids.sessions import Session
 from bids_stroke.errors import DatasetError, SessionLockedError
 from bids_stroke.reports.participant import methods
 from bids_stroke.settings import Settings
@@ -166,9 +167,11 @@ def _write_methods(output_dir: Path) -> None:
 def _summary(settings: Settings, plan: Plan, results: Mapping[str, Result]) -> Iterator[SummaryRow]:
     for session in plan.sessions:
         if record := plan.done.get(session.name):
-            yield _summary_of_record(settings, record)
+            status = _flagged(settings, "up to date", record.flags)
+            remark = _remark(session, record.flags)
+            yield SummaryRow(session.name, record.lesion_volume_ml, record.seconds, status, remark)
         elif result := results.get(session.name):
-            yield _summary_of_result(settings, session.name, result)
+            yield _summary_of_result(settings, session, result)
         else:
             yield SummaryRow(session.name, None, None, "not started", "")
     for left_out in plan.left_out:
@@ -176,18 +179,17 @@ def _summary(settings: Settings, plan: Plan, results: Mapping[str, Result]) -> I
         yield SummaryRow(left_out.name, None, None, status, left_out.reason)
 
 
-def _summary_of_record(settings: Settings, record: Record) -> SummaryRow:
-    status = _flagged(settings, "up to date", record.flags)
-    remark = " ".join(record.flags.values())
-    return SummaryRow(record.name, record.lesion_volume_ml, record.seconds, status, remark)
-
-
-def _summary_of_result(settings: Settings, name: str, result: Result) -> SummaryRow:
+def _summary_of_result(settings: Settings, session: Session, result: Result) -> SummaryRow:
     if result.status != "ok":
-        return SummaryRow(name, None, result.seconds, result.status, result.error or "")
+        return SummaryRow(session.name, None, result.seconds, result.status, result.error or "")
     status = _flagged(settings, "ok", result.flags)
-    remark = " ".join(result.flags.values())
-    return SummaryRow(name, result.lesion_volume_ml, result.seconds, status, remark)
+    remark = _remark(session, result.flags)
+    return SummaryRow(session.name, result.lesion_volume_ml, result.seconds, status, remark)
+
+
+def _remark(session: Session, flags: Mapping[str, str]) -> str:
+    """The QC checks that a session failed, and the choices of files that its files leave open."""
+    return " ".join([*flags.values(), *session.ambiguous])
 
 
 def _flagged(settings: Settings, status: str, flags: Mapping[str, str]) -> str:

@@ -45,14 +45,16 @@ class Job:
             contrasts=list(card.select(tuple(session.images))) if card else [],
             inputs={name: str(path) for name, path in (session.images | lesion).items()},
             notes=list(session.notes),
+            ambiguous=list(session.ambiguous),
         )
 
 
 @dataclass(frozen=True)
 class Plan:
     """The sessions of a run: all of them, those to process, the records of those that are complete
-    already, and those left out."""
+    already, and those left out. ``card`` is None for user-supplied lesion masks."""
 
+    card: Card | Ensemble | None
     sessions: list[Session]
     jobs: list[Job]
     done: dict[str, Record]
@@ -102,4 +104,4 @@ def make_plan(settings: Settings) -> Plan:
             done[session.name] = record
         else:
             jobs.append(job)
-    return Plan(sessions, jobs, done, left_out)
+    return Plan(card, sessions, jobs, done, left_out)

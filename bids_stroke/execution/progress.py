@@ -13,6 +13,8 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from bids_stroke.bids.sessions import Session, Unused
+
 from .messages import Message, Result, Started, Step
 from .plan import Plan
 
@@ -129,15 +131,27 @@ class Progress:
 
 
 def print_plan(plan: Plan) -> None:
-    """Print which sessions would run, and why."""
-    for job in plan.jobs:
-        session = job.session
-        images = ", ".join(f"{c} {path.name}" for c, path in session.images.items())
-        what = images or "its lesion mask alone"
-        print(f"{session.name}: would run on {what}; {session.reference} is the reference")
+    """Print which sessions would run, which of their files were chosen, which were not, and why."""
+    for session in plan.sessions:
+        done = session.name in plan.done
+        print(f"{session.name}: {'up to date' if done else _intention(session)}")
         for note in session.notes:
             print(f"  {note}")
-    for name in plan.done:
-        print(f"{name}: up to date")
+        processed = session.processed(plan.card)
+        further = {c: path for c, path in session.images.items() if c not in processed}
+        _print_unused(Unused(path, f"{c} is not needed") for c, path in further.items())
+        _print_unused(session.unused)
     for left_out in plan.left_out:
         print(f"{left_out.name}: left out: {left_out.reason}")
+        _print_unused(left_out.unused)
+
+
+def _intention(session: Session) -> str:
+    images = ", ".join(f"{c} {path.name}" for c, path in session.images.items())
+    what = images or "its lesion mask alone"
+    return f"would run on {what}; {session.reference} is the reference"
+
+
+def _print_unused(unused: Iterable[Unused]) -> None:
+    for item in unused:
+        print(f"  not used: {item}")

@@ -4,14 +4,13 @@ A session that fails a check keeps its outputs. The log, the report, the tables 
 summary of the run report it, and ``--strict`` makes it a failure.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bids_stroke.bids.names import entity, sidecar_of
+from bids_stroke.bids.sidecars import has_contrast_agent
 from bids_stroke.lesion.measurements import native_or_template
 from bids_stroke.spatial import grid, image
 from bids_stroke.spatial.templates import template
@@ -175,14 +174,9 @@ def _contrasts(row: Mapping[str, Any]) -> Iterator[str]:
 
 def _contrast_agent(path: Path) -> str | None:
     """A sentence where the name or the sidecar of an image reports contrast agent."""
-    message = f"{path} was taken with contrast agent, which models are not trained on."
-    if entity(path, "ce"):
-        return message
-    try:
-        metadata = json.loads(sidecar_of(path).read_text("utf-8-sig"))
-        return message if metadata.get("ContrastBolusIngredient") else None
-    except (OSError, ValueError, AttributeError, RecursionError):  # no sidecar, or no usable one
+    if not has_contrast_agent(path):
         return None
+    return f"{path} was taken with contrast agent, which models are not trained on."
 
 
 def _orientation(path: Path) -> str | None:

@@ -193,7 +193,7 @@ def test_without_t1w_a_t1w_model_leaves_the_session_out(dataset):
     dataset.add("sub-01/anat/sub-01_FLAIR.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz")
     sessions, left_out = dataset.find(T1W)
     assert [session.name for session in sessions] == ["sub-02"]
-    ((name, reason, refused),) = left_out
+    ((name, reason, refused, _),) = left_out
     assert name == "sub-01" and refused
     assert "has FLAIR but no T1w" in reason and "--model" in reason
 
@@ -365,7 +365,7 @@ def test_a_mask_whose_name_tells_no_contrast_is_matched_by_its_grid(dataset):
 
 def test_a_mask_without_its_image_is_refused(dataset):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
-    sessions, ((name, reason, refused),) = own(
+    sessions, ((name, reason, refused, _),) = own(
         dataset, "sub-01/anat/sub-01_space-FLAIR_label-L_mask.nii.gz"
     )
     assert sessions == [] and name == "sub-01" and refused
@@ -384,4 +384,8 @@ def test_a_mask_without_session_serves_a_participant_with_one(dataset):
     mask = "sub-{0}/anat/sub-{0}_space-T1w_label-L_mask.nii.gz"
     sessions, left_out = own(dataset, mask.format("01"), mask.format("02"))
     assert [session.name for session in sessions] == ["sub-01_ses-a"]
-    assert [one.name for one in left_out] == ["sub-02_ses-a", "sub-02_ses-b"]
+    assert [(item.name, item.refused) for item in left_out] == [
+        ("sub-02_ses-a", True),
+        ("sub-02_ses-b", True),
+    ]
+    assert "names no session, and sub-02 has several" in left_out[0].reason

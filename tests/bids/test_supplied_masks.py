@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 
 from bids_stroke.bids import supplied_masks
-from bids_stroke.errors import UsageError
 
 
 @pytest.mark.parametrize(
@@ -69,17 +68,13 @@ def test_find(tmp_path):
         ".git/annex/sub-6_label-L_mask.nii.gz",
         "sub-7/anat/sub-7_label-L_mask.json",
     )
-    found = supplied_masks.find_lesion_masks(tmp_path, (tmp_path / "out",), {})
+    found = supplied_masks.find_lesion_masks(tmp_path, (tmp_path / "out",))
     assert found.keys() == {("1", None), ("2", "b"), ("3", None)}
     assert [mask.entities["desc"] for mask in found["1", None]] == [
         "lesion",
         "lesionAcute",
         "lesionChronic",
     ]
-    (acute,) = supplied_masks.find_lesion_masks(tmp_path, (), {"desc": "lesionAcute"})["1", None]
-    assert acute.path.name == Path(soop.format("Acute")).name
-    with pytest.raises(UsageError, match="colour"):
-        supplied_masks.find_lesion_masks(tmp_path, (), {"colour": "red"})
 
 
 def test_the_image_that_a_mask_belongs_to():
@@ -95,11 +90,11 @@ def test_all_masks_of_a_large_cohort(shared, tmp_path):
     with gzip.open(shared / "skeletons/ds004884_files.txt.gz", "rt") as lines:
         paths = [line.strip() for line in lines if "lesion_masks" in line]
     touch(tmp_path, *paths)
-    found = supplied_masks.find_lesion_masks(tmp_path / "derivatives/lesion_masks", (), {})
+    found = supplied_masks.find_lesion_masks(tmp_path / "derivatives/lesion_masks")
     masks = [mask for several in found.values() for mask in several]
     assert len(masks) == len([path for path in paths if path.endswith(".nii.gz")]) == 228
     assert {mask.space for mask in masks} == {"T2w"}
     (mask,) = found["M2265", "849"]
     assert mask.belongs_to("sub-M2265_ses-849_acq-spc3p2_run-10_T2w.nii.gz")
     # From the root of the dataset, other derivatives are not looked into.
-    assert supplied_masks.find_lesion_masks(tmp_path, (), {}) == {}
+    assert supplied_masks.find_lesion_masks(tmp_path) == {}

@@ -154,8 +154,8 @@ def _viewer(out_dir: Path, record: Record, embed: bool) -> dict[str, str | None]
 def _summary(out_dir: Path, record: Record) -> dict[str, Any]:
     """The context of the template of the summary of a session."""
     measures: dict[str, Any] = {}
-    notes = list(record.notes)
-    warnings: list[str] = []
+    notes = [note for note in record.notes if note not in record.ambiguous]
+    warnings = list(record.ambiguous)
     if record.complete(out_dir):
         row = session_row(out_dir, record)
         measures = {name: row[name] for name in SHOWN if name in row}

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from nibabel.affines import from_matvec
 
+from bids_stroke.bids.names import is_image
 from bids_stroke.errors import DatasetError
 from bids_stroke.spatial.grid import bounding_box
 from bids_stroke.spatial.image import conform, load
@@ -90,7 +91,8 @@ def scans(folders: Iterable[PathLike]) -> list[Path]:
 
 
 def _matching(folder: Path) -> Iterable[Path]:
-    return folder.parent.glob(folder.name) if "*" in folder.name else folder.glob("*.nii*")
+    pattern = folder.parent.glob(folder.name) if "*" in folder.name else folder.glob("*.nii*")
+    return (path for path in pattern if is_image(path.name))
 
 
 def subject(path: PathLike, cache: PathLike) -> Subject:
