@@ -86,6 +86,9 @@ def test_a_card_without_a_key(tmp_path, key):
         {"spacing": ["a", "b", "c"]},
         {"tile": [32, 32, 32, 32]},
         {"threshold": "half"},
+        {"calibration": {"T1w": {"temperature": 0}}},
+        {"calibration": {"T1w": {"volume": {80: [0.5, -0.5]}}}},
+        {"calibration": {"T1w": {"volume": {"most": [0, 1]}}}},
         {"min_component_mm3": [10]},
     ],
     ids=str,
@@ -160,3 +163,13 @@ def test_an_ensemble_that_is_a_member_of_itself(tmp_path):
     (tmp_path / "ring.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(ModelError, match="a member of itself"):
         catalog.load(tmp_path / "ring.yaml")
+
+
+def test_the_calibration_of_a_set_of_contrasts(tmp_path):
+    """In any order of the contrasts; others have none."""
+    sections = {"T1w+FLAIR": {"temperature": 1.5, "volume": {80: [-0.5, 0.7]}}}
+    channels = [{"contrast": "T1w"}, {"contrast": "FLAIR", "required": False}]
+    loaded = catalog.load(write(tmp_path, channels=channels, calibration=sections))
+    calibration = loaded.calibration_of(["FLAIR", "T1w"])
+    assert calibration.temperature == 1.5 and calibration.volume == {80: (-0.5, 0.7)}
+    assert loaded.calibration_of(["T1w"]).temperature == 1

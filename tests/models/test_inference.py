@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -11,6 +12,7 @@ from scipy import ndimage
 
 from bids_stroke.compute import devices
 from bids_stroke.models import inference
+from bids_stroke.models.calibration import Calibration
 from bids_stroke.models.card import Card, Channel, Network, Weights
 from bids_stroke.models.networks import unet3d
 from bids_stroke.spatial import image
@@ -233,3 +235,32 @@ def test_the_device_that_was_asked_for():
     assert devices.resolve("cpu") == "cpu"
     assert devices.resolve("cuda") == "cuda"
     assert devices.resolve("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class MirrorIsLesion(torch.nn.Module):
+    """Bright voxels of the mirrored channel are lesion."""
+
+    def forward(self, batch):
+        return 20 * (batch[:, 1:2] - 2)
+
+
+def test_a_mirrored_channel_shows_the_opposite_hemisphere(monkeypatch):
+    """The template is the head itself: the mid-plane is x = 0 of the world."""
+    monkeypatch.setattr(inference.weights, "load", lambda card: MirrorIsLesion())
+    t1w, brain = HEAD
+    mirrored = replace(card(), mirror=True)
+    probability = inference.predict(mirrored, {"T1w": t1w}, brain, t1w, "cpu", to_template=np.eye(4))
+    np.testing.assert_allclose(centre_of(probability), CENTRE * (-1, 1, 1), atol=1)
+
+
+def test_the_temperature_of_the_input_is_applied(bright):
+    t1w, brain = HEAD
+    plain = inference.predict(card(), {"T1w": t1w}, brain, t1w, "cpu").get_fdata()
+    warm = replace(card(), calibration={"T1w": Calibration(temperature=2.0)})
+    scaled = inference.predict(warm, {"T1w": t1w}, brain, t1w, "cpu").get_fdata()
+    inside = (plain > 0.01) & (plain < 0.99)
+    logits = np.log(plain[inside] / (1 - plain[inside]))
+    np.testing.assert_allclose(scaled[inside], 1 / (1 + np.exp(-logits / 2)), atol=1e-4)
+    other = replace(card(), calibration={"FLAIR": Calibration(temperature=2.0)})
+    same = inference.predict(other, {"T1w": t1w}, brain, t1w, "cpu").get_fdata()
+    np.testing.assert_array_equal(same, plain)

@@ -1,5 +1,7 @@
 """Simulated strokes: where they lie, how they look, what the network is shown of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from bids_stroke.training.simulation import (
     fields,
     pose,
     strokes,
+    subject_preparation,
     synthesis,
 )
 from bids_stroke.training.simulation.subject_preparation import TISSUES
@@ -239,3 +242,17 @@ def test_atrophy_leaves_the_template_map_consistent():
     for seed in range(4):
         sample = simulator.sample(seed, subject=0, lesions=[(3.0, "chronic")])
         assert sample.label.any() and not (sample.label & ~sample.brain).any()
+
+
+def test_a_real_flair_is_shown_as_it_is():
+    """A background with a FLAIR of its own: bright in one half, which no remapped T1w is."""
+    brain = toys.head(t1w=True)
+    flair = (brain.mask * subject_preparation.FLAIR_WHITE).astype(np.uint8)
+    flair[: toys.SIDE // 2] *= 2
+    subject = replace(brain, flair=flair)
+    recipe = toys.RECIPE["synthesis"] | toys.STILL | {"label_maps": 0, "pairs": 1.0}
+    simulator = synthesis.Simulator([brain, subject], [toys.lesion()], (32, 32, 32), 2.0, recipe)
+    assert simulator.shares == [0, 1]
+    image = simulator.sample(1, ("FLAIR",), lesions=[]).images["FLAIR"]
+    halves = image[10:14, 12:20, 12:20].mean(), image[18:22, 12:20, 12:20].mean()
+    assert max(halves) / min(halves) == pytest.approx(2, rel=0.3)
