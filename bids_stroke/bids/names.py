@@ -1,7 +1,7 @@
 """BIDS names: parsing and formatting of the names of sessions, images and derivatives."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -96,6 +96,30 @@ def join_session_name(participant: str, session: str | None) -> str:
     """Name of a session from ``sub-XX`` and ``ses-YY``, the inverse of
     :func:`bids_stroke.bids.names.split_session_name`."""
     return f"{participant}_{session}" if session else participant
+
+
+def has_labels(
+    session_name: str, participants: Collection[str] = (), sessions: Collection[str] = ()
+) -> bool:
+    """Whether a session has one of the labels of participants and of sessions; empty labels take all.
+
+    >>> has_labels("sub-01_ses-a", ["01"]), has_labels("sub-01_ses-a", ["01"], ["b"])
+    (True, False)
+    """
+    participant, session = split_session_name(session_name)
+    return (not participants or participant.removeprefix(_SUBJECT) in participants) and (
+        not sessions or session.removeprefix(_SESSION) in sessions
+    )
+
+
+def with_prefix(text: str, prefix: str) -> str:
+    """A label of a table with its prefix and without blanks around; empty if the label is.
+
+    >>> with_prefix(" 01 ", "sub-"), with_prefix("sub-01", "sub-"), with_prefix(" ", "sub-")
+    ('sub-01', 'sub-01', '')
+    """
+    label = text.strip().removeprefix(prefix)
+    return prefix + label if label else ""
 
 
 def is_participant(name: str) -> bool:

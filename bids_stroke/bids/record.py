@@ -6,7 +6,7 @@ a session from its record.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -16,9 +16,12 @@ from bids_stroke.utils.files import PathLike, stamp
 
 from . import logs
 from .derivatives import write_json
+from .names import has_labels, sidecar_of, split_session_name
 from .sessions import Session
 
 _AT = "@"  # between kind and place of a role
+#: Status of a session whose run has not ended.
+UNFINISHED = "unfinished"
 #: Why a session failed that left no record.
 _NO_END = "its run did not end, or its record is damaged; run the participant level again."
 
@@ -38,10 +41,10 @@ def role(kind: str, place: str | None = None) -> str:
 class Record:
     """How a session ended.
 
-    ``identity`` is a checksum of everything that the outputs depend on; ``outputs`` maps the
-    :func:`role` of each output to its path, relative to the output folder; ``error`` is a sentence,
-    ``steps`` are seconds per step, ``flags`` the QC checks that the session failed, with a sentence on
-    each.
+    ``status`` is ``ok``, ``failed`` or :data:`bids_stroke.bids.record.UNFINISHED`; ``identity`` is a
+    checksum of everything that the outputs depend on; ``outputs`` maps the :func:`role` of each output
+    to its path, relative to the output folder; ``error`` is a sentence, ``steps`` are seconds per step,
+    ``flags`` the QC checks that the session failed, with a sentence on each.
     """
 
     name: str
@@ -109,9 +112,39 @@ class Record:
         return write_json(asdict(self), logs.record_path(output_dir, self.name))
 
 
-def remove(output_dir: PathLike, name: str) -> None:
-    """Remove the record of a session: without one, the session counts as failed."""
+def write_unfinished(record: Record, output_dir: PathLike) -> None:
+    """Write the record of a session that starts: it lists the files that the session may leave."""
+    Record(
+        record.name, record.identity, UNFINISHED, _NO_END, record.model, outputs=record.outputs
+    ).write(output_dir)
+
+
+def remove(output_dir: PathLike, name: str, keep: Container[Path] = ()) -> None:
+    """Remove the outputs of an earlier run of a session, and then its record.
+
+    Only files that the record lists are removed, whichever version wrote it, and none of ``keep``.
+    Without a record, the session counts as failed.
+    """
+    for path in _listed_files(output_dir, name):
+        if path not in keep:
+            path.unlink(missing_ok=True)
+            sidecar_of(path).unlink(missing_ok=True)
+    logs.crash_path(output_dir, name).unlink(missing_ok=True)
     logs.record_path(output_dir, name).unlink(missing_ok=True)
+
+
+def _listed_files(output_dir: PathLike, name: str) -> Iterator[Path]:
+    """Existing files of a session that its record lists, whichever version wrote the record."""
+    try:
+        outputs = json.loads(logs.record_path(output_dir, name).read_text())["outputs"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return
+    participant, _ = split_session_name(name)
+    for relative in outputs.values() if isinstance(outputs, dict) else outputs:
+        parts = Path(str(relative)).parts
+        own = parts[:1] == (participant,) and ".." not in parts and parts[-1].startswith(f"{name}_")
+        if own and (path := Path(output_dir, *parts)).is_file():
+            yield path
 
 
 def read(output_dir: PathLike, name: str) -> Record | None:
@@ -133,10 +166,32 @@ def read_all(output_dir: PathLike) -> list[Record]:
     return [read(output_dir, name) or Record(name, "", error=_NO_END) for name in sorted(names)]
 
 
+def read_selected(
+    output_dir: PathLike, participants: Sequence[str] = (), sessions: Sequence[str] = ()
+) -> list[Record]:
+    """Records of the sessions with the given labels, in order of name; all by default.
+
+    Raises
+    ------
+    DatasetError
+        If the folder has no session of a participant, or with a session label, that is given.
+    """
+    records = read_all(output_dir)
+    given = {"participant": (participants, "sub-"), "session": (sessions, "ses-")}
+    for column, (kind, (labels, prefix)) in enumerate(given.items()):
+        available = {split_session_name(record.name)[column] for record in records}
+        unknown = [label for label in labels if prefix + label not in available]
+        if unknown:
+            raise DatasetError(
+                f"{output_dir} has no {kind} {', '.join(unknown)}; check --{kind}-label."
+            )
+    return [record for record in records if has_labels(record.name, participants, sessions)]
+
+
 def read_participant(output_dir: PathLike, subject: str) -> list[Record]:
-    """Records of the sessions of one participant, ``sub-XX``, in order of name."""
+    """Records of the sessions of one participant, ``sub-XX``, that have ended, in order of name."""
     records = (read(output_dir, name) for name in logs.recorded(output_dir, subject))
-    return [record for record in records if record]
+    return [record for record in records if record and record.status != UNFINISHED]
 
 
 def identity(session: Session, **settings: object) -> str:

@@ -141,7 +141,7 @@ def unfinished(settings: Settings) -> int:
     for job in plan.jobs:
         record = records.read(settings.output_dir, job.session.name)
         reason = "it did not end; its job's log is in logs/slurm"
-        if record:
+        if record and record.status != records.UNFINISHED:
             reason = record.error or "an option, its images or its outputs have changed since"
         print(f"{job.session.name}: {reason}")
     refused = [session for session in plan.left_out if session.refused]
