@@ -81,7 +81,7 @@ def unmatched(participants: Iterable[str], people: pd.DataFrame, path: PathLike)
             "those of the folders."
         )
     if without_session:
-        yield f"{path} has rows without a session in the table: {_enumerate(without_session)}."
+        yield f"{path} has rows of participants without a session here: {_enumerate(without_session)}."
 
 
 def _enumerate(names: Sequence[str], most: int = 10) -> str:
