@@ -6,7 +6,8 @@ from pathlib import Path
 from bids_stroke.errors import DatasetError
 
 from .layout import Filters, Images
-from .names import MAX_SESSION_NAME, REFERENCES, TRACE, is_label, session_name
+from .names import MAX_SESSION_NAME, REFERENCES, TRACE, is_label, misplacement, session_name
+from .record import restrict_to_records
 from .selection import BrainMasks, select_images, select_supplied_mask
 from .sessions import ContrastSelector, LeftOut, Session
 from .supplied_masks import SuppliedMask, find_lesion_masks, supplied_brain_masks
@@ -66,7 +67,8 @@ def find(
     images = Images(bids_dir, filters=filters, database_dir=database_dir)
     lesions: Lesions = {}
     if lesion_derivatives and not card:
-        lesions = find_lesion_masks(lesion_derivatives, leave_out, (filters or {}).get("lesion"))
+        found = find_lesion_masks(lesion_derivatives, leave_out, (filters or {}).get("lesion"))
+        lesions = restrict_to_records(lesion_derivatives, found)
     labels = _labels([*images.sessions, *lesions])
     if not labels:
         raise DatasetError(f"{bids_dir} holds no sub-* folder with images; check the path.")
@@ -152,7 +154,10 @@ def _select(
     trace: bool,
 ) -> Session | LeftOut:
     """Select the images of a session by a model or by its lesion masks."""
-    if reason := _unusable(subject, session):
+    files = [(path, images.root) for path in images.sessions.get((subject, session), [])]
+    if isinstance(by, Sequence):
+        files += [(mask.path, mask.root) for mask in by if mask.root]
+    if reason := _unusable(subject, session) or _misplaced(files):
         return LeftOut(session_name(subject, session), reason, True)
     if isinstance(by, Sequence):
         return select_supplied_mask(images, by, subject, session, brain_masks, trace)
@@ -166,6 +171,11 @@ def _unusable(subject: str, session: str | None) -> str | None:
     if len(session_name(subject, session)) > MAX_SESSION_NAME:
         return "its name is too long for the names of outputs; shorten the labels."
     return None
+
+
+def _misplaced(files: Iterable[tuple[Path, Path]]) -> str | None:
+    """How a file contradicts its folders below a root; None if none does."""
+    return next(filter(None, (misplacement(path, root) for path, root in files)), None)
 
 
 def _enumerate(labels: Sequence[str], most: int = 10) -> str:

@@ -153,6 +153,22 @@ def split_folders(path: str) -> tuple[str, str | None] | None:
     return (match[1], match[2]) if match else None
 
 
+def misplacement(path: Path, root: Path) -> str | None:
+    """Explain how the name of a file contradicts its folders below ``root``; None if it does not.
+
+    A name without the entity of a folder contradicts none.
+    """
+    entities = Name.parse(path).entities
+    for folder in path.relative_to(root).parent.parts:
+        key, dash, label = folder.partition("-")
+        named = entities.get(key)
+        if dash and f"{key}-" in (_SUBJECT, _SESSION) and named not in (None, label):
+            return (
+                f"{path} lies in a folder {folder}, but its name has {key}-{named}; rename or move it."
+            )
+    return None
+
+
 def derivative(
     session_name: str, suffix: str, extension: str = ".nii.gz", **entities: str | None
 ) -> str:

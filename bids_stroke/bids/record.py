@@ -6,7 +6,7 @@ a session from its record.
 
 import hashlib
 import json
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from . import logs
 from .derivatives import write_json
 from .names import has_labels, sidecar_of, split_session_name
 from .sessions import Session
+from .supplied_masks import SuppliedMask
 
 _AT = "@"  # between kind and place of a role
 #: Status of a session whose run has not ended.
@@ -186,6 +187,19 @@ def read_selected(
                 f"{output_dir} has no {kind} {', '.join(unknown)}; check --{kind}-label."
             )
     return [record for record in records if has_labels(record.name, participants, sessions)]
+
+
+def restrict_to_records(
+    folder: Path, masks: Mapping[tuple[str, str | None], list[SuppliedMask]]
+) -> dict[tuple[str, str | None], list[SuppliedMask]]:
+    """Of the masks of an output folder, those that the records of complete sessions list; all of any
+    other folder."""
+    if not logs.recorded(folder):
+        return dict(masks)
+    complete = (record for record in read_all(folder) if record.complete(folder))
+    listed = {path for record in complete for _, path in record.files(folder)}
+    kept = {key: [mask for mask in several if mask.path in listed] for key, several in masks.items()}
+    return {key: several for key, several in kept.items() if several}
 
 
 def read_participant(output_dir: PathLike, subject: str) -> list[Record]:

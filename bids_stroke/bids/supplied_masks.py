@@ -10,11 +10,12 @@ Names of lesion masks:
 
 import os
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bids_stroke.errors import UsageError
 
+from . import logs
 from .names import IMAGE_EXTENSIONS, REFERENCES, Name, derivative, is_template
 
 #: Contrasts that a mask can be drawn on, by what names call them.
@@ -28,6 +29,8 @@ CONTRASTS = {
     "dwi": "TRACE",
 }
 _SUFFIXES = ("mask", "roi", "dseg")
+#: What ``lesion`` is preceded by in a ``desc`` of tissue around or without the lesion.
+_NO_LESION = ("non", "peri", "contra")
 _FILTERS = ("acq", "ce", "desc", "label", "rec", "run", "space")
 #: Entities by which a mask belongs to one of several images of a contrast.
 _OF_IMAGE = {"acq", "ce", "rec", "run"}
@@ -38,12 +41,13 @@ class SuppliedMask:
     """A lesion mask of a session.
 
     ``space`` is the contrast or the template whose space it is in, None where its name does not
-    say; ``entities`` are those of its name.
+    say; ``entities`` are those of its name; ``root`` is the folder below which it was found.
     """
 
     path: Path
     space: str | None
     entities: dict[str, str] = field(hash=False)
+    root: Path | None = None
 
     @property
     def in_template(self) -> bool:
@@ -62,13 +66,19 @@ def parse_lesion_mask(path: Path) -> SuppliedMask | None:
     if name.suffix not in _SUFFIXES or "sub" not in name.entities:
         return None
     desc = name.entities.get("desc", "").lower()
-    if name.entities.get("label", "").lower() not in ("l", "lesion") and "lesion" not in desc:
+    if name.entities.get("label", "").lower() not in ("l", "lesion") and not _is_lesion(desc):
         return None
     space = name.entities.get("space")
     if not is_template(space):
         words = [space or "", *name.words[:-1], desc.removesuffix("lesion")]
         space = next((CONTRASTS[word.lower()] for word in words if word.lower() in CONTRASTS), None)
     return SuppliedMask(path, space, name.entities)
+
+
+def _is_lesion(desc: str) -> bool:
+    """Whether a ``desc`` in lower case names the lesion, and not tissue around or without it."""
+    before, word, after = desc.partition("lesion")
+    return bool(word) and not before.endswith(_NO_LESION) and not after.startswith(("free", "fill"))
 
 
 def find_lesion_masks(
@@ -80,7 +90,8 @@ def find_lesion_masks(
     ----------
     folder : Path
     leave_out : container of Path
-        Folders that are not searched. Hidden folders and those named ``derivatives`` are left out too.
+        Folders that are not searched. Hidden folders, those named ``derivatives`` and output folders of
+        bids_stroke below ``folder`` are left out too.
     filters : mapping, optional
         Values of entities, such as ``{"desc": "lesionAcute"}``.
 
@@ -106,7 +117,8 @@ def find_lesion_masks(
     for path in _images(folder, leave_out):
         mask = parse_lesion_mask(path)
         if mask and values.items() <= mask.entities.items():
-            masks.setdefault((mask.entities["sub"], mask.entities.get("ses")), []).append(mask)
+            key = mask.entities["sub"], mask.entities.get("ses")
+            masks.setdefault(key, []).append(replace(mask, root=folder))
     for of_session in masks.values():
         of_session.sort(key=lambda mask: mask.entities.get("desc", "lesion") != "lesion")
     return masks
@@ -115,6 +127,9 @@ def find_lesion_masks(
 def _images(folder: Path, leave_out: Container[Path]) -> Iterator[Path]:
     """Images of participants below a folder, in order of name within each folder."""
     for place, folders, files in os.walk(folder, followlinks=True):
+        if Path(place) != folder and logs.recorded(place):
+            folders.clear()
+            continue
         folders[:] = sorted(
             name
             for name in folders

@@ -7,9 +7,11 @@ from typing import NamedTuple, TypeAlias
 
 from bids_stroke.bids import logs, record, supplied_masks
 from bids_stroke.bids.names import (
+    IMAGE_EXTENSIONS,
     Name,
     is_template,
     join_session_name,
+    misplacement,
     session_name,
     split_session_name,
     transform,
@@ -72,13 +74,30 @@ def find_masks(folder: PathLike) -> Masks:
     if logs.recorded(folder):
         return _masks_of_records(folder)
     named = supplied_masks.find_lesion_masks(folder, leave_out=[folder / "work"])
-    masks = {_scan(session_name(*labels)): list(map(_named, found)) for labels, found in named.items()}
-    for of_scan in masks.values():
-        of_scan.sort(key=lambda mask: mask.in_template)
-    if not masks:
-        paths = sorted(folder.glob("*.nii*"))
-        masks = {(path.name.partition(".")[0], None): [Mask(path)] for path in paths}
-    return Masks(masks, {})
+    return _masks_by_names(folder, named) if named else Masks(_masks_outside_bids(folder), {})
+
+
+def _masks_by_names(folder: Path, named: Mapping[tuple[str, str | None], list[SuppliedMask]]) -> Masks:
+    """The masks of sessions; a session with a file in the folder of another has none."""
+    masks, failures = dict[Scan, list[Mask]](), dict[Scan, str]()
+    for labels, found in named.items():
+        scan = _scan(session_name(*labels))
+        problems = (misplacement(mask.path, folder) for mask in found)
+        if problem := next(filter(None, problems), None):
+            failures[scan] = problem
+        else:
+            masks[scan] = sorted(map(_named, found), key=lambda mask: mask.in_template)
+    return Masks(masks, failures)
+
+
+def _masks_outside_bids(folder: Path) -> dict[Scan, list[Mask]]:
+    """Each image of a folder as the mask of a scan that has its name."""
+    masks: dict[Scan, list[Mask]] = {}
+    for path in sorted(folder.glob("[!.]*.nii*")):
+        if path.name.endswith(IMAGE_EXTENSIONS):
+            name = path.name.removesuffix(".gz").removesuffix(".nii")
+            masks.setdefault((name, None), []).append(Mask(path))
+    return masks
 
 
 def _scan(name: str) -> Scan:

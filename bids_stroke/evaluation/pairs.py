@@ -52,7 +52,8 @@ def pairs(
     """
     true = find_masks(truth)
     if not true.of:
-        raise DatasetError(f"{truth} holds no lesion mask; name the folder of the manual masks.")
+        reason = next(iter(true.failures.values()), "name the folder of the manual masks.")
+        raise DatasetError(f"{truth} holds no lesion mask; {reason}")
     true = true.select(wanted)
     matched = []
     for model, folder in predictions.items():

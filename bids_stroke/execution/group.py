@@ -1,5 +1,6 @@
 """The group level: from the participants' derivatives alone."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,7 @@ def _collect(settings: Settings) -> Cohort:
     table = participants.merge_participants(measured, people)
     notices = [
         *_notices_of_models(measured),
+        *_notices_of_order(measured),
         *(
             participants.unmatched(measured["participant_id"], people, path)
             if people is not None
@@ -113,6 +115,18 @@ def _notices_of_models(table: pd.DataFrame) -> Iterator[str]:
     if len(models) > 1:
         listing = ", ".join(f"{model} ({number})" for model, number in models.items())
         yield f"The lesions are of several models: {listing}; do not compare their volumes."
+
+
+def _notices_of_order(table: pd.DataFrame) -> Iterator[str]:
+    """A sentence if changes are between sessions whose names do not count up."""
+    compared = table.dropna(subset="previous_session_id")
+    labels = {*compared["session_id"], *compared["previous_session_id"]}
+    if len({re.sub(r"\d+", "", label) for label in labels}) > 1:
+        listing = ", ".join(sorted(labels, key=names.natural_key))
+        yield (
+            f"Sessions are compared in the order of their names: {listing}. If that is not their order "
+            "in time, lesion_volume_change_ml has the wrong sign."
+        )
 
 
 def _notices_of_ratings(settings: Settings, rated: pd.DataFrame) -> Iterator[str]:

@@ -10,6 +10,7 @@ from faults.running import participant, run
 
 from bids_stroke.bids import record
 from bids_stroke.cli.run import main
+from bids_stroke.execution.group import _notices_of_order
 
 SESSIONS = ("sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1")
 
@@ -188,3 +189,18 @@ def test_groups_of_an_evaluation_match_as_well(group):
     found = scores[(scores["grouping"] == "site") & (scores["score"] == "dice")]
     assert status == 0 and dict(zip(found["group"], found["n"], strict=True)) == {"A": 2, "B": 1}
     assert np.allclose(found["mean"], 1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "named"),
+    [(("1", "2"), False), (("V01", "V2"), False), (("post", "pre"), True), (("1yr", "3mo"), True)],
+)
+def test_an_order_of_sessions_that_names_do_not_tell(labels, named):
+    """The change is that of the session that comes later by name."""
+    found = pd.DataFrame({
+        "session_id": [f"ses-{label}" for label in labels],
+        "previous_session_id": [np.nan, f"ses-{labels[0]}"],
+    })  # fmt: skip
+    sentences = list(_notices_of_order(found))
+    assert len(sentences) == named
+    assert all(f"ses-{labels[0]}, ses-{labels[1]}" in sentence for sentence in sentences)
