@@ -120,6 +120,14 @@ def write_unfinished(record: Record, output_dir: PathLike) -> None:
     ).write(output_dir)
 
 
+def withdraw(output_dir: PathLike, name: str) -> None:
+    """Replace the record of a session by one of a session that has not ended, which lists its files."""
+    if logs.record_path(output_dir, name).is_file():
+        paths = enumerate(_listed_files(output_dir, name))
+        outputs = {str(number): str(path.relative_to(output_dir)) for number, path in paths}
+        write_unfinished(Record(name, "", outputs=outputs), output_dir)
+
+
 def remove(output_dir: PathLike, name: str, keep: Container[Path] = ()) -> None:
     """Remove the outputs of an earlier run of a session, and then its record.
 

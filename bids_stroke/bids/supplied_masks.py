@@ -29,6 +29,8 @@ CONTRASTS = {
     "dwi": "TRACE",
 }
 _SUFFIXES = ("mask", "roi", "dseg")
+#: Folders of a dataset whose files are not its own.
+_NO_DATA = ("derivatives", "sourcedata")
 #: What ``lesion`` is preceded by in a ``desc`` of tissue around or without the lesion.
 _NO_LESION = ("non", "peri", "contra")
 _FILTERS = ("acq", "ce", "desc", "label", "rec", "run", "space")
@@ -90,8 +92,8 @@ def find_lesion_masks(
     ----------
     folder : Path
     leave_out : container of Path
-        Folders that are not searched. Hidden folders, those named ``derivatives`` and output folders of
-        bids_stroke below ``folder`` are left out too.
+        Folders that are not searched. Hidden folders, those named ``derivatives`` or ``sourcedata``,
+        and output folders of bids_stroke below ``folder`` are left out too.
     filters : mapping, optional
         Values of entities, such as ``{"desc": "lesionAcute"}``.
 
@@ -133,7 +135,7 @@ def _images(folder: Path, leave_out: Container[Path]) -> Iterator[Path]:
         folders[:] = sorted(
             name
             for name in folders
-            if name != "derivatives" and name[0] != "." and Path(place, name) not in leave_out
+            if name not in _NO_DATA and name[0] != "." and Path(place, name) not in leave_out
         )
         for name in sorted(files):
             if name.startswith("sub-") and name.endswith(IMAGE_EXTENSIONS):

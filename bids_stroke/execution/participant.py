@@ -17,7 +17,6 @@ from bids_stroke.settings import Settings
 from bids_stroke.utils import files
 
 from . import progress
-from .leftovers import remove_leftovers
 from .locks import session_lock
 from .messages import Message, Result, Started, Step
 from .plan import Job, Plan, make_plan
@@ -73,7 +72,7 @@ def _log(settings: Settings) -> Path:
 def _process(settings: Settings, plan: Plan, show: progress.Progress) -> dict[str, Result]:
     """Run the jobs and return their results by the names of the sessions."""
     for job in plan.jobs:
-        _remove_leftovers(settings, job)
+        _withdraw_record(settings, job)
     jobs = {job.session.name: job for job in plan.jobs}
     tasks = [Task(name, run_session, job) for name, job in jobs.items()]
     watch = _Watch(show)
@@ -107,11 +106,14 @@ class _Watch:
         self._show.message(name, message)
 
 
-def _remove_leftovers(settings: Settings, job: Job) -> None:
-    """Remove the outputs of an earlier run: until it has ended, a session counts as failed."""
-    # If another run holds the lock, the outputs belong to that run.
+def _withdraw_record(settings: Settings, job: Job) -> None:
+    """Withdraw the record of an earlier run: until it has ended, a session counts as failed.
+
+    The process of the session removes the outputs, when it starts.
+    """
+    # If another run holds the lock, the record belongs to that run.
     with suppress(SessionLockedError), session_lock(settings.output_dir, job.session.name):
-        remove_leftovers(settings.output_dir, job)
+        records.withdraw(settings.output_dir, job.session.name)
 
 
 def _record_failure(

@@ -127,6 +127,21 @@ def test_a_run_that_is_killed_leaves_the_list_of_its_files(tmp_path):
     assert left(tmp_path) == []
 
 
+def test_outputs_stay_until_their_session_starts(tmp_path):
+    """A run that is killed has withdrawn the record, whose files are still listed."""
+    name = "sub-01/anat/sub-01_desc-preproc_T1w.nii.gz"
+    for outputs in ({"image": name}, [name]):
+        earlier_run(tmp_path, outputs=outputs)
+        record.withdraw(tmp_path, "sub-01")
+        assert (tmp_path / name).is_file()
+        (listing,) = record.read_all(tmp_path)
+        assert not listing.complete(tmp_path) and "its run did not end" in listing.error
+        record.remove(tmp_path, "sub-01")
+        assert not (tmp_path / name).exists()
+    record.withdraw(tmp_path, "sub-02")
+    assert record.read(tmp_path, "sub-02") is None
+
+
 def test_maps_of_tracts_of_an_earlier_group_level(undisturbed, bids, tmp_path):
     """They would lie beside the table of a cohort that was not measured on that tract."""
     out = shutil.copytree(undisturbed, tmp_path / "out", ignore=shutil.ignore_patterns("work"))

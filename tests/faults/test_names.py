@@ -91,11 +91,13 @@ def test_names_without_a_session_contradict_no_folder(bids):
 def test_output_folders_inside_the_dataset_hold_no_masks_to_use(bids, table):
     """Those of an earlier version beside the data; the user's own masks are taken."""
     old = bids / "bids_stroke_old"
+    put(bids / "sourcedata/sub-01/anat/sub-01_label-L_mask.nii.gz")
     left = put(old / "sub-01/anat/sub-01_desc-T1lesion_mask.nii.gz")
     Record("sub-01", "x", "ok", outputs={"lesion_mask": str(left.relative_to(old))}).write(old)
     masks, _ = found(bids)
     assert masks["sub-01"] == bids / MASK.format("01", "01")
     sessions, _ = find(bids, lesion_derivatives=bids)
+    assert not any("chosen of" in note for session in sessions for note in session.notes)
     seen = next(session.notes[0] for session in sessions)
     table.add(
         "Left-overs", "output folder inside the dataset", 0, seen, "all, by the masks of the user"
