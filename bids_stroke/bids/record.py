@@ -122,7 +122,9 @@ def write_unfinished(record: Record, output_dir: PathLike) -> None:
 
 def withdraw(output_dir: PathLike, name: str) -> None:
     """Replace the record of a session by one of a session that has not ended, which lists its files."""
-    if logs.record_path(output_dir, name).is_file():
+    path = logs.record_path(output_dir, name)
+    if path.exists():
+        path.read_bytes()  # raises an error that names the path if it is no file
         paths = enumerate(_listed_files(output_dir, name))
         outputs = {str(number): str(path.relative_to(output_dir)) for number, path in paths}
         write_unfinished(Record(name, "", outputs=outputs), output_dir)
