@@ -69,7 +69,6 @@ class Settings:
             One sentence that names the path and what to do.
         """
         self._check_folders()
-        self._check_level()
         if self.cutoffs_ml and not 0 < self.cutoffs_ml[0] <= self.cutoffs_ml[1]:
             lower, upper = self.cutoffs_ml
             raise UsageError(f"--cutoffs {lower:g} {upper:g} must be positive, the lower first.")
@@ -95,21 +94,6 @@ class Settings:
             _check_folder(self.lesion_derivatives, "give --lesion-derivatives an existing one")
         if self.ground_truth:
             _check_folder(self.ground_truth, "give --ground-truth the manual masks")
-
-    def _check_level(self) -> None:
-        """Refuse options of the other level."""
-        if self.level == "group":
-            if self.dry_run:
-                raise UsageError("--dry-run goes with the participant level; leave it out.")
-            return
-        of_group = {
-            "--group-by": self.group_by,
-            "--qc-ratings": self.qc_ratings,
-            "--ground-truth": self.ground_truth,
-        }
-        for option, value in of_group.items():
-            if value:
-                raise UsageError(f"{option} goes with the group level; leave it out.")
 
     def _check_dataset(self) -> None:
         """Check the description of the dataset."""

@@ -12,7 +12,7 @@ sys.path.append(str(Path(__file__).parents[1] / "studies"))
 
 from common import DOCS, write_section
 
-from bids_stroke.cli import options
+from bids_stroke.cli import levels, options
 
 #: Options whose default is a property of the machine, or is stated in the help.
 WITHOUT_DEFAULT = ("nprocs", "mem_mb", "output_spaces")
@@ -21,9 +21,14 @@ CODE = re.compile(r"\{.*\}|[\w*.:<>-]*[*<_][\w*.:<>-]*|\w+\.(?:html|tsv)|nnunet:
 
 
 def table(actions: list[argparse.Action]) -> str:
-    """Markdown of a table of options and their meaning."""
-    rows = [f"| {_spelling(action)} | {_meaning(action)} |" for action in actions]
-    return "\n".join(["| option | meaning |", "|---|---|", *rows])
+    """Markdown of a table of options, the levels that use them, and their meaning."""
+    rows = [f"| {_spelling(action)} | {_levels(action)} | {_meaning(action)} |" for action in actions]
+    return "\n".join(["| option | level | meaning |", "|---|---|---|", *rows])
+
+
+def _levels(action: argparse.Action) -> str:
+    used = levels.OPTIONS[action.option_strings[-1]]
+    return "both" if len(used) > 1 else used[0]
 
 
 def _spelling(action: argparse.Action) -> str:

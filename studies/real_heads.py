@@ -78,7 +78,8 @@ def main():
             make(name, bids)
         extraction = "none" if name in STRIPPED else arguments.brain_extraction
         for level in ("participant", "group"):
-            run = ["bids_stroke", bids, derivatives, level, "--brain-extraction", extraction]
+            options = ["--brain-extraction", extraction] if level == "participant" else []
+            run = ["bids_stroke", bids, derivatives, level, *options]
             print(name, level, "exit status", subprocess.run(run).returncode, flush=True)
         table = derivatives / "group_lesion.tsv"
         if table.exists():

@@ -122,8 +122,3 @@ def test_a_folder_without_permission_cannot_be_written(settings, tmp_path):
 def test_a_plugin_file_that_is_not_there(settings):
     with pytest.raises(UsageError, match=r"absent\.yml does not exist"):
         replace(settings, plugin_file=Path("/absent.yml")).check()
-
-
-def test_nothing_is_planned_for_the_group(settings):
-    with pytest.raises(UsageError, match="--dry-run"):
-        replace(settings, level="group", dry_run=True).check()

@@ -79,10 +79,20 @@ class Candidates:
         """Choose one image of each contrast that has any."""
         return {c: self.choose(c, several) for c, several in paths.items() if several}
 
+    def placed(self) -> list[tuple[Path, Path]]:
+        """Every file of the session, and the folder below which it was found."""
+        images = [(path, self._images.root) for path in self._own_images()]
+        masks = [*self.lesions.own, *self.lesions.unassigned, *self.brain_masks.own]
+        return images + [(mask.path, mask.root) for mask in masks if mask.root]
+
+    def _own_images(self) -> list[Path]:
+        """Images of the session, and those beside the only one."""
+        keys = [(self.subject, self.label), *([(self.subject, None)] if self._is_only else [])]
+        return [path for key in keys for path in self._images.sessions.get(key, [])]
+
     def unused(self) -> tuple[Unused, ...]:
         """All files of a session that is left out, with the reasons of those that were not chosen."""
-        keys = [(self.subject, self.label), *([(self.subject, None)] if self._is_only else [])]
-        images = [path for key in keys for path in self._images.sessions.get(key, [])]
+        images = self._own_images()
         masks = [*self.lesions.own, *self.lesions.unassigned, *self.brain_masks.own]
         known = {item.path for item in self.selection.unused}
         paths = [*filter(contrast_of, images), *(mask.path for mask in masks)]

@@ -1,6 +1,6 @@
 """Discovery of the sessions of a dataset that are processed, and of those that are excluded."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bids_stroke.errors import DatasetError
@@ -10,7 +10,16 @@ from .candidates import Candidates, Key, Masks, Participants
 from .filters import Filters, check_mask_filter
 from .layout import Images
 from .mask_selection import select_lesion_mask
-from .names import MAX_SESSION_NAME, REFERENCES, TRACE, folder_of, is_label, session_name
+from .names import (
+    MAX_SESSION_NAME,
+    REFERENCES,
+    TRACE,
+    folder_of,
+    is_label,
+    misplacement,
+    session_name,
+)
+from .record import restrict_to_records
 from .selection import listing, select_images
 from .sessions import ContrastSelector, LeftOut, Session, UnusableSession
 from .supplied_masks import find_brain_masks, find_lesion_masks
@@ -101,7 +110,9 @@ def _nothing_to_process(folder: Path | None, images: bool, left_out: Sequence[Le
 
 def _lesion_masks(images: Images, folder: Path | None, leave_out: Container[Path]) -> Masks:
     """The lesion masks of a folder, but those of sessions that the dataset ignores."""
-    masks = find_lesion_masks(folder, leave_out) if folder else {}
+    if folder is None:
+        return {}
+    masks = restrict_to_records(folder, find_lesion_masks(folder, leave_out))
     return {key: of_session for key, of_session in masks.items() if not _is_ignored(images, key)}
 
 
@@ -146,7 +157,7 @@ def _wanted(
 def _select(files: Candidates, card: ContrastSelector | None, trace: bool) -> Session | LeftOut:
     """Select the images of a session by a model or by its lesion masks."""
     try:
-        if reason := _unusable(files.subject, files.label):
+        if reason := _unusable(files.subject, files.label) or _misplaced(files.placed()):
             raise UnusableSession(reason)
         session = select_images(files, card) if card else select_lesion_mask(files, trace)
         for path in session.files(card):
@@ -164,6 +175,11 @@ def _unusable(subject: str, session: str | None) -> str | None:
     if len(session_name(subject, session)) > MAX_SESSION_NAME:
         return "its name is too long for the names of outputs; shorten the labels."
     return None
+
+
+def _misplaced(files: Iterable[tuple[Path, Path]]) -> str | None:
+    """How a file contradicts its folders below a root; None if none does."""
+    return next(filter(None, (misplacement(path, root) for path, root in files)), None)
 
 
 def _enumerate(labels: Sequence[str], most: int = 10) -> str:

@@ -34,6 +34,7 @@ class Images:
     ) -> None:
         from .index import Index  # PyBIDS is slow to load
 
+        self.root = bids_dir
         self._index = Index(bids_dir, database_dir)
         self._filters = filters or {}
         #: Files of each session, and of each participant beside its sessions (None).

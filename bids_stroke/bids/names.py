@@ -1,7 +1,7 @@
 """BIDS names: parsing and formatting of the names of sessions, images and derivatives."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -140,6 +140,30 @@ def join_session_name(participant: str, session: str | None) -> str:
     return f"{participant}_{session}" if session else participant
 
 
+def has_labels(
+    session_name: str, participants: Collection[str] = (), sessions: Collection[str] = ()
+) -> bool:
+    """Whether a session has one of the labels of participants and of sessions; empty labels take all.
+
+    >>> has_labels("sub-01_ses-a", ["01"]), has_labels("sub-01_ses-a", ["01"], ["b"])
+    (True, False)
+    """
+    participant, session = split_session_name(session_name)
+    return (not participants or participant.removeprefix(_SUBJECT) in participants) and (
+        not sessions or session.removeprefix(_SESSION) in sessions
+    )
+
+
+def with_prefix(text: str, prefix: str) -> str:
+    """A label of a table with its prefix and without blanks around; empty if the label is.
+
+    >>> with_prefix(" 01 ", "sub-"), with_prefix("sub-01", "sub-"), with_prefix(" ", "sub-")
+    ('sub-01', 'sub-01', '')
+    """
+    label = text.strip().removeprefix(prefix)
+    return prefix + label if label else ""
+
+
 def is_participant(name: str) -> bool:
     """Whether a name is that of a participant, ``sub-`` and a label."""
     return re.fullmatch(f"{_SUBJECT}[a-zA-Z0-9]+", name) is not None
@@ -169,6 +193,22 @@ def split_folders(path: str) -> tuple[str, str | None] | None:
     """
     match = re.match(f"{_SUBJECT}([^/]+)/(?:{_SESSION}([^/]+)/)?", path)
     return (match[1], match[2]) if match else None
+
+
+def misplacement(path: Path, root: Path) -> str | None:
+    """Explain how the name of a file contradicts its folders below ``root``; None if it does not.
+
+    A name without the entity of a folder contradicts none.
+    """
+    entities = Name.parse(path).entities
+    for folder in path.relative_to(root).parent.parts:
+        key, dash, label = folder.partition("-")
+        named = entities.get(key)
+        if dash and f"{key}-" in (_SUBJECT, _SESSION) and named not in (None, label):
+            return (
+                f"{path} lies in a folder {folder}, but its name has {key}-{named}; rename or move it."
+            )
+    return None
 
 
 def derivative(

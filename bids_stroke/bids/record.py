@@ -6,7 +6,7 @@ a session from its record.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -16,9 +16,13 @@ from bids_stroke.utils.files import PathLike, stamp
 
 from . import logs
 from .derivatives import write_json
+from .names import has_labels, sidecar_of, split_session_name
 from .sessions import Session
+from .supplied_masks import SuppliedMask
 
 _AT = "@"  # between kind and place of a role
+#: Status of a session whose run has not ended.
+UNFINISHED = "unfinished"
 #: Why a session failed that left no record.
 _NO_END = "its run did not end, or its record is damaged; run the participant level again."
 
@@ -38,10 +42,11 @@ def role(kind: str, place: str | None = None) -> str:
 class Record:
     """How a session ended.
 
-    ``identity`` is a checksum of everything that the outputs depend on; ``outputs`` maps the
-    :func:`role` of each output to its path, relative to the output folder; ``error`` is a sentence,
-    ``steps`` are seconds per step, ``flags`` the QC checks that the session failed, with a sentence on
-    each; ``ambiguous`` are those of the ``notes`` on a choice of files that the files leave open.
+    ``status`` is ``ok``, ``failed`` or :data:`bids_stroke.bids.record.UNFINISHED`; ``identity`` is a
+    checksum of everything that the outputs depend on; ``outputs`` maps the :func:`role` of each output
+    to its path, relative to the output folder; ``error`` is a sentence, ``steps`` are seconds per step,
+    ``flags`` the QC checks that the session failed, with a sentence on each; ``ambiguous`` are those of
+    the ``notes`` on a choice of files that the files leave open.
     """
 
     name: str
@@ -110,9 +115,49 @@ class Record:
         return write_json(asdict(self), logs.record_path(output_dir, self.name))
 
 
-def remove(output_dir: PathLike, name: str) -> None:
-    """Remove the record of a session: without one, the session counts as failed."""
+def write_unfinished(record: Record, output_dir: PathLike) -> None:
+    """Write the record of a session that starts: it lists the files that the session may leave."""
+    Record(
+        record.name, record.identity, UNFINISHED, _NO_END, record.model, outputs=record.outputs
+    ).write(output_dir)
+
+
+def withdraw(output_dir: PathLike, name: str) -> None:
+    """Replace the record of a session by one of a session that has not ended, which lists its files."""
+    path = logs.record_path(output_dir, name)
+    if path.exists():
+        path.read_bytes()  # raises an error that names the path if it is no file
+        paths = enumerate(_listed_files(output_dir, name))
+        outputs = {str(number): str(path.relative_to(output_dir)) for number, path in paths}
+        write_unfinished(Record(name, "", outputs=outputs), output_dir)
+
+
+def remove(output_dir: PathLike, name: str, keep: Container[Path] = ()) -> None:
+    """Remove the outputs of an earlier run of a session, and then its record.
+
+    Only files that the record lists are removed, whichever version wrote it, and none of ``keep``.
+    Without a record, the session counts as failed.
+    """
+    for path in _listed_files(output_dir, name):
+        if path not in keep:
+            path.unlink(missing_ok=True)
+            sidecar_of(path).unlink(missing_ok=True)
+    logs.crash_path(output_dir, name).unlink(missing_ok=True)
     logs.record_path(output_dir, name).unlink(missing_ok=True)
+
+
+def _listed_files(output_dir: PathLike, name: str) -> Iterator[Path]:
+    """Existing files of a session that its record lists, whichever version wrote the record."""
+    try:
+        outputs = json.loads(logs.record_path(output_dir, name).read_text())["outputs"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return
+    participant, _ = split_session_name(name)
+    for relative in outputs.values() if isinstance(outputs, dict) else outputs:
+        parts = Path(str(relative)).parts
+        own = parts[:1] == (participant,) and ".." not in parts and parts[-1].startswith(f"{name}_")
+        if own and (path := Path(output_dir, *parts)).is_file():
+            yield path
 
 
 def read(output_dir: PathLike, name: str) -> Record | None:
@@ -134,10 +179,45 @@ def read_all(output_dir: PathLike) -> list[Record]:
     return [read(output_dir, name) or Record(name, "", error=_NO_END) for name in sorted(names)]
 
 
+def read_selected(
+    output_dir: PathLike, participants: Sequence[str] = (), sessions: Sequence[str] = ()
+) -> list[Record]:
+    """Records of the sessions with the given labels, in order of name; all by default.
+
+    Raises
+    ------
+    DatasetError
+        If the folder has no session of a participant, or with a session label, that is given.
+    """
+    records = read_all(output_dir)
+    given = {"participant": (participants, "sub-"), "session": (sessions, "ses-")}
+    for column, (kind, (labels, prefix)) in enumerate(given.items()):
+        available = {split_session_name(record.name)[column] for record in records}
+        unknown = [label for label in labels if prefix + label not in available]
+        if unknown:
+            raise DatasetError(
+                f"{output_dir} has no {kind} {', '.join(unknown)}; check --{kind}-label."
+            )
+    return [record for record in records if has_labels(record.name, participants, sessions)]
+
+
+def restrict_to_records(
+    folder: Path, masks: Mapping[tuple[str, str | None], list[SuppliedMask]]
+) -> dict[tuple[str, str | None], list[SuppliedMask]]:
+    """Of the masks of an output folder, those that the records of complete sessions list; all of any
+    other folder."""
+    if not logs.recorded(folder):
+        return dict(masks)
+    complete = (record for record in read_all(folder) if record.complete(folder))
+    listed = {path for record in complete for _, path in record.files(folder)}
+    kept = {key: [mask for mask in several if mask.path in listed] for key, several in masks.items()}
+    return {key: several for key, several in kept.items() if several}
+
+
 def read_participant(output_dir: PathLike, subject: str) -> list[Record]:
-    """Records of the sessions of one participant, ``sub-XX``, in order of name."""
+    """Records of the sessions of one participant, ``sub-XX``, that have ended, in order of name."""
     records = (read(output_dir, name) for name in logs.recorded(output_dir, subject))
-    return [record for record in records if record]
+    return [record for record in records if record and record.status != UNFINISHED]
 
 
 def identity(session: Session, **settings: object) -> str:

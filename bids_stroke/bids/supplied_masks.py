@@ -10,11 +10,12 @@ Names of lesion masks:
 
 import os
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bids_stroke.utils.files import PathLike
 
+from . import logs
 from .bidsignore import BidsIgnore
 from .names import REFERENCES, Name, comparable, is_hidden, is_image, is_template
 
@@ -33,6 +34,10 @@ _SUFFIXES = ("mask", "roi", "dseg")
 _OF_IMAGE = frozenset(
     {"acq", "ce", "chunk", "dir", "echo", "flip", "inv", "mt", "part", "rec", "run", "stain", "trc"}
 )
+#: Folders of a dataset whose files are not its own.
+_NO_DATA = ("derivatives", "sourcedata")
+#: What ``lesion`` is preceded by in a ``desc`` of tissue around or without the lesion.
+_NO_LESION = ("non", "peri", "contra")
 #: Values of ``desc-`` of a mask of the whole lesion.
 _WHOLE = (None, "lesion")
 
@@ -42,12 +47,13 @@ class SuppliedMask:
     """A lesion or brain mask of a session.
 
     ``space`` is the contrast or the template whose space it is in, None where its name does not
-    say; ``entities`` are those of its name.
+    say; ``entities`` are those of its name; ``root`` is the folder below which it was found.
     """
 
     path: Path
     space: str | None
     entities: dict[str, str] = field(hash=False)
+    root: Path | None = None
 
     @property
     def in_template(self) -> bool:
@@ -90,7 +96,7 @@ def parse_lesion_mask(path: Path) -> SuppliedMask | None:
     if name.suffix not in _SUFFIXES or "sub" not in name.entities:
         return None
     desc = name.entities.get("desc", "").lower()
-    if name.entities.get("label", "").lower() not in ("l", "lesion") and "lesion" not in desc:
+    if name.entities.get("label", "").lower() not in ("l", "lesion") and not _is_lesion(desc):
         return None
     space = name.entities.get("space")
     if not is_template(space):
@@ -98,6 +104,12 @@ def parse_lesion_mask(path: Path) -> SuppliedMask | None:
         words = [space or "", contrast, *name.words[:-1], desc.removesuffix("lesion")]
         space = next((CONTRASTS[word.lower()] for word in words if word.lower() in CONTRASTS), None)
     return SuppliedMask(path, space, name.entities)
+
+
+def _is_lesion(desc: str) -> bool:
+    """Whether a ``desc`` in lower case names the lesion, and not tissue around or without it."""
+    before, word, after = desc.partition("lesion")
+    return bool(word) and not before.endswith(_NO_LESION) and not after.startswith(("free", "fill"))
 
 
 def find_lesion_masks(
@@ -109,9 +121,10 @@ def find_lesion_masks(
     ----------
     folder : Path
     leave_out : container of Path
-        Folders that are not searched. Hidden folders, those named ``derivatives`` and those that
-        ``.bidsignore`` lists are left out too; its patterns of files do not apply to masks, whose names
-        the validator may not know.
+        Folders that are not searched. Hidden folders, those named ``derivatives`` or ``sourcedata``,
+        those that ``.bidsignore`` lists, and output folders of bids_stroke below ``folder`` are left
+        out too. The patterns of files of ``.bidsignore`` do not apply to masks, whose names the
+        validator may not know.
 
     Returns
     -------
@@ -122,7 +135,8 @@ def find_lesion_masks(
     masks: dict[tuple[str, str | None], list[SuppliedMask]] = {}
     for path in _images(folder, leave_out):
         if mask := parse_lesion_mask(path):
-            masks.setdefault((mask.entities["sub"], mask.entities.get("ses")), []).append(mask)
+            key = mask.entities["sub"], mask.entities.get("ses")
+            masks.setdefault(key, []).append(replace(mask, root=folder))
     for of_session in masks.values():
         of_session.sort(key=lambda mask: not mask.is_whole)
     return masks
@@ -133,10 +147,13 @@ def _images(folder: Path, leave_out: Container[Path]) -> Iterator[Path]:
     ignore = BidsIgnore(folder)
     for place, folders, files in os.walk(folder, followlinks=True):
         here = Path(place)
+        if here != folder and logs.recorded(place):
+            folders.clear()
+            continue
         folders[:] = sorted(
             name
             for name in folders
-            if name != "derivatives"
+            if name not in _NO_DATA
             and not is_hidden(name)
             and here / name not in leave_out
             and not ignore.ignores_folder((here / name).relative_to(folder).as_posix())
@@ -163,7 +180,7 @@ def find_brain_masks(folders: Iterable[Path]) -> dict[tuple[str, str | None], li
                 name = Name.parse(path)
                 space = name.entities.get("space")
                 if space in (None, *REFERENCES):
-                    mask = SuppliedMask(path, space, name.entities)
+                    mask = SuppliedMask(path, space, name.entities, root=folder)
                     key = (name.entities["sub"], name.entities.get("ses"))
                     masks.setdefault(key, []).append(mask)
     return masks

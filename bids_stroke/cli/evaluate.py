@@ -4,10 +4,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bids_stroke.errors import StrokeError, UsageError
 
 from .encoding import start_in_utf8
+
+if TYPE_CHECKING:
+    import pandas as pd  # slow to load
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,6 +64,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{participants} does not exist; check --participants.")
     people = read_participants(participants) if participants else None
     rows, lesions = evaluate(predictions, arguments.truth, arguments.nprocs)
+    if people is not None:
+        _check_ids(rows, people, participants)
     page = write_evaluation(arguments.out, rows, lesions, people)
     bad = rows[rows["tp"].isna()]
     columns = ["participant_id", "session_id", "model", "reason"]
@@ -67,6 +73,18 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         print(f"{participant} {session} {model}: {reason}")
     print(f"{len(rows) - len(bad)} pairs compared, {len(bad)} not: {page.path}")
     return 1 if len(bad) else 0
+
+
+def _check_ids(rows: "pd.DataFrame", people: "pd.DataFrame", path: Path) -> None:
+    """Print the ids of participants without a counterpart."""
+    from bids_stroke.bids.names import with_prefix
+    from bids_stroke.cohort.participants import unmatched
+
+    compared = {with_prefix(participant, "sub-") for participant in rows["participant_id"]}
+    if compared.isdisjoint(people["participant_id"]):
+        raise UsageError(f"{path} has no row of any participant compared; check participant_id.")
+    for sentence in unmatched(compared, people, path):
+        print(sentence)
 
 
 def _folders_by_model(arguments: Sequence[str]) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from bids_stroke.errors import UsageError
 from bids_stroke.settings import Settings
 
-from . import options
+from . import levels, options
 
 
 def parse(argv: Sequence[str] | None = None) -> Settings:
@@ -19,10 +19,11 @@ def parse(argv: Sequence[str] | None = None) -> Settings:
     Raises
     ------
     StrokeError
-        If a file or folder that was named cannot be used.
+        If a file or folder that was named cannot be used, or an option has no effect.
     """
-    words = sys.argv[1:] if argv is None else argv
-    args = vars(options.build().parse_args([_hyphenated(word) for word in words]))
+    words = [_hyphenated(word) for word in (sys.argv[1:] if argv is None else argv)]
+    args = vars(options.build().parse_args(words))
+    levels.check(words, options.build())
     args["bids_filters"] = _filters(args.pop("bids_filter_file"))
     args = {name: _frozen(value) for name, value in args.items()}
     args["level"] = args.pop("analysis_level")

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from bids_stroke.errors import ResourceError, StrokeError, UsageError
 from bids_stroke.execution import resources
-from bids_stroke.settings import Settings
+from bids_stroke.settings import LEVELS, Settings
 
+from . import levels
+from . import options as run_options
 from .encoding import start_in_utf8
 from .parser import parse
 
@@ -45,7 +47,7 @@ _GROUP = """\
 #SBATCH --mem={memory}M
 #SBATCH --time=04:00:00
 #SBATCH --output={group_log}
-{app} group {options}
+{app} group {group_options}
 status=$?
 {list} || status=1
 exit $status
@@ -126,12 +128,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _settings(arguments: argparse.Namespace, options: Sequence[str]) -> Settings:
-    """Settings of the jobs, which share one index of the dataset."""
-    argv = [str(arguments.bids_dir), str(arguments.output_dir), "participant", *options]
-    settings = parse(argv)
+    """Settings of the jobs of participants, which share one index of the dataset; the options of both
+    levels are checked."""
+    folders = [str(arguments.bids_dir), str(arguments.output_dir)]
+    of_participants, of_group = (_options_of(options, level) for level in LEVELS)
+    settings = parse([*folders, "participant", *of_participants])
+    parse([*folders, "group", *of_group])
     if settings.bids_database_dir is None and not settings.dry_run:
         settings = replace(settings, bids_database_dir=settings.work_dir / "index")
     return settings
+
+
+def _options_of(options: Sequence[str], level: str) -> list[str]:
+    """The options that a level uses."""
+    return list(levels.select(options, level, run_options.build()))
 
 
 def unfinished(settings: Settings) -> int:
@@ -143,7 +153,7 @@ def unfinished(settings: Settings) -> int:
     for job in plan.jobs:
         record = records.read(settings.output_dir, job.session.name)
         reason = "it did not end; its job's log is in logs/slurm"
-        if record:
+        if record and record.status != records.UNFINISHED:
             reason = record.error or "an option, its images or its outputs have changed since"
         print(f"{job.session.name}: {reason}")
     refused = [session for session in plan.left_out if session.refused]
@@ -227,7 +237,8 @@ def write_jobs(
         "labels": " ".join(labels),
         "app": shlex.join([*app, *folders]),
         "list": shlex.join([*listing, *folders, "--list", *index, *options]),
-        "options": shlex.join(of_runs),
+        "options": shlex.join(_options_of(of_runs, "participant")),
+        "group_options": shlex.join(_options_of(of_runs, "group")),
         "sbatch": shlex.join(shlex.split(arguments.sbatch)),
         **{name: shlex.quote(str(path)) for name, path in paths.items()},
     }

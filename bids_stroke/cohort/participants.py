@@ -1,17 +1,22 @@
 """``participants.tsv``: read and merged with the group table."""
 
 import csv
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from bids_stroke.bids.names import with_prefix
 from bids_stroke.errors import DatasetError
 from bids_stroke.utils.files import PathLike
 
 
 def read_participants(path: PathLike) -> pd.DataFrame | None:
     """Read ``participants.tsv``: one row for each participant; None where there is no file.
+
+    Blanks around a value are removed, and ``participant_id`` starts with ``sub-`` whether the file has
+    it or not.
 
     Raises
     ------
@@ -34,9 +39,11 @@ def read_participants(path: PathLike) -> pd.DataFrame | None:
     except (ValueError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise DatasetError(f"{path} is not a table with tabs ({reason}); mend it.") from None
+    table = table.rename(columns=str.strip).apply(lambda column: column.str.strip())
     if "participant_id" not in table:
         raise DatasetError(f"{path} has no column participant_id; add it.")
-    table = table.replace(["n/a", ""], np.nan).drop_duplicates()
+    table["participant_id"] = table["participant_id"].map(lambda text: with_prefix(text, "sub-"))
+    table = table[table["participant_id"] != ""].replace(["n/a", ""], np.nan).drop_duplicates()
     twice = table["participant_id"][table["participant_id"].duplicated()]
     if len(twice):
         raise DatasetError(
@@ -45,11 +52,38 @@ def read_participants(path: PathLike) -> pd.DataFrame | None:
     return table
 
 
-def merge_participants(table: pd.DataFrame, path: PathLike) -> pd.DataFrame:
+def merge_participants(table: pd.DataFrame, people: pd.DataFrame | None) -> pd.DataFrame:
     """Add the columns of ``participants.tsv``, where there is one; clashing names are prefixed."""
-    people = read_participants(path)
     if people is None:
         return table
     clashing = set(people) & set(table) - {"participant_id"}
     renamed = people.rename(columns={name: f"participants_{name}" for name in clashing})
     return table.merge(renamed, on="participant_id", how="left")
+
+
+def unmatched(participants: Iterable[str], people: pd.DataFrame, path: PathLike) -> Iterator[str]:
+    """Name, in sentences, the participants without a row, and the rows without a participant.
+
+    Parameters
+    ----------
+    participants : iterable of str
+        ``sub-XX``, of the sessions.
+    people : pandas.DataFrame
+        Of :func:`bids_stroke.cohort.participants.read_participants`.
+    path : path
+        Its file.
+    """
+    with_images, listed = set(participants), set(people["participant_id"])
+    without_row, without_session = sorted(with_images - listed), sorted(listed - with_images)
+    if without_row:
+        yield (
+            f"{path} has no row of {_enumerate(without_row)}; zeros and case of participant_id must be "
+            "those of the folders."
+        )
+    if without_session:
+        yield f"{path} has rows of participants without a session here: {_enumerate(without_session)}."
+
+
+def _enumerate(names: Sequence[str], most: int = 10) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

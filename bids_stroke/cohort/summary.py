@@ -45,7 +45,7 @@ def summary(table: pd.DataFrame, group_by: str | None = None) -> pd.DataFrame:
     table : pandas.DataFrame
         Of :func:`bids_stroke.cohort.table.collect`, with the columns of ``participants.tsv``.
     group_by : str, optional
-        A column of it.
+        A column of ``participants.tsv``, or another of the table.
 
     Returns
     -------
@@ -56,17 +56,30 @@ def summary(table: pd.DataFrame, group_by: str | None = None) -> pd.DataFrame:
     Raises
     ------
     UsageError
-        If there is no such column.
+        If there is no such column, or no session has a value in it.
     """
     groups = {"all": table}
     if group_by:
-        if group_by not in table:
-            raise UsageError(f"participants.tsv has no column {group_by}; check --group-by.")
-        groups |= {str(value): rows for value, rows in table.groupby(group_by, dropna=True)}
+        groups |= _groups(table, group_by)
     return pd.DataFrame(
         [_summary_row(name, group, rows) for name in tracts(table) for group, rows in groups.items()],
         columns=list(SUMMARY_COLUMNS),
     )
+
+
+def _groups(table: pd.DataFrame, group_by: str) -> dict[str, pd.DataFrame]:
+    """Rows of the table by the values of a column."""
+    clashing = f"participants_{group_by}"  # the column of participants.tsv, as it is merged
+    column = clashing if clashing in table else group_by
+    if column not in table:
+        raise UsageError(f"participants.tsv has no column {group_by}; check --group-by.")
+    groups = {str(value): rows for value, rows in table.groupby(column, dropna=True)}
+    if not groups:
+        raise UsageError(
+            f"participants.tsv has no value of {group_by} for any session of the table; check "
+            "--group-by, and participant_id against the names of the folders."
+        )
+    return groups
 
 
 def affected_load(table: pd.DataFrame, name: str, measure: str = "weighted_load") -> pd.Series:

@@ -1,7 +1,7 @@
 """The group table: one row for each session, from the records and their tables alone."""
 
 import csv
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from bids_stroke.atlases import regions, super_regions
 from bids_stroke.bids.names import natural_key, split_session_name
-from bids_stroke.bids.record import Record, read_all
+from bids_stroke.bids.record import Record
 from bids_stroke.errors import DatasetError
 from bids_stroke.lesion.measurements import INTERVALS, native_or_template
 from bids_stroke.qc import image_quality
@@ -108,15 +108,15 @@ def _regions(table: Sequence[Row]) -> Row:
 
 
 def collect(
-    output_dir: PathLike, skip: Container[str] = (), strict: bool = False
+    output_dir: PathLike, records: Sequence[Record], strict: bool = False
 ) -> tuple[pd.DataFrame, list[Record], list[Record]]:
-    """Read the tables of every session.
+    """Read the tables of sessions.
 
     Parameters
     ----------
     output_dir : path
-    skip : container of str
-        Names of sessions to leave out.
+    records : sequence of Record
+        Of the sessions.
     strict : bool
         Whether sessions that failed a sanity gate count as failed.
 
@@ -132,9 +132,7 @@ def collect(
         If no session ended well.
     """
     rows, ended, failed = list[Row](), list[Record](), list[Record]()
-    for record in read_all(output_dir):
-        if record.name in skip:
-            continue
+    for record in records:
         try:
             row = session_row(output_dir, record) if record.complete(output_dir) else None
         except DatasetError as error:  # one session without a usable table does not stop the others
@@ -146,7 +144,7 @@ def collect(
         ended.append(record)
     if not ended:
         raise DatasetError(
-            f"{output_dir} holds no complete session{' that is not rejected' if skip else ''}"
+            f"{output_dir} holds no complete session"
             f"{' that passes the sanity gates' if strict else ''}; run the participant level first."
         )
     return _with_changes(pd.DataFrame(rows)), ended, failed

@@ -8,13 +8,13 @@ import nibabel as nib
 import numpy as np
 from nibabel.affines import voxel_sizes
 
-from bids_stroke.bids.names import Name, with_suffix
 from bids_stroke.errors import ImageError, StrokeError
 from bids_stroke.spatial import grid, image
 from bids_stroke.utils.files import PathLike
 
 from . import detection, metrics
 from .columns import COLUMNS
+from .masks import Mask
 from .pairs import Pair
 from .template_loads import TemplateLoads, template_loads
 
@@ -74,8 +74,8 @@ def measure(pair: Pair) -> Measurement:
         "session_id": pair.session,
         "model": pair.model,
         "reason": pair.problem,
-        "prediction": str(pair.prediction or ""),
-        "truth": str(pair.truth),
+        "prediction": str(pair.prediction.path) if pair.prediction else "",
+        "truth": str(pair.truth.path),
     }
     if pair.problem or pair.prediction is None:
         return Measurement(row, [])
@@ -83,16 +83,17 @@ def measure(pair: Pair) -> Measurement:
         scores, lesions = _compare(pair.prediction, pair.truth)
     except StrokeError as error:
         return Measurement(row | {"reason": str(error)}, [])
-    return Measurement(row | scores, lesions)
+    reason = " ".join(filter(None, (pair.note, scores["reason"])))
+    return Measurement(row | scores | {"reason": reason or None}, lesions)
 
 
-def _compare(prediction: Path, truth: Path) -> Measurement:
-    """Scores of two files that hold masks on one grid."""
-    masks = pred_img, truth_img = read_mask(prediction), read_mask(truth)
+def _compare(prediction: Mask, truth: Mask) -> Measurement:
+    """Scores of two masks on one grid."""
+    masks = pred_img, truth_img = read_mask(prediction.path), read_mask(truth.path)
     if not grid.same_grid(truth_img, pred_img):
         raise ImageError(
-            f"{prediction} has shape {pred_img.shape} and voxels of {_zooms(pred_img)} mm, but "
-            f"{truth} has shape {truth_img.shape} and voxels of {_zooms(truth_img)} mm, or lies "
+            f"{prediction.path} has shape {pred_img.shape} and voxels of {_zooms(pred_img)} mm, but "
+            f"{truth.path} has shape {truth_img.shape} and voxels of {_zooms(truth_img)} mm, or lies "
             "elsewhere; resample it."
         )
     pred, true = (np.asarray(img.dataobj) > 0 for img in masks)
@@ -103,7 +104,7 @@ def _compare(prediction: Path, truth: Path) -> Measurement:
     )
     distances = metrics.surface_distances(pred, true, voxel_sizes(truth_img.affine))
     detections = {name: detect(pred, true) for name, detect in detection.DEFINITIONS.items()}
-    max_dice = _max_dice(prediction, true)
+    max_dice = _max_dice(prediction.probability, true)
     loads = template_loads(masks, prediction, truth)
     row = {
         **{name: getattr(counts, name) for name in _VOXEL_SCORES},
@@ -132,13 +133,12 @@ def _zooms(img: nib.Nifti1Image) -> str:
     return "x".join(f"{zoom:.3g}" for zoom in img.header.get_zooms()[:3])
 
 
-def _max_dice(prediction: Path, true: np.ndarray) -> float | None:
-    """mDSC by the probability that lies beside a predicted mask; None where there is none."""
-    path = with_suffix(prediction, "probseg")
-    if Name.parse(prediction).suffix != "mask" or not path.is_file():
+def _max_dice(probability: Path | None, true: np.ndarray) -> float | None:
+    """mDSC by the probability of a predicted mask; None where there is none."""
+    if probability is None:
         return None
-    probability = image.conform(image.load(path))
-    return metrics.max_dice(np.asanyarray(probability.dataobj), true)[0]
+    img = image.conform(image.load(probability))
+    return metrics.max_dice(np.asanyarray(img.dataobj), true)[0]
 
 
 def _reasons(

@@ -1,34 +1,39 @@
 """Pairs of a manual and a predicted mask, matched by session or file name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
-from bids_stroke.bids import supplied_masks
-from bids_stroke.bids.names import is_image, join_session_name, session_name, split_session_name
+from bids_stroke.bids.names import join_session_name
 from bids_stroke.errors import DatasetError
 from bids_stroke.spatial.grid import same_grid
 from bids_stroke.spatial.image import conform, open_image
 from bids_stroke.utils.files import PathLike
 
-#: Participant and session of a scan.
-Scan: TypeAlias = tuple[str, str | None]
+from .masks import Mask, Masks, Scan, find_masks
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A true mask and the prediction of a model; ``problem`` states why they cannot be compared."""
+    """A true mask and the prediction of a model.
+
+    ``problem`` states why they cannot be compared, ``note`` how they were chosen of several.
+    """
 
     participant: str
     session: str | None
     model: str
-    truth: Path
-    prediction: Path | None
+    truth: Mask
+    prediction: Mask | None
     problem: str | None = None
+    note: str | None = None
 
 
-def pairs(predictions: Mapping[str, PathLike], truth: PathLike) -> list[Pair]:
+def pairs(
+    predictions: Mapping[str, PathLike],
+    truth: PathLike,
+    wanted: Callable[[str], bool] = lambda _: True,
+) -> list[Pair]:
     """Match the masks of models with the true ones.
 
     Parameters
@@ -37,54 +42,76 @@ def pairs(predictions: Mapping[str, PathLike], truth: PathLike) -> list[Pair]:
         Folder of each model.
     truth : path
         Folder of the true masks.
+    wanted : callable
+        Whether a session is compared, by its name.
 
     Raises
     ------
     DatasetError
         If there is no true mask.
     """
-    true = _masks(truth)
-    if not true:
-        raise DatasetError(f"{truth} holds no lesion mask; name the folder of the manual masks.")
+    true = find_masks(truth)
+    if not true.of:
+        reason = next(iter(true.failures.values()), "name the folder of the manual masks.")
+        raise DatasetError(f"{truth} holds no lesion mask; {reason}")
+    true = true.select(wanted)
     matched = []
     for model, folder in predictions.items():
-        predicted = _masks(folder)
-        for scan in sorted(true, key=lambda scan: (scan[0], scan[1] or "")):
-            matched.append(_match(scan, model, true[scan], predicted.get(scan, []), folder))
-        for scan in sorted(predicted.keys() - true.keys(), key=str):
-            problem = f"There is no true mask of {join_session_name(*scan)} in {truth}."
-            matched.append(Pair(*scan, model, Path(truth), predicted[scan][0], problem))
+        predicted = find_masks(folder).select(wanted)
+        for scan in sorted(true.of, key=lambda scan: (scan[0], scan[1] or "")):
+            matched.append(_match(scan, model, true.of[scan], predicted, folder))
+        for scan in sorted(predicted.of.keys() - true.of.keys(), key=str):
+            missing = f"There is no true mask of {join_session_name(*scan)} in {truth}."
+            problem = true.failures.get(scan, missing)
+            matched.append(Pair(*scan, model, Mask(Path(truth)), predicted.of[scan][0], problem))
     return matched
 
 
-def _masks(folder: PathLike) -> dict[Scan, list[Path]]:
-    """Masks of a folder by (participant, session); by file name where it is no BIDS dataset."""
-    folder = Path(folder)
-    in_bids = supplied_masks.find_lesion_masks(folder, leave_out=[folder / "work"])
-    if in_bids:
-        return {_scan(*labels): [mask.path for mask in masks] for labels, masks in in_bids.items()}
-    scans = sorted(path for path in folder.glob("*.nii*") if is_image(path.name))
-    return {(path.name.partition(".")[0], None): [path] for path in scans}
+def _match(scan: Scan, model: str, true: Sequence[Mask], predicted: Masks, folder: PathLike) -> Pair:
+    """The pair of a scan whose masks lie on one grid."""
+    name, candidates = join_session_name(*scan), predicted.of.get(scan)
+    if not candidates:
+        missing = f"There is no predicted mask of {name} in {folder}."
+        return Pair(*scan, model, true[0], None, predicted.failures.get(scan, missing))
+    truth, fitting = _first_fitting(true, candidates)
+    if truth is None:  # the measurement reports what is wrong, or how the grids differ
+        return Pair(*scan, model, true[0], candidates[0])
+    alike = [mask for mask in true if mask is truth or _on_one_grid(truth, mask)]
+    best = {"true": _best(alike, truth.space), "predicted": _best(fitting, truth.space)}
+    notes = []
+    for kind, several in (("true", alike), ("predicted", fitting)):
+        listing = ", ".join(str(mask.path) for mask in several)
+        if len(best[kind]) > 1:
+            problem = f"{name} has several {kind} masks on one grid: {listing}; keep one of them."
+            return Pair(*scan, model, true[0], candidates[0], problem)
+        if len(several) > 1:
+            notes.append(f"Of the {kind} masks {listing}, {best[kind][0].path.name} is compared.")
+    (chosen_truth,), (prediction,) = best.values()
+    return Pair(*scan, model, chosen_truth, prediction, note=" ".join(notes) or None)
 
 
-def _scan(subject: str, session: str | None) -> Scan:
-    participant, session_id = split_session_name(session_name(subject, session))
-    return participant, session_id or None
-
-
-def _match(
-    scan: Scan, model: str, true: Sequence[Path], predicted: Sequence[Path], folder: PathLike
-) -> Pair:
-    """The first prediction on the grid of a true mask."""
-    if not predicted:
-        problem = f"There is no predicted mask of {join_session_name(*scan)} in {folder}."
-        return Pair(*scan, model, true[0], None, problem)
+def _first_fitting(true: Sequence[Mask], candidates: Sequence[Mask]) -> tuple[Mask | None, list[Mask]]:
+    """The first true mask with a prediction on its grid, and the predictions there."""
     for truth in true:
-        for prediction in predicted:
-            try:
-                if same_grid(conform(open_image(truth)), conform(open_image(prediction))):
-                    return Pair(*scan, model, truth, prediction)
-            except Exception:  # an unreadable file is named when it is measured
-                return Pair(*scan, model, truth, prediction)
-    # The measurement reports how the grids differ.
-    return Pair(*scan, model, true[0], predicted[0])
+        fitting = [mask for mask in candidates if _on_one_grid(truth, mask)]
+        if fitting:
+            return truth, fitting
+    return None, []
+
+
+def _best(masks: Sequence[Mask], space: str | None) -> list[Mask]:
+    """The masks of a grid that are taken: those in a space by their names, of the lowest rank."""
+
+    def key(mask: Mask) -> tuple[bool, int]:
+        return (mask.space not in (None, space), mask.rank)
+
+    lowest = min(map(key, masks))
+    return [mask for mask in masks if key(mask) == lowest]
+
+
+def _on_one_grid(first: Mask, second: Mask) -> bool:
+    """Whether two masks can be read and lie on one grid."""
+    try:
+        return same_grid(conform(open_image(first.path)), conform(open_image(second.path)))
+    except Exception:  # an unreadable file is named when it is measured
+        return False

@@ -6,7 +6,7 @@ and the others are compared all the same.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import NamedTuple
@@ -38,7 +38,12 @@ class Evaluation(NamedTuple):
     lesions: pd.DataFrame
 
 
-def evaluate(predictions: Mapping[str, PathLike], truth: PathLike, jobs: int = 1) -> Evaluation:
+def evaluate(
+    predictions: Mapping[str, PathLike],
+    truth: PathLike,
+    jobs: int = 1,
+    wanted: Callable[[str], bool] = lambda _: True,
+) -> Evaluation:
     """Compare the predictions of models with true masks.
 
     Parameters
@@ -49,14 +54,16 @@ def evaluate(predictions: Mapping[str, PathLike], truth: PathLike, jobs: int = 1
         Folder of the true masks.
     jobs : int
         Pairs at a time.
+    wanted : callable
+        Whether a session is compared, by its name.
 
     Raises
     ------
     DatasetError
         If there is no true mask.
     """
-    matched = pairs(predictions, truth)
-    if jobs == 1 or len(matched) == 1:
+    matched = pairs(predictions, truth, wanted)
+    if jobs == 1 or len(matched) <= 1:
         measurements = list(map(measure, matched))
     else:
         workers = min(jobs, len(matched))

@@ -6,6 +6,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
+from bids_stroke.bids.names import with_prefix
+
 from . import metrics, statistics
 from .columns import AGREEMENT, COMPARISONS, SCORES, SUMMARY
 
@@ -39,8 +41,9 @@ def groups(rows: pd.DataFrame, people: pd.DataFrame | None = None) -> dict[str, 
 def _participant_groups(rows: pd.DataFrame, people: pd.DataFrame) -> dict[str, pd.Series]:
     """Groups of scans by the columns of participants.tsv that hold a few names."""
     columns = people.set_index("participant_id")
+    participants = rows["participant_id"].map(lambda text: with_prefix(text, "sub-"))
     return {
-        str(name): rows["participant_id"].map(values)
+        str(name): participants.map(values)
         for name, values in columns.items()
         if 2 <= values.nunique() <= 12 and pd.to_numeric(values.dropna(), errors="coerce").isna().any()
     }

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 import nibabel as nib
@@ -10,14 +9,13 @@ import numpy as np
 
 from bids_stroke.atlases import regions, super_regions, tracts
 from bids_stroke.atlases.loads import measure_loads
-from bids_stroke.bids import record, supplied_masks
-from bids_stroke.bids.names import Name, folder_of, transform
 from bids_stroke.spatial import image, template_transforms, templates
 from bids_stroke.spatial.grid import same_grid
 from bids_stroke.spatial.masks import at_least_half
 from bids_stroke.spatial.transforms import apply
 
 from . import metrics
+from .masks import Mask
 
 
 class TemplateLoads(NamedTuple):
@@ -36,7 +34,7 @@ class TemplateLoads(NamedTuple):
 
 
 def template_loads(
-    masks: Sequence[nib.Nifti1Image], prediction: Path, truth: Path
+    masks: Sequence[nib.Nifti1Image], prediction: Mask, truth: Mask
 ) -> TemplateLoads | None:
     """Measure the CST loads of a pair, and the super-region of its true lesion.
 
@@ -44,8 +42,7 @@ def template_loads(
     ----------
     masks : sequence of nib.Nifti1Image
         The predicted and the true mask, on one grid.
-    prediction, truth : Path
-        Their files.
+    prediction, truth : Mask
 
     Returns
     -------
@@ -71,33 +68,19 @@ def template_loads(
 
 
 def _in_template(
-    masks: Sequence[nib.Nifti1Image], prediction: Path, truth: Path
+    masks: Sequence[nib.Nifti1Image], prediction: Mask, truth: Mask
 ) -> Sequence[nib.Nifti1Image] | None:
     """Masks of a pair on the template's grid, or None."""
     grid = templates.template().t1w
     if same_grid(grid, masks[0]):
         return masks
-    named = supplied_masks.parse_lesion_mask(truth)
-    if named and named.space and named.in_template:
-        moved = [template_transforms.to_template(img, named.space) for img in masks]
+    space = next((mask.space for mask in (truth, prediction) if mask.in_template), None)
+    if space:
+        moved = [template_transforms.to_template(img, space) for img in masks]
         return [image.like(at_least_half(np.asanyarray(img.dataobj)), grid, np.uint8) for img in moved]
-    path = _transform_to_template(prediction)
-    if path is None:
+    if not prediction.to_template:
         return None
-    return [apply(img, grid, [path], kind="mask") for img in masks]
-
-
-def _transform_to_template(prediction: Path) -> Path | None:
-    """The transform of the session of a mask, by its record; without a record, the one beside it."""
-    session_name = Name.parse(prediction).session_name
-    if session_name and prediction.parent.match(str(folder_of(session_name))):
-        output_dir = prediction.parents[len(folder_of(session_name).parts)]
-        if session := record.read(output_dir, session_name):
-            path = session.path(output_dir, "transform_to_template", templates.TEMPLATE)
-            return path if path and path.is_file() else None
-    pattern = transform(session_name, "*", templates.TEMPLATE, ".h5")
-    paths = list(prediction.parent.glob(pattern))
-    return paths[0] if len(paths) == 1 else None
+    return [apply(img, grid, prediction.to_template, kind="mask") for img in masks]
 
 
 @lru_cache(maxsize=1)

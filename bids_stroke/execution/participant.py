@@ -73,7 +73,7 @@ def _log(settings: Settings) -> Path:
 def _process(settings: Settings, plan: Plan, show: progress.Progress) -> dict[str, Result]:
     """Run the jobs and return their results by the names of the sessions."""
     for job in plan.jobs:
-        _remove_record(settings, job)
+        _withdraw_record(settings, job)
     jobs = {job.session.name: job for job in plan.jobs}
     tasks = [Task(name, run_session, job) for name, job in jobs.items()]
     watch = _Watch(show)
@@ -107,11 +107,14 @@ class _Watch:
         self._show.message(name, message)
 
 
-def _remove_record(settings: Settings, job: Job) -> None:
-    """Remove the record of an earlier run: until it has ended, a session counts as failed."""
+def _withdraw_record(settings: Settings, job: Job) -> None:
+    """Withdraw the record of an earlier run: until it has ended, a session counts as failed.
+
+    The process of the session removes the outputs, when it starts.
+    """
     # If another run holds the lock, the record belongs to that run.
     with suppress(SessionLockedError), session_lock(settings.output_dir, job.session.name):
-        records.remove(settings.output_dir, job.session.name)
+        records.withdraw(settings.output_dir, job.session.name)
 
 
 def _record_failure(
@@ -125,7 +128,7 @@ def _record_failure(
     record = records.read(settings.output_dir, name)
     if record and record.identity == job.identity and record.complete(settings.output_dir):
         return Result("ok", None, record.flags, record.lesion_volume_ml, result.seconds)
-    if record is None:
+    if record is None or record.status == records.UNFINISHED:
         record = watch.records.get(name) or job.record()
         record.status, record.error, record.seconds = "failed", result.error, result.seconds
         # Where it cannot be written, the error stands in the log and in the summary.

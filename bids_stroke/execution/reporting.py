@@ -1,7 +1,7 @@
 """The reports of a participant: the last step of each of its sessions."""
 
 import logging
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 
 from bids_stroke.bids import logs
 from bids_stroke.bids import record as records
@@ -40,7 +40,7 @@ def write_reports(settings: Settings, subject: str, ended: Record | None = None)
     if ended:
         sessions[ended.name] = ended
     else:
-        _refuse_unreadable(settings, subject, sessions)
+        _refuse_unreadable(settings, subject)
     shown = [sessions[name] for name in sorted(sessions)]
     errors = _write_viewers(settings, shown, ended)
     try:
@@ -69,10 +69,10 @@ def _write_viewers(
     return errors
 
 
-def _refuse_unreadable(settings: Settings, subject: str, sessions: Container[str]) -> None:
+def _refuse_unreadable(settings: Settings, subject: str) -> None:
     """Refuse to replace a report by one that lacks a session."""
     for name in logs.recorded(settings.output_dir, subject):
-        if name not in sessions:
+        if records.read(settings.output_dir, name) is None:
             path = logs.record_path(settings.output_dir, name)
             raise DatasetError(
                 f"{path} is damaged or of another version; run the participant level again."

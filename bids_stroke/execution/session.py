@@ -14,7 +14,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from bids_stroke.bids import logs
-from bids_stroke.bids import record as records
 from bids_stroke.bids.record import Record
 from bids_stroke.compute import isolated
 from bids_stroke.errors import SessionLockedError
@@ -22,6 +21,7 @@ from bids_stroke.settings import Settings
 from bids_stroke.spatial import image
 
 from .failures import sentence
+from .leftovers import remove_leftovers
 from .locks import report_lock, session_lock
 from .messages import Result, Send
 from .plan import Job
@@ -41,7 +41,7 @@ def run_session(
     def work() -> Result:
         name = job.session.name
         with session_lock(settings.output_dir, name):
-            records.remove(settings.output_dir, name)
+            remove_leftovers(settings.output_dir, job)
             _log_to(logs.log_path(settings.output_dir, name), settings.verbose)
             return _process(settings, job, channel.send)
 

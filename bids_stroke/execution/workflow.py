@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from bids_stroke import __version__
 from bids_stroke.atlases.maps import Maps
 from bids_stroke.bids.logs import crash_path
-from bids_stroke.bids.record import Record
+from bids_stroke.bids.record import Record, write_unfinished
 from bids_stroke.bids.sessions import Session
 from bids_stroke.settings import Settings
 from bids_stroke.spatial.template_spaces import find_spaces
@@ -88,6 +88,7 @@ def _run(settings: Settings, job: Job, record: Record, send: Send) -> None:
     record.outputs = {
         role: str(path.relative_to(settings.output_dir)) for role, path in workflow.derivatives.items()
     }
+    write_unfinished(record, settings.output_dir)
     send(Started(len(workflow.list_node_names()), record))
     started: dict[str, float] = {}
 

@@ -74,8 +74,8 @@ def predict(
         for leaf in card.leaves:
             # Networks of one training share their input.
             if leaf.preparation not in prepared:
-                place = Path(folder) / leaf.name
-                prepared[leaf.preparation] = prepare(leaf, images, brain, place, to_template)
+                transforms = Path(folder) / leaf.name
+                prepared[leaf.preparation] = prepare(leaf, images, brain, transforms, to_template)
             channels, place = prepared[leaf.preparation]
             answers[leaf.identity()] = _Answer(predict_network(leaf, channels, device, mirror), place)
         probability = _combine(card, answers, reference)

@@ -72,3 +72,15 @@ def test_mistakes_are_told_in_a_sentence(masks, tmp_path, capsys):
     assert "holds no lesion mask" in capsys.readouterr().err
     assert main([str(masks / "near"), truth, out, "--participants", str(tmp_path / "no.tsv")]) == 2
     assert not (tmp_path / "out").exists()
+
+
+def test_ids_of_participants_are_matched_or_named(masks, tmp_path, capsys):
+    command = [str(masks / "near"), str(masks / "truth"), str(tmp_path / "out")]
+    people = tmp_path / "participants.tsv"
+    people.write_text("participant_id\tsite\n" + "".join(f" {n}\tA\n" for n in range(1, 9)))
+    assert main([*command, "--participants", str(people)]) == 0
+    shown = capsys.readouterr().out
+    assert "has no row of sub-0;" in shown and "without a session here: sub-8." in shown
+    people.write_text("participant_id\tsite\nsub-00\tA\n")
+    assert main([*command, "--participants", str(people)]) == 2
+    assert "has no row of any participant compared" in capsys.readouterr().err

@@ -59,7 +59,6 @@ def test_both_spellings_are_one_option(folder):
         "--work-dir": ["my_work"],
         "--clean-workdir": [],
         "--stop-on-first-crash": [],
-        "--reports-only": [],
     }
     hyphens = [part for option, values in options.items() for part in (option, *values)]
     underscores = [
@@ -177,7 +176,6 @@ def test_what_to_measure_on(folder):
         (["--atlas", "a.nii.gz"], "one table for each atlas"),
         (["--cutoffs", "5", "2"], "the lower first"),
         (["--cutoffs", "0", "2"], "must be positive"),
-        (["--group-by", "sex"], "group level"),
     ],
 )
 def test_what_cannot_be_measured_on(folder, options, words):

@@ -45,7 +45,7 @@ def folder(tmp_path):
 
 
 def run(folder, *options, bids="bids", out="out", level="participant"):
-    model = [] if "--model" in options else ["--model", str(folder / "card.yaml")]
+    model = [] if "--model" in options or level == "group" else ["--model", str(folder / "card.yaml")]
     return main([str(folder / bids), str(folder / out), level, *model, *options])
 
 

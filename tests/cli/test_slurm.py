@@ -96,3 +96,11 @@ def test_options_are_those_of_runs(folder):
     with pytest.raises(SystemExit) as caught:
         run(folder, "--unheard-of")
     assert caught.value.code == 2
+
+
+def test_each_job_has_the_options_of_its_level(folder):
+    assert run(folder, "--mirror", "--group-by", "sex", "--participant-label", "01", "02") == 0
+    participants, group = script(folder, "participants"), script(folder, "group")
+    assert " --mirror " in participants and "--group-by" not in participants.split("group.sh")[0]
+    (command,) = (line for line in group.splitlines() if " group " in line)
+    assert command.endswith(" group --nprocs 4 --group-by sex --participant-label 01 02")

@@ -15,7 +15,8 @@ TABLE = pd.DataFrame({
 
 def merge(tmp_path, text, encoding="utf-8"):
     (tmp_path / "participants.tsv").write_bytes(text.encode(encoding))
-    return participants.merge_participants(TABLE, tmp_path / "participants.tsv")
+    people = participants.read_participants(tmp_path / "participants.tsv")
+    return participants.merge_participants(TABLE, people)
 
 
 def test_participants_are_merged_in_the_order_of_the_table(tmp_path):
@@ -73,5 +74,6 @@ def test_what_is_no_table_of_participants(tmp_path, text, encoding, words):
 
 
 def test_no_participants_tsv(tmp_path):
-    merged = participants.merge_participants(TABLE, tmp_path / "participants.tsv")
+    people = participants.read_participants(tmp_path / "participants.tsv")
+    merged = participants.merge_participants(TABLE, people)
     pd.testing.assert_frame_equal(merged, TABLE)

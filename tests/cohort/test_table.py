@@ -6,7 +6,7 @@ import pytest
 from bids_stroke.atlases.loads import COLUMNS
 from bids_stroke.bids.derivatives import write_tsv
 from bids_stroke.bids.names import derivative
-from bids_stroke.bids.record import Record
+from bids_stroke.bids.record import Record, read_all
 from bids_stroke.cohort import columns, overlap
 from bids_stroke.cohort import table as cohort_table
 from bids_stroke.errors import DatasetError
@@ -117,7 +117,7 @@ def test_table_and_counts(tmp_path):
         contrasts=("T1w", "FLAIR"),
     )
     Record("sub-03", "x", error="It went wrong.").write(tmp_path)
-    table, ended, failed = cohort_table.collect(tmp_path)
+    table, ended, failed = cohort_table.collect(tmp_path, read_all(tmp_path))
     count = overlap.overlap(tmp_path, ended)
 
     assert list(table)[: len(columns.COLUMNS)] == list(columns.COLUMNS)
@@ -162,7 +162,9 @@ def test_change_since_the_session_before(tmp_path):
         ("sub-02_ses-1", 5.0, "a"),
     ):
         add(tmp_path, name, [(1, 1, 1)], volume=volume, model=model)
-    table = cohort_table.collect(tmp_path)[0].set_index(["participant_id", "session_id"])
+    table = cohort_table.collect(tmp_path, read_all(tmp_path))[0].set_index(
+        ["participant_id", "session_id"]
+    )
     change, before = table["lesion_volume_change_ml"], table["previous_session_id"]
     assert change["sub-01", "ses-3"] == pytest.approx(-2.5) and before["sub-01", "ses-3"] == "ses-2"
     assert change["sub-01", "ses-10"] == pytest.approx(-3.5) and before["sub-01", "ses-10"] == "ses-3"
@@ -172,14 +174,14 @@ def test_change_since_the_session_before(tmp_path):
 
 def test_a_mask_in_a_template_space_has_no_native_volume(tmp_path):
     add(tmp_path, "sub-01", [(1, 1, 1)], reference=TEMPLATE, contrasts=(), model="own masks")
-    row = cohort_table.collect(tmp_path)[0].iloc[0]
+    row = cohort_table.collect(tmp_path, read_all(tmp_path))[0].iloc[0]
     assert pd.isna(row["lesion_volume_ml"]) and pd.isna(row["contrasts"])
     assert row["lesion_volume_mni_ml"] == cohort_table.volume_ml(row) == pytest.approx(0.008)
 
 
 def test_an_empty_lesion_counts_as_a_session(tmp_path):
     add(tmp_path, "sub-01", [])
-    table, ended, _ = cohort_table.collect(tmp_path)
+    table, ended, _ = cohort_table.collect(tmp_path, read_all(tmp_path))
     assert len(table) == 1 and not np.any(overlap.overlap(tmp_path, ended).dataobj)
     assert table.iloc[0]["lesion_volume_mni_ml"] == 0
 
@@ -187,7 +189,7 @@ def test_an_empty_lesion_counts_as_a_session(tmp_path):
 def test_a_session_whose_outputs_are_gone_has_failed(tmp_path):
     add(tmp_path, "sub-01", [(1, 1, 1)])
     add(tmp_path, "sub-02", [(1, 1, 1)])[-1].unlink()
-    table, ended, failed = cohort_table.collect(tmp_path)
+    table, ended, failed = cohort_table.collect(tmp_path, read_all(tmp_path))
     assert table["participant_id"].tolist() == ["sub-01"]
     assert np.asanyarray(overlap.overlap(tmp_path, ended).dataobj).sum() == 1
     assert [known.name for known in failed] == ["sub-02"]
@@ -195,17 +197,17 @@ def test_a_session_whose_outputs_are_gone_has_failed(tmp_path):
 
 def test_nothing_to_collect(tmp_path):
     with pytest.raises(DatasetError, match="run the participant level first"):
-        cohort_table.collect(tmp_path)
+        cohort_table.collect(tmp_path, read_all(tmp_path))
     Record("sub-01", "x").write(tmp_path)
     with pytest.raises(DatasetError, match="no complete session"):
-        cohort_table.collect(tmp_path)
+        cohort_table.collect(tmp_path, read_all(tmp_path))
 
 
 def test_a_session_with_a_damaged_table_is_named_and_the_others_are_read(tmp_path):
     add(tmp_path, "sub-01", [(1, 1, 1)])
     components, *_ = add(tmp_path, "sub-02", [(1, 1, 1)])
     components.write_text("")
-    table, ended, failed = cohort_table.collect(tmp_path)
+    table, ended, failed = cohort_table.collect(tmp_path, read_all(tmp_path))
     assert table["participant_id"].tolist() == ["sub-01"] and len(ended) == 1
     (known,) = failed
     assert known.name == "sub-02" and str(components) in known.error

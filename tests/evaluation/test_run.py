@@ -5,10 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_stroke.bids.names import transform
-from bids_stroke.bids.record import Record, role
 from bids_stroke.errors import DatasetError
-from bids_stroke.evaluation import columns, detection, metrics, run, template_loads
+from bids_stroke.evaluation import columns, detection, metrics, run
 from bids_stroke.spatial import templates
 
 SHAPE = (24, 26, 20)
@@ -157,28 +155,3 @@ def test_loads_in_the_template(tmp_path):
     assert row.er_ll == pytest.approx(expected)
     assert row.true_category in ("small", "medium", "large")
     assert row.super_region in ("R1", "R2", "R3", "R4")
-
-
-def test_the_transform_of_a_session_is_that_of_its_record(tmp_path, monkeypatch):
-    """Not another one that lies beside it."""
-    folder = tmp_path / "sub-01" / "anat"
-    folder.mkdir(parents=True)
-    paths = [
-        folder / transform("sub-01", contrast, templates.TEMPLATE, ".h5")
-        for contrast in ("FLAIR", "T1w")
-    ]
-    for path in paths:
-        path.touch()
-    taken = []
-    monkeypatch.setattr(
-        template_loads, "apply", lambda img, grid, transforms, kind: taken.append(transforms) or grid
-    )
-    masks = [nib.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4))] * 2
-    arguments = masks, folder / "sub-01_space-T1w_label-L_mask.nii.gz", tmp_path / "truth.nii.gz"
-    assert template_loads.template_loads(*arguments) is None, "two transforms, and no record"
-    outputs = {
-        role("transform_to_template", templates.TEMPLATE): paths[1].relative_to(tmp_path).as_posix()
-    }
-    Record("sub-01", "identity", "ok", outputs=outputs).write(tmp_path)
-    assert template_loads.template_loads(*arguments) is not None
-    assert taken == [[paths[1]]] * 2

@@ -29,6 +29,7 @@ def group_report(
     evaluated: Page | None = None,
     rejected: Sequence[ExcludedSession] = (),
     groups: Sequence[str] = (),
+    notices: Sequence[str] = (),
 ) -> Path:
     """Write ``out_dir/group.html``, a self-contained file, and return its path.
 
@@ -51,6 +52,8 @@ def group_report(
         Sessions left out by their rating.
     groups : sequence of str
         Columns that sessions are divided by in the plots.
+    notices : sequence of str
+        Sentences on top of the page.
     """
     out_dir = Path(out_dir)
     volumes = lesion_volumes(table)
@@ -69,6 +72,7 @@ def group_report(
         outliers=pictured_outliers(outliers, out_dir, links),
         limit=qc_outliers.LIMIT,
         failed=failed,
+        notices=notices,
         rejected=rejected,
         summary=None if summary is None else summary.dropna(axis="columns", how="all"),
         evaluated=evaluated,

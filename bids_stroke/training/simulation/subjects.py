@@ -83,10 +83,10 @@ def scans(folders: Iterable[PathLike]) -> list[Path]:
     DatasetError
         If there is none.
     """
-    folders = list(map(Path, folders))
-    paths = sorted(path for folder in folders for path in _matching(folder))
+    places = [Path(folder) for folder in folders]
+    paths = sorted(path for place in places for path in _matching(place))
     if not paths:
-        raise DatasetError(f"No NIfTI file lies in {', '.join(map(str, folders))}.")
+        raise DatasetError(f"No NIfTI file lies in {', '.join(map(str, places))}.")
     return paths
 
 

@@ -1,0 +1,85 @@
+"""Levels of analysis that use each option; an option that a level would ignore is wrong usage."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+
+from bids_stroke.errors import UsageError
+from bids_stroke.settings import LEVELS
+
+_PARTICIPANT, _GROUP = LEVELS
+#: Options by the levels that use them.
+OPTIONS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        (
+            *("--bids-filter-file", "--bids-database-dir", "--skip-bids-validation"),
+            *("--derivatives", "--lesion-derivatives", "--dry-run"),
+            *("--model", "--mirror", "--brain-extraction", "--normalization", "--output-spaces"),
+            *("--cutoffs", "--atlas", "--atlas-labels", "--device"),
+            *("--omp-nthreads", "--mem-mb", "--plugin-file"),
+            *("--clean-workdir", "--stop-on-first-crash", "--deterministic"),
+            *("--report-viewer", "--verbose"),
+        ),
+        (_PARTICIPANT,),
+    ),
+    **dict.fromkeys(("--group-by", "--ground-truth", "--qc-ratings"), (_GROUP,)),
+    **dict.fromkeys(
+        (
+            *("--participant-label", "--session-label", "--tract", "--nprocs"),
+            *("--work-dir", "--strict", "--reports-only"),
+        ),
+        LEVELS,
+    ),
+}
+#: Options that others leave without effect, and those others.
+_EXCLUDED = {
+    "--lesion-derivatives": ("--model", "--mirror"),
+    "--reports-only": ("--dry-run", "--session-label"),
+}
+
+
+def check(words: Sequence[str], parser: argparse.ArgumentParser) -> None:
+    """Refuse options that have no effect.
+
+    Parameters
+    ----------
+    words : sequence of str
+        The command line.
+    parser : argparse.ArgumentParser
+        Of :func:`bids_stroke.cli.options.build`; its defaults are removed.
+
+    Raises
+    ------
+    UsageError
+        If an option is given that the level, or another option that is given, does not use.
+    """
+    level, given = _given(words, parser)
+    for option in sorted(given):
+        levels = OPTIONS.get(option, LEVELS)
+        if level not in levels:
+            raise UsageError(f"{option} goes with the {levels[0]} level; leave it out.")
+    for option, others in _EXCLUDED.items():
+        for other in others:
+            if level == _PARTICIPANT and {option, other} <= given:
+                raise UsageError(f"{other} has no effect with {option}; leave one of them out.")
+
+
+def _given(words: Sequence[str], parser: argparse.ArgumentParser) -> tuple[str, set[str]]:
+    """The level, and the long names of the options that a command line gives."""
+    names = {action.dest: action.option_strings[-1:] for action in parser._actions}
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS
+    parser._defaults.clear()
+    given = vars(parser.parse_args(words))
+    return given["analysis_level"], {name for dest in given for name in names[dest]}
+
+
+def select(words: Sequence[str], level: str, parser: argparse.ArgumentParser) -> Iterator[str]:
+    """The options of a command line that a level uses, with their values."""
+    kept = True
+    for word in words:
+        if word.startswith("-"):
+            name = word.partition("=")[0] if word.startswith("--") else word[:2]
+            action = parser._option_string_actions.get(name.replace("_", "-"))
+            kept = action is None or level in OPTIONS.get(action.option_strings[-1], LEVELS)
+        if kept:
+            yield word

@@ -1,0 +1,150 @@
+"""Lesion masks of a folder: those that records list, or those with the names of lesion masks."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from bids_stroke.bids import logs, record, supplied_masks
+from bids_stroke.bids.names import (
+    Name,
+    is_image,
+    is_template,
+    join_session_name,
+    misplacement,
+    session_name,
+    split_session_name,
+    transform,
+    with_suffix,
+)
+from bids_stroke.bids.record import Record
+from bids_stroke.bids.supplied_masks import SuppliedMask
+from bids_stroke.spatial.templates import TEMPLATE
+from bids_stroke.utils.files import PathLike
+
+#: Participant and session of a scan.
+Scan: TypeAlias = tuple[str, str | None]
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A lesion mask, with the files of its session that go with it.
+
+    ``space`` is the contrast or the template on whose grid it lies, None where that is unknown; of
+    several masks on one grid, that of the lowest ``rank`` is taken; ``probability`` is on the same
+    grid; ``to_template`` are the transforms to the template in the order of application, empty where
+    there are none.
+    """
+
+    path: Path
+    space: str | None = None
+    rank: int = 0
+    probability: Path | None = None
+    to_template: tuple[Path, ...] = ()
+
+    @property
+    def in_template(self) -> bool:
+        """Whether it lies in a template space."""
+        return is_template(self.space)
+
+
+class Masks(NamedTuple):
+    """The masks of a folder by scan, those on images of the session first; ``failures`` states why a
+    session has none."""
+
+    of: dict[Scan, list[Mask]]
+    failures: Mapping[Scan, str]
+
+    def select(self, wanted: Callable[[str], bool]) -> "Masks":
+        """The masks of the sessions whose names are wanted."""
+        return Masks(
+            {scan: masks for scan, masks in self.of.items() if wanted(join_session_name(*scan))},
+            self.failures,
+        )
+
+
+def find_masks(folder: PathLike) -> Masks:
+    """Find the lesion masks of a folder.
+
+    In an output folder of bids_stroke, the masks of a session are those that its record lists, and a
+    session that failed has none. In any other folder, masks are found by their names; in a folder that
+    is no BIDS dataset, each image is the mask of a scan that is named as the file.
+    """
+    folder = Path(folder)
+    if logs.recorded(folder):
+        return _masks_of_records(folder)
+    named = supplied_masks.find_lesion_masks(folder, leave_out=[folder / "work"])
+    return _masks_by_names(folder, named) if named else Masks(_masks_outside_bids(folder), {})
+
+
+def _masks_by_names(folder: Path, named: Mapping[tuple[str, str | None], list[SuppliedMask]]) -> Masks:
+    """The masks of sessions; a session with a file in the folder of another has none."""
+    masks, failures = dict[Scan, list[Mask]](), dict[Scan, str]()
+    for labels, found in named.items():
+        scan = _scan(session_name(*labels))
+        problems = (misplacement(mask.path, folder) for mask in found)
+        if problem := next(filter(None, problems), None):
+            failures[scan] = problem
+        else:
+            masks[scan] = sorted(map(_named, found), key=lambda mask: mask.in_template)
+    return Masks(masks, failures)
+
+
+def _masks_outside_bids(folder: Path) -> dict[Scan, list[Mask]]:
+    """Each image of a folder as the mask of a scan that has its name."""
+    masks: dict[Scan, list[Mask]] = {}
+    for path in sorted(folder.glob("*.nii*")):
+        if is_image(path.name):
+            name = path.name.removesuffix(".gz").removesuffix(".nii")
+            masks.setdefault((name, None), []).append(Mask(path))
+    return masks
+
+
+def _scan(name: str) -> Scan:
+    """Scan of the name of a session."""
+    participant, session = split_session_name(name)
+    return participant, session or None
+
+
+def _masks_of_records(folder: Path) -> Masks:
+    """The masks of the sessions of an output folder."""
+    masks, failures = dict[Scan, list[Mask]](), dict[Scan, str]()
+    for listing in record.read_all(folder):
+        if listing.complete(folder):
+            masks[_scan(listing.name)] = list(_masks_of_session(folder, listing))
+        else:
+            reason = listing.error or "outputs are missing; run the participant level again."
+            failures[_scan(listing.name)] = f"{listing.name} failed in {folder}: {reason}"
+    return Masks(masks, failures)
+
+
+def _masks_of_session(folder: Path, listing: Record) -> Iterator[Mask]:
+    """The masks of a session: on its reference image, on other images, in templates; no two have the
+    same rank."""
+    to_template = listing.path(folder, "transform_to_template", TEMPLATE)
+    transforms = (to_template,) if to_template else ()
+    probabilities = listing.paths(folder, "lesion_probability")
+    if native := listing.path(folder, "lesion_mask"):
+        probability = listing.path(folder, "lesion_probability")
+        yield Mask(native, listing.reference, 0, probability, transforms)
+    masks = listing.paths(folder, "lesion_mask")
+    for rank, place in enumerate(sorted(masks, key=is_template), 1):
+        to_reference = listing.path(folder, "transform_to_reference", place)
+        chain = (to_reference, *transforms) if to_reference and transforms else ()
+        yield Mask(masks[place], place, rank, probabilities.get(place), chain)
+
+
+def _named(mask: SuppliedMask) -> Mask:
+    """A mask that was found by its name, with the files beside it."""
+    name = session_name(mask.entities["sub"], mask.entities.get("ses"))
+    probability = with_suffix(mask.path, "probseg")
+    beside = Name.parse(mask.path).suffix == "mask" and probability.is_file()
+    pattern = transform(name, mask.space or "*", TEMPLATE, ".h5")
+    transforms = [] if mask.in_template else list(mask.path.parent.glob(pattern))
+    return Mask(
+        mask.path,
+        mask.space,
+        int(mask.entities.get("desc", "lesion") != "lesion"),
+        probability if beside else None,
+        tuple(transforms) if len(transforms) == 1 else (),
+    )

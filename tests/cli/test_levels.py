@@ -1,0 +1,117 @@
+"""Which level uses which option: the table, and what the command line makes of each option."""
+
+import json
+
+import pytest
+
+from bids_stroke.cli import levels, options, parser
+from bids_stroke.errors import UsageError
+from bids_stroke.settings import LEVELS
+
+#: Values of the options that take some.
+VALUES = {
+    "--participant-label": ["01"],
+    "--session-label": ["1"],
+    "--bids-filter-file": ["filters.json"],
+    "--bids-database-dir": ["index"],
+    "--derivatives": ["masks"],
+    "--lesion-derivatives": ["masks"],
+    "--model": ["simstroke"],  # the default, given nevertheless
+    "--brain-extraction": ["none"],
+    "--normalization": ["masked"],
+    "--output-spaces": ["MNI152NLin6Asym"],
+    "--tract": ["juelich-cst"],
+    "--cutoffs": ["1", "2"],
+    "--atlas": ["a.nii.gz", "--atlas-labels", "a.tsv"],
+    "--atlas-labels": ["a.tsv", "--atlas", "a.nii.gz"],
+    "--device": ["cpu"],
+    "--group-by": ["sex"],
+    "--ground-truth": ["masks"],
+    "--qc-ratings": ["ratings.tsv"],
+    "--nprocs": ["1"],
+    "--omp-nthreads": ["1"],
+    "--mem-mb": ["4000"],
+    "--plugin-file": ["plugin.yml"],
+    "--work-dir": ["work"],
+}
+
+
+def long_names():
+    actions = options.build()._actions
+    named = [action.option_strings[-1] for action in actions if action.option_strings]
+    return [name for name in named if name not in ("--help", "--version")]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("bids", "masks"):
+        (tmp_path / name).mkdir()
+    description = {"Name": "tested", "BIDSVersion": "1.10.0"}
+    (tmp_path / "bids/dataset_description.json").write_text(json.dumps(description))
+    (tmp_path / "filters.json").write_text("{}")
+    (tmp_path / "plugin.yml").write_text("plugin: Linear")
+    return tmp_path
+
+
+def test_every_option_has_its_levels():
+    assert sorted(levels.OPTIONS) == sorted(long_names())
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("option", long_names())
+def test_an_option_that_the_level_ignores_is_wrong_usage(folder, option, level):
+    words = ["bids", "out", level, option, *VALUES.get(option, [])]
+    if level in levels.OPTIONS[option]:
+        parser.parse(words)
+        return
+    with pytest.raises(UsageError, match="goes with the") as caught:
+        parser.parse(words)
+    assert option in str(caught.value) or "--atlas" in str(caught.value)
+
+
+@pytest.mark.parametrize("spelling", ["--group_by=sex", "--group_by", "-v", "-vv", "--work_dir=x"])
+def test_spellings(folder, spelling):
+    level = "group" if "work" not in spelling and "-v" in spelling else "participant"
+    words = [spelling] + ["sex"] * (spelling == "--group_by")
+    if "work" in spelling:
+        parser.parse(["bids", "out", level, *words])
+        return
+    with pytest.raises(UsageError, match="goes with"):
+        parser.parse(["bids", "out", level, *words])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--lesion-derivatives", "masks", "--model", "simstroke"], "--model has no effect with --l"),
+        (["--lesion-derivatives", "masks", "--mirror"], "--mirror has no effect"),
+        (["--reports-only", "--dry-run"], "--dry-run has no effect"),
+        (["--reports-only", "--session-label", "1"], "--session-label has no effect"),
+    ],
+)
+def test_an_option_that_another_leaves_without_effect_is_wrong_usage(folder, words, told):
+    with pytest.raises(UsageError, match=told):
+        parser.parse(["bids", "out", "participant", *words])
+
+
+def test_the_reports_of_a_group_are_of_the_sessions_that_are_asked_for(folder):
+    parser.parse(["bids", "out", "group", "--reports-only", "--session-label", "1"])
+
+
+@pytest.mark.parametrize(
+    ("level", "selected"),
+    [
+        (
+            "participant",
+            "--model x -vv -w y --participant-label 01 02 --cutoffs 1 2 --bids_filter_file=z",
+        ),
+        ("group", "-w y --participant-label 01 02 --group-by sex --qc_ratings=r"),
+    ],
+)
+def test_options_of_a_level(level, selected):
+    words = (
+        "--model x -vv -w y --participant-label 01 02 --group-by sex --cutoffs 1 2 "
+        "--bids_filter_file=z --qc_ratings=r"
+    )
+    assert " ".join(levels.select(words.split(), level, options.build())) == selected

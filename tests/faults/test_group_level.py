@@ -1,0 +1,206 @@
+"""What the group level is given: labels that filter, and tables whose ids match or do not."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from faults.inputs import in_template
+from faults.running import participant, run
+
+from bids_stroke.bids import record
+from bids_stroke.cli.run import main
+from bids_stroke.execution.group import _notices_of_order
+
+SESSIONS = ("sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1")
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    """A dataset of three sessions of lesion masks, and the derivatives of the participant level."""
+    root = tmp_path_factory.mktemp("group") / "bids"
+    for name in SESSIONS:
+        folder = root.joinpath(*name.split("_"))
+        in_template(lambda mask: mask)(folder, "x")
+        (path,) = (folder / "anat").iterdir()
+        path.rename(path.with_name(path.name.replace("sub-x", name)))
+    (root / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
+    out = root.parent / "out"
+    assert run(*participant(root, out)).returncode == 0
+    return root, out
+
+
+@pytest.fixture
+def group(cohort, tmp_path, capsys):
+    """Run the group level on a copy, with a text of participants.tsv; its status and what it prints."""
+    root, out = cohort
+    bids = shutil.copytree(root, tmp_path / "bids")
+    copy = shutil.copytree(out, tmp_path / "out", ignore=shutil.ignore_patterns("work"))
+
+    def level(*options, people=None):
+        if people is not None:
+            (bids / "participants.tsv").write_text(people)
+        status = main([str(bids), str(copy), "group", *map(str, options)])
+        shown = capsys.readouterr()
+        return status, shown.out + shown.err
+
+    level.out, level.bids = copy, bids
+    return level
+
+
+def sessions(folder, name="group_lesion.tsv"):
+    table = pd.read_csv(folder / name, sep="\t")
+    return (table["participant_id"] + "_" + table["session_id"]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        (["--participant-label", "01"], SESSIONS[:2]),
+        (["--session-label", "ses-1"], (SESSIONS[0], SESSIONS[2])),
+        (["--participant-label", "sub-01", "--session-label", "2"], SESSIONS[1:2]),
+    ],
+)
+def test_labels_filter(group, table, options, kept):
+    """The table, the map, the report and the evaluation."""
+    status, shown = group(*options, "--ground-truth", group.bids, "--nprocs", "1")
+    assert status == 0
+    assert sessions(group.out) == sessions(group.out, "evaluation/evaluation.tsv") == list(kept)
+    page = (group.out / "group.html").read_text()
+    notice = f"Of all sessions, the {len(kept)} with the labels that were given are shown."
+    assert notice in page and notice in shown
+    table.add("Group level", " ".join(options), 0, notice, "the table of these sessions")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--participant-label", "1"], "has no participant 1; check --participant-label."),
+        (["--session-label", "3"], "has no session 3; check --session-label."),
+    ],
+)
+def test_labels_that_are_not_there(group, table, options, words):
+    status, shown = group(*options)
+    assert status == 1 and words in shown
+    table.add("Group level", " ".join(options), 1, shown, "nothing")
+
+
+@pytest.mark.parametrize(
+    ("case", "text"),
+    [
+        ("ids without sub-", "participant_id\tsex\n01\tF\n02\tM\n"),
+        ("ids and values with blanks around", " participant_id \tsex\n sub-01 \tF \n sub-02\t M\n"),
+    ],
+)
+def test_ids_that_match(group, table, case, text):
+    status, shown = group("--group-by", "sex", people=text)
+    assert status == 0 and "participants.tsv" not in shown
+    counts = pd.read_csv(group.out / "group_loads.tsv", sep="\t").set_index("group")["n_sessions"]
+    assert counts.to_dict() == {"all": 3, "F": 2, "M": 1}
+    table.add("participants.tsv", case, 0, shown.splitlines()[0], "the table, with these columns")
+
+
+@pytest.mark.parametrize(
+    ("case", "text", "named"),
+    [
+        ("ids with fewer zeros", "participant_id\tsex\nsub-1\tF\nsub-02\tM\n", ("sub-01", "sub-1.")),
+        (
+            "ids in another case",
+            "participant_id\tsex\nSUB-01\tF\nsub-02\tM\n",
+            ("sub-01", "sub-SUB-01"),
+        ),
+    ],
+)
+def test_ids_without_a_counterpart_are_named_on_both_sides(group, table, case, text, named):
+    status, shown = group("--group-by", "sex", people=text)
+    assert status == 0
+    first, second = (line for line in shown.splitlines() if "participants.tsv has" in line)
+    assert f"has no row of {named[0]};" in first and named[1] in second
+    page = (group.out / "group.html").read_text()
+    assert first in page and second in page
+    table.add("participants.tsv", case, 0, f"{first} {second}", "the table; n/a where no row is")
+
+
+@pytest.mark.parametrize(
+    ("case", "text"),
+    [
+        ("--group-by, and ids of nobody", "participant_id\tsex\nsub-1\tF\nsub-2\tM\n"),
+        ("--group-by of an empty column", "participant_id\tsex\nsub-01\tn/a\nsub-02\t \n"),
+    ],
+)
+def test_a_grouping_without_groups_is_an_error(group, table, case, text):
+    status, shown = group("--group-by", "sex", people=text)
+    assert status == 2 and "participants.tsv has no value of sex for any session" in shown
+    assert not (group.out / "group_lesion.tsv").exists()
+    table.add("participants.tsv", case, 2, shown, "nothing")
+
+
+def test_the_column_of_participants_is_meant(group):
+    """``hemisphere`` of participants.tsv, not that of the lesion."""
+    text = "participant_id\themisphere\nsub-01\tdominant\nsub-02\tother\n"
+    status, _ = group("--group-by", "hemisphere", people=text)
+    counts = pd.read_csv(group.out / "group_loads.tsv", sep="\t").set_index("group")["n_sessions"]
+    assert status == 0 and counts.to_dict() == {"all": 3, "dominant": 2, "other": 1}
+
+
+def test_ratings_match_and_are_named(group, tmp_path, table):
+    """The id without zero rejects nobody, and is named; the session without prefix is rejected."""
+    path = tmp_path / "ratings.tsv"
+    path.write_text("participant_id\tsession_id\trating\n sub-01 \t2\treject \nsub-2\tn/a\treject\n")
+    status, shown = group("--qc-ratings", path)
+    assert status == 0 and sessions(group.out) == [SESSIONS[0], SESSIONS[2]]
+    (line,) = (line for line in shown.splitlines() if "ratings.tsv" in line)
+    assert line.endswith("rejects sub-2, of which there is no session.")
+    assert "rejects sub-2" in (group.out / "group.html").read_text()
+    table.add("Group level", "a rating of a session that is not there", 0, line, "the other sessions")
+
+
+def test_ratings_that_reject_everybody(group, tmp_path):
+    path = tmp_path / "ratings.tsv"
+    path.write_text("participant_id\trating\n01\treject\n02\treject\n")
+    status, shown = group("--qc-ratings", path)
+    assert status == 1 and "rejects every session; check the ratings." in shown
+
+
+def test_strict_leaves_out_of_the_evaluation_too(group):
+    listing = record.read(group.out, SESSIONS[0])
+    listing.flags["bright"] = "It is bright."
+    listing.write(group.out)
+    status, _ = group("--strict", "--ground-truth", group.bids, "--nprocs", "1")
+    assert status == 1
+    assert sessions(group.out) == sessions(group.out, "evaluation/evaluation.tsv") == [*SESSIONS[1:]]
+
+
+def test_lesions_of_several_models_are_named(group, table):
+    listing = record.read(group.out, SESSIONS[0])
+    listing.model = "simstroke"
+    listing.write(group.out)
+    status, shown = group()
+    (line,) = (line for line in shown.splitlines() if "several models" in line)
+    assert status == 0 and "own masks (2), simstroke (1)" in line
+    assert line in (group.out / "group.html").read_text()
+    table.add("Group level", "sessions of several models", 0, line, "all, and the warning")
+
+
+def test_groups_of_an_evaluation_match_as_well(group):
+    people = "participant_id\tsite\n01\tA\n 02 \tB\nsub-03\tA\n"
+    status, _ = group("--ground-truth", group.bids, "--nprocs", "1", people=people)
+    scores = pd.read_csv(group.out / "evaluation/evaluation_summary.tsv", sep="\t")
+    found = scores[(scores["grouping"] == "site") & (scores["score"] == "dice")]
+    assert status == 0 and dict(zip(found["group"], found["n"], strict=True)) == {"A": 2, "B": 1}
+    assert np.allclose(found["mean"], 1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "named"),
+    [(("1", "2"), False), (("V01", "V2"), False), (("post", "pre"), True), (("1yr", "3mo"), True)],
+)
+def test_an_order_of_sessions_that_names_do_not_tell(labels, named):
+    """The change is that of the session that comes later by name."""
+    found = pd.DataFrame({
+        "session_id": [f"ses-{label}" for label in labels],
+        "previous_session_id": [np.nan, f"ses-{labels[0]}"],
+    })  # fmt: skip
+    sentences = list(_notices_of_order(found))
+    assert len(sentences) == named
+    assert all(f"ses-{labels[0]}, ses-{labels[1]}" in sentence for sentence in sentences)
