@@ -13,6 +13,7 @@ from bids_stroke.bids.names import IMAGE_EXTENSIONS, label_of, space_of
 from bids_stroke.data import DATA
 from bids_stroke.errors import ImageError, ResourceError
 from bids_stroke.spatial import image
+from bids_stroke.spatial.masks import ROUNDING
 from bids_stroke.spatial.template_transforms import load_transform, warp
 from bids_stroke.spatial.templates import TEMPLATE, hemisphere_map, template_grid
 from bids_stroke.utils import safe_yaml
@@ -183,12 +184,12 @@ def probability_maps(card: TractCard) -> list[nib.Nifti1Image]:
         arrays = [np.asanyarray(img.dataobj)]
     arrays = [array * np.float32(card.scale) for array in arrays]
     low, high = min(map(np.min, arrays)), max(map(np.max, arrays))
-    if low < 0 or high > 1 + 1e-5 or high == 0:
+    if low < -ROUNDING or high > 1 + ROUNDING or high <= 0:
         raise ImageError(
             f"{path} holds values from {low:g} to {high:g}, but a tract needs probabilities "
             "between 0 and 1; rescale it, or give a card with its scale."
         )
-    return [image.like(array, img, np.float32) for array in arrays]
+    return [image.like(np.clip(array, 0, 1), img, np.float32) for array in arrays]
 
 
 def slice_heights(img: nib.Nifti1Image) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from nibabel.affines import voxel_sizes
 
 from bids_stroke.bids.names import Name, with_suffix
 from bids_stroke.errors import ImageError, StrokeError
-from bids_stroke.spatial import grid, image
+from bids_stroke.spatial import grid, image, masks
 from bids_stroke.utils.files import PathLike
 
 from . import detection, metrics
@@ -40,28 +40,15 @@ class Measurement(NamedTuple):
 
 
 def read_mask(path: PathLike) -> nib.Nifti1Image:
-    """Load a binary mask in RAS order.
+    """Load a mask or a probability, binary and in RAS order
+    (:func:`bids_stroke.spatial.masks.binarize`).
 
     Raises
     ------
     ImageError
-        If it holds a probability or several labels.
+        If it is neither, or holds several labels.
     """
-    img = image.conform(image.load(path))
-    data = np.asanyarray(img.dataobj)
-    values = np.unique(data)
-    fractions = values[values % 1 != 0]
-    if fractions.size:
-        raise ImageError(
-            f"{path} holds values such as {fractions[:1]} and is no mask; threshold "
-            "the probability first."
-        )
-    if (values < 0).any():
-        raise ImageError(f"{path} holds negative values and is no mask; make it binary.")
-    if np.count_nonzero(values) > 1:
-        labels = ", ".join(f"{value:g}" for value in values[values > 0][:5])
-        raise ImageError(f"{path} holds the labels {labels}; make a mask of those that are lesion.")
-    return image.like(data > 0, img, np.uint8)
+    return masks.binarize(image.conform(image.load(path)), several_labels=False)
 
 
 def measure(pair: Pair) -> Measurement:
@@ -88,14 +75,14 @@ def measure(pair: Pair) -> Measurement:
 
 def _compare(prediction: Path, truth: Path) -> Measurement:
     """Scores of two files that hold masks on one grid."""
-    masks = pred_img, truth_img = read_mask(prediction), read_mask(truth)
+    pair = pred_img, truth_img = read_mask(prediction), read_mask(truth)
     if not grid.same_grid(truth_img, pred_img):
         raise ImageError(
             f"{prediction} has shape {pred_img.shape} and voxels of {_zooms(pred_img)} mm, but "
             f"{truth} has shape {truth_img.shape} and voxels of {_zooms(truth_img)} mm, or lies "
             "elsewhere; resample it."
         )
-    pred, true = (np.asarray(img.dataobj) > 0 for img in masks)
+    pred, true = (np.asarray(img.dataobj) > 0 for img in pair)
     voxel_mm3 = grid.voxel_volume(truth_img)
     counts = metrics.confusion(pred, true)
     true_ml, predicted_ml = (
@@ -104,7 +91,7 @@ def _compare(prediction: Path, truth: Path) -> Measurement:
     distances = metrics.surface_distances(pred, true, voxel_sizes(truth_img.affine))
     detections = {name: detect(pred, true) for name, detect in detection.DEFINITIONS.items()}
     max_dice = _max_dice(prediction, true)
-    loads = template_loads(masks, prediction, truth)
+    loads = template_loads(pair, prediction, truth)
     row = {
         **{name: getattr(counts, name) for name in _VOXEL_SCORES},
         **{f"{name}_mm": value for name, value in distances._asdict().items()},

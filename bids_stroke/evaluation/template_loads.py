@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nibabel as nib
-import numpy as np
 
 from bids_stroke.atlases import regions, super_regions, tracts
 from bids_stroke.atlases.loads import measure_loads
 from bids_stroke.bids import record, supplied_masks
 from bids_stroke.bids.names import Name, folder_of, transform
-from bids_stroke.spatial import image, template_transforms, templates
+from bids_stroke.spatial import template_transforms, templates
 from bids_stroke.spatial.grid import same_grid
-from bids_stroke.spatial.masks import at_least_half
 from bids_stroke.spatial.transforms import apply
 
 from . import metrics
@@ -79,8 +77,7 @@ def _in_template(
         return masks
     named = supplied_masks.parse_lesion_mask(truth)
     if named and named.space and named.in_template:
-        moved = [template_transforms.to_template(img, named.space) for img in masks]
-        return [image.like(at_least_half(np.asanyarray(img.dataobj)), grid, np.uint8) for img in moved]
+        return [template_transforms.mask_to_template(img, named.space) for img in masks]
     path = _transform_to_template(prediction)
     if path is None:
         return None

@@ -53,10 +53,10 @@ class MoveToTemplate(ImageInterface):
     output_spec = outputs(out_file=existing("on the template's grid"))
 
     def _run_on(self, folder: Path, in_file: nib.Nifti1Image) -> Outputs:
-        img = masks.binarize(in_file) if self.inputs.is_mask else in_file
-        moved = template_transforms.to_template(img, self.inputs.space)
         if self.inputs.is_mask:
-            moved = masks.binarize(moved)
+            moved = template_transforms.mask_to_template(masks.binarize(in_file), self.inputs.space)
+        else:
+            moved = template_transforms.to_template(in_file, self.inputs.space)
         return {"out_file": image.save(moved, folder / "moved.nii.gz")}
 
 

@@ -12,7 +12,7 @@ import torch
 
 from bids_stroke.compute import devices
 from bids_stroke.models.nnunet import inference as nnunet_inference
-from bids_stroke.spatial import grid, image
+from bids_stroke.spatial import image, masks
 from bids_stroke.utils.files import PathLike
 
 from . import ensembles, frame, slice_inference, weights
@@ -74,7 +74,7 @@ def predict(
             channels, place = prepared[leaf.preparation]
             answers[leaf.identity()] = _Answer(predict_network(leaf, channels, device, mirror), place)
         probability = _combine(card, answers, reference)
-    inside = grid.resample(brain, reference, order=0).get_fdata() > 0
+    inside = np.asanyarray(masks.on_grid(brain, reference).dataobj)
     return image.like(np.clip(probability, 0, 1) * inside, reference, np.float32)
 
 

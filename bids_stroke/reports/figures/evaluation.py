@@ -14,6 +14,7 @@ from markupsafe import Markup
 from bids_stroke.bids import supplied_masks
 from bids_stroke.bids.names import Name, derivative
 from bids_stroke.evaluation import statistics
+from bids_stroke.evaluation.measurement import read_mask
 from bids_stroke.reports.rendering import Picture
 from bids_stroke.spatial import image, templates
 from bids_stroke.utils.files import atomic
@@ -156,7 +157,7 @@ def _draw_case(row: pd.Series, title: str, path: Path) -> bool:
     background = _background(Path(row["prediction"]))
     if background is None:
         return False
-    truth, prediction = (image.conform(image.load(row[key])) for key in ("truth", "prediction"))
+    truth, prediction = (read_mask(row[key]) for key in ("truth", "prediction"))
     draw_comparison(background, truth, prediction, title, path)
     return True
 

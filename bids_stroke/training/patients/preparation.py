@@ -151,7 +151,7 @@ def _images(
             continue
         raw = image.conform(image.load(path))
         if lesion.in_template:
-            inside = grid.resample(brain, raw, order=0)
+            inside = masks.on_grid(brain, raw)
             images[contrast] = grid.resample(bias.correct_bias(raw, inside), reference)
             continue
         to, back = registration.rigid(raw, corrected, brain, folder / contrast)
