@@ -51,6 +51,12 @@ class Maps:
             )
         return dict(columns)
 
+    @property
+    def files(self) -> list[Path]:
+        """The user's files of tracts and atlases."""
+        tracts = [Path(card.file) for card in self.cards if not card.package]
+        return [*tracts, *(path for path, _ in self.atlases)]
+
     def check(self) -> dict[str, dict[str, dict[str, object]]]:
         """Check the files once, before a session is started, and return
         :attr:`bids_stroke.atlases.maps.Maps.columns`.
@@ -73,7 +79,6 @@ class Maps:
 
     def identity(self) -> str:
         """What the measurements depend on, as text; files are identified by size and time of change."""
-        files = [Path(card.file) for card in self.cards if not card.package]
-        files += [path for pair in self.atlases for path in pair]
+        files = [*self.files, *(table for _, table in self.atlases)]
         stamps = {str(path): stamp(path) for path in files}
         return json.dumps([[asdict(card) for card in self.cards], asdict(super_regions_card()), stamps])

@@ -58,7 +58,7 @@ def load_atlas(path: PathLike, labels: PathLike) -> Atlas:
         If the file is not a label image, the table is not that of the file, or its space has no
         transform to the template.
     """
-    img = image.load(path)
+    img = image.load_supplied(path)
     data = masks.whole_numbers(np.asanyarray(img.dataobj))
     if data is None or data.min() < 0:
         raise ImageError(f"{path} holds values that are no labels (0, 1, 2, …); check --atlas.")
@@ -66,6 +66,10 @@ def load_atlas(path: PathLike, labels: PathLike) -> Atlas:
     reference = templates.template_grid()
     field = template_transforms.load_transform(space_of(path), TEMPLATE)
     moved = template_transforms.warp([img], reference, field, order=0)[0]
+    if not moved.any():
+        raise ImageError(
+            f"{path} has no label in the template; check its header and space- in its name."
+        )
     names = _names(labels, np.unique(data[data > 0]).astype(int))
     return Atlas(label_of(path), names, image.like(moved, reference, np.int32))
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bids_stroke.errors import StrokeError, UsageError
+from bids_stroke.settings import ORIENTATIONS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,6 +29,12 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="TSV",
         help="participants.tsv, whose columns (such as site) are groups to be told apart",
+    )
+    command.add_argument(
+        "--assume-orientation",
+        choices=ORIENTATIONS,
+        help="directions of the axes of masks whose headers state none; without it they are not "
+        "compared",
     )
     command.add_argument(
         "--nprocs", type=int, default=1, metavar="N", help="pairs at a time (default: 1)"
@@ -56,8 +63,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if participants and not participants.is_file():
         raise UsageError(f"{participants} does not exist; check --participants.")
     people = read_participants(participants) if participants else None
-    rows, lesions = evaluate(predictions, arguments.truth, arguments.nprocs)
-    page = write_evaluation(arguments.out, rows, lesions, people)
+    orientation = arguments.assume_orientation
+    rows, lesions = evaluate(predictions, arguments.truth, arguments.nprocs, orientation)
+    page = write_evaluation(arguments.out, rows, lesions, people, orientation)
     bad = rows[rows["tp"].isna()]
     columns = ["participant_id", "session_id", "model", "reason"]
     for participant, session, model, reason in bad[columns].fillna("").itertuples(index=False):

@@ -10,7 +10,7 @@ from nibabel.affines import voxel_sizes
 
 from bids_stroke.bids.names import Name, with_suffix
 from bids_stroke.errors import ImageError, StrokeError
-from bids_stroke.spatial import grid, image, masks
+from bids_stroke.spatial import grid, headers, image, masks
 from bids_stroke.utils.files import PathLike
 
 from . import detection, metrics
@@ -39,22 +39,30 @@ class Measurement(NamedTuple):
     lesions: list[dict[str, Any]]
 
 
-def read_mask(path: PathLike) -> nib.Nifti1Image:
+def read_mask(path: PathLike, orientation: str | None = None) -> nib.Nifti1Image:
     """Load a mask or a probability, binary and in RAS order
     (:func:`bids_stroke.spatial.masks.binarize`).
+
+    Parameters
+    ----------
+    path : path
+    orientation : {"RAS", "LAS"}, optional
+        That of a mask whose header states none.
 
     Raises
     ------
     ImageError
         If it is neither, or holds several labels.
     """
-    return masks.binarize(image.conform(image.load(path)), several_labels=False)
+    img = image.conform(image.load_supplied(path, orientation))
+    return masks.binarize(img, several_labels=False)
 
 
-def measure(pair: Pair) -> Measurement:
+def measure(pair: Pair, orientation: str | None = None) -> Measurement:
     """Compare the masks of a pair.
 
-    A pair that cannot be compared has no scores, and the column ``reason`` states why.
+    A pair that cannot be compared has no scores, and the column ``reason`` states why. The
+    ``orientation`` is as for :func:`bids_stroke.evaluation.run.evaluate`.
     """
     row = dict.fromkeys(COLUMNS) | {
         "participant_id": pair.participant,
@@ -67,15 +75,16 @@ def measure(pair: Pair) -> Measurement:
     if pair.problem or pair.prediction is None:
         return Measurement(row, [])
     try:
-        scores, lesions = _compare(pair.prediction, pair.truth)
+        scores, lesions = _compare(pair.prediction, pair.truth, orientation)
     except StrokeError as error:
         return Measurement(row | {"reason": str(error)}, [])
     return Measurement(row | scores, lesions)
 
 
-def _compare(prediction: Path, truth: Path) -> Measurement:
+def _compare(prediction: Path, truth: Path, orientation: str | None) -> Measurement:
     """Scores of two files that hold masks on one grid."""
-    pair = pred_img, truth_img = read_mask(prediction), read_mask(truth)
+    files = prediction, truth
+    pair = pred_img, truth_img = [read_mask(path, orientation) for path in files]
     if not grid.same_grid(truth_img, pred_img):
         raise ImageError(
             f"{prediction} has shape {pred_img.shape} and voxels of {_zooms(pred_img)} mm, but "
@@ -92,6 +101,7 @@ def _compare(prediction: Path, truth: Path) -> Measurement:
     detections = {name: detect(pred, true) for name, detect in detection.DEFINITIONS.items()}
     max_dice = _max_dice(prediction, true)
     loads = template_loads(pair, prediction, truth)
+    remarks = filter(None, (headers.orientation_remark(path, orientation) for path in files))
     row = {
         **{name: getattr(counts, name) for name in _VOXEL_SCORES},
         **{f"{name}_mm": value for name, value in distances._asdict().items()},
@@ -105,7 +115,7 @@ def _compare(prediction: Path, truth: Path) -> Measurement:
         "true_volume_ml": true_ml,
         "predicted_volume_ml": predicted_ml,
         **(loads._asdict() if loads else {}),
-        "reason": " ".join(_reasons(true_ml, predicted_ml, max_dice, loads)) or None,
+        "reason": " ".join([*remarks, *_reasons(true_ml, predicted_ml, max_dice, loads)]) or None,
     }
     lesions = [
         {"definition": name, **lesion._asdict()}

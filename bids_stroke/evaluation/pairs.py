@@ -28,7 +28,9 @@ class Pair:
     problem: str | None = None
 
 
-def pairs(predictions: Mapping[str, PathLike], truth: PathLike) -> list[Pair]:
+def pairs(
+    predictions: Mapping[str, PathLike], truth: PathLike, orientation: str | None = None
+) -> list[Pair]:
     """Match the masks of models with the true ones.
 
     Parameters
@@ -37,6 +39,8 @@ def pairs(predictions: Mapping[str, PathLike], truth: PathLike) -> list[Pair]:
         Folder of each model.
     truth : path
         Folder of the true masks.
+    orientation : {"RAS", "LAS"}, optional
+        That of masks whose headers state none.
 
     Raises
     ------
@@ -50,7 +54,8 @@ def pairs(predictions: Mapping[str, PathLike], truth: PathLike) -> list[Pair]:
     for model, folder in predictions.items():
         predicted = _masks(folder)
         for scan in sorted(true, key=lambda scan: (scan[0], scan[1] or "")):
-            matched.append(_match(scan, model, true[scan], predicted.get(scan, []), folder))
+            masks = true[scan], predicted.get(scan, [])
+            matched.append(_match(scan, model, *masks, folder, orientation))
         for scan in sorted(predicted.keys() - true.keys(), key=str):
             problem = f"There is no true mask of {join_session_name(*scan)} in {truth}."
             matched.append(Pair(*scan, model, Path(truth), predicted[scan][0], problem))
@@ -72,7 +77,12 @@ def _scan(subject: str, session: str | None) -> Scan:
 
 
 def _match(
-    scan: Scan, model: str, true: Sequence[Path], predicted: Sequence[Path], folder: PathLike
+    scan: Scan,
+    model: str,
+    true: Sequence[Path],
+    predicted: Sequence[Path],
+    folder: PathLike,
+    orientation: str | None,
 ) -> Pair:
     """The first prediction on the grid of a true mask."""
     if not predicted:
@@ -81,7 +91,9 @@ def _match(
     for truth in true:
         for prediction in predicted:
             try:
-                if same_grid(conform(open_image(truth)), conform(open_image(prediction))):
+                files = truth, prediction
+                first, second = (conform(open_image(path, orientation)) for path in files)
+                if same_grid(first, second):
                     return Pair(*scan, model, truth, prediction)
             except Exception:  # an unreadable file is named when it is measured
                 return Pair(*scan, model, truth, prediction)

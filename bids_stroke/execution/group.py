@@ -98,13 +98,15 @@ def _evaluate(
     if settings.ground_truth is None:
         return None
     models = {"+".join(table["model"].dropna().unique()) or "masks": settings.output_dir}
+    orientation = settings.assume_orientation
     left_out = [(session.participant_id, session.session_id) for session in rejected]
     rows, lesions = (
         part[~pd.MultiIndex.from_frame(part[ratings.KEYS].fillna("")).isin(left_out)]
-        for part in evaluate(models, settings.ground_truth, settings.nprocs)
+        for part in evaluate(models, settings.ground_truth, settings.nprocs, orientation)
     )
     people = participants.read_participants(settings.bids_dir / "participants.tsv")
-    page = write_evaluation(settings.output_dir / "evaluation", rows, lesions, people)
+    folder = settings.output_dir / "evaluation"
+    page = write_evaluation(folder, rows, lesions, people, orientation)
     compared = int(rows["tp"].notna().sum())
     print(f"{compared} of {len(rows)} masks compared with manual ones: {page.path}")
     return page

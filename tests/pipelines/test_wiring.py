@@ -67,6 +67,7 @@ def build(name, folder, contrasts=("T1w", "FLAIR"), supplied_brain_mask=None):
         "min_component_mm3": 10.0,
         "device": "cpu",
         "mirror": False,
+        "orientation": None,
         "reference": "T1w",
         "contrast": "FLAIR",
         "contrasts": ("T1w", "FLAIR"),
