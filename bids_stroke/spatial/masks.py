@@ -19,6 +19,8 @@ from . import grid, image
 
 #: Smallest probability, or covered fraction of a voxel, that counts as inside.
 INSIDE = 0.5
+#: The same for scaled values: 0.5 may be stored as 0.49999999.
+_LEAST = INSIDE - 1e-6
 #: Stored numbers are rounded: in single precision, or to the steps of a scale.
 ROUNDING = 1e-3
 #: Interpolation by splines or windowed sinc leaves 0 to 1 by this much at sharp corners.
@@ -77,7 +79,7 @@ def binarize(mask_img: nib.Nifti1Image, several_labels: bool = True) -> nib.Nift
     numbers = whole_numbers(data)
     if numbers is None:
         _check_fractions(data, mask_img)
-        inside = data >= INSIDE - 1e-6
+        inside = data >= _LEAST
     else:
         _check_numbers(np.unique(numbers), several_labels, mask_img)
         inside = numbers > 0
@@ -90,9 +92,9 @@ def binarize(mask_img: nib.Nifti1Image, several_labels: bool = True) -> nib.Nift
 def _check_fractions(data: NDArray, mask_img: nib.Nifti1Image) -> None:
     """Refuse fractions that are no probability, or of which none is inside."""
     low, high = float(data.min()), float(data.max())
-    if low >= -OVERSHOOT and INSIDE <= high <= 1 + OVERSHOOT:
+    if low >= -OVERSHOOT and _LEAST <= high <= 1 + OVERSHOOT:
         return
-    if low >= 0 and high < INSIDE:
+    if low >= 0 and high < _LEAST:
         problem = "so that nothing reaches 0.5"
     else:
         problem = "but a probability has 0 to 1"

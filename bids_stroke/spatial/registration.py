@@ -52,8 +52,8 @@ class Registration(NamedTuple):
     inverse: tuple[str, ...]
 
 
-def register(fixed: "ANTsImage", moving: "ANTsImage", **options: object) -> Registration:
-    """Run ``ants.registration`` with ``options``, from the same random numbers each time.
+def register(fixed: "ANTsImage", moving: "ANTsImage", seed: int = 1, **options: object) -> Registration:
+    """Run ``ants.registration`` with ``options``, from the random numbers of ``seed``.
 
     With one thread (``ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS``, read when ANTs starts) results are then
     the same to the last bit; with several they differ by how sums are split.
@@ -62,7 +62,7 @@ def register(fixed: "ANTsImage", moving: "ANTsImage", **options: object) -> Regi
 
     threads = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
     kept = os.environ.get(threads)
-    ants.config.set_ants_deterministic(True, seed_value=1)  # the only way in which ANTs takes a seed
+    ants.config.set_ants_deterministic(True, seed_value=seed)  # the only way in which ANTs takes a seed
     if kept is None:
         del os.environ[threads]
     else:

@@ -11,7 +11,7 @@ from nibabel.affines import apply_affine, from_matvec
 from scipy import ndimage
 
 from bids_stroke.data import DATA
-from bids_stroke.errors import ResourceError
+from bids_stroke.errors import ImageError, ResourceError
 
 from . import image
 from .grid import blank
@@ -50,8 +50,14 @@ def mask_to_template(mask: nib.Nifti1Image, space: str) -> nib.Nifti1Image:
     Returns
     -------
     nib.Nifti1Image of uint8
+
+    Raises
+    ------
+    ImageError
+        If part of the mask lies outside of the template's field of view.
     """
     reference = template_grid()
+    _check_inside(mask, reference)
     field = load_transform(space, TEMPLATE) if has_transform(space) else None
     fraction = to_fractions(mask, reference)
     box = _box_around(fraction, reference, field)
@@ -59,6 +65,18 @@ def mask_to_template(mask: nib.Nifti1Image, space: str) -> nib.Nifti1Image:
     inside = np.zeros(reference.shape, bool)
     inside[box] = from_fractions(warp([fraction], part, field)[0])
     return image.like(inside, reference, np.uint8)
+
+
+def _check_inside(mask: nib.Nifti1Image, reference: nib.Nifti1Image) -> None:
+    """Refuse a mask of which more than a hundredth lies outside of the field of view of a template."""
+    points = apply_affine(mask.affine, np.argwhere(np.asanyarray(mask.dataobj) > 0))
+    voxels = apply_affine(np.linalg.inv(reference.affine), points)
+    inside = ((voxels >= -0.5) & (voxels <= np.array(reference.shape) - 0.5)).all(1)
+    if len(points) and inside.mean() < 0.99:
+        raise ImageError(
+            f"{mask.get_filename()} has {1 - inside.mean():.0%} of its voxels outside of the template; "
+            "check its header and its space."
+        )
 
 
 def _shifted(affine: np.ndarray, box: Sequence[slice]) -> np.ndarray:

@@ -36,6 +36,7 @@ def stored(folder, values, dtype=np.float64, slope=None):
         ([0, 0.4, 0.6, 1.0000001], np.float64, None, [0, 0, 1, 1]),
         ([-0.13, 0.49, 0.51, 1.31], np.float32, None, [0, 0, 1, 1]),  # of a cubic spline
         ([0, 49, 50, 100], np.uint8, 0.01, [0, 0, 1, 1]),  # 50 is stored as 0.4999999888
+        ([0, 49, 50, 50], np.uint8, 0.01, [0, 0, 1, 1]),
         ([0, 255, 0, 255], np.uint8, 1 / 255, [0, 1, 0, 1]),
         ([0, 255, 0, 255], np.uint8, None, [0, 1, 0, 1]),
         ([0, 100, 0, 100], np.int16, None, [0, 1, 0, 1]),
