@@ -19,12 +19,18 @@ MNI_1MM = ((197, 233, 189), 1.0, (-98.0, -134.0, -72.0))
 MNI_2MM = ((91, 109, 91), 2.0, (-90.0, -126.0, -72.0))
 
 
-def sphere(grid=MNI_1MM, radius=RADIUS, center=CENTER):
-    """A lesion in the template's space: bool voxels and affine."""
+def distances(grid=MNI_1MM):
+    """Distances (mm) from the center of the lesion, on a grid of the template, and the affine."""
     shape, zoom, origin = grid
     affine = nib.affines.from_matvec(zoom * np.eye(3), origin)
     points = apply_affine(affine, np.moveaxis(np.indices(shape), 0, -1))
-    return np.linalg.norm(points - center, axis=-1) <= radius, affine
+    return np.linalg.norm(points - CENTER, axis=-1), affine
+
+
+def sphere(grid=MNI_1MM):
+    """A lesion in the template's space: bool voxels and affine."""
+    distance, affine = distances(grid)
+    return distance <= RADIUS, affine
 
 
 def scaled(data, slope):
@@ -40,8 +46,9 @@ def plain(data, affine=None, **options):
     return nib.Nifti1Image(data, sphere()[1] if affine is None else affine, **options).to_bytes()
 
 
-def smooth():
-    return ndimage.gaussian_filter(sphere()[0].astype(np.float32), 1.5)
+def smooth(low=0.0, high=1.0):
+    """A slope of 4 mm that is 0.5 at the surface of the sphere."""
+    return np.clip(0.5 + (RADIUS - distances()[0]) / 4, low, high)
 
 
 def coarse(shift=0.0):
@@ -72,17 +79,13 @@ def sheared():
 #: Files that are measured.
 TAKEN = {
     "a smooth mask in uint8 with the slope 1/255": lambda: scaled(
-        np.rint(255 * smooth() / smooth().max()).astype(np.uint8), 1 / 255
+        np.rint(255 * smooth()).astype(np.uint8), 1 / 255
     ),
     "a mask of 0 and 255 with the slope 1/255": lambda: scaled(
         (255 * sphere()[0]).astype(np.uint8), 1 / 255
     ),
-    "a smooth mask of up to 1.0000001": lambda: plain(smooth() / float(smooth().max()) * 1.0000001),
-    "a mask that was interpolated by splines": lambda: plain(
-        ndimage.affine_transform(
-            sphere(MNI_2MM)[0].astype(np.float32), [0.5] * 3, (-4, -4, 0), (197, 233, 189), order=3
-        )
-    ),
+    "a smooth mask of up to 1.0000001": lambda: plain(smooth(high=1.0000001)),
+    "a smooth mask with the overshoot of splines": lambda: plain(smooth(-0.13, 1.31)),
     "a mask of 0 and 255": lambda: plain((255 * sphere()[0]).astype(np.uint8)),
     "a mask in int64": lambda: plain(sphere()[0].astype(np.int64), dtype=np.int64),
     "a mask on the grid of 2 mm": coarse,

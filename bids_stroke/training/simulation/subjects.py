@@ -14,7 +14,8 @@ from nibabel.affines import from_matvec
 
 from bids_stroke.errors import DatasetError
 from bids_stroke.spatial.grid import bounding_box
-from bids_stroke.spatial.image import conform, load
+from bids_stroke.spatial.image import conform, load_supplied
+from bids_stroke.spatial.masks import binarize
 from bids_stroke.utils.files import PathLike, atomic
 
 from .subject_preparation import prepare
@@ -96,7 +97,7 @@ def subject(path: PathLike, cache: PathLike) -> Subject:
     name = Path(path).name.split(".")[0]
     kept = Path(cache) / f"{name}.npz"
     if not kept.exists():
-        arrays: dict[str, Any] = prepare(conform(load(path)))
+        arrays: dict[str, Any] = prepare(conform(load_supplied(path)))
         kept.parent.mkdir(parents=True, exist_ok=True)
         with atomic(kept) as partial, partial.open("wb") as stream:
             np.savez_compressed(stream, **arrays)
@@ -120,7 +121,7 @@ def cached(path: PathLike) -> Subject:
 
 def lesion(path: PathLike) -> Lesion | None:
     """Load a lesion mask in template space and crop it; None where it is empty."""
-    img = conform(load(path))
+    img = binarize(conform(load_supplied(path)))
     data = np.asanyarray(img.dataobj) > 0
     if not data.any():
         return None
