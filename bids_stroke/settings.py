@@ -10,6 +10,7 @@ from bids_stroke.errors import DatasetError, ResourceError, UsageError
 LEVELS = ("participant", "group")
 DEVICES = ("auto", "cpu", "cuda")
 SPACES = ("MNI152NLin2009aSym",)
+ORIENTATIONS = ("RAS", "LAS")
 BRAIN_EXTRACTIONS = ("hd-bet", "deepbet", "none")
 NORMALIZATIONS = ("enantiomorphic", "masked")
 DEFAULT_MODEL = "simstroke"
@@ -38,6 +39,7 @@ class Settings:
     mirror: bool = False
     derivatives: tuple[Path, ...] = ()
     lesion_derivatives: Path | None = None
+    assume_orientation: str | None = None
     tracts: tuple[str, ...] = (DEFAULT_TRACT,)
     cutoffs_ml: tuple[float, float] | None = None
     atlases: tuple[tuple[Path, Path], ...] = ()

@@ -23,7 +23,12 @@ _EXTRACTION = {
 
 
 def init_reference_wf(
-    *, brain_extraction: str, supplied_brain_mask: Path | None, device: str, name: str = "reference_wf"
+    *,
+    brain_extraction: str,
+    supplied_brain_mask: Path | None,
+    device: str,
+    orientation: str | None = None,
+    name: str = "reference_wf",
 ) -> LesionWorkflow:
     """Prepare the reference image.
 
@@ -33,6 +38,8 @@ def init_reference_wf(
     supplied_brain_mask : path or None
         Brain mask to take instead.
     device : str
+    orientation : {"RAS", "LAS"} or None
+        That of files whose headers state none
 
     Inputs
     ------
@@ -58,9 +65,10 @@ def init_reference_wf(
     )
     inputnode = identity("inputnode", ["in_file"])
     outputnode = identity("outputnode", ["conformed", "brain", "preproc"])
-    conform = Node(Conform(), name="conform")
+    conform = Node(Conform(orientation=orientation), name="conform")
     if supplied_brain_mask:
-        extract = Node(ImportBrainMask(mask_file=str(supplied_brain_mask)), name="extract")
+        supplied = ImportBrainMask(mask_file=str(supplied_brain_mask), orientation=orientation)
+        extract = Node(supplied, name="extract")
     else:
         extract = Node(on_device(ExtractBrain(method=brain_extraction), device), name="extract")
     bias = Node(CorrectBias(), name="bias")
@@ -77,13 +85,17 @@ def init_reference_wf(
     return workflow
 
 
-def init_coregistration_wf(*, reference: str, contrast: str, name: str) -> LesionWorkflow:
+def init_coregistration_wf(
+    *, reference: str, contrast: str, orientation: str | None = None, name: str
+) -> LesionWorkflow:
     """Prepare a further contrast: registered to the reference image, both directions kept.
 
     Parameters
     ----------
     reference, contrast : str
         For the methods section.
+    orientation : {"RAS", "LAS"} or None
+        That of an image whose header states none
 
     Inputs
     ------
@@ -119,7 +131,7 @@ def init_coregistration_wf(*, reference: str, contrast: str, name: str) -> Lesio
     inputnode = identity("inputnode", ["in_file", "reference", "brain"])
     images = ["conformed", "preproc", "brain", "on_reference", "reference_moved"]
     outputnode = identity("outputnode", [*images, "to_reference", "from_reference"])
-    conform = Node(Conform(), name="conform")
+    conform = Node(Conform(orientation=orientation), name="conform")
     rigid = Node(Rigid(), name="rigid")
     brain = Node(Apply(kind="mask"), name="brain")
     bias = Node(CorrectBias(), name="bias")

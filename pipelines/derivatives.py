@@ -32,6 +32,8 @@ class Derivatives:
         Contrasts that the model uses.
     maps : Maps
     bids_dir, output_dir : Path
+    orientation : {"RAS", "LAS"} or None
+        That of raw images whose headers state none.
     """
 
     def __init__(
@@ -43,9 +45,11 @@ class Derivatives:
         maps: Maps,
         bids_dir: Path,
         output_dir: Path,
+        orientation: str | None = None,
     ) -> None:
         self.session, self.card, self.maps = session, card, maps
         self.bids_dir, self.output_dir = bids_dir, output_dir
+        self.orientation = orientation
         self.has_probability = card is not None
         self.desc = description_of(contrasts)
         self.used = [session.images[contrast] for contrast in contrasts]
@@ -112,7 +116,7 @@ class Derivatives:
         """
         node = Node(Sink(out_file=str(path), metadata=metadata or {}), name=f"ds_{name}")
         if raw:
-            node.inputs.raw = str(raw)
+            node.inputs.raw, node.inputs.orientation = str(raw), self.orientation
         self.outputs[role(kind, place)] = path
         return node
 

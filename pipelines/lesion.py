@@ -85,7 +85,11 @@ def init_lesion_wf(
 
 
 def init_supplied_lesion_wf(
-    *, mask: SuppliedMask, source: Path, name: str = "supplied_lesion_wf"
+    *,
+    mask: SuppliedMask,
+    source: Path,
+    orientation: str | None = None,
+    name: str = "supplied_lesion_wf",
 ) -> LesionWorkflow:
     """Take the user's lesion mask.
 
@@ -94,6 +98,8 @@ def init_supplied_lesion_wf(
     mask : SuppliedMask
     source : Path
         Raw image that the mask was drawn on, for messages.
+    orientation : {"RAS", "LAS"} or None
+        That of a mask whose header states none
 
     Inputs
     ------
@@ -109,9 +115,8 @@ def init_supplied_lesion_wf(
     workflow.__desc__ = f"Lesion masks were supplied by the user, drawn on the {mask.space} image."
     inputnode = identity("inputnode", ["image"])
     outputnode = identity("outputnode", ["lesion"])
-    import_mask = Node(
-        ImportLesionMask(mask_file=str(mask.path), source=str(source)), name="import_mask"
-    )
+    supplied = ImportLesionMask(mask_file=str(mask.path), source=str(source), orientation=orientation)
+    import_mask = Node(supplied, name="import_mask")
     workflow.connect([
         (inputnode, import_mask, [("image", "in_file")]),
         (import_mask, outputnode, [("out_mask", "lesion")]),

@@ -49,6 +49,7 @@ def init_session_wf(
     spaces: Sequence[Space],
     device: str,
     mirror: bool = False,
+    orientation: str | None = None,
     name: str = "session_wf",
 ) -> LesionWorkflow:
     """Take a session through all steps.
@@ -67,6 +68,8 @@ def init_session_wf(
     device : str
     mirror : bool
         Average the lesion's prediction with that of the mirrored head
+    orientation : {"RAS", "LAS"} or None
+        That of files whose headers state none
     """
     workflow = LesionWorkflow(name=name)
     reference = session.reference
@@ -79,12 +82,16 @@ def init_session_wf(
         maps=maps,
         bids_dir=bids_dir,
         output_dir=output_dir,
+        orientation=orientation,
     )
     inputnode = identity("inputnode", [reference, *others])
     for contrast in (reference, *others):
         setattr(inputnode.inputs, contrast, str(session.images[contrast]))
     reference_wf = init_reference_wf(
-        brain_extraction=brain_extraction, supplied_brain_mask=session.brain_mask, device=device
+        brain_extraction=brain_extraction,
+        supplied_brain_mask=session.brain_mask,
+        device=device,
+        orientation=orientation,
     )
     workflow.connect([(inputnode, reference_wf, [(reference, "inputnode.in_file")])])
     coregistered = {contrast: _add_contrast(workflow, contrast, names) for contrast in others}
@@ -94,7 +101,8 @@ def init_session_wf(
         drawn_wf = lesion_wf
     else:
         assert session.lesion is not None
-        drawn_wf = init_supplied_lesion_wf(mask=session.lesion, source=session.images[session.drawn_on])
+        source = session.images[session.drawn_on]
+        drawn_wf = init_supplied_lesion_wf(mask=session.lesion, source=source, orientation=orientation)
         lesion_wf = _add_supplied_lesion(workflow, drawn_wf, coregistered.get(session.drawn_on))
     normalized = [_add_space(workflow, space, normalization, names, lesion_wf) for space in spaces]
     template_wf = normalized[0]
@@ -255,7 +263,10 @@ def _add_contrast(workflow: LesionWorkflow, contrast: str, names: Derivatives) -
     """Wire a further contrast: registered, outputs kept; returns its coregistration."""
     stem = contrast.lower()
     coregistration_wf = init_coregistration_wf(
-        reference=names.session.reference, contrast=contrast, name=f"{stem}_wf"
+        reference=names.session.reference,
+        contrast=contrast,
+        orientation=names.orientation,
+        name=f"{stem}_wf",
     )
     outputs_wf = init_contrast_outputs_wf(names=names, contrast=contrast, name=f"{stem}_outputs_wf")
     workflow.connect([

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bids_stroke.bids import names
 from bids_stroke.errors import ResourceError, UsageError
-from bids_stroke.spatial import template_transforms
+from bids_stroke.spatial import image, template_transforms
 from bids_stroke.spatial.templates import TEMPLATE
 from bids_stroke.utils.files import stamp
 
@@ -51,21 +51,31 @@ class Maps:
             )
         return dict(columns)
 
+    @property
+    def files(self) -> list[Path]:
+        """The user's files of tracts and atlases."""
+        tracts = [Path(card.file) for card in self.cards if not card.package]
+        return [*tracts, *(path for path, _ in self.atlases)]
+
     def check(self) -> dict[str, dict[str, dict[str, object]]]:
         """Check the files once, before a session is started, and return
         :attr:`bids_stroke.atlases.maps.Maps.columns`.
 
         Raises
         ------
-        ResourceError, UsageError
-            If a file or its transform to the template is missing, or if two have the same name.
+        ResourceError, UsageError, ImageError
+            If a file or its transform to the template is missing, if two have the same name, or if a
+            header states no orientation, or the size of no head.
         """
         spaces = {Path(card.file): card.space for card in self.cards if not card.package}
         spaces |= {path: names.space_of(path) for path, _ in self.atlases}
+        several_volumes = {Path(card.file) for card in self.cards if card.volumes}
         for path, space in spaces.items():
             template_transforms.load_transform(space, TEMPLATE)
             if not path.is_file():
                 raise ResourceError(f"{path} does not exist; check --tract and --atlas.")
+            if path not in several_volumes:
+                image.check_header(path)
         for _, table in self.atlases:
             if not table.is_file():
                 raise ResourceError(f"{table} does not exist; check --atlas-labels.")
@@ -73,7 +83,6 @@ class Maps:
 
     def identity(self) -> str:
         """What the measurements depend on, as text; files are identified by size and time of change."""
-        files = [Path(card.file) for card in self.cards if not card.package]
-        files += [path for pair in self.atlases for path in pair]
+        files = [*self.files, *(table for _, table in self.atlases)]
         stamps = {str(path): stamp(path) for path in files}
         return json.dumps([[asdict(card) for card in self.cards], asdict(super_regions_card()), stamps])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bids_stroke.bids.names import label_of, space_of
 from bids_stroke.errors import ImageError, ResourceError
-from bids_stroke.spatial import grid, image, template_transforms, templates
+from bids_stroke.spatial import grid, image, masks, template_transforms, templates
 from bids_stroke.spatial.grid import data_on_grid
 from bids_stroke.spatial.templates import TEMPLATE, template
 from bids_stroke.utils.files import PathLike
@@ -58,13 +58,18 @@ def load_atlas(path: PathLike, labels: PathLike) -> Atlas:
         If the file is not a label image, the table is not that of the file, or its space has no
         transform to the template.
     """
-    img = image.load(path)
-    data = np.asanyarray(img.dataobj)
-    if np.any(data < 0) or np.any(data != np.round(data)):
+    img = image.load_supplied(path)
+    data = masks.whole_numbers(np.asanyarray(img.dataobj))
+    if data is None or data.min() < 0:
         raise ImageError(f"{path} holds values that are no labels (0, 1, 2, …); check --atlas.")
+    img = image.like(data, img, np.int32)
     reference = templates.template_grid()
     field = template_transforms.load_transform(space_of(path), TEMPLATE)
     moved = template_transforms.warp([img], reference, field, order=0)[0]
+    if not moved.any():
+        raise ImageError(
+            f"{path} has no label in the template; check its header and space- in its name."
+        )
     names = _names(labels, np.unique(data[data > 0]).astype(int))
     return Atlas(label_of(path), names, image.like(moved, reference, np.int32))
 

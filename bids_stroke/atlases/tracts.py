@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from bids_stroke.bids.names import IMAGE_EXTENSIONS, label_of, space_of
 from bids_stroke.data import DATA
 from bids_stroke.errors import ImageError, ResourceError
-from bids_stroke.spatial import image
+from bids_stroke.spatial import headers, image
+from bids_stroke.spatial.masks import ROUNDING
 from bids_stroke.spatial.template_transforms import load_transform, warp
 from bids_stroke.spatial.templates import TEMPLATE, hemisphere_map, template_grid
 from bids_stroke.utils import safe_yaml
@@ -149,6 +150,10 @@ def load_tract(
 
 def _on_grid(card: TractCard, reference: nib.Nifti1Image, space: str) -> list[nib.Nifti1Image]:
     maps = warp(probability_maps(card), reference, load_transform(card.space, space))
+    if not any(probability.any() for probability in maps):
+        raise ImageError(
+            f"{_map_path(card)} does not reach the template; check its header and its space."
+        )
     if len(maps) == 1:  # one map of both sides; voxels on the midline belong half to either
         right = (1 + hemisphere_map(reference).get_fdata(dtype=np.float32)) / 2
         maps = [maps[0] * (1 - right), maps[0] * right]
@@ -175,20 +180,22 @@ def probability_maps(card: TractCard) -> list[nib.Nifti1Image]:
     path = _map_path(card)
     if card.volumes:
         img = image.open_image(path)
+        headers.check_affine(img, path)
+        headers.check_head(img, path)
         first, last = min(card.volumes.values()), max(card.volumes.values())
         stack = np.asarray(img.dataobj[..., first : last + 1])  # read once: it is compressed
         arrays = [stack[..., card.volumes[side] - first] for side in "LR"]
     else:
-        img = image.load(path)
+        img = image.load_supplied(path)
         arrays = [np.asanyarray(img.dataobj)]
     arrays = [array * np.float32(card.scale) for array in arrays]
     low, high = min(map(np.min, arrays)), max(map(np.max, arrays))
-    if low < 0 or high > 1 + 1e-5 or high == 0:
+    if low < -ROUNDING or high > 1 + ROUNDING or high <= 0:
         raise ImageError(
             f"{path} holds values from {low:g} to {high:g}, but a tract needs probabilities "
             "between 0 and 1; rescale it, or give a card with its scale."
         )
-    return [image.like(array, img, np.float32) for array in arrays]
+    return [image.like(np.clip(array, 0, 1), img, np.float32) for array in arrays]
 
 
 def slice_heights(img: nib.Nifti1Image) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 
 from bids_stroke.errors import ImageError
-from bids_stroke.spatial import grid, image
+from bids_stroke.spatial import grid, headers, image
 
 from . import filters
 from .filters import Filter
@@ -187,7 +187,7 @@ _RULES = (
         "a field of view that holds a brain",
         _holds_no_brain,
         lambda item: (
-            f"its field of view of {image.format_shape(item.field_mm)} mm holds no whole brain"
+            f"its field of view of {headers.format_shape(item.field_mm)} mm holds no whole brain"
         ),
         clear=True,
     ),

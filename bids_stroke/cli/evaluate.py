@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_stroke.errors import StrokeError, UsageError
+from bids_stroke.settings import ORIENTATIONS
 
 from .encoding import start_in_utf8
 
@@ -36,6 +37,12 @@ def parser() -> argparse.ArgumentParser:
         help="participants.tsv, whose columns (such as site) are groups to be told apart",
     )
     command.add_argument(
+        "--assume-orientation",
+        choices=ORIENTATIONS,
+        help="directions of the axes of masks whose headers state none; without it they are not "
+        "compared",
+    )
+    command.add_argument(
         "--nprocs", type=int, default=1, metavar="N", help="pairs at a time (default: 1)"
     )
     return command
@@ -63,10 +70,11 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if participants and not participants.is_file():
         raise UsageError(f"{participants} does not exist; check --participants.")
     people = read_participants(participants) if participants else None
-    rows, lesions = evaluate(predictions, arguments.truth, arguments.nprocs)
+    orientation = arguments.assume_orientation
+    rows, lesions = evaluate(predictions, arguments.truth, arguments.nprocs, orientation=orientation)
     if people is not None:
         _check_ids(rows, people, participants)
-    page = write_evaluation(arguments.out, rows, lesions, people)
+    page = write_evaluation(arguments.out, rows, lesions, people, orientation)
     bad = rows[rows["tp"].isna()]
     columns = ["participant_id", "session_id", "model", "reason"]
     for participant, session, model, reason in bad[columns].fillna("").itertuples(index=False):

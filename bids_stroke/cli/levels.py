@@ -24,8 +24,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("--group-by", "--ground-truth", "--qc-ratings"), (_GROUP,)),
     **dict.fromkeys(
         (
-            *("--participant-label", "--session-label", "--tract", "--nprocs"),
-            *("--work-dir", "--strict", "--reports-only"),
+            *("--participant-label", "--session-label", "--assume-orientation", "--tract"),
+            *("--nprocs", "--work-dir", "--strict", "--reports-only"),
         ),
         LEVELS,
     ),

@@ -12,6 +12,7 @@ from bids_stroke.settings import (
     DEVICES,
     LEVELS,
     NORMALIZATIONS,
+    ORIENTATIONS,
     SPACES,
     Settings,
 )
@@ -95,6 +96,11 @@ def _add_selection(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--lesion-derivatives", type=Path, metavar="DIR",
         help="dataset with own lesion masks (*label-L*_mask.nii.gz and the like): no segmentation",
+    )  # fmt: skip
+    group.add_argument(
+        "--assume-orientation", choices=ORIENTATIONS,
+        help="directions of the axes of scans, and of masks drawn on them, whose headers state none "
+        "(qform and sform codes 0); without it they are refused",
     )  # fmt: skip
     group.add_argument(
         "--dry-run", action="store_true",

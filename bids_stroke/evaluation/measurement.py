@@ -9,7 +9,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 
 from bids_stroke.errors import ImageError, StrokeError
-from bids_stroke.spatial import grid, image
+from bids_stroke.spatial import grid, headers, image, masks
 from bids_stroke.utils.files import PathLike
 
 from . import detection, metrics
@@ -39,35 +39,30 @@ class Measurement(NamedTuple):
     lesions: list[dict[str, Any]]
 
 
-def read_mask(path: PathLike) -> nib.Nifti1Image:
-    """Load a binary mask in RAS order.
+def read_mask(path: PathLike, orientation: str | None = None) -> nib.Nifti1Image:
+    """Load a mask or a probability, binary and in RAS order
+    (:func:`bids_stroke.spatial.masks.binarize`).
+
+    Parameters
+    ----------
+    path : path
+    orientation : {"RAS", "LAS"}, optional
+        That of a mask whose header states none.
 
     Raises
     ------
     ImageError
-        If it holds a probability or several labels.
+        If it is neither, or holds several labels.
     """
-    img = image.conform(image.load(path))
-    data = np.asanyarray(img.dataobj)
-    values = np.unique(data)
-    fractions = values[values % 1 != 0]
-    if fractions.size:
-        raise ImageError(
-            f"{path} holds values such as {fractions[:1]} and is no mask; threshold "
-            "the probability first."
-        )
-    if (values < 0).any():
-        raise ImageError(f"{path} holds negative values and is no mask; make it binary.")
-    if np.count_nonzero(values) > 1:
-        labels = ", ".join(f"{value:g}" for value in values[values > 0][:5])
-        raise ImageError(f"{path} holds the labels {labels}; make a mask of those that are lesion.")
-    return image.like(data > 0, img, np.uint8)
+    img = image.conform(image.load_supplied(path, orientation))
+    return masks.binarize(img, several_labels=False)
 
 
-def measure(pair: Pair) -> Measurement:
+def measure(pair: Pair, orientation: str | None = None) -> Measurement:
     """Compare the masks of a pair.
 
-    A pair that cannot be compared has no scores, and the column ``reason`` states why.
+    A pair that cannot be compared has no scores, and the column ``reason`` states why. The
+    ``orientation`` is as for :func:`bids_stroke.evaluation.run.evaluate`.
     """
     row = dict.fromkeys(COLUMNS) | {
         "participant_id": pair.participant,
@@ -80,23 +75,24 @@ def measure(pair: Pair) -> Measurement:
     if pair.problem or pair.prediction is None:
         return Measurement(row, [])
     try:
-        scores, lesions = _compare(pair.prediction, pair.truth)
+        scores, lesions = _compare(pair.prediction, pair.truth, orientation)
     except StrokeError as error:
         return Measurement(row | {"reason": str(error)}, [])
     reason = " ".join(filter(None, (pair.note, scores["reason"])))
     return Measurement(row | scores | {"reason": reason or None}, lesions)
 
 
-def _compare(prediction: Mask, truth: Mask) -> Measurement:
+def _compare(prediction: Mask, truth: Mask, orientation: str | None) -> Measurement:
     """Scores of two masks on one grid."""
-    masks = pred_img, truth_img = read_mask(prediction.path), read_mask(truth.path)
+    files = prediction.path, truth.path
+    pair = pred_img, truth_img = [read_mask(path, orientation) for path in files]
     if not grid.same_grid(truth_img, pred_img):
         raise ImageError(
             f"{prediction.path} has shape {pred_img.shape} and voxels of {_zooms(pred_img)} mm, but "
             f"{truth.path} has shape {truth_img.shape} and voxels of {_zooms(truth_img)} mm, or lies "
             "elsewhere; resample it."
         )
-    pred, true = (np.asarray(img.dataobj) > 0 for img in masks)
+    pred, true = (np.asarray(img.dataobj) > 0 for img in pair)
     voxel_mm3 = grid.voxel_volume(truth_img)
     counts = metrics.confusion(pred, true)
     true_ml, predicted_ml = (
@@ -105,7 +101,8 @@ def _compare(prediction: Mask, truth: Mask) -> Measurement:
     distances = metrics.surface_distances(pred, true, voxel_sizes(truth_img.affine))
     detections = {name: detect(pred, true) for name, detect in detection.DEFINITIONS.items()}
     max_dice = _max_dice(prediction.probability, true)
-    loads = template_loads(masks, prediction, truth)
+    loads = template_loads(pair, prediction, truth)
+    remarks = filter(None, (headers.orientation_remark(path, orientation) for path in files))
     row = {
         **{name: getattr(counts, name) for name in _VOXEL_SCORES},
         **{f"{name}_mm": value for name, value in distances._asdict().items()},
@@ -119,7 +116,7 @@ def _compare(prediction: Mask, truth: Mask) -> Measurement:
         "true_volume_ml": true_ml,
         "predicted_volume_ml": predicted_ml,
         **(loads._asdict() if loads else {}),
-        "reason": " ".join(_reasons(true_ml, predicted_ml, max_dice, loads)) or None,
+        "reason": " ".join([*remarks, *_reasons(true_ml, predicted_ml, max_dice, loads)]) or None,
     }
     lesions = [
         {"definition": name, **lesion._asdict()}

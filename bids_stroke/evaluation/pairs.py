@@ -33,6 +33,7 @@ def pairs(
     predictions: Mapping[str, PathLike],
     truth: PathLike,
     wanted: Callable[[str], bool] = lambda _: True,
+    orientation: str | None = None,
 ) -> list[Pair]:
     """Match the masks of models with the true ones.
 
@@ -44,6 +45,8 @@ def pairs(
         Folder of the true masks.
     wanted : callable
         Whether a session is compared, by its name.
+    orientation : {"RAS", "LAS"}, optional
+        That of masks whose headers state none.
 
     Raises
     ------
@@ -59,7 +62,7 @@ def pairs(
     for model, folder in predictions.items():
         predicted = find_masks(folder).select(wanted)
         for scan in sorted(true.of, key=lambda scan: (scan[0], scan[1] or "")):
-            matched.append(_match(scan, model, true.of[scan], predicted, folder))
+            matched.append(_match(scan, model, true.of[scan], predicted, folder, orientation))
         for scan in sorted(predicted.of.keys() - true.of.keys(), key=str):
             missing = f"There is no true mask of {join_session_name(*scan)} in {truth}."
             problem = true.failures.get(scan, missing)
@@ -67,16 +70,23 @@ def pairs(
     return matched
 
 
-def _match(scan: Scan, model: str, true: Sequence[Mask], predicted: Masks, folder: PathLike) -> Pair:
+def _match(
+    scan: Scan,
+    model: str,
+    true: Sequence[Mask],
+    predicted: Masks,
+    folder: PathLike,
+    orientation: str | None,
+) -> Pair:
     """The pair of a scan whose masks lie on one grid."""
     name, candidates = join_session_name(*scan), predicted.of.get(scan)
     if not candidates:
         missing = f"There is no predicted mask of {name} in {folder}."
         return Pair(*scan, model, true[0], None, predicted.failures.get(scan, missing))
-    truth, fitting = _first_fitting(true, candidates)
+    truth, fitting = _first_fitting(true, candidates, orientation)
     if truth is None:  # the measurement reports what is wrong, or how the grids differ
         return Pair(*scan, model, true[0], candidates[0])
-    alike = [mask for mask in true if mask is truth or _on_one_grid(truth, mask)]
+    alike = [mask for mask in true if mask is truth or _on_one_grid(truth, mask, orientation)]
     best = {"true": _best(alike, truth.space), "predicted": _best(fitting, truth.space)}
     notes = []
     for kind, several in (("true", alike), ("predicted", fitting)):
@@ -90,10 +100,12 @@ def _match(scan: Scan, model: str, true: Sequence[Mask], predicted: Masks, folde
     return Pair(*scan, model, chosen_truth, prediction, note=" ".join(notes) or None)
 
 
-def _first_fitting(true: Sequence[Mask], candidates: Sequence[Mask]) -> tuple[Mask | None, list[Mask]]:
+def _first_fitting(
+    true: Sequence[Mask], candidates: Sequence[Mask], orientation: str | None
+) -> tuple[Mask | None, list[Mask]]:
     """The first true mask with a prediction on its grid, and the predictions there."""
     for truth in true:
-        fitting = [mask for mask in candidates if _on_one_grid(truth, mask)]
+        fitting = [mask for mask in candidates if _on_one_grid(truth, mask, orientation)]
         if fitting:
             return truth, fitting
     return None, []
@@ -109,9 +121,10 @@ def _best(masks: Sequence[Mask], space: str | None) -> list[Mask]:
     return [mask for mask in masks if key(mask) == lowest]
 
 
-def _on_one_grid(first: Mask, second: Mask) -> bool:
+def _on_one_grid(first: Mask, second: Mask, orientation: str | None) -> bool:
     """Whether two masks can be read and lie on one grid."""
     try:
-        return same_grid(conform(open_image(first.path)), conform(open_image(second.path)))
+        one, other = (conform(open_image(mask.path, orientation)) for mask in (first, second))
+        return same_grid(one, other)
     except Exception:  # an unreadable file is named when it is measured
         return False

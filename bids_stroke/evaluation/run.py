@@ -8,6 +8,7 @@ and the others are compared all the same.
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from typing import NamedTuple
 
@@ -43,6 +44,7 @@ def evaluate(
     truth: PathLike,
     jobs: int = 1,
     wanted: Callable[[str], bool] = lambda _: True,
+    orientation: str | None = None,
 ) -> Evaluation:
     """Compare the predictions of models with true masks.
 
@@ -56,25 +58,28 @@ def evaluate(
         Pairs at a time.
     wanted : callable
         Whether a session is compared, by its name.
+    orientation : {"RAS", "LAS"}, optional
+        That of masks whose headers state none; without it they are not compared.
 
     Raises
     ------
     DatasetError
         If there is no true mask.
     """
-    matched = pairs(predictions, truth, wanted)
+    matched = pairs(predictions, truth, wanted, orientation)
+    measured = partial(measure, orientation=orientation)
     if jobs == 1 or len(matched) <= 1:
-        measurements = list(map(measure, matched))
+        measurements = list(map(measured, matched))
     else:
         workers = min(jobs, len(matched))
         with ProcessPoolExecutor(workers, get_context("spawn"), _use_one_thread) as pool:
-            measurements = list(pool.map(measure, matched))
-    rows = pd.DataFrame([measured.row for measured in measurements], columns=list(COLUMNS))
+            measurements = list(pool.map(measured, matched))
+    rows = pd.DataFrame([measurement.row for measurement in measurements], columns=list(COLUMNS))
     rows = rows.astype(dict.fromkeys(_NUMERIC, float))
     lesions = [
-        {key: measured.row[key] for key in KEYS} | lesion
-        for measured in measurements
-        for lesion in measured.lesions
+        {key: measurement.row[key] for key in KEYS} | lesion
+        for measurement in measurements
+        for lesion in measurement.lesions
     ]
     return Evaluation(rows, pd.DataFrame(lesions, columns=[*KEYS, *LESIONS]))
 

@@ -5,13 +5,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import nibabel as nib
-import numpy as np
 
 from bids_stroke.atlases import regions, super_regions, tracts
 from bids_stroke.atlases.loads import measure_loads
-from bids_stroke.spatial import image, template_transforms, templates
+from bids_stroke.spatial import template_transforms, templates
 from bids_stroke.spatial.grid import same_grid
-from bids_stroke.spatial.masks import at_least_half
 from bids_stroke.spatial.transforms import apply
 
 from . import metrics
@@ -76,8 +74,7 @@ def _in_template(
         return masks
     space = next((mask.space for mask in (truth, prediction) if mask.in_template), None)
     if space:
-        moved = [template_transforms.to_template(img, space) for img in masks]
-        return [image.like(at_least_half(np.asanyarray(img.dataobj)), grid, np.uint8) for img in moved]
+        return [template_transforms.mask_to_template(img, space) for img in masks]
     if not prediction.to_template:
         return None
     return [apply(img, grid, prediction.to_template, kind="mask") for img in masks]

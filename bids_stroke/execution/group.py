@@ -179,8 +179,10 @@ def _evaluate(settings: Settings, cohort: Cohort) -> Page | None:
         return name not in left_out and names.has_labels(name, *labels)
 
     models = {"+".join(cohort.table["model"].dropna().unique()) or "masks": settings.output_dir}
-    rows, lesions = evaluate(models, settings.ground_truth, settings.nprocs, wanted)
-    page = write_evaluation(settings.output_dir / "evaluation", rows, lesions, cohort.people)
+    orientation = settings.assume_orientation
+    rows, lesions = evaluate(models, settings.ground_truth, settings.nprocs, wanted, orientation)
+    folder = settings.output_dir / "evaluation"
+    page = write_evaluation(folder, rows, lesions, cohort.people, orientation)
     compared = int(rows["tp"].notna().sum())
     print(f"{compared} of {len(rows)} masks compared with manual ones: {page.path}")
     return page

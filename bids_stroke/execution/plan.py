@@ -95,6 +95,7 @@ def make_plan(settings: Settings) -> Plan:
         "output_spaces": settings.output_spaces,
         "mirror": settings.mirror,
         "deterministic": settings.deterministic,
+        "assume_orientation": settings.assume_orientation,
     }
     jobs, done = [], {}
     for session in sessions:

@@ -90,7 +90,7 @@ def _process(settings: Settings, job: Job, send: Send) -> Result:
     begun = time.monotonic()
     record, subject = job.record(), job.session.participant
     try:
-        check(job)
+        check(job, settings.assume_orientation)
         run_workflow(settings, job, record, send)
         record.status = "ok"
         _measure(settings, job, record)
@@ -120,10 +120,11 @@ def _report_failure(settings: Settings, subject: str, record: Record) -> None:
         LOG.exception("the report of %s failed", subject)
 
 
-def check(job: Job) -> None:
+def check(job: Job, orientation: str | None = None) -> None:
     """Check the headers of the scans of a session, and its masks, before anything slow is loaded.
 
-    The voxels of the scans are read and checked by the first steps of the workflow.
+    The voxels of the scans are read and checked by the first steps of the workflow. The ``orientation``
+    that is assumed where a header states none is for files in the space of a scan.
 
     Raises
     ------
@@ -131,20 +132,29 @@ def check(job: Job) -> None:
         If an image cannot be used.
     """
     session = job.session
-    scans = set() if session.in_template else set(session.images.values())
+    scans = set(session.images.values())
+    assumed = None if session.in_template else orientation
     for path in session.files(job.card):
-        (image.check_header if path in scans else image.load)(path)
+        (image.check_header if path in scans else image.load_supplied)(path, assumed)
 
 
 def _measure(settings: Settings, job: Job, record: Record) -> None:
     """Fill in the volume of the lesion and the QC checks that the session failed."""
+    from bids_stroke.atlases.maps import Maps
     from bids_stroke.cohort.table import session_row, volume_ml
     from bids_stroke.qc.checks import run_checks
 
     images = {contrast: job.session.images[contrast] for contrast in job.session.processed(job.card)}
     row = session_row(settings.output_dir, record)
     record.lesion_volume_ml = float(volume_ml(row))
-    record.flags = run_checks(row, images, job.card.trained_range if job.card else None)
+    maps = Maps(settings.tracts, settings.cutoffs_ml, settings.atlases)
+    record.flags = run_checks(
+        row,
+        images,
+        job.card.trained_range if job.card else None,
+        [*job.session.files(job.card), *maps.files],
+        settings.assume_orientation,
+    )
 
 
 def end_with_parent() -> None:

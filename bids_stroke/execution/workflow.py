@@ -133,6 +133,7 @@ def _workflow(settings: Settings, job: Job) -> "LesionWorkflow":
         spaces=find_spaces(settings.output_spaces),
         device=settings.device,
         mirror=settings.mirror,
+        orientation=settings.assume_orientation,
     )
 
 

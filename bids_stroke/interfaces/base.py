@@ -13,6 +13,7 @@ from nipype.interfaces.base import (
 )
 from nipype.interfaces.base.support import Bunch
 
+from bids_stroke.settings import ORIENTATIONS
 from bids_stroke.spatial import image
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "existing",
     "image_file",
     "inputs",
+    "orientation_field",
     "outputs",
     "traits",
 ]
@@ -41,11 +43,17 @@ def image_file(desc: str, mandatory: bool = True) -> File:
     return existing(desc, mandatory, loaded=True)
 
 
+def orientation_field() -> traits.TraitType:
+    """Make the field of the orientation that is assumed of files whose headers state none."""
+    return traits.Enum(None, *ORIENTATIONS, usedefault=True, desc="of files that state none")
+
+
 #: Input fields of the interfaces that import a user-supplied mask.
 SUPPLIED_MASK_FIELDS = {
     "in_file": image_file("image in RAS order"),
     "source": existing("raw image, for messages"),
-    "mask_file": image_file("user-supplied mask"),
+    "mask_file": existing("user-supplied mask"),
+    "orientation": orientation_field(),
 }
 
 

@@ -10,7 +10,16 @@ from bids_stroke.bids.names import sidecar_of
 from bids_stroke.spatial import image
 from bids_stroke.utils import files
 
-from .base import File, ImageInterface, Outputs, existing, inputs, outputs, traits
+from .base import (
+    File,
+    ImageInterface,
+    Outputs,
+    existing,
+    inputs,
+    orientation_field,
+    outputs,
+    traits,
+)
 
 
 class Sink(ImageInterface):
@@ -20,6 +29,7 @@ class Sink(ImageInterface):
         in_file=existing("what to keep"),
         out_file=File(mandatory=True, desc="final name"),
         raw=existing("raw image whose axis order the derivative takes", mandatory=False),
+        orientation=orientation_field(),
         metadata=traits.Dict(usedefault=True, desc="JSON sidecar; none if empty"),
     )
     output_spec = outputs(out_file=existing("the derivative"))
@@ -30,7 +40,8 @@ class Sink(ImageInterface):
         if self.inputs.metadata:
             write_json(self.inputs.metadata, sidecar_of(target))
         if isdefined(self.inputs.raw):
-            raw = image.open_image(self.inputs.raw)  # its header alone is needed
+            # Its header alone is needed.
+            raw = image.open_image(self.inputs.raw, self.inputs.orientation)
             image.save(image.restore(image.load(self.inputs.in_file), raw), target)
         else:
             _copy(self.inputs.in_file, target)

@@ -50,8 +50,9 @@ class ImportLesionMask(ImageInterface):
     input_spec = inputs(**SUPPLIED_MASK_FIELDS)
     output_spec = outputs(out_mask=existing("lesion mask"))
 
-    def _run_on(self, folder: Path, in_file: nib.Nifti1Image, mask_file: nib.Nifti1Image) -> Outputs:
-        mask = grid.fit_to_grid(masks.binarize(mask_file), in_file, self.inputs.source)
+    def _run_on(self, folder: Path, in_file: nib.Nifti1Image) -> Outputs:
+        drawn = image.load_supplied(self.inputs.mask_file, self.inputs.orientation)
+        mask = grid.fit_to_grid(masks.binarize(drawn), in_file, self.inputs.source)
         return {"out_mask": image.save(mask, folder / "lesion.nii.gz")}
 
 

@@ -26,6 +26,7 @@ from .base import (
     existing,
     image_file,
     inputs,
+    orientation_field,
     outputs,
     traits,
 )
@@ -34,11 +35,11 @@ from .base import (
 class Conform(ImageInterface):
     """Check an image and reorder it to RAS."""
 
-    input_spec = inputs(in_file=existing("raw image"))
+    input_spec = inputs(in_file=existing("raw image"), orientation=orientation_field())
     output_spec = outputs(out_file=existing("checked image in RAS order"))
 
     def _run_on(self, folder: Path) -> Outputs:
-        img = image.conform(image.load_scan(self.inputs.in_file))
+        img = image.conform(image.load_scan(self.inputs.in_file, self.inputs.orientation))
         return {"out_file": image.save(img, folder / "conformed.nii.gz")}
 
 
@@ -46,17 +47,18 @@ class MoveToTemplate(ImageInterface):
     """Move a user-supplied lesion mask, or an image, from its template space to the template."""
 
     input_spec = inputs(
-        in_file=image_file("lesion mask or image in a template space"),
+        in_file=existing("lesion mask or image in a template space"),
         space=traits.Str(mandatory=True, desc="that space"),
         is_mask=traits.Bool(False, usedefault=True, desc="a lesion mask"),
     )
     output_spec = outputs(out_file=existing("on the template's grid"))
 
-    def _run_on(self, folder: Path, in_file: nib.Nifti1Image) -> Outputs:
-        img = masks.binarize(in_file) if self.inputs.is_mask else in_file
-        moved = template_transforms.to_template(img, self.inputs.space)
+    def _run_on(self, folder: Path) -> Outputs:
+        img = image.load_supplied(self.inputs.in_file)
         if self.inputs.is_mask:
-            moved = masks.binarize(moved)
+            moved = template_transforms.mask_to_template(masks.binarize(img), self.inputs.space)
+        else:
+            moved = template_transforms.to_template(img, self.inputs.space)
         return {"out_file": image.save(moved, folder / "moved.nii.gz")}
 
 
@@ -97,8 +99,9 @@ class ImportBrainMask(ImageInterface):
     input_spec = inputs(**SUPPLIED_MASK_FIELDS)
     output_spec = outputs(out_mask=existing("brain mask"))
 
-    def _run_on(self, folder: Path, in_file: nib.Nifti1Image, mask_file: nib.Nifti1Image) -> Outputs:
-        mask = masks.fit_brain_mask(mask_file, in_file, self.inputs.source)
+    def _run_on(self, folder: Path, in_file: nib.Nifti1Image) -> Outputs:
+        drawn = image.load_supplied(self.inputs.mask_file, self.inputs.orientation)
+        mask = masks.fit_brain_mask(drawn, in_file, self.inputs.source)
         return {"out_mask": image.save(mask, folder / "brain.nii.gz")}
 
 

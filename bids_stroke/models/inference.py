@@ -12,7 +12,7 @@ import torch
 
 from bids_stroke.compute import devices
 from bids_stroke.models.nnunet import inference as nnunet_inference
-from bids_stroke.spatial import grid, image
+from bids_stroke.spatial import image, masks
 from bids_stroke.utils.files import PathLike
 
 from . import calibration, ensembles, frame, mirroring, slice_inference, weights
@@ -79,7 +79,7 @@ def predict(
             channels, place = prepared[leaf.preparation]
             answers[leaf.identity()] = _Answer(predict_network(leaf, channels, device, mirror), place)
         probability = _combine(card, answers, reference)
-    inside = grid.resample(brain, reference, order=0).get_fdata() > 0
+    inside = np.asanyarray(masks.on_grid(brain, reference).dataobj)
     temperature = card.calibration_of(images).temperature
     calibrated = calibration.scale(np.clip(probability, 0, 1), temperature)
     return image.like(calibrated * inside, reference, np.float32)

@@ -12,7 +12,7 @@ import numpy as np
 
 from bids_stroke.bids.sidecars import has_contrast_agent
 from bids_stroke.lesion.measurements import native_or_template
-from bids_stroke.spatial import grid, image
+from bids_stroke.spatial import grid, headers
 from bids_stroke.spatial.templates import template
 
 from . import image_quality
@@ -93,7 +93,7 @@ CHECKS = {
 OTHER_CHECKS = {
     "contrast": "White matter, gray matter and fluid are as bright as in the contrast of the name.",
     "contrast_agent": "No image has ce- in its name or ContrastBolusIngredient in its sidecar.",
-    "orientation": "The header tells where the image lies; qform and sform agree to half a voxel.",
+    "orientation": "The header states where the image lies; qform and sform agree to half a voxel.",
     TRAINED: "Volumes lie within those that the model was trained on, as its card tells.",
 }
 #: Checks of T1w images alone: in other contrasts fluid or lesions are bright.
@@ -104,6 +104,8 @@ def run_checks(
     row: Mapping[str, Any],
     images: Mapping[str, Path],
     trained: Mapping[str, tuple[float, float]] | None = None,
+    files: Sequence[Path] = (),
+    orientation: str | None = None,
 ) -> dict[str, str]:
     """Run all checks on a session.
 
@@ -115,6 +117,10 @@ def run_checks(
         Raw images by contrast, the reference first.
     trained : mapping, optional
         The card's ``trained_range``: column to lowest and highest value.
+    files : sequence of Path, optional
+        All images, masks and maps of the user, whose orientation is checked; default ``images``.
+    orientation : {"RAS", "LAS"}, optional
+        That which was assumed of files that state none.
 
     Returns
     -------
@@ -125,7 +131,11 @@ def run_checks(
     messages = {
         "contrast": list(_contrasts(row)),
         "contrast_agent": [text for path in images.values() if (text := _contrast_agent(path))],
-        "orientation": [text for path in images.values() if (text := _orientation(path))],
+        "orientation": [
+            text
+            for path in files or images.values()
+            if (text := headers.orientation_remark(path, orientation))
+        ],
         TRAINED: _untrained(row, trained or {}),
     }
     return failed | {name: " ".join(sentences) for name, sentences in messages.items() if sentences}
@@ -177,27 +187,6 @@ def _contrast_agent(path: Path) -> str | None:
     if not has_contrast_agent(path):
         return None
     return f"{path} was taken with contrast agent, which models are not trained on."
-
-
-def _orientation(path: Path) -> str | None:
-    """Describe a missing or contradictory orientation in the header; None if it is clear, or if the
-    header cannot be read."""
-    try:
-        header = image.open_image(path).header
-        qform, qcode = header.get_qform(coded=True)
-        sform, scode = header.get_sform(coded=True)
-    except Exception:  # unreadable, or no NIfTI: loading it reports the error
-        return None
-    if not qcode and not scode:
-        return f"{path} tells no orientation (qform and sform are not set): its axes are taken as RAS."
-    if not (qcode and scode):
-        return None
-    distance = grid.largest_distance(header.get_data_shape(), qform, sform)
-    if not distance > grid.FITTED_VOXELS * grid.smallest_side(sform):
-        return None
-    return (
-        f"{path} has a qform and an sform that are up to {distance:.4g} mm apart: the sform was taken."
-    )
 
 
 def _untrained(row: Mapping[str, Any], trained: Mapping[str, tuple[float, float]]) -> list[str]:

@@ -39,6 +39,7 @@ def write_evaluation(
     rows: pd.DataFrame,
     lesions: pd.DataFrame,
     people: pd.DataFrame | None = None,
+    orientation: str | None = None,
 ) -> Page:
     """Write an evaluation to the folder ``out``.
 
@@ -54,6 +55,8 @@ def write_evaluation(
         As :func:`bids_stroke.evaluation.run.evaluate` gives them.
     people : pandas.DataFrame, optional
         participants.tsv, for groups of scans.
+    orientation : {"RAS", "LAS"}, optional
+        That of masks whose headers state none.
 
     Returns
     -------
@@ -70,7 +73,7 @@ def write_evaluation(
     _write_table(out / "evaluation_agreement.tsv", agreement, AGREEMENT)
     categories, kappas = evaluation_summary.categories(rows, LEVELS)
     write_tsv(categories, out / "evaluation_categories.tsv")
-    pictures = draw_evaluation(rows, out / "figures")
+    pictures = draw_evaluation(rows, out / "figures", orientation)
     shown = _shown(summary)
     path = render(
         "evaluation.html",

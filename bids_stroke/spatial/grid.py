@@ -1,7 +1,6 @@
 """Image grids: comparison, bounding boxes and resampling."""
 
 from collections.abc import Sequence
-from itertools import product
 
 import nibabel as nib
 import numpy as np
@@ -12,14 +11,14 @@ from scipy import ndimage
 from bids_stroke.errors import ImageError
 from bids_stroke.utils.files import PathLike
 
-from .image import conform, format_shape, like
-
-#: Distance (in voxels) of corresponding voxels below which grids are the same: the affines of one grid,
-#: written by different programs, differ by rounding.
-SAME_GRID_VOXELS = 0.1
-#: The same for a mask that is put on the grid of its image: below half a voxel, resampling by the
-#: nearest voxel would leave every voxel in its place.
-FITTED_VOXELS = 0.5
+from .headers import (
+    FITTED_VOXELS,
+    SAME_GRID_VOXELS,
+    format_shape,
+    largest_distance,
+    smallest_side,
+)
+from .image import conform, like
 
 
 def same_grid(
@@ -36,18 +35,6 @@ def same_grid(
         return False
     distance = largest_distance(img.shape, img.affine, reference.affine)
     return distance < voxels * smallest_side(reference.affine)
-
-
-def largest_distance(shape: tuple[int, ...], affine: np.ndarray, other: np.ndarray) -> float:
-    """Largest distance (mm) between two affines over a grid; it occurs at a corner."""
-    corners = np.array(list(product(*((0, size - 1) for size in shape[:3]))))
-    apart = apply_affine(affine, corners) - apply_affine(other, corners)
-    return float(np.linalg.norm(apart, axis=1).max())
-
-
-def smallest_side(affine: np.ndarray) -> float:
-    """Smallest side of a voxel (mm)."""
-    return float(min(voxel_sizes(affine)))
 
 
 def fit_to_grid(

@@ -34,6 +34,8 @@ AFFINE: Mapping[str, object] = {
     "aff_shrink_factors": (4, 2, 1),
     "aff_smoothing_sigmas": (2, 1, 0),
 }
+#: Of the random numbers that registrations start from.
+SEED = 1
 AFFINE_SPACING = (2.0, 2.0, 2.0)
 #: Options for SyN: long steps, and few of them at 2 mm, where each takes seconds.
 SYN: Mapping[str, object] = {
@@ -62,7 +64,7 @@ def register(fixed: "ANTsImage", moving: "ANTsImage", **options: object) -> Regi
 
     threads = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
     kept = os.environ.get(threads)
-    ants.config.set_ants_deterministic(True, seed_value=1)  # the only way in which ANTs takes a seed
+    ants.config.set_ants_deterministic(True, seed_value=SEED)  # the only way in which ANTs takes a seed
     if kept is None:
         del os.environ[threads]
     else:

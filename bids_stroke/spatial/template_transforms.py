@@ -1,18 +1,21 @@
 """Displacement fields between template spaces."""
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
 import nibabel as nib
 import numpy as np
-from nibabel.affines import apply_affine
+from nibabel.affines import apply_affine, from_matvec
 from scipy import ndimage
 
 from bids_stroke.data import DATA
-from bids_stroke.errors import ResourceError
+from bids_stroke.errors import ImageError, ResourceError
 
 from . import image
+from .grid import blank
+from .masks import BLOCK, from_fractions, to_fractions
 from .templates import TEMPLATE, template_grid
 
 
@@ -37,6 +40,63 @@ def to_template(img: nib.Nifti1Image, space: str) -> nib.Nifti1Image:
     reference = template_grid()
     field = load_transform(space, TEMPLATE) if has_transform(space) else None
     return image.like(warp([img], reference, field)[0], reference)
+
+
+def mask_to_template(mask: nib.Nifti1Image, space: str) -> nib.Nifti1Image:
+    """Bring a mask from a template space to the grid of the output template, as
+    :func:`bids_stroke.spatial.template_transforms.to_template`; its volume is kept
+    (:mod:`bids_stroke.spatial.masks`).
+
+    Returns
+    -------
+    nib.Nifti1Image of uint8
+
+    Raises
+    ------
+    ImageError
+        If part of the mask lies outside of the template's field of view.
+    """
+    reference = template_grid()
+    _check_inside(mask, reference)
+    field = load_transform(space, TEMPLATE) if has_transform(space) else None
+    fraction = to_fractions(mask, reference)
+    box = _box_around(fraction, reference, field)
+    part = blank([side.stop - side.start for side in box], _shifted(reference.affine, box))
+    inside = np.zeros(reference.shape, bool)
+    inside[box] = from_fractions(warp([fraction], part, field)[0])
+    return image.like(inside, reference, np.uint8)
+
+
+def _check_inside(mask: nib.Nifti1Image, reference: nib.Nifti1Image) -> None:
+    """Refuse a mask of which more than a hundredth lies outside of the field of view of a template."""
+    points = apply_affine(mask.affine, np.argwhere(np.asanyarray(mask.dataobj) > 0))
+    voxels = apply_affine(np.linalg.inv(reference.affine), points)
+    inside = ((voxels >= -0.5) & (voxels <= np.array(reference.shape) - 0.5)).all(1)
+    if len(points) and inside.mean() < 0.99:
+        raise ImageError(
+            f"{mask.get_filename()} has {1 - inside.mean():.0%} of its voxels outside of the template; "
+            "check its header and its space."
+        )
+
+
+def _shifted(affine: np.ndarray, box: Sequence[slice]) -> np.ndarray:
+    """The affine of a box of a grid."""
+    return affine @ from_matvec(np.eye(3), [side.start for side in box])
+
+
+def _box_around(
+    img: nib.Nifti1Image, reference: nib.Nifti1Image, field: nib.Nifti1Image | None
+) -> tuple[slice, ...]:
+    """The box of ``reference``, in whole blocks of voxels, to which an image can be carried."""
+    corners = np.array(list(product(*((-1, size) for size in img.shape))))
+    shift = 0 if field is None else np.abs(field.get_fdata(dtype=np.float32)).max()
+    points = apply_affine(img.affine, corners)
+    edges = np.array(list(product(*zip(points.min(0) - shift, points.max(0) + shift, strict=True))))
+    voxels = apply_affine(np.linalg.inv(reference.affine), edges)
+    starts = np.floor(voxels.min(0) / BLOCK).astype(int) * BLOCK
+    stops = np.ceil(voxels.max(0)).astype(int) + 1
+    starts = np.clip(starts, 0, np.array(reference.shape) - 1)
+    return tuple(map(slice, starts, np.clip(stops, starts + 1, reference.shape)))
 
 
 def load_transform(source: str, target: str) -> nib.Nifti1Image | None:

@@ -11,7 +11,7 @@ from nibabel.affines import voxel_sizes
 from bids_stroke.utils.files import PathLike
 
 from . import image
-from .masks import at_least_half
+from .masks import from_fractions, to_fractions
 
 if TYPE_CHECKING:  # slow to load
     from ants import ANTsImage
@@ -81,8 +81,8 @@ def apply(
     transforms : sequence of path
         In the order of application to the image, first to last.
     kind : {"image", "probability", "mask", "labels"}
-        B-spline, clipped to the range of ``img``; linear; linear, then at least 0.5, which keeps
-        volumes better than the nearest voxel; nearest voxel.
+        B-spline, clipped to the range of ``img``; linear; the covered fractions of voxels, then a mask
+        that keeps the volume (:mod:`bids_stroke.spatial.masks`); nearest voxel.
 
     Returns
     -------
@@ -93,13 +93,13 @@ def apply(
 
     moved = ants.apply_transforms(
         to_ants(reference),
-        to_ants(img),
+        to_ants(to_fractions(img, reference) if kind == "mask" else img),
         # ANTs takes the last transform first.
         [os.fspath(path) for path in reversed(transforms)],
         interpolator=_INTERPOLATION[kind],
     ).numpy()
     if kind == "mask":
-        return image.like(at_least_half(moved), reference, np.uint8)
+        return image.like(from_fractions(moved), reference, np.uint8)
     if kind == "image":
         data = np.asanyarray(img.dataobj)
         moved = np.clip(moved, data.min(), data.max())

@@ -221,7 +221,7 @@ def test_what_is_no_atlas(files, tmp_path):
     with pytest.raises(ResourceError, match=r"absent\.tsv"):
         regions.load_atlas(path, Path("absent.tsv"))
     fractions = tmp_path / "space-MNI152NLin2009aSym_dseg.nii.gz"
-    nib.save(nib.Nifti1Image(np.full((3, 3, 3), 0.5, np.float32), np.eye(4)), fractions)
+    nib.save(nib.Nifti1Image(np.full((50, 50, 50), 0.5, np.float32), np.eye(4)), fractions)
     with pytest.raises(ImageError, match="no labels"):
         regions.load_atlas(fractions, table)
     unnamed = tmp_path / "unnamed.nii.gz"

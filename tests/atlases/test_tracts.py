@@ -443,7 +443,7 @@ def test_what_is_no_tract_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ResourceError, match="missing"):
         tracts.load_tract(tmp_path / "absent_space-MNI152NLin6Asym.nii.gz")
     percent = tmp_path / "percent_space-MNI152NLin2009aSym.nii.gz"
-    nib.save(image(np.linspace(0, 100, 12).reshape(4, 1, 3)), percent)
+    nib.save(image(np.linspace(0, 100, 50**3).reshape(50, 50, 50)), percent)
     with pytest.raises(ImageError, match="between 0 and 1"):
         tracts.load_tract(percent)
     with pytest.raises(ResourceError, match="MNI305"):
@@ -454,7 +454,7 @@ def test_what_is_no_tract_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_card_names_a_file_beside_it(tmp_path):
-    data = np.zeros((4, 4, 4, 2), np.uint8)
+    data = np.zeros((50, 50, 50, 2), np.uint8)
     data[1, 1, 1, 0], data[2, 2, 2, 1] = 100, 40
     nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "map.nii.gz")
     (tmp_path / "card.yaml").write_text(

@@ -9,7 +9,7 @@ from bids_stroke.errors import DatasetError
 from bids_stroke.evaluation import columns, detection, metrics, run
 from bids_stroke.spatial import templates
 
-SHAPE = (24, 26, 20)
+SHAPE = (24, 42, 20)
 AFFINE = np.diag([2.0, 1.0, 3.0, 1.0])
 
 
@@ -71,9 +71,9 @@ def test_stored_orientation_does_not_matter(folders):
 @pytest.mark.parametrize(
     ("data", "affine", "told"),
     [
-        (PRED * 0.5, AFFINE, "probability"),
+        (PRED * 0.4, AFFINE, "nothing reaches 0.5"),
         (PRED + mask((20, 23), (20, 23), (15, 18)) * 2, AFFINE, "labels 1, 2"),
-        (PRED[:20], AFFINE, r"shape \(20, 26, 20\)"),
+        (PRED[:20], AFFINE, r"shape \(20, 42, 20\)"),
         (PRED, np.diag([2.0, 2.0, 3.0, 1.0]), "2x2x3 mm"),
         (PRED, AFFINE + np.eye(4)[:, [1, 2, 3, 0]] * [0, 0, 0, 9], "lies elsewhere"),
         (PRED.astype(float) * -1, AFFINE, "negative"),

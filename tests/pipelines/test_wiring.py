@@ -68,6 +68,7 @@ def build(name, folder, contrasts=("T1w", "FLAIR"), supplied_brain_mask=None):
         "volume_errors": {80: (-0.5, 0.5)},
         "device": "cpu",
         "mirror": False,
+        "orientation": None,
         "reference": "T1w",
         "contrast": "FLAIR",
         "contrasts": ("T1w", "FLAIR"),

@@ -94,10 +94,10 @@ def test_contrast_agent_by_name_and_by_sidecar(images, tmp_path):
         (np.eye(4) + 1e-8, (1, 1), None),
         (np.diag([-1.0, 1, 1, 1]), (1, 1), "up to 198 mm apart"),
         (np.diag([-1.0, 1, 1, 1]), (0, 1), None),
-        (np.eye(4), (0, 0), "tells no orientation"),
+        (np.eye(4), (0, 0), "it was taken as LAS, as --assume-orientation says"),
     ],
 )
 def test_orientation(images, qform, codes, words):
     save(images["T1w"], qform, np.eye(4), *codes)
-    told = checks.run_checks(GOOD, images).get("orientation")
+    told = checks.run_checks(GOOD, images, orientation="LAS").get("orientation")
     assert (words in told) if words else told is None

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from bids_stroke.bids import supplied_masks
 from bids_stroke.bids.names import Name, derivative
 from bids_stroke.evaluation import statistics
+from bids_stroke.evaluation.measurement import read_mask
 from bids_stroke.reports.rendering import Picture
 from bids_stroke.spatial import image, templates
 from bids_stroke.utils.files import atomic
@@ -32,7 +33,7 @@ COLORS = ("#1f5fa8", "#c2410c", "#2e8b57", "#7c3aed", "#b3261e", "#0e7490", "#a1
 POINTS, LINE = COLORS[0], COLORS[4]
 
 
-def draw_evaluation(rows: pd.DataFrame, folder: Path) -> list[Picture]:
+def draw_evaluation(rows: pd.DataFrame, folder: Path, orientation: str | None = None) -> list[Picture]:
     """Draw all figures of an evaluation into a folder.
 
     Parameters
@@ -41,6 +42,8 @@ def draw_evaluation(rows: pd.DataFrame, folder: Path) -> list[Picture]:
         Pairs of masks, as :func:`bids_stroke.evaluation.run.evaluate` gives them.
     folder : Path
         For the figures: plots as SVG and PNG, cases as SVG.
+    orientation : {"RAS", "LAS"}, optional
+        That of masks whose headers state none.
 
     Returns
     -------
@@ -63,7 +66,7 @@ def draw_evaluation(rows: pd.DataFrame, folder: Path) -> list[Picture]:
         pictures.append(Picture(f"{model}: volumes, and Dice against volume", svg))
         for case, row in _cases(pairs).items():
             path = folder / f"{name}_{case}.svg"
-            if _draw_case(row, f"{case.title()} case, Dice {row['dice']:.2f}", path):
+            if _draw_case(row, f"{case.title()} case, Dice {row['dice']:.2f}", path, orientation):
                 text = path.read_text(encoding="utf-8")
                 svg = Markup(text[text.index("<svg") :])
                 pictures.append(Picture(f"{model}: {case} case, {row['participant_id']}", svg))
@@ -151,12 +154,12 @@ def _cases(pairs: pd.DataFrame) -> dict[str, pd.Series]:
     return {name: ranked.iloc[place] for name, place in places.items()} if len(ranked) else {}
 
 
-def _draw_case(row: pd.Series, title: str, path: Path) -> bool:
+def _draw_case(row: pd.Series, title: str, path: Path, orientation: str | None) -> bool:
     """Draw truth and prediction of a scan on its image; False where it has none."""
     background = _background(Path(row["prediction"]))
     if background is None:
         return False
-    truth, prediction = (image.conform(image.load(row[key])) for key in ("truth", "prediction"))
+    truth, prediction = (read_mask(row[key], orientation) for key in ("truth", "prediction"))
     draw_comparison(background, truth, prediction, title, path)
     return True
 

@@ -141,17 +141,17 @@ def _images(
     lesion = _lesion_mask(session)
     first = next(iter(session.images)) if lesion.in_template else session.reference
     source = session.images[first]
-    reference = image.conform(image.load(source))
+    reference = image.conform(image.load_supplied(source))
     brain = _brain_mask(session, reference, source, extraction, device)
     corrected = bias.correct_bias(reference, brain)
     images = {first: corrected, "brain": brain}
-    drawn = masks.binarize(image.load(lesion.path))
+    drawn = masks.binarize(image.load_supplied(lesion.path))
     for contrast, path in session.images.items():
         if contrast == first or (contrast not in used and contrast != lesion.space):
             continue
-        raw = image.conform(image.load(path))
+        raw = image.conform(image.load_supplied(path))
         if lesion.in_template:
-            inside = grid.resample(brain, raw, order=0)
+            inside = masks.on_grid(brain, raw)
             images[contrast] = grid.resample(bias.correct_bias(raw, inside), reference)
             continue
         to, back = registration.rigid(raw, corrected, brain, folder / contrast)
@@ -170,7 +170,7 @@ def _brain_mask(
 ) -> nib.Nifti1Image:
     """The user-supplied brain mask on the grid of the reference image, or an extracted one."""
     if session.brain_mask:
-        return masks.fit_brain_mask(image.load(session.brain_mask), reference, source)
+        return masks.fit_brain_mask(image.load_supplied(session.brain_mask), reference, source)
     return brain_extraction.extract(reference, extraction, device, source)
 
 

@@ -15,7 +15,8 @@ from nibabel.affines import from_matvec
 from bids_stroke.bids.names import is_image
 from bids_stroke.errors import DatasetError
 from bids_stroke.spatial.grid import bounding_box
-from bids_stroke.spatial.image import conform, load
+from bids_stroke.spatial.image import conform, load_supplied
+from bids_stroke.spatial.masks import binarize
 from bids_stroke.utils.files import PathLike, atomic
 
 from .subject_preparation import FLUID_ON_FLAIR, prepare, prepare_pair
@@ -107,7 +108,7 @@ def subject(path: PathLike, cache: PathLike) -> Subject:
     kept = Path(cache) / f"{name}.npz"
     if not kept.exists():
         flair = path.with_name(path.name.replace("_T1W.", "_FLAIR."))
-        images = [conform(load(p)) for p in (path, flair) if p == path or p.is_file()]
+        images = [conform(load_supplied(p)) for p in (path, flair) if p == path or p.is_file()]
         pair = flair != path and len(images) == 2
         arrays: dict[str, Any] = prepare_pair(*images) if pair else prepare(images[0])
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +135,7 @@ def cached(path: PathLike) -> Subject:
 
 def lesion(path: PathLike) -> Lesion | None:
     """Load a lesion mask in template space and crop it; None where it is empty."""
-    img = conform(load(path))
+    img = binarize(conform(load_supplied(path)))
     data = np.asanyarray(img.dataobj) > 0
     if not data.any():
         return None

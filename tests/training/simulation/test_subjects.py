@@ -73,7 +73,7 @@ def test_lesions_are_cropped_in_place(tmp_path):
 
 
 def test_label_maps_need_one_millimetre(tmp_path):
-    labels = nib.Nifti1Image(np.full((8, 8, 8), 507, np.int16), np.diag([2.0, 2, 2, 1]))
+    labels = nib.Nifti1Image(np.full((25, 25, 25), 507, np.int16), np.diag([2.0, 2, 2, 1]))
     nib.save(labels, tmp_path / "labels.nii.gz")
     with pytest.raises(DatasetError, match="1 mm"):
         subjects.subject(tmp_path / "labels.nii.gz", tmp_path)

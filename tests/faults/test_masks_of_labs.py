@@ -1,0 +1,206 @@
+"""Masks as labs store them: volume, side and load are as drawn, or a sentence refuses the mask."""
+
+import bidsets
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from faults.running import run
+from nibabel.affines import apply_affine
+from scipy import ndimage
+
+from bids_stroke.atlases import tracts
+from bids_stroke.bids import record
+from bids_stroke.cli.run import main
+from bids_stroke.spatial import image, templates
+
+CENTER, RADIUS = (-24.0, -18.0, 24.0), 12.0
+MNI_1MM = ((197, 233, 189), 1.0, (-98.0, -134.0, -72.0))
+MNI_2MM = ((91, 109, 91), 2.0, (-90.0, -126.0, -72.0))
+
+
+def distances(grid=MNI_1MM):
+    """Distances (mm) from the center of the lesion, on a grid of the template, and the affine."""
+    shape, zoom, origin = grid
+    affine = nib.affines.from_matvec(zoom * np.eye(3), origin)
+    points = apply_affine(affine, np.moveaxis(np.indices(shape), 0, -1))
+    return np.linalg.norm(points - CENTER, axis=-1), affine
+
+
+def sphere(grid=MNI_1MM):
+    """A lesion in the template's space: bool voxels and affine."""
+    distance, affine = distances(grid)
+    return distance <= RADIUS, affine
+
+
+def scaled(data, slope):
+    """A file image whose voxels are ``data`` as stored, times ``slope``."""
+    _, affine = sphere()
+    img = nib.Nifti1Image(data, affine)
+    raw = bytearray(img.to_bytes())
+    raw[112:116] = np.float32(slope).tobytes()
+    return bytes(raw)
+
+
+def plain(data, affine=None, **options):
+    return nib.Nifti1Image(data, sphere()[1] if affine is None else affine, **options).to_bytes()
+
+
+def smooth(low=0.0, high=1.0):
+    """A slope of 4 mm that is 0.5 at the surface of the sphere."""
+    return np.clip(0.5 + (RADIUS - distances()[0]) / 4, low, high)
+
+
+def coarse(shift=0.0):
+    shape, zoom, origin = MNI_2MM
+    inside, affine = sphere((shape, zoom, tuple(np.add(origin, shift))))
+    return plain(inside.astype(np.uint8), affine)
+
+
+def without_orientation():
+    inside, _ = sphere()
+    return nib.Nifti1Image(inside.astype(np.uint8), None).to_bytes()
+
+
+def offset_of_0():
+    raw = bytearray(plain(sphere()[0].astype(np.uint8)))
+    raw[108:112] = np.float32(0).tobytes()
+    return bytes(raw)
+
+
+def sheared():
+    """The same sphere on a grid whose slices are displaced against each other."""
+    affine = np.array([[1.5, 0, 0.3, -60], [0, 1.5, 0, -60], [0, 0, 1.5, -20], [0, 0, 0, 1]])
+    points = apply_affine(affine, np.moveaxis(np.indices((60, 60, 60)), 0, -1))
+    inside = np.linalg.norm(points - CENTER, axis=-1) <= RADIUS
+    return plain(inside.astype(np.uint8), affine)
+
+
+#: Files that are measured.
+TAKEN = {
+    "a smooth mask in uint8 with the slope 1/255": lambda: scaled(
+        np.rint(255 * smooth()).astype(np.uint8), 1 / 255
+    ),
+    "a mask of 0 and 255 with the slope 1/255": lambda: scaled(
+        (255 * sphere()[0]).astype(np.uint8), 1 / 255
+    ),
+    "a smooth mask of up to 1.0000001": lambda: plain(smooth(high=1.0000001)),
+    "a smooth mask with the overshoot of splines": lambda: plain(smooth(-0.13, 1.31)),
+    "a mask of 0 and 255": lambda: plain((255 * sphere()[0]).astype(np.uint8)),
+    "a mask in int64": lambda: plain(sphere()[0].astype(np.int64), dtype=np.int64),
+    "a mask on the grid of 2 mm": coarse,
+    "a mask on a grid of 2 mm that halves voxels": lambda: coarse(0.5),
+    "a mask on a sheared grid": sheared,
+}
+#: Files that are refused, and what the user sees.
+REFUSED = {
+    "a mask in percent": (lambda: plain(np.rint(100 * smooth()).astype(np.uint8)), "holds the labels"),
+    "a mask in fractions of percent": (lambda: plain(100 * smooth()), "a probability has 0 to 1"),
+    "a mask of gray values": (lambda: plain(np.rint(255 * smooth()).astype(np.uint8)), "up to 255"),
+    "a mask in a template without orientation": (without_orientation, "states no orientation"),
+    "a mask whose voxels begin at byte 0": (offset_of_0, "its vox_offset is 0"),
+    "a mask in microns": (
+        lambda: plain(sphere()[0].astype(np.uint8), np.diag([1e3, 1e3, 1e3, 1])), "no head"),
+    "a mask beside the template": (
+        lambda: plain(sphere()[0].astype(np.uint8), sphere()[1] + np.eye(4, k=3) * 300), "outside"),
+}  # fmt: skip
+LABELS = {name: f"{number:02d}" for number, name in enumerate([*TAKEN, *REFUSED])}
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    root = bidsets.start(tmp_path_factory.mktemp("labs") / "bids")
+    makers = TAKEN | {name: make for name, (make, _) in REFUSED.items()}
+    for name, make in makers.items():
+        label = f"sub-{LABELS[name]}"
+        path = root / label / "anat" / f"{label}_space-{templates.TEMPLATE}_label-L_mask.nii"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(make())
+    out = root.parent / "out"
+    return run(root, out, "participant", "--lesion-derivatives", root), out
+
+
+def expected_load():
+    """Raw load of the sphere itself, by summation of the tract over fine points in it."""
+    fine = np.arange(-RADIUS + 0.125, RADIUS, 0.25)
+    points = np.stack(np.meshgrid(fine, fine, fine, indexing="ij"), -1).reshape(-1, 3)
+    points = points[np.linalg.norm(points, axis=1) <= RADIUS] + CENTER
+    tract = tracts.load_tract()["L"]
+    voxels = apply_affine(np.linalg.inv(tract.affine), points).T
+    values = ndimage.map_coordinates(tract.get_fdata(), voxels, order=0)
+    return values.sum() * 0.25**3 / 1000
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_volume_side_and_load_are_as_drawn(cohort, table, name):
+    _, out = cohort
+    known = record.read(out, f"sub-{LABELS[name]}")
+    assert known is not None and known.status == "ok", known and known.error
+    components = pd.read_csv(known.path(out, "components", templates.TEMPLATE), sep="\t").iloc[0]
+    loads = pd.read_csv(known.path(out, "loads", "JuelichCST"), sep="\t").set_index("side")
+    # The sphere has 7.238 ml; on a grid of 2 mm it has up to 2.2% more, by where the centers lie.
+    volume, load = 4 / 3 * np.pi * RADIUS**3 / 1000, expected_load()
+    assert components["volume_template_ml"] == pytest.approx(volume, rel=0.03)
+    assert components["hemisphere"] == "left"
+    assert loads.loc["left", "raw_load_ml"] == pytest.approx(load, rel=0.03)
+    assert loads.loc["right", "raw_load_ml"] == 0
+    seen = f"{components['volume_template_ml']:.2f} ml for {volume:.2f} ml"
+    table.add("Masks of labs", name, 0, seen, "everything")
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_mask_is_refused(cohort, table, name):
+    done, out = cohort
+    (line,) = (one for one in done.stderr.splitlines() if f"sub-{LABELS[name]}: failed" in one)
+    assert REFUSED[name][1] in line
+    known = record.read(out, f"sub-{LABELS[name]}")
+    assert known.status == "failed" and REFUSED[name][1] in known.error
+    table.add("Masks of labs", name, done.returncode, line.split(": ", 2)[2], "its failure")
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    """A scan, a lesion mask and a brain mask in int64 of one participant, all without orientation; the
+    lesion lies at low indices of the first axis."""
+    root = bidsets.start(tmp_path_factory.mktemp("scans") / "bids")
+    img, lesion = bidsets.scan(1)
+    stem = "sub-01/anat/sub-01"
+    brain = np.asarray(img.dataobj) > 0
+    for data, name in (
+        (np.asarray(img.dataobj), f"{stem}_T1w"),
+        (np.asarray(lesion.dataobj), f"derivatives/lesions/{stem}_space-T1w_label-L_mask"),
+        (brain.astype(np.int64), f"derivatives/brains/{stem}_space-T1w_desc-brain_mask"),
+    ):
+        stored = nib.Nifti1Image(data, None, dtype=data.dtype)
+        stored.header.set_zooms((4, 4, 4))
+        path = root / f"{name}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(stored, path)
+    masks = root / "derivatives"
+    options = ["--lesion-derivatives", masks / "lesions", "--derivatives", masks / "brains"]
+    return [root, root.parent / "out", "participant", *options]
+
+
+def test_scans_without_orientation_are_refused(scans, table, capsys):
+    assert main([*map(str, scans)]) == 1
+    shown = capsys.readouterr().err
+    (line,) = (one for one in shown.splitlines() if "sub-01: failed" in one)
+    assert "states no orientation" in line and "--assume-orientation" in line
+    table.add("Masks of labs", "a scan without orientation", 1, line.split(": ", 2)[2], "its failure")
+
+
+@pytest.mark.parametrize(("orientation", "side"), [("RAS", "left"), ("LAS", "right")])
+def test_the_side_is_that_of_the_assumed_orientation(scans, table, orientation, side):
+    done = run(*scans, "--assume-orientation", orientation)
+    assert done.returncode == 0, done.stderr
+    known = record.read(scans[1], "sub-01")
+    assert f"taken as {orientation}" in known.flags["orientation"]
+    assert known.flags["orientation"].count("it was taken as") == 3
+    components = pd.read_csv(known.path(scans[1], "components"), sep="\t").iloc[0]
+    assert components["hemisphere"] == side
+    x = -bidsets.CENTRE[0] if side == "right" else bidsets.CENTRE[0]
+    assert components["x_template_mm"] == pytest.approx(x, abs=6)
+    written = image.load(known.path(scans[1], "lesion_mask"))
+    assert "".join(nib.aff2axcodes(written.affine)) == orientation
+    name = f"a scan without orientation, --assume-orientation {orientation}"
+    table.add("Masks of labs", name, 0, known.flags["orientation"].split(". ")[0], "everything")
