@@ -8,6 +8,7 @@ from bids_stroke.utils.files import missing_content_reason
 
 from .candidates import Candidates, Key, Masks, Participants
 from .filters import Filters, check_mask_filter
+from .folders import misplacement
 from .layout import Images
 from .mask_selection import select_lesion_mask
 from .names import (
@@ -16,7 +17,6 @@ from .names import (
     TRACE,
     folder_of,
     is_label,
-    misplacement,
     session_name,
 )
 from .record import restrict_to_records

@@ -25,7 +25,8 @@ from bids_stroke.utils import files
 from bids_stroke.utils.files import PathLike
 
 from .bidsignore import BidsIgnore
-from .names import FOLDERS, NUMBERED, is_hidden, is_image, split_folders
+from .folders import split_folders
+from .names import FOLDERS, NUMBERED, is_hidden, is_image
 
 #: PyBIDS's name for the file of an index.
 DATABASE = "layout_index.sqlite"

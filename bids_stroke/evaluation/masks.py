@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from bids_stroke.bids import logs, record, supplied_masks
+from bids_stroke.bids.folders import misplacement
 from bids_stroke.bids.names import (
     Name,
     is_image,
     is_template,
     join_session_name,
-    misplacement,
     session_name,
     split_session_name,
     transform,
