@@ -118,8 +118,7 @@ def _select_native(files: Candidates, matches: Sequence[_Match], paths: Paths, t
     drawn_on = files.choose(contrast, images)
     mask = _whole(files, [mask for mask, path in with_mask if path == drawn_on])
     _note_mask(files, mask, list(dict.fromkeys(match[0] for match in matches)))
-    if not mask.space:
-        _note_image(files, mask, drawn_on, matches)
+    _note_image(files, mask, drawn_on, matches)
     reason = f"the lesion mask {mask.path.name} is on another image"
     _leave_out(files, set(paths[contrast]).difference(images), reason)
     further = {**paths, contrast: [drawn_on]}
@@ -132,10 +131,16 @@ def _select_native(files: Candidates, matches: Sequence[_Match], paths: Paths, t
 def _note_image(
     files: Candidates, mask: SuppliedMask, drawn_on: Path, matches: Sequence[_Match]
 ) -> None:
-    """Note the image of a mask whose name has no contrast; ambiguous if several have its grid."""
-    grid = "has the grid of" if fits(mask, drawn_on) else "is taken for one on"
+    """Note the image of a mask whose name has no contrast, or that several images match, which is
+    ambiguous."""
     others = [path.name for other, _, path in matches if other == mask and path != drawn_on]
-    more = f", as have {', '.join(others)}; name its contrast with space- to choose" if others else ""
+    if mask.space and not others:
+        return
+    grid = "has the grid of" if fits(mask, drawn_on) else "is taken for one on"
+    advice = (
+        "add the entities of its image to its name" if mask.space else "name its contrast with space-"
+    )
+    more = f", as have {', '.join(others)}; {advice} to choose" if others else ""
     files.selection.note(f"The lesion mask {grid} {drawn_on.name}{more}.", ambiguous=bool(others))
 
 
@@ -167,7 +172,7 @@ def _whole(files: Candidates, masks: Sequence[SuppliedMask]) -> SuppliedMask:
     whole = [mask for mask in masks if mask.is_whole] if len(masks) > 1 else list(masks)
     if len(whole) == 1:
         return whole[0]
-    names = ", ".join(mask.path.name for mask in masks)
+    names = ", ".join(str(mask.path.relative_to(mask.root or mask.path.parent)) for mask in masks)
     advice = filters.suggestion("lesion", masks[1].path, masks[0].path, files.filter_of("lesion"))
     choose = f", or choose one by a filter such as {advice}" if advice else ""
     raise UnusableSession(

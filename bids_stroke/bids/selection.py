@@ -81,6 +81,7 @@ def session_of(
             sentence = f"There is no T1w image: {reference} is the reference{listing(excluded)}."
             selection.note(sentence, ambiguous=bool(excluded))
         brain_mask = _brain_mask(files, reference, chosen[reference])
+    used = {brain_mask, lesion.path if lesion else None}
     return Session(
         files.subject,
         files.label,
@@ -90,7 +91,7 @@ def session_of(
         brain_mask,
         lesion,
         tuple(selection.ambiguous),
-        tuple(selection.unused),
+        tuple(item for item in selection.unused if item.path not in used),
     )
 
 

@@ -95,7 +95,25 @@ def test_two_images_on_the_grid_of_a_mask_are_an_ambiguous_choice(dataset):
     add(masks, "space-T1w_label-L_mask")
     session, _, image = select(dataset)
     assert image == "run-2_T1w"
-    assert len(session.ambiguous) == 1 and '{"t1w": {"run": 1}}' in session.ambiguous[0]
+    of_image, of_mask = session.ambiguous
+    assert '{"t1w": {"run": 1}}' in of_image
+    assert "as have sub-01_run-1_T1w.nii.gz; add the entities of its image to its name" in of_mask
+
+
+def test_a_mask_inside_the_dataset_is_not_listed_as_unused(dataset):
+    root, _ = dataset
+    add(root, "T1w", "T1w_label-lesion_roi")
+    session, chosen, _ = select((root, root))
+    assert chosen == "T1w_label-lesion_roi" and session.unused == ()
+
+
+def test_masks_of_one_name_are_told_apart_by_their_folders(dataset):
+    root, masks = dataset
+    add(root, "T1w")
+    add(masks, "space-T1w_label-L_mask")
+    add(masks / "old", "space-T1w_label-L_mask")
+    reason = refused(dataset)
+    assert "old/sub-01/anat/sub-01_space-T1w" in reason and " sub-01/anat/sub-01_space-T1w" in reason
 
 
 def test_two_contrasts_on_the_grid_of_a_mask_are_an_ambiguous_choice(dataset):
