@@ -1,5 +1,6 @@
 """Scores of a model on the evaluation cohort: one row for each participant and input."""
 
+import hashlib
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -92,26 +93,27 @@ def sweep(name, folder, model, mirror):
 
 
 def over(function, folder, model, mirror, jobs):
-    """Tables of all participants: rows and voxels, kept beside the cohort."""
-    card = catalog.load(model)
+    """Tables of all participants: rows and voxels. Those of each are kept beside the cohort."""
+    identity = hashlib.sha256(catalog.load(model).identity().encode()).hexdigest()[:12]
     kind = f"{function.__name__}{'-mirrored' if mirror else ''}"
-    stem = f"{folder.name}-{kind}-{card.name}-{card.sha256[:8]}-{card_key(card)}"
-    path = folder.with_name(f"{stem}.pkl")
+    out = folder.with_name(f"{folder.name}-{kind}-{identity}")
+    out.mkdir(exist_ok=True)
+    names = sorted(entry.name for entry in folder.glob("sub-*"))
+    task = partial(_kept, function, out=out, folder=folder, model=model, mirror=mirror)
+    # A forked child of a process that has used torch may hang.
+    with ProcessPoolExecutor(jobs, get_context("spawn"), single_threaded) as pool:
+        rows, voxels = zip(*pool.map(task, names), strict=True)
+    return pd.concat(rows), pd.concat(voxels)
+
+
+def _kept(function, name, out, **arguments):
+    """Tables of a participant, from an earlier call where there was one."""
+    path = out / f"{name}.pkl"
     if not path.exists():
-        names = sorted(entry.name for entry in folder.glob("sub-*"))
-        task = partial(function, folder=folder, model=model, mirror=mirror)
-        # A forked child of a process that has used torch may hang.
-        with ProcessPoolExecutor(jobs, get_context("spawn"), single_threaded) as pool:
-            rows, voxels = zip(*pool.map(task, names), strict=True)
-        with atomic(path) as partial_path:
-            pd.to_pickle((pd.concat(rows), pd.concat(voxels)), partial_path)
+        tables = function(name, **arguments)
+        with atomic(path) as unfinished:
+            pd.to_pickle(tables, unfinished)
     return pd.read_pickle(path)
-
-
-def card_key(card):
-    """Post-processing and temperatures of a card, as part of a file name."""
-    temperatures = [f"{c.temperature:g}" for c in card.calibration.values()]
-    return "-".join([f"{card.threshold:g}", f"{card.min_component_mm3:g}", *temperatures])
 
 
 def single_threaded():

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from bids_stroke.spatial.grid import bounding_box
+
 BINS = 15
 NEAR_MM = 10.0
 
@@ -30,9 +32,12 @@ def near_lesion(
         Sides of a voxel (mm).
     """
     lesion = predicted | truth
-    if not lesion.any():
-        return lesion
-    return ndimage.distance_transform_edt(~lesion, sampling=spacing) <= NEAR_MM
+    near = np.zeros_like(lesion)
+    if lesion.any():
+        margin = np.ceil(NEAR_MM / np.asarray(spacing)).astype(int)
+        box = bounding_box(lesion, margin)
+        near[box] = ndimage.distance_transform_edt(~lesion[box], sampling=spacing) <= NEAR_MM
+    return near
 
 
 def reliability(probability: ArrayLike, truth: ArrayLike, bins: int = BINS) -> list[Bin]:
