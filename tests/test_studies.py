@@ -1,5 +1,6 @@
 """The studies at toy size: their helpers, and the comparison of two output folders."""
 
+import importlib
 import json
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 
 STUDIES = Path(__file__).parents[1] / "studies"
@@ -69,3 +71,35 @@ def test_outputs_that_are_missing(tmp_path):
     (after / f"{NAME}_mask.nii.gz").unlink()
     status, lines = compare(before, after)
     assert status == 1 and f"  {NAME}_mask.nii.gz: only before" in lines
+
+
+@pytest.fixture
+def embedded_model(monkeypatch):
+    monkeypatch.syspath_prepend(str(STUDIES))
+    return importlib.import_module("embedded_model")
+
+
+def test_intervals_over_heads_are_wider_than_over_lesions(embedded_model):
+    """Eight heads whose means differ (SD 1), with 20 lesions each (SD 0.1): the standard error is that
+    of the eight means, 1 / sqrt(8) = 0.35, and not that of 160 lesions, 0.08."""
+    rng = np.random.default_rng(2)
+    means = rng.standard_normal(8)
+    means = (means - means.mean()) / means.std()
+    heads = pd.Series(np.repeat(np.arange(8), 20))
+    values = pd.Series(np.repeat(means, 20) + rng.normal(0, 0.1, 160))
+    mean, low, high = embedded_model.nested_bootstrap(values, heads)
+    assert mean == pytest.approx(values.mean())
+    assert (high - low) / (2 * 1.96) == pytest.approx(8**-0.5, rel=0.15)
+
+
+def test_detection_needs_one_component_that_covers_a_tenth(embedded_model):
+    """A true lesion of 100 voxels: components of 5 voxels of it detect nothing, one of 10 does."""
+    scores = importlib.import_module("embedded_scores").scores
+    truth = np.zeros((12, 12, 12), bool)
+    truth[1:5, 1:6, 1:6] = True
+    pieces = np.zeros_like(truth)
+    pieces[1, 1, 1:7] = pieces[4, 5, 1:6] = True
+    assert scores(pieces, truth, 0.001)["detected"] == 0
+    pieces[4, 4, 1:6] = True
+    assert scores(pieces, truth, 0.001)["detected"] == 1
+    assert scores(pieces, truth, 0.001)["true_ml"] == pytest.approx(0.1)
