@@ -26,7 +26,7 @@ def masks(tmp_path_factory):
             folder = root / model / f"sub-{number}"
             folder.mkdir(parents=True)
             path = folder / f"sub-{number}_space-T1w_label-L_mask.nii.gz"
-            nib.save(nib.Nifti1Image(data, np.eye(4)), path)
+            nib.save(nib.Nifti1Image(data, np.diag([2.0, 2, 2, 1])), path)
     return root
 
 
