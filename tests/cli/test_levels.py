@@ -16,6 +16,7 @@ VALUES = {
     "--bids-database-dir": ["index"],
     "--derivatives": ["masks"],
     "--lesion-derivatives": ["masks"],
+    "--assume-orientation": ["RAS"],
     "--model": ["simstroke"],  # the default, given nevertheless
     "--brain-extraction": ["none"],
     "--normalization": ["masked"],
