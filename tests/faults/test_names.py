@@ -27,7 +27,10 @@ def bids(tmp_path):
 
 
 def put(path):
-    image.save(nib.Nifti1Image(np.eye(10, dtype=np.uint8)[..., None].repeat(10, 2), np.eye(4)), path)
+    """A mask of the size of a head."""
+    data = np.zeros((16, 16, 16), np.uint8)
+    data[5:9, 6:10, 7:9] = 1
+    image.save(nib.Nifti1Image(data, np.diag([10.0, 10, 10, 1])), path)
     return path
 
 
