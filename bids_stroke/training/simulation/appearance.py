@@ -102,18 +102,33 @@ def head(
     if "T1w" not in scans or levels is None:
         paint = {c: _from_labels(tissue, looks[c], spacing, draw) for c in contrasts}
     else:
-        if draw.chance(0.5) and "T1w" in looks:
-            looks["T1w"] = dict(zip(("fluid", "gray", "white"), map(float, levels), strict=True)) | {
-                "gliosis": looks["T1w"]["gliosis"]
-            }
-        paint = {c: remap(scans["T1w"], levels, looks[c]) for c in contrasts}
-        if "FLAIR" in paint and "FLAIR" in scans:
-            paint["FLAIR"] = scans["FLAIR"]
-        for contrast, volume in paint.items():
-            # Nothing is known of the surroundings of a stripped brain.
-            around = looks[contrast]["fluid"] * draw.uniform(0.3, 1.1)
-            paint[contrast] = torch.where(mask, volume, around)
+        paint = _from_scans(scans, levels, mask, looks, draw)
     return Head(mask, fluid, ventricles, white, spacing, looks, paint)
+
+
+def _from_scans(
+    scans: Mapping[str, torch.Tensor],
+    levels: np.ndarray,
+    mask: torch.Tensor,
+    looks: dict[str, Levels],
+    draw: Draw,
+) -> dict[str, torch.Tensor]:
+    """Real scans, or the real T1w remapped to the look of a contrast.
+
+    By chance, the look of the T1w is its own.
+    """
+    if draw.chance(0.5) and "T1w" in looks:
+        looks["T1w"] = dict(zip(("fluid", "gray", "white"), map(float, levels), strict=True)) | {
+            "gliosis": looks["T1w"]["gliosis"]
+        }
+    paint = {}
+    for contrast, levels_wanted in looks.items():
+        own = contrast == "FLAIR" and contrast in scans
+        volume = scans[contrast] if own else remap(scans["T1w"], levels, levels_wanted)
+        # A stripped scan shows nothing of the surroundings of the brain.
+        around = levels_wanted["fluid"] * draw.uniform(0.3, 1.1)
+        paint[contrast] = torch.where(mask, volume, around)
+    return paint
 
 
 def remap(
