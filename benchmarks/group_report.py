@@ -157,6 +157,7 @@ def in_a_process(task, *arguments):
     result, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_measured, args=(theirs, task, arguments))
     process.start()
+    theirs.close()  # so that an error of the process ends the wait for its result
     measured = result.recv()
     process.join()
     return measured
@@ -167,6 +168,11 @@ def _measured(channel, task, arguments):
     task(*arguments)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     channel.send((time.perf_counter() - begun, peak))
+
+
+def table(out):
+    """The table as the group level makes it."""
+    cohort_table.collect(out, record.read_all(out))
 
 
 def overlap(out):
@@ -211,12 +217,12 @@ def measure(folder, participants):
     if run.returncode:
         sys.exit(f"the group level ended with {run.returncode}")
     seconds, page = time.perf_counter() - begun, out / "group.html"
-    table, counted = in_a_process(cohort_table.collect, out), in_a_process(overlap, out)
+    tabled, counted = in_a_process(table, out), in_a_process(overlap, out)
     floor, simple = in_a_process(inflate, out)[0], in_a_process(plain, out)[0]
     seen = browse(page)
     return {
         "participants": participants, "group level (s)": seconds, "memory (MB)": used.ru_maxrss / 1024,
-        "table (s)": table[0], "overlap map (s)": counted[0], "its memory (MB)": counted[1],
+        "table (s)": tabled[0], "overlap map (s)": counted[0], "its memory (MB)": counted[1],
         "masks inflated, one core (s)": floor, "masks summed by get_fdata (s)": simple,
         "ratio": counted[0] / simple, "page (MB)": page.stat().st_size / 1e6,
         **{f"page: {name} (s)": taken for name, taken in seen.items()},
