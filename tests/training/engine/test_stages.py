@@ -147,10 +147,10 @@ def test_tiles_show_one_set_of_contrasts_at_once(tmp_path):
     shown = tiles.Tiles([tmp_path / "case.npz"], (16, 24, 20), contrasts, inputs, flip=True)
     seen = set()
     for _ in range(40):
-        shape, (image, label, mask) = (16, 24, 20), shown[0]
-        assert image.shape[1:] == label.shape[1:] == mask.shape[1:] == shape
-        assert mask.sum() == 16 * 20 * 20  # padded in the second axis
-        seen.add(tuple(bool(channel.any()) for channel in image))
+        shape, (tile, lesion, brain) = (16, 24, 20), shown[0]
+        assert tile.shape[1:] == lesion.shape[1:] == brain.shape[1:] == shape
+        assert brain.sum() == 16 * 20 * 20  # padded in the second axis
+        seen.add(tuple(bool(channel.any()) for channel in tile))
     assert seen == {(True, True, False), (False, True, False)}
     still = tiles.Tiles([tmp_path / "case.npz"], (16, 24, 20), contrasts, inputs, random=False)
     assert (still[0][0] == still[0][0]).all()
