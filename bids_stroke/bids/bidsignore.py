@@ -19,15 +19,22 @@ class _Pattern(NamedTuple):
 
 
 class BidsIgnore:
-    """The patterns of a dataset; none where it has no ``.bidsignore``."""
+    """The patterns of a dataset; empty without a ``.bidsignore``."""
 
     def __init__(self, dataset: Path) -> None:
         path = dataset / ".bidsignore"
         text = path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
         self._patterns = [pattern for line in text.splitlines() if (pattern := _parse(line))]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are no patterns."""
+        return not self._patterns
+
     def ignores(self, relative: str) -> bool:
         """Whether a file, relative to the dataset, is ignored: it, or a folder above it."""
+        if self.is_empty:
+            return False
         return self.ignores_folder(str(PurePosixPath(relative).parent)) or self._matches(
             relative, False
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bids_stroke.errors import DatasetError
 from bids_stroke.utils.files import missing_content_reason
+from bids_stroke.utils.text import enumeration
 
 from .candidates import Candidates, Key, Masks, Participants
 from .filters import Filters, check_mask_filter
@@ -96,7 +97,7 @@ def find(
 
 def _nothing_to_process(folder: Path | None, images: bool, left_out: Sequence[LeftOut]) -> DatasetError:
     """The error where no session has an image, or a lesion mask."""
-    names = _enumerate([item.name for item in left_out])
+    names = enumeration([item.name for item in left_out])
     if images:
         return DatasetError(
             f"{folder} has no T1w, FLAIR or T2w image in an anat folder of {names}"
@@ -137,7 +138,7 @@ def _wanted(
     unknown = [subject for subject in participant_label if subject not in labels]
     if unknown:
         raise DatasetError(
-            f"{bids_dir} has no participant {', '.join(unknown)}; it has {_enumerate(list(labels))}."
+            f"{bids_dir} has no participant {', '.join(unknown)}; it has {enumeration(list(labels))}."
         )
     subjects = participant_label or list(labels)
     wanted = [
@@ -149,7 +150,7 @@ def _wanted(
     if not wanted:
         raise DatasetError(
             f"{bids_dir} has no session {', '.join(session_label)} for "
-            f"{_enumerate(subjects)}; check --session-label."
+            f"{enumeration(subjects)}; check --session-label."
         )
     return wanted
 
@@ -180,8 +181,3 @@ def _unusable(subject: str, session: str | None) -> str | None:
 def _misplaced(files: Iterable[tuple[Path, Path]]) -> str | None:
     """How a file contradicts its folders below a root; None if none does."""
     return next(filter(None, (misplacement(path, root) for path, root in files)), None)
-
-
-def _enumerate(labels: Sequence[str], most: int = 10) -> str:
-    more = len(labels) - most
-    return ", ".join(labels[:most]) + (f" and {more} more" if more > 0 else "")

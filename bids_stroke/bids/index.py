@@ -73,7 +73,7 @@ class Index:
 
     def ignored_by_session(self) -> dict[tuple[str, str | None], list[Path]]:
         """Paths of the images that ``.bidsignore`` lists, by participant and session."""
-        return self._by_session({}, ignored=True)
+        return {} if self.ignore.is_empty else self._by_session({}, ignored=True)
 
     def _by_session(
         self, query: Mapping[str, object], ignored: bool

@@ -71,7 +71,7 @@ class Name:
 
 
 def is_image(name: str) -> bool:
-    """Whether the name of a file is that of an image; hidden files are none.
+    """Whether the name of a file is that of an image; hidden files do not count.
 
     >>> is_image("sub-01_T1w.nii.gz"), is_image("._sub-01_T1w.nii.gz"), is_image("sub-01_T1w.json")
     (True, False, False)

@@ -126,7 +126,7 @@ def withdraw(output_dir: PathLike, name: str) -> None:
     """Replace the record of a session by one of a session that has not ended, which lists its files."""
     path = logs.record_path(output_dir, name)
     if path.exists():
-        path.read_bytes()  # raises an error that names the path if it is no file
+        path.read_bytes()  # raises an error with the path of what is not a regular file
         paths = enumerate(_listed_files(output_dir, name))
         outputs = {str(number): str(path.relative_to(output_dir)) for number, path in paths}
         write_unfinished(Record(name, "", outputs=outputs), output_dir)

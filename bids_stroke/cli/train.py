@@ -101,6 +101,8 @@ def _patients(recipe: PatientRecipe, arguments: argparse.Namespace) -> dict[str,
         raise UsageError(
             f"--labels names {len(labels)} folders of masks for {len(folders)} datasets; name one each."
         )
+    if arguments.minutes is not None or arguments.decay:
+        raise UsageError("--minutes and --decay go with simulated strokes; leave them out.")
     with _libraries():
         from bids_stroke.training.run import train_on_patients
     return train_on_patients(
@@ -122,6 +124,8 @@ def _simulated(recipe: SimulationRecipe, arguments: argparse.Namespace) -> dict[
         raise UsageError("Name the folder of the training data with --data.")
     if arguments.minutes is not None and not arguments.minutes > 0:
         raise UsageError(f"--minutes is {arguments.minutes:g}; give a positive number.")
+    if arguments.initial and arguments.decay:
+        raise UsageError("--decay starts from its checkpoint; leave --initial out.")
     with _libraries():
         from bids_stroke.training.engine.loop import train_on_simulations
         from bids_stroke.training.run import source_card

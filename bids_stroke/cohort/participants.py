@@ -1,7 +1,7 @@
 """``participants.tsv``: read and merged with the group table."""
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 from bids_stroke.bids.names import with_prefix
 from bids_stroke.errors import DatasetError
 from bids_stroke.utils.files import PathLike
+from bids_stroke.utils.text import enumeration
 
 
 def read_participants(path: PathLike) -> pd.DataFrame | None:
@@ -77,13 +78,8 @@ def unmatched(participants: Iterable[str], people: pd.DataFrame, path: PathLike)
     without_row, without_session = sorted(with_images - listed), sorted(listed - with_images)
     if without_row:
         yield (
-            f"{path} has no row of {_enumerate(without_row)}; zeros and case of participant_id must be "
-            "those of the folders."
+            f"{path} has no row of {enumeration(without_row)}; zeros and case of participant_id must "
+            "be those of the folders."
         )
     if without_session:
-        yield f"{path} has rows of participants without a session here: {_enumerate(without_session)}."
-
-
-def _enumerate(names: Sequence[str], most: int = 10) -> str:
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+        yield f"{path} has rows of participants without a session here: {enumeration(without_session)}."

@@ -32,8 +32,8 @@ class Mask:
 
     ``space`` is the contrast or the template on whose grid it lies, None where that is unknown; of
     several masks on one grid, that of the lowest ``rank`` is taken; ``probability`` is on the same
-    grid; ``to_template`` are the transforms to the template in the order of application, empty where
-    there are none.
+    grid; ``to_template`` are the transforms to the template in the order of application, or
+    empty.
     """
 
     path: Path
@@ -144,7 +144,7 @@ def _named(mask: SuppliedMask) -> Mask:
     return Mask(
         mask.path,
         mask.space,
-        int(mask.entities.get("desc", "lesion") != "lesion"),
+        int(not mask.is_whole),
         probability if beside else None,
         tuple(transforms) if len(transforms) == 1 else (),
     )

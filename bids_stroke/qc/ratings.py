@@ -62,7 +62,7 @@ def find_rejection(rated: pd.DataFrame, participant: str, session: str) -> pd.Se
 
 
 def unmatched_rejections(rated: pd.DataFrame, sessions: Iterable[tuple[str, str]]) -> list[str]:
-    """Name the rejected sessions that are none of ``sessions``.
+    """Name the rejected sessions that are not among ``sessions``.
 
     Parameters
     ----------

@@ -46,7 +46,7 @@ def open_checked(path: Path, orientation: str | None = None) -> SpatialImage:
     if not path.exists():
         raise ImageError(f"{path} does not exist; check the path.")
     if not path.is_file():  # a pipe would be waited for
-        raise ImageError(f"{path} cannot be read as an image: it is no file; remove it.")
+        raise ImageError(f"{path} cannot be read as an image: it is not a regular file; remove it.")
     try:
         img = nib.load(path)
         if not isinstance(img, SpatialImage):
@@ -74,7 +74,7 @@ def _check_size(img: SpatialImage, path: Path) -> None:
     most = path.stat().st_size * (DEFLATE_AT_MOST if path.name.endswith("gz") else 1)
     if min(sides, default=0) < 1 or needed > most:
         shape = "×".join(map(str, sides))
-        raise ValueError(f"its header tells of {shape} voxels, which the file does not hold")
+        raise ValueError(f"its header states {shape} voxels, which the file does not hold")
 
 
 def _check_offset(img: SpatialImage) -> None:

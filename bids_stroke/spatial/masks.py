@@ -72,7 +72,7 @@ def binarize(mask_img: nib.Nifti1Image, several_labels: bool = True) -> nib.Nift
     Raises
     ------
     ImageError
-        If the values are none of these: negative numbers, percentages, gray values, or fractions that
+        If the values are others, such as negative numbers, percentages, gray values, or fractions that
         do not reach 0.5.
     """
     data = np.asanyarray(mask_img.dataobj)

@@ -83,7 +83,7 @@ def test_spellings(folder, spelling):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--lesion-derivatives", "masks", "--model", "simstroke"], "--model has no effect with --l"),
         (["--lesion-derivatives", "masks", "--mirror"], "--mirror has no effect"),
@@ -91,8 +91,8 @@ def test_spellings(folder, spelling):
         (["--reports-only", "--session-label", "1"], "--session-label has no effect"),
     ],
 )
-def test_an_option_that_another_leaves_without_effect_is_wrong_usage(folder, words, told):
-    with pytest.raises(UsageError, match=told):
+def test_an_option_that_another_leaves_without_effect_is_wrong_usage(folder, words, message):
+    with pytest.raises(UsageError, match=message):
         parser.parse(["bids", "out", "participant", *words])
 
 

@@ -57,8 +57,10 @@ class Subject:
 
     @property
     def fluid_levels(self) -> dict[str, float]:
-        """Intensity of fluid by contrast, white matter 1."""
-        return {"T1w": 0.3 if self.levels is None else float(self.levels[0]), "FLAIR": FLUID_ON_FLAIR}
+        """Intensity of fluid on the scans by contrast, white matter 1; empty for a label map."""
+        if self.levels is None:
+            return {}
+        return {"T1w": float(self.levels[0]), "FLAIR": FLUID_ON_FLAIR}
 
     def centre(self) -> np.ndarray:
         """Centre of the brain's bounding box, in voxels."""

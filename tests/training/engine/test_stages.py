@@ -163,6 +163,9 @@ def test_command_lines_that_do_not_fit(tmp_path, capsys):
         (["s2", "bids", "out"], "--labels names 0 folders of masks for 1 datasets"),
         (["embedded", "bids", "out"], "trains on simulated strokes"),
         (["s2", str(tmp_path), str(tmp_path / "o"), "--labels", "x", "--fold", "1"], "--fold 1"),
+        (["s2", "bids", "out", "--labels", "x", "--minutes", "5"], "go with simulated strokes"),
+        (["embedded", "out", "--data", "d", "--minutes", "0"], "give a positive number"),
+        (["embedded", "out", "--data", "d", "--initial", "m", "--decay", "c"], "leave --initial out"),
     ):
         assert train.main(arguments) == 2
         assert words in capsys.readouterr().err
