@@ -38,15 +38,24 @@ class Candidates:
     participants : Participants
     lesions, brain_masks : mapping
         All masks.
+    orientation : {"RAS", "LAS"}, optional
+        That which is assumed of files whose headers state none.
     """
 
     def __init__(
-        self, images: Images, key: Key, participants: "Participants", lesions: Masks, brain_masks: Masks
+        self,
+        images: Images,
+        key: Key,
+        participants: "Participants",
+        lesions: Masks,
+        brain_masks: Masks,
+        orientation: str | None = None,
     ) -> None:
         self.subject, self.label = key
         self.name = session_name(*key)
         self.selection = Selection()
         self._images = images
+        self._orientation = orientation
         self._is_only = participants.is_only(key)
         self.lesions = self._masks(lesions, participants)
         self.brain_masks = self._masks(brain_masks, participants)
@@ -70,7 +79,8 @@ class Candidates:
 
     def choose(self, contrast: str, paths: Sequence[Path]) -> Path:
         """Choose one of several images of a contrast, and note where it lies beside the session."""
-        chosen = choice.choose(contrast, paths, self.filter_of(contrast), self.selection)
+        values = self.filter_of(contrast)
+        chosen = choice.choose(contrast, paths, values, self.selection, self._orientation)
         if self._is_only and chosen in self._images.of(contrast, self.subject, None):
             self.selection.note(f"{chosen.name} names no session and is taken for the only one.")
         return chosen

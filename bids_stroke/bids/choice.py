@@ -79,6 +79,7 @@ class _Candidate:
 
     contrast: str
     path: Path
+    orientation: str | None
 
     @cached_property
     def name(self) -> Name:
@@ -88,7 +89,7 @@ class _Candidate:
     def problem(self) -> str | None:
         """Why the image cannot be read, or is of no head; None if nothing is wrong with its header."""
         try:
-            image.check_header(self.path)
+            image.check_header(self.path, self.orientation)
         except ImageError as error:
             return str(error)
         return None
@@ -96,7 +97,7 @@ class _Candidate:
     @cached_property
     def header(self) -> nib.Nifti1Image | None:
         try:
-            return image.open_image(self.path)
+            return image.open_image(self.path, self.orientation)
         except Exception:  # ``problem`` states what is wrong
             return None
 
@@ -216,7 +217,13 @@ _RULES = (
 )
 
 
-def choose(contrast: str, paths: Sequence[Path], values: Filter, selection: Selection) -> Path:
+def choose(
+    contrast: str,
+    paths: Sequence[Path],
+    values: Filter,
+    selection: Selection,
+    orientation: str | None = None,
+) -> Path:
     """Choose one of several images of a contrast, and note why.
 
     Parameters
@@ -227,10 +234,12 @@ def choose(contrast: str, paths: Sequence[Path], values: Filter, selection: Sele
     values : mapping
         The filter of the contrast.
     selection : Selection
+    orientation : {"RAS", "LAS"}, optional
+        That which is assumed of images whose headers state none.
     """
     if len(paths) == 1:
         return paths[0]
-    left = sorted((_Candidate(contrast, path) for path in paths), key=_by_name)
+    left = sorted((_Candidate(contrast, path, orientation) for path in paths), key=_by_name)
     applied: list[_Rule] = []
     dropped: list[Unused] = []
     for rule in _RULES:

@@ -38,6 +38,7 @@ def find(
     database_dir: Path | None = None,
     derivatives: Sequence[Path] = (),
     leave_out: Container[Path] = (),
+    orientation: str | None = None,
 ) -> tuple[list[Session], list[LeftOut]]:
     """Find the sessions to process, by the images that a model takes or by the lesion masks they have.
 
@@ -60,6 +61,8 @@ def find(
         Datasets with brain masks.
     leave_out : container of Path
         Folders in which no lesion mask is looked for.
+    orientation : {"RAS", "LAS"}, optional
+        That which is assumed of files whose headers state none.
 
     Returns
     -------
@@ -82,10 +85,10 @@ def find(
         raise DatasetError(f"{bids_dir} holds no sub-* folder with images; check the path.")
     brain_masks = find_brain_masks(derivatives)
     wanted = _wanted(bids_dir, participants.labels, participant_label, session_label)
-    selected = [
-        _select(Candidates(images, key, participants, lesions, brain_masks), card, TRACE in contrasts)
-        for key in wanted
-    ]
+    candidates = (
+        Candidates(images, key, participants, lesions, brain_masks, orientation) for key in wanted
+    )
+    selected = [_select(files, card, TRACE in contrasts) for files in candidates]
     sessions = [item for item in selected if isinstance(item, Session)]
     left_out = [item for item in selected if isinstance(item, LeftOut)]
     if not session_label:

@@ -152,7 +152,10 @@ def _reason_against(
 
 
 def fits(mask: SuppliedMask, path: Path) -> bool:
-    """Whether a mask has the grid of an image, by their headers; not if one of them is unreadable."""
+    """Whether a mask has the grid of an image, by their headers; not if one of them is unreadable.
+
+    The grid of a file without orientation is the same for either orientation that may be assumed.
+    """
     try:
         one, other = (
             image.conform(grid.blank(img.shape[:3], img.affine))

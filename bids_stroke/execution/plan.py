@@ -86,6 +86,7 @@ def make_plan(settings: Settings) -> Plan:
         database_dir=settings.bids_database_dir,
         derivatives=settings.derivatives,
         leave_out=(settings.output_dir, settings.work_dir),
+        orientation=settings.assume_orientation,
     )
     shared = {
         "card": card and card.identity(),

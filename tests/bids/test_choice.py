@@ -102,6 +102,19 @@ def test_orientation_is_no_matter_for_the_field_of_view(tmp_path):
     assert "60×240×192 mm" in session.unused[0].reason
 
 
+def test_images_without_orientation_are_compared_where_one_is_assumed(tmp_path):
+    images = {"acq-slab_T1w": SLAB, "T1w": HEAD}
+    find(tmp_path, images)
+    for path in tmp_path.rglob("*.nii.gz"):
+        img = nib.load(path)
+        img = nib.Nifti1Image(np.asarray(img.dataobj), None, img.header)
+        img.header["qform_code"] = img.header["sform_code"] = 0
+        nib.save(img, path)
+    (session,), _ = discovery.find(tmp_path, card=cards.make(), orientation="RAS")
+    assert session.images["T1w"].name == "sub-01_T1w.nii.gz"
+    assert "field of view" in session.notes[0] and session.ambiguous == ()
+
+
 def test_a_sidecar_reports_contrast_agent(tmp_path):
     find(tmp_path, {"run-1_T1w": HEAD, "run-2_T1w": HEAD})
     sidecar = tmp_path / "sub-01/anat/sub-01_run-2_T1w.json"
