@@ -26,7 +26,7 @@ import pandas as pd
 from measurements import PERFORMANCE, markdown, start_dataset, write_measured
 from scipy import ndimage
 
-from bids_stroke.atlases import loads, super_regions
+from bids_stroke.atlases import load_columns, super_regions
 from bids_stroke.bids import record
 from bids_stroke.bids.derivatives import write_dataset_files, write_tsv
 from bids_stroke.bids.names import derivative
@@ -39,7 +39,7 @@ from bids_stroke.spatial.templates import TEMPLATE, template
 
 DRAWN = 5  # participants with figures of their own; the others have copies
 LESIONS = 300  # participants with lesions of their own; the others have copies
-NUMBERS = [name for name in loads.COLUMNS if not name.startswith(("side", "category"))]
+NUMBERS = load_columns.NUMBERS
 
 
 def lesion(rng, grid, brain):

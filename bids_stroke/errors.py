@@ -8,7 +8,8 @@
     - ``DatasetError``: a dataset is missing, is not BIDS, or holds nothing usable.
     - ``ImageError``: an image cannot be used (unreadable, not 3D, not finite, bad affine).
     - ``ModelError``: a model card or its weights cannot be used, or not on these contrasts.
-    - ``ResourceError``: something that the run needs (template, tract, device, disk) is missing.
+    - ``ResourceError``: something that the run needs (template, tract, device, disk) is missing;
+      ``DownloadError``: it cannot be downloaded.
 """
 
 
@@ -34,6 +35,10 @@ class ModelError(StrokeError):
 
 class ResourceError(StrokeError):
     """Something that the run needs is missing."""
+
+
+class DownloadError(ResourceError):
+    """A file cannot be downloaded."""
 
 
 class SessionLockedError(ResourceError):

@@ -44,7 +44,7 @@ from embedded_model import sphere
 from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
-from bids_stroke.atlases import loads, tracts
+from bids_stroke.atlases import loads, tract_cards, tracts
 from bids_stroke.evaluation import metrics
 from bids_stroke.spatial import grid, image, normalization, templates, transforms
 from bids_stroke.spatial.bias import correct_bias
@@ -99,7 +99,7 @@ def labels():
 
 @lru_cache(maxsize=1)
 def tract():
-    card = tracts.load_card()
+    card = tract_cards.load_card()
     return card, tracts.load_tract(card)
 
 

@@ -21,7 +21,7 @@ from scipy import ndimage
 from sklearn.cluster import KMeans
 
 from bids_stroke import data
-from bids_stroke.atlases import tracts
+from bids_stroke.atlases import tract_cards, tracts
 from bids_stroke.evaluation.metrics import dice
 from bids_stroke.spatial import grid, image, template_transforms
 from bids_stroke.spatial.templates import TEMPLATE, template
@@ -107,7 +107,7 @@ def check(moving, fixed, field):
     print(f"shifts in the brain: median {np.median(length):.2f}, largest {length.max():.2f} mm")
     print(f"volume change: {jacobian.min():.2f} to {jacobian.max():.2f} (folds where negative)")
 
-    card = tracts.load_card()
+    card = tract_cards.load_card()
     moved = tracts.load_tract(card)
     for side, original in zip("LR", tracts.probability_maps(card), strict=True):
         for when, img in (("before", original), ("after", moved[side])):

@@ -11,10 +11,11 @@ from bids_stroke.spatial import image, template_transforms
 from bids_stroke.spatial.templates import TEMPLATE
 from bids_stroke.utils.files import stamp
 
-from . import loads, tracts
+from . import load_columns, tract_cards
 from .regions import COLUMNS
 from .super_regions import super_regions_card
-from .tracts import TractCard
+from .supplied import check_atlas
+from .tract_cards import TractCard
 
 
 @dataclass(frozen=True)
@@ -22,14 +23,14 @@ class Maps:
     """Tracts (names, cards or maps), the user's cut-offs of their categories, and the user's atlases
     (label image, table), on which the lesions of a run are measured."""
 
-    tracts: tuple[str, ...] = (tracts.JUELICH,)
+    tracts: tuple[str, ...] = (tract_cards.JUELICH,)
     cutoffs_ml: tuple[float, float] | None = None
     atlases: tuple[tuple[Path, Path], ...] = ()
 
     @cached_property
     def cards(self) -> list[TractCard]:
         """The cards of the tracts."""
-        return [tracts.load_card(tract, self.cutoffs_ml) for tract in self.tracts]
+        return [tract_cards.load_card(tract, self.cutoffs_ml) for tract in self.tracts]
 
     @cached_property
     def columns(self) -> dict[str, dict[str, dict[str, object]]]:
@@ -40,7 +41,7 @@ class Maps:
         UsageError
             If two have the same.
         """
-        columns = [(card.atlas, loads.COLUMNS) for card in self.cards]
+        columns = [(card.atlas, load_columns.COLUMNS) for card in self.cards]
         columns += [(super_regions_card().atlas, COLUMNS)]
         columns += [(names.label_of(path), COLUMNS) for path, _ in self.atlases]
         labels = [label for label, _ in columns]
@@ -54,7 +55,7 @@ class Maps:
     @property
     def files(self) -> list[Path]:
         """The user's files of tracts and atlases."""
-        tracts = [Path(card.file) for card in self.cards if not card.package]
+        tracts = [path for card in self.cards if card.is_supplied for path in card.paths]
         return [*tracts, *(path for path, _ in self.atlases)]
 
     def check(self) -> dict[str, dict[str, dict[str, object]]]:
@@ -67,15 +68,17 @@ class Maps:
             If a file or its transform to the template is missing, if two have the same name, or if a
             header states no orientation, or the size of no head.
         """
-        spaces = {Path(card.file): card.space for card in self.cards if not card.package}
-        spaces |= {path: names.space_of(path) for path, _ in self.atlases}
-        several_volumes = {Path(card.file) for card in self.cards if card.volumes}
-        for path, space in spaces.items():
-            template_transforms.load_transform(space, TEMPLATE)
+        for card in self.cards:
+            tract_cards.check_files(card)
+            template_transforms.load_transform(card.space, TEMPLATE)
+            if card.is_supplied and not card.volumes:
+                for path in card.paths:
+                    image.check_header(path)
+        for path, _ in self.atlases:
             if not path.is_file():
-                raise ResourceError(f"{path} does not exist; check --tract and --atlas.")
-            if path not in several_volumes:
-                image.check_header(path)
+                raise ResourceError(f"{path} does not exist; check --atlas.")
+            check_atlas(path)
+            template_transforms.load_transform(names.space_of(path), TEMPLATE)
         for _, table in self.atlases:
             if not table.is_file():
                 raise ResourceError(f"{table} does not exist; check --atlas-labels.")

@@ -1,5 +1,6 @@
-"""Regions: atlases on the template's grid, and the volume of a lesion in each region."""
+"""Regions of a label image on the template's grid, and the volume of a lesion in each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import nibabel as nib
@@ -7,12 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bids_stroke.bids.names import label_of, space_of
-from bids_stroke.errors import ImageError, ResourceError
-from bids_stroke.spatial import grid, image, masks, template_transforms, templates
+from bids_stroke.spatial import grid
 from bids_stroke.spatial.grid import data_on_grid
-from bids_stroke.spatial.templates import TEMPLATE, template
-from bids_stroke.utils.files import PathLike
+from bids_stroke.spatial.templates import template
 
 #: The columns of :func:`bids_stroke.atlases.regions.measure_regions`, for the JSON sidecar of the
 #: table.
@@ -36,60 +34,6 @@ class Atlas:
     label: str
     names: dict[int, str]
     img: nib.Nifti1Image
-
-
-def load_atlas(path: PathLike, labels: PathLike) -> Atlas:
-    """Load an atlas of the user.
-
-    Parameters
-    ----------
-    path : path
-        Labels (whole numbers, 0 for none), 3D, in the template space of the ``space-`` in its name.
-    labels : path
-        Table with the columns ``index`` and ``name``, as BIDS has it (``_dseg.tsv``).
-
-    Returns
-    -------
-    Atlas
-
-    Raises
-    ------
-    ImageError, ResourceError
-        If the file is not a label image, the table is not that of the file, or its space has no
-        transform to the template.
-    """
-    img = image.load_supplied(path)
-    data = masks.whole_numbers(np.asanyarray(img.dataobj))
-    if data is None or data.min() < 0:
-        raise ImageError(f"{path} holds values that are no labels (0, 1, 2, …); check --atlas.")
-    img = image.like(data, img, np.int32)
-    reference = templates.template_grid()
-    field = template_transforms.load_transform(space_of(path), TEMPLATE)
-    moved = template_transforms.warp([img], reference, field, order=0)[0]
-    if not moved.any():
-        raise ImageError(
-            f"{path} has no label in the template; check its header and space- in its name."
-        )
-    names = _names(labels, np.unique(data[data > 0]).astype(int))
-    return Atlas(label_of(path), names, image.like(moved, reference, np.int32))
-
-
-def _names(path: PathLike, numbers: NDArray[np.int_]) -> dict[int, str]:
-    """Names of the regions by their number, from a table; all of ``numbers`` must be named."""
-    try:
-        table = pd.read_csv(path, sep="\t", encoding="utf-8-sig")
-        names = dict(zip(table["index"].astype(int), table["name"].astype(str), strict=True))
-    except (OSError, ValueError, KeyError) as error:
-        raise ResourceError(
-            f"{path} is not a table with the columns index and name ({error}); mend it."
-        ) from None
-    missing = sorted(set(numbers.tolist()) - names.keys())
-    if missing:
-        raise ResourceError(
-            f"{path} does not name the labels {', '.join(map(str, missing[:10]))} of its atlas; add "
-            "them."
-        )
-    return {number: name for number, name in names.items() if number > 0}
 
 
 def measure_regions(lesion_img: nib.Nifti1Image, regions: Atlas) -> pd.DataFrame:
@@ -118,17 +62,41 @@ def measure_regions(lesion_img: nib.Nifti1Image, regions: Atlas) -> pd.DataFrame
     ml = grid.voxel_volume(lesion_img) / 1000
     size = max(labels.max(), *regions.names) + 1
     volume = np.bincount(labels[brain], minlength=size) * ml
-    hit = np.bincount(labels[mask], minlength=size) * ml
+    hit = (np.bincount(labels[mask], minlength=size) * ml).astype(np.float64)
     numbers = [*regions.names, *([0] if hit[0] else [])]
-    inside = np.array([0.0 if number == 0 else volume[number] for number in numbers])
-    lesion = hit[numbers]
+    names = [regions.names.get(number, "outside") for number in numbers]
+    inside = np.array([volume[number] if number > 0 else np.nan for number in numbers], np.float64)
+    return region_table(names, inside, hit[numbers], mask.sum() * ml)
+
+
+def region_table(
+    names: Sequence[str],
+    volumes_ml: NDArray[np.float64],
+    lesion_ml: NDArray[np.float64],
+    whole_ml: float,
+) -> pd.DataFrame:
+    """Table of regions.
+
+    Parameters
+    ----------
+    names : sequence of str
+    volumes_ml, lesion_ml : ndarray
+        Volume of each region, and of the lesion in it.
+    whole_ml : float
+        Volume of the lesion.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns as in :data:`bids_stroke.atlases.regions.COLUMNS`.
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         return pd.DataFrame({
-            "region": [regions.names.get(number, "outside") for number in numbers],
-            "region_volume_ml": np.where(np.array(numbers) > 0, inside, np.nan),
-            "lesion_volume_ml": lesion,
-            "lesion_share": lesion / (mask.sum() * ml),
-            "region_share": np.where(inside > 0, lesion / inside, np.nan),
+            "region": names,
+            "region_volume_ml": volumes_ml,
+            "lesion_volume_ml": lesion_ml,
+            "lesion_share": lesion_ml / whole_ml,
+            "region_share": np.where(volumes_ml > 0, lesion_ml / volumes_ml, np.nan),
         })  # fmt: skip
 
 

@@ -29,6 +29,7 @@ class Layer:
     labels: str  # table with the columns name and index
     regions: dict[str, list[str]]  # names of labels by super-region
     from_space: list[list[float]] | None = None  # affine from the card's space to the file's
+    below_mm: float | None = None  # labels count below this height in the card's space
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +41,22 @@ class SuperRegionsCard:
     package: str
     space: str
     layers: list[Layer]
-    names: dict[str, str]  # what each super-region covers
+    names: dict[str, str]  # what each super-region covers, by its code
     notes: str
     licence: str
+
+    def full_name(self, code: str) -> str:
+        """Code and name of a super-region: ``R3 superior frontal, parietal, occipital``."""
+        return f"{code} {self.names[code]}"
+
+
+def code_of(name: str) -> str:
+    """Code of a super-region, from its full name.
+
+    >>> code_of("R3 superior frontal, parietal, occipital")
+    'R3'
+    """
+    return name.partition(" ")[0]
 
 
 @lru_cache(maxsize=1)
@@ -69,7 +83,7 @@ def super_regions() -> Atlas:
         If the package of the atlases is missing.
     """
     card = super_regions_card()
-    names = dict(enumerate(card.names, 1))
+    names = {number: card.full_name(code) for number, code in enumerate(card.names, 1)}
     stamps = [[files.stamp(path) for path in _atlas_files(card, layer)] for layer in card.layers]
     key = [asdict(card), stamps]
     (img,) = cache.cached_images(card.atlas, key, lambda: [_super_regions(card, names)])
@@ -106,8 +120,12 @@ def _layer(card: SuperRegionsCard, layer: Layer, names: Mapping[int, str]) -> ni
     number_of = pd.read_csv(table).set_index("name")["index"]
     region_of = np.zeros(number_of.max() + 1, np.uint8)
     for number, region in names.items():
-        region_of[number_of[layer.regions.get(region, [])]] = number
+        region_of[number_of[layer.regions.get(code_of(region), [])]] = number
     affine = img.affine
     if layer.from_space:
         affine = np.linalg.inv(layer.from_space) @ affine
-    return nib.Nifti1Image(region_of[np.asarray(img.dataobj)], affine)
+    numbers = region_of[np.asarray(img.dataobj)]
+    if layer.below_mm is not None:  # these files are aligned with the axes
+        heights = affine[2, 3] + affine[2, 2] * np.arange(img.shape[2])
+        numbers = numbers * (heights < layer.below_mm)
+    return nib.Nifti1Image(numbers.astype(np.uint8), affine)

@@ -88,9 +88,7 @@ def find(
     candidates = (
         Candidates(images, key, participants, lesions, brain_masks, orientation) for key in wanted
     )
-    selected = [_select(files, card, TRACE in contrasts) for files in candidates]
-    sessions = [item for item in selected if isinstance(item, Session)]
-    left_out = [item for item in selected if isinstance(item, LeftOut)]
+    sessions, left_out = _select_all(candidates, card, TRACE in contrasts)
     if not session_label:
         left_out += participants.left_out(list(dict.fromkeys(subject for subject, _ in wanted)))
     if not sessions and not any(item.refused for item in left_out):
@@ -156,6 +154,15 @@ def _wanted(
             f"{enumeration(subjects)}; check --session-label."
         )
     return wanted
+
+
+def _select_all(
+    candidates: Iterable[Candidates], card: ContrastSelector | None, trace: bool
+) -> tuple[list[Session], list[LeftOut]]:
+    """Select the images of each session; the sessions, and those that are left out."""
+    selected = [_select(files, card, trace) for files in candidates]
+    sessions = [item for item in selected if isinstance(item, Session)]
+    return sessions, [item for item in selected if isinstance(item, LeftOut)]
 
 
 def _select(files: Candidates, card: ContrastSelector | None, trace: bool) -> Session | LeftOut:

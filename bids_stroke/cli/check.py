@@ -73,9 +73,9 @@ def _template() -> str:
 
 
 def _tract() -> str:
-    from bids_stroke.atlases import tracts
+    from bids_stroke.atlases import tract_cards, tracts
 
-    return f"{tracts.load_card().name}, sides {', '.join(tracts.load_tract())}"
+    return f"{tract_cards.load_card().name}, sides {', '.join(tracts.load_tract())}"
 
 
 def _regions() -> str:

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 
 from bids_stroke.errors import StrokeError, UsageError
 
+from .downloads import download_all
 from .encoding import start_in_utf8
 
 if TYPE_CHECKING:  # slow to import
-    from rich.progress import Progress as ProgressBars
-    from rich.progress import TaskID
-
     from bids_stroke.models.card import Card
-    from bids_stroke.models.download import Progress
     from bids_stroke.models.ensembles import Model
+    from bids_stroke.utils.download import Progress
 
 
 def parser() -> argparse.ArgumentParser:
@@ -103,9 +101,6 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.progress import Progress as ProgressBars
-
     from bids_stroke.models import catalog, imagenet
     from bids_stroke.models.download import fetch
 
@@ -118,16 +113,8 @@ def _fetch(arguments: argparse.Namespace) -> int:
     if not arguments.accept_licence:
         print(f"The weights of {arguments.model} are under this licence: {licence}")
         raise UsageError("Give the command again with --accept-licence to accept it.")
-    with ProgressBars(console=Console(stderr=True)) as bars:
-        for name, download in downloads.items():
-            for path in download(_shown_on(bars, bars.add_task(name))):
-                print(path)
+    download_all(downloads)
     return 0
-
-
-def _shown_on(bars: "ProgressBars", task: "TaskID") -> "Progress":
-    """Report the progress of a download on a bar."""
-    return lambda done, total: bars.update(task, completed=done, total=total)
 
 
 def _verify(arguments: argparse.Namespace) -> int:

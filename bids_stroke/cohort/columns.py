@@ -5,8 +5,8 @@ from typing import TypeAlias
 
 import pandas as pd
 
-from bids_stroke.atlases import loads, super_regions
-from bids_stroke.atlases.tracts import load_card
+from bids_stroke.atlases import load_columns, super_regions
+from bids_stroke.atlases.tract_cards import load_card
 from bids_stroke.bids.names import TRACE
 from bids_stroke.lesion.measurements import INTERVALS
 from bids_stroke.qc import image_quality
@@ -15,8 +15,7 @@ from bids_stroke.spatial.templates import TEMPLATE
 #: Description of a column, as BIDS has it: ``Description``, with ``Units`` or ``Levels`` if they apply.
 Description: TypeAlias = dict[str, object]
 
-SIDES = ("left", "right", "total")
-CATEGORIES = ("none", "small", "medium", "large")
+CATEGORIES = ("none", "small", "medium", "large", "bilateral")
 _TEMPLATE_VOLUME = f"Lesion volume after normalization to {TEMPLATE}"
 #: The first columns of the table, whatever the lesions were measured on.
 COLUMNS: dict[str, Description] = {
@@ -55,7 +54,16 @@ COLUMNS: dict[str, Description] = {
     "max_probability": {"Description": "Largest lesion probability inside the mask (0-1)"},
     **{name: image_quality.COLUMNS[name] for name in image_quality.OF_REFERENCE},
 }
-LOAD_COLUMNS = [name for name in loads.COLUMNS if not name.startswith(("side", "category"))]
+#: The columns of a tract, without the start: a column and a row of the table of loads.
+TRACT_COLUMNS = {
+    f"{number}_{side}": (number, side)
+    for numbers, sides in (
+        (load_columns.NUMBERS, ("left", "right", "total")),
+        (load_columns.LOADS, ("ipsilesional", "contralesional")),
+    )
+    for number in numbers
+    for side in sides
+} | {name: (name, "total") for name in ("lesion_side", "category", "category_status")}
 
 
 def described(table: pd.DataFrame) -> dict[str, Description]:
@@ -70,16 +78,11 @@ def described(table: pd.DataFrame) -> dict[str, Description]:
 def _loads(name: str) -> dict[str, Description]:
     """Columns of a tract."""
     return {
-        **{
-            f"{name}_{number}_{side}": {
-                **loads.COLUMNS[number],
-                "Description": f"Tract {name}, {side}: {loads.COLUMNS[number]['Description']}",
-            }
-            for number in LOAD_COLUMNS
-            for side in SIDES
-        },
-        f"{name}_category": {"Description": "Category of the affected side's weighted load"},
-        f"{name}_category_status": loads.COLUMNS["category_status"],
+        f"{name}_{column}": {
+            **load_columns.COLUMNS[number],
+            "Description": f"Tract {name}, {side}: {load_columns.COLUMNS[number]['Description']}",
+        }
+        for column, (number, side) in TRACT_COLUMNS.items()
     }
 
 

@@ -1,10 +1,11 @@
-"""Categories and loads of a cohort, by group."""
+"""Loads and their categories in a cohort, by group."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bids_stroke.atlases import load_columns
 from bids_stroke.errors import UsageError
 
 from .columns import CATEGORIES, tracts
@@ -15,30 +16,35 @@ QUANTILES = {"median": (0.5, "Median"), "q1": (0.25, "First quartile"), "q3": (0
 #: Measures whose quantiles are in :func:`bids_stroke.cohort.summary.summary`.
 MEASURES = {
     "lesion_volume": "lesion volume after normalization",
-    "raw_load": "raw load of the affected side, that with the larger weighted load",
-    "weighted_load": "weighted load of the affected side",
+    "raw_load": "raw load of both sides",
+    "weighted_load": "weighted load of both sides",
 }
+_SHARE = "largest share of a cross-section of the tract, of either side"
 #: The columns of :func:`bids_stroke.cohort.summary.summary`.
 SUMMARY_COLUMNS = {
     "tract": {"Description": "Tract: the start of its columns in group_lesion.tsv"},
     "group": {"Description": "Value of the column that sessions are grouped by; all: every session"},
     "n_sessions": {"Description": "Number of sessions"},
     **{
-        f"n_{name}": {"Description": f"Number of sessions of category {name}"}
-        for name in CATEGORIES[1:]
-    },
-    "n_none": {"Description": "Number of sessions without any load"},
-    "category_status": {"Description": "Whether the cut-offs were derived on this tract map"},
-    **{
         f"{measure}_{key}_ml": {"Description": f"{quantile} of the {text}", "Units": "mL"}
         for measure, text in MEASURES.items()
         for key, (_, quantile) in QUANTILES.items()
     },
+    **{
+        f"max_slice_load_{key}": {"Description": f"{quantile} of the {_SHARE} (0-1)"}
+        for key, (_, quantile) in QUANTILES.items()
+    },
+    **{
+        f"n_{name}": {"Description": f"Number of sessions of category {name}"}
+        for name in CATEGORIES[1:]
+    },
+    "n_none": {"Description": "Number of sessions without a category"},
+    "category_status": load_columns.COLUMNS["category_status"],
 }
 
 
 def summary(table: pd.DataFrame, group_by: str | None = None) -> pd.DataFrame:
-    """Count categories and summarize loads, of all sessions and of each group.
+    """Summarize loads and count their categories, of all sessions and of each group.
 
     Parameters
     ----------
@@ -82,30 +88,25 @@ def _groups(table: pd.DataFrame, group_by: str) -> dict[str, pd.DataFrame]:
     return groups
 
 
-def affected_load(table: pd.DataFrame, name: str, measure: str = "weighted_load") -> pd.Series:
-    """Load (ml) of the affected side, that with the larger weighted load, on the tract whose columns
-    start with ``name``; a series."""
-    left = table[f"{name}_weighted_load_ml_left"] >= table[f"{name}_weighted_load_ml_right"]
-    return table[f"{name}_{measure}_ml_left"].where(left, table[f"{name}_{measure}_ml_right"])
-
-
 def _summary_row(name: str, group: str, rows: pd.DataFrame) -> dict[str, Any]:
     values = {
         "lesion_volume": rows["lesion_volume_mni_ml"],
-        "raw_load": affected_load(rows, name, "raw_load"),
-        "weighted_load": affected_load(rows, name, "weighted_load"),
+        "raw_load": rows[f"{name}_raw_load_ml_total"],
+        "weighted_load": rows[f"{name}_weighted_load_ml_total"],
     }
+    share = rows[f"{name}_max_slice_load_total"]
     category = rows[f"{name}_category"].fillna("none")
     status = rows[f"{name}_category_status"].dropna().unique()
     return {
         "tract": name,
         "group": group,
         "n_sessions": len(rows),
-        **{f"n_{kind}": int((category == kind).sum()) for kind in CATEGORIES},
-        "category_status": "+".join(sorted(status)) or np.nan,
         **{
             f"{measure}_{key}_ml": numbers.quantile(quantile)
             for measure, numbers in values.items()
             for key, (quantile, _) in QUANTILES.items()
         },
+        **{f"max_slice_load_{key}": share.quantile(q) for key, (q, _) in QUANTILES.items()},
+        **{f"n_{kind}": int((category == kind).sum()) for kind in CATEGORIES},
+        "category_status": "+".join(sorted(status)) or np.nan,
     }

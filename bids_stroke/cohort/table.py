@@ -17,7 +17,7 @@ from bids_stroke.qc import image_quality
 from bids_stroke.spatial.templates import TEMPLATE
 from bids_stroke.utils.files import PathLike
 
-from .columns import LOAD_COLUMNS, SIDES, prefix_of
+from .columns import TRACT_COLUMNS, prefix_of
 
 #: Cells of a row by their columns.
 Row: TypeAlias = dict[str, Any]
@@ -31,7 +31,7 @@ def volume_ml(row: Mapping[str, Any]) -> float:
 def session_row(output_dir: PathLike, record: Record) -> Row:
     """One row of the table: the measurements of a session that ended well."""
     native = record.path(output_dir, "components")
-    whole, *components = _read(native or record.require(output_dir, "components", TEMPLATE))
+    whole, *components = read_rows(native or record.require(output_dir, "components", TEMPLATE))
     participant, session = split_session_name(record.name)
     row: Row = {
         "participant_id": participant,
@@ -54,13 +54,19 @@ def session_row(output_dir: PathLike, record: Record) -> Row:
         **_quality(record.path(output_dir, "image_quality"), record.reference),
     }
     for label, path in record.paths(output_dir, "loads").items():
-        row |= _loads(prefix_of(label), {values["side"]: values for values in _read(path)})
+        row |= _loads(prefix_of(label), path)
     shares = record.path(output_dir, "regions", super_regions.super_regions_card().atlas)
-    return row | (_regions(_read(shares)) if shares else {})
+    return row | (_regions(read_rows(shares)) if shares else {})
 
 
-def _read(path: Path) -> list[Row]:
-    """Rows of a table of a session; a hundred times faster than a data frame, on so small a one."""
+def read_rows(path: Path) -> list[Row]:
+    """Rows of a table of a session; a hundred times faster than a data frame, on so small a one.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be read.
+    """
     try:
         with path.open(newline="") as file:
             names, *rows = csv.reader(file, delimiter="\t")
@@ -83,25 +89,30 @@ def _quality(path: Path | None, reference: str | None) -> Row:
     row: Row = dict.fromkeys(image_quality.OF_REFERENCE, np.nan)
     if path is None:
         return row
-    for values in _read(path):
+    for values in read_rows(path):
         start = image_quality.column_start(values["contrast"], reference)
         names = image_quality.OF_OTHERS if start else image_quality.OF_REFERENCE
         row |= {f"{start}{name}": values.get(name, np.nan) for name in names}
     return row
 
 
-def _loads(name: str, table: Mapping[str, Row]) -> Row:
-    return {
-        **{f"{name}_{number}_{side}": table[side][number] for number in LOAD_COLUMNS for side in SIDES},
-        f"{name}_category": table["total"]["category"],
-        f"{name}_category_status": table["total"]["category_status"],
-    }
+def _loads(name: str, path: Path) -> Row:
+    """Columns of a tract."""
+    table = {values["side"]: values for values in read_rows(path)}
+    try:
+        return {
+            f"{name}_{column}": table[side][number] for column, (number, side) in TRACT_COLUMNS.items()
+        }
+    except KeyError as error:
+        raise DatasetError(
+            f"{path} lacks {error.args[0]}: another version wrote it; run the participant level again."
+        ) from None
 
 
 def _regions(table: Sequence[Row]) -> Row:
     row: Row = {"index_super_region": regions.index_region(pd.DataFrame(table))}
     for values in table:
-        region = values["region"].lower()
+        region = super_regions.code_of(values["region"]).lower()
         row[f"{region}_volume_ml"] = values["lesion_volume_ml"]
         row[f"{region}_share"] = values["lesion_share"]
     return row

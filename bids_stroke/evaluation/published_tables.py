@@ -10,6 +10,8 @@ import re
 import numpy as np
 import pandas as pd
 
+from bids_stroke.atlases.super_regions import code_of
+
 from . import metrics, statistics
 from . import summary as evaluation_summary
 
@@ -68,7 +70,7 @@ def s1_table2(rows: pd.DataFrame) -> pd.DataFrame:
     table = []
     shown = {"Individual": 4} | dict.fromkeys(_METHODS.values(), 2)
     for regions, names in _REGIONS.items():
-        within = rows[rows["super_region"].isin(names)]
+        within = rows[rows["super_region"].map(code_of, na_action="ignore").isin(names)]
         for method, number in shown.items():
             for model in _ranked(within, method)[:number]:
                 part = within[within["model"] == model]

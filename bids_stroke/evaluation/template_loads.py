@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import nibabel as nib
 
-from bids_stroke.atlases import regions, super_regions, tracts
+from bids_stroke.atlases import regions, super_regions, tract_cards, tracts
 from bids_stroke.atlases.loads import measure_loads
 from bids_stroke.spatial import template_transforms, templates
 from bids_stroke.spatial.grid import same_grid
@@ -81,6 +81,6 @@ def _in_template(
 
 
 @lru_cache(maxsize=1)
-def _tract() -> tuple[tracts.TractCard, dict[str, nib.Nifti1Image]]:
-    card = tracts.load_card()
+def _tract() -> tuple[tract_cards.TractCard, dict[str, nib.Nifti1Image]]:
+    card = tract_cards.load_card()
     return card, tracts.load_tract(card)

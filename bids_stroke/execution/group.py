@@ -14,7 +14,7 @@ from bids_stroke.bids import names
 from bids_stroke.bids.derivatives import write_json, write_tsv
 from bids_stroke.bids.names import derivative
 from bids_stroke.bids.record import Record, read_all, read_selected
-from bids_stroke.cohort import columns, overlap, participants
+from bids_stroke.cohort import columns, long_tables, overlap, participants
 from bids_stroke.cohort import summary as cohort_summary
 from bids_stroke.cohort import table as cohort_table
 from bids_stroke.errors import DatasetError
@@ -39,6 +39,7 @@ def run_group(settings: Settings) -> int:
     summary = cohort_summary.summary(cohort.table, settings.group_by)
     write_tsv(cohort.table, out / "group_lesion.tsv")
     write_json(columns.described(cohort.table), out / "group_lesion.json")
+    _write_further_tables(out, cohort)
     write_tsv(summary, out / "group_loads.tsv")
     write_json(cohort_summary.SUMMARY_COLUMNS, out / "group_loads.json")
     count = _write_maps(settings, cohort)
@@ -59,6 +60,16 @@ def run_group(settings: Settings) -> int:
         )
     _print_summary(out, cohort)
     return 1 if settings.strict and cohort.failed else 0
+
+
+def _write_further_tables(out: Path, cohort: "Cohort") -> None:
+    """Write the short table, and the long ones of tracts and regions."""
+    short, descriptions = long_tables.short_table(cohort.table)
+    write_tsv(short, out / "group_short.tsv")
+    write_json(descriptions, out / "group_short.json")
+    for name, (_, descriptions) in long_tables.LONG_TABLES.items():
+        write_tsv(long_tables.long_table(name, out, cohort.ended), out / f"{name}.tsv")
+        write_json(descriptions, out / f"{name}.json")
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,7 @@ def _collect(settings: Settings) -> Cohort:
     notices = [
         *_notices_of_models(measured),
         *_notices_of_order(measured),
+        *long_tables.unmeasured(out, ended),
         *(
             participants.unmatched(measured["participant_id"], people, path)
             if people is not None

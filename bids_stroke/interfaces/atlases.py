@@ -4,7 +4,7 @@ from pathlib import Path
 
 import nibabel as nib
 
-from bids_stroke.atlases import loads, regions, super_regions, tracts
+from bids_stroke.atlases import loads, super_regions, supplied, tract_cards, tracts
 from bids_stroke.bids.derivatives import write_tsv
 
 from .base import ImageInterface, Outputs, existing, image_file, inputs, outputs, traits
@@ -30,7 +30,7 @@ class TractLoads(ImageInterface):
     ) -> Outputs:
         paths = []
         for tract in self.inputs.tracts:
-            card = tracts.load_card(tract, self.inputs.cutoffs_ml or None)
+            card = tract_cards.load_card(tract, self.inputs.cutoffs_ml or None)
             table = loads.measure_loads(
                 lesion, tracts.load_tract(card), card, probability, self.inputs.min_component_mm3
             )
@@ -50,9 +50,9 @@ class RegionShares(ImageInterface):
     output_spec = outputs(out_tables=traits.List(existing(), desc=_TABLES))
 
     def _run_on(self, folder: Path, lesion: nib.Nifti1Image) -> Outputs:
-        supplied = (regions.load_atlas(*pair) for pair in self.inputs.atlases)
+        loaded = (supplied.load_atlas(*pair) for pair in self.inputs.atlases)
         paths = [
-            write_tsv(regions.measure_regions(lesion, atlas), folder / f"{atlas.label}.tsv")
-            for atlas in (super_regions.super_regions(), *supplied)
+            write_tsv(supplied.measure(lesion, atlas), folder / f"{atlas.label}.tsv")
+            for atlas in (super_regions.super_regions(), *loaded)
         ]
         return {"out_tables": paths}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import nibabel as nib
 
-from bids_stroke.atlases import tracts
+from bids_stroke.atlases import tract_cards, tracts
 from bids_stroke.reports.figures.brain_mask import draw_brain_mask
 from bids_stroke.reports.figures.flicker import draw_flicker
 from bids_stroke.reports.figures.lesion import draw_lesion, draw_probability
@@ -106,6 +106,6 @@ class TractFigure(ImageInterface):
 
     def _run_on(self, folder: Path, in_file: nib.Nifti1Image, lesion: nib.Nifti1Image) -> Outputs:
         out = folder / "tract.svg"
-        card = tracts.load_card(self.inputs.tract)
-        draw_tract(in_file, lesion, tracts.load_tract(card), out, card.name)
+        card = tract_cards.load_card(self.inputs.tract)
+        draw_tract(in_file, lesion, tracts.load_tract(card), out, card.name, card.axis)
         return {"out_figure": out}

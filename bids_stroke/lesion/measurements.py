@@ -61,13 +61,7 @@ COLUMNS: dict[str, dict[str, object]] = {
         },
     },
     "super_region": {
-        "Description": "Super-region with most of the volume (Mohapatra et al.)",
-        "Levels": {
-            "R1": "Inferior frontal lobe, insula, basal ganglia, thalamus",
-            "R2": "Cerebellum, midbrain, pons, medulla",
-            "R3": "Superior frontal lobe, parietal lobe, occipital lobe",
-            "R4": "Temporal lobe, limbic lobe, mesial frontal lobe",
-        },
+        "Description": "Super-region with most of the volume (Mohapatra et al.), code and name"
     },
     "touches_ventricle": {
         "Description": "Whether it comes within 3 mm of the template's lateral ventricles",
@@ -200,15 +194,21 @@ def _in_template(located: pd.DataFrame | None) -> dict[str, float | str]:
         return dict.fromkeys(_PLACE, np.nan)
     return {
         **{f"{axis}_template_mm": located[axis].mean() for axis in "xyz"},
-        "hemisphere": _hemisphere(located["x"].to_numpy()),
+        "hemisphere": hemisphere(located["x"].to_numpy()),
         "super_region": located["super_region"].mode().iloc[0],
         "touches_ventricle": "yes" if located["ventricle"].any() else "no",
         "touches_surface": "yes" if located["surface"].any() else "no",
     }
 
 
-def _hemisphere(x: NDArray[np.float64]) -> float | str:
-    """Name the side of points by their coordinate to the right (mm)."""
+def hemisphere(x: NDArray[np.float64]) -> float | str:
+    """Name the side of a lesion by the coordinates to the right (mm) of its voxels in the template.
+
+    Returns
+    -------
+    str or float
+        ``left``, ``right`` or ``bilateral``; NaN if no voxel lies off the midline.
+    """
     left, right = np.count_nonzero(x <= -MIDLINE_MM), np.count_nonzero(x >= MIDLINE_MM)
     if not left + right:  # no voxel, or none off the midline
         return np.nan

@@ -9,9 +9,8 @@ from safetensors.torch import load_file, save_file
 from bids_stroke.errors import ModelError
 from bids_stroke.models.networks.planar import resnet50_unet
 from bids_stroke.utils.cache import cache_dir
+from bids_stroke.utils.download import Progress, RemoteFile, download
 from bids_stroke.utils.files import PathLike, atomic
-
-from .download import Progress, RemoteFile, download
 
 NAME = "resnet50-imagenet"
 #: The published name ends in the first digits of the file's SHA-256.
@@ -36,14 +35,14 @@ def fetch(tell: Progress = lambda done, total: None, url: str = URL) -> list[Pat
 
     Raises
     ------
-    ModelError
+    DownloadError
         If they cannot be fetched, or their checksum differs from that in the name.
     """
     if path().is_file():
         return [path()]
     remote = RemoteFile([url], sha256=url.removesuffix(".pth").rpartition("-")[2])
     advice = "or download them elsewhere and name the file as encoder in the recipe"
-    pth = download(NAME, remote, path().with_suffix(".pth"), advice, tell)
+    pth = download(f"The file of the weights {NAME}", remote, path().with_suffix(".pth"), advice, tell)
     state = _read(pth)
     with atomic(path()) as partial:
         save_file({name: values.contiguous() for name, values in state.items()}, partial)

@@ -12,8 +12,8 @@ MEASURES = (
     "index_super_region",
     "cst_weighted_load_ml_left",
     "cst_weighted_load_ml_right",
-    "cst_category",
-    "cst_category_status",
+    "cst_max_slice_load_left",
+    "cst_max_slice_load_right",
     "cst_raw_load_ml_left",
     "cst_raw_load_ml_right",
 )

@@ -96,13 +96,13 @@ def _fetch_space(name: str) -> Space:
             )
     except Exception as error:  # no network, no permission: either way there is no file
         raise ResourceError(
-            f"The output space {name} needs {missing}, which is not there and cannot be downloaded "
+            f"The template space {name} needs {missing}, which is not there and cannot be downloaded "
             f"({type(error).__name__}); connect to the network once, copy the file there, or leave "
             "the space out."
         ) from None
     if not known:
         raise UsageError(
-            f"TemplateFlow has no T1w template of the output space {name} with a brain mask; give "
+            f"TemplateFlow has no T1w template of the space {name} with a brain mask; give "
             f"spaces such as {DEFAULT_SPACE.name}, MNI152NLin2009cAsym or MNI152NLin6Asym."
         )
     return Space(name, RESOLUTIONS[0], **paths)

@@ -11,11 +11,12 @@ from nibabel.affines import apply_affine, from_matvec
 from scipy import ndimage
 
 from bids_stroke.data import DATA
-from bids_stroke.errors import ImageError, ResourceError
+from bids_stroke.errors import ImageError, ResourceError, StrokeError
 
 from . import image
 from .grid import blank
 from .masks import BLOCK, from_fractions, to_fractions
+from .template_registration import registered_field
 from .templates import TEMPLATE, template_grid
 
 
@@ -102,6 +103,9 @@ def _box_around(
 def load_transform(source: str, target: str) -> nib.Nifti1Image | None:
     """Load the displacement field that carries images from one template space to another.
 
+    Without one in the package, the template of ``source`` is registered
+    (:func:`bids_stroke.spatial.template_registration.registered_field`).
+
     Returns
     -------
     nib.Nifti1Image or None
@@ -111,16 +115,19 @@ def load_transform(source: str, target: str) -> nib.Nifti1Image | None:
     Raises
     ------
     ResourceError
-        If the package has no such transform.
+        If there is no such transform, and none can be made.
     """
     if source == target:
         return None
     path = _transform_path(source, target)
-    if not path.exists():
+    if path.exists():
+        return image.open_image(path)
+    try:
+        return registered_field(source)
+    except StrokeError as error:
         raise ResourceError(
-            f"No transform from {source} to {target} is available; give the map in {target}."
-        )
-    return image.open_image(path)
+            f"No transform from {source} to {target} is available ({error}); give the map in {target}."
+        ) from None
 
 
 def warp(
@@ -150,17 +157,23 @@ def warp(
     moved = [np.zeros(reference.shape[:3], np.float32) for _ in images]
     plane = np.indices((*reference.shape[:2], 1)).reshape(3, -1).T
     for k in range(reference.shape[2]):  # by slices: the coordinates of a volume fill 200 MB
-        points = apply_affine(reference.affine, plane + np.array((0, 0, k)))
-        if field is not None:
-            shifts = np.moveaxis(field.get_fdata(dtype=np.float32), -1, 0)
-            points = points + _at(shifts, field.affine, points, mode="nearest").T
+        points = source_points(apply_affine(reference.affine, plane + np.array((0, 0, k))), field)
         for array, img, out in zip(arrays, images, moved, strict=True):
-            values = _at([array], img.affine, points, mode="constant", order=order)
+            values = sample([array], img.affine, points, mode="constant", order=order)
             out[..., k] = values.reshape(out.shape[:2])
     return moved
 
 
-def _at(
+def source_points(points: np.ndarray, field: nib.Nifti1Image | None) -> np.ndarray:
+    """Points (RAS, mm) of a source space by those of the target, (n, 3), through a displacement field
+    as :func:`bids_stroke.spatial.template_transforms.load_transform` returns it."""
+    if field is None:
+        return points
+    shifts = np.moveaxis(field.get_fdata(dtype=np.float32), -1, 0)
+    return points + sample(shifts, field.affine, points, mode="nearest").T
+
+
+def sample(
     arrays: Sequence[np.ndarray] | np.ndarray,
     affine: np.ndarray,
     points: np.ndarray,

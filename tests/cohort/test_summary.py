@@ -10,10 +10,9 @@ def test_summary_of_groups():
     table = pd.DataFrame({
         "participant_id": ["sub-1", "sub-2", "sub-3", "sub-4"],
         "lesion_volume_mni_ml": [1.0, 2.0, 3.0, 8.0],
-        "cst_raw_load_ml_left": [0.5, 0.0, 0.0, 2.0],
-        "cst_raw_load_ml_right": [0.1, 1.5, 0.0, 0.0],
-        "cst_weighted_load_ml_left": [1.0, 0.0, 0.0, 9.0],
-        "cst_weighted_load_ml_right": [0.2, 4.0, 0.0, 0.0],
+        "cst_raw_load_ml_total": [0.6, 1.5, 0.0, 2.0],
+        "cst_weighted_load_ml_total": [1.2, 4.0, 0.0, 9.0],
+        "cst_max_slice_load_total": [0.1, 0.4, 0.0, 1.0],
         "cst_category": ["small", "medium", np.nan, "large"],
         "cst_category_status": ["unvalidated"] * 4,
         "sex": ["F", "M", "F", np.nan],
@@ -26,9 +25,10 @@ def test_summary_of_groups():
     assert found["n_sessions"].tolist() == [4, 2, 1]
     counts = [f"n_{name}" for name in ("none", "small", "medium", "large")]
     assert found[counts].to_numpy().tolist() == [[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 1, 0]]
-    # The affected side: left, right, none, left.
-    assert found["weighted_load_median_ml"].tolist() == [np.median([1, 4, 0, 9]), 0.5, 4]
-    assert found["raw_load_median_ml"].tolist() == [np.median([0.5, 1.5, 0, 2]), 0.25, 1.5]
+    assert found["weighted_load_median_ml"].tolist() == [np.median([1.2, 4, 0, 9]), 0.6, 4]
+    assert found["raw_load_median_ml"].tolist() == [np.median([0.6, 1.5, 0, 2]), 0.3, 1.5]
+    assert found["max_slice_load_median"].tolist() == [0.25, 0.05, 0.4]
+    assert found.loc["all", "max_slice_load_q1"] == np.quantile([0.1, 0.4, 0, 1], 0.25)
     assert found.loc["all", "lesion_volume_q3_ml"] == np.quantile([1, 2, 3, 8], 0.75)
     assert cohort_summary.summary(table)["group"].tolist() == ["all"]
     with pytest.raises(UsageError, match="no column age"):

@@ -3,11 +3,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_stroke.atlases.loads import COLUMNS
+from bids_stroke.atlases.load_columns import COLUMNS, ROWS
 from bids_stroke.bids.derivatives import write_tsv
 from bids_stroke.bids.names import derivative
 from bids_stroke.bids.record import Record, read_all
-from bids_stroke.cohort import columns, overlap
+from bids_stroke.cohort import columns, long_tables, overlap
 from bids_stroke.cohort import table as cohort_table
 from bids_stroke.errors import DatasetError
 from bids_stroke.lesion.measurements import INTERVALS
@@ -52,17 +52,18 @@ def add(
         "fluid_gray_ratio": [0.4, 0.3], "similarity": [None, 1.2],
     })  # fmt: skip
     loads = pd.DataFrame({
-        "side": ["left", "right", "total"],
-        **{number: [1.5, 0.25, 1.75] for number in COLUMNS if number.endswith("_ml")},
-        "fraction": [0.15, 0.025, 0.0875],
-        "weighted_load_ml": [weighted, 0.5, weighted + 0.5],
-        "max_slice_load": [0.6, 0.1, 0.6],
-        "category": [category, None, category],
-        "category_status": ["unvalidated"] * 3,
-        "below_tract_fraction": [0.0] * 3,
+        "side": ROWS,
+        **{number: [1.5, 0.25, 1.5, 0.25, 1.75] for number in COLUMNS if number.endswith("_ml")},
+        "lesion_side": "left",
+        "fraction": [0.15, 0.025, 0.15, 0.025, 0.0875],
+        "weighted_load_ml": [weighted, 0.5, weighted, 0.5, weighted + 0.5],
+        "max_slice_load": [0.6, 0.1, 0.6, 0.1, 0.6],
+        "category": [category, None, category, None, category],
+        "category_status": "unvalidated",
+        "below_tract_fraction": 0.0,
     })  # fmt: skip
     shares = pd.DataFrame({
-        "region": ["R1", "R2", "R3", "R4"],
+        "region": ["R1 frontal", "R2 cerebellum", "R3 parietal", "R4 temporal"],
         "region_volume_ml": [265.0, 270.0, 712.0, 639.0],
         "lesion_volume_ml": [1.0, 0.0, 9.0, 2.5],
         "lesion_share": [0.08, 0.0, 0.72, 0.2],
@@ -124,7 +125,7 @@ def test_table_and_counts(tmp_path):
     described = columns.described(table)
     assert list(described) == list(table)
     assert not any("participants.tsv" in column["Description"] for column in described.values())
-    assert first_of(table, "index_super_region") == "R3"
+    assert first_of(table, "index_super_region") == "R3 parietal"
     assert first_of(table, "r3_volume_ml") == 9 and first_of(table, "r4_share") == 0.2
     assert table["participant_id"].tolist() == ["sub-01", "sub-02"]
     first, second = table.iloc[0], table.iloc[1]
@@ -211,3 +212,46 @@ def test_a_session_with_a_damaged_table_is_named_and_the_others_are_read(tmp_pat
     assert table["participant_id"].tolist() == ["sub-01"] and len(ended) == 1
     (known,) = failed
     assert known.name == "sub-02" and str(components) in known.error
+
+
+def test_the_short_and_the_long_tables_are_those_of_the_sessions(tmp_path):
+    """Against the tables of the sessions, read and joined by pandas."""
+    add(tmp_path, "sub-02", [(0, 0, 0)], weighted=4.0)
+    add(tmp_path, "sub-01_ses-a", [(1, 1, 1)])
+    table, ended, _ = cohort_table.collect(tmp_path, read_all(tmp_path))
+    short, descriptions = long_tables.short_table(table)
+    assert list(descriptions) == list(short) and len(short.columns) == 15
+    assert short["cst_weighted_load_ml_ipsilesional"].tolist() == [3.0, 4.0]
+    for name, (role, columns_of) in long_tables.LONG_TABLES.items():
+        long = long_tables.long_table(name, tmp_path, ended)
+        expected = []
+        for known, session in zip(ended, ("ses-a", np.nan), strict=True):
+            for atlas, path in known.paths(tmp_path, role).items():
+                part = pd.read_csv(path, sep="\t")
+                participant = known.name.partition("_")[0]
+                part.insert(0, "atlas", atlas)
+                part.insert(0, "session_id", session)
+                part.insert(0, "participant_id", participant)
+                expected.append(part)
+        expected = pd.concat(expected, ignore_index=True).reindex(columns=list(columns_of))
+        pd.testing.assert_frame_equal(long, expected, check_dtype=False)
+
+
+def test_sessions_without_an_atlas_of_the_others_are_counted(tmp_path):
+    for name in ("sub-01", "sub-02", "sub-03"):
+        add(tmp_path, name, [(1, 1, 1)])
+    known = read_all(tmp_path)
+    assert list(long_tables.unmeasured(tmp_path, known)) == []
+    del known[1].outputs["loads@CST"]
+    (sentence,) = long_tables.unmeasured(tmp_path, known)
+    assert sentence.startswith("1 of 3 sessions were not measured on CST;")
+
+
+def test_a_table_of_loads_of_another_version_is_named(tmp_path):
+    paths = add(tmp_path, "sub-01", [(1, 1, 1)])
+    add(tmp_path, "sub-02", [(1, 1, 1)])
+    old = pd.read_csv(paths[2], sep="\t").query("side != 'ipsilesional'")
+    write_tsv(old, paths[2])
+    table, _, (failed,) = cohort_table.collect(tmp_path, read_all(tmp_path))
+    assert table["participant_id"].tolist() == ["sub-02"]
+    assert "lacks ipsilesional" in failed.error and "run the participant level again" in failed.error

@@ -18,7 +18,7 @@ def rows():
         part["dice"] += index / 50
         part["participant_id"] = [f"sub-{i}" for i in range(12)]
         part[["model", "session_id"]] = model, None
-        part["super_region"] = ["R1", "R2", "R3", "R4"] * 3
+        part["super_region"] = ["R1 frontal", "R2 cerebellum", "R3 parietal", "R4 temporal"] * 3
         part["true_volume_ml"] = np.arange(1, 13)
         part[["tp", "fp", "fn", "tn"]] = 10 + index, 4, 4, 100
         frames.append(part)
@@ -41,7 +41,7 @@ def test_s1_table1_puts_both_trainings_side_by_side(rows):
 def test_s1_table2_ranks_within_super_regions(rows):
     table = published_tables.s1_table2(rows)
     assert set(table["Super Region(s)"]) == {"1 & 4", "2", "3"}
-    within = rows[rows.super_region == "R3"]
+    within = rows[rows.super_region == "R3 parietal"]
     single = within[~within.model.str.contains(":")].groupby("model").er_lv.mean().sort_values()
     found = table[(table["Super Region(s)"] == "3") & (table.Method == "Individual")]
     assert found["Top Model(s)"].tolist() == single.index[:4].tolist()

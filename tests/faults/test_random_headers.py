@@ -9,7 +9,7 @@ import pytest
 from nibabel.affines import apply_affine, from_matvec
 from scipy import ndimage
 
-from bids_stroke.atlases import loads, location, tracts
+from bids_stroke.atlases import loads, location, tract_cards, tracts
 from bids_stroke.bids.supplied_masks import find_lesion_masks
 from bids_stroke.errors import ImageError
 from bids_stroke.lesion import measurements
@@ -166,7 +166,7 @@ def measured(folder, tract):
     assert np.count_nonzero(part.dataobj) == np.count_nonzero(moved.dataobj)
     points = apply_affine(part.affine, np.argwhere(np.asarray(part.dataobj)))
     row = measurements.measure(part, located=location.locate(points)).loc["all"]
-    load = loads.measure_loads(part, tract, tracts.load_card())["raw_load_ml"]
+    load = loads.measure_loads(part, tract, tract_cards.load_card())["raw_load_ml"]
     return row["volume_ml"], row["hemisphere"], load
 
 

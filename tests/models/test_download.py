@@ -11,7 +11,7 @@ import pytest
 from servers import https
 
 from bids_stroke.cli import models
-from bids_stroke.errors import ModelError
+from bids_stroke.errors import DownloadError, ModelError
 from bids_stroke.models import weights
 from bids_stroke.models.card import Weights
 from bids_stroke.models.download import fetch
@@ -118,7 +118,7 @@ def test_a_bad_mirror_is_passed_over(server, bad):
 @pytest.mark.parametrize("bad", ["lie", "503", "endless", "stall", "plain"])
 def test_nothing_wrong_is_left_in_place(server, bad, tmp_path):
     one = card(server, bad)
-    with pytest.raises(ModelError, match="cannot be downloaded") as caught:
+    with pytest.raises(DownloadError, match="cannot be downloaded") as caught:
         fetch(one, timeout=0.1)
     assert server.address in str(caught.value) and "\n" not in str(caught.value)
     assert not list((tmp_path / "cache").rglob("*.safetensors"))
@@ -130,14 +130,14 @@ def test_a_redirection_is_followed_to_https_alone(server):
     fetch(card(server, "moved"))
     assert [how for how, _ in server.seen] == ["moved", "good"]
     server.seen.clear()
-    with pytest.raises(ModelError, match="which is not https"):
+    with pytest.raises(DownloadError, match="which is not https"):
         fetch(cards.make(name="other", weights=replace(card(server, "plain").weights, sha256="1" * 64)))
     assert {how for how, _ in server.seen} == {"plain"}
 
 
 def test_a_server_that_is_not_who_it_says(server, monkeypatch):
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
-    with pytest.raises(ModelError, match="certificate"):
+    with pytest.raises(DownloadError, match="certificate"):
         fetch(card(server, "good"))
 
 
@@ -152,7 +152,7 @@ def test_a_damaged_file_is_fetched_again(server):
 def test_a_cache_that_cannot_be_written(server, monkeypatch, tmp_path):
     (tmp_path / "taken").touch()
     monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path / "taken"))
-    with pytest.raises(ModelError, match="cannot be written"):
+    with pytest.raises(DownloadError, match="cannot be written"):
         fetch(card(server, "good"))
 
 

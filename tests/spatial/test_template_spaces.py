@@ -51,11 +51,11 @@ def test_offline_the_missing_file_is_named(home):
     with pytest.raises(ResourceError) as caught:
         template_spaces.find_spaces(("MNI152NLin2009cAsym",))
     message = str(caught.value)
-    assert message.startswith("The output space MNI152NLin2009cAsym needs ")
+    assert message.startswith("The template space MNI152NLin2009cAsym needs ")
     assert "tpl-MNI152NLin2009cAsym_res-01_desc-brain_mask.nii.gz" in message
     assert "cannot be downloaded" in message
 
 
 def test_an_unknown_space(home):
-    with pytest.raises(UsageError, match="no T1w template of the output space Atlantis"):
+    with pytest.raises(UsageError, match="no T1w template of the space Atlantis"):
         template_spaces.find_spaces(("Atlantis",))

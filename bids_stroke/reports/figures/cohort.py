@@ -1,6 +1,6 @@
 """Plots of a cohort from the group table, as SVG text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -23,26 +23,38 @@ LINEAR_ML = 0.1
 VOLUMES = {"linthresh": LINEAR_ML, "linscale": 0.3}
 
 
-def distributions(table: pd.DataFrame, measures: Mapping[str, str]) -> str:
-    """Histograms of columns over the sessions, the volumes (ml) on a logarithmic axis.
+class Measure(NamedTuple):
+    """A column of the table: a volume (ml), on a logarithmic axis, or a ``share`` (0-1)."""
+
+    column: str
+    title: str
+    share: bool = False
+
+
+def distributions(table: pd.DataFrame, measures: Sequence[Measure]) -> str:
+    """Histograms of columns over the sessions.
 
     Parameters
     ----------
     table : pandas.DataFrame
-    measures : mapping of str to str
-        Columns to their titles.
+    measures : sequence of Measure
     """
     drawn, panels = _panels(measures)
-    for axes, name, title in panels:
-        values = table[name].dropna()
-        edges = np.geomspace(LINEAR_ML, max(values.max(), 1), 25) if len(values) else [0, 1]
-        axes.hist(np.maximum(values, LINEAR_ML), [0, *edges], color=INK, alpha=0.8)
-        axes.set_xscale("symlog", **VOLUMES)
-        axes.set(xlabel=title, ylabel="sessions", xlim=_span(values))
+    for axes, measure in panels:
+        values = table[measure.column].dropna()
+        if measure.share:
+            edges = np.linspace(0, 1, 21).tolist()
+        else:
+            most = max(values.max(), 1) if len(values) else 1
+            edges = [0, *np.geomspace(LINEAR_ML, most, 25).tolist()]
+            values = values.clip(lower=LINEAR_ML)
+        axes.hist(values, edges, color=INK, alpha=0.8)
+        axes.set(xlabel=measure.title, ylabel="sessions")
+        _scale(axes, "x", values, measure)
     return plots.svg_text(drawn, "distributions")
 
 
-def groups(table: pd.DataFrame, column: str, measures: Mapping[str, str]) -> str | None:
+def groups(table: pd.DataFrame, column: str, measures: Sequence[Measure]) -> str | None:
     """Columns over the sessions, divided by another: boxes and points for texts, a scatter plot for
     numbers; None where the column does not divide the sessions.
 
@@ -51,8 +63,7 @@ def groups(table: pd.DataFrame, column: str, measures: Mapping[str, str]) -> str
     table : pandas.DataFrame
     column : str
         The column that divides, such as those of participants.tsv.
-    measures : mapping of str to str
-        Columns to their titles.
+    measures : sequence of Measure
     """
     numbers = pd.to_numeric(table[column], errors="coerce")
     texts = table[column].dropna().astype(str)
@@ -64,7 +75,8 @@ def groups(table: pd.DataFrame, column: str, measures: Mapping[str, str]) -> str
         return None
     drawn, panels = _panels(measures)
     jitter = np.random.default_rng(0)
-    for axes, name, title in panels:
+    for axes, measure in panels:
+        name = measure.column
         values = [table.loc[texts.index[texts == level], name].dropna() for level in levels]
         axes.boxplot(values, widths=0.5, showfliers=False, medianprops={"color": RED})
         for place, of_level in enumerate(values, 1):
@@ -74,68 +86,68 @@ def groups(table: pd.DataFrame, column: str, measures: Mapping[str, str]) -> str
         counts = zip(levels, map(len, values), strict=True)
         names = [f"{_short(level)} ({count})" for level, count in counts]
         axes.set_xticks(range(1, len(levels) + 1), names, fontsize=8)
-        axes.set_yscale("symlog", **VOLUMES)
-        axes.set(ylabel=title, xlabel=_short(column), ylim=_span(table[name]))
+        axes.set(ylabel=measure.title, xlabel=_short(column))
+        _scale(axes, "y", table[name], measure)
     return plots.svg_text(drawn, f"groups {column}")
 
 
-def _scatters(table: pd.DataFrame, column: str, numbers: pd.Series, measures: Mapping[str, str]) -> str:
+def _scatters(table: pd.DataFrame, column: str, numbers: pd.Series, measures: Sequence[Measure]) -> str:
     drawn, panels = _panels(measures)
-    for axes, name, title in panels:
-        axes.scatter(numbers, table[name], s=9, color=INK, alpha=0.5)
-        axes.set_yscale("symlog", **VOLUMES)
-        axes.set(ylabel=title, xlabel=_short(column), ylim=_span(table[name]))
+    for axes, measure in panels:
+        axes.scatter(numbers, table[measure.column], s=9, color=INK, alpha=0.5)
+        axes.set(ylabel=measure.title, xlabel=_short(column))
+        _scale(axes, "y", table[measure.column], measure)
     return plots.svg_text(drawn, f"scatter {column}")
 
 
 def load_against_volume(
     table: pd.DataFrame,
     volume: pd.Series,
-    load: pd.Series,
-    title: str,
+    load: Measure,
     links: Mapping[str, str],
 ) -> str:
-    """The load of the affected side against the lesion's volume, by hemisphere; points are links.
+    """A load against the lesion's volume, by hemisphere; points are links.
 
     Parameters
     ----------
     table : pandas.DataFrame
         With ``hemisphere`` and ``participant_id``.
-    volume, load : pandas.Series
+    volume : pandas.Series
         ml.
-    title : str
-        Of the axis of the load.
+    load : Measure
     links : mapping of str to str
         Participants to the addresses of their reports.
     """
+    loads = table[load.column]
     drawn = plots.figure(7, 4.2)
     axes = drawn.subplots()
     for side, (marker, color) in SIDES.items():
-        mine = table["hemisphere"].eq(side) & volume.notna() & load.notna()
-        points = axes.scatter(volume[mine], load[mine], s=26, marker=marker, color=color, alpha=0.65,
+        mine = table["hemisphere"].eq(side) & volume.notna() & loads.notna()
+        points = axes.scatter(volume[mine], loads[mine], s=26, marker=marker, color=color, alpha=0.65,
                               label=f"{side} ({mine.sum()})")  # fmt: skip
         points.set_urls([links.get(name) for name in table.loc[mine, "participant_id"]])
     axes.set_xscale("symlog", **VOLUMES)
-    axes.set_yscale("symlog", **VOLUMES)
-    axes.set(xlabel="Lesion volume (ml)", ylabel=title, xlim=_span(volume), ylim=_span(load))
+    axes.set(xlabel="Lesion volume (ml)", ylabel=load.title, xlim=_span(volume))
+    _scale(axes, "y", loads, load)
     axes.legend(fontsize=8, frameon=False)
     axes.grid(alpha=0.25)
-    return plots.svg_text(drawn, "load against volume")
+    return plots.svg_text(drawn, f"{load.column} against volume")
 
 
-class _Panel(NamedTuple):
-    """Axes that show a column of the table under a title."""
-
-    axes: "Axes"
-    column: str
-    title: str
-
-
-def _panels(measures: Mapping[str, str]) -> tuple["Figure", list[_Panel]]:
+def _panels(measures: Sequence[Measure]) -> tuple["Figure", list[tuple["Axes", Measure]]]:
     """A figure with a panel for each measure."""
     drawn = plots.figure(12, 3.2)
     axes = np.ravel(drawn.subplots(1, len(measures)))
-    return drawn, list(map(_Panel, axes, measures, measures.values()))
+    return drawn, list(zip(axes, measures, strict=True))
+
+
+def _scale(axes: "Axes", direction: str, values: pd.Series, measure: Measure) -> None:
+    """Set the scale and the limits of the axis of a measure."""
+    if measure.share:
+        axes.set(**{f"{direction}lim": (0, 1)})
+        return
+    axes.set(**{f"{direction}lim": _span(values)})
+    {"x": axes.set_xscale, "y": axes.set_yscale}[direction]("symlog", **VOLUMES)
 
 
 def _span(values: pd.Series) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from .slices import AXIAL, CORONAL, WIDTH, field_of_view
 from .svg import STRIP
 
 CHART = 76  # height of the chart of a side, pixels
+_DIRECTIONS = {"x": "from left to right", "y": "from back to front", "z": "from foot to head"}
 
 
 def draw_tract(
@@ -26,8 +27,9 @@ def draw_tract(
     sides: Mapping[str, nib.Nifti1Image],
     out: PathLike,
     name: str = "corticospinal tract",
+    axis: str | None = "z",
 ) -> Path:
-    """Draw a lesion over a tract, and the share of each axial slice of the tract that is lesion.
+    """Draw a lesion over a tract, and the share of each cross-section of the tract that is lesion.
 
     Parameters
     ----------
@@ -39,6 +41,8 @@ def draw_tract(
         SVG file.
     name : str
         Name of the tract.
+    axis : {"x", "y", "z"}, optional
+        Along which the tract runs; without one, no cross-sections are drawn.
     """
     both = np.sum([side.get_fdata(dtype=np.float32) for side in sides.values()], axis=0)
     tract_img = like(both, mask_img, np.float32)
@@ -51,31 +55,42 @@ def draw_tract(
         lambda p: np.broadcast_to(teal, (*p.shape, 3)),
         lambda p: np.where(p >= FAINT, 0.15 + 0.55 * svg.unit(p, 0, 0.6), 0),
     )
-    profile = loads.slice_profile(mask_img, sides)
-    full = svg.with_strips((size[0], size[1] + 2 * CHART), strips=3)
+    charts, height, summary = "", 0, ""
+    if axis:
+        profile = loads.slice_profile(mask_img, sides, axis)
+        charts, height = _charts(profile, size[1], axis), 2 * CHART
+        summary = _summary(profile)
+    full = svg.with_strips((size[0], size[1] + height), strips=3 if axis else 1)
     layers = [
         mosaic.raster(mosaic.sections(background_img, panels), panels, full, None, overlay),
         mosaic.contours(mosaic.sections(mask_img, panels, order=0), panels, LESION),
         mosaic.marks(panels),
         svg.title(f"Lesion and {name}", svg.HIDE, [("lesion", LESION), ("tract", OUTLINE)]),
-        _charts(profile, size[1]),
+        charts,
     ]
-    most = {side: f"{100 * profile[side].max():.0f}%" for side in ("left", "right")}
-    alt = (
-        f"Lesion and {name} on slices in two planes, and the share of each axial slice of the tract "
-        f"that is lesion: at most {most['left']} on the left and {most['right']} on the right"
-    )
+    alt = f"Lesion and {name} on slices in two planes{summary}"
     return svg.write(out, full, layers, alt, "fading")
 
 
-def _charts(profile: pd.DataFrame, top: int) -> str:
-    """Bars of the share that is lesion, from the lowest slice to the highest, a chart for each side."""
-    z = profile["z_mm"].to_numpy()
+def _summary(profile: pd.DataFrame) -> str:
+    """The largest shares, for the description of the figure."""
+    left, right = (
+        f"{profile[side].max():.0%}" if len(profile) else "n/a" for side in ("left", "right")
+    )
+    return (
+        ", and the share of each cross-section of the tract that is lesion: at most "
+        f"{left} on the left and {right} on the right"
+    )
+
+
+def _charts(profile: pd.DataFrame, top: int, axis: str) -> str:
+    """Bars of the share that is lesion, along the axis of the tract, a chart for each side."""
+    positions = profile["position_mm"].to_numpy()
     left, width = 150, WIDTH - 200
-    step = width / len(z)
+    step = width / max(len(positions), 1)
     parts = [
-        svg.text("Share of each slice of the tract that is lesion", 12, top + 22, kind="title"),
-        svg.text("z (mm), from the foot to the head", WIDTH - 12, top + 22, "end"),
+        svg.text("Share of each cross-section of the tract that is lesion", 12, top + 22, kind="title"),
+        svg.text(f"{axis} (mm), {_DIRECTIONS[axis]}", WIDTH - 12, top + 22, "end"),
     ]
     for row, side in enumerate(("left", "right")):
         base = top + STRIP + (row + 1) * CHART + row * 20
@@ -92,8 +107,8 @@ def _charts(profile: pd.DataFrame, top: int) -> str:
             if share > 0
         )
         parts.append(f'<path class="bars" fill="{LESION}" d="{bars}"/>\n')
-    for i in np.flatnonzero(np.round(z) % 20 == 0):
+    for i in np.flatnonzero(np.round(positions) % 20 == 0):
         x = left + (i + 0.5) * step
-        label = f"{z[i]:.0f}".replace("-", "\N{MINUS SIGN}")
+        label = f"{positions[i]:.0f}".replace("-", "\N{MINUS SIGN}")
         parts.append(svg.text(label, x, base + 18, "middle"))
     return "".join(parts)

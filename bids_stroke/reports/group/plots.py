@@ -6,7 +6,6 @@ import pandas as pd
 from markupsafe import Markup
 
 from bids_stroke.cohort import columns
-from bids_stroke.cohort import summary as cohort_summary
 from bids_stroke.reports.figures import cohort
 from bids_stroke.reports.rendering import Picture
 
@@ -32,15 +31,19 @@ def plot_cohort(
     if not volumes.notna().any():
         return []
     table = table.assign(volume=volumes)
-    measures = {"volume": "Lesion volume (ml)"}
-    loads = []
+    measures = [cohort.Measure("volume", "Lesion volume (ml)")]
+    scatters = []
     for name in columns.tracts(table)[:1]:
-        title = f"{name.upper()} weighted load (ml)"
-        table["load"] = cohort_summary.affected_load(table, name)
-        measures["load"] = title
-        scatter = cohort.load_against_volume(table, volumes, table["load"], title, links)
-        loads.append(("Load of the affected side against lesion volume, by hemisphere", scatter))
+        tract = name.upper()
+        loads = [
+            cohort.Measure(f"{name}_weighted_load_ml_total", f"{tract} weighted load (ml)"),
+            cohort.Measure(f"{name}_max_slice_load_total", f"{tract} share of a cross-section", True),
+        ]
+        measures += [load for load in loads if table[load.column].notna().any()]
+        for load in loads:
+            scatter = cohort.load_against_volume(table, volumes, load, links)
+            scatters.append((f"{load.title} against lesion volume, by hemisphere", scatter))
     distributions = ("Distribution over the sessions", cohort.distributions(table, measures))
     by_group = ((f"By {name}", cohort.groups(table, name, measures)) for name in groups)
     divided = [(title, svg) for title, svg in by_group if svg][:MOST_GROUPS]
-    return [Picture(title, Markup(svg)) for title, svg in (distributions, *loads, *divided)]
+    return [Picture(title, Markup(svg)) for title, svg in (distributions, *scatters, *divided)]

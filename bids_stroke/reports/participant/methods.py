@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from bids_stroke import __version__
-from bids_stroke.atlases import super_regions, tracts
+from bids_stroke.atlases import super_regions, tract_cards
 from bids_stroke.bids.record import Record, read_all
 from bids_stroke.data import DATA
 from bids_stroke.errors import StrokeError
@@ -40,7 +40,7 @@ def compose(records: Sequence[Record]) -> str:
     for record in records:
         texts.setdefault(record.description, []).append(record.name)
     references = yaml.safe_load(_REFERENCES.read_text())
-    tract = tracts.load_card()
+    tract = tract_cards.load_card()
     references["tract"] = " ".join(f"{tract.citation} {tract.licence}".split())
     licence = super_regions.super_regions_card().licence
     references["talairach"] = " ".join(f"{references['talairach']} {licence}".split())

@@ -161,11 +161,6 @@ def _summary(out_dir: Path, record: Record) -> dict[str, Any]:
         measures = {name: row[name] for name in SHOWN if name in row}
         notes += _volume_interval(row)
         warnings += record.flags.values()
-        if row.get("cst_category_status") == "unvalidated":
-            warnings.append(
-                "The cut-offs of the CST category were not derived on this map of the tract: "
-                "read the category with caution."
-            )
     elif record.status == "ok":
         warnings.append("Some outputs are missing: run the session again.")
     uses = {"lesion mask": ["lesion"]} | {name: ["model input"] for name in record.contrasts}

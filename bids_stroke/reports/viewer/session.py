@@ -7,7 +7,8 @@ import nibabel as nib
 import numpy as np
 
 from bids_stroke.atlases.maps import Maps
-from bids_stroke.atlases.tracts import TractCard, load_tract
+from bids_stroke.atlases.tract_cards import TractCard
+from bids_stroke.atlases.tracts import load_tract
 from bids_stroke.bids.names import REFERENCES, TRACE
 from bids_stroke.bids.record import Record
 from bids_stroke.reports.figures.palette import FAINT, LESION
@@ -38,8 +39,8 @@ def write_viewer(out_dir: PathLike, record: Record, tracts: Sequence[str] = (DEF
     record : Record
         Of a session that ended well.
     tracts : sequence of str
-        Tracts of the run, as :func:`bids_stroke.atlases.tracts.load_card` takes them; those that the
-        session was measured on are shown.
+        Tracts of the run, as :func:`bids_stroke.atlases.tract_cards.load_card` takes them; those that
+        the session was measured on are shown.
 
     Returns
     -------

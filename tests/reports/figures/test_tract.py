@@ -27,6 +27,9 @@ def test_tract_figure_charts_the_share_of_each_slice(tmp_path):
     profile = loads.slice_profile(mask, sides)
     assert [bar.count("z") for bar in bars] == [(profile["left"] > 0).sum(), 0]
     assert profile["left"].max() == 1
-    hit = profile.loc[profile["left"] > 0, "z_mm"]
+    hit = profile.loc[profile["left"] > 0, "position_mm"]
     assert hit.min() == pytest.approx(12, abs=2) and hit.max() == pytest.approx(28, abs=2)
+    without = draw_tract(head(), mask, sides, tmp_path / "b.svg", axis=None)
+    assert 'class="bars"' in out.read_text() and 'class="bars"' not in without.read_text()
+    assert "cross-section" not in ET.parse(without).getroot().get("aria-label")
     assert "at most 100% on the left and 0% on the right" in ET.parse(out).getroot().get("aria-label")

@@ -144,8 +144,8 @@ def cohort_of(n):
             "hemisphere": rng.choice(["left", "right", "bilateral"], n),
             "lesion_volume_ml": np.exp(rng.normal(2, 1, n)),
             "brain_volume_ml": rng.normal(1400, 50, n),
-            "cst_weighted_load_ml_left": rng.uniform(0, 20, n),
-            "cst_weighted_load_ml_right": rng.uniform(0, 20, n),
+            "cst_weighted_load_ml_total": rng.uniform(0, 20, n),
+            "cst_max_slice_load_total": rng.uniform(0, 1, n),
             "cst_category_status": "unvalidated",
             "sex": rng.choice(["F", "M"], n),
             "age": rng.normal(60, 9, n).round(1).astype(str),
@@ -179,14 +179,15 @@ def test_plots_divide_the_sessions_by_columns_that_divide(tmp_path):
     groups = ["sex", "age", "id"]
     html = group_report(tmp_path, table, groups=groups).read_text(encoding="utf-8")
     assert re.findall(r'aria-label="(By .*?)"', html) == ["By sex", "By age"]
-    assert "Load of the affected side against lesion volume" in html
+    for measure in ("CST weighted load (ml)", "CST share of a cross-section"):
+        assert html.count(f'aria-label="{measure} against lesion volume, by hemisphere"') == 1
     assert 'id="plots"' not in group_report(tmp_path, table[["participant_id"]]).read_text()
 
 
 def test_points_of_the_scatter_plot_are_links(tmp_path):
     (tmp_path / "sub-7.html").touch()
     html = group_report(tmp_path, cohort_of(12)).read_text(encoding="utf-8")
-    assert re.findall(r'<a xlink:href="(.*?)"', html) == ["sub-7.html"]
+    assert re.findall(r'<a xlink:href="(.*?)"', html) == ["sub-7.html"] * 2  # one in each plot
 
 
 def test_rejected_sessions_are_listed(tmp_path, table):

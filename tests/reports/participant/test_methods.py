@@ -5,7 +5,7 @@ import cards
 import pytest
 import yaml
 
-from bids_stroke.atlases import tracts
+from bids_stroke.atlases import tract_cards
 from bids_stroke.atlases.maps import Maps
 from bids_stroke.bids.record import Record
 from bids_stroke.bids.sessions import Session
@@ -70,7 +70,7 @@ def test_supplied_brain_masks_have_no_model():
 
 def test_the_tract_comes_with_its_licence():
     text = methods.compose([record("sub-01", "The tract [@tract].")])
-    tract = tracts.load_card()
+    tract = tract_cards.load_card()
     assert references_of(text)[3] == " ".join(f"{tract.citation} {tract.licence}".split())
     assert tract.citation and tract.licence
 

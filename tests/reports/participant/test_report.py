@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_stroke.atlases import loads
+from bids_stroke.atlases import load_columns
 from bids_stroke.bids.record import Record
 from bids_stroke.cohort.columns import COLUMNS
 from bids_stroke.reports.columns import MEASURES, cell, column_title
@@ -44,7 +44,7 @@ def parse(path):
     return page
 
 
-NUMBERS = [name for name in loads.COLUMNS if not name.startswith(("side", "category"))]
+NUMBERS = load_columns.NUMBERS
 FIGURES = (
     "desc-brain_T1w",
     "desc-coreg_FLAIR",
@@ -89,13 +89,13 @@ def tables(out, name):
     components = components.assign(volume_template_ml=1.2, outside_brain_share=0.0)
     loads = pd.DataFrame(
         {
-            "side": ["left", "right", "total"],
-            **{number: [0.1, 0.0, 0.1] for number in NUMBERS},
-            "raw_load_ml": [0.1234, 0.0, 0.1234],
-            "fraction": [0.1, 0.0, 0.1],
-            "weighted_load_ml": [0.567, 0.0, 0.567],
-            "max_slice_load": [0.2, 0.0, 0.2],
-            "category": ["<i>small", None, "<i>small"],
+            "side": load_columns.ROWS,
+            "lesion_side": "left",
+            **{number: [0.1, 0.0, 0.1, 0.0, 0.1] for number in NUMBERS},
+            "raw_load_ml": [0.1234, 0.0, 0.1234, 0.0, 0.1234],
+            "weighted_load_ml": [0.567, 0.0, 0.567, 0.0, 0.567],
+            "max_slice_load": [0.2, 0.0, 0.2, 0.0, 0.2],
+            "category": ["<i>small", None, "<i>small", None, "<i>small"],
             "category_status": "unvalidated",
         }
     )
@@ -171,8 +171,8 @@ def test_measures_components_and_loads(derivatives):
     tiles = dict(re.findall(r'class="tile"><span>(.*?)</span><b>(.*?)</b>', part))
     assert tiles["Lesion volume"] == "1" and tiles["Number of components"] == "29"
     assert tiles["CST weighted load left"] == "0.567" and tiles["CST raw load right"] == "0"
-    assert tiles["CST category"] == "&lt;i&gt;small"
-    assert "were not derived on this map of the tract" in part
+    assert tiles["CST max slice load left"] == "0.2" and "CST category" not in tiles
+    assert "&lt;i&gt;small" in part and "unvalidated" in part
     assert "Volume (ml)" in part and "and 10 more rows in the file" in part
     assert "n/a" in part and "desc-quality" not in part
 
@@ -258,7 +258,7 @@ def test_column_titles():
 def test_the_measures_shown_are_columns_of_the_cohort():
     assert {name for name in MEASURES if not name.startswith("cst_")} <= set(COLUMNS)
     loads = (name.removeprefix("cst_").removesuffix("_left") for name in MEASURES)
-    assert {"weighted_load_ml", "raw_load_ml", "category"} <= set(loads)
+    assert {"weighted_load_ml", "raw_load_ml", "max_slice_load"} <= set(loads)
 
 
 def test_many_figures_are_made_smaller(tmp_path):

@@ -1,0 +1,61 @@
+"""Tracts whose files are downloaded, and the command that does so."""
+
+import hashlib
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+from servers import https
+
+from bids_stroke.atlases import tract_cards, tracts
+from bids_stroke.cli.tracts import main
+from bids_stroke.errors import ResourceError
+
+
+def test_a_tract_is_fetched_once_and_checked(tmp_path, monkeypatch, capsys):
+    content = b"not a map, but the right bytes"
+    monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path / "cache"))
+    digest, seen = hashlib.sha256(content).hexdigest(), []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    with https(Handler, tmp_path, monkeypatch) as server:
+        (tmp_path / "card.yaml").write_text(
+            "{name: remote, atlas: Remote, space: MNI152NLin2009aSym, file: {L: l.nii, R: r.nii},"
+            " licence: Ask them., sources: {"
+            + ", ".join(
+                f"{name}: {{url: {server.address}/{name}, sha256: {digest}, bytes: {len(content)}}}"
+                for name in ("l.nii", "r.nii")
+            )
+            + "}}"
+        )
+        card = str(tmp_path / "card.yaml")
+        with pytest.raises(ResourceError, match="bids_stroke-tracts fetch"):
+            tracts.load_tract(card)
+        assert main(["fetch", card]) == 2
+        assert "Ask them." in capsys.readouterr().out and seen == []
+        assert main(["fetch", card, "--accept-licence"]) == 0
+        assert main(["fetch", card, "--accept-licence"]) == 0
+        assert seen == ["/l.nii", "/r.nii"]
+        paths = tract_cards.load_card(card).paths
+        assert [path.read_bytes() for path in paths] == [content] * 2
+        assert main(["show", card]) == 0 and "Ask them." in capsys.readouterr().out
+
+
+def test_the_tracts_of_the_package(capsys):
+    assert main(["list"]) == 0
+    listed = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
+    assert listed == ["juelich-cst", "s-matt-m1", "xtract-cst"]
+    for name in listed[1:]:
+        card = tract_cards.load_card(name)
+        assert sorted(card.sources) == sorted(card.files) and card.axis == "z"
+        assert all(source.url.startswith("https://") for source in card.sources.values())
+        assert all(len(source.sha256) == 64 for source in card.sources.values())
