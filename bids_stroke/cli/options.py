@@ -134,8 +134,8 @@ def _add_processing(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     group.add_argument(
         "--tract", dest="tracts", nargs="+", metavar="TRACT",
-        help="tracts to measure the load on: cards (a name or YAML), or probability maps with "
-        "space-<template> in their names",
+        help="tracts to measure the load on: cards (a name of bids_stroke-tracts list, or YAML), or "
+        "probability maps with space-<template> in their names",
     )  # fmt: skip
     group.add_argument(
         "--cutoffs", dest="cutoffs_ml", nargs=2, type=float, metavar=("LOWER", "UPPER"),
@@ -143,7 +143,8 @@ def _add_processing(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     group.add_argument(
         "--atlas", nargs="+", type=Path, metavar="FILE", default=[],
-        help="label images to measure the lesion in, with space-<template> in their names",
+        help="atlases to measure the lesion in, with space-<template> in their names: label images, or "
+        "4D images with a volume of probabilities for each region",
     )  # fmt: skip
     group.add_argument(
         "--atlas-labels", nargs="+", type=Path, metavar="TSV", default=[],
