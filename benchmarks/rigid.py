@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from measurements import DATA, PERFORMANCE, markdown, write_measured
 
-from bids_stroke.spatial import brain_extraction, grid, image, registration, transforms
+from bids_stroke.spatial import brain_extraction, grid, image, linear_registration, transforms
 
 HEADS = ("patient03_study2", "patient12_study1")
 COARSE = (2.0, 2.0, 2.0)
@@ -47,7 +47,7 @@ def measure(t1w, flair, inside):
     for name, (fixed, mask, options) in ways.items():
         with tempfile.TemporaryDirectory() as folder:
             begun = time.perf_counter()
-            forward, _ = registration.rigid(flair, fixed, mask, folder, **options)
+            forward, _ = linear_registration.rigid(flair, fixed, mask, folder, **options)
             seconds = time.perf_counter() - begun
             yield name, seconds, transforms.move_points(points, [forward])
 

@@ -10,7 +10,14 @@ import numpy as np
 from common import DATA
 
 from bids_stroke.qc import image_quality
-from bids_stroke.spatial import bias, brain_extraction, image, registration, templates, transforms
+from bids_stroke.spatial import (
+    bias,
+    brain_extraction,
+    image,
+    linear_registration,
+    templates,
+    transforms,
+)
 
 
 def main():
@@ -37,7 +44,7 @@ def _prepared(path):
 def _brightest(path):
     img, mask = _prepared(path)
     with TemporaryDirectory() as folder:
-        _, back = registration.affine(img, mask, folder)
+        _, back = linear_registration.affine(img, mask, folder)
         white = image_quality.tissue_maps(templates.template().brain)["white"]
         white = transforms.apply(white, img, [back], "labels").get_fdata() > 0.5
     inside = np.asanyarray(mask.dataobj) > 0
@@ -49,7 +56,7 @@ def _similarity(t1w, flair):
     reference, mask = _prepared(t1w)
     moving = image.conform(image.load(flair))
     with TemporaryDirectory() as folder:
-        _, back = registration.rigid(moving, reference, mask, folder)
+        _, back = linear_registration.rigid(moving, reference, mask, folder)
         inside = transforms.apply(mask, moving, [back], "mask")
         moved = transforms.apply(reference, moving, [back])
     inside = np.asanyarray(inside.dataobj) > 0

@@ -2,9 +2,9 @@
 
     python studies/tract_loads.py [TRACT …]
 
-Prints for each tract (all that are here, by default) the heights in which it reaches the probability that
-counts for the share of a cross-section, and the loads of a transection over 11 mm and of a sphere of 5 mm
-radius on either side, in the internal capsule and in the peduncle.
+Prints for each tract (all that are here, by default) the heights in which it reaches the probability
+that counts for the share of a cross-section, and the loads of a transection over 11 mm and of a sphere
+of 5 mm radius on either side, in the internal capsule and in the peduncle.
 """
 
 import argparse
@@ -61,7 +61,9 @@ def main():
         print(f"{name}: reaches {load_columns.LEAST_PEAK:g} from z = {z.min():.0f} to {z.max():.0f} mm")
         for lesion, img in lesions():
             measured = loads.measure_loads(img, sides, card).loc["ipsilesional"]
-            rows.append({"tract": name, "lesion": lesion, **measured[list(load_columns.LOADS)].round(3)})
+            rows.append(
+                {"tract": name, "lesion": lesion, **measured[list(load_columns.LOADS)].round(3)}
+            )
     print(pd.DataFrame(rows).to_markdown(index=False))
 
 

@@ -5,6 +5,20 @@ THRESHOLDS = {"p10": 0.1, "p20": 0.2, "p50": 0.5}
 #: A cross-section counts for ``max_slice_load`` if the tract reaches this probability in it: where it
 #: fades out, a tiny lesion would cover most of what is left.
 LEAST_PEAK = 0.5
+#: Error of a registration whose effect on the loads is measured.
+REGISTRATION_ERROR_MM = 1.0
+#: The loads themselves, without what is measured on the lesion probability.
+LOADS = ("raw_load_ml", "weighted_load_ml", "max_slice_load")
+
+
+def error_column(load: str) -> str:
+    """Name of the column of the error of a load.
+
+    >>> error_column("weighted_load_ml"), error_column("max_slice_load")
+    ('weighted_load_error_ml', 'max_slice_load_error')
+    """
+    name, unit, _ = load.partition("_ml")
+    return f"{name}_error{unit}"
 
 
 def _probability_columns(load: str, text: str) -> dict[str, dict[str, object]]:
@@ -76,6 +90,15 @@ COLUMNS: dict[str, dict[str, object]] = {
         f"slices across its axis in which its probability reaches {LEAST_PEAK:g}; 1 is a complete "
         "transection; total: larger of the sides; n/a for a tract without axis",
     },
+    **{
+        error_column(load): {
+            "Description": f"Largest change of {load} when the lesion lies "
+            f"{REGISTRATION_ERROR_MM:g} mm away along an axis of the template: what such an error of "
+            "the normalization does",
+            **({"Units": "mL"} if load.endswith("_ml") else {}),
+        }
+        for load in LOADS
+    },
     "category": {
         "Description": "Size of weighted_load_ml by the cut-offs of the tract's card, n/a for a "
         "load of 0 or a card without cut-offs; total: that of the ipsilesional side",
@@ -104,5 +127,3 @@ COLUMNS: dict[str, dict[str, object]] = {
 }
 #: The columns of numbers.
 NUMBERS = [name for name in COLUMNS if not name.startswith(("side", "lesion_side", "category"))]
-#: The loads themselves, without what is measured on the lesion probability.
-LOADS = ("raw_load_ml", "weighted_load_ml", "max_slice_load")

@@ -7,14 +7,23 @@ from functools import partial
 import nibabel as nib
 import numpy as np
 import pandas as pd
-from nibabel.affines import apply_affine
+from nibabel.affines import apply_affine, voxel_sizes
+from numpy.typing import NDArray
 
 from bids_stroke.lesion.measurements import hemisphere
 from bids_stroke.lesion.postprocessing import threshold
 from bids_stroke.spatial import grid, image
 from bids_stroke.spatial.grid import data_on_grid
 
-from .load_columns import COLUMNS, LEAST_PEAK, ROWS, THRESHOLDS
+from .load_columns import (
+    COLUMNS,
+    LEAST_PEAK,
+    LOADS,
+    REGISTRATION_ERROR_MM,
+    ROWS,
+    THRESHOLDS,
+    error_column,
+)
 from .tract_cards import Cutoffs, TractCard
 from .tracts import slice_positions
 
@@ -75,43 +84,58 @@ def measure_loads(
     lesion = image.conform(lesion_img)
     voxel_ml = grid.voxel_volume(lesion) / 1000
     mask = np.asanyarray(lesion.dataobj) > 0
-    sides = [_side(tract, side, lesion) for side in "LR"]
-    table = _loads(mask, sides, card.axis, voxel_ml)
+    sides = [_Side.of(_probability(tract, key, lesion), card.axis) for key in "LR"]
+    measure = partial(_loads, sides=sides, voxel_ml=voxel_ml)
+    voxels = np.argwhere(mask)
+    table = measure(voxels)
     table["category"] = [_category(ml, card.cutoffs_ml) for ml in table["weighted_load_ml"]]
-    table["below_tract_fraction"] = [np.nan, np.nan, _below(lesion, sides[0] + sides[1])]
+    table["below_tract_fraction"] = [np.nan, np.nan, _below(lesion, voxels, sides)]
+    table = table.join(_errors(voxels, table, lesion, measure))
     if probability_img is not None:
-        of_probability = partial(_loads, sides=sides, axis=card.axis, voxel_ml=voxel_ml)
-        table = table.join(_of_probability(probability_img, lesion, min_component_mm3, of_probability))
-    table = _with_lesion_side(table, _lesion_side(lesion))
+        probability = data_on_grid(image.conform(probability_img), lesion, "lesion probability")
+        table = table.join(_of_probability(probability, min_component_mm3, 1000 * voxel_ml, measure))
+    table = _with_lesion_side(table, hemisphere(apply_affine(lesion.affine, voxels)[:, 0]))
     table["category_status"] = _category_status(card)
     return table.reindex(columns=[name for name in COLUMNS if name != "side"])
 
 
-def _of_probability(
-    probability_img: nib.Nifti1Image,
+def _errors(
+    voxels: np.ndarray,
+    table: pd.DataFrame,
     lesion: nib.Nifti1Image,
-    min_component_mm3: float,
     measure: Callable[[np.ndarray], pd.DataFrame],
 ) -> pd.DataFrame:
+    """Largest change of each load when the lesion lies a millimeter away along an axis."""
+    steps = np.rint(REGISTRATION_ERROR_MM / voxel_sizes(lesion.affine)).astype(int)
+    shifts = [sign * np.diag(steps)[axis] for axis in range(3) for sign in (-1, 1)]
+    moved = [measure(_inside(voxels + shift, lesion.shape))[list(LOADS)] for shift in shifts]
+    largest = np.max([(other - table[list(LOADS)]).abs() for other in moved], axis=0)
+    return pd.DataFrame(largest, table.index, [error_column(load) for load in LOADS])
+
+
+def _inside(voxels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """The voxels that lie on a grid."""
+    return voxels[((voxels >= 0) & (voxels < shape)).all(1)]
+
+
+def _of_probability(
+    probability: np.ndarray,
+    min_component_mm3: float,
+    voxel_mm3: float,
+    measure: Callable[..., pd.DataFrame],
+) -> pd.DataFrame:
     """Loads of the lesion probability: at each threshold, and expected."""
-    probability = data_on_grid(image.conform(probability_img), lesion, "lesion probability")
-    lesions = {
-        key: threshold(probability, value, min_component_mm3, grid.voxel_volume(lesion)) > 0
+    loads = {
+        key: measure(np.argwhere(threshold(probability, value, min_component_mm3, voxel_mm3)))
         for key, value in THRESHOLDS.items()
     }
-    loads = {key: measure(mask) for key, mask in (lesions | {"expected": probability}).items()}
+    loads["expected"] = measure(np.argwhere(probability > 0), probability[probability > 0])
     columns = {
         f"{name}_{key}_ml": of_key[f"{name}_ml"]
         for name in ("raw_load", "weighted_load")
         for key, of_key in loads.items()
     }
     return pd.DataFrame(columns)
-
-
-def _lesion_side(lesion: nib.Nifti1Image) -> str | float:
-    """Side of a lesion: left, right or bilateral; NaN without one."""
-    voxels = np.argwhere(np.asanyarray(lesion.dataobj) > 0)
-    return hemisphere(apply_affine(lesion.affine, voxels)[:, 0])
 
 
 def _with_lesion_side(table: pd.DataFrame, side: str | float) -> pd.DataFrame:
@@ -143,51 +167,63 @@ def slice_profile(
         count for ``max_slice_load`` on either side. The share is 0 where it does not count on a side.
     """
     lesion = image.conform(lesion_img)
-    mask = np.asanyarray(lesion.dataobj) > 0
+    voxels = np.argwhere(np.asanyarray(lesion.dataobj) > 0)
     table = pd.DataFrame({"position_mm": slice_positions(lesion, axis)})
     counted = np.zeros(len(table), bool)
-    for side, key in {"left": "L", "right": "R"}.items():
-        sections = _Sections.of(mask, _side(tract, key, lesion), axis)
-        table[side] = np.where(sections.counts, sections.share, 0)
-        counted |= sections.counts
+    for name, key in {"left": "L", "right": "R"}.items():
+        side = _Side.of(_probability(tract, key, lesion), axis)
+        table[name] = np.where(side.counts, side.shares(side.hit(voxels)), 0)
+        counted |= side.counts
     return table[counted].reset_index(drop=True)
 
 
-@dataclass(frozen=True)
-class _Sections:
-    """Cross-sections of one side of a tract: ``area``, the part of it that is lesion (``hit``), both
-    sums of probabilities, and whether each section ``counts`` for the largest share."""
-
-    area: np.ndarray
-    hit: np.ndarray
-    counts: np.ndarray
-
-    @classmethod
-    def of(cls, lesion: np.ndarray, probability: np.ndarray, axis: str) -> "_Sections":
-        others = tuple(number for number, name in enumerate("xyz") if name != axis)
-        hit = (lesion * probability).sum(others, dtype=float)
-        peak = probability.max(others)
-        return cls(probability.sum(others, dtype=float), hit, peak >= LEAST_PEAK)
-
-    @property
-    def share(self) -> np.ndarray:
-        return np.divide(self.hit, self.area, out=np.zeros_like(self.area), where=self.area > 0)
-
-
-def _side(tract: Mapping[str, nib.Nifti1Image], key: str, lesion: nib.Nifti1Image) -> np.ndarray:
+def _probability(
+    tract: Mapping[str, nib.Nifti1Image], key: str, lesion: nib.Nifti1Image
+) -> NDArray[np.float32]:
     """Probability of one side of a tract, on the grid of the lesion."""
     return data_on_grid(image.conform(tract[key]), lesion, "tract")
 
 
+@dataclass(frozen=True)
+class _Side:
+    """One side of a tract: its ``probability``, the ``axis`` that it runs along, the ``area`` of each
+    cross-section (a sum of probabilities), and whether it ``counts`` for the largest share."""
+
+    probability: NDArray[np.float32]
+    axis: str | None
+    area: NDArray[np.float64]
+    counts: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, probability: NDArray[np.float32], axis: str | None) -> "_Side":
+        others = tuple(number for number, name in enumerate("xyz") if name != (axis or "z"))
+        area = probability.sum(others, dtype=float)
+        return cls(probability, axis, area, probability.max(others) >= LEAST_PEAK)
+
+    def hit(self, voxels: np.ndarray, weights: np.ndarray | float = 1.0) -> NDArray[np.float64]:
+        """Sum of the probabilities inside a lesion, of each cross-section."""
+        inside = self.probability[tuple(voxels.T)] * weights
+        places = voxels[:, "xyz".index(self.axis or "z")]
+        return np.bincount(places, inside, minlength=len(self.area)).astype(np.float64)
+
+    def shares(self, hit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Share of each cross-section."""
+        return np.divide(hit, self.area, out=np.zeros_like(self.area), where=self.area > 0)
+
+
 def _loads(
-    lesion: np.ndarray, sides: Sequence[np.ndarray], axis: str | None, voxel_ml: float
+    voxels: np.ndarray,
+    weights: np.ndarray | float = 1.0,
+    *,
+    sides: Sequence[_Side],
+    voxel_ml: float,
 ) -> pd.DataFrame:
-    """Measure the load of a lesion mask, or of its probability, on both sides of a tract."""
-    rows = [_load(lesion, side, axis, voxel_ml) for side in sides]
+    """Measure the load of the voxels of a lesion, weighted by its probability, on both sides."""
+    rows = [_load(voxels, weights, side, voxel_ml) for side in sides]
     table = pd.DataFrame(rows, index=["left", "right"])
-    total = table.sum(skipna=axis is not None)
-    covered = np.any([side > 0 for side in sides], axis=0)
-    total["overlap_volume_ml"] = voxel_ml * np.count_nonzero(lesion * covered)
+    total = table.sum(skipna=sides[0].axis is not None)
+    covered = np.any([side.probability[tuple(voxels.T)] > 0 for side in sides], axis=0)
+    total["overlap_volume_ml"] = voxel_ml * np.count_nonzero(covered)
     total["fraction"] = _ratio(total["raw_load_ml"], total["tract_volume_ml"])
     total["max_slice_load"] = table["max_slice_load"].max()
     table.loc["total"] = total
@@ -195,20 +231,23 @@ def _loads(
 
 
 def _load(
-    lesion: np.ndarray, probability: np.ndarray, axis: str | None, voxel_ml: float
+    voxels: np.ndarray, weights: np.ndarray | float, side: _Side, voxel_ml: float
 ) -> dict[str, float]:
-    """Measure the load of a lesion mask, or of its probability, on one side of a tract."""
-    sections = _Sections.of(lesion, probability, axis or "z")
-    shares = sections.share[sections.counts]
+    """Measure the load of the voxels of a lesion on one side of a tract."""
+    hit = side.hit(voxels, weights)
+    shares = side.shares(hit)
+    counted = shares[side.counts]
     measured = {
-        "overlap_volume_ml": voxel_ml * np.count_nonzero(lesion * (probability > 0)),
-        "tract_volume_ml": voxel_ml * sections.area.sum(),
-        "raw_load_ml": voxel_ml * sections.hit.sum(),
-        "fraction": _ratio(sections.hit.sum(), sections.area.sum()),
-        "weighted_load_ml": voxel_ml * sections.area.max() * sections.share.sum(),
-        "max_slice_load": shares.max() if shares.size else np.nan,
+        "overlap_volume_ml": voxel_ml * np.count_nonzero(side.probability[tuple(voxels.T)] > 0),
+        "tract_volume_ml": voxel_ml * side.area.sum(),
+        "raw_load_ml": voxel_ml * hit.sum(),
+        "fraction": _ratio(hit.sum(), side.area.sum()),
+        "weighted_load_ml": voxel_ml * side.area.max() * shares.sum(),
+        "max_slice_load": counted.max() if counted.size else np.nan,
     }
-    return measured if axis else measured | {"weighted_load_ml": np.nan, "max_slice_load": np.nan}
+    if side.axis:
+        return measured
+    return measured | {"weighted_load_ml": np.nan, "max_slice_load": np.nan}
 
 
 def _ratio(part: float, whole: float) -> float:
@@ -233,13 +272,12 @@ def _category_status(card: TractCard) -> str:
     return "validated" if card.validated else "unvalidated"
 
 
-def _below(lesion: nib.Nifti1Image, probability: np.ndarray) -> float:
+def _below(lesion: nib.Nifti1Image, voxels: np.ndarray, sides: Sequence[_Side]) -> float:
     """Share of a lesion in the brainstem below the lowest slice of the tract; NaN without a lesion."""
-    voxels = np.argwhere(np.asanyarray(lesion.dataobj) > 0)
-    covered = slice_positions(lesion)[probability.any((0, 1))]
-    if not len(voxels) or not covered.size:
+    covered = np.any([side.probability.any((0, 1)) for side in sides], axis=0)
+    if not len(voxels) or not covered.any():
         return np.nan
     x, y, z = apply_affine(lesion.affine, voxels).T
     (left, right), (back, front) = BRAINSTEM_MM["x"], BRAINSTEM_MM["y"]
     inside = (x >= left) & (x <= right) & (y >= back) & (y <= front)
-    return float(np.mean(inside & (z < covered.min())))
+    return float(np.mean(inside & (z < slice_positions(lesion)[covered].min())))

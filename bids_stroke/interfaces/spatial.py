@@ -11,9 +11,9 @@ from bids_stroke.spatial import (
     bias,
     brain_extraction,
     image,
+    linear_registration,
     masks,
     normalization,
-    registration,
     template_transforms,
     templates,
     transforms,
@@ -143,7 +143,7 @@ class Rigid(ImageInterface):
         fixed: nib.Nifti1Image,
         fixed_mask: nib.Nifti1Image,
     ) -> Outputs:
-        forward, inverse = registration.rigid(moving, fixed, fixed_mask, folder)
+        forward, inverse = linear_registration.rigid(moving, fixed, fixed_mask, folder)
         return {"moving_to_fixed": forward, "fixed_to_moving": inverse}
 
 

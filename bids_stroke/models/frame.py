@@ -7,7 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from bids_stroke.spatial import image, registration, templates, transforms
+from bids_stroke.spatial import image, linear_registration, templates, transforms
 from bids_stroke.spatial.grid import bounding_box, regrid, resample
 from bids_stroke.spatial.masks import at_least_half
 from bids_stroke.utils.files import PathLike
@@ -121,7 +121,7 @@ def template(
     forward: tuple[Path, ...] = ()
     backward: tuple[Path, ...] = ()
     if not aligned:
-        to_template, from_template = registration.affine(img, brain, folder)
+        to_template, from_template = linear_registration.affine(img, brain, folder)
         forward, backward = (to_template,), (from_template,)
     window_frame = Frame(grid, tuple(spacing), forward, backward)
     inside = window_frame.bring(image.like(np.asanyarray(brain.dataobj) > 0, brain, np.float32))

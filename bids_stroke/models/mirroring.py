@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from bids_stroke.spatial import grid, image, registration, transforms
+from bids_stroke.spatial import grid, image, linear_registration, transforms
 from bids_stroke.spatial.templates import template
 
 LOG = logging.getLogger("bids_stroke")
@@ -39,10 +39,10 @@ def align(img: nib.Nifti1Image, brain: nib.Nifti1Image) -> np.ndarray | None:
         is stretched beyond :data:`STRETCH`.
     """
     with TemporaryDirectory() as folder:
-        forward, backward = registration.affine(img, brain, folder)
+        forward, backward = linear_registration.affine(img, brain, folder)
         # The transform of images to one space brings points to the other.
         corners = transforms.move_points(np.vstack([np.zeros(3), np.eye(3)]), [backward])
-        target = grid.regrid(template().brain, registration.AFFINE_SPACING, order=0)
+        target = grid.regrid(template().brain, linear_registration.AFFINE_SPACING, order=0)
         mask = image.like(np.asanyarray(brain.dataobj) > 0, brain, np.float32)
         moved = transforms.apply(mask, target, [forward], "mask").get_fdata() > 0
     inside = np.asanyarray(target.dataobj) > 0

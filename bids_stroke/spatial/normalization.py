@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
@@ -22,12 +21,10 @@ from bids_stroke.utils import files
 from . import image
 from .enantiomorphic import fill, mirror
 from .grid import blank, bounding_box, regrid, resample
-from .registration import AFFINE, SYN, register
+from .linear_registration import register_linear
+from .registration import SYN, register
 from .templates import Template, template
 from .transforms import to_ants
-
-if TYPE_CHECKING:  # slow to load
-    from ants import ANTsImage
 
 #: Warps are smooth: the registration runs on this grid, the results are applied on any.
 WARP_SPACING_MM = 2.0
@@ -80,29 +77,22 @@ def normalize(
         hole[:] = False
     patient = _smoothed_over(patient, inside, hole)
     around = ndimage.binary_dilation(inside, iterations=4)
-    weight = to_ants(image.like(around & ~hole, mask, np.float32))
+    weight = image.like(around & ~hole, mask, np.float32)
     moving = _scaled(regrid(target.t1w, spacing))
     reference_brain = regrid(image.like(target.brain.get_fdata(), target.brain), spacing)
     outline = ("meansquares", to_ants(mask), to_ants(reference_brain), OUTLINE_WEIGHT, 0)
     with TemporaryDirectory() as folder:
-        affine = register(
-            _scaled(patient),
-            moving,
-            type_of_transform="Affine",
-            mask=weight,
-            outprefix=f"{folder}/affine",
-            **AFFINE,
-        ).forward[0]
+        affine = register_linear(_scaled(patient), moving, "Affine", f"{folder}/affine", weight)
         if method == "enantiomorphic" and hole.any():
             other, usable = mirror(patient, inside, hole, Path(affine))
             patient, hole = fill(patient, inside, hole, other, usable)
-            weight = to_ants(image.like(around & ~hole, mask, np.float32))
+            weight = image.like(around & ~hole, mask, np.float32)
         warp = register(
-            _scaled(patient),
-            moving,
+            to_ants(_scaled(patient)),
+            to_ants(moving),
             type_of_transform="SyNOnly",
             initial_transform=affine,
-            mask=weight,
+            mask=to_ants(weight),
             multivariate_extras=[outline],
             write_composite_transform=True,
             outprefix=f"{folder}/syn",
@@ -158,9 +148,9 @@ def _smoothed_over(
     return image.like(np.where(hole & brain, near / weight, data), img)
 
 
-def _scaled(img: nib.Nifti1Image) -> "ANTsImage":
+def _scaled(img: nib.Nifti1Image) -> nib.Nifti1Image:
     """Robust intensities in 0 to 1 for the registration."""
     data = img.get_fdata(dtype=np.float32)
     low, high = np.percentile(data[data != 0], (1, 99))
     scaled = np.clip((data - low) / (high - low), 0, 1) * 0.9 + 0.1
-    return to_ants(image.like(np.where(data != 0, scaled, 0), img, np.float32))
+    return image.like(np.where(data != 0, scaled, 0), img, np.float32)

@@ -1,8 +1,5 @@
 """Registration of TemplateFlow's templates to the output template; each is done once, and kept."""
 
-import os
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -47,18 +44,8 @@ def registered_field(space: str) -> nib.Nifti1Image:
     t1w, brain = found.t1w, found.brain
     assert t1w and brain  # of all spaces but the default one
     key = [space, stamp(t1w), stamp(brain)]
-    (field,) = cached_images(f"from-{space}", key, lambda: [_register(t1w, brain)])
+    (field,) = cached_images(f"from-{space}", key, lambda: [_field(t1w, brain)])
     return field
-
-
-def _register(t1w: Path, brain: Path) -> nib.Nifti1Image:
-    """The field, from a process of its own: with one thread it is the same each time."""
-    with ProcessPoolExecutor(1, get_context("spawn"), _single_threaded) as pool:
-        return pool.submit(_field, t1w, brain).result()
-
-
-def _single_threaded() -> None:
-    os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"  # read when ANTs starts
 
 
 def _field(t1w: Path, brain: Path) -> nib.Nifti1Image:

@@ -294,11 +294,33 @@ def test_a_tract_of_one_side(lesion, tract, card):
     assert table.loc["left", "category"] == "small"
 
 
+def test_the_error_of_loads_against_shifted_lesions(juelich):
+    card = tract_cards.load_card()
+    reference = template().t1w
+    mask = np.zeros(reference.shape, np.uint8)
+    center = apply_affine(np.linalg.inv(reference.affine), (-24, -16, 8)).astype(int)
+    mask[tuple(slice(v - 4, v + 5) for v in center)] = 1
+
+    def measured(array):
+        table = loads.measure_loads(nib.Nifti1Image(array, reference.affine), juelich, card)
+        return table.loc["left"]
+
+    whole = measured(mask)
+    for measure, name in (
+        ("raw_load_ml", "raw_load_error_ml"),
+        ("weighted_load_ml", "weighted_load_error_ml"),
+        ("max_slice_load", "max_slice_load_error"),
+    ):
+        moved = [measured(np.roll(mask, sign, axis))[measure] for axis in range(3) for sign in (-1, 1)]
+        assert whole[name] == pytest.approx(max(abs(value - whole[measure]) for value in moved))
+        assert 0 < whole[name] < whole[measure]
+
+
 def test_a_tract_without_axis_has_no_cross_sections(lesion, tract, card):
     table = loads.measure_loads(lesion, tract, replace(card, axis=None), lesion)
     whole = loads.measure_loads(lesion, tract, card, lesion)
     of_sections = [name for name in load_columns.NUMBERS if name.startswith(("weighted", "max_slice"))]
-    assert len(of_sections) == 6 and table[of_sections].isna().all(axis=None)
+    assert len(of_sections) == 8 and table[of_sections].isna().all(axis=None)
     rest = [name for name in load_columns.NUMBERS if name not in of_sections]
     assert table[rest].equals(whole[rest]) and table["category"].isna().all()
     with pytest.raises(ValueError, match="axis is w"):

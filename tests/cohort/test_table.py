@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_stroke.atlases.load_columns import COLUMNS, ROWS
+from bids_stroke.atlases.load_columns import NUMBERS, ROWS
 from bids_stroke.bids.derivatives import write_tsv
 from bids_stroke.bids.names import derivative
 from bids_stroke.bids.record import Record, read_all
@@ -53,7 +53,7 @@ def add(
     })  # fmt: skip
     loads = pd.DataFrame({
         "side": ROWS,
-        **{number: [1.5, 0.25, 1.5, 0.25, 1.75] for number in COLUMNS if number.endswith("_ml")},
+        **{number: [1.5, 0.25, 1.5, 0.25, 1.75] for number in NUMBERS},
         "lesion_side": "left",
         "fraction": [0.15, 0.025, 0.15, 0.025, 0.0875],
         "weighted_load_ml": [weighted, 0.5, weighted, 0.5, weighted + 0.5],

@@ -7,6 +7,7 @@ import sys
 
 import bidsets
 import nibabel as nib
+import numpy as np
 import pandas as pd
 import pytest
 from faults.running import differences, run
@@ -15,26 +16,31 @@ from bids_stroke.cli import parser
 from bids_stroke.errors import UsageError
 from bids_stroke.evaluation.metrics import dice
 from bids_stroke.spatial import image
+from bids_stroke.spatial.transforms import move_points
 
-REGISTER = """
+NORMALIZE = """
+import sys
 import bidsets
-from bids_stroke.spatial import registration
-(one, _), (other, _) = (bidsets.scan(1, shift=shift) for shift in ((0, 0, 0), (6, 4, 2)))
-images = map(registration.to_ants, (one, other))
-found = registration.register(*images, type_of_transform="Affine", **registration.AFFINE)
-print(open(found.forward[0], "rb").read().hex())
+import numpy as np
+from bids_stroke.spatial import image, normalization
+img, lesion = bidsets.scan(1)
+brain = image.like(img.get_fdata() > 0, img, np.uint8)
+normalization.normalize(img, brain, lesion, sys.argv[1])
 """
 
 
-def test_registrations_start_from_the_same_random_numbers():
-    environment = os.environ | {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
+def test_normalization_is_the_same_with_several_threads(tmp_path):
+    """The filling, the affine and SyN, twice: every point is carried to the same place."""
+    environment = os.environ | {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "2"}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
-    command = [sys.executable, "-c", REGISTER]
-    found = [
-        subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-        for _ in range(2)
-    ]
-    assert found[0] == found[1] and len(found[0]) > 100
+    points = np.random.default_rng(0).uniform(-60, 60, (1000, 3))
+    moved = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        command = [sys.executable, "-c", NORMALIZE, str(tmp_path / name)]
+        subprocess.run(command, env=environment, check=True)
+        moved.append(move_points(points, [tmp_path / name / "to-template.h5"]))
+    assert np.array_equal(*moved) and np.linalg.norm(moved[0] - points, axis=1).mean() > 1
 
 
 def test_one_thread_for_each_session(tmp_path):

@@ -8,7 +8,7 @@ from nibabel.eulerangles import euler2mat
 from scipy import ndimage
 
 from bids_stroke.errors import ImageError
-from bids_stroke.spatial import image, registration, templates, transforms
+from bids_stroke.spatial import image, linear_registration, templates, transforms
 from bids_stroke.spatial.grid import regrid, resample
 
 ants = pytest.importorskip("ants")
@@ -53,7 +53,7 @@ def test_rigid_recovers_a_known_motion(brain, shift, tmp_path):
         moved @ from_matvec(np.diag([2.0, 2.0, 4.5]), (-110, -130, -75)),
     )
     scan = resample(head, grid)
-    forward, inverse = registration.rigid(scan, t1w, mask, tmp_path)
+    forward, inverse = linear_registration.rigid(scan, t1w, mask, tmp_path)
     points = apply_affine(t1w.affine, np.argwhere(mask.get_fdata() > 0)[::997])
     found = through(forward, points)
     error = np.linalg.norm(found - apply_affine(moved, points), axis=1)

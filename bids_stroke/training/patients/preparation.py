@@ -19,7 +19,15 @@ from bids_stroke.bids.names import split_session_name
 from bids_stroke.bids.sessions import Session
 from bids_stroke.bids.supplied_masks import SuppliedMask
 from bids_stroke.errors import DatasetError, StrokeError
-from bids_stroke.spatial import bias, brain_extraction, grid, image, masks, registration, transforms
+from bids_stroke.spatial import (
+    bias,
+    brain_extraction,
+    grid,
+    image,
+    linear_registration,
+    masks,
+    transforms,
+)
 from bids_stroke.training.parallel import map_unordered
 from bids_stroke.utils.files import PathLike
 
@@ -154,7 +162,7 @@ def _images(
             inside = masks.on_grid(brain, raw)
             images[contrast] = grid.resample(bias.correct_bias(raw, inside), reference)
             continue
-        to, back = registration.rigid(raw, corrected, brain, folder / contrast)
+        to, back = linear_registration.rigid(raw, corrected, brain, folder / contrast)
         inside = transforms.apply(brain, raw, [back], "mask")
         images[contrast] = transforms.apply(bias.correct_bias(raw, inside), reference, [to])
         if contrast == lesion.space:

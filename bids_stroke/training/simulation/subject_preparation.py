@@ -16,7 +16,8 @@ from bids_stroke.errors import DatasetError
 from bids_stroke.spatial import brain_extraction, image, transforms
 from bids_stroke.spatial.bias import correct_bias
 from bids_stroke.spatial.grid import bounding_box, regrid
-from bids_stroke.spatial.registration import register, rigid
+from bids_stroke.spatial.linear_registration import rigid
+from bids_stroke.spatial.registration import register
 
 TISSUES = (
     *("air", "csf", "ventricle", "cortex", "striatum", "thalamus", "white", "brainstem"),

@@ -1,0 +1,235 @@
+"""Rigid registration between contrasts, and affine registration to the template.
+
+    python -m bids_stroke.spatial.linear_registration FOLDER
+
+is the process in which :func:`bids_stroke.spatial.linear_registration.register_linear` registers.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Literal
+
+import nibabel as nib
+import numpy as np
+from nibabel.affines import apply_affine, voxel_sizes
+from scipy import ndimage
+
+import bids_stroke
+from bids_stroke.utils import files
+
+from . import grid, image
+from .registration import register
+from .templates import template
+from .transforms import LPS, to_ants
+
+if TYPE_CHECKING:  # slow to load
+    from ants import ANTsImage, ANTsTransform
+
+#: Share of the voxels that are compared.
+SAMPLING_RATE = 0.3
+#: Options of ANTs.
+OPTIONS: Mapping[str, object] = {
+    "aff_metric": "mattes",
+    "aff_sampling": 32,
+    "aff_iterations": (500, 250, 100),
+    "aff_shrink_factors": (4, 2, 1),
+    "aff_smoothing_sigmas": (2, 1, 0),
+}
+AFFINE_SPACING = (2.0, 2.0, 2.0)
+#: Names of the files in the folder of the process.
+_IMAGES, _REQUEST, _RESULT = ("fixed", "moving", "mask"), "request.json", "transform.txt"
+
+
+def register_linear(
+    fixed: nib.Nifti1Image,
+    moving: nib.Nifti1Image,
+    kind: Literal["Rigid", "Affine"],
+    outprefix: str,
+    mask: nib.Nifti1Image | None = None,
+    start: Path | None = None,
+    sampling_rate: float = SAMPLING_RATE,
+) -> str:
+    """Register two images by a rigid or an affine transform; the result is the same each time.
+
+    With several threads, Mattes mutual information adds the parts of its derivative in the order in
+    which the threads end, and a following SyN amplifies the difference. A linear registration gains
+    little from threads: it runs in a process that has one.
+
+    Parameters
+    ----------
+    fixed, moving : nib.Nifti1Image
+    kind : {"Rigid", "Affine"}
+    outprefix : str
+        Start of the names of the files.
+    mask : nib.Nifti1Image, optional
+        On the grid of ``fixed``; the cost is computed where it is 1.
+    start : path, optional
+        Transform to start from.
+    sampling_rate : float
+        Share of the voxels that are compared.
+
+    Returns
+    -------
+    str
+        Path of the transform that brings ``moving`` to ``fixed``.
+    """
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        for key, img in zip(_IMAGES, (fixed, moving, mask), strict=True):
+            if img is not None:
+                image.save(image.like(img.dataobj, img, np.float32), folder / f"{key}.nii")
+        request: dict[str, object] = {"type_of_transform": kind, "outprefix": outprefix}
+        request |= {"aff_random_sampling_rate": sampling_rate}
+        request |= {"initial_transform": str(start)} if start else {}
+        (folder / _REQUEST).write_text(json.dumps(request))
+        package = str(Path(bids_stroke.__file__).parents[1])
+        path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", __name__, name],
+            env=os.environ | {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1", "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise RuntimeError(f"The registration ({kind}) failed: {done.stderr[-2000:]}")
+        return (folder / _RESULT).read_text()
+
+
+def main(folder: Path) -> None:
+    """Register the images of a folder as its request states, and write the path of the transform."""
+    images = {
+        key: to_ants(image.open_image(path)) if (path := folder / f"{key}.nii").exists() else None
+        for key in _IMAGES
+    }
+    mask = {"mask": images.pop("mask")} if images["mask"] is not None else {}
+    request = json.loads((folder / _REQUEST).read_text())
+    registered = register(**images, **mask, **request, **OPTIONS)
+    (folder / _RESULT).write_text(registered.forward[0])
+
+
+def rigid(
+    moving: nib.Nifti1Image,
+    fixed: nib.Nifti1Image,
+    fixed_mask: nib.Nifti1Image,
+    out: files.PathLike,
+    samples: int = 100_000,
+) -> tuple[Path, Path]:
+    """Register two contrasts of one head rigidly (Mattes mutual information).
+
+    The start is the scanner's coordinates or the centres of mass, whichever fits better.
+
+    Parameters
+    ----------
+    moving, fixed : nib.Nifti1Image
+        Heads or brains.
+    fixed_mask : nib.Nifti1Image
+        Brain mask on the grid of ``fixed``; the cost is computed in and around it.
+    out : path
+        Folder for ``moving-to-fixed.mat`` and ``fixed-to-moving.mat``.
+    samples : int
+        Voxels to compare, at most, on the finest level (``benchmarks/rigid.py`` measures what fewer
+        cost).
+
+    Returns
+    -------
+    tuple of Path
+        The transforms moving to fixed, fixed to moving.
+    """
+    import ants
+
+    fixed_ants, moving_ants = to_ants(fixed), to_ants(moving)
+    around = round(10 / float(voxel_sizes(fixed.affine).min()))
+    region = ndimage.binary_dilation(np.asanyarray(fixed_mask.dataobj) > 0, iterations=around)
+    rate = min(SAMPLING_RATE, samples / np.count_nonzero(region))
+    mask = image.like(region, fixed_mask, np.float32)
+    with TemporaryDirectory() as folder:
+        starts = [_identity(folder), _centers_of_mass(fixed, moving, folder)]
+        mask_ants = to_ants(mask)
+        cost = [_mutual_information(fixed_ants, moving_ants, mask_ants, start) for start in starts]
+        start = starts[int(np.argmin(cost))]
+        forward = register_linear(fixed, moving, "Rigid", f"{folder}/rigid", mask, start, rate)
+        names = "moving-to-fixed.mat", "fixed-to-moving.mat"
+        return _write_both(ants.read_transform(forward), names, Path(out))
+
+
+def affine(img: nib.Nifti1Image, brain: nib.Nifti1Image, out: files.PathLike) -> tuple[Path, Path]:
+    """Register a brain to the default template by an affine transform, before any lesion is known.
+
+    Parameters
+    ----------
+    img, brain : nib.Nifti1Image
+        Image and its brain mask.
+    out : path
+        Folder for ``native-to-template.mat`` and ``template-to-native.mat``.
+
+    Returns
+    -------
+    tuple of Path
+        The transforms to the template, and back.
+    """
+    import ants
+
+    target = grid.regrid(template().t1w, AFFINE_SPACING)
+    stripped = image.like(img.get_fdata() * (np.asanyarray(brain.dataobj) > 0), img, np.float32)
+    with TemporaryDirectory() as folder:
+        moving = grid.regrid(stripped, AFFINE_SPACING)
+        forward = register_linear(target, moving, "Affine", f"{folder}/affine")
+        names = "native-to-template.mat", "template-to-native.mat"
+        return _write_both(ants.read_transform(forward), names, Path(out))
+
+
+def _write_both(transform: "ANTsTransform", names: tuple[str, str], out: Path) -> tuple[Path, Path]:
+    """Write a transform and its inverse."""
+    return (
+        _write(transform, out / names[0]),
+        _write(transform.invert(), out / names[1]),
+    )
+
+
+def _write(transform: "ANTsTransform", path: Path) -> Path:
+    import ants
+
+    with files.atomic(path) as partial:
+        ants.write_transform(transform, str(partial))
+    return path
+
+
+def _identity(folder: str) -> Path:
+    return _translation(np.zeros(3), Path(folder) / "identity.mat")
+
+
+def _centers_of_mass(fixed: nib.Nifti1Image, moving: nib.Nifti1Image, folder: str) -> Path:
+    shift = LPS @ (_center_of_mass(moving) - _center_of_mass(fixed))
+    return _translation(shift, Path(folder) / "centers.mat")
+
+
+def _center_of_mass(img: nib.Nifti1Image) -> np.ndarray:
+    data = np.clip(img.get_fdata(dtype=np.float32), 0, None)
+    return apply_affine(img.affine, ndimage.center_of_mass(data))
+
+
+def _translation(shift_lps: np.ndarray, path: Path) -> Path:
+    import ants
+
+    transform = ants.create_ants_transform(
+        transform_type="Euler3DTransform", dimension=3, translation=list(map(float, shift_lps))
+    )
+    return _write(transform, path)
+
+
+def _mutual_information(
+    fixed: "ANTsImage", moving: "ANTsImage", mask: "ANTsImage", transform: Path
+) -> float:
+    import ants
+
+    moved = ants.apply_transforms(fixed, moving, [str(transform)])
+    return ants.image_mutual_information(ants.mask_image(fixed, mask), ants.mask_image(moved, mask))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
