@@ -27,22 +27,20 @@ from bids_stroke.spatial import (
     brain_extraction,
     image,
     normalization,
-    registration,
     templates,
     transforms,
 )
 
 CENTER_MM, RADII_MM = (-28, 0, 12), (12, 9, 9)  # from the center of the brain
-SEEDS = 1, 2
 
 
-def prepared(path):
+def prepared(path, radii_mm=RADII_MM):
     """A head without bias field, its brain mask, and a lesion mask."""
     head = image.conform(image.load(path))
     brain = brain_extraction.extract(head, "deepbet")
     inside = np.asarray(brain.dataobj) > 0
     world = apply_affine(head.affine, np.moveaxis(np.indices(head.shape), 0, -1))
-    distance = (world - world[inside].mean(0) - CENTER_MM) / RADII_MM
+    distance = (world - world[inside].mean(0) - CENTER_MM) / radii_mm
     lesion = image.like(inside & (np.linalg.norm(distance, axis=-1) <= 1), head, np.uint8)
     return bias.correct_bias(head, brain), brain, lesion
 
@@ -55,13 +53,13 @@ def mirrored(img):
     return nib.Nifti1Image(np.asanyarray(img.dataobj)[::-1].copy(), flip @ img.affine @ back)
 
 
-def template_ml(img, brain, lesion, method):
+def template_ml(img, brain, lesion, method, seed=1):
     """Volume of a lesion in the template."""
     leading = lesion if method != "plain" else image.like(np.zeros(lesion.shape), lesion, np.uint8)
     target = templates.template().t1w
     with TemporaryDirectory() as folder:
         how = "masked" if method == "plain" else method
-        forward, _ = normalization.normalize(img, brain, leading, folder, method=how)
+        forward, _ = normalization.normalize(img, brain, leading, folder, method=how, seed=seed)
         mask = transforms.apply(lesion, target, [forward], "mask")
     return np.count_nonzero(mask.dataobj) / 1000
 
@@ -80,13 +78,11 @@ def main():
         head = prepared(path)
         mirror = [mirrored(img) for img in head]
         for method in arguments.methods:
-            registration.SEED = SEEDS[0]
             volumes = [template_ml(*images, method) for images in (head, mirror)]
             line = f"{path.name[:6]}\t{method}\t{volumes[0]:.3f}\t{volumes[1]:.3f}\t"
             line += f"{percent(*volumes):.1f} %"
             if method == "enantiomorphic":
-                registration.SEED = SEEDS[1]
-                repeat = template_ml(*head, method)
+                repeat = template_ml(*head, method, seed=2)
                 line += f"\trepeat {repeat:.3f}\t{percent(volumes[0], repeat):.1f} %"
             print(line, flush=True)
 

@@ -142,9 +142,8 @@ class Brain:
 
 def find(t1w, mask, lesion, folder, method, seed=SEED):
     """Normalize with a seed."""
-    ants.config.set_ants_deterministic(True, seed_value=seed)
     folder.mkdir(parents=True, exist_ok=True)
-    return normalization.normalize(t1w, mask, lesion, folder, method=method)
+    return normalization.normalize(t1w, mask, lesion, folder, method=method, seed=seed)
 
 
 def draw(brain, size, rng):

@@ -23,7 +23,7 @@ import bids_stroke
 from bids_stroke.utils import files
 
 from . import grid, image
-from .registration import register
+from .registration import SEED, register
 from .templates import template
 from .transforms import LPS, to_ants
 
@@ -53,6 +53,7 @@ def register_linear(
     mask: nib.Nifti1Image | None = None,
     start: Path | None = None,
     sampling_rate: float = SAMPLING_RATE,
+    seed: int = SEED,
 ) -> str:
     """Register two images by a rigid or an affine transform; the result is the same each time.
 
@@ -72,6 +73,8 @@ def register_linear(
         Transform to start from.
     sampling_rate : float
         Share of the voxels that are compared.
+    seed : int
+        Of the random numbers that choose them.
 
     Returns
     -------
@@ -84,7 +87,7 @@ def register_linear(
             if img is not None:
                 image.save(image.like(img.dataobj, img, np.float32), folder / f"{key}.nii")
         request: dict[str, object] = {"type_of_transform": kind, "outprefix": outprefix}
-        request |= {"aff_random_sampling_rate": sampling_rate}
+        request |= {"aff_random_sampling_rate": sampling_rate, "seed": seed}
         request |= {"initial_transform": str(start)} if start else {}
         (folder / _REQUEST).write_text(json.dumps(request))
         package = str(Path(bids_stroke.__file__).parents[1])

@@ -22,7 +22,7 @@ from . import image
 from .enantiomorphic import fill, mirror
 from .grid import blank, bounding_box, regrid, resample
 from .linear_registration import register_linear
-from .registration import SYN, register
+from .registration import SEED, SYN, register
 from .templates import Template, template
 from .transforms import to_ants
 
@@ -41,6 +41,7 @@ def normalize(
     out: files.PathLike,
     target: Template | None = None,
     method: str = NORMALIZATIONS[0],
+    seed: int = SEED,
 ) -> tuple[Path, Path]:
     """Register a brain to a template by SyN, without being led by the lesion.
 
@@ -60,6 +61,8 @@ def normalize(
     method : {"masked", "enantiomorphic"}
         The lesion excluded from the cost (cost-function masking, Brett et al. 2001), or replaced
         by the mirrored tissue of the other side (:func:`bids_stroke.spatial.enantiomorphic.fill`).
+    seed : int
+        Of the random numbers of the affine registration.
 
     Returns
     -------
@@ -82,7 +85,9 @@ def normalize(
     reference_brain = regrid(image.like(target.brain.get_fdata(), target.brain), spacing)
     outline = ("meansquares", to_ants(mask), to_ants(reference_brain), OUTLINE_WEIGHT, 0)
     with TemporaryDirectory() as folder:
-        affine = register_linear(_scaled(patient), moving, "Affine", f"{folder}/affine", weight)
+        affine = register_linear(
+            _scaled(patient), moving, "Affine", f"{folder}/affine", weight, seed=seed
+        )
         if method == "enantiomorphic" and hole.any():
             other, usable = mirror(patient, inside, hole, Path(affine))
             patient, hole = fill(patient, inside, hole, other, usable)

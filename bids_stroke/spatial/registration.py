@@ -29,7 +29,9 @@ class Registration(NamedTuple):
     inverse: tuple[str, ...]
 
 
-def register(fixed: "ANTsImage", moving: "ANTsImage", **options: object) -> Registration:
+def register(
+    fixed: "ANTsImage", moving: "ANTsImage", seed: int = SEED, **options: object
+) -> Registration:
     """Run ``ants.registration`` with ``options``, from the same random numbers each time.
 
     The results of SyN are the same to the last bit with the same number of threads
@@ -41,7 +43,7 @@ def register(fixed: "ANTsImage", moving: "ANTsImage", **options: object) -> Regi
 
     threads = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
     kept = os.environ.get(threads)
-    ants.config.set_ants_deterministic(True, seed_value=SEED)  # the only way in which ANTs takes a seed
+    ants.config.set_ants_deterministic(True, seed_value=seed)  # the only way in which ANTs takes a seed
     if kept is None:
         del os.environ[threads]
     else:
