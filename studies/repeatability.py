@@ -5,7 +5,7 @@
 An ellipsoid of 68 ml is pasted into heads of IXI as a chronic cavity. Of each head: how far the points
 of the brain lie apart between runs of the affine registration with several threads, and of the filling
 and SyN after one and the same affine; and the Dice overlap of the template masks and the range of the
-loads between whole normalizations, with an affine of several threads and of one. Prints a table of each,
+loads between whole normalizations, with an affine of several threads and of one. Prints tables,
 with the change of the loads by an error of 1 mm. Five to ten minutes a head. ``$BIDS_STROKE_SHARED``
 names the folder of the heads.
 """

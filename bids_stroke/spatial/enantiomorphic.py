@@ -1,8 +1,10 @@
 """Enantiomorphic filling of a lesion (Nachev et al. 2008)."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -16,7 +18,7 @@ from .registration import SYN, register
 from .transforms import LPS, apply, to_ants
 
 #: One side of a brain to the other: large structures suffice.
-MIRROR = {**SYN, "reg_iterations": (30, 15, 0)}
+MIRROR: Mapping[str, Any] = {**SYN, "reg_iterations": (30, 15, 0)}
 #: The healthy tissue around a lesion that a filling is adjusted to, and the width of its border.
 RING_MM, BLEND_MM = 20, 4
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import nibabel as nib
 import numpy as np
@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # slow to load
 #: Share of the voxels that are compared.
 SAMPLING_RATE = 0.3
 #: Options of ANTs.
-OPTIONS: Mapping[str, object] = {
+OPTIONS: Mapping[str, Any] = {
     "aff_metric": "mattes",
     "aff_sampling": 32,
     "aff_iterations": (500, 250, 100),

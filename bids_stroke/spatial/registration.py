@@ -5,7 +5,7 @@ A transform is a file that ANTs applies (:mod:`bids_stroke.spatial.transforms`).
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:  # slow to load
     from ants import ANTsImage
@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # slow to load
 #: Of the random numbers that registrations start from.
 SEED = 1
 #: Options for SyN: long steps, and few of them at 2 mm, where each takes seconds.
-SYN: Mapping[str, object] = {
+SYN: Mapping[str, Any] = {
     "syn_metric": "mattes",
     "syn_sampling": 32,
     "grad_step": 1.0,
