@@ -109,9 +109,10 @@ def main(folder: Path) -> None:
         key: to_ants(image.open_image(path)) if (path := folder / f"{key}.nii").exists() else None
         for key in _IMAGES
     }
-    mask = {"mask": images.pop("mask")} if images["mask"] is not None else {}
-    request = json.loads((folder / _REQUEST).read_text())
-    registered = register(**images, **mask, **request, **OPTIONS)
+    request: dict[str, Any] = json.loads((folder / _REQUEST).read_text())
+    if images["mask"] is not None:
+        request["mask"] = images["mask"]
+    registered = register(images["fixed"], images["moving"], **request, **OPTIONS)
     (folder / _RESULT).write_text(registered.forward[0])
 
 
