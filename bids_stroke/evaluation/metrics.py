@@ -132,6 +132,31 @@ def max_dice(
     return float(scores.max()), float(edges[scores.argmax()])
 
 
+def precision_recall_area(probability: ArrayLike, truth: ArrayLike) -> float:
+    """Area under the curve of precision over recall, by trapezoids (PR-AUC, as ISLES'26 computes it).
+
+    The curve begins at a recall of 0 with a precision of 1. Voxels of one probability are one step.
+
+    Returns
+    -------
+    float
+        NaN for an empty truth, which has no recall.
+    """
+    values, lesion = np.ravel(np.asarray(probability, float)), np.ravel(truth) > 0
+    total = int(lesion.sum())
+    if not total:
+        return float("nan")
+    # Most voxels have the lowest probability; they are the last step, and are not sorted.
+    higher = values > values.min()
+    order = np.argsort(-values[higher], kind="stable")
+    hits = np.cumsum(lesion[higher][order])
+    ends = np.append(np.flatnonzero(np.diff(values[higher][order])), len(order) - 1)[: len(order)]
+    true_positives = np.append(hits[ends], total)
+    recall = np.append(0, true_positives / total)
+    precision = np.append(1, true_positives / np.append(ends + 1, len(values)))
+    return float(np.trapezoid(precision, recall))
+
+
 def relative_error(predicted: float, true: float) -> float:
     """``100 |predicted - true| / true`` (ER LV of volumes, ER LL of loads; Mohapatra et al. 2023);
     NaN where ``true`` is 0."""
@@ -142,13 +167,14 @@ class Surface(NamedTuple):
     """Distances between the surfaces of two masks (mm), NaN where one of them is empty.
 
     ``hd``: Hausdorff distance; ``hd95``: the larger of the two directed 95th percentiles; ``assd``:
-    mean of the two directed means; ``asd``: mean from the prediction to the truth.
+    mean of the two directed means; ``asd_pooled``: mean over the voxels of both surfaces, of which the
+    larger counts more (AverageSurfaceDistance of animaSegPerfAnalyzer).
     """
 
     hd: float
     hd95: float
     assd: float
-    asd: float
+    asd_pooled: float
 
 
 def surface_distances(pred: ArrayLike, truth: ArrayLike, spacing: ArrayLike) -> Surface:
@@ -172,13 +198,13 @@ def surface_distances(pred: ArrayLike, truth: ArrayLike, spacing: ArrayLike) -> 
     empty = [not len(p) for p in points]
     if any(empty):
         distance = 0.0 if all(empty) else float("nan")
-        return Surface(hd=distance, hd95=distance, assd=distance, asd=distance)
+        return Surface(hd=distance, hd95=distance, assd=distance, asd_pooled=distance)
     to_truth, to_pred = (cKDTree(points[1 - i]).query(points[i])[0] for i in (0, 1))
     return Surface(
         hd=float(max(to_truth.max(), to_pred.max())),
         hd95=float(max(np.percentile(to_truth, 95), np.percentile(to_pred, 95))),
         assd=float((to_truth.mean() + to_pred.mean()) / 2),
-        asd=float(to_truth.mean()),
+        asd_pooled=float(np.concatenate([to_truth, to_pred]).mean()),
     )
 
 

@@ -1,6 +1,6 @@
 """Pairs of a manual and a predicted mask, matched by session or file name."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,16 +88,35 @@ def _match(
         return Pair(*scan, model, true[0], candidates[0])
     alike = [mask for mask in true if mask is truth or _on_one_grid(truth, mask, orientation)]
     best = {"true": _best(alike, truth.space), "predicted": _best(fitting, truth.space)}
-    notes = []
     for kind, several in (("true", alike), ("predicted", fitting)):
-        listing = ", ".join(str(mask.path) for mask in several)
         if len(best[kind]) > 1:
-            problem = f"{name} has several {kind} masks on one grid: {listing}; keep one of them."
+            problem = (
+                f"{name} has several {kind} masks on one grid: {_listing(several)}; keep one of "
+                "them, or join the parts of one lesion in one file."
+            )
             return Pair(*scan, model, true[0], candidates[0], problem)
-        if len(several) > 1:
-            notes.append(f"Of the {kind} masks {listing}, {best[kind][0].path.name} is compared.")
-    (chosen_truth,), (prediction,) = best.values()
-    return Pair(*scan, model, chosen_truth, prediction, note=" ".join(notes) or None)
+    (chosen,), (prediction,) = best.values()
+    others = [mask for mask in true if mask in alike or not mask.resampled]
+    notes = [
+        *(f"Of the {kind} masks {_listing(several)}, {mask.path.name} is compared."
+          for kind, several, mask in (("true", others, chosen), ("predicted", fitting, prediction))
+          if len(several) > 1),
+        *_note_on_spaces(chosen, prediction),
+    ]  # fmt: skip
+    return Pair(*scan, model, chosen, prediction, note=" ".join(notes) or None)
+
+
+def _listing(masks: Sequence[Mask]) -> str:
+    return ", ".join(str(mask.path) for mask in masks)
+
+
+def _note_on_spaces(truth: Mask, prediction: Mask) -> Iterator[str]:
+    """A sentence if masks of one grid belong to different images."""
+    if truth.space and prediction.space and truth.space != prediction.space:
+        yield (
+            f"The true mask is of the {truth.space} and the predicted one of the {prediction.space}, "
+            "which have one grid: they are compared as they lie."
+        )
 
 
 def _first_fitting(
