@@ -38,7 +38,9 @@ class Mask:
     ``space`` is the contrast or the template on whose grid it lies, None where that is unknown; of
     several masks on one grid, that of the lowest ``rank`` is taken; ``probability`` is on the same
     grid; ``chains`` are the transforms of its session from each space to the template, in the order of
-    application; ``resampled`` tells that it shows the lesion of another mask of its session.
+    application; ``resampled`` tells that it shows the lesion of another mask of its session;
+    ``image`` is the image of a predicted mask, ``supplied`` what the name of a mask says, both where
+    they are known.
     """
 
     path: Path
@@ -47,11 +49,17 @@ class Mask:
     probability: Path | None = None
     chains: Mapping[str, tuple[Path, ...]] = field(default_factory=dict, hash=False)
     resampled: bool = False
+    image: Path | None = None
+    supplied: SuppliedMask | None = None
 
     @property
     def in_template(self) -> bool:
         """Whether it lies in a template space."""
         return is_template(self.space)
+
+    def is_of(self, image: Path | None) -> bool:
+        """Whether its name has no entity that an image contradicts."""
+        return self.supplied is None or image is None or self.supplied.belongs_to(image)
 
 
 class Masks(NamedTuple):
@@ -137,11 +145,19 @@ def _masks_of_session(folder: Path, listing: Record) -> Iterator[Mask]:
     probabilities = listing.paths(folder, "lesion_probability")
     if native := listing.path(folder, "lesion_mask"):
         probability = listing.path(folder, "lesion_probability")
-        yield Mask(native, listing.reference, 0, probability, chains)
+        image = _image(listing, listing.reference)
+        yield Mask(native, listing.reference, 0, probability, chains, image=image)
     masks = listing.paths(folder, "lesion_mask")
     for rank, place in enumerate(sorted(masks, key=is_template), 1):
         further = native is not None or rank > 1
-        yield Mask(masks[place], place, rank, probabilities.get(place), chains, further)
+        image = _image(listing, place)
+        yield Mask(masks[place], place, rank, probabilities.get(place), chains, further, image)
+
+
+def _image(listing: Record, contrast: str | None) -> Path | None:
+    """The raw image of a contrast that a session read."""
+    path = listing.inputs.get(contrast) if contrast else None
+    return Path(path) if path else None
 
 
 def _named(mask: SuppliedMask) -> Mask:
@@ -156,4 +172,5 @@ def _named(mask: SuppliedMask) -> Mask:
         int(not mask.is_whole),
         probability if beside else None,
         chains_to(TEMPLATE, (path for path in files if Name.parse(path).session_name == name)),
+        supplied=mask,
     )

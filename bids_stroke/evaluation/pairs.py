@@ -87,7 +87,9 @@ def _match(
     if truth is None:  # the measurement reports what is wrong, or how the grids differ
         return Pair(*scan, model, true[0], candidates[0])
     alike = [mask for mask in true if mask is truth or _on_one_grid(truth, mask, orientation)]
-    best = {"true": _best(alike, truth.space), "predicted": _best(fitting, truth.space)}
+    predicted_best = _best(fitting, truth.space)
+    of_image = [mask for mask in alike if mask.is_of(predicted_best[0].image)] or alike
+    best = {"true": _best(of_image, truth.space), "predicted": predicted_best}
     for kind, several in (("true", alike), ("predicted", fitting)):
         if len(best[kind]) > 1:
             problem = (
@@ -101,7 +103,7 @@ def _match(
         *(f"Of the {kind} masks {_listing(several)}, {mask.path.name} is compared."
           for kind, several, mask in (("true", others, chosen), ("predicted", fitting, prediction))
           if len(several) > 1),
-        *_note_on_spaces(chosen, prediction),
+        *_notes_on_images(chosen, prediction),
     ]  # fmt: skip
     return Pair(*scan, model, chosen, prediction, note=" ".join(notes) or None)
 
@@ -110,13 +112,15 @@ def _listing(masks: Sequence[Mask]) -> str:
     return ", ".join(str(mask.path) for mask in masks)
 
 
-def _note_on_spaces(truth: Mask, prediction: Mask) -> Iterator[str]:
+def _notes_on_images(truth: Mask, prediction: Mask) -> Iterator[str]:
     """A sentence if masks of one grid belong to different images."""
+    how = "which have one grid: they are compared as they lie."
     if truth.space and prediction.space and truth.space != prediction.space:
-        yield (
-            f"The true mask is of the {truth.space} and the predicted one of the {prediction.space}, "
-            "which have one grid: they are compared as they lie."
-        )
+        images = f"of the {truth.space}, the predicted one of the {prediction.space}"
+        yield f"The true mask is {images}, {how}"
+    elif truth.supplied and prediction.image and not truth.is_of(prediction.image):
+        images = f"of an image with {truth.supplied.described}, the predicted one of "
+        yield f"The true mask is {images}{prediction.image.name}, {how}"
 
 
 def _first_fitting(

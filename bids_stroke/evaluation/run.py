@@ -85,6 +85,17 @@ def evaluate(
     return Evaluation(with_units(rows), pd.DataFrame(lesions, columns=[*KEYS, *LESIONS]))
 
 
+def notice_of_remarks(rows: pd.DataFrame) -> str | None:
+    """A sentence if pairs were compared with remarks: choices of masks, assumptions, missing scores."""
+    remarked = int((rows["tp"].notna() & rows["reason"].notna()).sum())
+    if not remarked:
+        return None
+    return (
+        f"{remarked} pairs were compared with remarks on choices of masks or on missing scores: see "
+        "reason in evaluation.tsv."
+    )
+
+
 def _use_one_thread() -> None:
     """Start of a worker: one thread, as there is one process for each core."""
     for name in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):

@@ -11,6 +11,7 @@ from bids_stroke.bids.derivatives import write_json, write_tsv
 from bids_stroke.evaluation import published_tables
 from bids_stroke.evaluation import summary as evaluation_summary
 from bids_stroke.evaluation.columns import AGREEMENT, COLUMNS, COMPARISONS, KEYS, LESIONS, SUMMARY
+from bids_stroke.evaluation.run import notice_of_remarks
 from bids_stroke.evaluation.units import with_units
 from bids_stroke.utils.files import PathLike, atomic
 
@@ -97,6 +98,7 @@ def write_evaluation(
         pictures=pictures,
         failed=rows[rows["tp"].isna()][[*KEYS, "reason"]],
         pairs=len(rows),
+        remarks=notice_of_remarks(rows),
         units=rows["unit"].nunique(),
         version=__version__,
     )

@@ -30,12 +30,13 @@ def move(path, x=0.0):
     return path
 
 
-def session(out, name="sub-01", status="ok", **files):
+def session(out, name="sub-01", status="ok", inputs=(), **files):
     """Write the record of a session that lists these files by role."""
     outputs = {kind: path.relative_to(out).as_posix() for kind, path in files.items()}
-    Record(name, "identity", status, error="It went wrong.", reference="T1w", outputs=outputs).write(
-        out
-    )
+    error = "It went wrong."
+    Record(
+        name, "identity", status, error, reference="T1w", inputs=dict(inputs), outputs=outputs
+    ).write(out)
 
 
 def mask_path(out, rest="space-T1w_label-L_desc-T1lesion", name="sub-01"):
@@ -114,7 +115,25 @@ def test_masks_of_other_images_on_one_grid_are_named(tmp_path):
     write(mask_path(tmp_path / "pred", "space-T1w_label-L"))
     scores, (reason,) = dice(tmp_path / "pred", tmp_path / "truth")
     assert scores["sub-01"] == 1
-    assert "The true mask is of the T2w and the predicted one of the T1w" in reason
+    assert "The true mask is of the T2w, the predicted one of the T1w, which have one grid" in reason
+
+
+def test_the_true_mask_of_the_image_that_was_segmented_is_compared(tmp_path):
+    """Two runs of one grid, each with a manual mask: that of the run that the session read."""
+    out, truth = tmp_path / "out", tmp_path / "truth"
+    for run_number, radius in (("1", 8), ("2", 14)):
+        write(mask_path(truth, f"run-{run_number}_space-T1w_label-L"), radius)
+    session(out, lesion_mask=write(mask_path(out)), inputs={"T1w": "/bids/sub-01_run-02_T1w.nii.gz"})
+    scores, (reason,) = dice(out, truth)
+    assert scores["sub-01"] == 1
+    assert "sub-01_run-2_space-T1w_label-L_mask.nii.gz is compared." in reason
+    mask_path(truth, "run-2_space-T1w_label-L").unlink()
+    scores, (reason,) = dice(out, truth)
+    assert scores["sub-01"] < 1
+    assert (
+        "The true mask is of an image with run-1, the predicted one of sub-01_run-02_T1w.nii.gz, which "
+        "have one grid: they are compared as they lie."
+    ) in reason
 
 
 def test_the_native_mask_is_compared_before_that_in_a_template(tmp_path):
