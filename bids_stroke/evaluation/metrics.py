@@ -142,19 +142,21 @@ def precision_recall_area(probability: ArrayLike, truth: ArrayLike) -> float:
     float
         NaN for an empty truth, which has no recall.
     """
-    values, lesion = np.ravel(np.asarray(probability, float)), np.ravel(truth) > 0
-    total = int(lesion.sum())
-    if not total:
+    values, lesion = np.ravel(probability), np.ravel(truth) > 0
+    if not lesion.any():
         return float("nan")
-    # Most voxels have the lowest probability; they are the last step, and are not sorted.
-    higher = values > values.min()
-    order = np.argsort(-values[higher], kind="stable")
-    hits = np.cumsum(lesion[higher][order])
-    ends = np.append(np.flatnonzero(np.diff(values[higher][order])), len(order) - 1)[: len(order)]
-    true_positives = np.append(hits[ends], total)
-    recall = np.append(0, true_positives / total)
-    precision = np.append(1, true_positives / np.append(ends + 1, len(values)))
-    return float(np.trapezoid(precision, recall))
+    # Recall grows at the values of lesion voxels alone, by their number; precision before and after.
+    levels, found = np.unique(values[lesion], return_counts=True)
+    marked = np.sort(values)
+    marked_from, marked_above = (
+        len(marked) - np.searchsorted(marked, levels, side) for side in ("left", "right")
+    )
+    hits_from = np.cumsum(found[::-1])[::-1]
+    after = hits_from / marked_from
+    before = np.divide(
+        hits_from - found, marked_above, out=np.ones(len(levels)), where=marked_above > 0
+    )
+    return float(np.average((before + after) / 2, weights=found))
 
 
 def relative_error(predicted: float, true: float) -> float:
