@@ -7,7 +7,7 @@ two voxels and dilated at random they are the predictions. ``bids_stroke.evaluat
 pairs (every score, CST loads and lesion tables included), and prints its wall time and the largest
 memory of a process. The reference loop takes some of the pairs one after the other, on one core: MONAI
 for the Hausdorff distances and both directions of the average surface distance, scikit-learn for the
-voxel scores, and scipy's labels lesion by lesion for the three lesion-wise counts; no loads.
+voxel scores, and scipy's labels lesion by lesion for the lesion-wise counts; no loads.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def reference(pred_path, truth_path):
         compute_hausdorff_distance(*batches, include_background=True, percentile=share)
     for ordered in (batches, batches[::-1]):
         compute_average_surface_distance(*ordered, include_background=True)
-    for neighbours in (1, 3, 3):  # f1_atlas, f1_isles, f1_anima
+    for neighbours in (1, 3):  # connected by faces, by corners
         structure = ndimage.generate_binary_structure(3, neighbours)
         for one, other in ((truth, pred), (pred, truth)):
             labels, count = ndimage.label(one, structure)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import held_out
 import numpy as np
+from common import heads
 from embedded_scores import lesion_mask
 
 from bids_stroke.spatial import grid, image, normalization
@@ -119,9 +120,11 @@ def system_parser(description, systems, work):
 
 
 def write_all(work):
-    """Write all cohorts; returns the folder of each, and its number of participants."""
+    """Write all cohorts; returns the folder of each, and its number of participants, with that of the
+    heads of ``test``."""
     folders = {name: write(name, work) for name in COHORTS}
-    return folders, {name: len(participants(folder)) for name, folder in folders.items()}
+    counts = {name: len(participants(folder)) for name, folder in folders.items()}
+    return folders, counts | {"heads": heads(folders["test"])}
 
 
 def main():

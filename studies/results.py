@@ -18,7 +18,7 @@ import embedded_cohort
 import embedded_model
 import embedded_scores
 import numpy as np
-from common import evaluate, published_tables, write_section
+from common import evaluate, heads, published_tables, write_section
 
 from bids_stroke.models import catalog
 from bids_stroke.settings import DEFAULT_MODEL
@@ -27,10 +27,11 @@ from bids_stroke.spatial import grid, image
 HEADER = """\
 ## The embedded model
 
-`{model}` on {patients} simulated patients that its recipe holds out ([models.md](models.md) tells how
-they are made, and what the model has seen). `naive` keeps the largest component of the dark voxels of
-the T1w. Made by `python studies/results.py`; all scores by size, and comparisons with Wilcoxon's
-test, are in the tables that it leaves in its work folder.
+`{model}` on {patients} simulated patients, made of {heads} heads that its recipe holds out
+([models.md](models.md) states how, and what the model has seen). `naive` keeps the largest component
+of the dark voxels of the T1w. Heads are the units of intervals and tests. Made by
+`python studies/results.py`; all scores by size, and comparisons, are in the tables that it leaves in
+its work folder.
 """
 
 
@@ -70,9 +71,9 @@ def main():
         list(pool.map(task, names))
     results = arguments.work / "results"
     models = {path.name: path for path in sorted(predictions.iterdir())}
-    evaluate(models, folder / "derivatives" / "truth", results, arguments.jobs)
+    evaluate(models, folder, results, arguments.jobs)
     made = sorted(path.stem for path in (results / "tables").glob("*.md"))
-    text = HEADER.format(model=arguments.model, patients=len(names))
+    text = HEADER.format(model=arguments.model, patients=len(names), heads=heads(folder))
     write_section("results", f"{text}\n{published_tables(results, *made)}")
 
 

@@ -63,9 +63,10 @@ nnU-Net on the T1w of {source} patients, and what becomes of it on {target} othe
 subacute: fine-tuned on their T1w, adapted to T1w and FLAIR (weights of the FLAIR duplicated from the
 T1w, or zeros), or trained on T1w and FLAIR from the start.""",
 }
-COMMON = """Scores on {test} further patients with neither head nor lesion in common, at 2 mm, given the
-true brain mask. Made by `python studies/systems3d.py --systems {system}`, which tells seeds, sizes
-and epochs: far less than the papers'. Only the order of the models can be compared with them."""
+COMMON = """Scores on {test} further patients, made of {heads} heads, that share neither head nor lesion
+with the others, at 2 mm, given the true brain mask. Heads are the units of intervals and tests. Made
+by `python studies/systems3d.py --systems {system}`, which states seeds, sizes and epochs: far less than
+the papers'. Only the order of the models can be compared with them."""
 TABLES = {"s2": ("S2_table5", "S2_table2"), "s4": ("S4_table2", "S2_table2")}
 #: What the papers found: in words, the better model, the worse.
 CLAIMS = {
@@ -143,7 +144,7 @@ def main():
             found[title] = work / "predictions" / title
             predict(train(title, work, folders), folders["test"], found[title], arguments.device)
         results = work / "results" / system
-        evaluate(found, cohorts.truth(folders["test"]), results)
+        evaluate(found, folders["test"], results)
         parts = [HEADINGS[system], COMMON, published_tables(results, *TABLES[system])]
         parts += ["### In the papers' order?", claims(results, CLAIMS[system])]
         text = "\n\n".join(parts).format(system=system, **counts)

@@ -92,6 +92,32 @@ def test_intervals_over_heads_are_wider_than_over_lesions(embedded_model):
     assert (high - low) / (2 * 1.96) == pytest.approx(8**-0.5, rel=0.15)
 
 
+@pytest.fixture
+def common(monkeypatch):
+    monkeypatch.syspath_prepend(str(STUDIES))
+    return importlib.import_module("common")
+
+
+def test_a_claim_needs_an_interval_of_heads_that_excludes_0(common, tmp_path):
+    """24 patients of 8 heads: differences that vary by head show nothing, constant ones do."""
+    heads = np.repeat(np.arange(8), 3)
+    base = np.linspace(0.2, 0.6, 24)
+    by_head = np.where(heads < 5, 0.1, -0.1)  # three patients of a head say the same
+    models = {"worse": base, "varied": base + by_head, "better": base + 0.1}
+    rows = pd.concat(
+        pd.DataFrame({"participant_id": range(24), "unit": heads, "model": name, "dice": dice})
+        for name, dice in models.items()
+    )
+    rows.to_csv(tmp_path / "evaluation.tsv", sep="\t", index=False)
+    pairs = [("First", "better", "worse"), ("Second", "varied", "worse"), ("Third", "worse", "better")]
+    first, second, third = common.claims(tmp_path, pairs).splitlines()
+    assert "First: better (difference +0.100, 0.100 to 0.100; 8 heads)" in first
+    assert "Second: no difference shown (difference +0.025, " in second
+    assert "Third: worse (difference -0.100" in third
+    found = common.difference(rows, "dice", ["worse"], ["better"])
+    assert common.verdict(found, lower=True).startswith("better (difference -0.100")
+
+
 def test_detection_needs_one_component_that_covers_a_tenth(embedded_model):
     """A true lesion of 100 voxels: components of 5 voxels of it detect nothing, one of 10 does."""
     scores = importlib.import_module("embedded_scores").scores

@@ -34,7 +34,8 @@ def parser() -> argparse.ArgumentParser:
         "--participants",
         type=Path,
         metavar="TSV",
-        help="participants.tsv, whose columns (such as site) are groups to be told apart",
+        help="participants.tsv, whose columns (such as site) are groups, and whose column head names "
+        "the head that simulated participants share",
     )
     command.add_argument(
         "--assume-orientation",
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _evaluate(arguments: argparse.Namespace) -> int:
     """Evaluate, write the folder of the evaluation, and print what could not be compared."""
     from bids_stroke.cohort.participants import read_participants
-    from bids_stroke.evaluation.run import evaluate
+    from bids_stroke.evaluation.run import evaluate, notice_of_remarks
     from bids_stroke.reports.evaluation import write_evaluation
 
     predictions = _folders_by_model(arguments.pred)
@@ -79,6 +80,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     columns = ["participant_id", "session_id", "model", "reason"]
     for participant, session, model, reason in bad[columns].fillna("").itertuples(index=False):
         print(f"{participant} {session} {model}: {reason}")
+    if notice := notice_of_remarks(rows):
+        print(notice)
     print(f"{len(rows) - len(bad)} pairs compared, {len(bad)} not: {page.path}")
     return 1 if len(bad) else 0
 

@@ -1,7 +1,7 @@
-"""Detection of lesions, by three published definitions.
+"""Detection of lesions, by the published definitions.
 
-A lesion is a connected component of a mask. F1 is ``2 S P / (S + P)`` with S the share of true
-lesions that were detected and P the share of predicted lesions that are true.
+F1 is ``2 S P / (S + P)`` with S the share of true lesions that were detected and P the share of
+predicted lesions that are true.
 """
 
 from dataclasses import dataclass
@@ -9,15 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
-from bids_stroke.errors import ImageError
-from bids_stroke.spatial.grid import bounding_box
+from .lesions import CORNERS, FACES, Overlaps, find_overlaps
 
-#: Share of a lesion that must overlap, largest share of a partner outside of it, and the share of
-#: the overlap that its partners must make up (Commowick et al., Sci Rep 2018).
-ALPHA, BETA, GAMMA = 0.1, 0.7, 0.65
-FACES, CORNERS = 6, 26
+#: Anima (Commowick et al., Sci Rep 2018): share of a lesion that must be exceeded by its overlap,
+#: largest share of a partner outside of it, share of the overlap that its partners must make up, and
+#: volume (mm³) that a lesion must exceed.
+ALPHA, BETA, GAMMA, SMALLEST_MM3 = 0.1, 0.7, 0.65, 3.0
+#: Share of a lesion that overlaps, for the plain rule (Meddahi et al. 2024).
+COVERED = 0.1
+#: Intersection over union of a lesion and its match (ISLES'26).
+MATCHED_IOU = 0.25
 
 
 class Lesion(NamedTuple):
@@ -69,79 +71,146 @@ class Detection:
         ]
 
 
-def anima(pred: ArrayLike, truth: ArrayLike) -> Detection:
-    """Detection by overlap (``f1_anima``; Commowick et al., Sci Rep 2018; 26-connected).
+@dataclass(frozen=True)
+class Matching(Detection):
+    """Detection by pairs of one true and one predicted lesion; ``ious`` are those of the pairs."""
 
-    A lesion is detected if at least :data:`bids_stroke.evaluation.detection.ALPHA` of it overlaps with
-    lesions of the other mask, and if these, the largest overlaps first and until they make up
-    :data:`bids_stroke.evaluation.detection.GAMMA` of the overlap, each have at most
-    :data:`bids_stroke.evaluation.detection.BETA` of their volume outside of the mask.
+    ious: NDArray[np.float64]
+
+    @property
+    def panoptic_quality(self) -> float:
+        """F1 (the recognition quality) times the mean intersection over union of the pairs; 1 where
+        neither mask has a lesion (Kirillov et al., CVPR 2019)."""
+        return self.f1 * float(self.ious.mean()) if len(self.ious) else self.f1
+
+
+class Detections(NamedTuple):
+    """Detection by each definition, by its name, and the panoptic quality of ``rq``."""
+
+    by_definition: dict[str, Detection]
+    panoptic_quality: float
+
+
+def detect(pred: ArrayLike, truth: ArrayLike, voxel_mm3: float) -> Detections:
+    """Detection of the lesions of two masks by each definition.
+
+    Parameters
+    ----------
+    pred, truth : array-like
+        Masks on one grid (non-zero is lesion).
+    voxel_mm3 : float
+        Volume of a voxel in mm³.
     """
-    overlap = _overlaps(pred, truth, CORNERS)
-    return Detection(
-        overlap.sum(1)[1:],
-        np.array([_covered(overlap, row) for row in range(1, len(overlap))], bool),
-        overlap.sum(0)[1:],
-        np.array([_covered(overlap.T, row) for row in range(1, overlap.shape[1])], bool),
-    )
+    by_face, by_corner = (find_overlaps(pred, truth, neighbors) for neighbors in (FACES, CORNERS))
+    matching = _match(by_corner)
+    by_definition = {
+        "f1_anima": _anima(by_face, voxel_mm3),
+        "f1_10percent": _covered(by_face),
+        "f1_atlas": _touching(by_face),
+        "f1_isles": _touching(by_corner),
+        "rq": matching,
+    }
+    return Detections(by_definition, matching.panoptic_quality)
+
+
+def anima(pred: ArrayLike, truth: ArrayLike, voxel_mm3: float) -> Detection:
+    """Detection as by animaSegPerfAnalyzer (``f1_anima``; Commowick et al., Sci Rep 2018).
+
+    Lesions are connected by faces, and those of at most :data:`SMALLEST_MM3` are left out. A lesion is
+    detected if more than :data:`ALPHA` of it overlaps with lesions of the other mask, and if these, the
+    largest overlaps first and until they make up :data:`GAMMA` of the overlap, each have at most
+    :data:`BETA` of their volume outside of the mask. Anima's program stops after as many of them as the
+    mask has lesions, plus one; the publication has no such limit, nor has this function.
+    """
+    return _anima(find_overlaps(pred, truth, FACES), voxel_mm3)
+
+
+def covered(pred: ArrayLike, truth: ArrayLike) -> Detection:
+    """Detection by the plain rule (``f1_10percent``; text of Meddahi et al. 2024): at least
+    :data:`COVERED` of a lesion, connected by faces, overlaps with the other mask."""
+    return _covered(find_overlaps(pred, truth, FACES))
 
 
 def atlas(pred: ArrayLike, truth: ArrayLike) -> Detection:
     """Detection by one shared voxel, lesions 6-connected (``f1_atlas``; ATLAS v2.0 challenge)."""
-    return _touching(pred, truth, FACES)
+    return _touching(find_overlaps(pred, truth, FACES))
 
 
 def isles(pred: ArrayLike, truth: ArrayLike) -> Detection:
     """Detection by one shared voxel, lesions 26-connected (``f1_isles``; ISLES 2022)."""
-    return _touching(pred, truth, CORNERS)
+    return _touching(find_overlaps(pred, truth, CORNERS))
 
 
-DEFINITIONS = {"f1_anima": anima, "f1_atlas": atlas, "f1_isles": isles}
+def match(pred: ArrayLike, truth: ArrayLike) -> Matching:
+    """Detection by one-to-one matching, lesions 26-connected (``rq``; ISLES'26, panoptica).
+
+    Pairs of a true and a predicted lesion are matched in the order of their intersection over union,
+    the largest first, down to :data:`MATCHED_IOU`; each lesion has at most one match.
+    """
+    return _match(find_overlaps(pred, truth, CORNERS))
 
 
-def _touching(pred: ArrayLike, truth: ArrayLike, neighbours: int) -> Detection:
-    """Detection by one shared voxel."""
-    overlap = _overlaps(pred, truth, neighbours)
+def _touching(overlaps: Overlaps) -> Detection:
+    shares = overlaps.shared[1:, 1:] > 0
     return Detection(
-        overlap.sum(1)[1:],
-        np.count_nonzero(overlap[1:, 1:], axis=1) > 0,
-        overlap.sum(0)[1:],
-        np.count_nonzero(overlap[1:, 1:], axis=0) > 0,
+        overlaps.true_volumes,
+        np.asarray(shares.any(axis=1)),
+        overlaps.predicted_volumes,
+        np.asarray(shares.any(axis=0)),
     )
 
 
-def _overlaps(pred: ArrayLike, truth: ArrayLike, neighbours: int) -> NDArray[np.int_]:
-    """Voxels that true lesion i (rows) and predicted lesion j (columns) share; 0 is outside."""
-    pred, truth = np.asarray(pred) > 0, np.asarray(truth) > 0
-    if pred.shape != truth.shape:
-        raise ImageError(
-            f"The predicted mask has shape {pred.shape} but the true one {truth.shape}; "
-            "resample one onto the grid of the other."
-        )
-    either = pred | truth
-    if not either.any():
-        return np.zeros((1, 1), int)
-    box = bounding_box(either)
-    structure = ndimage.generate_binary_structure(truth.ndim, 1 if neighbours == FACES else truth.ndim)
-    rows, n = ndimage.label(truth[box], structure)
-    columns, m = ndimage.label(pred[box], structure)
-    table = np.bincount((rows * (m + 1) + columns).ravel(), minlength=(n + 1) * (m + 1))
-    table = table.reshape(n + 1, m + 1)
-    table[0, 0] = 0
-    return table
+def _covered(overlaps: Overlaps) -> Detection:
+    shared = overlaps.shared[1:, 1:]
+    true, predicted = overlaps.true_volumes, overlaps.predicted_volumes
+    return Detection(
+        true, shared.sum(1) / true >= COVERED, predicted, shared.sum(0) / predicted >= COVERED
+    )
 
 
-def _covered(overlap: NDArray[np.int_], row: int) -> bool:
-    """Return whether the lesion of a row is detected by the lesions of the columns."""
-    shared = overlap[row, 1:]
-    total = shared.sum()
-    if total < ALPHA * overlap[row].sum() or not total:
+def _match(overlaps: Overlaps) -> Matching:
+    shared = overlaps.shared[1:, 1:]
+    true, predicted = overlaps.true_volumes, overlaps.predicted_volumes
+    ious = shared / np.maximum(true[:, None] + predicted - shared, 1)
+    detected, confirmed = np.zeros(len(true), bool), np.zeros(len(predicted), bool)
+    matched = []
+    for place in np.argsort(-ious, axis=None, kind="stable"):
+        row, column = np.unravel_index(place, ious.shape)
+        if ious[row, column] < MATCHED_IOU:
+            break
+        if not detected[row] and not confirmed[column]:
+            detected[row] = confirmed[column] = True
+            matched.append(ious[row, column])
+    return Matching(true, detected, predicted, confirmed, np.array(matched))
+
+
+def _anima(overlaps: Overlaps, voxel_mm3: float) -> Detection:
+    kept = overlaps.larger_than(round(SMALLEST_MM3 / voxel_mm3, 6))
+    return Detection(
+        kept.true_volumes,
+        _detected_by_anima(kept),
+        kept.predicted_volumes,
+        _detected_by_anima(kept.transposed()),
+    )
+
+
+def _detected_by_anima(overlaps: Overlaps) -> NDArray[np.bool_]:
+    """Whether each true lesion is detected."""
+    rows = range(1, len(overlaps.shared))
+    return np.array([_is_detected_by_anima(overlaps.shared, row) for row in rows], bool)
+
+
+def _is_detected_by_anima(shared: NDArray[np.int_], row: int) -> bool:
+    """Whether the lesion of a row is detected by the lesions of the columns."""
+    overlap = shared[row, 1:]
+    total = overlap.sum()
+    if total / shared[row].sum() <= ALPHA:
         return False
     reached = 0
-    for column in np.argsort(-shared, kind="stable") + 1:
-        if overlap[0, column] > BETA * overlap[:, column].sum():
+    for column in np.argsort(-overlap, kind="stable") + 1:
+        if shared[0, column] / shared[:, column].sum() > BETA:
             return False
-        reached += overlap[row, column]
-        if reached >= GAMMA * total:
-            return True
+        reached += shared[row, column]
+        if reached / total >= GAMMA:
+            break
     return True

@@ -1,29 +1,34 @@
 """Lesion masks of a folder: those that records list, or those with the names of lesion masks."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from bids_stroke.bids import logs, record, supplied_masks
 from bids_stroke.bids.folders import misplacement
 from bids_stroke.bids.names import (
+    REFERENCES,
+    TRACE,
     Name,
     is_image,
     is_template,
     join_session_name,
     session_name,
     split_session_name,
-    transform,
     with_suffix,
 )
 from bids_stroke.bids.record import Record
 from bids_stroke.bids.supplied_masks import SuppliedMask
+from bids_stroke.bids.transform_chains import chains_to
+from bids_stroke.settings import SPACES
 from bids_stroke.spatial.templates import TEMPLATE
 from bids_stroke.utils.files import PathLike
 
 #: Participant and session of a scan.
 Scan: TypeAlias = tuple[str, str | None]
+#: Spaces in the order of docs/files.md: of several masks, the one in the first of them is taken.
+_SPACES = (*REFERENCES, TRACE, None, *SPACES, "MNI152NLin6Asym")
 
 
 @dataclass(frozen=True)
@@ -32,20 +37,29 @@ class Mask:
 
     ``space`` is the contrast or the template on whose grid it lies, None where that is unknown; of
     several masks on one grid, that of the lowest ``rank`` is taken; ``probability`` is on the same
-    grid; ``to_template`` are the transforms to the template in the order of application, or
-    empty.
+    grid; ``chains`` are the transforms of its session from each space to the template, in the order of
+    application; ``resampled`` tells that it shows the lesion of another mask of its session;
+    ``image`` is the image of a predicted mask, ``supplied`` what the name of a mask says, both where
+    they are known.
     """
 
     path: Path
     space: str | None = None
     rank: int = 0
     probability: Path | None = None
-    to_template: tuple[Path, ...] = ()
+    chains: Mapping[str, tuple[Path, ...]] = field(default_factory=dict, hash=False)
+    resampled: bool = False
+    image: Path | None = None
+    supplied: SuppliedMask | None = None
 
     @property
     def in_template(self) -> bool:
         """Whether it lies in a template space."""
         return is_template(self.space)
+
+    def is_of(self, image: Path | None) -> bool:
+        """Whether its name has no entity that an image contradicts."""
+        return self.supplied is None or image is None or self.supplied.belongs_to(image)
 
 
 class Masks(NamedTuple):
@@ -86,8 +100,14 @@ def _masks_by_names(folder: Path, named: Mapping[tuple[str, str | None], list[Su
         if problem := next(filter(None, problems), None):
             failures[scan] = problem
         else:
-            masks[scan] = sorted(map(_named, found), key=lambda mask: mask.in_template)
+            masks[scan] = sorted(map(_named, found), key=_order)
     return Masks(masks, failures)
+
+
+def _order(mask: Mask) -> tuple[int, int]:
+    """Sort key of a mask among those of its session."""
+    place = _SPACES.index(mask.space) if mask.space in _SPACES else len(_SPACES)
+    return place, mask.rank
 
 
 def _masks_outside_bids(folder: Path) -> dict[Scan, list[Mask]]:
@@ -121,17 +141,23 @@ def _masks_of_records(folder: Path) -> Masks:
 def _masks_of_session(folder: Path, listing: Record) -> Iterator[Mask]:
     """The masks of a session: on its reference image, on other images, in templates; no two have the
     same rank."""
-    to_template = listing.path(folder, "transform_to_template", TEMPLATE)
-    transforms = (to_template,) if to_template else ()
+    chains = chains_to(TEMPLATE, [path for _, path in listing.files(folder)])
     probabilities = listing.paths(folder, "lesion_probability")
     if native := listing.path(folder, "lesion_mask"):
         probability = listing.path(folder, "lesion_probability")
-        yield Mask(native, listing.reference, 0, probability, transforms)
+        image = _image(listing, listing.reference)
+        yield Mask(native, listing.reference, 0, probability, chains, image=image)
     masks = listing.paths(folder, "lesion_mask")
     for rank, place in enumerate(sorted(masks, key=is_template), 1):
-        to_reference = listing.path(folder, "transform_to_reference", place)
-        chain = (to_reference, *transforms) if to_reference and transforms else ()
-        yield Mask(masks[place], place, rank, probabilities.get(place), chain)
+        further = native is not None or rank > 1
+        image = _image(listing, place)
+        yield Mask(masks[place], place, rank, probabilities.get(place), chains, further, image)
+
+
+def _image(listing: Record, contrast: str | None) -> Path | None:
+    """The raw image of a contrast that a session read."""
+    path = listing.inputs.get(contrast) if contrast else None
+    return Path(path) if path else None
 
 
 def _named(mask: SuppliedMask) -> Mask:
@@ -139,12 +165,12 @@ def _named(mask: SuppliedMask) -> Mask:
     name = session_name(mask.entities["sub"], mask.entities.get("ses"))
     probability = with_suffix(mask.path, "probseg")
     beside = Name.parse(mask.path).suffix == "mask" and probability.is_file()
-    pattern = transform(name, mask.space or "*", TEMPLATE, ".h5")
-    transforms = [] if mask.in_template else list(mask.path.parent.glob(pattern))
+    files = mask.path.parent.glob(f"{name}_*_xfm.*")
     return Mask(
         mask.path,
         mask.space,
         int(not mask.is_whole),
         probability if beside else None,
-        tuple(transforms) if len(transforms) == 1 else (),
+        chains_to(TEMPLATE, (path for path in files if Name.parse(path).session_name == name)),
+        supplied=mask,
     )

@@ -1,6 +1,6 @@
 """Checks and scores of a pair of a predicted and a true mask."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from . import detection, metrics
 from .columns import COLUMNS
 from .masks import Mask
 from .pairs import Pair
-from .template_loads import TemplateLoads, template_loads
+from .template_loads import template_loads, to_template
 
 #: Scores that are properties of :class:`bids_stroke.evaluation.metrics.Confusion`.
 _VOXEL_SCORES = (
@@ -28,6 +28,13 @@ _VOXEL_SCORES = (
     "accuracy",
     "relative_volume_difference",
 )
+
+
+class Scores(NamedTuple):
+    """Some columns of a pair, and sentences on those that are missing or doubtful."""
+
+    row: dict[str, Any]
+    remarks: list[str]
 
 
 class Measurement(NamedTuple):
@@ -78,6 +85,8 @@ def measure(pair: Pair, orientation: str | None = None) -> Measurement:
         scores, lesions = _compare(pair.prediction, pair.truth, orientation)
     except StrokeError as error:
         return Measurement(row | {"reason": str(error)}, [])
+    except Exception as error:  # of one pair, which must not end the comparison of all others
+        return Measurement(row | {"reason": f"An unexpected error: {error!r}."}, [])
     reason = " ".join(filter(None, (pair.note, scores["reason"])))
     return Measurement(row | scores | {"reason": reason or None}, lesions)
 
@@ -88,9 +97,8 @@ def _compare(prediction: Mask, truth: Mask, orientation: str | None) -> Measurem
     pair = pred_img, truth_img = [read_mask(path, orientation) for path in files]
     if not grid.same_grid(truth_img, pred_img):
         raise ImageError(
-            f"{prediction.path} has shape {pred_img.shape} and voxels of {_zooms(pred_img)} mm, but "
-            f"{truth.path} has shape {truth_img.shape} and voxels of {_zooms(truth_img)} mm, or lies "
-            "elsewhere; resample it."
+            f"{_described(prediction.path, pred_img)}, but "
+            f"{_described(truth.path, truth_img)}, or lies elsewhere; resample it."
         )
     pred, true = (np.asarray(img.dataobj) > 0 for img in pair)
     voxel_mm3 = grid.voxel_volume(truth_img)
@@ -99,24 +107,30 @@ def _compare(prediction: Mask, truth: Mask, orientation: str | None) -> Measurem
         (counts.tp + missed) * voxel_mm3 / 1000 for missed in (counts.fn, counts.fp)
     )
     distances = metrics.surface_distances(pred, true, voxel_sizes(truth_img.affine))
-    detections = {name: detect(pred, true) for name, detect in detection.DEFINITIONS.items()}
-    max_dice = _max_dice(prediction.probability, true)
-    loads = template_loads(pair, prediction, truth)
-    remarks = filter(None, (headers.orientation_remark(path, orientation) for path in files))
+    detections, panoptic_quality = detection.detect(pred, true, voxel_mm3)
+    of_probability = _measure_probability(prediction.probability, truth_img, orientation)
+    in_template = _measure_in_template(pair, prediction, truth)
+    remarks = [
+        *filter(None, (headers.orientation_remark(path, orientation) for path in files)),
+        *_remarks_on_empty(true_ml, predicted_ml),
+        *of_probability.remarks,
+        *in_template.remarks,
+    ]
     row = {
         **{name: getattr(counts, name) for name in _VOXEL_SCORES},
         **{f"{name}_mm": value for name, value in distances._asdict().items()},
         **{name: detected.f1 for name, detected in detections.items()},
+        "pq": panoptic_quality,
         **counts._asdict(),
-        "max_dice": max_dice,
         "volume_difference_ml": predicted_ml - true_ml,
         "absolute_volume_difference_ml": abs(predicted_ml - true_ml),
         "er_lv": metrics.relative_error(predicted_ml, true_ml),
         "count_difference": detections["f1_isles"].count_difference,
         "true_volume_ml": true_ml,
         "predicted_volume_ml": predicted_ml,
-        **(loads._asdict() if loads else {}),
-        "reason": " ".join([*remarks, *_reasons(true_ml, predicted_ml, max_dice, loads)]) or None,
+        **of_probability.row,
+        **in_template.row,
+        "reason": " ".join(remarks) or None,
     }
     lesions = [
         {"definition": name, **lesion._asdict()}
@@ -126,29 +140,66 @@ def _compare(prediction: Mask, truth: Mask, orientation: str | None) -> Measurem
     return Measurement(row, lesions)
 
 
-def _zooms(img: nib.Nifti1Image) -> str:
-    return "x".join(f"{zoom:.3g}" for zoom in img.header.get_zooms()[:3])
+def _described(path: PathLike | None, img: nib.Nifti1Image) -> str:
+    """The file of an image and its grid."""
+    zooms = "x".join(f"{zoom:.3g}" for zoom in img.header.get_zooms()[:3])
+    return f"{path} has shape {img.shape} and voxels of {zooms} mm"
 
 
-def _max_dice(probability: Path | None, true: np.ndarray) -> float | None:
-    """mDSC by the probability of a predicted mask; None where there is none."""
-    if probability is None:
-        return None
-    img = image.conform(image.load(probability))
-    return metrics.max_dice(np.asanyarray(img.dataobj), true)[0]
-
-
-def _reasons(
-    true_ml: float, predicted_ml: float, max_dice: float | None, loads: TemplateLoads | None
-) -> Iterator[str]:
-    """Why scores of a pair are missing, in sentences."""
+def _remarks_on_empty(true_ml: float, predicted_ml: float) -> Iterator[str]:
     volumes = {"truth": true_ml, "prediction": predicted_ml}
     empty = [name for name, ml in volumes.items() if not ml]
     if empty:
         yield f"The {' and the '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty."
-    if max_dice is None:
-        yield "No probability lies beside the prediction (max_dice)."
-    if loads is None:
-        yield "Neither do the masks lie in a template, nor a transform beside the prediction (er_ll)."
-    elif not loads.true_load_ml:
-        yield "The true lesion spares the tract (er_ll)."
+
+
+def _measure_probability(
+    path: Path | None, truth_img: nib.Nifti1Image, orientation: str | None
+) -> Scores:
+    """Scores of the probability beside a predicted mask; none where it cannot be compared."""
+    if path is None:
+        return Scores({}, ["No probability lies beside the prediction (max_dice, pr_auc)."])
+    true = np.asarray(truth_img.dataobj) > 0
+    try:
+        probability = _read_probability(path, truth_img, orientation)
+    except ImageError as error:
+        return Scores({}, [f"The probability is not compared (max_dice, pr_auc): {error}"])
+    scores = {
+        "max_dice": metrics.max_dice(probability, true)[0],
+        "pr_auc": metrics.precision_recall_area(probability, true),
+    }
+    return Scores(scores, [])
+
+
+def _read_probability(path: Path, truth_img: nib.Nifti1Image, orientation: str | None) -> np.ndarray:
+    """The array of a probability on the grid of the true mask.
+
+    Raises
+    ------
+    ImageError
+        If it lies on another grid, or has values outside of 0 to 1.
+    """
+    img = image.conform(image.load_supplied(path, orientation))
+    if not grid.same_grid(truth_img, img):
+        true = _described(truth_img.get_filename(), truth_img)
+        raise ImageError(f"{_described(path, img)}, but {true}, or lies elsewhere; resample it.")
+    data = np.asanyarray(img.dataobj)
+    low, high = float(data.min()), float(data.max())
+    if low < -masks.ROUNDING or high > 1 + masks.ROUNDING:
+        raise ImageError(
+            f"{path} holds values from {low:g} to {high:g}, but a probability has 0 to 1; rescale it."
+        )
+    return data
+
+
+def _measure_in_template(pair: Sequence[nib.Nifti1Image], prediction: Mask, truth: Mask) -> Scores:
+    """Tract loads and super-region of a pair; none where there is no way to the template."""
+    try:
+        moved = to_template(pair, prediction, truth)
+    except ImageError as error:
+        return Scores({}, [f"The masks are not measured in the template (er_ll): {error}"])
+    loads = template_loads(*(mask for mask, _ in moved))
+    remarks = dict.fromkeys(assumption for _, assumption in moved if assumption)
+    if not loads.true_load_ml:
+        remarks["The true lesion spares the tract (er_ll)."] = None
+    return Scores(loads._asdict(), list(remarks))

@@ -132,6 +132,33 @@ def max_dice(
     return float(scores.max()), float(edges[scores.argmax()])
 
 
+def precision_recall_area(probability: ArrayLike, truth: ArrayLike) -> float:
+    """Area under the curve of precision over recall, by trapezoids (PR-AUC, as ISLES'26 computes it).
+
+    The curve begins at a recall of 0 with a precision of 1. Voxels of one probability are one step.
+
+    Returns
+    -------
+    float
+        NaN for an empty truth, which has no recall.
+    """
+    values, lesion = np.ravel(probability), np.ravel(truth) > 0
+    if not lesion.any():
+        return float("nan")
+    # Recall grows at the values of lesion voxels alone, by their number; precision before and after.
+    levels, found = np.unique(values[lesion], return_counts=True)
+    marked = np.sort(values)
+    marked_from, marked_above = (
+        len(marked) - np.searchsorted(marked, levels, side) for side in ("left", "right")
+    )
+    hits_from = np.cumsum(found[::-1])[::-1]
+    after = hits_from / marked_from
+    before = np.divide(
+        hits_from - found, marked_above, out=np.ones(len(levels)), where=marked_above > 0
+    )
+    return float(np.average((before + after) / 2, weights=found))
+
+
 def relative_error(predicted: float, true: float) -> float:
     """``100 |predicted - true| / true`` (ER LV of volumes, ER LL of loads; Mohapatra et al. 2023);
     NaN where ``true`` is 0."""
@@ -142,13 +169,14 @@ class Surface(NamedTuple):
     """Distances between the surfaces of two masks (mm), NaN where one of them is empty.
 
     ``hd``: Hausdorff distance; ``hd95``: the larger of the two directed 95th percentiles; ``assd``:
-    mean of the two directed means; ``asd``: mean from the prediction to the truth.
+    mean of the two directed means; ``asd_pooled``: mean over the voxels of both surfaces, of which the
+    larger counts more (AverageSurfaceDistance of animaSegPerfAnalyzer).
     """
 
     hd: float
     hd95: float
     assd: float
-    asd: float
+    asd_pooled: float
 
 
 def surface_distances(pred: ArrayLike, truth: ArrayLike, spacing: ArrayLike) -> Surface:
@@ -172,13 +200,13 @@ def surface_distances(pred: ArrayLike, truth: ArrayLike, spacing: ArrayLike) -> 
     empty = [not len(p) for p in points]
     if any(empty):
         distance = 0.0 if all(empty) else float("nan")
-        return Surface(hd=distance, hd95=distance, assd=distance, asd=distance)
+        return Surface(hd=distance, hd95=distance, assd=distance, asd_pooled=distance)
     to_truth, to_pred = (cKDTree(points[1 - i]).query(points[i])[0] for i in (0, 1))
     return Surface(
         hd=float(max(to_truth.max(), to_pred.max())),
         hd95=float(max(np.percentile(to_truth, 95), np.percentile(to_pred, 95))),
         assd=float((to_truth.mean() + to_pred.mean()) / 2),
-        asd=float(to_truth.mean()),
+        asd_pooled=float(np.concatenate([to_truth, to_pred]).mean()),
     )
 
 

@@ -1,6 +1,6 @@
 """Pairs of a manual and a predicted mask, matched by session or file name."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,17 +87,40 @@ def _match(
     if truth is None:  # the measurement reports what is wrong, or how the grids differ
         return Pair(*scan, model, true[0], candidates[0])
     alike = [mask for mask in true if mask is truth or _on_one_grid(truth, mask, orientation)]
-    best = {"true": _best(alike, truth.space), "predicted": _best(fitting, truth.space)}
-    notes = []
+    predicted_best = _best(fitting, truth.space)
+    of_image = [mask for mask in alike if mask.is_of(predicted_best[0].image)] or alike
+    best = {"true": _best(of_image, truth.space), "predicted": predicted_best}
     for kind, several in (("true", alike), ("predicted", fitting)):
-        listing = ", ".join(str(mask.path) for mask in several)
         if len(best[kind]) > 1:
-            problem = f"{name} has several {kind} masks on one grid: {listing}; keep one of them."
+            problem = (
+                f"{name} has several {kind} masks on one grid: {_listing(several)}; keep one of "
+                "them, or join the parts of one lesion in one file."
+            )
             return Pair(*scan, model, true[0], candidates[0], problem)
-        if len(several) > 1:
-            notes.append(f"Of the {kind} masks {listing}, {best[kind][0].path.name} is compared.")
-    (chosen_truth,), (prediction,) = best.values()
-    return Pair(*scan, model, chosen_truth, prediction, note=" ".join(notes) or None)
+    (chosen,), (prediction,) = best.values()
+    others = [mask for mask in true if mask in alike or not mask.resampled]
+    notes = [
+        *(f"Of the {kind} masks {_listing(several)}, {mask.path.name} is compared."
+          for kind, several, mask in (("true", others, chosen), ("predicted", fitting, prediction))
+          if len(several) > 1),
+        *_notes_on_images(chosen, prediction),
+    ]  # fmt: skip
+    return Pair(*scan, model, chosen, prediction, note=" ".join(notes) or None)
+
+
+def _listing(masks: Sequence[Mask]) -> str:
+    return ", ".join(str(mask.path) for mask in masks)
+
+
+def _notes_on_images(truth: Mask, prediction: Mask) -> Iterator[str]:
+    """A sentence if masks of one grid belong to different images."""
+    how = "which have one grid: they are compared as they lie."
+    if truth.space and prediction.space and truth.space != prediction.space:
+        images = f"of the {truth.space}, the predicted one of the {prediction.space}"
+        yield f"The true mask is {images}, {how}"
+    elif truth.supplied and prediction.image and not truth.is_of(prediction.image):
+        images = f"of an image with {truth.supplied.described}, the predicted one of "
+        yield f"The true mask is {images}{prediction.image.name}, {how}"
 
 
 def _first_fitting(

@@ -17,10 +17,20 @@ from . import summary as evaluation_summary
 
 _S1 = {"DSC": "dice", "IoU": "jaccard", "Prec": "precision", "Rec": "sensitivity"}
 _ERRORS = {"ER LV": "er_lv", "ER LL": "er_ll"}
+#: The errors that a mean of ratios does not show: in ml, and number and median of the ratios.
+_ABSOLUTE_ERRORS = {
+    "LV error (ml)": "absolute_volume_difference_ml",
+    "LL error (ml)": "absolute_load_difference_ml",
+}
+_ERROR_COLUMNS = (
+    *_ERRORS,
+    *(f"{name} {word}" for name in _ERRORS for word in ("n", "median")),
+    *_ABSOLUTE_ERRORS,
+)
 _S2 = {"DSC": "dice", "mDSC": "max_dice", "HD (mm)": "hd_mm", "ASSD (mm)": "assd_mm",
        "TPR": "sensitivity", "Precision": "precision"}  # fmt: skip
 _S4 = {"Precision": "precision", "Sensitivity": "sensitivity", "Dice": "dice", "Jaccard": "jaccard",
-       "ASD (mm)": "asd_mm", "F1": "f1_anima"}  # fmt: skip
+       "ASD (mm)": "assd_mm", "F1": "f1_anima"}  # fmt: skip
 _REGIONS = {"1 & 4": ("R1", "R4"), "2": ("R2",), "3": ("R3",)}
 _METHODS = {"stack": "Stack", "aw": "Agreement Window"}
 _MISSING = "–"
@@ -41,6 +51,17 @@ def all_tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {name: table for name, table in tables.items() if len(table)}
 
 
+def errors(part: pd.DataFrame) -> dict[str, str]:
+    """Errors of volume and load of a model as text: the means of ER LV and ER LL, as the papers have
+    them, their numbers and medians, and the means of the errors in ml."""
+    columns = {name: _mean(part[key], 2) for name, key in _ERRORS.items()}
+    for name, key in _ERRORS.items():
+        median = part[key].median()
+        columns[f"{name} n"] = str(part[key].count())
+        columns[f"{name} median"] = f"{median:.2f}" if np.isfinite(median) else _MISSING
+    return columns | {name: _mean(part[key], 2) for name, key in _ABSOLUTE_ERRORS.items()}
+
+
 def s1_table1(rows: pd.DataFrame) -> pd.DataFrame:
     """Whole-brain scores of single models: mixed data beside intermediate-task training."""
     cells: dict[str, dict[str, str]] = {}
@@ -50,11 +71,11 @@ def s1_table1(rows: pd.DataFrame) -> pd.DataFrame:
         training = "Intermediate Task Training" if model.endswith("_FT") else "Mixed Data"
         row = cells.setdefault(model.removesuffix("_FT"), {})
         row |= {f"{training}: {name}": _mean(part[key], 3) for name, key in _S1.items()}
-        row |= {f"{training}: {name}": _mean(part[key], 2) for name, key in _ERRORS.items()}
+        row |= {f"{training}: {name}": text for name, text in errors(part).items()}
     columns = [
         f"{training}: {name}"
         for training in ("Mixed Data", "Intermediate Task Training")
-        for name in (*_S1, *_ERRORS)
+        for name in (*_S1, *_ERROR_COLUMNS)
     ]
     return pd.DataFrame(
         [
@@ -74,10 +95,9 @@ def s1_table2(rows: pd.DataFrame) -> pd.DataFrame:
         for method, number in shown.items():
             for model in _ranked(within, method)[:number]:
                 part = within[within["model"] == model]
-                errors = {name: _mean(part[key], 2) for name, key in _ERRORS.items()}
                 table.append(
                     {"Super Region(s)": regions, "Method": method, "Top Model(s)": _plain(model)}
-                    | errors
+                    | errors(part)
                 )
     return pd.DataFrame(table)
 
@@ -99,7 +119,7 @@ def s1_table3(rows: pd.DataFrame) -> pd.DataFrame:
             table.append(
                 {"Scope": scope, "Method": method, "Top Model(s)": _plain(best)}
                 | {"DSC": _mean(part["dice"], 3)}
-                | {name: _mean(part[key], 2) for name, key in _ERRORS.items()}
+                | errors(part)
             )
     return pd.DataFrame(table)
 
@@ -120,7 +140,7 @@ def s2_table2(rows: pd.DataFrame) -> pd.DataFrame:
     """Scores with 95% bootstrap intervals."""
     return pd.DataFrame(
         [
-            {"Methods": model} | {name: _interval(part[key]) for name, key in _S2.items()}
+            {"Methods": model} | {name: _interval(part, key) for name, key in _S2.items()}
             for model, part in _models(rows)
         ]
     )
@@ -136,7 +156,7 @@ def s2_table4(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {"Percentile in per-sample lesion size distribution": group}
-            | {name: _interval(part.loc[quartile == group, key]) for name, key in names.items()}
+            | {name: _interval(part[quartile == group], key) for name, key in names.items()}
             for group in sorted(set(quartile), key=lambda group: float(group.split("-")[0]))
         ]
     )
@@ -155,7 +175,7 @@ def s2_table5(rows: pd.DataFrame) -> pd.DataFrame:
         micro = metrics.micro_dice(counts)
         means.append({"microDSC": micro} | {n: part[key].mean() for n, key in names.items()})
         row = {"Methods": model, "microDSC": f"{micro:.2f}"}
-        table.append(row | {name: _interval(part[key]) for name, key in names.items()})
+        table.append(row | {name: _interval(part, key) for name, key in names.items()})
     gain = {name: f"{means[1][name] - means[0][name]:+.{_digits(name)}f}" for name in means[0]}
     return pd.DataFrame([*table, {"Methods": "Δ"} | gain])
 
@@ -168,7 +188,7 @@ def s4_table2(rows: pd.DataFrame) -> pd.DataFrame:
     for model, part in _models(rows):
         row = {"Model": model, "n": str(part["dice"].count())}
         for name, key in _S4.items():
-            values = statistics.summarize(part[key].to_numpy(float))
+            values = statistics.summarize(part[key], part["unit"])
             star = "*" if _better_than_all(compared, model, key, lower=name.startswith("ASD")) else ""
             row[name] = f"{values.mean:.{_digits(name, 3)}f} ± {values.sd:.{_digits(name, 3)}f}{star}"
         table.append(row)
@@ -227,11 +247,11 @@ def _mean(values: pd.Series, digits: int) -> str:
     return f"{mean:.{digits}f}" if np.isfinite(mean) else _MISSING
 
 
-def _interval(values: pd.Series) -> str:
-    summary = statistics.summarize(values.to_numpy(float))
+def _interval(part: pd.DataFrame, score: str) -> str:
+    summary = statistics.summarize(part[score], part["unit"])
     if not summary.n:
         return _MISSING
-    digits = _digits(str(values.name).replace("_mm", "(mm)"))
+    digits = _digits(score.replace("_mm", "(mm)"))
     return f"{summary.mean:.{digits}f} ({summary.low:.{digits}f}–{summary.high:.{digits}f})"
 
 

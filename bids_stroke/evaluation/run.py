@@ -19,6 +19,7 @@ from bids_stroke.utils.files import PathLike
 from .columns import COLUMNS, KEYS, LESIONS, SCORES
 from .measurement import measure
 from .pairs import pairs
+from .units import with_units
 
 #: Columns of numbers, of which a whole column may be missing.
 _NUMERIC = (
@@ -81,7 +82,18 @@ def evaluate(
         for measurement in measurements
         for lesion in measurement.lesions
     ]
-    return Evaluation(rows, pd.DataFrame(lesions, columns=[*KEYS, *LESIONS]))
+    return Evaluation(with_units(rows), pd.DataFrame(lesions, columns=[*KEYS, *LESIONS]))
+
+
+def notice_of_remarks(rows: pd.DataFrame) -> str | None:
+    """A sentence if pairs were compared with remarks: choices of masks, assumptions, missing scores."""
+    remarked = int((rows["tp"].notna() & rows["reason"].notna()).sum())
+    if not remarked:
+        return None
+    return (
+        f"{remarked} pairs were compared with remarks on choices of masks or on missing scores: see "
+        "reason in evaluation.tsv."
+    )
 
 
 def _use_one_thread() -> None:

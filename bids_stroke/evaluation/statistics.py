@@ -1,4 +1,8 @@
-"""Statistics over scans: intervals, groups, comparison of models, agreement of measures."""
+"""Statistics over scans: intervals, groups, comparison of models, agreement of measures.
+
+Scans of one unit, such as the sessions of a participant, are not independent: intervals resample units
+with all of their scans, and tests compare means of units.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -10,13 +14,14 @@ from scipy import stats
 
 RESAMPLES = 1000
 SEED = 0
+_NAN = float("nan")
 #: Size classes of lesions (ml).
 SIZES = {"< 1 ml": (0, 1), "1-10 ml": (1, 10), "10-50 ml": (10, 50), "> 50 ml": (50, np.inf)}
 
 
 class Summary(NamedTuple):
-    """``n`` values, their mean, median and standard deviation (n - 1), and the 95% percentile
-    bootstrap interval of the mean."""
+    """``n`` values, their mean, median and standard deviation (n - 1), the 95% percentile bootstrap
+    interval of the mean, and the number of independent units."""
 
     n: int
     mean: float
@@ -24,30 +29,47 @@ class Summary(NamedTuple):
     sd: float
     low: float
     high: float
+    units: int
 
 
-def summarize(values: ArrayLike, seed: int = SEED) -> Summary:
+def summarize(values: ArrayLike, units: ArrayLike | None = None, seed: int = SEED) -> Summary:
     """Summary of the finite values.
 
     The interval is the percentile bootstrap of the mean: 2.5th and 97.5th percentile over
-    :data:`bids_stroke.evaluation.statistics.RESAMPLES` resamples of the scans (Efron and Tibshirani
-    1993).
+    :data:`bids_stroke.evaluation.statistics.RESAMPLES` resamples of the units, each with all of its
+    values (Efron and Tibshirani 1993; Davison and Hinkley 1997).
+
+    Parameters
+    ----------
+    values : array-like, (n,)
+    units : array-like, (n,), optional
+        What each value belongs to, such as the participant; without it, each value is a unit.
+    seed : int
     """
-    finite = _finite(values)
-    n = len(finite)
+    array = np.asarray(values, float)
+    finite = np.isfinite(array)
+    inside = array[finite]
+    n = len(inside)
     if not n:
-        return Summary(0, *[float("nan")] * 5)
-    rng = np.random.default_rng(seed)
-    means = finite[rng.integers(n, size=(RESAMPLES, n))].mean(1)
-    low, high = np.percentile(means, (2.5, 97.5))
+        return Summary(0, _NAN, _NAN, _NAN, _NAN, _NAN, 0)
+    labels = np.arange(n) if units is None else pd.factorize(np.asarray(units)[finite])[0]
+    sums, counts = np.bincount(labels, inside), np.bincount(labels)
+    drawn = np.random.default_rng(seed).integers(len(sums), size=(RESAMPLES, len(sums)))
+    low, high = np.percentile(sums[drawn].sum(1) / counts[drawn].sum(1), (2.5, 97.5))
     return Summary(
         n=n,
-        mean=float(finite.mean()),
-        median=float(np.median(finite)),
-        sd=float(finite.std(ddof=1)) if n > 1 else float("nan"),
+        mean=float(inside.mean()),
+        median=float(np.median(inside)),
+        sd=float(inside.std(ddof=1)) if n > 1 else float("nan"),
         low=float(low),
         high=float(high),
+        units=len(sums),
     )
+
+
+def _unit_means(table: pd.DataFrame, units: ArrayLike | None) -> pd.DataFrame:
+    """Means of the rows of each unit."""
+    return table if units is None else table.groupby(np.asarray(units), sort=False).mean()
 
 
 def _finite(values: ArrayLike) -> NDArray[np.float64]:
@@ -69,8 +91,9 @@ def size_classes(volumes: pd.Series | Sequence[float]) -> pd.Series:
 
 
 class Comparison(NamedTuple):
-    """Paired comparison of two models: number of pairs, median difference (a - b), Wilcoxon's
-    p value, the same after Holm's correction, and the rank-biserial correlation (-1 to 1)."""
+    """Paired comparison of two models by a - b: number of scans and of units; over means of units, the
+    median difference, Wilcoxon's p value, the same after Holm's correction, and the rank-biserial
+    correlation (-1 to 1); the mean difference of scans, and its 95% percentile bootstrap interval."""
 
     a: str
     b: str
@@ -79,39 +102,64 @@ class Comparison(NamedTuple):
     p: float
     p_holm: float
     effect: float
+    units: int
+    mean_difference: float
+    low: float
+    high: float
 
 
-def compare(scores: pd.DataFrame) -> list[Comparison]:
+def compare(scores: pd.DataFrame, units: ArrayLike | None = None) -> list[Comparison]:
     """Compare every pair of models on the scans that both have.
 
-    Wilcoxon signed-rank test, two-sided, ties with zero split (Pratt 1959); Holm's step-down
-    correction over the pairs; matched-pairs rank-biserial correlation (Kerby 2014).
+    Wilcoxon signed-rank test of the mean differences of the units, two-sided, ties with zero split
+    (Pratt 1959); Holm's step-down correction over the pairs; matched-pairs rank-biserial correlation
+    (Kerby 2014); interval as :func:`bids_stroke.evaluation.statistics.summarize`.
 
     Parameters
     ----------
     scores : pandas.DataFrame
         One column for each model, one row for each scan.
+    units : array-like, optional
+        What each row belongs to; without it, each row is a unit.
 
     Returns
     -------
     list of Comparison
     """
     columns = list(map(str, scores))
-    pairs = [(a, b) for i, a in enumerate(columns) for b in columns[i + 1 :]]
-    tested = []
-    for a, b in pairs:
-        both = scores[[a, b]].dropna()
-        difference = (both[a] - both[b]).to_numpy(float)
-        if len(difference) and (difference != 0).any():
-            p = float(stats.wilcoxon(difference, zero_method="zsplit").pvalue)
-        else:
-            p = 1.0 if len(difference) else float("nan")
-        median = float(np.median(difference)) if len(difference) else float("nan")
-        tested.append(
-            Comparison(a, b, len(difference), median, p, float("nan"), rank_biserial(difference))
-        )
+    labels = np.arange(len(scores)) if units is None else np.asarray(units)
+    tested = [
+        _compare_two(scores[a], scores[b], labels)
+        for i, a in enumerate(columns)
+        for b in columns[i + 1 :]
+    ]
     corrected = holm([comparison.p for comparison in tested])
     return [comparison._replace(p_holm=p) for comparison, p in zip(tested, corrected, strict=True)]
+
+
+def _compare_two(a: pd.Series, b: pd.Series, units: NDArray) -> Comparison:
+    """Compare two models; Holm's correction is missing."""
+    both = (a.notna() & b.notna()).to_numpy()
+    differences = (a - b)[both]
+    whole = summarize(differences, units[both])
+    means = _unit_means(differences.to_frame(), units[both]).to_numpy(float).ravel()
+    if len(means) and (means != 0).any():
+        p = float(stats.wilcoxon(means, zero_method="zsplit").pvalue)
+    else:
+        p = 1.0 if len(means) else float("nan")
+    return Comparison(
+        a=str(a.name),
+        b=str(b.name),
+        n=whole.n,
+        median_difference=float(np.median(means)) if len(means) else float("nan"),
+        p=p,
+        p_holm=float("nan"),
+        effect=rank_biserial(means),
+        units=whole.units,
+        mean_difference=whole.mean,
+        low=whole.low,
+        high=whole.high,
+    )
 
 
 def holm(p_values: ArrayLike) -> list[float]:
@@ -136,7 +184,8 @@ def rank_biserial(differences: ArrayLike) -> float:
 
 
 class Regression(NamedTuple):
-    """Pearson and Spearman correlation with p values, and the least-squares line."""
+    """Pearson and Spearman correlation of scans with p values of the means of units, the least-squares
+    line of scans, and the number of units."""
 
     n: int
     pearson: float
@@ -146,34 +195,58 @@ class Regression(NamedTuple):
     slope: float
     intercept: float
     r2: float
+    units: int
 
 
-def regress(x: ArrayLike, y: ArrayLike) -> Regression:
+def regress(x: ArrayLike, y: ArrayLike, units: ArrayLike | None = None) -> Regression:
     """Correlate ``y`` with ``x`` over the pairs where both are finite; NaN below three pairs or
-    without variance."""
-    points = np.stack([np.asarray(x, float), np.asarray(y, float)])
-    points = points[:, np.isfinite(points).all(0)]
-    n = points.shape[1]
-    if n < 3 or (np.ptp(points, axis=1) == 0).any():
-        return Regression(n, *[float("nan")] * 7)
-    line = stats.linregress(*points)
-    rank = stats.spearmanr(*points)
+    without variance.
+
+    Parameters
+    ----------
+    x, y : array-like, (n,)
+    units : array-like, (n,), optional
+        What each pair belongs to: p values are those of the correlations of the means of units.
+        Without it, each pair is a unit.
+    """
+    points = pd.DataFrame({"x": np.asarray(x, float), "y": np.asarray(y, float)})
+    finite = np.isfinite(points.to_numpy()).all(axis=1)
+    points = points[finite]
+    means = _unit_means(points, None if units is None else np.asarray(units)[finite])
+    n = len(points)
+    if not _is_regressable(points):
+        return Regression(n, _NAN, _NAN, _NAN, _NAN, _NAN, _NAN, _NAN, len(means))
+    line = stats.linregress(points["x"], points["y"])
+    pearson_p, spearman_p = _NAN, _NAN
+    if _is_regressable(means):
+        pearson_p = float(stats.pearsonr(means["x"], means["y"]).pvalue)
+        spearman_p = float(stats.spearmanr(means["x"], means["y"]).pvalue)
     return Regression(
         n=n,
         pearson=float(line.rvalue),
-        pearson_p=float(line.pvalue),
-        spearman=float(rank.statistic),
-        spearman_p=float(rank.pvalue),
+        pearson_p=pearson_p,
+        spearman=float(stats.spearmanr(points["x"], points["y"]).statistic),
+        spearman_p=spearman_p,
         slope=float(line.slope),
         intercept=float(line.intercept),
         r2=float(line.rvalue**2),
+        units=len(means),
     )
 
 
-def dice_against_volume(dice: ArrayLike, volumes: ArrayLike) -> Regression:
+def _is_regressable(points: pd.DataFrame) -> bool:
+    """Whether there are three points that vary in both directions."""
+    return len(points) >= 3 and bool((np.ptp(points.to_numpy(), axis=0) > 0).all())
+
+
+def dice_against_volume(
+    dice: ArrayLike, volumes: ArrayLike, units: ArrayLike | None = None
+) -> Regression:
     """Regression of Dice on log10 of the true volume (Tomita et al. 2020); empty truths left out."""
     ml = np.asarray(volumes, float)
-    return regress(np.log10(ml[ml > 0]), np.asarray(dice, float)[ml > 0])
+    some = ml > 0
+    labels = None if units is None else np.asarray(units)[some]
+    return regress(np.log10(ml[some]), np.asarray(dice, float)[some], labels)
 
 
 class BlandAltman(NamedTuple):

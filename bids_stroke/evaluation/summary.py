@@ -58,14 +58,14 @@ def summary(rows: pd.DataFrame, people: pd.DataFrame | None = None) -> pd.DataFr
         for group, model in product(order, rows["model"].unique()):
             part = rows[(rows["model"] == model) & (group_of == group)]
             for score in SCORES:
-                values = statistics.summarize(part[score].to_numpy(float))
+                values = statistics.summarize(part[score], part["unit"])
                 if values.n:
                     table.append([model, grouping, group, score, *values])
         if grouping == "all":
             for model, part in rows.dropna(subset="tp").groupby("model", sort=False):
                 pooled = metrics.micro_dice(part[["tp", "fp", "fn", "tn"]].itertuples(index=False))
-                nothing = [np.nan] * 4
-                table.append([model, "all", "all", "micro_dice", len(part), pooled, *nothing])
+                nothing, units = [np.nan] * 4, part["unit"].nunique()
+                table.append([model, "all", "all", "micro_dice", len(part), pooled, *nothing, units])
     return pd.DataFrame(table, columns=list(SUMMARY))
 
 
@@ -74,10 +74,12 @@ def comparisons(rows: pd.DataFrame) -> pd.DataFrame:
     :data:`bids_stroke.evaluation.columns.COMPARISONS`."""
     table = []
     scans = rows.assign(session_id=rows["session_id"].fillna(""))
+    scan = ["participant_id", "session_id", "unit"]
     for score in SCORES if rows["model"].nunique() > 1 else ():
-        wide = scans.pivot_table(score, ["participant_id", "session_id"], "model", sort=False)
+        wide = scans.pivot_table(score, scan, "model", sort=False)
         if wide.shape[1] > 1:
-            table += [[score, *comparison] for comparison in statistics.compare(wide)]
+            units = wide.index.get_level_values("unit")
+            table += [[score, *comparison] for comparison in statistics.compare(wide, units)]
     return pd.DataFrame(table, columns=list(COMPARISONS))
 
 
@@ -88,9 +90,9 @@ def agreement(rows: pd.DataFrame) -> pd.DataFrame:
     for model, part in rows.groupby("model", sort=False):
         for name, column in (("volume", "volume_ml"), ("load", "load_ml")):
             true, predicted = part[f"true_{column}"], part[f"predicted_{column}"]
-            line = statistics.regress(true, predicted)
+            line = statistics.regress(true, predicted, part["unit"])
             table.append([model, name, *line, *statistics.bland_altman(true, predicted)[1:]])
-        line = statistics.dice_against_volume(part["dice"], part["true_volume_ml"])
+        line = statistics.dice_against_volume(part["dice"], part["true_volume_ml"], part["unit"])
         table.append([model, "dice_by_log10_volume", *line, *[np.nan] * 3])
     return pd.DataFrame(table, columns=list(AGREEMENT))
 

@@ -1,15 +1,20 @@
 """Tract loads and super-region of a pair of masks, in the template."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import nibabel as nib
 
 from bids_stroke.atlases import regions, super_regions, tract_cards, tracts
 from bids_stroke.atlases.loads import measure_loads
-from bids_stroke.spatial import template_transforms, templates
+from bids_stroke.bids.names import is_template
+from bids_stroke.errors import ImageError
+from bids_stroke.spatial import templates
 from bids_stroke.spatial.grid import same_grid
+from bids_stroke.spatial.template_transforms import has_transform, mask_to_template
+from bids_stroke.spatial.templates import TEMPLATE
 from bids_stroke.spatial.transforms import apply
 
 from . import metrics
@@ -25,59 +30,111 @@ class TemplateLoads(NamedTuple):
 
     true_load_ml: float
     predicted_load_ml: float
+    absolute_load_difference_ml: float
     er_ll: float
     true_category: str | float
     predicted_category: str | float
     super_region: str | float
 
 
-def template_loads(
-    masks: Sequence[nib.Nifti1Image], prediction: Mask, truth: Mask
-) -> TemplateLoads | None:
-    """Measure the CST loads of a pair, and the super-region of its true lesion.
+class Moved(NamedTuple):
+    """A mask in the template, and a sentence on an assumption that this needed."""
 
-    Parameters
-    ----------
-    masks : sequence of nib.Nifti1Image
-        The predicted and the true mask, on one grid.
-    prediction, truth : Mask
+    mask: nib.Nifti1Image
+    assumption: str | None = None
 
-    Returns
-    -------
-    TemplateLoads or None
-        None where the masks are not in a template and no transform leads there.
-    """
-    moved = _in_template(masks, prediction, truth)
-    if moved is None:
-        return None
+
+def template_loads(predicted: nib.Nifti1Image, true: nib.Nifti1Image) -> TemplateLoads:
+    """Measure the CST loads of two masks in the template, and the super-region of the true one."""
     card, tract = _tract()
-    predicted, true = (measure_loads(img, tract, card).to_dict() for img in moved)
-    side = max(("left", "right"), key=lambda side: true["weighted_load_ml"][side])
-    true_load, predicted_load = (table["weighted_load_ml"][side] for table in (true, predicted))
-    regional = regions.measure_regions(moved[1], super_regions.super_regions())
+    predicted_loads, true_loads = (
+        measure_loads(img, tract, card).to_dict() for img in (predicted, true)
+    )
+    side = max(("left", "right"), key=lambda side: true_loads["weighted_load_ml"][side])
+    true_load = true_loads["weighted_load_ml"][side]
+    predicted_load = predicted_loads["weighted_load_ml"][side]
+    regional = regions.measure_regions(true, super_regions.super_regions())
     return TemplateLoads(
         true_load_ml=true_load,
         predicted_load_ml=predicted_load,
+        absolute_load_difference_ml=abs(predicted_load - true_load),
         er_ll=metrics.relative_error(predicted_load, true_load),
-        true_category=true["category"]["total"],
-        predicted_category=predicted["category"]["total"],
+        true_category=true_loads["category"]["total"],
+        predicted_category=predicted_loads["category"]["total"],
         super_region=regions.index_region(regional),
     )
 
 
-def _in_template(
-    masks: Sequence[nib.Nifti1Image], prediction: Mask, truth: Mask
-) -> Sequence[nib.Nifti1Image] | None:
-    """Masks of a pair on the template's grid, or None."""
-    grid = templates.template().t1w
-    if same_grid(grid, masks[0]):
-        return masks
-    space = next((mask.space for mask in (truth, prediction) if mask.in_template), None)
-    if space:
-        return [template_transforms.mask_to_template(img, space) for img in masks]
-    if not prediction.to_template:
-        return None
-    return [apply(img, grid, prediction.to_template, kind="mask") for img in masks]
+def to_template(
+    images: Sequence[nib.Nifti1Image], prediction: Mask, truth: Mask
+) -> tuple[Moved, Moved]:
+    """Bring a pair of masks to the template, each by the way from its own space.
+
+    A mask whose name has no space lies in that of the other one.
+
+    Parameters
+    ----------
+    images : sequence of nib.Nifti1Image
+        The predicted and the true mask, on one grid.
+    prediction, truth : Mask
+
+    Raises
+    ------
+    ImageError
+        If there is no way, or a mask lies outside of the template.
+    """
+    chains = {**truth.chains, **prediction.chains}
+    predicted, true = (
+        _to_template(img, mask.space or other.space, mask.path, chains)
+        for img, mask, other in zip(images, (prediction, truth), (truth, prediction), strict=True)
+    )
+    return predicted, true
+
+
+def _to_template(
+    img: nib.Nifti1Image, space: str | None, path: Path, chains: Mapping[str, Sequence[Path]]
+) -> Moved:
+    """Bring a mask from a space to the grid of the template."""
+    assumption = None
+    if space is None or (space not in chains and not is_template(space)):
+        space, assumption = _assumed_space(img, space, path, chains)
+    if space == TEMPLATE and same_grid(templates.template().t1w, img):
+        return Moved(img, assumption)
+    if has_transform(space):
+        return Moved(mask_to_template(img, space), assumption)
+    if space in chains:
+        return Moved(_apply(img, chains[space]), assumption)
+    unmoved = (
+        f"No transform leads from {space} to {TEMPLATE}; the masks are measured as they lie (er_ll)."
+    )
+    return Moved(mask_to_template(img, space), unmoved)
+
+
+def _assumed_space(
+    img: nib.Nifti1Image, space: str | None, path: Path, chains: Mapping[str, Sequence[Path]]
+) -> tuple[str, str]:
+    """The space that a mask is taken for, where no way leads from the one in its name, and a sentence
+    on it."""
+    if same_grid(templates.template().t1w, img):
+        return (
+            TEMPLATE,
+            f"{path.name} has the grid of {TEMPLATE}, and is taken for a mask in it (er_ll).",
+        )
+    native = [name for name in chains if not is_template(name)]
+    if space is None and len(native) == 1:
+        sentence = f"{path.name} names no contrast, and is taken for a mask on the {native[0]} (er_ll)."
+        return native[0], sentence
+    start = space or "the image of the masks, which their names do not state,"
+    raise ImageError(f"No transforms beside them lead from {start} to {TEMPLATE}; add them.")
+
+
+def _apply(img: nib.Nifti1Image, chain: Sequence[Path]) -> nib.Nifti1Image:
+    """Bring a mask to the grid of the template through transforms."""
+    try:
+        return apply(img, templates.template().t1w, chain, kind="mask")
+    except RuntimeError:
+        listing = ", ".join(map(str, chain))
+        raise ImageError(f"{listing} cannot be read as transforms; copy them again.") from None
 
 
 @lru_cache(maxsize=1)

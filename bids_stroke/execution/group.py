@@ -18,7 +18,7 @@ from bids_stroke.cohort import columns, long_tables, overlap, participants
 from bids_stroke.cohort import summary as cohort_summary
 from bids_stroke.cohort import table as cohort_table
 from bids_stroke.errors import DatasetError
-from bids_stroke.evaluation.run import evaluate
+from bids_stroke.evaluation.run import evaluate, notice_of_remarks
 from bids_stroke.qc import ratings
 from bids_stroke.reports.evaluation import Page, write_evaluation
 from bids_stroke.reports.group.table import ExcludedSession
@@ -197,6 +197,8 @@ def _evaluate(settings: Settings, cohort: Cohort) -> Page | None:
     page = write_evaluation(folder, rows, lesions, cohort.people, orientation)
     compared = int(rows["tp"].notna().sum())
     print(f"{compared} of {len(rows)} masks compared with manual ones: {page.path}")
+    if notice := notice_of_remarks(rows):
+        print(notice)
     return page
 
 

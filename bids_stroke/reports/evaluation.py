@@ -11,12 +11,24 @@ from bids_stroke.bids.derivatives import write_json, write_tsv
 from bids_stroke.evaluation import published_tables
 from bids_stroke.evaluation import summary as evaluation_summary
 from bids_stroke.evaluation.columns import AGREEMENT, COLUMNS, COMPARISONS, KEYS, LESIONS, SUMMARY
+from bids_stroke.evaluation.run import notice_of_remarks
+from bids_stroke.evaluation.units import with_units
 from bids_stroke.utils.files import PathLike, atomic
 
-from .figures.evaluation import SHOWN, draw_evaluation
+from .figures.evaluation import draw_evaluation
 from .rendering import Picture, render
 
 LEVELS = ("none", "small", "medium", "large")
+#: Ratios, whose means a few small lesions decide, and the errors in ml beside them: these are shown
+#: with median and number.
+_ERRORS = (
+    "er_lv",
+    "absolute_volume_difference_ml",
+    "er_ll",
+    "absolute_load_difference_ml",
+)
+#: Scores in the tables of the page.
+_LISTED = ("dice", "f1_isles", "rq", "hd95_mm", "assd_mm", "precision", "sensitivity", *_ERRORS)
 
 
 class Page(NamedTuple):
@@ -54,7 +66,7 @@ def write_evaluation(
     rows, lesions : pandas.DataFrame
         As :func:`bids_stroke.evaluation.run.evaluate` gives them.
     people : pandas.DataFrame, optional
-        participants.tsv, for groups of scans.
+        participants.tsv, for groups of scans and for their independent units.
     orientation : {"RAS", "LAS"}, optional
         That of masks whose headers state none.
 
@@ -62,7 +74,7 @@ def write_evaluation(
     -------
     Page
     """
-    out = Path(out)
+    out, rows = Path(out), with_units(rows, people)
     summary = evaluation_summary.summary(rows, people)
     comparisons = evaluation_summary.comparisons(rows)
     agreement = evaluation_summary.agreement(rows)
@@ -79,13 +91,15 @@ def write_evaluation(
         "evaluation.html",
         out / "evaluation.html",
         summary=shown,
-        comparisons=comparisons[comparisons["score"].isin(SHOWN)],
+        comparisons=comparisons[comparisons["score"].isin(_LISTED)],
         agreement=agreement,
         kappas=kappas,
         printed=_write_published_tables(rows, out / "tables"),
         pictures=pictures,
         failed=rows[rows["tp"].isna()][[*KEYS, "reason"]],
         pairs=len(rows),
+        remarks=notice_of_remarks(rows),
+        units=rows["unit"].nunique(),
         version=__version__,
     )
     return Page(path, shown[shown["grouping"] == "all"], pictures)
@@ -110,13 +124,20 @@ def _write_published_tables(rows: pd.DataFrame, folder: Path) -> dict[str, Publi
 
 
 def _shown(summary: pd.DataFrame) -> pd.DataFrame:
-    """Mean and interval of the shown scores, a row for each model and group."""
-    kept = summary[summary["score"].isin(SHOWN)]
-    intervals = zip(kept["mean"], kept["low"], kept["high"], strict=True)
-    text = kept.assign(
-        text=[f"{mean:.3g} ({low:.3g}\N{EN DASH}{high:.3g})" for mean, low, high in intervals]
-    )
-    wide = text.pivot_table("text", ["grouping", "group", "model"], "score", "first", sort=False)
-    counts = kept[kept["score"] == "dice"].set_index(["grouping", "group", "model"])["n"]
-    wide.insert(0, "n", counts)
-    return wide[[c for c in ("n", *SHOWN) if c in wide]].reset_index().fillna("n/a")
+    """Mean and interval of the listed scores, of errors also median and number, a row for each model
+    and group."""
+    kept = summary[summary["score"].isin(_LISTED)]
+    text = kept.assign(text=[_summary_text(row) for _, row in kept.iterrows()])
+    keys = ["grouping", "group", "model"]
+    wide = text.pivot_table("text", keys, "score", "first", sort=False)
+    counts = kept[kept["score"] == "dice"].set_index(keys)[["n", "units"]]
+    wide = counts.join(wide)
+    return wide[[c for c in ("n", "units", *_LISTED) if c in wide]].reset_index().fillna("n/a")
+
+
+def _summary_text(row: pd.Series) -> str:
+    """Mean and interval of a score; of an error also its median and number."""
+    text = f"{row['mean']:.3g} ({row['low']:.3g}\N{EN DASH}{row['high']:.3g})"
+    if row["score"] in _ERRORS:
+        text += f"; median {row['median']:.3g}, n {row['n']}"
+    return text

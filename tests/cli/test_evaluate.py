@@ -61,6 +61,32 @@ def test_page_tells_scores_and_failures(done):
     assert page.count("<svg") >= 3 and "http" not in page.split("<body", 1)[0]
 
 
+def test_page_shows_errors_with_median_number_and_ml(done):
+    page = (done[1] / "evaluation.html").read_text()
+    scores = pd.read_csv(done[1] / "evaluation_summary.tsv", sep="\t")
+    for score in ("er_lv", "absolute_volume_difference_ml"):
+        row = scores.query("model == 'near' and grouping == 'all' and score == @score").iloc[0]
+        assert f"; median {row['median']:.3g}, n 8" in page and f"<th>{score}</th>" in page
+    assert "of 8 independent units" in page
+    assert "15 pairs were compared with remarks" in page
+
+
+def test_the_heads_of_simulated_participants_are_units(masks, tmp_path):
+    people = tmp_path / "participants.tsv"
+    lines = [f"sub-{n}\thead{n // 4}" for n in range(8)]
+    people.write_text("\n".join(["participant_id\thead", *lines]) + "\n")
+    command = [masks / "near", masks / "truth", tmp_path / "out", "--participants", people]
+    assert main(list(map(str, command))) == 0
+    rows = pd.read_csv(tmp_path / "out/evaluation.tsv", sep="\t")
+    scores = pd.read_csv(tmp_path / "out/evaluation_summary.tsv", sep="\t")
+    row = scores.query("grouping == 'all' and score == 'dice'").iloc[0]
+    assert rows["unit"].tolist() == ["head0"] * 4 + ["head1"] * 4
+    means = rows.groupby("unit")["dice"].mean()
+    assert (row["n"], row["units"]) == (8, 2)
+    assert (row["low"], row["high"]) == pytest.approx((means.min(), means.max()))
+    assert "of 2 independent units" in (tmp_path / "out/evaluation.html").read_text()
+
+
 def test_mistakes_are_told_in_a_sentence(masks, tmp_path, capsys):
     truth, out = str(masks / "truth"), str(tmp_path / "out")
     assert main([str(tmp_path / "none"), truth, out]) == 2

@@ -9,7 +9,8 @@ import pytest
 from bids_stroke.bids.names import transform
 from bids_stroke.bids.record import Record, role
 from bids_stroke.evaluation import masks, run
-from bids_stroke.spatial import image
+from bids_stroke.spatial import image, templates
+from bids_stroke.spatial import masks as masks_module
 from bids_stroke.spatial.templates import TEMPLATE
 
 
@@ -29,12 +30,13 @@ def move(path, x=0.0):
     return path
 
 
-def session(out, name="sub-01", status="ok", **files):
+def session(out, name="sub-01", status="ok", inputs=(), **files):
     """Write the record of a session that lists these files by role."""
     outputs = {kind: path.relative_to(out).as_posix() for kind, path in files.items()}
-    Record(name, "identity", status, error="It went wrong.", reference="T1w", outputs=outputs).write(
-        out
-    )
+    error = "It went wrong."
+    Record(
+        name, "identity", status, error, reference="T1w", inputs=dict(inputs), outputs=outputs
+    ).write(out)
 
 
 def mask_path(out, rest="space-T1w_label-L_desc-T1lesion", name="sub-01"):
@@ -76,7 +78,10 @@ def test_masks_without_records_are_refused_if_several_fit(tmp_path):
         scores, (reason,) = dice(*folders)
         assert np.isnan(scores["sub-01"])
         listing = ", ".join(map(str, paths))
-        assert reason == f"sub-01 has several {kind} masks on one grid: {listing}; keep one of them."
+        assert reason == (
+            f"sub-01 has several {kind} masks on one grid: {listing}; keep one of them, or join the "
+            "parts of one lesion in one file."
+        )
 
 
 def test_the_general_one_of_several_masks_is_compared_and_named(tmp_path):
@@ -87,6 +92,48 @@ def test_the_general_one_of_several_masks_is_compared_and_named(tmp_path):
     scores, (reason,) = dice(tmp_path / "pred", tmp_path / "truth")
     assert scores["sub-01"] == 1
     assert "sub-01_space-T1w_desc-lesion_mask.nii.gz is compared." in reason
+
+
+def test_one_of_several_true_masks_on_other_grids_is_named(tmp_path):
+    """A rater drew on the T1w and on the FLAIR: the T1w comes first, as for lesion masks."""
+    on_t1w = write(mask_path(tmp_path / "truth", "space-T1w_label-L"))
+    on_flair = write(mask_path(tmp_path / "truth", "space-FLAIR_label-L"), 8, (9, 0, 0))
+    for space, shift in (("T1w", 0), ("FLAIR", 9)):
+        write(mask_path(tmp_path / "pred", f"space-{space}_label-L"), shift=(shift, 0, 0))
+    rows, _ = run.evaluate({"m": tmp_path / "pred"}, tmp_path / "truth")
+    assert rows["truth"][0] == str(on_t1w) and rows["dice"][0] == 1
+    sentence = f"Of the true masks {on_t1w}, {on_flair}, {on_t1w.name} is compared."
+    assert sentence in rows["reason"][0]
+    # Without a prediction on its grid, the other one is compared, and is named as well.
+    mask_path(tmp_path / "pred", "space-T1w_label-L").unlink()
+    rows, _ = run.evaluate({"m": tmp_path / "pred"}, tmp_path / "truth")
+    assert rows["truth"][0] == str(on_flair) and f"{on_flair.name} is compared." in rows["reason"][0]
+
+
+def test_masks_of_other_images_on_one_grid_are_named(tmp_path):
+    write(mask_path(tmp_path / "truth", "space-T2w_label-L"))
+    write(mask_path(tmp_path / "pred", "space-T1w_label-L"))
+    scores, (reason,) = dice(tmp_path / "pred", tmp_path / "truth")
+    assert scores["sub-01"] == 1
+    assert "The true mask is of the T2w, the predicted one of the T1w, which have one grid" in reason
+
+
+def test_the_true_mask_of_the_image_that_was_segmented_is_compared(tmp_path):
+    """Two runs of one grid, each with a manual mask: that of the run that the session read."""
+    out, truth = tmp_path / "out", tmp_path / "truth"
+    for run_number, radius in (("1", 8), ("2", 14)):
+        write(mask_path(truth, f"run-{run_number}_space-T1w_label-L"), radius)
+    session(out, lesion_mask=write(mask_path(out)), inputs={"T1w": "/bids/sub-01_run-02_T1w.nii.gz"})
+    scores, (reason,) = dice(out, truth)
+    assert scores["sub-01"] == 1
+    assert "sub-01_run-2_space-T1w_label-L_mask.nii.gz is compared." in reason
+    mask_path(truth, "run-2_space-T1w_label-L").unlink()
+    scores, (reason,) = dice(out, truth)
+    assert scores["sub-01"] < 1
+    assert (
+        "The true mask is of an image with run-1, the predicted one of sub-01_run-02_T1w.nii.gz, which "
+        "have one grid: they are compared as they lie."
+    ) in reason
 
 
 def test_the_native_mask_is_compared_before_that_in_a_template(tmp_path):
@@ -135,14 +182,105 @@ def test_each_mask_has_the_transforms_from_its_own_grid(tmp_path):
     assert loads["T1w"] > 1 and loads["FLAIR"] == pytest.approx(loads["T1w"], rel=0.01)
 
 
-def test_a_transform_beside_a_mask_is_that_of_its_space(tmp_path):
-    """In a folder of another tool, the transform of the T1w says nothing of a mask on the FLAIR."""
-    folder = tmp_path / "sub-01" / "anat"
-    to_template = move(folder / transform("sub-01", "T1w", TEMPLATE, ".h5"))
-    write(mask_path(tmp_path, "space-T1w_label-L"))
-    write(mask_path(tmp_path, "space-FLAIR_label-L"))
-    found = {mask.space: mask.to_template for mask in masks.find_masks(tmp_path).of["sub-01", None]}
-    assert found == {"T1w": (to_template,), "FLAIR": ()}
+@pytest.fixture
+def other_tool(tmp_path):
+    """Masks of another tool on a T1w and on a FLAIR that lies 8 mm beside it, and the transform from
+    the T1w to the template."""
+    out = tmp_path / "pred"
+    move(mask_path(out).parent / transform("sub-01", "T1w", TEMPLATE, ".h5"))
+    for space, shift in (("T1w", 0), ("FLAIR", 8)):
+        for folder in (out, tmp_path / space):
+            write(mask_path(folder, f"space-{space}_label-L"), shift=(shift, 0, 0))
+    return out
+
+
+def load(predictions, truth):
+    """True load of the only pair, and the reason."""
+    rows, _ = run.evaluate({"m": predictions}, truth)
+    assert rows["dice"].tolist() == [1]
+    return rows["true_load_ml"][0], rows["reason"][0]
+
+
+def test_loads_go_through_the_whole_chain_of_transforms(other_tool, tmp_path):
+    """The transform of the T1w alone says nothing of a mask on the FLAIR; with that of the FLAIR to the
+    T1w, the load is that of the lesion where it is."""
+    on_t1w, _ = load(other_tool, tmp_path / "T1w")
+    nothing, reason = load(other_tool, tmp_path / "FLAIR")
+    assert np.isnan(nothing)
+    assert f"No transforms beside them lead from FLAIR to {TEMPLATE}; add them." in reason
+    to_t1w = transform("sub-01", "FLAIR", "T1w", ".mat")
+    move(mask_path(other_tool).parent / to_t1w, -8)
+    on_flair, _ = load(other_tool, tmp_path / "FLAIR")
+    assert on_t1w > 1 and on_flair == pytest.approx(on_t1w, rel=0.01)
+
+
+def test_each_mask_goes_its_own_way_to_the_template(other_tool, tmp_path):
+    """A manual mask on a T2w that has the grid of the T1w, but lies 8 mm beside it."""
+    on_t1w, _ = load(other_tool, tmp_path / "T1w")
+    write(mask_path(tmp_path / "T2w", "space-T2w_label-L"))
+    assert np.isnan(load(other_tool, tmp_path / "T2w")[0])
+    move(mask_path(other_tool).parent / transform("sub-01", "T2w", "T1w", ".mat"), -8)
+    rows, _ = run.evaluate({"m": other_tool}, tmp_path / "T2w")
+    write(mask_path(tmp_path / "moved", "space-T1w_label-L"), shift=(-8, 0, 0))
+    write(mask_path(other_tool, "space-T1w_label-L"), shift=(-8, 0, 0))
+    expected, _ = load(other_tool, tmp_path / "moved")
+    assert rows["true_load_ml"][0] == pytest.approx(expected, rel=0.01)
+    assert rows["predicted_load_ml"][0] == pytest.approx(on_t1w)
+
+
+def test_a_mask_without_a_contrast_is_taken_for_one_on_the_only_image(other_tool, tmp_path):
+    """The contrast of the other mask of the pair counts first; the assumption is named."""
+    on_t1w, _ = load(other_tool, tmp_path / "T1w")
+    for path in other_tool.rglob("*_mask.nii.gz"):
+        path.unlink()
+    write(mask_path(other_tool, "label-L"))
+    found, reason = load(other_tool, tmp_path / "T1w")
+    assert found == pytest.approx(on_t1w) and "names no contrast" not in reason
+    write(mask_path(tmp_path / "unnamed", "label-L"))
+    found, reason = load(other_tool, tmp_path / "unnamed")
+    assert found == pytest.approx(on_t1w)
+    assert "sub-01_label-L_mask.nii.gz names no contrast, and is taken for a mask on the T1w" in reason
+    move(mask_path(other_tool).parent / transform("sub-01", "FLAIR", "T1w", ".mat"), -8)
+    assert np.isnan(load(other_tool, tmp_path / "unnamed")[0]), "on the T1w, or on the FLAIR"
+
+
+def test_a_native_mask_on_the_grid_of_the_template_goes_through_its_transform(tmp_path):
+    """An image that was resampled to the template's grid does not lie in the template."""
+    grid = templates.template().t1w
+    for folder in ("pred", "truth"):
+        path = mask_path(tmp_path / folder, "space-T1w_label-L")
+        image.save(masks_module.on_grid(bidsets.scan(0, 14, voxel=2)[1], grid), path)
+    at_rest, reason = load(tmp_path / "pred", tmp_path / "truth")
+    assert at_rest > 1 and f"has the grid of {TEMPLATE}, and is taken for a mask in it" in reason
+    move(mask_path(tmp_path / "pred").parent / transform("sub-01", "T1w", TEMPLATE, ".h5"), 30)
+    moved, reason = load(tmp_path / "pred", tmp_path / "truth")
+    assert moved < at_rest / 2 and "has the grid of" not in reason
+
+
+def test_a_template_without_a_field_is_reached_through_the_session_or_named(tmp_path):
+    """The masks lie in a template to which no transform is shipped."""
+    space = "MNI152NLin2009cAsym"
+    for folder in ("pred", "truth"):
+        write(mask_path(tmp_path / folder, f"space-{space}_label-L"), shift=(8, 0, 0))
+    as_it_lies, reason = load(tmp_path / "pred", tmp_path / "truth")
+    assert (
+        f"No transform leads from {space} to {TEMPLATE}; the masks are measured as they lie" in reason
+    )
+    anat = mask_path(tmp_path / "pred").parent
+    move(anat / transform("sub-01", "T1w", TEMPLATE, ".h5"))
+    move(anat / transform("sub-01", space, "T1w", ".h5"), -8)
+    through_t1w, reason = load(tmp_path / "pred", tmp_path / "truth")
+    write(mask_path(tmp_path / "there", f"space-{TEMPLATE}_label-L"))
+    expected, _ = load(tmp_path / "there", tmp_path / "there")
+    assert through_t1w == pytest.approx(expected, rel=0.01) and as_it_lies != pytest.approx(expected)
+    assert "as they lie" not in reason
+
+
+def test_a_damaged_transform_leaves_the_other_scores(other_tool, tmp_path):
+    path = mask_path(other_tool).parent / transform("sub-01", "T1w", TEMPLATE, ".h5")
+    path.write_bytes(b"x")
+    found, reason = load(other_tool, tmp_path / "T1w")
+    assert np.isnan(found) and f"{path} cannot be read as transforms; copy them again." in reason
 
 
 def test_the_probability_of_a_mask_is_that_of_its_record(tmp_path):

@@ -10,9 +10,11 @@ from monai.metrics import (
 from scipy import ndimage
 from sklearn.metrics import (
     accuracy_score,
+    auc,
     confusion_matrix,
     f1_score,
     jaccard_score,
+    precision_recall_curve,
     precision_score,
     recall_score,
 )
@@ -74,7 +76,27 @@ def test_surface_distances_against_monai(seed):
     )
     there = compute_average_surface_distance(*batches, **options).item()
     back = compute_average_surface_distance(*batches[::-1], **options).item()
-    assert found == pytest.approx((hd, hd95, (there + back) / 2, there), rel=1e-5)
+    n, m = (len(metrics.surface(mask)) for mask in (pred, truth))
+    pooled = (n * there + m * back) / (n + m)
+    assert found == pytest.approx((hd, hd95, (there + back) / 2, pooled), rel=1e-5)
+
+
+def test_half_a_lesion_is_not_near():
+    """Half of a sphere of 12 mm, by the distances of all pairs of surface voxels: most of the surface
+    of the prediction is that of the truth, of which half is missed."""
+    world = np.indices((27, 27, 27)) - 13
+    truth = (world**2).sum(0) <= 144
+    pred = truth & (world[0] < 0)
+    found = metrics.surface_distances(pred, truth, (1, 1, 1))
+    points = [np.argwhere(mask & ~ndimage.binary_erosion(mask)).astype(float) for mask in (pred, truth)]
+    apart = np.linalg.norm(points[0][:, None] - points[1], axis=-1)
+    to_truth, to_pred = apart.min(1), apart.min(0)
+    assert to_truth.mean() == pytest.approx(1.41, abs=0.005), "of the prediction alone"
+    assert found.asd_pooled == pytest.approx((to_truth.sum() + to_pred.sum()) / sum(apart.shape))
+    assert found.asd_pooled == pytest.approx(2.545, abs=0.001)
+    assert found.assd == pytest.approx((to_truth.mean() + to_pred.mean()) / 2)
+    assert found.assd == pytest.approx(2.40, abs=0.005)
+    assert metrics.surface_distances(truth, pred, (1, 1, 1)) == pytest.approx(found)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -87,8 +109,8 @@ def test_surface_distances_are_near_those_of_surface_elements(seed):
     found = metrics.surface_distances(pred, truth, spacing)
     expected = surface_distance.compute_robust_hausdorff(theirs, 100)
     assert found.hd == pytest.approx(expected, abs=np.linalg.norm(spacing))
-    to_truth = surface_distance.compute_average_surface_distance(theirs)[1]
-    assert found.asd == pytest.approx(to_truth, abs=np.linalg.norm(spacing) / 2)
+    both = surface_distance.compute_average_surface_distance(theirs)
+    assert found.assd == pytest.approx(np.mean(both), abs=np.linalg.norm(spacing) / 2)
 
 
 def test_surface_distances_by_hand():
@@ -116,6 +138,25 @@ def test_max_dice_is_the_best_over_thresholds():
     assert score == pytest.approx(max(tried.values()))
     assert tried[threshold] == pytest.approx(score)
     assert metrics.max_dice(probability * 0, truth * 0)[0] == 1
+
+
+def test_precision_recall_area_against_sklearn():
+    """By trapezoids, over a map with many equal values, few values, and one value."""
+    rng = np.random.default_rng(8)
+    truth = rng.random((9, 9, 9)) < 0.1
+    for probability in (
+        np.where(
+            rng.random(truth.shape) < 0.5, 0, np.clip(0.3 * truth + rng.random(truth.shape), 0, 1)
+        ),
+        np.round(0.5 * truth + rng.random(truth.shape) / 2, 1),
+        truth.astype(float),
+        np.full(truth.shape, 0.3),
+    ):
+        precision, recall, _ = precision_recall_curve(truth.ravel(), probability.ravel())
+        found = metrics.precision_recall_area(probability.astype(np.float32), truth)
+        assert found == pytest.approx(auc(recall, precision))
+    assert metrics.precision_recall_area(truth, truth) == 1
+    assert np.isnan(metrics.precision_recall_area(truth, truth * 0))
 
 
 def test_micro_dice_pools_voxels():

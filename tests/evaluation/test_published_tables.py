@@ -15,9 +15,10 @@ def rows():
     frames = []
     for index, model in enumerate(names):
         part = pd.DataFrame({name: rng.uniform(0.4, 0.6, 12) for name in columns.SCORES})
-        part["dice"] += index / 50
+        part["dice"] += index / 10
         part["participant_id"] = [f"sub-{i}" for i in range(12)]
         part[["model", "session_id"]] = model, None
+        part["unit"] = part["participant_id"]
         part["super_region"] = ["R1 frontal", "R2 cerebellum", "R3 parietal", "R4 temporal"] * 3
         part["true_volume_ml"] = np.arange(1, 13)
         part[["tp", "fp", "fn", "tn"]] = 10 + index, 4, 4, 100
@@ -32,10 +33,21 @@ def mean(rows, model, score, digits):
 def test_s1_table1_puts_both_trainings_side_by_side(rows):
     table = published_tables.s1_table1(rows).set_index("Model")
     assert list(table.index) == ["UNet", "VNet", "net_fold0", "net_fold1"]
-    assert len(table.columns) == 12
+    assert len(table.columns) == 2 * (4 + 2 * 3 + 2)
     assert table.loc["UNet", "Mixed Data: DSC"] == mean(rows, "UNet", "dice", 3)
     assert table.loc["UNet", "Intermediate Task Training: ER LV"] == mean(rows, "UNet_FT", "er_lv", 2)
     assert table.loc["VNet", "Intermediate Task Training: DSC"] == "–"
+
+
+def test_means_of_ratios_stand_beside_median_number_and_error_in_ml(rows):
+    """One small lesion makes the mean of the errors large."""
+    one = rows[rows.model == "UNet"].copy()
+    one["er_lv"] = [10.0] * 10 + [9990, np.nan]
+    one["absolute_volume_difference_ml"] = 0.5
+    row = published_tables.s1_table1(one).set_index("Model").loc["UNet"]
+    shown = [row[f"Mixed Data: {name}"] for name in ("ER LV", "ER LV n", "ER LV median")]
+    assert shown == ["917.27", "11", "10.00"]
+    assert row["Mixed Data: LV error (ml)"] == "0.50"
 
 
 def test_s1_table2_ranks_within_super_regions(rows):
@@ -86,7 +98,7 @@ def test_s4_tables(rows):
 def test_s4_star_marks_what_is_better_than_every_other(rows):
     two = rows[rows.model.isin(["UNet", "VNet"])].copy()
     two.loc[two.model == "VNet", "dice"] = two.dice[two.model == "UNet"].to_numpy() + 0.1
-    two.loc[two.model == "VNet", "asd_mm"] = two.asd_mm[two.model == "UNet"].to_numpy() + 0.1
+    two.loc[two.model == "VNet", "assd_mm"] = two.assd_mm[two.model == "UNet"].to_numpy() + 0.1
     table = published_tables.s4_table2(two).set_index("Model")
     assert table.loc["VNet", "Dice"].endswith("*") and not table.loc["UNet", "Dice"].endswith("*")
     assert table.loc["UNet", "ASD (mm)"].endswith("*") and "*" not in table.loc["VNet", "ASD (mm)"]

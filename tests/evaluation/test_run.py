@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bids_stroke.errors import DatasetError
-from bids_stroke.evaluation import columns, detection, metrics, run
+from bids_stroke.evaluation import columns, metrics, run
 from bids_stroke.spatial import templates
 
 SHAPE = (24, 42, 20)
@@ -57,7 +57,10 @@ def test_a_row_holds_what_the_metrics_say(folders):
     assert row.hd_mm == pytest.approx(4)  # two voxels of 2 mm
     assert row.er_lv == 0 and row.count_difference == 0 and row.f1_isles == 1
     assert "max_dice" in row.reason and "er_ll" in row.reason and np.isnan(row.max_dice)
-    assert len(lesions) == 2 * 2 * len(detection.DEFINITIONS)
+    assert lesions["definition"].unique().tolist() == [
+        "f1_anima", "f1_10percent", "f1_atlas", "f1_isles", "rq"
+    ]  # fmt: skip
+    assert len(lesions) == 2 * 2 * 5
     assert lesions.detected.all()
 
 
@@ -137,6 +140,50 @@ def test_max_dice_reads_the_probability_beside_the_mask(folders):
     write(folders / "pred" / "sub-01", name, probability)
     rows, _ = evaluate(folders)
     assert rows.max_dice[0] == 1 and np.isnan(rows.max_dice[1])
+
+
+@pytest.mark.parametrize(
+    ("probability", "told"),
+    [
+        (PRED[:20] * 0.5, r"has shape \(20, 42, 20\)"),
+        (np.stack([PRED, TRUTH], 3) * 0.5, "shape"),
+        (PRED * 90.0, "holds values from 0 to 90, but a probability has 0 to 1"),
+        (PRED * np.nan, "NaN"),
+    ],
+    ids=["shape", "4D", "percentages", "NaN"],
+)
+def test_a_probability_that_does_not_fit_leaves_the_other_scores(folders, probability, told):
+    path = folders / "pred" / "sub-01"
+    write(path, "sub-01_ses-1_space-T1w_label-L_probseg.nii.gz", probability.astype(np.float32))
+    write(folders / "pred" / "sub-02", "sub-02_ses-1_space-T1w_label-L_probseg.nii.gz", TRUTH * 0.9)
+    rows, _ = evaluate(folders)
+    assert rows["dice"].notna().all() and rows["f1_isles"].tolist() == [1, 1]
+    assert np.isnan(rows["max_dice"][0]) and np.isnan(rows["pr_auc"][0])
+    assert pd.Series([rows["reason"][0]]).str.contains("not compared.*" + told)[0]
+    assert rows["max_dice"][1] == 1 and rows["pr_auc"][1] == 1
+
+
+def test_a_probability_that_lies_elsewhere_does_not_fit(folders):
+    name = "sub-01_ses-1_space-T1w_label-L_probseg.nii.gz"
+    write(folders / "pred" / "sub-01", name, TRUTH * 0.5, AFFINE + np.eye(4)[:, [1, 2, 3, 0]] * 9)
+    rows, _ = evaluate(folders)
+    assert np.isnan(rows["max_dice"][0]) and "lies elsewhere" in rows["reason"][0]
+
+
+def test_an_unexpected_error_ends_one_pair_alone(folders, monkeypatch):
+    """Whatever goes wrong in one pair, the others are compared, and the reason is named."""
+
+    def fail_for_the_first(pred, truth, spacing, distances=metrics.surface_distances):
+        calls.append(1)
+        if len(calls) == 1:
+            raise MemoryError("no room")
+        return distances(pred, truth, spacing)
+
+    calls = []
+    monkeypatch.setattr(metrics, "surface_distances", fail_for_the_first)
+    rows, _ = evaluate(folders)
+    assert rows["dice"].isna().tolist() == [True, False]
+    assert rows["reason"][0] == "An unexpected error: MemoryError('no room')."
 
 
 def test_loads_in_the_template(tmp_path):

@@ -23,7 +23,9 @@ def test_summary_against_scipy(values):
         (values,), np.mean, method="percentile", n_resamples=20000, rng=np.random.default_rng(0)
     ).confidence_interval
     # 1000 resamples place a percentile to within a twentieth of the interval.
-    assert found[4:] == pytest.approx(tuple(expected), abs=0.1 * (expected.high - expected.low))
+    ends = found.low, found.high
+    assert ends == pytest.approx(tuple(expected), abs=0.1 * (expected.high - expected.low))
+    assert found.units == 60
     assert statistics.summarize(values) == statistics.summarize(values)
 
 
@@ -41,6 +43,33 @@ def test_interval_covers_the_mean_as_often_as_it_says():
         found = statistics.summarize(rng.normal(0.6, 0.2, 40), seed=trial)
         inside += found.low <= 0.6 <= found.high
     assert 0.90 <= inside / 200 <= 0.99
+
+
+def test_intervals_are_those_of_units(values):
+    """Copies of a scan add nothing: the interval is that of the scans; without units it is narrower."""
+    copies, units = np.repeat(values, 9), np.repeat(np.arange(60), 9)
+    alone, found = statistics.summarize(values), statistics.summarize(copies, units)
+    assert (found.n, found.units) == (540, 60)
+    assert found[1:3] == pytest.approx(alone[1:3])
+    assert (found.low, found.high) == pytest.approx((alone.low, alone.high))
+    narrow = statistics.summarize(copies)
+    assert narrow.high - narrow.low == pytest.approx((alone.high - alone.low) / 3, rel=0.15)
+
+
+def test_intervals_of_units_against_a_loop():
+    """Units of unequal size, with a missing value, drawn one by one."""
+    rng = np.random.default_rng(9)
+    units = np.repeat(["a", "b", "c", "d", "e"], (1, 2, 3, 4, 5))
+    values = rng.normal(size=15)
+    values[4] = np.nan
+    groups = [values[(units == unit) & np.isfinite(values)] for unit in "abcde"]
+    means = []
+    for _ in range(4000):
+        drawn = [groups[i] for i in rng.integers(5, size=5)]
+        means.append(np.concatenate(drawn).mean())
+    found = statistics.summarize(values, units)
+    assert (found.n, found.units) == (14, 5) and found.mean == pytest.approx(np.nanmean(values))
+    assert (found.low, found.high) == pytest.approx(np.percentile(means, (2.5, 97.5)), abs=0.1)
 
 
 def test_quartiles_are_equal_groups():
@@ -70,6 +99,37 @@ def test_comparison_of_models():
     expected = multipletests([one.p for one in found], method="holm")[1]
     assert [one.p_holm for one in found] == pytest.approx(list(expected))
     assert found[0].effect < -0.5 < abs(found[0].effect)
+
+
+def test_tests_are_those_of_units():
+    """Eight heads with twenty scans each: the p value of eight mean differences, and the interval of
+    the mean difference of heads, against scipy."""
+    rng = np.random.default_rng(7)
+    heads = np.repeat(np.arange(8), 20)
+    difference = rng.normal(0.05, 0.1, 8)[heads] + rng.normal(0, 0.01, 160)
+    scores = pd.DataFrame({"a": difference, "b": np.zeros(160)})
+    (found,) = statistics.compare(scores, heads)
+    means = difference.reshape(8, 20).mean(1)
+    assert (found.n, found.units) == (160, 8)
+    assert found.p == pytest.approx(stats.wilcoxon(means).pvalue)
+    assert found.p > 1000 * stats.wilcoxon(difference).pvalue
+    assert found.median_difference == pytest.approx(np.median(means))
+    assert found.mean_difference == pytest.approx(difference.mean())
+    expected = stats.bootstrap(
+        (means,), np.mean, method="percentile", n_resamples=20000, rng=rng
+    ).confidence_interval
+    width = expected.high - expected.low
+    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.1 * width)
+
+
+def test_correlations_have_the_p_values_of_units():
+    rng = np.random.default_rng(8)
+    x, y = rng.normal(size=(2, 12))
+    units = np.repeat(np.arange(12), 5)
+    found, alone = statistics.regress(x[units], y[units], units), statistics.regress(x, y)
+    assert (found.n, found.units, alone.units) == (60, 12, 12)
+    assert found[1:8] == pytest.approx(alone[1:8])
+    assert statistics.regress(x[units], y[units]).pearson_p < alone.pearson_p
 
 
 def test_equal_models_do_not_differ():

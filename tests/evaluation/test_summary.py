@@ -6,6 +6,7 @@ import pytest
 
 from bids_stroke.evaluation import columns, statistics
 from bids_stroke.evaluation import summary as evaluation_summary
+from bids_stroke.evaluation.units import with_units
 
 
 @pytest.fixture
@@ -19,6 +20,7 @@ def many():
         rows["dice"] = np.linspace(0.2, 0.9, 30) + shift
         rows["participant_id"] = [f"sub-{i}" for i in range(30)]
         rows[["model", "session_id"]] = model, None
+        rows["unit"] = rows["participant_id"]
         rows["true_volume_ml"], rows["predicted_volume_ml"] = volumes, volumes * 1.1
         rows["true_load_ml"] = rows["predicted_load_ml"] = volumes / 3
         rows[["tp", "fp", "fn", "tn"]] = 5, 2, 3, 90
@@ -36,7 +38,8 @@ def test_summary_has_every_group(many):
     assert set(table.grouping) == {"all", "size quartile", "size class", "site"}
     row = table.query("model == 'one' and grouping == 'all' and score == 'dice'").iloc[0]
     expected = statistics.summarize(many[many.model == "one"].dice)
-    assert tuple(row[["n", "mean", "median", "sd", "low", "high"]]) == pytest.approx(expected)
+    names = ["n", "mean", "median", "sd", "low", "high", "units"]
+    assert tuple(row[names]) == pytest.approx(expected)
     pooled = table.query("model == 'one' and score == 'micro_dice'").iloc[0]
     assert pooled["mean"] == pytest.approx(10 / 15)
     sizes = table.query("grouping == 'size quartile' and score == 'dice' and model == 'two'").n
@@ -49,6 +52,28 @@ def test_models_are_compared_scan_by_scan(many):
     assert (row.a, row.b, row.n) == ("one", "two", 30)
     assert row.median_difference == pytest.approx(-0.05) and row.p < 1e-5 and row.effect == -1
     assert not len(evaluation_summary.comparisons(many[many.model == "one"]))
+
+
+def test_scans_of_a_unit_are_not_counted_as_independent(many):
+    """Thirty scans of three participants: sessions have one unit, and so have simulated patients of
+    one head, by the column of participants.tsv."""
+    visits = many.assign(
+        participant_id=[f"sub-{i // 10}" for i in range(30)] * 2,
+        session_id=[f"ses-{i % 10}" for i in range(30)] * 2,
+    )
+    heads = pd.DataFrame(
+        {"participant_id": [f"sub-{i}" for i in range(30)], "head": [f"h{i // 10}" for i in range(30)]}
+    )
+    for rows in (with_units(visits), with_units(many, heads)):
+        row = evaluation_summary.summary(rows).query("score == 'dice' and grouping == 'all'").iloc[0]
+        assert (row["n"], row.units) == (30, 3)
+        means = rows[rows.model == "one"].groupby("unit").dice.mean()
+        assert row.low == pytest.approx(means.min()) and row.high == pytest.approx(means.max())
+        (compared,) = evaluation_summary.comparisons(rows).query("score == 'dice'").itertuples()
+        assert (compared.n, compared.units, compared.p) == (30, 3, 0.25)  # the least of three units
+        assert set(evaluation_summary.agreement(rows).units) == {3}
+    few = heads[heads.participant_id != "sub-0"]
+    assert with_units(many, few).unit.nunique() == 4, "a participant without a head is a unit"
 
 
 def test_agreement_of_volumes(many):

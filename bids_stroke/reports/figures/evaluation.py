@@ -138,7 +138,7 @@ def _draw_bland_altman(axes: "Axes", pairs: pd.DataFrame) -> None:
 
 def _draw_dice(axes: "Axes", pairs: pd.DataFrame) -> None:
     true, dice = pairs["true_volume_ml"], pairs["dice"]
-    line = statistics.dice_against_volume(dice, true)
+    line = statistics.dice_against_volume(dice, true, pairs["unit"])
     axes.scatter(true, dice, s=14, color=POINTS, alpha=0.7)
     if np.isfinite(line.slope):
         ends = np.array([true.min(), true.max()])

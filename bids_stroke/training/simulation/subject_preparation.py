@@ -6,6 +6,7 @@ maps, Billot et al., Med Image Anal 2023).
 
 from collections.abc import Sequence
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -157,7 +158,7 @@ def _template_coordinates(t1w: nib.Nifti1Image, mask: np.ndarray) -> np.ndarray:
     brain = nib.Nifti1Image(t1w.get_fdata(dtype=np.float32) * mask, t1w.affine)
     fixed = ants.from_nibabel_nifti(regrid(brain, (3, 3, 3)))
     moving = ants.from_nibabel_nifti(load_mni152_template(resolution=2))
-    settings = {"reg_iterations": (40, 20), "aff_iterations": (500, 200, 50)}
+    settings: dict[str, Any] = {"reg_iterations": (40, 20), "aff_iterations": (500, 200, 50)}
     settings |= {"aff_shrink_factors": (4, 2, 1), "aff_smoothing_sigmas": (2, 1, 0)}
     result = register(fixed, moving, type_of_transform="SyN", **settings)
     counts = [int(np.ceil((side - 1) / NODES)) + 1 for side in mask.shape]
