@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bids_stroke.data import DATA
 from bids_stroke.errors import ModelError
+from bids_stroke.utils.cache import cache_dir
 
 from .calibration import Calibration
 
@@ -149,6 +151,14 @@ class Card:
     def all_weights(self) -> tuple[Weights, ...]:
         """Weights of every fold."""
         return (self.weights, *self.folds)
+
+    def weights_path(self, weights: Weights) -> Path:
+        """Where the weights of a fold are: beside the card, embedded, or in the cache, where they are
+        named by their checksum."""
+        if not weights.file:
+            return cache_dir() / "weights" / f"{self.name}-{weights.sha256[:16]}.safetensors"
+        beside = self.path.parent / weights.file
+        return beside if beside.is_file() else DATA / "weights" / weights.file
 
     @property
     def sha256(self) -> str:

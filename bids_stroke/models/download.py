@@ -63,7 +63,7 @@ def _fetch(card: Card, fold: Weights, tell: Progress, timeout: float) -> Path:
         return weights.locate(card, fold)
     remote = RemoteFile(fold.urls, fold.sha256, fold.bytes)
     advice = f"or download them elsewhere and name them as file in {card.path}"
-    return download(f"model {card.name}", remote, weights.path_of(card, fold), advice, tell, timeout)
+    return download(f"model {card.name}", remote, card.weights_path(fold), advice, tell, timeout)
 
 
 def download(
