@@ -45,8 +45,8 @@ class Record:
     ``status`` is ``ok``, ``failed`` or :data:`bids_stroke.bids.record.UNFINISHED`; ``identity`` is a
     checksum of everything that the outputs depend on; ``outputs`` maps the :func:`role` of each output
     to its path, relative to the output folder; ``error`` is a sentence, ``steps`` are seconds per step,
-    ``flags`` the QC checks that the session failed, with a sentence on each; ``ambiguous`` are those of
-    the ``notes`` on a choice of files that the files leave open.
+    ``flags`` the QC checks that the session failed, with all that is wrong by each; ``ambiguous`` are
+    those of the ``notes`` on a choice of files that the files leave open.
     """
 
     name: str
