@@ -1,13 +1,13 @@
 """One session, from raw images to derivatives."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node
 
 from bids_stroke.atlases.maps import Maps
 from bids_stroke.bids.sessions import Session
+from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.interfaces.qc import Join
 from bids_stroke.models.card import Card
 from bids_stroke.models.ensembles import Ensemble
@@ -42,8 +42,7 @@ def init_session_wf(
     session: Session,
     card: Card | Ensemble | None,
     maps: Maps,
-    bids_dir: Path,
-    output_dir: Path,
+    sources: SourceDatasets,
     brain_extraction: str,
     normalization: str,
     spaces: Sequence[Space],
@@ -60,7 +59,7 @@ def init_session_wf(
     card : Card or None
         None for a session with a user-supplied lesion mask.
     maps : Maps
-    bids_dir, output_dir : Path
+    sources : SourceDatasets
     brain_extraction : {"hd-bet", "deepbet", "none"}
     normalization : {"masked", "enantiomorphic"}
     spaces : sequence of Space
@@ -80,8 +79,7 @@ def init_session_wf(
         card=card,
         contrasts=used,
         maps=maps,
-        bids_dir=bids_dir,
-        output_dir=output_dir,
+        sources=sources,
         orientation=orientation,
     )
     inputnode = identity("inputnode", [reference, *others])
