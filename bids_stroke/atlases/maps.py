@@ -9,7 +9,7 @@ from bids_stroke.bids import names
 from bids_stroke.errors import ResourceError, UsageError
 from bids_stroke.spatial import image, template_transforms
 from bids_stroke.spatial.templates import TEMPLATE
-from bids_stroke.utils.files import stamp
+from bids_stroke.utils.contents import content_key
 
 from . import loads, tracts
 from .regions import COLUMNS
@@ -82,7 +82,8 @@ class Maps:
         return self.columns
 
     def identity(self) -> str:
-        """What the measurements depend on, as text; files are identified by size and time of change."""
+        """What the measurements depend on, as text; files are identified by name and content."""
         files = [*self.files, *(table for _, table in self.atlases)]
-        stamps = {str(path): stamp(path) for path in files}
-        return json.dumps([[asdict(card) for card in self.cards], asdict(super_regions_card()), stamps])
+        contents = [[path.name, content_key(path)] for path in files]
+        cards = [asdict(card) | {"file": Path(card.file).name} for card in self.cards]
+        return json.dumps([cards, asdict(super_regions_card()), contents])

@@ -128,7 +128,7 @@ def _record_failure(
     """
     name = job.session.name
     record = records.read(settings.output_dir, name)
-    if record and record.identity == job.identity and record.complete(settings.output_dir):
+    if record and job.is_done(record):
         return Result("ok", None, record.flags, record.lesion_volume_ml, result.seconds)
     if record is None or record.status == records.UNFINISHED:
         record = watch.records.get(name) or job.record()

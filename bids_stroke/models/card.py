@@ -174,9 +174,10 @@ class Card:
     def identity(self) -> str:
         """What predictions depend on, as text."""
         described = ("trained_on", "trained_range", "measured", "notes", "citation", "path")
-        return json.dumps(
-            {key: value for key, value in asdict(self).items() if key not in described}, default=str
-        )
+        content = {key: value for key, value in asdict(self).items() if key not in described}
+        # Weights are the same wherever their file lies.
+        content["weights"] = content["folds"] = None
+        return json.dumps([content, [weights.sha256 for weights in self.all_weights]], default=str)
 
     def select(self, available: Collection[str]) -> tuple[str, ...]:
         """Choose the contrasts that the model uses of those that a session has.
