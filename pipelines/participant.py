@@ -16,6 +16,7 @@ from bids_stroke.spatial.template_spaces import DEFAULT_SPACE, Space
 from .anat import init_coregistration_wf, init_reference_wf
 from .base import LesionWorkflow, identity
 from .derivatives import Derivatives
+from .filling import init_filling_wf
 from .lesion import init_lesion_wf, init_other_grid_wf, init_supplied_lesion_wf
 from .measure import init_measure_wf, init_quality_wf
 from .outputs import (
@@ -136,6 +137,14 @@ def init_session_wf(
         ]),
         (measure_wf, template_outputs_wf, [("outputnode.tables", "inputnode.tables")]),
     ])  # fmt: skip
+    if reference == "T1w":  # what other programs take
+        filling_wf = init_filling_wf(names=names)
+        transforms = ("to_template", "from_template")
+        workflow.connect([
+            (reference_wf, filling_wf, [*_PREPARED]),
+            (lesion_wf, filling_wf, [("outputnode.lesion", "inputnode.lesion")]),
+            (template_wf, filling_wf, [(f"outputnode.{t}", f"inputnode.{t}") for t in transforms]),
+        ])  # fmt: skip
     for contrast, coregistration_wf in coregistered.items():
         outputs_wf = workflow.get_node(f"{contrast.lower()}_outputs_wf")
         if contrast == session.drawn_on and not card:

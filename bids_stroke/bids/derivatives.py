@@ -58,6 +58,7 @@ DESCRIPTIONS = {
         for number in range(1, 5)
         for contrasts in combinations((*REFERENCES, TRACE), number)
     },
+    "desc-lesionfilled": "Bias-corrected (N4), the lesion filled by mirrored tissue; on the raw grid.",
     "desc-ownlesion": "Lesion mask supplied by the user.",
     "desc-quality": "Image quality measures of the session.",
 }
