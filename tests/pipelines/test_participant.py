@@ -202,12 +202,13 @@ def test_the_filled_image_differs_in_the_lesion_alone(first):
     _, out = first
     anat = out / "sub-01/anat"
     names = ("desc-preproc_T1w", "desc-lesionfilled_T1w", "space-T1w_label-L_desc-T1FLAIRlesion_mask")
-    before, after, lesion = (nib.load(anat / f"sub-01_{name}.nii.gz") for name in names)
-    hurt = np.asanyarray(lesion.dataobj) > 0
+    images = [nib.load(anat / f"sub-01_{name}.nii.gz") for name in names]
+    before, after, hurt = (np.asanyarray(img.dataobj) for img in images)
+    hurt, lesion = hurt > 0, images[2]
     far = ndimage.distance_transform_edt(~hurt, voxel_sizes(lesion.affine)) >= 3
-    np.testing.assert_array_equal(after.dataobj[far], before.dataobj[far])
-    assert np.mean(after.dataobj[hurt] != before.dataobj[hurt]) > 0.99
-    np.testing.assert_array_equal(after.affine, before.affine)
+    np.testing.assert_array_equal(after[far], before[far])
+    assert np.mean(after[hurt] != before[hurt]) > 0.99
+    np.testing.assert_array_equal(images[1].affine, images[0].affine)
     sidecar = json.loads((anat / "sub-01_desc-lesionfilled_T1w.json").read_text())
     volume = hurt.sum() * np.prod(voxel_sizes(lesion.affine))
     assert sidecar["MirroredVolume"] + sidecar["InterpolatedVolume"] == pytest.approx(volume, rel=1e-3)
