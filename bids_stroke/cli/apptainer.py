@@ -29,8 +29,9 @@ def commands(settings: Settings, group: Settings, image: Path) -> tuple[list[str
     image = image.absolute()
     if not image.exists():
         raise UsageError(f"{image} does not exist; check --image.")
-    settings.work_dir.mkdir(parents=True, exist_ok=True)
     needed = [find_host_paths(settings), find_host_paths(group)]
+    for path in (*needed[0].written, *needed[1].written):
+        path.mkdir(parents=True, exist_ok=True)
     start = ["apptainer", "exec", "--containall", "--no-home"]
     start += [] if settings.device == "cpu" else ["--nv"]
     for name, value in {**needed[1].environment, **needed[0].environment}.items():
