@@ -30,6 +30,7 @@ from bids_stroke.atlases import load_columns, super_regions
 from bids_stroke.bids import record
 from bids_stroke.bids.derivatives import write_dataset_files, write_tsv
 from bids_stroke.bids.names import derivative
+from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.cohort import overlap as cohort_overlap
 from bids_stroke.cohort import table as cohort_table
 from bids_stroke.qc import image_quality
@@ -126,7 +127,7 @@ def make(bids, out, participants):
         "sex": rng.choice(["F", "M"], participants), "site": rng.choice(["A", "B", "C"], participants),
         "nihss": rng.integers(0, 30, participants),
     }), bids / "participants.tsv")  # fmt: skip
-    write_dataset_files(out, bids)
+    write_dataset_files(SourceDatasets(bids, out))
     target = template()
     brain = np.asanyarray(target.brain.dataobj) > 0
     lesions = [draw(out, number, rng, target, brain) for number in range(min(participants, LESIONS))]

@@ -32,6 +32,7 @@ class Settings:
     participant_label: tuple[str, ...] = ()
     session_label: tuple[str, ...] = ()
     bids_filters: dict[str, dict[str, object]]
+    bids_filter_file: Path | None = None
     bids_database_dir: Path | None = None
     skip_bids_validation: bool = False
     model: str = DEFAULT_MODEL

@@ -7,10 +7,10 @@ from typing import Any
 from nipype.pipeline.engine import Node
 
 from bids_stroke.atlases.maps import Maps
-from bids_stroke.bids.derivatives import uri
 from bids_stroke.bids.names import derivative, description_of, transform
 from bids_stroke.bids.record import role
 from bids_stroke.bids.sessions import Session
+from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.interfaces.bids import Sink, SinkTables
 from bids_stroke.lesion import measurements
 from bids_stroke.models.card import Card
@@ -31,7 +31,7 @@ class Derivatives:
     contrasts : sequence of str
         Contrasts that the model uses.
     maps : Maps
-    bids_dir, output_dir : Path
+    sources : SourceDatasets
     orientation : {"RAS", "LAS"} or None
         That of raw images whose headers state none.
     """
@@ -43,18 +43,17 @@ class Derivatives:
         card: Card | Ensemble | None,
         contrasts: Sequence[str],
         maps: Maps,
-        bids_dir: Path,
-        output_dir: Path,
+        sources: SourceDatasets,
         orientation: str | None = None,
     ) -> None:
         self.session, self.card, self.maps = session, card, maps
-        self.bids_dir, self.output_dir = bids_dir, output_dir
+        self._sources = sources
         self.orientation = orientation
         self.has_probability = card is not None
         self.desc = description_of(contrasts)
         self.used = [session.images[contrast] for contrast in contrasts]
-        self.folder = output_dir / session.folder
-        self.figures = output_dir / session.participant / "figures"
+        self.folder = sources.output_dir / session.folder
+        self.figures = sources.output_dir / session.participant / "figures"
         self.outputs: dict[str, Path] = {}
 
     def path(self, suffix: str, extension: str = ".nii.gz", **entities: str) -> Path:
@@ -67,7 +66,7 @@ class Derivatives:
 
     def sources(self, *paths: Path) -> list[str]:
         """BIDS URIs of files."""
-        return [uri(path, self.bids_dir, self.output_dir) for path in paths]
+        return list(map(self._sources.uri, paths))
 
     def reference_uri(self, contrast: str) -> str:
         """``SpatialReference`` of a space that is not a template."""

@@ -16,7 +16,7 @@ from .derivatives import Derivatives
 class Figure:
     """A figure: how it is drawn, and its file.
 
-    ``fields`` maps inputs of the interface to fields of ``inputnode``; ``desc``, ``suffix`` and
+    ``fields`` maps inputs of the interface to fields of a node; ``desc``, ``suffix`` and
     ``entities`` name the file; ``place`` is where the figure belongs (see
     :func:`bids_stroke.bids.record.role`); ``name`` names the nodes.
     """
@@ -30,15 +30,17 @@ class Figure:
     entities: Mapping[str, str] = field(default_factory=dict)
 
 
-def draw(workflow: LesionWorkflow, names: Derivatives, figure: Figure) -> None:
-    """Draw a figure from fields of ``inputnode``, and keep it."""
+def draw(
+    workflow: LesionWorkflow, names: Derivatives, figure: Figure, source: str = "inputnode"
+) -> None:
+    """Draw a figure from fields of the node ``source``, and keep it."""
     node = Node(figure.interface, name=f"{figure.name}_figure")
     path = names.figure(figure.desc, figure.suffix, **figure.entities)
     kind = f"{figure.desc}_figure"
     sink = names.sink(f"{figure.name}_figure", kind, path, place=figure.place)
-    inputnode = workflow.get_node("inputnode")
+    shown = workflow.get_node(source)
     workflow.connect([
-        (inputnode, node, [(source, target) for target, source in figure.fields.items()]),
+        (shown, node, [(field, target) for target, field in figure.fields.items()]),
         (node, sink, [("out_figure", "in_file")]),
     ])  # fmt: skip
 

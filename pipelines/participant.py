@@ -1,13 +1,13 @@
 """One session, from raw images to derivatives."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node
 
 from bids_stroke.atlases.maps import Maps
 from bids_stroke.bids.sessions import Session
+from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.interfaces.qc import Join
 from bids_stroke.models.card import Card
 from bids_stroke.models.ensembles import Ensemble
@@ -16,6 +16,7 @@ from bids_stroke.spatial.template_spaces import DEFAULT_SPACE, Space
 from .anat import init_coregistration_wf, init_reference_wf
 from .base import LesionWorkflow, identity
 from .derivatives import Derivatives
+from .filling import init_filling_wf
 from .lesion import init_lesion_wf, init_other_grid_wf, init_supplied_lesion_wf
 from .measure import init_measure_wf, init_quality_wf
 from .outputs import (
@@ -42,8 +43,7 @@ def init_session_wf(
     session: Session,
     card: Card | Ensemble | None,
     maps: Maps,
-    bids_dir: Path,
-    output_dir: Path,
+    sources: SourceDatasets,
     brain_extraction: str,
     normalization: str,
     spaces: Sequence[Space],
@@ -60,7 +60,7 @@ def init_session_wf(
     card : Card or None
         None for a session with a user-supplied lesion mask.
     maps : Maps
-    bids_dir, output_dir : Path
+    sources : SourceDatasets
     brain_extraction : {"hd-bet", "deepbet", "none"}
     normalization : {"masked", "enantiomorphic"}
     spaces : sequence of Space
@@ -80,8 +80,7 @@ def init_session_wf(
         card=card,
         contrasts=used,
         maps=maps,
-        bids_dir=bids_dir,
-        output_dir=output_dir,
+        sources=sources,
         orientation=orientation,
     )
     inputnode = identity("inputnode", [reference, *others])
@@ -138,6 +137,14 @@ def init_session_wf(
         ]),
         (measure_wf, template_outputs_wf, [("outputnode.tables", "inputnode.tables")]),
     ])  # fmt: skip
+    if reference == "T1w":  # what other programs take
+        filling_wf = init_filling_wf(names=names)
+        transforms = ("to_template", "from_template")
+        workflow.connect([
+            (reference_wf, filling_wf, [*_PREPARED]),
+            (lesion_wf, filling_wf, [("outputnode.lesion", "inputnode.lesion")]),
+            (template_wf, filling_wf, [(f"outputnode.{t}", f"inputnode.{t}") for t in transforms]),
+        ])  # fmt: skip
     for contrast, coregistration_wf in coregistered.items():
         outputs_wf = workflow.get_node(f"{contrast.lower()}_outputs_wf")
         if contrast == session.drawn_on and not card:

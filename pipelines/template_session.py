@@ -1,11 +1,10 @@
 """A session whose lesion mask is supplied in a template space."""
 
-from pathlib import Path
-
 from nipype.pipeline.engine import Node
 
 from bids_stroke.atlases.maps import Maps
 from bids_stroke.bids.sessions import Session
+from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.interfaces.spatial import MoveToTemplate, Template
 from bids_stroke.spatial.template_transforms import has_transform
 from bids_stroke.spatial.templates import TEMPLATE
@@ -20,8 +19,7 @@ def init_template_session_wf(
     *,
     session: Session,
     maps: Maps,
-    bids_dir: Path,
-    output_dir: Path,
+    sources: SourceDatasets,
     name: str = "session_wf",
 ) -> LesionWorkflow:
     """Measure a user-supplied lesion mask that is in a template space; there is nothing to register.
@@ -30,7 +28,7 @@ def init_template_session_wf(
     ----------
     session : Session
     maps : Maps
-    bids_dir, output_dir : Path
+    sources : SourceDatasets
     """
     workflow = LesionWorkflow(name=name)
     assert session.lesion is not None and session.lesion.space is not None
@@ -40,8 +38,7 @@ def init_template_session_wf(
         card=None,
         contrasts=(),
         maps=maps,
-        bids_dir=bids_dir,
-        output_dir=output_dir,
+        sources=sources,
     )
     how = f"brought to {TEMPLATE} [@mni2009]" if has_transform(space) else f"taken for {TEMPLATE}"
     workflow.__desc__ = f"Lesion masks in {space} were supplied by the user and {how}."

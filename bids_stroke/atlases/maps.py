@@ -9,7 +9,7 @@ from bids_stroke.bids import names
 from bids_stroke.errors import ResourceError, UsageError
 from bids_stroke.spatial import image, template_transforms
 from bids_stroke.spatial.templates import TEMPLATE
-from bids_stroke.utils.files import stamp
+from bids_stroke.utils.contents import content_key
 
 from . import load_columns, tract_cards
 from .regions import COLUMNS
@@ -54,9 +54,17 @@ class Maps:
 
     @property
     def files(self) -> list[Path]:
-        """The user's files of tracts and atlases."""
-        tracts = [path for card in self.cards if card.is_supplied for path in card.paths]
+        """The files of tracts and atlases that are not those of packages: the user's, and those that
+        were downloaded."""
+        tracts = [path for card in self.cards if not card.package for path in card.paths]
         return [*tracts, *(path for path, _ in self.atlases)]
+
+    @property
+    def registered_spaces(self) -> list[str]:
+        """The template spaces of tracts and atlases from which the package has no transform."""
+        spaces = [card.space for card in self.cards]
+        spaces += [names.space_of(path) for path, _ in self.atlases]
+        return [s for s in dict.fromkeys(spaces) if not template_transforms.has_transform(s)]
 
     def check(self) -> dict[str, dict[str, dict[str, object]]]:
         """Check the files once, before a session is started, and return
@@ -85,7 +93,10 @@ class Maps:
         return self.columns
 
     def identity(self) -> str:
-        """What the measurements depend on, as text; files are identified by size and time of change."""
+        """What the measurements depend on, as text; files are identified by name and content."""
         files = [*self.files, *(table for _, table in self.atlases)]
-        stamps = {str(path): stamp(path) for path in files}
-        return json.dumps([[asdict(card) for card in self.cards], asdict(super_regions_card()), stamps])
+        contents = [[path.name, content_key(path)] for path in files]
+        cards = [
+            asdict(card) | {"file": [Path(file).name for file in card.files]} for card in self.cards
+        ]
+        return json.dumps([cards, asdict(super_regions_card()), contents])

@@ -1,4 +1,4 @@
-"""Writing of BIDS derivatives: tables, sidecars, dataset files, URIs."""
+"""Writing of BIDS derivatives: tables, sidecars, dataset files."""
 
 import json
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from bids_stroke.utils import files
 from bids_stroke.utils.files import PathLike
 
 from .names import REFERENCES, TRACE, description_of
+from .source_datasets import DESCRIPTION, SourceDatasets, links_in
 
 
 def write_json(content: object, path: PathLike) -> Path:
@@ -57,14 +58,15 @@ DESCRIPTIONS = {
         for number in range(1, 5)
         for contrasts in combinations((*REFERENCES, TRACE), number)
     },
+    "desc-lesionfilled": "Bias-corrected (N4), the lesion filled by mirrored tissue; on the raw grid.",
     "desc-ownlesion": "Lesion mask supplied by the user.",
     "desc-quality": "Image quality measures of the session.",
 }
 
 
-def write_dataset_files(output_dir: PathLike, bids_dir: PathLike) -> None:
-    """Write what makes ``output_dir`` a BIDS derivatives dataset; unchanged files are left alone."""
-    output_dir = Path(output_dir)
+def write_dataset_files(sources: SourceDatasets) -> None:
+    """Write what makes the output folder a BIDS derivatives dataset; unchanged files are left alone."""
+    output_dir = sources.output_dir
     description = {
         "Name": "bids_stroke: stroke lesion masks, volumes and tract loads",
         "BIDSVersion": "1.10.0",
@@ -72,12 +74,11 @@ def write_dataset_files(output_dir: PathLike, bids_dir: PathLike) -> None:
         "License": "The terms of the source dataset apply.",
         "HowToAcknowledge": "See CITATION.md.",
         "GeneratedBy": [{"Name": "bids_stroke", "Version": __version__}],
-        "SourceDatasets": [{"URL": Path(bids_dir).resolve().as_uri()}],
-        "DatasetLinks": {"raw": Path(bids_dir).resolve().as_uri()},
+        **sources.describe(links_in(output_dir)),
     }
     rows = "".join(f"{key}\t{text}\n" for key, text in DESCRIPTIONS.items())
     contents = {
-        "dataset_description.json": json.dumps(description, indent=2) + "\n",
+        DESCRIPTION: json.dumps(description, indent=2, ensure_ascii=False) + "\n",
         ".bidsignore": "\n".join(IGNORED) + "\n",
         "descriptions.tsv": "desc_id\tdescription\n" + rows,
         "README": (
@@ -90,14 +91,3 @@ def write_dataset_files(output_dir: PathLike, bids_dir: PathLike) -> None:
         if not path.is_file() or path.read_text() != text:
             with files.atomic(path) as partial:
                 partial.write_text(text)
-
-
-def uri(path: PathLike, bids_dir: PathLike, output_dir: PathLike) -> str:
-    """BIDS URI of a raw file (``bids:raw:``) or of a derivative (``bids::``)."""
-    path = Path(path)
-    # Either folder may lie in the other: the inner one comes first.
-    roots = sorted(((Path(bids_dir), "bids:raw:"), (Path(output_dir), "bids::")), reverse=True)
-    for root, start in roots:
-        if path.is_relative_to(root):
-            return start + path.relative_to(root).as_posix()
-    return path.as_uri()

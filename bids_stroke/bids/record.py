@@ -12,12 +12,14 @@ from pathlib import Path
 
 from bids_stroke import __version__
 from bids_stroke.errors import DatasetError
-from bids_stroke.utils.files import PathLike, stamp
+from bids_stroke.utils.contents import Contents, read_contents
+from bids_stroke.utils.files import PathLike
 
 from . import logs
 from .derivatives import write_json
 from .names import has_labels, sidecar_of, split_session_name
 from .sessions import Session
+from .source_datasets import SourceDatasets
 from .supplied_masks import SuppliedMask
 
 _AT = "@"  # between kind and place of a role
@@ -43,10 +45,11 @@ class Record:
     """How a session ended.
 
     ``status`` is ``ok``, ``failed`` or :data:`bids_stroke.bids.record.UNFINISHED`; ``identity`` is a
-    checksum of everything that the outputs depend on; ``outputs`` maps the :func:`role` of each output
-    to its path, relative to the output folder; ``error`` is a sentence, ``steps`` are seconds per step,
-    ``flags`` the QC checks that the session failed, with a sentence on each; ``ambiguous`` are those of
-    the ``notes`` on a choice of files that the files leave open.
+    checksum of everything that the outputs depend on; ``contents`` and ``status_of_inputs`` belong to
+    the input files (:class:`bids_stroke.utils.contents.Contents`); ``outputs`` maps the :func:`role` of
+    each output to its path, relative to the output folder; ``error`` is a sentence, ``steps`` are
+    seconds per step, ``flags`` the QC checks that the session failed, with all that is wrong by each;
+    ``ambiguous`` are those of the ``notes`` on a choice of files that the files leave open.
     """
 
     name: str
@@ -58,6 +61,8 @@ class Record:
     reference: str | None = None
     contrasts: list[str] = field(default_factory=list)
     inputs: dict[str, str] = field(default_factory=dict)
+    contents: dict[str, str | None] = field(default_factory=dict)
+    status_of_inputs: dict[str, list[int]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     ambiguous: list[str] = field(default_factory=list)
     flags: dict[str, str] = field(default_factory=dict)
@@ -220,16 +225,27 @@ def read_participant(output_dir: PathLike, subject: str) -> list[Record]:
     return [record for record in records if record and record.status != UNFINISHED]
 
 
-def identity(session: Session, **settings: object) -> str:
-    """Checksum of everything that the outputs of a session depend on.
+def read_inputs(session: Session, sources: SourceDatasets, known: Record | None = None) -> Contents:
+    """Contents of the images and masks of a session, by their names in the source datasets.
 
-    Images are identified by size and time of change: reading a large dataset would take minutes.
+    Parameters
+    ----------
+    session : Session
+    sources : SourceDatasets
+    known : Record, optional
+        That of an earlier run: files that have not been touched since are not read again.
     """
     supplied = [session.brain_mask, session.lesion.path if session.lesion else None]
     files = [*session.images.values(), *(path for path in supplied if path)]
-    content = {
-        "version": __version__,
-        "files": {str(path): stamp(path) for path in files},
-        **settings,
-    }
+    earlier = Contents(known.contents, known.status_of_inputs) if known else None
+    return read_contents({sources.uri(path): path for path in files}, earlier)
+
+
+def identity(contents: Contents, **settings: object) -> str:
+    """Checksum of everything that the outputs of a session depend on.
+
+    Inputs count by their contents and their names in the dataset, neither by the place where the
+    dataset is mounted nor by a time.
+    """
+    content = {"version": __version__, "files": contents.keys, **settings}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

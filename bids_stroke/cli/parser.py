@@ -21,10 +21,10 @@ def parse(argv: Sequence[str] | None = None) -> Settings:
     StrokeError
         If a file or folder that was named cannot be used, or an option has no effect.
     """
-    words = [_hyphenated(word) for word in (sys.argv[1:] if argv is None else argv)]
+    words = [hyphenated(word) for word in (sys.argv[1:] if argv is None else argv)]
     args = vars(options.build().parse_args(words))
     levels.check(words, options.build())
-    args["bids_filters"] = _filters(args.pop("bids_filter_file"))
+    args["bids_filters"] = _filters(args["bids_filter_file"])
     args = {name: _frozen(value) for name, value in args.items()}
     args["level"] = args.pop("analysis_level")
     args["work_dir"] = args["work_dir"] or args["output_dir"] / "work"
@@ -38,7 +38,8 @@ def parse(argv: Sequence[str] | None = None) -> Settings:
     return settings
 
 
-def _hyphenated(word: str) -> str:
+def hyphenated(word: str) -> str:
+    """Spell an option with hyphens; other words stay as they are."""
     if not word.startswith("--"):
         return word
     option, equals, value = word.partition("=")

@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     start_in_utf8(argv)
     arguments, options = parser().parse_known_args(argv)
     try:
-        settings = _settings(arguments, options)
+        settings, group = _settings(arguments, options)
         if settings.dry_run:
             from bids_stroke.execution.participant import run_participants
 
@@ -121,22 +121,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         resources.find_places(settings.work_dir)
         if arguments.list:
             return unfinished(settings)
-        return submit(settings, arguments, options)
+        return submit(settings, group, arguments, options)
     except StrokeError as error:
         print(f"bids_stroke-slurm: error: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
 
 
-def _settings(arguments: argparse.Namespace, options: Sequence[str]) -> Settings:
-    """Settings of the jobs of participants, which share one index of the dataset; the options of both
-    levels are checked."""
+def _settings(arguments: argparse.Namespace, options: Sequence[str]) -> tuple[Settings, Settings]:
+    """Settings of the jobs of participants, which share one index of the dataset, and of the group
+    level."""
     folders = [str(arguments.bids_dir), str(arguments.output_dir)]
     of_participants, of_group = (_options_of(options, level) for level in LEVELS)
     settings = parse([*folders, "participant", *of_participants])
-    parse([*folders, "group", *of_group])
+    group = parse([*folders, "group", *of_group])
     if settings.bids_database_dir is None and not settings.dry_run:
         settings = replace(settings, bids_database_dir=settings.work_dir / "index")
-    return settings
+    return settings, group
 
 
 def _options_of(options: Sequence[str], level: str) -> list[str]:
@@ -163,8 +163,19 @@ def unfinished(settings: Settings) -> int:
     return 1 if plan.jobs or refused else 0
 
 
-def submit(settings: Settings, arguments: argparse.Namespace, options: Sequence[str]) -> int:
+def submit(
+    settings: Settings, group: Settings, arguments: argparse.Namespace, options: Sequence[str]
+) -> int:
     """Write the jobs to ``logs/slurm``, and submit them where Slurm is.
+
+    Parameters
+    ----------
+    settings, group : Settings
+        Those of the participant and of the group level.
+    arguments : argparse.Namespace
+        Of :func:`bids_stroke.cli.slurm.parser`.
+    options : sequence of str
+        Options of ``bids_stroke``.
 
     Raises
     ------
@@ -178,7 +189,7 @@ def submit(settings: Settings, arguments: argparse.Namespace, options: Sequence[
     index.write(settings.bids_dir, settings.bids_database_dir)
     plan = make_plan(settings)
     labels = list(dict.fromkeys(job.session.subject for job in plan.jobs))
-    script = write_jobs(settings, labels, arguments, options)
+    script = write_jobs(settings, group, labels, arguments, options)
     print(f"{len(labels)} participants to process, {len(plan.done)} sessions up to date")
     if not shutil.which("sbatch"):
         print(f"Slurm is not here; submit the jobs on the cluster by: sh {script}")
@@ -190,31 +201,22 @@ def submit(settings: Settings, arguments: argparse.Namespace, options: Sequence[
     return 0
 
 
-def _in_image(settings: Settings, image: Path, options: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Commands in an Apptainer image that sees nothing but the folders and files of the run."""
-    image = image.absolute()
-    if not image.exists():
-        raise UsageError(f"{image} does not exist; check --image.")
-    named = [Path(option) for option in options if option.startswith("/") and Path(option).exists()]
-    writable = [settings.output_dir, settings.work_dir]
-    settings.work_dir.mkdir(parents=True, exist_ok=True)
-    start = ["apptainer", "exec", "--containall", "--no-home"]
-    start += [] if settings.device == "cpu" else ["--nv"]
-    for path in (settings.bids_dir, settings.bids_database_dir, *named):
-        start += ["--bind", f"{path}:{path}:ro"]
-    # Last, for they may lie in the dataset.
-    for path in writable:
-        start += ["--bind", str(path)]
-    return [*start, str(image), "bids_stroke"], [*start, str(image), "bids_stroke-slurm"]
-
-
 def write_jobs(
     settings: Settings,
+    group: Settings,
     labels: Sequence[str],
     arguments: argparse.Namespace,
     options: Sequence[str],
 ) -> Path:
-    """Write the scripts of the jobs and that which submits them, and return the latter's path."""
+    """Write the scripts of the jobs and that which submits them, and return the latter's path.
+
+    Parameters
+    ----------
+    settings, group, arguments, options
+        As for :func:`bids_stroke.cli.slurm.submit`.
+    labels : sequence of str
+        Participants to process.
+    """
     from bids_stroke.utils import files
 
     folder = settings.output_dir / "logs" / "slurm"
@@ -222,7 +224,10 @@ def write_jobs(
     if not arguments.image:
         app, listing = ([sys.executable, "-m", f"bids_stroke{part}"] for part in ("", ".cli.slurm"))
     else:
-        app, listing = _in_image(settings, arguments.image, options)
+        from . import apptainer  # slow to load
+
+        app, listing = apptainer.commands(settings, group, arguments.image)
+        options = apptainer.absolute(settings, options)
     folders = [str(settings.bids_dir), str(settings.output_dir)]
     index = ["--bids-database-dir", str(settings.bids_database_dir)]
     of_runs = ["--nprocs", str(arguments.nprocs), "--mem-mb", str(arguments.mem_mb), *index, *options]

@@ -16,6 +16,8 @@ from typing import TypeVar, TypeVarTuple
 
 from bids_stroke.errors import ResourceError
 
+from .threads import use_threads
+
 #: Message to the user after a process has died.
 RETRY_ADVICE = "run the same command again to continue, with a smaller --nprocs if memory is short."
 _LOG = logging.getLogger("bids_stroke")
@@ -54,9 +56,12 @@ def run(function: Callable[[*_Arguments], _Answer], *arguments: *_Arguments) -> 
 
 
 def inherit_environment(environment: Mapping[str, str]) -> None:
-    """Replace the environment of this process, before the libraries that read it are loaded."""
+    """Replace the environment of this process, before most of the libraries that read it are loaded;
+    NumPy's, which are there, get their number of threads by it."""
     os.environ.clear()
     os.environ.update(environment)
+    if (number := environment.get("OMP_NUM_THREADS", "")).isdecimal():
+        use_threads(int(number))
     tempfile.tempdir = None  # or a folder that was found before
 
 

@@ -5,7 +5,6 @@ compared on the grid of the true mask. A pair that cannot be compared has a sent
 and the others are compared all the same.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -14,6 +13,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from bids_stroke.compute.threads import use_one_thread
 from bids_stroke.utils.files import PathLike
 
 from .columns import COLUMNS, KEYS, LESIONS, SCORES
@@ -73,7 +73,7 @@ def evaluate(
         measurements = list(map(measured, matched))
     else:
         workers = min(jobs, len(matched))
-        with ProcessPoolExecutor(workers, get_context("spawn"), _use_one_thread) as pool:
+        with ProcessPoolExecutor(workers, get_context("spawn"), use_one_thread) as pool:
             measurements = list(pool.map(measured, matched))
     rows = pd.DataFrame([measurement.row for measurement in measurements], columns=list(COLUMNS))
     rows = rows.astype(dict.fromkeys(_NUMERIC, float))
@@ -94,9 +94,3 @@ def notice_of_remarks(rows: pd.DataFrame) -> str | None:
         f"{remarked} pairs were compared with remarks on choices of masks or on missing scores: see "
         "reason in evaluation.tsv."
     )
-
-
-def _use_one_thread() -> None:
-    """Start of a worker: one thread, as there is one process for each core."""
-    for name in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
-        os.environ[name] = "1"

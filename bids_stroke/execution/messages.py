@@ -37,7 +37,7 @@ class Result:
     """How a session ended: its last message.
 
     ``status`` is ``locked`` where another run processes the session; ``error`` is a sentence; ``flags``
-    are the QC checks that the session failed, with a sentence on each.
+    are the QC checks that the session failed, with all that is wrong by each.
     """
 
     status: Literal["ok", "failed", "locked"]

@@ -12,6 +12,7 @@ from bids_stroke.bids.derivatives import write_dataset_files
 from bids_stroke.bids.names import split_session_name
 from bids_stroke.bids.record import Record
 from bids_stroke.bids.sessions import Session
+from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.errors import DatasetError, SessionLockedError
 from bids_stroke.reports.participant import methods
 from bids_stroke.settings import Settings
@@ -43,7 +44,8 @@ def run_participants(settings: Settings) -> int:
     if settings.dry_run:
         progress.print_plan(plan)
         return 0
-    write_dataset_files(settings.output_dir, settings.bids_dir)
+    sources = settings.bids_dir, settings.output_dir, settings.lesion_derivatives
+    write_dataset_files(SourceDatasets(*sources))
     with progress.Progress(_log(settings), len(plan.jobs), settings.verbose) as show:
         for session in plan.sessions:
             for note in session.notes:
@@ -126,7 +128,7 @@ def _record_failure(
     """
     name = job.session.name
     record = records.read(settings.output_dir, name)
-    if record and record.identity == job.identity and record.complete(settings.output_dir):
+    if record and job.is_done(record):
         return Result("ok", None, record.flags, record.lesion_volume_ml, result.seconds)
     if record is None or record.status == records.UNFINISHED:
         record = watch.records.get(name) or job.record()

@@ -1,12 +1,15 @@
 """Plan of a run: sessions to process, complete ones, and those left out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bids_stroke.atlases.maps import Maps
 from bids_stroke.bids import record as records
 from bids_stroke.bids.discovery import find
 from bids_stroke.bids.record import Record
 from bids_stroke.bids.sessions import LeftOut, Session
+from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.models import catalog
 from bids_stroke.models.card import Card
 from bids_stroke.models.ensembles import Ensemble
@@ -24,26 +27,36 @@ SUPPLIED_MASKS = "own masks"
 class Job:
     """A session to process.
 
-    ``card`` is None for user-supplied lesion masks; ``identity`` is a checksum of everything that the
-    outputs depend on.
+    ``card`` is None for user-supplied lesion masks; ``options`` are those that the outputs depend on.
     """
 
     session: Session
     card: Card | Ensemble | None
-    identity: str
+    sources: SourceDatasets
+    options: Mapping[str, Any]
+
+    def is_done(self, record: Record) -> bool:
+        """Whether a record of an earlier run is that of this job, and complete."""
+        if not record.complete(self.sources.output_dir):
+            return False
+        contents = records.read_inputs(self.session, self.sources, record)
+        return record.identity == records.identity(contents, **self.options)
 
     def record(self) -> Record:
         """A record of the session before it has run."""
         session, card = self.session, self.card
         lesion = {"lesion mask": session.lesion.path} if session.lesion else {}
+        contents = records.read_inputs(session, self.sources)
         return Record(
             name=session.name,
-            identity=self.identity,
+            identity=records.identity(contents, **self.options),
             model=card.name if card else SUPPLIED_MASKS,
             weights_sha256=card.sha256 if card else None,
             reference=session.reference,
             contrasts=list(card.select(tuple(session.images))) if card else [],
             inputs={name: str(path) for name, path in (session.images | lesion).items()},
+            contents=contents.keys,
+            status_of_inputs=contents.status,
             notes=list(session.notes),
             ambiguous=list(session.ambiguous),
         )
@@ -88,7 +101,8 @@ def make_plan(settings: Settings) -> Plan:
         leave_out=(settings.output_dir, settings.work_dir),
         orientation=settings.assume_orientation,
     )
-    shared = {
+    sources = SourceDatasets(settings.bids_dir, settings.output_dir, settings.lesion_derivatives)
+    options = {
         "card": card and card.identity(),
         "maps": maps.identity(),
         "brain_extraction": settings.brain_extraction,
@@ -100,9 +114,9 @@ def make_plan(settings: Settings) -> Plan:
     }
     jobs, done = [], {}
     for session in sessions:
-        job = Job(session, card, records.identity(session, **shared))
+        job = Job(session, card, sources, options)
         record = records.read(settings.output_dir, session.name)
-        if record and record.identity == job.identity and record.complete(settings.output_dir):
+        if record and job.is_done(record):
             done[session.name] = record
         else:
             jobs.append(job)

@@ -12,6 +12,7 @@ from bids_stroke.atlases.maps import Maps
 from bids_stroke.bids.logs import crash_path
 from bids_stroke.bids.record import Record, write_unfinished
 from bids_stroke.bids.sessions import Session
+from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.settings import Settings
 from bids_stroke.spatial.template_spaces import find_spaces
 
@@ -115,19 +116,18 @@ def _workflow(settings: Settings, job: Job) -> "LesionWorkflow":
     from bids_stroke.pipelines.template_session import init_template_session_wf
 
     maps = Maps(settings.tracts, settings.cutoffs_ml, settings.atlases)
+    sources = SourceDatasets(settings.bids_dir, settings.output_dir, settings.lesion_derivatives)
     if job.session.in_template:
         return init_template_session_wf(
             session=job.session,
             maps=maps,
-            bids_dir=settings.bids_dir,
-            output_dir=settings.output_dir,
+            sources=sources,
         )
     return init_session_wf(
         session=job.session,
         card=job.card,
         maps=maps,
-        bids_dir=settings.bids_dir,
-        output_dir=settings.output_dir,
+        sources=sources,
         brain_extraction=settings.brain_extraction,
         normalization=settings.normalization,
         spaces=find_spaces(settings.output_spaces),

@@ -29,8 +29,8 @@ __all__ = [
     "traits",
 ]
 
-#: Files by the name of the output.
-Outputs: TypeAlias = dict[str, Path | list[Path]]
+#: Files, or numbers by their names, by the name of the output.
+Outputs: TypeAlias = dict[str, Path | list[Path] | dict[str, float]]
 
 
 def existing(desc: str | None = None, mandatory: bool = True, **metadata: object) -> File:

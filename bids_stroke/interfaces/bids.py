@@ -31,6 +31,7 @@ class Sink(ImageInterface):
         raw=existing("raw image whose axis order the derivative takes", mandatory=False),
         orientation=orientation_field(),
         metadata=traits.Dict(usedefault=True, desc="JSON sidecar; none if empty"),
+        measured=traits.Dict(usedefault=True, desc="further entries of the sidecar"),
     )
     output_spec = outputs(out_file=existing("the derivative"))
     _always_run = True  # a derivative that was deleted comes back
@@ -38,7 +39,7 @@ class Sink(ImageInterface):
     def _run_on(self, _folder: Path) -> Outputs:
         target = Path(self.inputs.out_file)
         if self.inputs.metadata:
-            write_json(self.inputs.metadata, sidecar_of(target))
+            write_json({**self.inputs.metadata, **self.inputs.measured}, sidecar_of(target))
         if isdefined(self.inputs.raw):
             # Its header alone is needed.
             raw = image.open_image(self.inputs.raw, self.inputs.orientation)

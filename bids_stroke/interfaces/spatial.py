@@ -11,6 +11,7 @@ from bids_stroke.spatial import (
     bias,
     brain_extraction,
     image,
+    lesion_filling,
     linear_registration,
     masks,
     normalization,
@@ -177,6 +178,33 @@ class Normalize(ImageInterface):
             in_file, brain, lesion, folder, target, self.inputs.method
         )
         return {"to_template": forward, "from_template": inverse}
+
+
+class FillLesion(ImageInterface):
+    """Fill a lesion with the mirrored tissue of the other hemisphere."""
+
+    input_spec = inputs(
+        in_file=image_file("bias-corrected head"),
+        brain=image_file("brain mask"),
+        lesion=image_file("lesion mask"),
+        to_template=existing("transform from the image to the default template"),
+        from_template=existing("its inverse"),
+    )
+    output_spec = outputs(
+        out_file=existing("filled head"),
+        volumes=traits.Dict(desc="volumes (mm³) that were filled by each means, for the sidecar"),
+    )
+
+    def _run_on(
+        self, folder: Path, in_file: nib.Nifti1Image, brain: nib.Nifti1Image, lesion: nib.Nifti1Image
+    ) -> Outputs:
+        chain = Path(self.inputs.to_template), Path(self.inputs.from_template)
+        filling = lesion_filling.fill_lesion(in_file, brain, lesion, *chain)
+        volumes = {
+            "MirroredVolume": round(filling.mirrored_mm3, 1),
+            "InterpolatedVolume": round(filling.interpolated_mm3, 1),
+        }
+        return {"out_file": image.save(filling.img, folder / "filled.nii.gz"), "volumes": volumes}
 
 
 class Template(ImageInterface):

@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bids_stroke.data import DATA
 from bids_stroke.errors import ModelError
+from bids_stroke.utils.cache import cache_dir
 
 from .calibration import Calibration
 
@@ -150,6 +152,14 @@ class Card:
         """Weights of every fold."""
         return (self.weights, *self.folds)
 
+    def weights_path(self, weights: Weights) -> Path:
+        """Where the weights of a fold are: beside the card, embedded, or in the cache, where they are
+        named by their checksum."""
+        if not weights.file:
+            return cache_dir() / "weights" / f"{self.name}-{weights.sha256[:16]}.safetensors"
+        beside = self.path.parent / weights.file
+        return beside if beside.is_file() else DATA / "weights" / weights.file
+
     @property
     def sha256(self) -> str:
         """Checksum of the weights; of several files, the checksum of their checksums."""
@@ -164,9 +174,10 @@ class Card:
     def identity(self) -> str:
         """What predictions depend on, as text."""
         described = ("trained_on", "trained_range", "measured", "notes", "citation", "path")
-        return json.dumps(
-            {key: value for key, value in asdict(self).items() if key not in described}, default=str
-        )
+        content = {key: value for key, value in asdict(self).items() if key not in described}
+        # Weights are the same wherever their file lies.
+        content["weights"] = content["folds"] = None
+        return json.dumps([content, [weights.sha256 for weights in self.all_weights]], default=str)
 
     def select(self, available: Collection[str]) -> tuple[str, ...]:
         """Choose the contrasts that the model uses of those that a session has.

@@ -37,4 +37,4 @@ def _fetch(card: Card, fold: Weights, tell: Progress, timeout: float) -> Path:
     remote = RemoteFile(fold.urls, fold.sha256, fold.bytes)
     advice = f"or download them elsewhere and name them as file in {card.path}"
     what = f"The weights of model {card.name}"
-    return download(what, remote, weights.path_of(card, fold), advice, tell, timeout)
+    return download(what, remote, card.weights_path(fold), advice, tell, timeout)

@@ -8,9 +8,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from bids_stroke.data import DATA
 from bids_stroke.errors import ModelError
-from bids_stroke.utils.cache import cache_dir
 from bids_stroke.utils.files import checksum
 
 from .card import Card, Network, Weights
@@ -29,7 +27,7 @@ def locate(card: Card, fold: Weights | None = None) -> Path:
     fold = fold or card.weights
     if not fold.file and not fold.url:
         raise ModelError(f"{card.path} names no weights; add weights: file or url.")
-    path = path_of(card, fold)
+    path = card.weights_path(fold)
     if not path.is_file() and fold.url:
         raise ModelError(
             f"The weights of model {card.name} are not here yet; get them once with "
@@ -40,16 +38,6 @@ def locate(card: Card, fold: Weights | None = None) -> Path:
     if checksum(path) != fold.sha256:
         raise ModelError(f"{path} does not match the checksum in {card.path}; fetch it again.")
     return path
-
-
-def path_of(card: Card, fold: Weights) -> Path:
-    """Where weights are: beside the card, embedded, or in the cache (``$BIDS_STROKE_HOME`` or
-    ``~/.cache/bids_stroke``), where they are named by their checksum."""
-    if not fold.file:
-        return cache_dir() / "weights" / f"{card.name}-{fold.sha256[:16]}.safetensors"
-    beside = card.path.parent / fold.file
-    embedded = DATA / "weights" / fold.file
-    return beside if beside.is_file() else embedded
 
 
 def load(card: Card) -> torch.nn.Module:

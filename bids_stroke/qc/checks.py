@@ -125,10 +125,10 @@ def run_checks(
     Returns
     -------
     dict of str to str
-        Checks that it failed, and a sentence on each.
+        Checks that it failed, and a sentence on each image or measure that fails it.
     """
-    failed = _numbers(row, tuple(images))
     messages = {
+        **_numbers(row, tuple(images)),
         "contrast": list(_contrasts(row)),
         "contrast_agent": [text for path in images.values() if (text := _contrast_agent(path))],
         "orientation": [
@@ -138,13 +138,13 @@ def run_checks(
         ],
         TRAINED: _untrained(row, trained or {}),
     }
-    return failed | {name: " ".join(sentences) for name, sentences in messages.items() if sentences}
+    return {name: " ".join(sentences) for name, sentences in messages.items() if sentences}
 
 
-def _numbers(row: Mapping[str, Any], contrasts: Sequence[str]) -> dict[str, str]:
-    """Checks of :data:`bids_stroke.qc.checks.CHECKS` that a session failed, and a sentence on each."""
+def _numbers(row: Mapping[str, Any], contrasts: Sequence[str]) -> dict[str, list[str]]:
+    """Checks of :data:`bids_stroke.qc.checks.CHECKS`, and a sentence on each image that fails one."""
     row, reference = {**row, **_of_lesion(row)}, row["reference"]
-    failed = {}
+    failed: dict[str, list[str]] = {name: [] for name in CHECKS}
     for name, check in CHECKS.items():
         for contrast in contrasts or (reference,):
             if name in _T1W and contrast != "T1w":
@@ -152,7 +152,7 @@ def _numbers(row: Mapping[str, Any], contrasts: Sequence[str]) -> dict[str, str]
             start = image_quality.column_start(contrast, reference)
             value = row.get(f"{start}{check.measure}", np.nan)
             if np.isfinite(value) and not check.low <= value <= check.high:
-                failed[name] = check.message.format(value=value, contrast=contrast)
+                failed[name].append(check.message.format(value=value, contrast=contrast))
     return failed
 
 

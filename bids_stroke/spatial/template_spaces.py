@@ -9,6 +9,8 @@ from bids_stroke.errors import ResourceError, UsageError
 
 from .templates import TEMPLATE
 
+#: Environment variable with TemplateFlow's folder.
+HOME_VARIABLE = "TEMPLATEFLOW_HOME"
 #: Indices of TemplateFlow's grids, in the order of preference.
 RESOLUTIONS = ("1", "2")
 _FILES = {"t1w": (None, "T1w"), "brain": ("brain", "mask")}  # desc, suffix
@@ -60,10 +62,14 @@ def _find_space(name: str) -> Space:
     return _fetch_space(name)
 
 
+def home() -> Path:
+    """TemplateFlow's folder: ``$TEMPLATEFLOW_HOME``, or ``~/.cache/templateflow``."""
+    return Path(os.environ.get(HOME_VARIABLE, Path.home() / ".cache" / "templateflow"))
+
+
 def _space_paths(name: str, resolution: str) -> dict[str, Path]:
     """Where TemplateFlow keeps the files of a space."""
-    home = Path(os.environ.get("TEMPLATEFLOW_HOME", Path.home() / ".cache" / "templateflow"))
-    stem = home / f"tpl-{name}" / f"tpl-{name}_res-{int(resolution):02}"
+    stem = home() / f"tpl-{name}" / f"tpl-{name}_res-{int(resolution):02}"
     return {
         key: Path(f"{stem}{'_desc-' + desc if desc else ''}_{suffix}.nii.gz")
         for key, (desc, suffix) in _FILES.items()
@@ -78,12 +84,11 @@ def _filled(path: Path) -> bool:
 def _fetch_space(name: str) -> Space:
     """Have TemplateFlow download the finest files of a space."""
     paths = _space_paths(name, RESOLUTIONS[0])
-    home = paths["t1w"].parents[1]
     missing = next(path for path in paths.values() if not _filled(path))
     try:
         from templateflow.client import TemplateFlowClient
 
-        client = TemplateFlowClient(root=home)
+        client = TemplateFlowClient(root=home())
         client.cache.update(local=True, overwrite=False, silent=True)
         known = all(path.is_file() for path in paths.values())
         for desc, suffix in _FILES.values() if known else ():

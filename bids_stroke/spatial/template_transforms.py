@@ -25,7 +25,7 @@ def _transform_path(source: str, target: str) -> Path:
 
 
 def has_transform(source: str, target: str = TEMPLATE) -> bool:
-    """Return whether images can be carried from one template space to another."""
+    """Return whether the package has a transform from one template space to another."""
     return source == target or _transform_path(source, target).exists()
 
 

@@ -12,10 +12,13 @@ from bids_stroke import __version__
 
 from .files import atomic
 
+#: Environment variable with the folder of the cache.
+HOME_VARIABLE = "BIDS_STROKE_HOME"
+
 
 def cache_dir() -> Path:
     """Folder of the cache: ``$BIDS_STROKE_HOME``, or ``~/.cache/bids_stroke``."""
-    return Path(os.environ.get("BIDS_STROKE_HOME", Path.home() / ".cache" / "bids_stroke"))
+    return Path(os.environ.get(HOME_VARIABLE, Path.home() / ".cache" / "bids_stroke"))
 
 
 def cached_images(

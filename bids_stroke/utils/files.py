@@ -4,8 +4,10 @@ import hashlib
 import importlib.util
 import os
 import shlex
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
@@ -14,6 +16,8 @@ from bids_stroke.errors import ResourceError
 
 #: A path as functions take it.
 PathLike: TypeAlias = str | os.PathLike[str]
+#: A change within this time may bear the same time as the one before.
+_RECENT_NS = 2 * 10**9
 #: What stands in the place of a file whose content git-annex or git-lfs has not fetched.
 _POINTERS = {b"/annex/objects/": "datalad get", b"version https://git-lfs": "git lfs pull --include"}
 
@@ -87,6 +91,25 @@ def stamp(path: PathLike) -> list[int] | None:
 
 
 def checksum(path: PathLike) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
+    """SHA-256 of a file, in hexadecimal digits.
+
+    A process reads a file once: while inode, size and times of the file stay the same, its content
+    does. A file that was written just now is read each time, because the next change may bear the same
+    time.
+    """
+    status = os.stat(path)
+    if time.time_ns() - status.st_mtime_ns < _RECENT_NS:
+        return _read_checksum(os.fspath(path))
+    version = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return _known_checksum(os.path.abspath(path), version)
+
+
+def _read_checksum(path: str) -> str:
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _known_checksum(path: str, version: tuple[int, ...]) -> str:
+    """SHA-256 of a version of a file."""
+    return _read_checksum(path)

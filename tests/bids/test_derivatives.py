@@ -1,13 +1,12 @@
 import itertools
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from bids_stroke.bids import derivatives
 from bids_stroke.bids.names import description_of
+from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.models.card import CONTRASTS
 
 
@@ -35,30 +34,16 @@ def test_json_keeps_letters(tmp_path):
     assert json.loads((tmp_path / "x.json").read_text()) == {"Units": "mm³"}
 
 
-@pytest.mark.parametrize(
-    "path, bids_dir, output_dir, expected",
-    [
-        ("/raw/sub-01/x", "/raw", "/out", "bids:raw:sub-01/x"),
-        ("/out/sub-01/x", "/raw", "/out", "bids::sub-01/x"),
-        ("/raw/derivatives/out/sub-01/x", "/raw", "/raw/derivatives/out", "bids::sub-01/x"),
-        ("/raw/sub-01/x", "/raw", "/raw/derivatives/out", "bids:raw:sub-01/x"),
-        ("/all/raw/sub-01/x", "/all/raw", "/all", "bids:raw:sub-01/x"),
-        ("/rawer/x", "/raw", "/out", "file:///rawer/x"),
-    ],
-)
-def test_uri(path, bids_dir, output_dir, expected):
-    assert derivatives.uri(Path(path), Path(bids_dir), Path(output_dir)) == expected
-
-
 def test_dataset_files_are_written_once(tmp_path):
     out = tmp_path / "out"
-    derivatives.write_dataset_files(out, tmp_path / "raw")
+    sources = SourceDatasets(tmp_path / "raw", out)
+    derivatives.write_dataset_files(sources)
     description = json.loads((out / "dataset_description.json").read_text())
     assert description["DatasetType"] == "derivative"
-    assert description["DatasetLinks"] == {"raw": (tmp_path / "raw").as_uri()}
+    assert description["DatasetLinks"] == {"raw": "../raw"}
     times = {path: path.stat().st_mtime_ns for path in out.iterdir()}
-    derivatives.write_dataset_files(out, tmp_path / "raw")
+    derivatives.write_dataset_files(sources)
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == times
     (out / "README").unlink()
-    derivatives.write_dataset_files(out, tmp_path / "raw")
+    derivatives.write_dataset_files(sources)
     assert (out / "README").is_file()

@@ -5,7 +5,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_stroke.bids import derivatives, discovery
+from bids_stroke.bids import discovery
+from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.errors import DatasetError, UsageError
 
 T1W = cards.make()
@@ -132,7 +133,7 @@ def test_a_dataset_behind_a_link(dataset, tmp_path):
     link.symlink_to(dataset.root)
     sessions, _ = dataset.find(bids_dir=link)
     path = sessions[0].images["T1w"]
-    assert derivatives.uri(path, link, tmp_path / "out") == "bids:raw:sub-01/anat/sub-01_T1w.nii.gz"
+    assert SourceDatasets(link, tmp_path / "out").uri(path) == "bids:raw:sub-01/anat/sub-01_T1w.nii.gz"
 
 
 def test_links_to_images_as_datalad_makes_them(dataset, tmp_path):

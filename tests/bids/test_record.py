@@ -1,4 +1,5 @@
 import os
+import shutil
 from dataclasses import replace
 
 import cards
@@ -7,6 +8,7 @@ import pytest
 from bids_stroke.bids import logs, record
 from bids_stroke.bids.record import Record
 from bids_stroke.bids.sessions import Session
+from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.errors import DatasetError
 
 CARD = cards.make()
@@ -24,7 +26,9 @@ def session(tmp_path):
 
 def identity(session, card=CARD, **changes):
     settings = {"brain_extraction": "hd-bet", "output_spaces": ("MNI152NLin2009aSym",)}
-    return record.identity(session, card=card.identity(), **(settings | changes))
+    folder = session.images["T1w"].parent
+    contents = record.read_inputs(session, SourceDatasets(folder, folder / "out"))
+    return record.identity(contents, card=card.identity(), **(settings | changes))
 
 
 def test_identity_is_stable(session):
@@ -33,16 +37,23 @@ def test_identity_is_stable(session):
     assert identity(again) == identity(session)
 
 
-def test_identity_changes_with_an_image(session):
+def test_identity_changes_with_the_content_of_an_image_alone(session):
+    """Neither with its time, nor with the place of the dataset; a change of one byte is noticed, also
+    where the time was set back."""
     before = identity(session)
     path = session.images["FLAIR"]
     os.utime(path, ns=(10**18, 10**18 + 1))
-    later = identity(session)
+    assert identity(session) == before
+    moved = shutil.copytree(path.parent, path.parent.parent / "elsewhere")
+    images = {contrast: moved / path.name for contrast, path in session.images.items()}
+    assert identity(replace(session, images=images)) == before
+    path.write_bytes(b"1235")
+    os.utime(path, ns=(10**18, 10**18))
+    other = identity(session)
     path.write_bytes(b"12345")
-    os.utime(path, ns=(10**18, 10**18 + 1))
     longer = identity(session)
     path.unlink()
-    assert len({before, later, longer, identity(session)}) == 4
+    assert len({before, other, longer, identity(session)}) == 4
 
 
 def test_identity_changes_with_which_images(session, tmp_path):

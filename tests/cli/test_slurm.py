@@ -1,8 +1,10 @@
 """The jobs that are written for Slurm, where there is none; with one: tests/cluster."""
 
+import itertools
 import json
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -74,6 +76,43 @@ def test_jobs_in_an_image(folder):
     assert {str(out), str(scratch)} <= set(binds) and scratch.is_dir()
     assert f"{image} bids_stroke-slurm '{bids}' {out} --list" in script(folder, "group")
     assert run(folder, "--image", str(folder / "absent.sif")) == 2
+
+
+def binds_of(folder, *options):
+    """What the jobs in an image see of the host."""
+    image = folder / "b.sif"
+    image.touch()
+    assert run(folder, "--image", str(image), *options) == 0
+    found = {}
+    for name in ("participants", "group"):
+        words = shlex.split(script(folder, name).split("exec ", 1)[1].splitlines()[0])
+        found[name] = {b for a, b in itertools.pairwise(words) if a == "--bind"}
+    return found
+
+
+def test_files_are_bound_however_they_are_named(folder):
+    """An option with =, and one of the group level alone."""
+    masks, truth = folder / "masks", folder / "truth"
+    masks.mkdir(), truth.mkdir()
+    options = [f"--derivatives={masks}", "--ground-truth", str(truth)]
+    binds = binds_of(folder, *options)
+    assert {f"{masks}:{masks}:ro", f"{truth}:{truth}:ro"} <= binds["participants"] & binds["group"]
+
+
+def test_a_relative_path_is_refused_in_an_image(folder, monkeypatch, capsys):
+    (folder / "masks").mkdir()
+    (folder / "b.sif").touch()
+    monkeypatch.chdir(folder)
+    assert run(folder, "--image", "b.sif", "--derivatives", "masks") == 2
+    assert "masks is a relative path" in capsys.readouterr().err
+
+
+def test_a_path_that_cannot_be_bound_is_refused(folder, capsys):
+    (folder / "a,b").mkdir()
+    (folder / "b.sif").touch()
+    options = ["--image", str(folder / "b.sif"), "--derivatives", str(folder / "a,b")]
+    assert run(folder, *options) == 2
+    assert "a,b has a comma or a colon" in capsys.readouterr().err
 
 
 def test_sessions_that_are_not_complete_are_named(folder, capsys):

@@ -126,7 +126,10 @@ def _kept(folder):
 
 def _content(path):
     """What counts of a file: its bytes; of a transform, whose file holds the time of writing, where it
-    carries points to."""
+    carries points to; of a description, all but the links to the sources, which depend on the place."""
+    if path.name == "dataset_description.json":
+        content = json.loads(path.read_text())
+        return {key: content[key] for key in content if key not in ("SourceDatasets", "DatasetLinks")}
     if path.suffix != ".h5":
         return path.read_bytes()
     points = np.random.default_rng(0).uniform(-60, 60, (500, 3))

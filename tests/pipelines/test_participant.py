@@ -13,7 +13,8 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from nibabel.affines import apply_affine, from_matvec
+from nibabel.affines import apply_affine, from_matvec, voxel_sizes
+from scipy import ndimage
 
 from bids_stroke.cli import parser, simulate
 from bids_stroke.cli.run import main
@@ -31,6 +32,7 @@ FURTHER = "space-MNI152NLin6Asym"
 TRUTH = "derivatives/truth/sub-01/anat/sub-01_space-T1w_{}_mask.nii.gz"
 FOUND = {
     "sub-01/anat/sub-01_desc-preproc_T1w.nii.gz",
+    "sub-01/anat/sub-01_desc-lesionfilled_T1w.nii.gz",
     "sub-01/anat/sub-01_desc-preproc_FLAIR.nii.gz",
     "sub-01/anat/sub-01_desc-quality_morph.tsv",
     "sub-01/anat/sub-01_space-FLAIR_desc-preproc_T1w.nii.gz",
@@ -194,6 +196,24 @@ def test_sidecars(first):
     for space, mm in ((f"{MNI}_res-1", 1), (f"{FURTHER}_res-2", 2)):
         for path in anat.glob(f"*{space}*.json"):
             assert json.loads(path.read_text())["Resolution"].startswith(f"{mm} mm")
+
+
+def test_the_filled_image_differs_in_the_lesion_alone(first):
+    _, out = first
+    anat = out / "sub-01/anat"
+    names = ("desc-preproc_T1w", "desc-lesionfilled_T1w", "space-T1w_label-L_desc-T1FLAIRlesion_mask")
+    images = [nib.load(anat / f"sub-01_{name}.nii.gz") for name in names]
+    before, after, hurt = (np.asanyarray(img.dataobj) for img in images)
+    hurt, lesion = hurt > 0, images[2]
+    far = ndimage.distance_transform_edt(~hurt, voxel_sizes(lesion.affine)) >= 3
+    np.testing.assert_array_equal(after[far], before[far])
+    assert np.mean(after[hurt] != before[hurt]) > 0.99
+    np.testing.assert_array_equal(images[1].affine, images[0].affine)
+    sidecar = json.loads((anat / "sub-01_desc-lesionfilled_T1w.json").read_text())
+    volume = hurt.sum() * np.prod(voxel_sizes(lesion.affine))
+    assert sidecar["MirroredVolume"] + sidecar["InterpolatedVolume"] == pytest.approx(volume, rel=1e-3)
+    record = json.loads((out / "logs/sub-01_run.json").read_text())
+    assert record["outputs"]["filled_image"] == "sub-01/anat/sub-01_desc-lesionfilled_T1w.nii.gz"
 
 
 def test_a_further_space_holds_the_same_lesion(first, templates):

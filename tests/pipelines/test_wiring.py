@@ -16,6 +16,7 @@ from nipype.utils.filemanip import ensure_list
 from bids_stroke import pipelines
 from bids_stroke.atlases.maps import Maps
 from bids_stroke.bids.sessions import Session
+from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.bids.supplied_masks import SuppliedMask
 from bids_stroke.spatial.template_spaces import DEFAULT_SPACE, Space
 
@@ -54,8 +55,7 @@ def build(name, folder, contrasts=("T1w", "FLAIR"), supplied_brain_mask=None):
         "session": one,
         "card": CARD,
         "maps": Maps(),
-        "bids_dir": folder,
-        "output_dir": folder / "out",
+        "sources": SourceDatasets(folder, folder / "out"),
         "brain_extraction": "hd-bet",
         "normalization": "masked",
         "space": DEFAULT_SPACE,
@@ -78,8 +78,7 @@ def build(name, folder, contrasts=("T1w", "FLAIR"), supplied_brain_mask=None):
             card=card,
             contrasts=("T1w",) if card else (),
             maps=Maps(),
-            bids_dir=folder,
-            output_dir=folder / "out",
+            sources=SourceDatasets(folder, folder / "out"),
         ),
     }
     keywords = inspect.signature(BUILDERS[name]).parameters
@@ -158,8 +157,7 @@ def test_a_whole_session_lacks_nothing(contrasts, masked, tmp_path):
             session=one,
             card=CARD,
             maps=Maps(),
-            bids_dir=tmp_path,
-            output_dir=tmp_path / "out",
+            sources=SourceDatasets(tmp_path, tmp_path / "out"),
             brain_extraction="hd-bet",
             normalization="masked",
             spaces=(DEFAULT_SPACE, *further),
@@ -185,8 +183,7 @@ def test_a_session_with_an_own_mask_lacks_nothing(contrasts, space, tmp_path):
         session=one,
         card=None,
         maps=Maps(),
-        bids_dir=tmp_path,
-        output_dir=tmp_path / "out",
+        sources=SourceDatasets(tmp_path, tmp_path / "out"),
         brain_extraction="hd-bet",
         normalization="masked",
         spaces=(DEFAULT_SPACE,),
@@ -206,7 +203,7 @@ def test_a_mask_in_a_template_space_lacks_nothing(contrasts, tmp_path):
         path.touch()
     one = Session("01", None, images, "MNIColin27", (), None, supplied(tmp_path, "MNIColin27"))
     workflow = BUILDERS["init_template_session_wf"](
-        session=one, maps=Maps(), bids_dir=tmp_path, output_dir=tmp_path / "out"
+        session=one, maps=Maps(), sources=SourceDatasets(tmp_path, tmp_path / "out")
     )
     names = lacks_nothing(workflow)
     assert "sub-01_space-MNI152NLin2009aSym_label-L_desc-ownlesion_morph.tsv" in names

@@ -70,6 +70,16 @@ def test_each_gate_alone(images, changes, name, words):
     assert set(failed) <= {*checks.CHECKS, *checks.OTHER_CHECKS}
 
 
+def test_a_check_that_several_images_fail_names_each(images):
+    """FLAIR and T2w both disagree with the reference image."""
+    images = {**images, "T2w": images["FLAIR"]}
+    poor = {"flair_similarity": 1.01, "t2w_similarity": 1.02}
+    failed = checks.run_checks({**GOOD, **poor}, images)
+    assert failed["agreement"].count("agree poorly") == 2
+    assert "FLAIR and the reference image agree poorly (1.010)" in failed["agreement"]
+    assert "T2w and the reference image agree poorly (1.020)" in failed["agreement"]
+
+
 def test_what_was_not_measured_passes(images):
     unknown = dict.fromkeys(GOOD, np.nan) | {"reference": "T1w", "lesion_volume_mni_ml": 40.0}
     assert checks.run_checks(unknown, images) == {}

@@ -67,7 +67,7 @@ def read(folder: PathLike) -> Card:
             measured=[],
             notes=["An nnU-Net of the user's; nothing was measured."],
             citation=dataset.get("reference") or "nnU-Net (Isensee et al., Nature Methods 2021).",
-            path=path if not choice else Path(str(folder)),
+            path=path if not asked else Path(f"{path}?{asked}"),
         )
     except (KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())

@@ -19,7 +19,7 @@ from bids_stroke.models.card import Card, Network
 from bids_stroke.models.nnunet import results_folder
 from bids_stroke.spatial import image
 from bids_stroke.training.export import RESULTS
-from bids_stroke.training.parallel import map_unordered
+from bids_stroke.training.parallel import map_unordered, reason
 from bids_stroke.training.patients import split
 from bids_stroke.training.patients.patient import Parts, Patient
 from bids_stroke.training.recipe_settings import NNUNetRecipe
@@ -104,9 +104,10 @@ def _convert(scans: Sequence[Patient], raw: Path, recipe: NNUNetRecipe, processe
     """Write brains and masks by nnU-Net's names."""
     raw.mkdir(parents=True, exist_ok=True)
     contrasts = recipe.data.contrasts
-    for _, result in map_unordered(_case, [(patient, contrasts, raw) for patient in scans], processes):
+    jobs = [(patient, contrasts, raw) for patient in scans]
+    for (patient, *_), result in map_unordered(_case, jobs, processes):
         if isinstance(result, Exception):
-            raise result
+            raise DatasetError(f"{patient.name} cannot be used: {reason(result)}") from result
     content = {
         "name": recipe.name,
         "channel_names": {str(n): contrast for n, contrast in enumerate(contrasts)},

@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from bids_stroke.compute import devices
-from bids_stroke.errors import UsageError
+from bids_stroke.errors import DatasetError, UsageError
 from bids_stroke.models import imagenet
 from bids_stroke.models.networks.planar.resnet50_unet import ResNet50UNet
 from bids_stroke.models.weights import build
@@ -128,7 +128,7 @@ def on_grid(scans: Iterable[Patient], data: GridData, folder: Path, processes: i
     paths = {}
     for (patient, *_), path in parallel.map_unordered(patient_arrays, jobs, processes):
         if isinstance(path, Exception):
-            raise path
+            raise DatasetError(f"{patient.name} cannot be used: {parallel.reason(path)}") from path
         paths[patient.name] = path
     return paths
 

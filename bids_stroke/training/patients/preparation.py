@@ -18,7 +18,7 @@ from bids_stroke.bids.discovery import find
 from bids_stroke.bids.names import split_session_name
 from bids_stroke.bids.sessions import Session
 from bids_stroke.bids.supplied_masks import SuppliedMask
-from bids_stroke.errors import DatasetError, StrokeError
+from bids_stroke.errors import DatasetError
 from bids_stroke.spatial import (
     bias,
     brain_extraction,
@@ -28,7 +28,7 @@ from bids_stroke.spatial import (
     masks,
     transforms,
 )
-from bids_stroke.training.parallel import map_unordered
+from bids_stroke.training.parallel import map_unordered, reason
 from bids_stroke.utils.files import PathLike
 
 from .patient import Patient, plain
@@ -81,8 +81,8 @@ def gather(
     patients = []
     for number, (job, result) in enumerate(prepared, 1):
         name = f"{number} of {len(jobs)}: {job[1].name}"
-        if isinstance(result, StrokeError):
-            tell(f"{name} is left out: {result}")
+        if isinstance(result, Exception):
+            tell(f"{name} is left out: {reason(result)}")
             continue
         tell(f"{name} is prepared.")
         if result.contrasts:

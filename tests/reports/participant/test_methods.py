@@ -9,6 +9,7 @@ from bids_stroke.atlases import tract_cards
 from bids_stroke.atlases.maps import Maps
 from bids_stroke.bids.record import Record
 from bids_stroke.bids.sessions import Session
+from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.bids.supplied_masks import SuppliedMask
 from bids_stroke.data import DATA
 from bids_stroke.reports.participant import methods
@@ -88,8 +89,7 @@ def description(folder, contrasts, brain_extraction, supplied_brain_mask=False, 
         session=Session("01", None, images, contrasts[0], (), mask if supplied_brain_mask else None),
         card=CARD,
         maps=Maps(),
-        bids_dir=folder,
-        output_dir=folder / "out",
+        sources=SourceDatasets(folder, folder / "out"),
         brain_extraction=brain_extraction,
         normalization=normalization,
         spaces=(DEFAULT_SPACE, further) if supplied_brain_mask else (DEFAULT_SPACE,),
@@ -114,8 +114,7 @@ def test_supplied_brain_masks_are_described(tmp_path):
         workflow = init_template_session_wf(
             session=Session("01", None, {}, space, (), None, own),
             maps=Maps(),
-            bids_dir=tmp_path,
-            output_dir=tmp_path / "out",
+            sources=SourceDatasets(tmp_path, tmp_path / "out"),
         )
         text = workflow.describe()
         assert f"{words} MNI152NLin2009aSym" in text and space in text

@@ -66,6 +66,18 @@ def test_a_bad_scan_is_named_and_stops_no_other(tmp_path):
     assert any("s000_ses-1 is left out" in line and "cannot be read" in line for line in lines)
 
 
+def test_an_unexpected_error_of_one_patient_stops_no_other(tmp_path):
+    """A file lies in the place of the folder of a patient."""
+    atlas = bidsets.atlas(tmp_path / "atlas", 2)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache/atlas_sub-r001s000_ses-1").write_text("")
+    lines = []
+    kept = preparation.gather([(atlas, atlas)], ("T1w",), tmp_path / "cache", "none", tell=lines.append)
+    assert [one.subject for one in kept] == ["sub-r002s001"]
+    (line,) = (line for line in lines if "left out" in line)
+    assert "sub-r001s000_ses-1 is left out: an unexpected error, NotADirectoryError" in line
+
+
 def test_no_scan_of_the_contrasts(tmp_path):
     atlas = bidsets.atlas(tmp_path / "atlas", 1)
     with pytest.raises(DatasetError, match="has a lesion mask and any of FLAIR"):

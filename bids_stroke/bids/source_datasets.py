@@ -1,0 +1,113 @@
+"""The datasets that derivatives are made from: how they are identified, and URIs of their files."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bids_stroke.utils.files import PathLike
+
+DESCRIPTION = "dataset_description.json"
+_DOI = re.compile(r"10\.\d{4,9}/[^\s\"<>]+")
+
+
+@dataclass(frozen=True)
+class SourceDatasets:
+    """The datasets that the derivatives in ``output_dir`` are made from.
+
+    Nothing here depends on where a dataset is mounted: inside a container, its path is an accident.
+
+    Attributes
+    ----------
+    bids_dir, output_dir : Path
+    lesion_derivatives : Path or None
+        Dataset with the user's lesion masks.
+    """
+
+    bids_dir: Path
+    output_dir: Path
+    lesion_derivatives: Path | None = None
+
+    @property
+    def roots(self) -> dict[str, Path]:
+        """Folders of the datasets by the names of their links."""
+        roots, masks = {"raw": self.bids_dir}, self.lesion_derivatives
+        if masks and not masks.is_relative_to(self.bids_dir):
+            roots["masks"] = masks
+        return roots
+
+    def uri(self, path: PathLike) -> str:
+        """BIDS URI of a file of a source (``bids:raw:``) or of a derivative (``bids::``); the bare name
+        of any other file."""
+        path = Path(path)
+        starts = {root: f"bids:{name}:" for name, root in self.roots.items()}
+        # Any of the folders may lie in another: the innermost comes first.
+        for root, start in sorted({**starts, self.output_dir: "bids::"}.items(), reverse=True):
+            if path.is_relative_to(root):
+                return start + path.relative_to(root).as_posix()
+        return path.name
+
+    def describe(self, known: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """``SourceDatasets`` and ``DatasetLinks`` of the description of the derivatives.
+
+        A link is the path relative to ``output_dir`` where there is one, else the DOI, else that of
+        ``known``.
+
+        Parameters
+        ----------
+        known : mapping of str to str, optional
+            Links that the description has.
+        """
+        links = {name: link for name, link in (known or {}).items() if not link.startswith("file:")}
+        sources = []
+        for name, root in self.roots.items():
+            content, relative = _read_description(root), _relative(root, self.output_dir)
+            doi = _doi(content)
+            url = f"https://doi.org/{doi.removeprefix('doi:')}" if doi else relative
+            source = {"Name": content.get("Name"), "URL": url, "DOI": doi}
+            sources.append({key: value for key, value in source.items() if value})
+            if link := relative or doi:
+                links[name] = link
+        return {"SourceDatasets": list(filter(None, sources)), "DatasetLinks": links}
+
+
+def links_in(folder: PathLike) -> dict[str, str]:
+    """``DatasetLinks`` of the description of a dataset; empty without them."""
+    links = _read_description(Path(folder)).get("DatasetLinks")
+    items = links.items() if isinstance(links, dict) else ()
+    return {name: link for name, link in items if isinstance(link, str)}
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / DESCRIPTION).read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError):  # the settings check it where it is needed
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _doi(content: Mapping[str, Any]) -> str | None:
+    match = _DOI.search(str(content.get("DatasetDOI", "")))
+    return f"doi:{match[0]}" if match else None
+
+
+def _relative(folder: Path, start: Path) -> str | None:
+    """Path of a folder relative to another.
+
+    None for folders of different file systems, as the mounts of a container are: their path to each
+    other holds in that container alone.
+    """
+    folder, start = folder.resolve(), start.resolve()
+    common = Path(os.path.commonpath([folder, start]))
+    if common in (folder, start) or len({*map(_device, (folder, start, common))}) == 1:
+        return Path(os.path.relpath(folder, start)).as_posix()
+    return None
+
+
+def _device(path: Path) -> int:
+    """File system of a folder, which may not exist yet."""
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    return existing.stat().st_dev

@@ -1,0 +1,78 @@
+"""Commands in an Apptainer image that sees nothing but the folders and files of the run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bids_stroke.errors import UsageError
+from bids_stroke.execution.host_paths import find_host_paths, paths_in
+from bids_stroke.models import catalog
+from bids_stroke.settings import Settings
+
+from . import options as run_options
+from .parser import hyphenated
+
+
+def commands(settings: Settings, group: Settings, image: Path) -> tuple[list[str], list[str]]:
+    """Make the commands ``bids_stroke`` and ``bids_stroke-slurm`` in an image.
+
+    Parameters
+    ----------
+    settings, group : Settings
+        Those of the participant and of the group level.
+    image : Path
+
+    Raises
+    ------
+    UsageError
+        If the image does not exist, or Apptainer cannot bind a path.
+    """
+    image = image.absolute()
+    if not image.exists():
+        raise UsageError(f"{image} does not exist; check --image.")
+    needed = [find_host_paths(settings), find_host_paths(group)]
+    for path in (*needed[0].written, *needed[1].written):
+        path.mkdir(parents=True, exist_ok=True)
+    start = ["apptainer", "exec", "--containall", "--no-home"]
+    start += [] if settings.device == "cpu" else ["--nv"]
+    for name, value in {**needed[1].environment, **needed[0].environment}.items():
+        start += ["--env", f"{name}={value}"]
+    reads = (f"{_bindable(path)}:{path}:ro" for paths in needed for path in paths.read)
+    # Written folders come last, for they may lie in the dataset.
+    writes = (str(_bindable(path)) for paths in needed for path in paths.written)
+    for bind in dict.fromkeys([*reads, *writes]):
+        start += ["--bind", bind]
+    return [*start, str(image), "bids_stroke"], [*start, str(image), "bids_stroke-slurm"]
+
+
+def _bindable(path: Path) -> Path:
+    """Check that Apptainer can bind a path.
+
+    Raises
+    ------
+    UsageError
+        If the path holds a character that separates the parts of a bind.
+    """
+    if set(str(path)) & set(",:"):
+        raise UsageError(f"{path} has a comma or a colon, which Apptainer cannot bind; rename it.")
+    return path
+
+
+def absolute(settings: Settings, options: Sequence[str]) -> list[str]:
+    """Options for an image, in which only absolute paths lead to files.
+
+    Raises
+    ------
+    UsageError
+        If an option names a file by a relative path.
+    """
+    folders = [str(settings.bids_dir), str(settings.output_dir)]
+    words = map(hyphenated, options)
+    given = vars(run_options.build().parse_args([*folders, "participant", *words]))
+    tracts = filter(Path.is_file, map(Path, settings.tracts))
+    for path in (*paths_in(given.values()), *tracts):
+        if not path.is_absolute():
+            raise UsageError(f"{path} is a relative path; with --image, give the absolute path.")
+    if settings.lesion_derivatives or settings.model in catalog.names():
+        return list(options)
+    # The card is read, and bound, where links to it lead.
+    return [*options, "--model", str(catalog.load(settings.model).path)]

@@ -1,0 +1,69 @@
+"""Datasets that were moved, touched or changed between two runs, and jobs that see other folders."""
+
+import os
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+from faults.running import masks, participant, run
+
+from bids_stroke.cli import slurm
+
+UP_TO_DATE = "sub-01: up to date"
+
+
+@pytest.fixture
+def moved(bids, undisturbed, tmp_path):
+    """Copies of a dataset and of its derivatives: all inodes and times are others."""
+    return shutil.copytree(bids, tmp_path / "bids"), shutil.copytree(undisturbed, tmp_path / "out")
+
+
+def test_another_mount_point_and_new_times(moved, table):
+    for path in moved[0].rglob("*"):
+        os.utime(path)
+    done = run(*participant(*moved))
+    assert done.returncode == 0 and UP_TO_DATE in done.stderr
+    table.add("Moved data", "another mount point and new times", 0, UP_TO_DATE, "nothing new")
+
+
+def test_one_voxel_of_a_mask(bids, tmp_path, table):
+    """Of a file with the same size, whose time is set back."""
+    root, out = masks(tmp_path / "bids", "01"), tmp_path / "out"
+    path = next(root.rglob("*_mask.nii.gz"))
+    img = nib.load(path)
+    data = np.asanyarray(img.dataobj).copy()
+    plain = path.with_suffix("")
+    nib.save(nib.Nifti1Image(data, img.affine), plain)
+    path.unlink()
+    assert run(*participant(root, out)).returncode == 0
+    before = plain.stat()
+    data[tuple(np.argwhere(data)[0])] = 0
+    nib.save(nib.Nifti1Image(data, img.affine), plain)
+    os.utime(plain, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert plain.stat().st_size == before.st_size
+    done = run(*participant(root, out))
+    assert done.returncode == 0 and UP_TO_DATE not in done.stderr and "sub-01: ok" in done.stderr
+    table.add("Moved data", "one voxel of a mask, size and time as before", 0, "sub-01: ok", "all")
+
+
+@pytest.mark.parametrize(
+    ("case", "name", "words"),
+    [
+        ("a relative path for jobs in an image", "masks", "is a relative path"),
+        ("a path with a comma for jobs in an image", "{}/a,b", "Apptainer cannot bind"),
+    ],
+)
+def test_a_path_that_jobs_in_an_image_cannot_see(
+    bids, tmp_path, monkeypatch, table, capsys, case, name, words
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "b.sif").touch()
+    folder = name.format(tmp_path)
+    os.mkdir(folder)
+    options = ["--image", "b.sif", "--derivatives", folder, "--lesion-derivatives", str(bids)]
+    assert slurm.main([str(bids), str(tmp_path / "out"), *options]) == 2
+    seen = capsys.readouterr().err.strip()
+    assert words in seen
+    assert not (tmp_path / "out/logs/slurm").exists()
+    table.add("Moved data", case, 2, seen, "nothing")

@@ -1,0 +1,27 @@
+"""Calls in several processes: what goes wrong in one ends no other."""
+
+import os
+import signal
+
+from bids_stroke.errors import DatasetError
+from bids_stroke.training.parallel import map_unordered, reason
+
+
+def work(name):
+    if name == "mistaken":
+        raise DatasetError("It has no scan.")
+    if name == "broken":
+        return {}["key"]
+    if name == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return name.upper()
+
+
+def test_every_error_is_that_of_its_job():
+    names = ["a", "mistaken", "b", "broken", "killed", "c"]
+    results = {name: result for (name,), result in map_unordered(work, [(n,) for n in names], 2)}
+    assert sorted(results) == sorted(names)
+    assert [results[name] for name in "abc"] == ["A", "B", "C"]
+    assert reason(results["mistaken"]) == "It has no scan."
+    assert reason(results["broken"]) == "an unexpected error, KeyError: 'key'"
+    assert "killed, perhaps for lack of memory" in reason(results["killed"])
