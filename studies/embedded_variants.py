@@ -1,10 +1,11 @@
-"""Compare variants of the training of the embedded model at equal time.
+"""Compare variants of the training of the embedded model.
 
-    python studies/embedded_variants.py train NAME [NAME …] --minutes 25 [--work DIR] [--start CARD]
+    python studies/embedded_variants.py train NAME [NAME …] --steps 300 [--work DIR] [--start CARD]
     python studies/embedded_variants.py compare FIRST NAME [NAME …] [--work DIR]
 
-``train`` trains each variant for the same time on the same stream of samples, from the same model
-(``fresh`` from random weights); the same call continues. ``compare`` shows each variant the same
+``train`` trains each variant for a number of steps on the same stream of samples, from the same model
+(``fresh`` from random weights), and prints the minutes; a variant whose steps take longer gets fewer, so
+that its time is that of the others. The same call continues. ``compare`` shows each variant the same
 simulated patients on the heads and lesion shapes held out for validation (``embedded_cohort.yaml``), at
 the spacing of its recipe, and prints Dice with paired differences from the first variant. Intervals are
 those of ``embedded_model.py``.
@@ -55,11 +56,12 @@ def recipe_of(name):
     return parse_simulation(content, name)
 
 
-def train(name, work, minutes, start):
-    """Train a variant for a while."""
+def train(name, work, steps, start):
+    """Train a variant for some steps."""
     initial = None if name == "fresh" else catalog.load(start)
     out = work / name.replace(" ", "-")
-    loop.train_on_simulations(recipe_of(name), out, DATA, minutes=minutes, initial=initial)
+    done = loop.train_on_simulations(recipe_of(name), out, DATA, steps=steps, initial=initial)
+    print(f"{name}: {done.steps} steps, {done.minutes} minutes", flush=True)
 
 
 def plan():
@@ -143,13 +145,13 @@ def main():
     command = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     command.add_argument("what", choices=("train", "compare"))
     command.add_argument("names", nargs="+", choices=VARIANTS, metavar="NAME", help=", ".join(VARIANTS))
-    command.add_argument("--minutes", type=float, default=25)
+    command.add_argument("--steps", type=int, default=300)
     command.add_argument("--start", default=DEFAULT_MODEL, metavar="CARD")
     command.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "embedded_variants")
     arguments = command.parse_args()
     if arguments.what == "train":
         for name in arguments.names:
-            train(name, arguments.work, arguments.minutes, arguments.start)
+            train(name, arguments.work, arguments.steps, arguments.start)
         return
     torch.set_num_threads(1)
     tables = {name: score(name, arguments.work) for name in arguments.names}

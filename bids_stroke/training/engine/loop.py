@@ -43,6 +43,7 @@ def train_on_simulations(
     data: PathLike,
     *,
     minutes: float | None = None,
+    steps: int | None = None,
     initial: Card | None = None,
     decay_from: Path | None = None,
 ) -> Summary:
@@ -57,6 +58,8 @@ def train_on_simulations(
         Folder that holds the folders of the recipe's ``sources``.
     minutes : float, optional
         Duration of this call.
+    steps : int, optional
+        Steps of this call.
     initial : Card, optional
         Model to start from.
     decay_from : Path, optional
@@ -77,7 +80,7 @@ def train_on_simulations(
     training, validation = (sources.simulator(loaded[part], recipe, on[part]) for part in on)
     if decay_from and not decay_from.is_file():
         raise UsageError(f"{decay_from} is no checkpoint; name a last.ckpt of a training.")
-    budget = Budget(minutes=minutes or (recipe.training.decay_minutes if decay_from else None))
+    budget = Budget(minutes or (recipe.training.decay_minutes if decay_from else None), steps)
     start = initial_weights(recipe, initial) if initial else None
     return fit(recipe, training, validation, out, budget, initial=start, decay_from=decay_from)
 
