@@ -4,8 +4,8 @@
     python studies/embedded_variants.py compare FIRST NAME [NAME …] [--work DIR]
 
 ``train`` trains each variant for a number of steps on the same stream of samples, from the same model
-(``fresh`` from random weights), and prints the minutes; a variant whose steps take longer gets fewer, so
-that its time is that of the others. The same call continues. ``compare`` shows each variant the same
+(``fresh`` from random weights), and prints the minutes; a variant whose steps take longer gets fewer,
+so that its time is that of the others. The same call continues. ``compare`` shows each variant the same
 simulated patients on the heads and lesion shapes held out for validation (``embedded_cohort.yaml``), at
 the spacing of its recipe, and prints Dice with paired differences from the first variant. Intervals are
 those of ``embedded_model.py``.
