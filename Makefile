@@ -1,12 +1,13 @@
 # make install   the package and all that it needs, in the folder .venv
 # make demo      three simulated patients, from images to reports, in the folder demo
-# make test      the tests
+# make test      the tests, by JOBS processes (2)
 # make fuzz      ten minutes of each reader of users' files against random content
 # make machines  the images and runs of them, runs on a Slurm cluster of this machine
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 
 BIN = $(VENV)/bin
+JOBS ?= 2
 INSTALLED = $(VENV)/.installed
 
 READERS = image packed table ratings card filters plugin
@@ -26,7 +27,7 @@ demo: install
 	$(BIN)/python studies/demo.py demo
 
 test: install
-	$(BIN)/python -m pytest -q --durations=15
+	$(BIN)/python -m pytest -q --durations=15 -n $(JOBS) --dist loadfile
 
 fuzz: install
 	$(BIN)/python -m pip install -c constraints.txt atheris

@@ -15,7 +15,7 @@ from faults.running import command, differences, nothing_half_written, participa
 
 from bids_stroke.spatial import image
 
-ROUNDS = int(os.environ.get("BIDS_STROKE_ROUNDS", 2))
+ROUNDS = int(os.environ.get("BIDS_STROKE_ROUNDS", 1))
 
 
 def killed(arguments, seconds):
