@@ -83,15 +83,17 @@ def add(out, name, rng, drawn, pictures):
         "cnr": rng.lognormal(1, 0.2), "template_brain_dice": 0.98 - abs(rng.normal(0, 0.004)),
     }  # fmt: skip
     load = volume * rng.uniform(0, 0.2)
-    loads = pd.DataFrame({"side": ["left", "right", "total"]} | {
-        number: [load * left, load * (not left), load] for number in NUMBERS
-    } | {"category": "small", "category_status": "unvalidated"})  # fmt: skip
-    share = rng.dirichlet([1, 1, 1, 1])
+    of_sides = [load * left, load * (not left), load, 0, load]
+    loads = pd.DataFrame({"side": load_columns.ROWS} | dict.fromkeys(NUMBERS, of_sides) | {
+        "lesion_side": "left" if left else "right",
+        "category": "small", "category_status": "unvalidated",
+    })  # fmt: skip
+    share, card = rng.dirichlet([1, 1, 1, 1]), super_regions.super_regions_card()
     shares = pd.DataFrame({
-        "region": ["R1", "R2", "R3", "R4"], "region_volume_ml": 500.0,
+        "region": [card.full_name(code) for code in card.names], "region_volume_ml": 500.0,
         "lesion_volume_ml": volume * share, "lesion_share": share, "region_share": 0.01,
     })  # fmt: skip
-    tables = {"JuelichCST": loads, super_regions.super_regions_card().atlas: shares}
+    tables = {"JuelichCST": loads, card.atlas: shares}
     written = {
         derivative(name, "morph", ".tsv", space="T1w", **found): components,
         derivative(name, "morph", ".tsv", desc="quality"): pd.DataFrame([measured]),

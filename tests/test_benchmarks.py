@@ -1,5 +1,6 @@
 """The benchmarks of speed and scale at toy size: that they run, and write their tables."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -46,6 +47,7 @@ def test_growth(shared, tmp_path):
     assert number == "1" and float(exponent) < 1
 
 
+@pytest.mark.skipif("BIDS_STROKE_SLOW" not in os.environ, reason="takes minutes; set BIDS_STROKE_SLOW")
 def test_participant(shared, tmp_path):
     page = tmp_path / "page.md"
     arguments = ["--heads", "T1w and FLAIR", "--voxel", 4, "--trial"]

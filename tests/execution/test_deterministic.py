@@ -23,6 +23,7 @@ import sys
 import bidsets
 import numpy as np
 from bids_stroke.spatial import image, normalization
+normalization.WARP_SPACING_MM = 4.0  # for speed
 img, lesion = bidsets.scan(1)
 brain = image.like(img.get_fdata() > 0, img, np.uint8)
 normalization.normalize(img, brain, lesion, sys.argv[1])

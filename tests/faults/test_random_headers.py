@@ -18,7 +18,7 @@ from bids_stroke.spatial import image, masks, template_transforms, templates
 DRAWS = 500
 CENTER, RADII = np.array((-24.0, -18.0, 24.0)), np.array((13.0, 11.0, 9.0))
 #: The part of the template that holds the lesion and the tract.
-BOX = tuple(map(slice, (34, 80, 46), (166, 164, 154)))
+BOX = tuple(map(slice, (30, 80, 46), (167, 164, 154)))
 AXES = [
     "".join(letters[i] for i in order)
     for order in itertools.permutations(range(3))

@@ -12,7 +12,7 @@ from servers import https
 from torch import nn
 
 from bids_stroke.cli import models
-from bids_stroke.errors import ModelError
+from bids_stroke.errors import DownloadError, ModelError
 from bids_stroke.models import imagenet
 from bids_stroke.models.networks import planar
 from bids_stroke.models.networks.planar import resnet50_unet
@@ -153,7 +153,7 @@ def test_fetched_once_and_kept_as_safetensors(published, tmp_path, monkeypatch, 
     digits = hashlib.sha256((tmp_path / "made.pth").read_bytes()).hexdigest()[:8]
     (tmp_path / "made.pth").rename(folder / f"resnet50-{digits}.pth")
     (folder / "resnet50-00000000.pth").write_bytes(b"another file")
-    with pytest.raises(ModelError, match="does not match the checksum"):
+    with pytest.raises(DownloadError, match="does not match the checksum"):
         imagenet.fetch(url=f"{url}/resnet50-00000000.pth")
     (path,) = imagenet.fetch(url=f"{url}/resnet50-{digits}.pth")
     assert path.suffix == ".safetensors" and not list(path.parent.glob("*.pth"))
