@@ -74,7 +74,7 @@ def title(words: str, hint: str = "", legend: Sequence[tuple[str, str]] = ()) ->
         text(words, 12, 22, kind="title"),
         text(hint, WIDTH - 12, 22, "end"),
     ]
-    x = 40 + 9 * len(words)
+    x = 40 + 11 * len(words)
     for name, color in legend:
         parts.append(f'<path d="M{x},17h24" stroke="{color}" stroke-width="3"/>\n')
         parts.append(text(name, x + 32, 22))
