@@ -23,7 +23,8 @@ class Table:
         self.rows = {}
 
     def add(self, kind, case, status, seen, written):
-        """Add a case; paths of this machine are left out of what was seen."""
+        """Add a case; paths of this machine and times are left out of what was seen."""
+        seen = re.sub(r"^[\d-]{10} [\d:]{8} ", "", seen)
         seen = re.sub(r"/\S*/(?=[\w.*-]+)", "…/", seen).replace("|", "\\|").replace("<", "&lt;")
         self.rows.setdefault(kind, []).append((case, str(status), seen.strip(), written))
 
