@@ -64,7 +64,7 @@ def difference(rows, score, models, others):
 def verdict(summary, lower=False):
     """A difference with its interval, and what it shows: an interval that holds 0 shows nothing.
 
-    ``lower`` tells that the lower score is the better one.
+    ``lower`` is whether the lower score is the better one.
     """
     low, high = sorted((-summary.low, -summary.high)) if lower else (summary.low, summary.high)
     shown = "better" if low > 0 else "worse" if high < 0 else "no difference shown"

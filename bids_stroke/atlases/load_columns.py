@@ -1,5 +1,7 @@
 """Columns of the tables of loads, and the limits that they are measured with."""
 
+from bids_stroke.lesion import measurements
+
 #: Thresholds of the lesion probability at which the loads are measured once more.
 THRESHOLDS = {"p10": 0.1, "p20": 0.2, "p50": 0.5}
 #: A cross-section counts for ``max_slice_load`` if the tract reaches this probability in it: where it
@@ -58,11 +60,7 @@ COLUMNS: dict[str, dict[str, object]] = {
     "lesion_side": {
         "Description": "Side of the lesion in the template, the midline (0.5 mm) aside; n/a without "
         "a lesion",
-        "Levels": {
-            "left": "Less than 10% of the volume lies on the right",
-            "right": "Less than 10% of the volume lies on the left",
-            "bilateral": "At least 10% of the volume lies on either side",
-        },
+        "Levels": measurements.COLUMNS["hemisphere"]["Levels"],
     },
     "overlap_volume_ml": {
         "Description": "Volume of the lesion where the tract's probability is above 0",

@@ -169,13 +169,13 @@ def names() -> list[str]:
     return sorted(card.stem for card in (DATA / "tracts").glob("*.yaml"))
 
 
-def fetch(card: TractCard, tell: Progress = lambda done, total: None) -> list[Path]:
+def fetch(card: TractCard, progress: Progress = lambda done, total: None) -> list[Path]:
     """Download the files of a tract that are not there yet.
 
     Parameters
     ----------
     card : TractCard
-    tell : callable
+    progress : callable
         Takes the bytes that are there and those of the whole file.
 
     Returns
@@ -192,7 +192,7 @@ def fetch(card: TractCard, tell: Progress = lambda done, total: None) -> list[Pa
             source = card.sources[file]
             remote = RemoteFile([source.url], source.sha256, source.bytes)
             advice = f"or copy the file to {path}"
-            download(f"{file} of the tract {card.name}", remote, path, advice, tell)
+            download(f"{file} of the tract {card.name}", remote, path, advice, progress)
     return card.paths
 
 

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bids_stroke.errors import StrokeError, UsageError
+from bids_stroke.errors import UsageError
 
+from . import subcommands
 from .downloads import download_all
-from .encoding import start_in_utf8
 
 if TYPE_CHECKING:  # slow to import
     from bids_stroke.models.card import Card
@@ -61,13 +61,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    start_in_utf8(argv)
-    arguments = parser().parse_args(argv)
-    try:
-        return _COMMANDS[arguments.command](arguments)
-    except StrokeError as error:
-        print(f"bids_stroke-models: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+    return subcommands.run(parser(), _COMMANDS, argv)
 
 
 def _list(_: argparse.Namespace) -> int:

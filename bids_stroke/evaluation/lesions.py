@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from bids_stroke.errors import ImageError
 from bids_stroke.spatial.grid import bounding_box
+
+from .metrics import binary_masks
 
 #: Neighbors of a voxel that belong to the same component: those that share a face, or a corner.
 Neighbors = Literal[6, 26]
@@ -61,12 +62,7 @@ def find_overlaps(pred: ArrayLike, truth: ArrayLike, neighbors: Neighbors) -> Ov
     ImageError
         If the masks differ in shape.
     """
-    pred, truth = np.asarray(pred) > 0, np.asarray(truth) > 0
-    if pred.shape != truth.shape:
-        raise ImageError(
-            f"The predicted mask has shape {pred.shape} but the true one {truth.shape}; "
-            "resample one onto the grid of the other."
-        )
+    pred, truth = binary_masks(pred, truth)
     either = pred | truth
     if not either.any():
         return Overlaps(np.zeros((1, 1), int))

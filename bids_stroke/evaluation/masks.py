@@ -38,7 +38,7 @@ class Mask:
     ``space`` is the contrast or the template on whose grid it lies, None where that is unknown; of
     several masks on one grid, that of the lowest ``rank`` is taken; ``probability`` is on the same
     grid; ``chains`` are the transforms of its session from each space to the template, in the order of
-    application; ``resampled`` tells that it shows the lesion of another mask of its session;
+    application; ``resampled`` is whether it shows the lesion of another mask of its session;
     ``image`` is the image of a predicted mask, ``supplied`` what the name of a mask says, both where
     they are known.
     """

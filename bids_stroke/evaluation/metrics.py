@@ -69,8 +69,8 @@ class Confusion(NamedTuple):
         return float(part / whole) if whole else 0.0
 
 
-def confusion(pred: ArrayLike, truth: ArrayLike) -> Confusion:
-    """Count the voxels of two masks on one grid (non-zero is lesion).
+def binary_masks(pred: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Two masks on one grid (non-zero is lesion) as boolean arrays.
 
     Raises
     ------
@@ -83,6 +83,18 @@ def confusion(pred: ArrayLike, truth: ArrayLike) -> Confusion:
             f"The predicted mask has shape {pred.shape} but the true one {truth.shape}; "
             "resample one onto the grid of the other."
         )
+    return pred, truth
+
+
+def confusion(pred: ArrayLike, truth: ArrayLike) -> Confusion:
+    """Count the voxels of two masks on one grid (non-zero is lesion).
+
+    Raises
+    ------
+    ImageError
+        If the masks differ in shape.
+    """
+    pred, truth = binary_masks(pred, truth)
     tp = int(np.count_nonzero(pred & truth))
     fp = int(np.count_nonzero(pred)) - tp
     fn = int(np.count_nonzero(truth)) - tp

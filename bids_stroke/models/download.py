@@ -9,14 +9,14 @@ from .card import Card, Weights
 
 
 def fetch(
-    card: Card, tell: Progress = lambda done, total: None, timeout: float = TIMEOUT
+    card: Card, progress: Progress = lambda done, total: None, timeout: float = TIMEOUT
 ) -> list[Path]:
     """Fetch the weights of a card, of all its folds, that are not there yet.
 
     Parameters
     ----------
     card : Card
-    tell, timeout
+    progress, timeout
         As for :func:`bids_stroke.utils.download.download`.
 
     Returns
@@ -28,13 +28,13 @@ def fetch(
     DownloadError
         If no mirror gave the right file; what has come is kept for the next call.
     """
-    return [_fetch(card, fold, tell, timeout) for fold in card.all_weights]
+    return [_fetch(card, fold, progress, timeout) for fold in card.all_weights]
 
 
-def _fetch(card: Card, fold: Weights, tell: Progress, timeout: float) -> Path:
+def _fetch(card: Card, fold: Weights, progress: Progress, timeout: float) -> Path:
     if fold.file:
         return weights.locate(card, fold)
     remote = RemoteFile(fold.urls, fold.sha256, fold.bytes)
     advice = f"or download them elsewhere and name them as file in {card.path}"
     what = f"The weights of model {card.name}"
-    return download(what, remote, card.weights_path(fold), advice, tell, timeout)
+    return download(what, remote, card.weights_path(fold), advice, progress, timeout)

@@ -26,7 +26,7 @@ def path() -> Path:
     return cache_dir() / "weights" / f"{NAME}.safetensors"
 
 
-def fetch(tell: Progress = lambda done, total: None, url: str = URL) -> list[Path]:
+def fetch(progress: Progress = lambda done, total: None, url: str = URL) -> list[Path]:
     """Fetch the weights, unless they are there, and keep them as safetensors.
 
     Returns
@@ -42,7 +42,9 @@ def fetch(tell: Progress = lambda done, total: None, url: str = URL) -> list[Pat
         return [path()]
     remote = RemoteFile([url], sha256=url.removesuffix(".pth").rpartition("-")[2])
     advice = "or download them elsewhere and name the file as encoder in the recipe"
-    pth = download(f"The file of the weights {NAME}", remote, path().with_suffix(".pth"), advice, tell)
+    pth = download(
+        f"The file of the weights {NAME}", remote, path().with_suffix(".pth"), advice, progress
+    )
     state = _read(pth)
     with atomic(path()) as partial:
         save_file({name: values.contiguous() for name, values in state.items()}, partial)

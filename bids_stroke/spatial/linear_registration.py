@@ -23,7 +23,7 @@ import bids_stroke
 from bids_stroke.utils import files
 
 from . import grid, image
-from .registration import SEED, register
+from .registration import SEED, THREADS, register
 from .templates import template
 from .transforms import LPS, to_ants
 
@@ -94,7 +94,7 @@ def register_linear(
         path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
         done = subprocess.run(
             [sys.executable, "-P", "-m", __name__, name],
-            env=os.environ | {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1", "PYTHONPATH": path},
+            env=os.environ | {THREADS: "1", "PYTHONPATH": path},
             capture_output=True,
             text=True,
         )
@@ -125,7 +125,7 @@ def rigid(
 ) -> tuple[Path, Path]:
     """Register two contrasts of one head rigidly (Mattes mutual information).
 
-    The start is the scanner's coordinates or the centres of mass, whichever fits better.
+    The start is the scanner's coordinates or the centers of mass, whichever fits better.
 
     Parameters
     ----------

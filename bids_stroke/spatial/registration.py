@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:  # slow to load
     from ants import ANTsImage
 
+#: Environment variable with the number of threads, which ANTs reads when it starts.
+THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
 #: Of the random numbers that registrations start from.
 SEED = 1
 #: Options for SyN: long steps, and few of them at 2 mm, where each takes seconds.
@@ -35,19 +37,18 @@ def register(
     """Run ``ants.registration`` with ``options``, from the same random numbers each time.
 
     The results of SyN are the same to the last bit with the same number of threads
-    (``ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS``, read when ANTs starts). Those of rigid and affine
+    (:data:`bids_stroke.spatial.registration.THREADS`). Those of rigid and affine
     registrations are so with one thread alone: use
     :func:`bids_stroke.spatial.linear_registration.register_linear`.
     """
     import ants
 
-    threads = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
-    kept = os.environ.get(threads)
+    kept = os.environ.get(THREADS)
     ants.config.set_ants_deterministic(True, seed_value=seed)  # the only way in which ANTs takes a seed
     if kept is None:
-        del os.environ[threads]
+        del os.environ[THREADS]
     else:
-        os.environ[threads] = kept
+        os.environ[THREADS] = kept
     result = ants.registration(fixed, moving, **options)
     return Registration(*(_paths(result[key]) for key in ("fwdtransforms", "invtransforms")))
 

@@ -122,6 +122,8 @@ def load_transform(source: str, target: str) -> nib.Nifti1Image | None:
     path = _transform_path(source, target)
     if path.exists():
         return image.open_image(path)
+    if target != TEMPLATE:
+        raise ResourceError(f"No transform from {source} to {target} is available.")
     try:
         return registered_field(source)
     except StrokeError as error:

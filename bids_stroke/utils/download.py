@@ -36,7 +36,7 @@ def download(
     remote: RemoteFile,
     path: Path,
     advice: str,
-    tell: Progress = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
     timeout: float = TIMEOUT,
 ) -> Path:
     """Download a file from the first of its mirrors that has the right one.
@@ -50,7 +50,7 @@ def download(
         Where it is kept.
     advice : str
         What else a user may do if it fails.
-    tell : callable
+    progress : callable
         Takes the bytes that are there and those of the whole file.
     timeout : float
         Seconds without a byte after which a mirror is given up for this try.
@@ -73,7 +73,7 @@ def download(
             reasons = []
             for url in (url for _ in range(TRIES) for url in remote.urls):
                 try:
-                    _download(url, partial, remote.bytes, tell, timeout)
+                    _download(url, partial, remote.bytes, progress, timeout)
                     _check(partial, remote)
                 except (requests.RequestException, ValueError) as error:
                     reasons.append(f"{url}: {' '.join(str(error).split())}")
@@ -88,7 +88,7 @@ def download(
     raise DownloadError(f"{what} cannot be downloaded ({why}); try again, {advice}.")
 
 
-def _download(url: str, partial: Path, total: int | None, tell: Progress, timeout: float) -> None:
+def _download(url: str, partial: Path, total: int | None, progress: Progress, timeout: float) -> None:
     """Append to ``partial`` what it lacks of the whole."""
     start = partial.stat().st_size if partial.is_file() else 0
     if total is not None and start >= total:
@@ -107,7 +107,7 @@ def _download(url: str, partial: Path, total: int | None, tell: Progress, timeou
                 if total is not None and start > total:
                     raise ValueError(f"it gives more than the {total} bytes of the card")
                 stream.write(block)
-                tell(start, total)
+                progress(start, total)
     if total is not None and start < total:
         raise ValueError(f"it broke off after {start} of {total} bytes")
 
