@@ -31,6 +31,7 @@ AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SwitchType=switch/none
+MinJobAge=86400
 SchedulerParameters=sched_interval=2,defer_batch
 PropagateResourceLimits=NONE
 NodeName=$node NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=8000

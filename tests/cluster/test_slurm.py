@@ -14,7 +14,6 @@ pytestmark = pytest.mark.skipif(
     "BIDS_STROKE_SLURM" not in os.environ,
     reason="there is no Slurm to test with: tests/cluster/slurm.sh starts one and runs a command",
 )
-NODES_WITH_JOBS = {"lesion_wf.segment": "gpu", "template_wf.normalize": "cpu"}
 
 
 @pytest.fixture(scope="module")
