@@ -5,10 +5,14 @@ import os
 import subprocess
 import sys
 
+import nibabel as nib
+import numpy as np
 import pandas as pd
 import pytest
 
 from bids_stroke.cli import simulate
+from bids_stroke.spatial import image
+from bids_stroke.spatial.templates import TEMPLATE, template
 
 pytestmark = pytest.mark.skipif(
     "BIDS_STROKE_SLURM" not in os.environ,
@@ -16,15 +20,24 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def bids(tmp_path_factory):
-    """Three participants, the second of whom has an image cut short."""
-    root = tmp_path_factory.mktemp("slurm") / "bids"
-    assert simulate.main([str(root), "--participants", "3", "--resolution", "2"]) == 0
-    path = root / "sub-02/anat/sub-02_T1w.nii.gz"
-    (root.parent / "whole.nii.gz").write_bytes(path.read_bytes())
-    path.write_bytes(path.read_bytes()[:5000])
+@pytest.fixture
+def bids(tmp_path):
+    """Own masks of three participants in template space, the second of which is cut short."""
+    root = tmp_path / "bids"
+    mask = np.zeros(template().t1w.shape, np.uint8)
+    mask[70:85, 100:120, 80:100] = 1
+    for label in ("01", "02", "03"):
+        name = f"sub-{label}/anat/sub-{label}_space-{TEMPLATE}_label-L_mask.nii.gz"
+        image.save(nib.Nifti1Image(mask, template().t1w.affine), root / name)
+    (root / "dataset_description.json").write_text('{"Name": "masks", "BIDSVersion": "1.10.0"}')
+    path = mask_of(root, "02")
+    path.write_bytes(path.read_bytes()[:500])
     return root
+
+
+def mask_of(root, label):
+    (path,) = root.glob(f"sub-{label}/anat/*_mask.nii.gz")
+    return path
 
 
 def command(module, bids, out, *options):
@@ -36,7 +49,7 @@ def command(module, bids, out, *options):
 
 def submit(bids, out):
     """Submit, wait for the end of the group level, and return the exit status of each job."""
-    options = ["--nprocs", "1", "--mem-mb", "4000", "--brain-extraction", "deepbet"]
+    options = ["--nprocs", "1", "--mem-mb", "4000", "--lesion-derivatives", str(bids)]
     done = command("bids_stroke.cli.slurm", bids, out, *options)
     assert done.returncode == 0, done.stderr
     group = done.stdout.rpartition("group level: job ")[2].strip()
@@ -63,23 +76,26 @@ def test_an_array_and_the_group(bids, tmp_path):
     table = pd.read_csv(out / "group_lesion.tsv", sep="\t")
     assert list(table["participant_id"]) == ["sub-01", "sub-03"]
     (log,) = (out / "logs/slurm").glob("group_*.log")
-    assert "sub-02_T1w.nii.gz cannot be read as an image" in log.read_text()
+    assert f"{mask_of(bids, '02').name} cannot be read as an image" in log.read_text()
     assert "2 of 3 sessions are complete" in log.read_text()
 
-    listed = command("bids_stroke.cli.slurm", bids, out, "--list", "--brain-extraction", "deepbet")
+    listed = command("bids_stroke.cli.slurm", bids, out, "--list", "--lesion-derivatives", str(bids))
     assert listed.returncode == 1
     assert listed.stdout.startswith("sub-02: ") and listed.stdout.count("sub-") == 3
 
-    # The image is mended, and the same command again takes this participant alone.
-    (bids.parent / "whole.nii.gz").replace(bids / "sub-02/anat/sub-02_T1w.nii.gz")
+    # With a whole mask, the same command again takes this participant alone.
+    whole = mask_of(bids, "01").read_bytes()
+    mask_of(bids, "02").write_bytes(whole)
     told, statuses = submit(bids, out)
     assert "1 participants to process, 2 sessions up to date" in told
     assert statuses == {"0": 0, "group": 0}
     assert len(pd.read_csv(out / "group_lesion.tsv", sep="\t")) == 3
 
 
-def test_the_plugin_of_nipype(bids, tmp_path):
+def test_the_plugin_of_nipype(tmp_path):
     """Steps are jobs of their own; those that may use a GPU go to the GPU's partition."""
+    bids = tmp_path / "bids"
+    assert simulate.main([str(bids), "--participants", "1", "--resolution", "2"]) == 0
     (tmp_path / "plugin.yml").write_text(
         "plugin: SLURM\n"
         "plugin_args: {sbatch_args: --partition=cpu --comment=cpu, max_jobs: 2}\n"
@@ -87,7 +103,7 @@ def test_the_plugin_of_nipype(bids, tmp_path):
     )
     options = ["--plugin-file", str(tmp_path / "plugin.yml"), "--brain-extraction", "deepbet"]
     out = tmp_path / "out"
-    done = command("bids_stroke", bids, out, "participant", "--participant-label", "01", *options)
+    done = command("bids_stroke", bids, out, "participant", *options)
     assert done.returncode == 0, done.stderr
     known = json.loads((out / "logs/sub-01_run.json").read_text())
     assert known["status"] == "ok"

@@ -29,6 +29,8 @@ MASK = "sub-01/anat/sub-01_space-T1w_label-L_desc-T1FLAIRlesion_mask.nii.gz"
 class Engine:
     """Runs commands in an image of podman or docker."""
 
+    brain_extraction = "hd-bet"
+
     def __init__(self):
         self.image = os.environ.get("BIDS_STROKE_IMAGE")
         self.program = shutil.which("podman") or shutil.which("docker")
@@ -45,6 +47,8 @@ class Engine:
 
 class Apptainer:
     """Runs commands in an image of Apptainer."""
+
+    brain_extraction = "deepbet"
 
     def __init__(self):
         self.image = os.environ.get("BIDS_STROKE_SIF")
@@ -93,9 +97,10 @@ def both(container, study):
     out.mkdir()
     out.chmod(0o777)
     folders = [f"{study / 'bids'}:/data:ro", f"{out}:/out"]
+    options = ["--brain-extraction", container.brain_extraction]
     runs = {
-        level: container.run("/data", "/out", level, folders=folders)
-        for level in ("participant", "group")
+        "participant": container.run("/data", "/out", "participant", *options, folders=folders),
+        "group": container.run("/data", "/out", "group", folders=folders),
     }
     return runs, out
 
@@ -150,7 +155,8 @@ def test_what_was_promised_is_there(both):
 def test_a_second_run_has_nothing_to_do(both, container, study):
     _, out = both
     folders = [f"{study / 'bids'}:/data:ro", f"{out}:/out"]
-    done = container.run("/data", "/out", "participant", "--participant-label", "01", folders=folders)
+    options = ["--participant-label", "01", "--brain-extraction", container.brain_extraction]
+    done = container.run("/data", "/out", "participant", *options, folders=folders)
     assert done.returncode == 0 and "sub-01: up to date" in done.stderr, done.stderr
 
 

@@ -29,6 +29,7 @@ from bids_stroke.spatial.templates import template
 
 MNI = "space-MNI152NLin2009aSym"
 FURTHER = "space-MNI152NLin6Asym"
+OPTIONS = ["--output-spaces", "MNI152NLin6Asym", "--brain-extraction", "deepbet"]
 TRUTH = "derivatives/truth/sub-01/anat/sub-01_space-T1w_{}_mask.nii.gz"
 FOUND = {
     "sub-01/anat/sub-01_desc-preproc_T1w.nii.gz",
@@ -96,7 +97,7 @@ def first(dataset, templates):
     command: the end of the second run, and the output folder."""
     out = dataset.parent / "out"
     command = [sys.executable, "-m", "bids_stroke", str(dataset), str(out), "participant", "-v"]
-    command += ["--output-spaces", "MNI152NLin6Asym"]
+    command += OPTIONS
     environment = {**os.environ, "TEMPLATEFLOW_HOME": str(templates)}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as killed:
         for line in killed.stderr:
@@ -266,8 +267,7 @@ def test_a_second_run_changes_nothing(first, dataset, templates, monkeypatch):
     before = files(out)
     monkeypatch.setenv("TEMPLATEFLOW_HOME", str(templates))
     arguments = [str(dataset), str(out), "participant", "--participant-label", "sub-01"]
-    arguments += ["--output-spaces", "MNI152NLin6Asym"]
-    assert main(arguments) == 0
+    assert main([*arguments, *OPTIONS]) == 0
     assert files(out) == before
 
 

@@ -36,7 +36,7 @@ TINY = {
 }
 # Recipe, that whose model it starts from, the card that it leaves. A participant takes a minute:
 # without BIDS_STROKE_SLOW, two recipes are tested.
-QUICK = ("s2", "s4_adapt")
+QUICK = ("s2_zoom_in", "s4_adapt")
 RECIPES = {
     "s2": (None, "s2-E"),
     "s2_zoom_in": (None, "s2_zoom_in"),
