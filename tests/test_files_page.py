@@ -1,4 +1,4 @@
-"""The page "Which files are used" states what the code does."""
+"""The page "File selection" states what the code does."""
 
 import re
 from pathlib import Path
