@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 from nibabel.affines import apply_affine
+from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
 from bids_stroke.bids.names import label_of, space_of
@@ -16,6 +17,7 @@ from bids_stroke.spatial import grid, headers, image, masks, template_transforms
 from bids_stroke.spatial.templates import TEMPLATE, template
 from bids_stroke.utils.cache import cached_images
 from bids_stroke.utils.files import PathLike, stamp
+from bids_stroke.utils.tables import read_table
 
 from .regions import Atlas, measure_regions, region_table
 
@@ -166,13 +168,23 @@ def _scale(atlas: ProbabilityAtlas, low: float, high: float) -> float:
 def _sampled(atlas: ProbabilityAtlas, points: NDArray[np.float64]) -> Iterator[NDArray[np.float32]]:
     """Stored values of each region at points of the atlas's space (mm); one volume is in memory."""
     # The file is kept open, so that a compressed one is read once, from its start to its end.
-    img = nib.Nifti1Image.from_filename(atlas.path, keep_file_open=True)
-    for number in range(img.shape[3]):
+    kept_open = nib.Nifti1Image.from_filename(atlas.path, keep_file_open=True)
+    with image.undamaged(kept_open, atlas.path) as img:
+        for number in range(img.shape[3]):
+            volume = _volume(img, number, atlas.path)
+            (values,) = template_transforms.sample([volume], img.affine, points, mode="constant")
+            yield values
+
+
+def _volume(img: SpatialImage, number: int, path: Path) -> NDArray[np.float32]:
+    """A volume of a 4D image."""
+    try:
         volume = np.asarray(img.dataobj[..., number], np.float32)
-        if not np.isfinite(volume).all():
-            raise ImageError(f"{atlas.path} holds values that are no numbers; replace them by 0.")
-        (values,) = template_transforms.sample([volume], img.affine, points, mode="constant")
-        yield values
+    except Exception as error:
+        raise headers.unreadable(path, error) from None
+    if not np.isfinite(volume).all():
+        raise ImageError(f"{path} holds values that are no numbers; replace them by 0.")
+    return volume
 
 
 def _points(mask: NDArray[np.bool_], reference: nib.Nifti1Image) -> NDArray[np.float64]:
@@ -200,8 +212,12 @@ def _is_4d(path: PathLike) -> bool:
 def _names(path: PathLike) -> dict[int, str]:
     """Names of the regions by their number, from a table."""
     try:
-        table = pd.read_csv(path, sep="\t", encoding="utf-8-sig")
-        return dict(zip(table["index"].astype(int), table["name"].astype(str), strict=True))
+        table = read_table(path)
+        numbers = table["index"].astype(float)
+        for bad, what in ((numbers.duplicated(), "there twice"), (numbers % 1 != 0, "no whole number")):
+            if bad.any():
+                raise ValueError(f"index {numbers[bad].iloc[0]:g} is {what}")
+        return dict(zip(numbers.astype(int), table["name"], strict=True))
     except (OSError, ValueError, KeyError) as error:
         raise ResourceError(
             f"{path} is not a table with the columns index and name ({error}); correct it."

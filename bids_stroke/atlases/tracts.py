@@ -81,7 +81,8 @@ def probability_maps(card: TractCard) -> list[nib.Nifti1Image]:
         headers.check_affine(img, path)
         headers.check_head(img, path)
         first, last = min(card.volumes.values()), max(card.volumes.values())
-        stack = np.asarray(img.dataobj[..., first : last + 1])  # read once: it is compressed
+        with image.undamaged(img, path) as opened:  # read once: it is compressed
+            stack = np.asarray(opened.dataobj[..., first : last + 1])
         return [_probability(stack[..., card.volumes[side] - first], img, card) for side in "LR"]
     images = map(image.load_supplied, card.paths)
     return [_probability(np.asanyarray(img.dataobj), img, card) for img in images]

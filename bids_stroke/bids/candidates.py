@@ -91,7 +91,7 @@ class Candidates:
 
     def placed(self) -> list[tuple[Path, Path]]:
         """Every file of the session, and the folder below which it was found."""
-        images = [(path, self._images.root) for path in self._own_images()]
+        images = [(path, self._images.root) for path in self.own_images()]
         masks = self._own_masks()
         return images + [(mask.path, mask.root) for mask in masks if mask.root]
 
@@ -99,14 +99,14 @@ class Candidates:
         """Lesion and brain masks of the session, and lesion masks that name none of several."""
         return [*self.lesions.own, *self.lesions.unassigned, *self.brain_masks.own]
 
-    def _own_images(self) -> list[Path]:
+    def own_images(self) -> list[Path]:
         """Images of the session, and those beside the only one."""
         keys = [(self.subject, self.label), *([(self.subject, None)] if self._is_only else [])]
         return [path for key in keys for path in self._images.sessions.get(key, [])]
 
     def unused(self) -> tuple[Unused, ...]:
         """All files of a session that is left out, with the reasons of those that were not chosen."""
-        images = self._own_images()
+        images = self.own_images()
         masks = self._own_masks()
         known = {item.path for item in self.selection.unused}
         paths = [*filter(contrast_of, images), *(mask.path for mask in masks)]

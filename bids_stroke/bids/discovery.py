@@ -1,6 +1,6 @@
 """Discovery of the sessions of a dataset that are processed, and of those that are excluded."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bids_stroke.errors import DatasetError
@@ -16,6 +16,7 @@ from .names import (
     MAX_SESSION_NAME,
     REFERENCES,
     TRACE,
+    entity,
     folder_of,
     is_label,
     session_name,
@@ -72,7 +73,7 @@ def find(
     ------
     DatasetError
         If the dataset holds no participant or no usable image, or lacks a participant or session that
-        was asked for.
+        was asked for, or if a folder of ``derivatives`` holds no brain mask of any participant.
     UsageError
         If a filter names no entity.
     """
@@ -84,16 +85,54 @@ def find(
     if not participants.labels:
         raise DatasetError(f"{bids_dir} holds no sub-* folder with images; check the path.")
     brain_masks = find_brain_masks(derivatives)
+    _check_derivatives(bids_dir, derivatives, brain_masks, participants)
     wanted = _wanted(bids_dir, participants.labels, participant_label, session_label)
     candidates = (
         Candidates(images, key, participants, lesions, brain_masks, orientation) for key in wanted
     )
     sessions, left_out = _select_all(candidates, card, TRACE in contrasts)
+    left_out += _without_files(images, participants, participant_label, session_label)
     if not session_label:
         left_out += participants.left_out(list(dict.fromkeys(subject for subject, _ in wanted)))
     if not sessions and not any(item.refused for item in left_out):
         raise _nothing_to_process(bids_dir if card else lesion_derivatives, bool(card), left_out)
     return sessions, left_out
+
+
+def _check_derivatives(
+    bids_dir: Path, folders: Iterable[Path], brain_masks: Masks, participants: Participants
+) -> None:
+    """Refuse folders of derivatives that have no effect."""
+    of_participants = {
+        mask.root
+        for (subject, _), masks in brain_masks.items()
+        for mask in masks
+        if subject in participants.labels
+    }
+    for folder in folders:
+        if folder not in of_participants:
+            raise DatasetError(
+                f"{folder} holds no brain mask (sub-*/**/anat/*_desc-brain_mask.nii.gz) of a "
+                f"participant of {bids_dir}; check --derivatives."
+            )
+
+
+def _without_files(
+    images: Images,
+    participants: Participants,
+    participant_label: Sequence[str],
+    session_label: Sequence[str],
+) -> Iterator[LeftOut]:
+    """The participants and sessions whose folders hold no file, as those that DataLad has not
+    installed; with files that may be there elsewhere, they are refused."""
+    for subject, session in images.empty_folders():
+        known = session in participants.labels.get(subject, [])
+        asked = (not participant_label or subject in participant_label) and (
+            not session_label or session in session_label
+        )
+        if asked and not known:
+            reason = "its folder holds no file; get it, with datalad get -n, or remove the folder."
+            yield LeftOut(session_name(subject, session), reason, True)
 
 
 def _nothing_to_process(folder: Path | None, images: bool, left_out: Sequence[LeftOut]) -> DatasetError:
@@ -168,7 +207,8 @@ def _select_all(
 def _select(files: Candidates, card: ContrastSelector | None, trace: bool) -> Session | LeftOut:
     """Select the images of a session by a model or by its lesion masks."""
     try:
-        if reason := _unusable(files.subject, files.label) or _misplaced(files.placed()):
+        reason = _unusable(files.subject, files.label) or _misplaced(files.placed())
+        if reason := reason or _of_other_session(files.label, files.own_images()):
             raise UnusableSession(reason)
         session = select_images(files, card) if card else select_lesion_mask(files, trace)
         for path in session.files(card):
@@ -186,6 +226,18 @@ def _unusable(subject: str, session: str | None) -> str | None:
     if len(session_name(subject, session)) > MAX_SESSION_NAME:
         return "its name is too long for the names of outputs; shorten the labels."
     return None
+
+
+def _of_other_session(label: str | None, images: Sequence[Path]) -> str | None:
+    """Which images of a session name another session, or different ones; None if none does."""
+    named = {path.name: entity(path, "ses") for path in images if entity(path, "ses")}
+    if set(named.values()) <= {label} or (label is None and len(set(named.values())) == 1):
+        return None
+    names = ", ".join(name for name, of in named.items() if label is None or of != label)
+    return (
+        f"its images name sessions in whose folders they do not lie ({names}); move each into the "
+        "folder of its session."
+    )
 
 
 def _misplaced(files: Iterable[tuple[Path, Path]]) -> str | None:

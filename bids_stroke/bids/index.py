@@ -75,6 +75,15 @@ class Index:
         """Paths of the images that ``.bidsignore`` lists, by participant and session."""
         return {} if self.ignore.is_empty else self._by_session({}, ignored=True)
 
+    def empty_folders(self) -> Iterator[str]:
+        """Folders of sessions, or of participants without, that hold no file, not even a hidden one;
+        relative to the dataset.
+        """
+        for subject in _folders(str(self.root), "sub-"):
+            for folder in _folders(subject, "ses-") or [subject]:
+                if not any(files for _, _, files in os.walk(folder)):
+                    yield os.path.relpath(folder, self.root)
+
     def _by_session(
         self, query: Mapping[str, object], ignored: bool
     ) -> dict[tuple[str, str | None], list[Path]]:

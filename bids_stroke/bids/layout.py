@@ -7,7 +7,8 @@ from bids_stroke.errors import UsageError
 
 from . import filters
 from .filters import Filter, Filters
-from .names import FOLDERS, IMAGE_EXTENSIONS, TRACE, Name, contrast_of, is_image
+from .folders import split_folders
+from .names import FOLDERS, IMAGE_EXTENSIONS, TRACE, Name, contrast_of, is_dotted, is_image
 from .sessions import Unused
 
 #: Why an image of another suffix is not used.
@@ -50,6 +51,17 @@ class Images:
         """Whether ``.bidsignore`` lists a folder, relative to the dataset."""
         return self._index.ignore.ignores_folder(relative)
 
+    def empty_folders(self) -> list[tuple[str, str | None]]:
+        """Participants and sessions whose folders hold no file, and are not ignored."""
+        return [
+            labels
+            for folder in self._index.empty_folders()
+            if (labels := split_folders(f"{folder}/"))
+            and labels not in self.sessions
+            and labels not in self._ignored
+            and not self.ignores_folder(folder)
+        ]
+
     def has_images(self, subject: str, label: str | None) -> bool:
         """Whether a session has an image of a contrast."""
         return any(map(contrast_of, self.sessions.get((subject, label), [])))
@@ -75,7 +87,9 @@ class Images:
             if path.parent.name not in FOLDERS or not is_image(path.name):
                 continue
             contrast = contrast_of(path)
-            if contrast is None:
+            if contrast is None and is_dotted(path):
+                yield Unused(path, "its name has a dot, which BIDS allows before the extension alone")
+            elif contrast is None:
                 suffix = Name.parse(path).suffix
                 yield Unused(path, _OTHER_SUFFIX.get(suffix, f"{suffix or 'it'} is no contrast in use"))
             elif path not in self.of(contrast, subject, label):
@@ -89,8 +103,16 @@ class Images:
             query |= {"datatype": "dwi", "suffix": "dwi", "reconstruction": TRACE}
         else:
             query |= {"datatype": "anat", "suffix": contrast}
+        values = filters.for_pybids(self.filter_of(contrast))
         try:
-            return self._index.by_session(**{**query, **filters.for_pybids(self.filter_of(contrast))})
+            found = self._index.by_session(**{**query, **values})
         except Exception as error:  # of PyBIDS, of its database, of a pattern
             reason = " ".join(str(error).partition(" If you")[0].partition("[SQL")[0].split())
             raise UsageError(f"--bids-filter-file cannot filter {contrast} images: {reason}") from None
+        others = [p for paths in found.values() for p in paths if contrast_of(p) != contrast]
+        if others:
+            raise UsageError(
+                f"--bids-filter-file takes {others[0].name} for a {contrast} image; leave suffix out "
+                "of the filter."
+            )
+        return found

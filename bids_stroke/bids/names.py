@@ -79,6 +79,15 @@ def is_image(name: str) -> bool:
     return name.endswith(IMAGE_EXTENSIONS) and not is_hidden(name)
 
 
+def is_dotted(path: PathLike) -> bool:
+    """Whether the name of an image has a dot before its extension, so that its parts are unknown.
+
+    >>> is_dotted("sub-01_acq-0.8mm_T1w.nii.gz"), is_dotted("sub-01_T1w.nii.gz")
+    (True, False)
+    """
+    return "." in Path(path).name.removesuffix(".gz").removesuffix(".nii")
+
+
 def is_hidden(name: str) -> bool:
     """Whether the name of a file or folder is hidden, as those that macOS leaves beside others."""
     return name.startswith(".")

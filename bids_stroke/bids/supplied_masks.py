@@ -123,8 +123,8 @@ def find_lesion_masks(
     leave_out : container of Path
         Folders that are not searched. Hidden folders, those named ``derivatives`` or ``sourcedata``,
         those that ``.bidsignore`` lists, and output folders of bids_stroke below ``folder`` are left
-        out too. The patterns of files of ``.bidsignore`` do not apply to masks, whose names the
-        validator may not know.
+        out too, and so are links to a folder that is searched already. The patterns of files of
+        ``.bidsignore`` do not apply to masks, whose names the validator may not know.
 
     Returns
     -------
@@ -142,22 +142,26 @@ def find_lesion_masks(
     return masks
 
 
-def _images(folder: Path, leave_out: Container[Path]) -> Iterator[Path]:
-    """Images of participants below a folder, in order of name within each folder."""
+def _images(folder: Path, leave_out: Container[Path] = ()) -> Iterator[Path]:
+    """Images of participants below a folder, in order of name within each folder; of a folder and the
+    links to it beside or below it, those of the folder itself."""
     ignore = BidsIgnore(folder)
+    searched = set[str]()
     for place, folders, files in os.walk(folder, followlinks=True):
         here = Path(place)
-        if here != folder and logs.recorded(place):
+        if os.path.realpath(place) in searched or (here != folder and logs.recorded(place)):
             folders.clear()
             continue
-        folders[:] = sorted(
+        searched.add(os.path.realpath(place))
+        kept = [
             name
             for name in folders
             if name not in _NO_DATA
             and not is_hidden(name)
             and here / name not in leave_out
             and not ignore.ignores_folder((here / name).relative_to(folder).as_posix())
-        )
+        ]
+        folders[:] = sorted(kept, key=lambda name: ((here / name).is_symlink(), name))
         for name in sorted(files):
             if name.startswith("sub-") and is_image(name):
                 yield here / name
@@ -173,14 +177,16 @@ def find_brain_masks(folders: Iterable[Path]) -> dict[tuple[str, str | None], li
     """
     masks: dict[tuple[str, str | None], list[SuppliedMask]] = {}
     for folder in folders:
-        ignore = BidsIgnore(folder)
-        for path in sorted(folder.glob("sub-*/**/anat/sub-*_desc-brain_mask.nii*")):
-            ignored = ignore.ignores_folder(path.parent.relative_to(folder).as_posix())
-            if is_image(path.name) and not ignored:
-                name = Name.parse(path)
-                space = name.entities.get("space")
-                if space in (None, *REFERENCES):
-                    mask = SuppliedMask(path, space, name.entities, root=folder)
-                    key = (name.entities["sub"], name.entities.get("ses"))
-                    masks.setdefault(key, []).append(mask)
+        for path in _images(folder):
+            name, places = Name.parse(path), path.relative_to(folder).parent.parts
+            space = name.entities.get("space")
+            if (
+                (name.suffix, name.entities.get("desc")) == ("mask", "brain")
+                and places[-1:] == ("anat",)
+                and places[0].startswith("sub-")
+                and space in (None, *REFERENCES)
+            ):
+                mask = SuppliedMask(path, space, name.entities, root=folder)
+                key = (name.entities["sub"], name.entities.get("ses"))
+                masks.setdefault(key, []).append(mask)
     return masks

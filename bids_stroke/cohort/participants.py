@@ -1,6 +1,5 @@
 """``participants.tsv``: read and merged with the group table."""
 
-import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pandas as pd
 from bids_stroke.bids.names import with_prefix
 from bids_stroke.errors import DatasetError
 from bids_stroke.utils.files import PathLike
+from bids_stroke.utils.tables import read_table
 from bids_stroke.utils.text import enumeration
 
 
@@ -22,25 +22,15 @@ def read_participants(path: PathLike) -> pd.DataFrame | None:
     Raises
     ------
     DatasetError
-        If it is no table with a column participant_id.
+        If it is no table with a column participant_id, or two of its columns have one name.
     """
     if not Path(path).is_file():
         return None
     try:
-        # index_col=False: a tab too many at the end of each row shifts no column.
-        table = pd.read_csv(
-            path,
-            sep="\t",
-            dtype=str,
-            keep_default_na=False,
-            index_col=False,
-            quoting=csv.QUOTE_NONE,  # BIDS has none: a lone quote would swallow the rows after it
-            encoding="utf-8-sig",
-        )
+        table = read_table(path)
     except (ValueError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise DatasetError(f"{path} is not a table with tabs ({reason}); mend it.") from None
-    table = table.rename(columns=str.strip).apply(lambda column: column.str.strip())
     if "participant_id" not in table:
         raise DatasetError(f"{path} has no column participant_id; add it.")
     table["participant_id"] = table["participant_id"].map(lambda text: with_prefix(text, "sub-"))
@@ -54,10 +44,21 @@ def read_participants(path: PathLike) -> pd.DataFrame | None:
 
 
 def merge_participants(table: pd.DataFrame, people: pd.DataFrame | None) -> pd.DataFrame:
-    """Add the columns of ``participants.tsv``, where there is one; clashing names are prefixed."""
+    """Add the columns of ``participants.tsv``, where there is one; clashing names are prefixed.
+
+    Raises
+    ------
+    DatasetError
+        If ``participants.tsv`` has a column of such a name already.
+    """
     if people is None:
         return table
     clashing = set(people) & set(table) - {"participant_id"}
+    for name in clashing:
+        if f"participants_{name}" in people:
+            raise DatasetError(
+                f"participants.tsv has the columns {name} and participants_{name}; rename one of them."
+            )
     renamed = people.rename(columns={name: f"participants_{name}" for name in clashing})
     return table.merge(renamed, on="participant_id", how="left")
 

@@ -25,6 +25,7 @@ from bids_stroke.reports.group.table import ExcludedSession
 from bids_stroke.settings import Settings
 from bids_stroke.spatial import image
 from bids_stroke.spatial.templates import TEMPLATE, template
+from bids_stroke.utils.text import enumeration
 
 
 def run_group(settings: Settings) -> int:
@@ -104,6 +105,7 @@ def _collect(settings: Settings) -> Cohort:
     table = participants.merge_participants(measured, people)
     notices = [
         *_notices_of_models(measured),
+        *_notices_of_labels(measured),
         *_notices_of_order(measured),
         *long_tables.unmeasured(out, ended),
         *(
@@ -127,6 +129,17 @@ def _notices_of_models(table: pd.DataFrame) -> Iterator[str]:
     if len(models) > 1:
         listing = ", ".join(f"{model} ({number})" for model, number in models.items())
         yield f"The lesions are of several models: {listing}; do not compare their volumes."
+
+
+def _notices_of_labels(table: pd.DataFrame) -> Iterator[str]:
+    """A sentence if participants have outputs with and without a session, perhaps of the same scan."""
+    without = table["session_id"].isna()
+    both = {*table["participant_id"][without]} & {*table["participant_id"][~without]}
+    if both:
+        yield (
+            f"Sessions with and without ses- are of one participant: {enumeration(sorted(both))}. If "
+            "the dataset has one of them alone, remove the outputs and the record of the other."
+        )
 
 
 def _notices_of_order(table: pd.DataFrame) -> Iterator[str]:

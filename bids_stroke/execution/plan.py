@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bids_stroke.atlases.maps import Maps
@@ -101,6 +102,7 @@ def make_plan(settings: Settings) -> Plan:
         leave_out=(settings.output_dir, settings.work_dir),
         orientation=settings.assume_orientation,
     )
+    left_out = [_with_outputs(settings.output_dir, item) for item in left_out]
     sources = SourceDatasets(settings.bids_dir, settings.output_dir, settings.lesion_derivatives)
     options = {
         "card": card and card.identity(),
@@ -121,3 +123,14 @@ def make_plan(settings: Settings) -> Plan:
         else:
             jobs.append(job)
     return Plan(card, sessions, jobs, done, left_out)
+
+
+def _with_outputs(output_dir: Path, item: LeftOut) -> LeftOut:
+    """A session that is left out; its reason mentions the outputs that an earlier run has left."""
+    record = records.read(output_dir, item.name)
+    if record is None or not record.complete(output_dir):
+        return item
+    reason = item.reason.removesuffix(".")
+    return item._replace(
+        reason=f"{reason}; its outputs of an earlier run remain, and count at the group level."
+    )

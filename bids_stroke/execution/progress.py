@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -134,10 +134,10 @@ def print_plan(plan: Plan) -> None:
     """Print which sessions would run, which of their files were chosen, which were not, and why."""
     for session in plan.sessions:
         done = session.name in plan.done
-        print(f"{session.name}: {'up to date' if done else _intention(session)}")
+        processed = session.processed(plan.card)
+        print(f"{session.name}: {'up to date' if done else _intention(session, processed)}")
         for note in session.notes:
             print(f"  {note}")
-        processed = session.processed(plan.card)
         further = {c: path for c, path in session.images.items() if c not in processed}
         _print_unused(Unused(path, f"{c} is not needed") for c, path in further.items())
         _print_unused(session.unused)
@@ -146,8 +146,8 @@ def print_plan(plan: Plan) -> None:
         _print_unused(left_out.unused)
 
 
-def _intention(session: Session) -> str:
-    images = ", ".join(f"{c} {path.name}" for c, path in session.images.items())
+def _intention(session: Session, processed: Container[str]) -> str:
+    images = ", ".join(f"{c} {path.name}" for c, path in session.images.items() if c in processed)
     what = images or "its lesion mask alone"
     return f"would run on {what}; {session.reference} is the reference"
 

@@ -7,6 +7,7 @@ import pandas as pd
 from bids_stroke.bids.names import join_session_name, with_prefix
 from bids_stroke.errors import DatasetError
 from bids_stroke.utils.files import PathLike
+from bids_stroke.utils.tables import read_table
 
 RATINGS = ("accept", "reject")
 KEYS = ["participant_id", "session_id"]
@@ -28,11 +29,10 @@ def read_ratings(path: PathLike) -> pd.DataFrame:
         If it is no such table.
     """
     try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        table = read_table(path)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise DatasetError(f"{path} cannot be read as a table with tabs ({reason}); mend it.") from None
-    table = table.rename(columns=str.strip).apply(lambda column: column.str.strip())
     if not {"participant_id", "rating"} <= set(table):
         raise DatasetError(f"{path} lacks the column participant_id or rating; add it.")
     unknown = sorted(set(table["rating"]) - {*RATINGS, "", "n/a"})

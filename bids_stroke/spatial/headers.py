@@ -172,10 +172,9 @@ def orientation_remark(path: Path, orientation: str | None = None) -> str | None
     """
     try:
         img = nib.Nifti1Image.from_filename(path)
-        qform, qcode = img.header.get_qform(coded=True)
-        sform, scode = img.header.get_sform(coded=True)
     except Exception:  # unreadable, or no NIfTI: loading it reports the error
         return None
+    qcode, scode = img.header["qform_code"], img.header["sform_code"]
     if not qcode and not scode:
         return (
             f"{path} states no orientation (its qform and sform codes are 0): it was taken as "
@@ -183,9 +182,15 @@ def orientation_remark(path: Path, orientation: str | None = None) -> str | None
         )
     if not (qcode and scode):
         return None
-    distance = largest_distance(img.shape, qform, sform)
-    if not distance > FITTED_VOXELS * smallest_side(sform):
+    sform = img.header.get_sform()
+    try:
+        distance = largest_distance(img.shape, img.header.get_qform(), sform)
+    except ValueError:  # its quaternion is none
+        distance = math.nan
+    if distance <= FITTED_VOXELS * smallest_side(sform):
         return None
+    if math.isnan(distance):
+        return f"{path} has a qform that is no rotation: the sform was taken."
     return (
         f"{path} has a qform and an sform that are up to {distance:.4g} mm apart: the sform was taken."
     )

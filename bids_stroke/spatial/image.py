@@ -5,6 +5,8 @@ Arrays are in nibabel's order (x, y, z); world coordinates are RAS, in mm.
 
 import gzip
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel as nib
@@ -65,8 +67,8 @@ def load(path: PathLike) -> nib.Nifti1Image:
     Raises
     ------
     ImageError
-        If the file is missing, unreadable, not 3D, not finite, or has no orientation or no usable
-        affine.
+        If the file is missing, unreadable, damaged, not 3D, not finite, or has no orientation or no
+        usable affine.
     """
     path = Path(path)
     return _read(headers.open_checked(path), path, None)
@@ -99,27 +101,48 @@ def load_scan(path: PathLike, orientation: str | None = None) -> nib.Nifti1Image
     Raises
     ------
     ImageError
-        Also if it was damaged in copying, or has no contrast.
+        Also if it has no contrast.
     """
-    path = Path(path)
-    header = headers.open_checked(path, orientation)
-    headers.check_head(header, path)
-    if path.name.endswith(".gz") and isinstance(header, nib.Nifti1Image):
-        img = _read_whole_gzip(type(header), path, orientation)
-    else:
-        img = _read(header, path, orientation)
+    img = load_supplied(path, orientation)
     data = np.asanyarray(img.dataobj)
     if data.min() == data.max():
         raise ImageError(f"{path} holds the value {data.flat[0]:g} alone; export it again.")
     return img
 
 
+@contextmanager
+def undamaged(img: SpatialImage, path: PathLike) -> Iterator[SpatialImage]:
+    """Yield an opened image for reading in one pass; at the end, compare a compressed file with the
+    checksum behind its content, which nibabel, that stops at the last voxel, does not read.
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be read, or was damaged in copying.
+    """
+    if not (str(path).endswith(".gz") and isinstance(img, nib.Nifti1Image)):
+        yield img
+        return
+    with gzip.open(path) as stream:
+        try:
+            opened = type(img).from_stream(stream)
+        except Exception as error:
+            raise headers.unreadable(Path(path), error) from None
+        yield opened
+        try:
+            while stream.read(1 << 24):
+                pass
+        except (OSError, EOFError, zlib.error) as error:
+            raise ImageError(f"{path} is damaged ({error}); copy it again.") from None
+
+
 def _read(img: SpatialImage, path: Path, orientation: str | None) -> nib.Nifti1Image:
     """Read the voxels of an opened image."""
-    try:
-        data = np.asanyarray(img.dataobj)
-    except Exception as error:
-        raise headers.unreadable(path, error) from None
+    with undamaged(img, path) as opened:
+        try:
+            data = np.asanyarray(opened.dataobj)
+        except Exception as error:
+            raise headers.unreadable(path, error) from None
     if data.ndim == 4:
         data = data[..., 0]
     if data.dtype.kind == "f" and not np.isfinite(data).all():
@@ -175,25 +198,6 @@ def _storable_type(array: NDArray) -> np.dtype:
     return np.dtype(np.float64)
 
 
-def _read_whole_gzip(
-    kind: type[nib.Nifti1Image], path: Path, orientation: str | None
-) -> nib.Nifti1Image:
-    """Read an image in one pass to the end of its file, where gzip compares the content with a
-    checksum; nibabel stops at the last voxel."""
-    with gzip.open(path) as stream:
-        try:
-            opened = kind.from_stream(stream)
-        except Exception as error:
-            raise headers.unreadable(path, error) from None
-        img = _read(opened, path, orientation)
-        try:
-            while stream.read(1 << 24):
-                pass
-        except (OSError, EOFError, zlib.error) as error:
-            raise ImageError(f"{path} is damaged ({error}); copy it again.") from None
-    return img
-
-
 def save(img: nib.Nifti1Image, path: PathLike) -> Path:
     """Write ``img`` to ``path`` (``.nii.gz``) atomically and return the path."""
     with atomic(path) as partial:
@@ -212,11 +216,10 @@ def like(
     array = np.asarray(array)
     array = storable(array.astype(dtype or array.dtype, copy=False))
     img = nib.Nifti1Image(array, reference.affine)
-    _, qcode = reference.header.get_qform(coded=True)
-    _, scode = reference.header.get_sform(coded=True)
-    # The header rounds to single precision: the affine in memory stays the very one of reference.
-    img.set_sform(reference.affine, int(scode) or 1, update_affine=False)
-    img.set_qform(reference.affine, int(qcode) or 1, update_affine=False)
+    # The codes alone: the qform of a file may be no rotation, which nibabel cannot read. The header
+    # rounds to single precision: the affine in memory stays the very one of reference.
+    for name, set_form in (("sform_code", img.set_sform), ("qform_code", img.set_qform)):
+        set_form(reference.affine, int(reference.header[name]) or 1, update_affine=False)
     distance = headers.largest_distance(img.shape, img.get_qform(), reference.affine)
     if distance > headers.SAME_GRID_VOXELS * headers.smallest_side(reference.affine):
         img.set_qform(None, 0, update_affine=False)

@@ -72,12 +72,12 @@ def binarize(mask_img: nib.Nifti1Image, several_labels: bool = True) -> nib.Nift
     Raises
     ------
     ImageError
-        If the values are others, such as negative numbers, percentages, gray values, or fractions that
-        do not reach 0.5.
+        If the values are others, such as negative numbers, percentages, gray values, fractions that do
+        not reach 0.5, or values above 0 in every voxel.
     """
     data = np.asanyarray(mask_img.dataobj)
     numbers = whole_numbers(data)
-    if numbers is None:
+    if numbers is None or (not numbers.any() and data.any()):  # fractions that only round to 0
         _check_fractions(data, mask_img)
         inside = data >= _LEAST
     else:
@@ -92,10 +92,12 @@ def binarize(mask_img: nib.Nifti1Image, several_labels: bool = True) -> nib.Nift
 def _check_fractions(data: NDArray, mask_img: nib.Nifti1Image) -> None:
     """Refuse fractions that are no probability, or of which none is inside."""
     low, high = float(data.min()), float(data.max())
-    if low >= -OVERSHOOT and _LEAST <= high <= 1 + OVERSHOOT:
+    if -OVERSHOOT <= low < _LEAST <= high <= 1 + OVERSHOOT:
         return
-    if low >= 0 and high < _LEAST:
+    if low >= -OVERSHOOT and high < _LEAST:
         problem = "so that nothing reaches 0.5"
+    elif low >= _LEAST and high <= 1 + OVERSHOOT:
+        problem = "so that nothing is outside"
     else:
         problem = "but a probability has 0 to 1"
     raise ImageError(
@@ -111,6 +113,11 @@ def _check_numbers(values: NDArray, several_labels: bool, mask_img: nib.Nifti1Im
         raise ImageError(
             f"{path} holds {values[0]:g}, a negative value, but a mask has 0 outside and 1 inside; "
             "make it binary."
+        )
+    if values[0] > 0:
+        raise ImageError(
+            f"{path} holds {values[0]:g} as its lowest value, so that nothing is outside, but a mask "
+            "has 0 there; make it binary."
         )
     positive = values[values > 0]
     if len(positive) < 2 or (several_labels and positive[-1] <= MOST_LABELS):

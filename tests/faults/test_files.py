@@ -69,6 +69,26 @@ def with_file(make, name, content):
     return both
 
 
+def with_folder(make, name):
+    def both(root):
+        make(root)
+        (root / name).mkdir(parents=True)
+
+    return both
+
+
+def linked(make, links):
+    """Links below a dataset by their targets."""
+
+    def both(root):
+        make(root)
+        for name, target in links.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).symlink_to(target)
+
+    return both
+
+
 def mask_filter(content):
     return {"lesion": content}
 
@@ -134,6 +154,52 @@ CASES = {
     "a filter that no mask passes": (
         paths(anat("T1w"), mask_names=[anat("run-01_label-L_mask")]), mask_filter({"run": [2, None]}),
         "run-01 is not [2, null]", []),
+    "sessions in the names alone": (
+        paths(anat("ses-1_T1w"), anat("ses-2_T1w"), anat("ses-1_FLAIR")), {},
+        "sub-01: left out: its images name sessions in whose folders they do not lie", []),
+    "an image of ses-2 beside the only session ses-1": (
+        paths("sub-01/ses-1/anat/sub-01_ses-1_FLAIR", anat("ses-2_T1w")), {},
+        "sub-01_ses-1: left out: its images name sessions in whose folders they do not lie "
+        "(sub-01_ses-2_T1w.nii.gz)", []),
+    "one session in the names alone": (
+        images(ses__1_T1w=HEAD), {}, "would run on T1w sub-01_ses-1_T1w.nii.gz", []),
+    "a folder of masks with links to itself and to a participant": (
+        linked(paths(anat("T1w"), mask_names=[anat("space-T1w_label-L_mask")]),
+               {"derivatives/masks/sub-01/all": "..", "derivatives/masks/latest": "sub-01"}),
+        None, "would run on T1w sub-01_T1w.nii.gz",
+        ["The lesion mask is ", "masks/sub-01/anat/sub-01_space-T1w_label-L_mask.nii.gz."]),
+    "a brain mask in a session behind a link": (
+        linked(paths("sub-01/ses-1/anat/sub-01_ses-1_T1w", "other/anat/sub-01_ses-1_desc-brain_mask"),
+               {"derivatives/masks/sub-01/ses-1": "../../../other"}),
+        {}, "would run on T1w sub-01_ses-1_T1w.nii.gz",
+        ["The brain mask is ", "sub-01/ses-1/anat/sub-01_ses-1_desc-brain_mask.nii.gz."]),
+    "--derivatives above the dataset of brain masks": (
+        paths(anat("T1w"), "derivatives/masks/fmriprep/sub-01/anat/sub-01_desc-brain_mask"), {},
+        "masks holds no brain mask (sub-*/**/anat/*_desc-brain_mask.nii.gz) of a participant", []),
+    "brain masks of another participant alone": (
+        paths(anat("T1w"), mask_names=["sub-1/anat/sub-1_desc-brain_mask"]), {},
+        "masks holds no brain mask (sub-*/**/anat/*_desc-brain_mask.nii.gz) of a participant", []),
+    "a participant that DataLad has not installed": (
+        with_folder(images(T1w=HEAD), "sub-02"), {}, "sub-02: left out: its folder holds no file",
+        ["sub-01: would run"]),
+    "a session without any file": (
+        with_folder(paths("sub-01/ses-1/anat/sub-01_ses-1_T1w"), "sub-01/ses-2/anat"), {},
+        "sub-01_ses-2: left out: its folder holds no file", ["sub-01_ses-1: would run"]),
+    "a dot in a name": (
+        paths(anat("acq-0.8mm_T1w")), {},
+        "sub-01_acq-0.8mm_T1w.nii.gz (its name has a dot, which BIDS allows before the extension", []),
+    "contrast agent in an inherited sidecar": (
+        with_file(images(acq__gd_T1w=FINE, acq__mprage_T1w=HEAD), "acq-gd_T1w.json",
+                  b'{"ContrastBolusIngredient": "GADOLINIUM"}'), {},
+        "would run on T1w sub-01_acq-mprage_T1w.nii.gz", ["(it was taken with contrast agent)"]),
+    "contrast agent n/a": (
+        with_file(images(acq__fine_T1w=FINE, acq__mprage_T1w=HEAD), anat("acq-fine_T1w.json"),
+                  b'{"ContrastBolusIngredient": "n/a"}'), {},
+        "would run on T1w sub-01_acq-fine_T1w.nii.gz", ["of 1.73e+03 mm³ are larger)"]),
+    "a T2w that the model does not need": (
+        images(T1w=HEAD, T2w=HEAD), {},
+        "sub-01: would run on T1w sub-01_T1w.nii.gz; T1w is the reference",
+        ["not used: sub-01_T2w.nii.gz (T2w is not needed)"]),
     "hidden files": (
         with_file(images(T1w=HEAD), "sub-01/anat/._sub-01_T1w.nii.gz", b"\0\5\x16\7"), {},
         "would run on T1w sub-01_T1w.nii.gz", []),

@@ -155,6 +155,27 @@ def test_ratings_match_and_are_named(group, tmp_path, table):
     table.add("Group level", "a rating of a session that is not there", 0, line, "the other sessions")
 
 
+def test_a_quote_in_a_rating_swallows_no_row(group, tmp_path, table):
+    path = tmp_path / "ratings.tsv"
+    rows = 'sub-01\tses-1\taccept\t"unclear\nsub-01\tses-2\treject\tmoved\nsub-02\tn/a\taccept\t"ok"'
+    path.write_text(f"participant_id\tsession_id\trating\tnotes\n{rows}\n")
+    status, shown = group("--qc-ratings", path)
+    assert status == 0 and sessions(group.out) == [SESSIONS[0], SESSIONS[2]]
+    table.add("Group level", "a lone quote in a rating", 0, shown.splitlines()[0], "the other sessions")
+
+
+def test_a_participant_with_and_without_sessions_is_named(group, table):
+    """The outputs of a dataset whose folders were moved into sessions."""
+    listing = record.read(group.out, SESSIONS[2])
+    listing.name = "sub-02"
+    listing.write(group.out)
+    status, shown = group()
+    (line,) = (line for line in shown.splitlines() if "with and without ses-" in line)
+    assert status == 0 and "of one participant: sub-02." in line
+    assert line in (group.out / "group.html").read_text()
+    table.add("Group level", "a participant with and without sessions", 0, line, "all, and the warning")
+
+
 def test_ratings_that_reject_everybody(group, tmp_path):
     path = tmp_path / "ratings.tsv"
     path.write_text("participant_id\trating\n01\treject\n02\treject\n")

@@ -115,6 +115,13 @@ TABLES = {
     "a lone quote": (b'participant_id\tsex\nsub-x\t"a\nsub-{}\tF\n', 0, "F"),
     "the same row twice": (b"participant_id\tsex\nsub-{0}\tF\nsub-{0}\tF\n", 0, "F"),
     "two rows that differ": (b"participant_id\tsex\nsub-{0}\tF\nsub-{0}\tM\n", 1, "rows of sub-"),
+    "two columns of one name": (b"participant_id\tsex\tsex \nsub-{}\tF\tM\n", 1, "are named sex"),
+    "a column named as a renamed one": (
+        b"participant_id\tmodel\tparticipants_model\nsub-{}\ta\tb\n",
+        1,
+        "rename one of them",
+    ),
+    "quotes around all cells": (b'"participant_id"\t"sex"\n"sub-{}"\t"F"\n', 0, "F"),
     "no participant_id": (b"subject\tsex\nsub-{}\tF\n", 1, "has no column participant_id"),
     "empty": (b"", 1, "is not a table with tabs"),
     "not UTF-8": (b"participant_id\tname\nsub-{}\tJos\xe9\n", 1, "is not a table with tabs"),
@@ -178,6 +185,11 @@ def filters(content):
     return change
 
 
+def another_suffix(folder):
+    image.save(bidsets.scan(1)[0], folder / "sub-01/anat/sub-01_UNIT1.nii.gz")
+    return filters(b'{"t1w": {"datatype": "anat", "suffix": "UNIT1"}}')(folder)
+
+
 def options(*given):
     return lambda _: given
 
@@ -214,6 +226,8 @@ DATASETS = {
     "filter of an unknown entity": (filters(b'{"t1w": {"x": "y"}}'), 2, "not a recognized entity"),
     "filter with an object for a value": (
         filters(b'{"t1w": {"run": {"a": 1}}}'), 2, "use texts, numbers"),
+    "filter by the suffix of another contrast": (
+        another_suffix, 2, "takes sub-01_UNIT1.nii.gz for a T1w image"),
     "filter by a number without end": (
         filters(b'{"t1w": {"run": 1' + b"0" * 30 + b"}}"), 2, "cannot filter"),
     "filter with a broken pattern": (

@@ -71,6 +71,23 @@ def test_a_failed_session_has_no_masks(tmp_path, table):
     table.add("Left-overs", "a session that fails after it ended well", 0, line, "the other session")
 
 
+def test_outputs_of_a_session_that_is_left_out_are_named(tmp_path, table):
+    """Two masks that may be parts of one lesion, where an earlier run found one."""
+    bids, out = masks(tmp_path / "bids", "01"), tmp_path / "out"
+    earlier_run(out)
+    (mask,) = (bids / "sub-01/anat").iterdir()
+    shutil.copy(mask, mask.with_name(mask.name.replace("_space", "_hemi-L_space")))
+    mask.rename(mask.with_name(mask.name.replace("_space", "_hemi-R_space")))
+    done = run(*participant(bids, out))
+    assert done.returncode == 1 and record.read(out, "sub-01").complete(out)
+    (line,) = (line for line in done.stderr.splitlines() if "sub-01: left out" in line)
+    assert line.endswith("; its outputs of an earlier run remain, and count at the group level.")
+    seen = line.split(": ", 1)[1]
+    table.add(
+        "Left-overs", "outputs of a session that is left out now", 1, seen, "nothing; they are kept"
+    )
+
+
 def test_only_files_of_the_session_are_removed(tmp_path):
     outside = tmp_path / "kept.txt"
     outside.write_text("left")

@@ -1,5 +1,7 @@
 """Masks as labs store them: volume, side and load are as drawn, or a sentence refuses the mask."""
 
+import gzip
+
 import bidsets
 import nibabel as nib
 import numpy as np
@@ -12,7 +14,8 @@ from scipy import ndimage
 from bids_stroke.atlases import loads, location, tract_cards, tracts
 from bids_stroke.bids import record
 from bids_stroke.cli.run import main
-from bids_stroke.spatial import image, masks, template_transforms, templates
+from bids_stroke.errors import ImageError
+from bids_stroke.spatial import headers, image, masks, template_transforms, templates
 
 CENTER, RADIUS = (-24.0, -18.0, 24.0), 12.0
 MNI_1MM = ((197, 233, 189), 1.0, (-98.0, -134.0, -72.0))
@@ -76,6 +79,14 @@ def sheared():
     return plain(inside.astype(np.uint8), affine)
 
 
+def broken_qform():
+    """A good sform beside a quaternion that is none."""
+    raw = bytearray(plain(sphere()[0].astype(np.uint8)))
+    raw[252:256] = np.array([1, 1], np.int16).tobytes()
+    raw[256:264] = np.float32([0.8, 0.7]).tobytes()
+    return bytes(raw)
+
+
 #: Files that are measured.
 TAKEN = {
     "a smooth mask in uint8 with the slope 1/255": lambda: scaled(
@@ -91,12 +102,17 @@ TAKEN = {
     "a mask on the grid of 2 mm": coarse,
     "a mask on a grid of 2 mm that halves voxels": lambda: coarse(0.5),
     "a mask on a sheared grid": sheared,
+    "a qform that is no rotation beside the sform": broken_qform,
 }
 #: Files that are refused, and what the user sees.
 REFUSED = {
     "a mask in percent": (lambda: plain(np.rint(100 * smooth()).astype(np.uint8)), "holds the labels"),
     "a mask in fractions of percent": (lambda: plain(100 * smooth()), "a probability has 0 to 1"),
     "a mask of gray values": (lambda: plain(np.rint(255 * smooth()).astype(np.uint8)), "up to 255"),
+    "a mask that lost its slope": (
+        lambda: scaled(sphere()[0].astype(np.uint16), 1 / 65535), "nothing reaches 0.5"),
+    "a mask of 1 and 2": (lambda: plain(1 + sphere()[0].astype(np.uint8)), "nothing is outside"),
+    "a probability above 0.5 everywhere": (lambda: plain(smooth(low=0.6)), "nothing is outside"),
     "a mask in a template without orientation": (without_orientation, "states no orientation"),
     "a mask whose voxels begin at byte 0": (offset_of_0, "its vox_offset is 0"),
     "a mask in microns": (
@@ -181,6 +197,38 @@ def test_what_is_no_mask_is_refused(cohort, table, name):
     known = record.read(out, f"sub-{LABELS[name]}")
     assert known.status == "failed" and REFUSED[name][1] in known.error
     table.add("Masks of labs", name, done.returncode, line.split(": ", 2)[2], "its failure")
+
+
+def test_a_mask_that_was_damaged_in_copying_is_refused(tmp_path, table):
+    """One bit of 200 is another: zlib notices few of them, the checksum all."""
+    content = gzip.compress(coarse())
+    expected = masks.binarize(image.load_supplied(write(tmp_path / "x.nii.gz", content)))
+    rng, same = np.random.default_rng(0), 0
+    for place in rng.integers(10, len(content), 200):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path = write(tmp_path / "x.nii.gz", damaged)
+        try:
+            found = masks.binarize(image.load_supplied(path))
+        except ImageError as error:
+            message = str(error)
+            continue
+        same += 1
+        assert np.array_equal(found.dataobj, expected.dataobj)
+    assert same < 10, "bits that carry nothing"
+    table.add("Masks of labs", "a mask with a bit flipped, 200 times", 1, message, "its failure")
+
+
+def write(path, content):
+    path.write_bytes(content)
+    return path
+
+
+def test_a_qform_that_is_no_rotation_is_named(tmp_path):
+    path = write(tmp_path / "x.nii", broken_qform())
+    assert headers.orientation_remark(path).endswith(
+        "a qform that is no rotation: the sform was taken."
+    )
 
 
 @pytest.fixture(scope="module")
