@@ -6,7 +6,7 @@ from bids_stroke.lesion import measurements
 THRESHOLDS = {"p10": 0.1, "p20": 0.2, "p50": 0.5}
 #: A cross-section counts for ``max_slice_load`` if the tract reaches this probability in it: where it
 #: fades out, a tiny lesion would cover most of what is left.
-LEAST_PEAK = 0.5
+MIN_PEAK = 0.5
 #: Error of a registration whose effect on the loads is measured.
 REGISTRATION_ERROR_MM = 1.0
 #: The loads themselves, without what is measured on the lesion probability.
@@ -85,7 +85,7 @@ COLUMNS: dict[str, dict[str, object]] = {
     },
     "max_slice_load": {
         "Description": "Largest share of the tract's cross-section inside the lesion (0-1), over the "
-        f"slices across its axis in which its probability reaches {LEAST_PEAK:g}; 1 is a complete "
+        f"slices across its axis in which its probability reaches {MIN_PEAK:g}; 1 is a complete "
         "transection; total: larger of the sides; n/a for a tract without axis",
     },
     **{

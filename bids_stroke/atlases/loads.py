@@ -17,8 +17,8 @@ from bids_stroke.spatial.grid import data_on_grid
 
 from .load_columns import (
     COLUMNS,
-    LEAST_PEAK,
     LOADS,
+    MIN_PEAK,
     REGISTRATION_ERROR_MM,
     ROWS,
     THRESHOLDS,
@@ -49,7 +49,7 @@ def measure_loads(
     - weighted load (Feng et al. 2015, Ann Neurol 78:860-870):
       v sum_z [max A / A(z)] sum_xy L P, without the slices where A(z) = 0;
     - largest share of a cross-section: max_z sum_xy L P / A(z), over the slices in which P reaches
-      :data:`bids_stroke.atlases.load_columns.LEAST_PEAK`.
+      :data:`bids_stroke.atlases.load_columns.MIN_PEAK`.
 
     Zhu and Feng counted the voxels of a tract above a threshold; here a cross-section is the sum of
     the probabilities.
@@ -198,7 +198,7 @@ class _Side:
     def of(cls, probability: NDArray[np.float32], axis: str | None) -> "_Side":
         others = tuple(number for number, name in enumerate("xyz") if name != (axis or "z"))
         area = probability.sum(others, dtype=float)
-        return cls(probability, axis, area, probability.max(others) >= LEAST_PEAK)
+        return cls(probability, axis, area, probability.max(others) >= MIN_PEAK)
 
     def hit(self, voxels: np.ndarray, weights: np.ndarray | float = 1.0) -> NDArray[np.float64]:
         """Sum of the probabilities inside a lesion, of each cross-section."""

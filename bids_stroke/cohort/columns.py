@@ -52,7 +52,7 @@ COLUMNS: dict[str, Description] = {
     "index_super_region": {"Description": "Super-region with most of the lesion"},
     "mean_probability": {"Description": "Mean lesion probability inside the mask (0-1)"},
     "max_probability": {"Description": "Largest lesion probability inside the mask (0-1)"},
-    **{name: image_quality.COLUMNS[name] for name in image_quality.OF_REFERENCE},
+    **{name: image_quality.COLUMNS[name] for name in image_quality.REFERENCE_MEASURES},
 }
 #: The columns of a tract, without the start: a column and a row of the table of loads.
 TRACT_COLUMNS = {
@@ -66,10 +66,10 @@ TRACT_COLUMNS = {
 } | {name: (name, "total") for name in ("lesion_side", "category", "category_status")}
 
 
-def described(table: pd.DataFrame) -> dict[str, Description]:
+def describe_columns(table: pd.DataFrame) -> dict[str, Description]:
     """Descriptions of the columns of the table, for its JSON sidecar."""
     columns = COLUMNS | _regions() | _other_images()
-    for name in tracts(table):
+    for name in tract_prefixes(table):
         columns |= _loads(name)
     rest: Description = {"Description": "From participants.tsv of the dataset"}
     return {name: columns.get(name, rest) for name in map(str, table)}
@@ -111,18 +111,18 @@ def _other_images() -> dict[str, Description]:
         f"{contrast.lower()}_{name}": {**text, "Description": f"{contrast}: {text['Description']}"}
         for contrast in (*image_quality.CONTRASTS, TRACE)
         for name, text in image_quality.COLUMNS.items()
-        if name in image_quality.OF_OTHERS
+        if name in image_quality.OTHER_IMAGE_MEASURES
     }
 
 
 @lru_cache
-def prefix_of(label: str) -> str:
+def tract_prefix(label: str) -> str:
     """Start of the columns of a tract, from the value of its ``atlas-`` entity: ``cst`` for the
     default one."""
     return "cst" if label == load_card().atlas else label.lower()
 
 
-def tracts(table: pd.DataFrame) -> list[str]:
+def tract_prefixes(table: pd.DataFrame) -> list[str]:
     """Starts of the columns of the tracts of a table."""
     end = "_category_status"
     return [name.removesuffix(end) for name in map(str, table) if name.endswith(end)]

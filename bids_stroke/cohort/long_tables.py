@@ -10,7 +10,7 @@ from bids_stroke.bids.names import split_session_name
 from bids_stroke.bids.record import Record
 from bids_stroke.utils.files import PathLike
 
-from .columns import COLUMNS, Description, described, tracts
+from .columns import COLUMNS, Description, describe_columns, tract_prefixes
 from .table import read_rows
 
 #: Columns of the short table that do not depend on the tracts.
@@ -46,9 +46,9 @@ def short_table(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Descriptio
     tuple of (pandas.DataFrame, dict)
         The table, and the descriptions of its columns.
     """
-    of_tracts = [f"{tract}_{name}" for tract in tracts(table) for name in _SHORT_OF_TRACT]
+    of_tracts = [f"{tract}_{name}" for tract in tract_prefixes(table) for name in _SHORT_OF_TRACT]
     short = table[[*_SHORT, *of_tracts]]
-    return short, described(short)
+    return short, describe_columns(short)
 
 
 def long_table(name: str, output_dir: PathLike, records: Sequence[Record]) -> pd.DataFrame:
@@ -77,7 +77,7 @@ def long_table(name: str, output_dir: PathLike, records: Sequence[Record]) -> pd
     return pd.DataFrame(rows, columns=list(columns))
 
 
-def unmeasured(output_dir: PathLike, records: Sequence[Record]) -> Iterator[str]:
+def unmeasured_atlases(output_dir: PathLike, records: Sequence[Record]) -> Iterator[str]:
     """A sentence on each tract or atlas that some sessions were not measured on."""
     for role, _ in LONG_TABLES.values():
         found = [set(record.paths(output_dir, role)) for record in records]

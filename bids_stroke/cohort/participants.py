@@ -62,7 +62,9 @@ def merge_participants(table: pd.DataFrame, people: pd.DataFrame | None) -> pd.D
     return table.merge(renamed, on="participant_id", how="left")
 
 
-def unmatched(participants: Iterable[str], people: pd.DataFrame, path: PathLike) -> Iterator[str]:
+def unmatched_participants(
+    participants: Iterable[str], people: pd.DataFrame, path: PathLike
+) -> Iterator[str]:
     """Name, in sentences, the participants without a row, and the rows without a participant.
 
     Parameters

@@ -8,7 +8,7 @@ import pandas as pd
 from bids_stroke.atlases import load_columns
 from bids_stroke.errors import UsageError
 
-from .columns import CATEGORIES, tracts
+from .columns import CATEGORIES, tract_prefixes
 
 #: Quantiles of :func:`bids_stroke.cohort.summary.summary`, by the part of a column's name, and what
 #: they are called.
@@ -68,7 +68,11 @@ def summary(table: pd.DataFrame, group_by: str | None = None) -> pd.DataFrame:
     if group_by:
         groups |= _groups(table, group_by)
     return pd.DataFrame(
-        [_summary_row(name, group, rows) for name in tracts(table) for group, rows in groups.items()],
+        [
+            _summary_row(name, group, rows)
+            for name in tract_prefixes(table)
+            for group, rows in groups.items()
+        ],
         columns=list(SUMMARY_COLUMNS),
     )
 

@@ -17,7 +17,7 @@ from bids_stroke.qc import image_quality
 from bids_stroke.spatial.templates import TEMPLATE
 from bids_stroke.utils.files import PathLike
 
-from .columns import TRACT_COLUMNS, prefix_of
+from .columns import TRACT_COLUMNS, tract_prefix
 
 #: Cells of a row by their columns.
 Row: TypeAlias = dict[str, Any]
@@ -54,7 +54,7 @@ def session_row(output_dir: PathLike, record: Record) -> Row:
         **_quality(record.path(output_dir, "image_quality"), record.reference),
     }
     for label, path in record.paths(output_dir, "loads").items():
-        row |= _loads(prefix_of(label), path)
+        row |= _loads(tract_prefix(label), path)
     shares = record.path(output_dir, "regions", super_regions.super_regions_card().atlas)
     return row | (_regions(read_rows(shares)) if shares else {})
 
@@ -86,12 +86,12 @@ def _value(text: str) -> float | str:
 
 def _quality(path: Path | None, reference: str | None) -> Row:
     """Columns of the quality of a session's images; those of the reference image always."""
-    row: Row = dict.fromkeys(image_quality.OF_REFERENCE, np.nan)
+    row: Row = dict.fromkeys(image_quality.REFERENCE_MEASURES, np.nan)
     if path is None:
         return row
     for values in read_rows(path):
-        start = image_quality.column_start(values["contrast"], reference)
-        names = image_quality.OF_OTHERS if start else image_quality.OF_REFERENCE
+        start = image_quality.column_prefix(values["contrast"], reference)
+        names = image_quality.OTHER_IMAGE_MEASURES if start else image_quality.REFERENCE_MEASURES
         row |= {f"{start}{name}": values.get(name, np.nan) for name in names}
     return row
 
@@ -134,7 +134,7 @@ def collect(
     Returns
     -------
     tuple of (pandas.DataFrame, list of Record, list of Record)
-        Table with columns as :func:`bids_stroke.cohort.columns.described`, the
+        Table with columns as :func:`bids_stroke.cohort.columns.describe_columns`, the
         session of each row, and those that failed.
 
     Raises

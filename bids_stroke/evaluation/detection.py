@@ -17,7 +17,7 @@ from .lesions import CORNERS, FACES, Overlaps, find_overlaps
 #: volume (mm³) that a lesion must exceed.
 ALPHA, BETA, GAMMA, SMALLEST_MM3 = 0.1, 0.7, 0.65, 3.0
 #: Share of a lesion that overlaps, for the plain rule (Meddahi et al. 2024).
-COVERED = 0.1
+MIN_OVERLAP = 0.1
 #: Intersection over union of a lesion and its match (ISLES'26).
 MATCHED_IOU = 0.25
 
@@ -105,7 +105,7 @@ def detect(pred: ArrayLike, truth: ArrayLike, voxel_mm3: float) -> Detections:
     matching = _match(by_corner)
     by_definition = {
         "f1_anima": _anima(by_face, voxel_mm3),
-        "f1_10percent": _covered(by_face),
+        "f1_10percent": _overlap_10percent(by_face),
         "f1_atlas": _touching(by_face),
         "f1_isles": _touching(by_corner),
         "rq": matching,
@@ -125,10 +125,10 @@ def anima(pred: ArrayLike, truth: ArrayLike, voxel_mm3: float) -> Detection:
     return _anima(find_overlaps(pred, truth, FACES), voxel_mm3)
 
 
-def covered(pred: ArrayLike, truth: ArrayLike) -> Detection:
+def overlap_10percent(pred: ArrayLike, truth: ArrayLike) -> Detection:
     """Detection by the plain rule (``f1_10percent``; text of Meddahi et al. 2024): at least
-    :data:`COVERED` of a lesion, connected by faces, overlaps with the other mask."""
-    return _covered(find_overlaps(pred, truth, FACES))
+    :data:`MIN_OVERLAP` of a lesion, connected by faces, overlaps with the other mask."""
+    return _overlap_10percent(find_overlaps(pred, truth, FACES))
 
 
 def atlas(pred: ArrayLike, truth: ArrayLike) -> Detection:
@@ -160,11 +160,11 @@ def _touching(overlaps: Overlaps) -> Detection:
     )
 
 
-def _covered(overlaps: Overlaps) -> Detection:
+def _overlap_10percent(overlaps: Overlaps) -> Detection:
     shared = overlaps.shared[1:, 1:]
     true, predicted = overlaps.true_volumes, overlaps.predicted_volumes
     return Detection(
-        true, shared.sum(1) / true >= COVERED, predicted, shared.sum(0) / predicted >= COVERED
+        true, shared.sum(1) / true >= MIN_OVERLAP, predicted, shared.sum(0) / predicted >= MIN_OVERLAP
     )
 
 

@@ -57,7 +57,7 @@ class Mask:
         """Whether it lies in a template space."""
         return is_template(self.space)
 
-    def is_of(self, image: Path | None) -> bool:
+    def belongs_to(self, image: Path | None) -> bool:
         """Whether its name has no entity that an image contradicts."""
         return self.supplied is None or image is None or self.supplied.belongs_to(image)
 
@@ -66,13 +66,13 @@ class Masks(NamedTuple):
     """The masks of a folder by scan, those on images of the session first; ``failures`` states why a
     session has none."""
 
-    of: dict[Scan, list[Mask]]
+    by_scan: dict[Scan, list[Mask]]
     failures: Mapping[Scan, str]
 
     def select(self, wanted: Callable[[str], bool]) -> "Masks":
         """The masks of the sessions whose names are wanted."""
         return Masks(
-            {scan: masks for scan, masks in self.of.items() if wanted(join_session_name(*scan))},
+            {scan: masks for scan, masks in self.by_scan.items() if wanted(join_session_name(*scan))},
             self.failures,
         )
 

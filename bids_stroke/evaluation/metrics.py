@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 from bids_stroke.errors import ImageError
 from bids_stroke.spatial.grid import bounding_box
 
-PERCENTS = tuple(percent / 100 for percent in range(1, 100))
+THRESHOLDS = tuple(percent / 100 for percent in range(1, 100))
 
 
 class Confusion(NamedTuple):
@@ -124,7 +124,7 @@ def micro_dice(counts: Iterable[tuple[int, int, int, int]]) -> float:
 
 
 def max_dice(
-    probability: ArrayLike, truth: ArrayLike, thresholds: Sequence[float] = PERCENTS
+    probability: ArrayLike, truth: ArrayLike, thresholds: Sequence[float] = THRESHOLDS
 ) -> tuple[float, float]:
     """Largest Dice coefficient over thresholds of a probability (mDSC; Tomita et al. 2020).
 

@@ -29,7 +29,7 @@ class Pair:
     note: str | None = None
 
 
-def pairs(
+def match_masks(
     predictions: Mapping[str, PathLike],
     truth: PathLike,
     wanted: Callable[[str], bool] = lambda _: True,
@@ -54,19 +54,19 @@ def pairs(
         If there is no true mask.
     """
     true = find_masks(truth)
-    if not true.of:
+    if not true.by_scan:
         reason = next(iter(true.failures.values()), "name the folder of the manual masks.")
         raise DatasetError(f"{truth} holds no lesion mask; {reason}")
     true = true.select(wanted)
     matched = []
     for model, folder in predictions.items():
         predicted = find_masks(folder).select(wanted)
-        for scan in sorted(true.of, key=lambda scan: (scan[0], scan[1] or "")):
-            matched.append(_match(scan, model, true.of[scan], predicted, folder, orientation))
-        for scan in sorted(predicted.of.keys() - true.of.keys(), key=str):
+        for scan in sorted(true.by_scan, key=lambda scan: (scan[0], scan[1] or "")):
+            matched.append(_match(scan, model, true.by_scan[scan], predicted, folder, orientation))
+        for scan in sorted(predicted.by_scan.keys() - true.by_scan.keys(), key=str):
             missing = f"There is no true mask of {join_session_name(*scan)} in {truth}."
             problem = true.failures.get(scan, missing)
-            matched.append(Pair(*scan, model, Mask(Path(truth)), predicted.of[scan][0], problem))
+            matched.append(Pair(*scan, model, Mask(Path(truth)), predicted.by_scan[scan][0], problem))
     return matched
 
 
@@ -79,7 +79,7 @@ def _match(
     orientation: str | None,
 ) -> Pair:
     """The pair of a scan whose masks lie on one grid."""
-    name, candidates = join_session_name(*scan), predicted.of.get(scan)
+    name, candidates = join_session_name(*scan), predicted.by_scan.get(scan)
     if not candidates:
         missing = f"There is no predicted mask of {name} in {folder}."
         return Pair(*scan, model, true[0], None, predicted.failures.get(scan, missing))
@@ -88,7 +88,7 @@ def _match(
         return Pair(*scan, model, true[0], candidates[0])
     alike = [mask for mask in true if mask is truth or _on_one_grid(truth, mask, orientation)]
     predicted_best = _best(fitting, truth.space)
-    of_image = [mask for mask in alike if mask.is_of(predicted_best[0].image)] or alike
+    of_image = [mask for mask in alike if mask.belongs_to(predicted_best[0].image)] or alike
     best = {"true": _best(of_image, truth.space), "predicted": predicted_best}
     for kind, several in (("true", alike), ("predicted", fitting)):
         if len(best[kind]) > 1:
@@ -118,7 +118,7 @@ def _notes_on_images(truth: Mask, prediction: Mask) -> Iterator[str]:
     if truth.space and prediction.space and truth.space != prediction.space:
         images = f"of the {truth.space}, the predicted one of the {prediction.space}"
         yield f"The true mask is {images}, {how}"
-    elif truth.supplied and prediction.image and not truth.is_of(prediction.image):
+    elif truth.supplied and prediction.image and not truth.belongs_to(prediction.image):
         images = f"of an image with {truth.supplied.described}, the predicted one of "
         yield f"The true mask is {images}{prediction.image.name}, {how}"
 

@@ -18,8 +18,8 @@ from bids_stroke.utils.files import PathLike
 
 from .columns import COLUMNS, KEYS, LESIONS, SCORES
 from .measurement import measure
-from .pairs import pairs
-from .units import with_units
+from .pairs import match_masks
+from .units import add_units
 
 #: Columns of numbers, of which a whole column may be missing.
 _NUMERIC = (
@@ -67,7 +67,7 @@ def evaluate(
     DatasetError
         If there is no true mask.
     """
-    matched = pairs(predictions, truth, wanted, orientation)
+    matched = match_masks(predictions, truth, wanted, orientation)
     measured = partial(measure, orientation=orientation)
     if jobs == 1 or len(matched) <= 1:
         measurements = list(map(measured, matched))
@@ -82,10 +82,10 @@ def evaluate(
         for measurement in measurements
         for lesion in measurement.lesions
     ]
-    return Evaluation(with_units(rows), pd.DataFrame(lesions, columns=[*KEYS, *LESIONS]))
+    return Evaluation(add_units(rows), pd.DataFrame(lesions, columns=[*KEYS, *LESIONS]))
 
 
-def notice_of_remarks(rows: pd.DataFrame) -> str | None:
+def remarks_notice(rows: pd.DataFrame) -> str | None:
     """A sentence if pairs were compared with remarks: choices of masks, assumptions, missing scores."""
     remarked = int((rows["tp"].notna() & rows["reason"].notna()).sum())
     if not remarked:

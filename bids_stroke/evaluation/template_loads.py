@@ -37,7 +37,7 @@ class TemplateLoads(NamedTuple):
     super_region: str | float
 
 
-class Moved(NamedTuple):
+class TemplateMask(NamedTuple):
     """A mask in the template, and a sentence on an assumption that this needed."""
 
     mask: nib.Nifti1Image
@@ -67,7 +67,7 @@ def template_loads(predicted: nib.Nifti1Image, true: nib.Nifti1Image) -> Templat
 
 def to_template(
     images: Sequence[nib.Nifti1Image], prediction: Mask, truth: Mask
-) -> tuple[Moved, Moved]:
+) -> tuple[TemplateMask, TemplateMask]:
     """Bring a pair of masks to the template, each by the way from its own space.
 
     A mask whose name has no space lies in that of the other one.
@@ -93,21 +93,21 @@ def to_template(
 
 def _to_template(
     img: nib.Nifti1Image, space: str | None, path: Path, chains: Mapping[str, Sequence[Path]]
-) -> Moved:
+) -> TemplateMask:
     """Bring a mask from a space to the grid of the template."""
     assumption = None
     if space is None or (space not in chains and not is_template(space)):
         space, assumption = _assumed_space(img, space, path, chains)
     if space == TEMPLATE and same_grid(templates.template().t1w, img):
-        return Moved(img, assumption)
+        return TemplateMask(img, assumption)
     if has_transform(space):
-        return Moved(mask_to_template(img, space), assumption)
+        return TemplateMask(mask_to_template(img, space), assumption)
     if space in chains:
-        return Moved(_apply(img, chains[space]), assumption)
+        return TemplateMask(_apply(img, chains[space]), assumption)
     unmoved = (
         f"No transform leads from {space} to {TEMPLATE}; the masks are measured as they lie (er_ll)."
     )
-    return Moved(mask_to_template(img, space), unmoved)
+    return TemplateMask(mask_to_template(img, space), unmoved)
 
 
 def _assumed_space(

@@ -9,7 +9,7 @@ from bids_stroke.bids.names import with_prefix
 HEAD = "head"
 
 
-def with_units(rows: pd.DataFrame, people: pd.DataFrame | None = None) -> pd.DataFrame:
+def add_units(rows: pd.DataFrame, people: pd.DataFrame | None = None) -> pd.DataFrame:
     """Rows of pairs with the column ``unit``.
 
     Scans of one participant are one unit, and so are simulated participants of one head.

@@ -17,7 +17,7 @@ from bids_stroke.spatial.templates import template
 
 from . import image_quality
 
-TRAINED = "trained_range"
+TRAINED_RANGE = "trained_range"
 
 
 class Check(NamedTuple):
@@ -94,7 +94,7 @@ OTHER_CHECKS = {
     "contrast": "White matter, gray matter and fluid are as bright as in the contrast of the name.",
     "contrast_agent": "No image has ce- in its name or ContrastBolusIngredient in its sidecar.",
     "orientation": "The header states where the image lies; qform and sform agree to half a voxel.",
-    TRAINED: "Volumes lie within those that the model was trained on, as its card tells.",
+    TRAINED_RANGE: "Volumes lie within those that the model was trained on, as its card tells.",
 }
 #: Checks of T1w images alone: in other contrasts fluid or lesions are bright.
 _T1W = ("bright",)
@@ -136,7 +136,7 @@ def run_checks(
             for path in files or images.values()
             if (text := headers.orientation_remark(path, orientation))
         ],
-        TRAINED: _untrained(row, trained or {}),
+        TRAINED_RANGE: _untrained(row, trained or {}),
     }
     return {name: " ".join(sentences) for name, sentences in messages.items() if sentences}
 
@@ -149,7 +149,7 @@ def _numbers(row: Mapping[str, Any], contrasts: Sequence[str]) -> dict[str, list
         for contrast in contrasts or (reference,):
             if name in _T1W and contrast != "T1w":
                 continue
-            start = image_quality.column_start(contrast, reference)
+            start = image_quality.column_prefix(contrast, reference)
             value = row.get(f"{start}{check.measure}", np.nan)
             if np.isfinite(value) and not check.low <= value <= check.high:
                 failed[name].append(check.message.format(value=value, contrast=contrast))
@@ -172,7 +172,7 @@ def _contrasts(row: Mapping[str, Any]) -> Iterator[str]:
     """A sentence on each image that looks like another contrast than its name says."""
     contrast_of = {pattern: contrast for contrast, pattern in image_quality.CONTRASTS.items()}
     for pattern, contrast in contrast_of.items():
-        start = image_quality.column_start(contrast, row["reference"])
+        start = image_quality.column_prefix(contrast, row["reference"])
         ratios = [row.get(f"{start}{name}_gray_ratio", np.nan) for name in ("white", "fluid")]
         white, fluid = (">" if ratio > 1 else "<" for ratio in ratios)
         if not np.isfinite(ratios).all() or (white, fluid) == pattern:

@@ -54,8 +54,8 @@ COLUMNS: dict[str, dict[str, object]] = {
     },
 }
 #: What a session tells of its reference image, and of each other image.
-OF_REFERENCE = tuple(name for name in COLUMNS if name not in ("contrast", "similarity"))
-OF_OTHERS = tuple(
+REFERENCE_MEASURES = tuple(name for name in COLUMNS if name not in ("contrast", "similarity"))
+OTHER_IMAGE_MEASURES = tuple(
     name
     for name in COLUMNS
     if name not in ("contrast", "brain_volume_ml", "template_brain_dice", "cut_area_cm2")
@@ -113,7 +113,7 @@ def measure(
         "white_gray_ratio": ratio_or_nan(median_or_nan(white), median_or_nan(gray)),
         "fluid_gray_ratio": ratio_or_nan(median_or_nan(fluid), median_or_nan(gray)),
         "cut_area_cm2": cut_area(brain),
-        "bright_ratio": brightest(data[mask], white),
+        "bright_ratio": bright_ratio(data[mask], white),
     }
 
 
@@ -144,7 +144,7 @@ def tissue_maps(template_brain: nib.Nifti1Image) -> dict[str, nib.Nifti1Image]:
     return {name: image.like(part, gray_map, np.uint8) for name, part in parts.items()}
 
 
-def column_start(contrast: str, reference: str | None) -> str:
+def column_prefix(contrast: str, reference: str | None) -> str:
     """Start of the columns of an image in the cohort's table; none for the reference image."""
     return "" if contrast == reference else f"{contrast.lower()}_"
 
@@ -183,7 +183,7 @@ def cut_area(brain: nib.Nifti1Image) -> float:
     return float(max(areas))
 
 
-def brightest(inside: np.ndarray, white: np.ndarray) -> float:
+def bright_ratio(inside: np.ndarray, white: np.ndarray) -> float:
     """99.5th percentile of a brain's intensities over the median of its white matter."""
     if not inside.size:
         return np.nan

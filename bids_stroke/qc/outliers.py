@@ -23,7 +23,7 @@ MEASURES = {
     "lesion_volume_ml": True,
 }
 LIMIT = 3.5  # of the robust z-score (Iglewicz and Hoaglin 1993)
-LEAST = 8  # sessions that an outlier can stand out of
+MIN_SESSIONS = 8  # sessions that an outlier can stand out of
 _CONTRASTS = {name.upper() for name in (*image_quality.CONTRASTS, TRACE)}
 
 
@@ -66,7 +66,7 @@ def _outliers_of(group: pd.DataFrame, column: str, *, skewed: bool) -> Iterator[
     """Rows of the sessions of a group that stand out by one column."""
     values = pd.to_numeric(group[column], errors="coerce")
     compared = np.log(values.where(values > 0)) if skewed else values
-    if compared.notna().sum() < LEAST:
+    if compared.notna().sum() < MIN_SESSIONS:
         return
     scores = robust_z(compared)
     for index in scores.index[scores.abs() > LIMIT]:

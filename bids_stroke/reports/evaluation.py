@@ -11,8 +11,8 @@ from bids_stroke.bids.derivatives import write_json, write_tsv
 from bids_stroke.evaluation import published_tables
 from bids_stroke.evaluation import summary as evaluation_summary
 from bids_stroke.evaluation.columns import AGREEMENT, COLUMNS, COMPARISONS, KEYS, LESIONS, SUMMARY
-from bids_stroke.evaluation.run import notice_of_remarks
-from bids_stroke.evaluation.units import with_units
+from bids_stroke.evaluation.run import remarks_notice
+from bids_stroke.evaluation.units import add_units
 from bids_stroke.utils.files import PathLike, atomic
 
 from .figures.evaluation import draw_evaluation
@@ -74,7 +74,7 @@ def write_evaluation(
     -------
     Page
     """
-    out, rows = Path(out), with_units(rows, people)
+    out, rows = Path(out), add_units(rows, people)
     summary = evaluation_summary.summary(rows, people)
     comparisons = evaluation_summary.comparisons(rows)
     agreement = evaluation_summary.agreement(rows)
@@ -98,7 +98,7 @@ def write_evaluation(
         pictures=pictures,
         failed=rows[rows["tp"].isna()][[*KEYS, "reason"]],
         pairs=len(rows),
-        remarks=notice_of_remarks(rows),
+        remarks=remarks_notice(rows),
         units=rows["unit"].nunique(),
         version=__version__,
     )

@@ -122,7 +122,7 @@ def test_table_and_counts(tmp_path):
     count = overlap.overlap(tmp_path, ended)
 
     assert list(table)[: len(columns.COLUMNS)] == list(columns.COLUMNS)
-    described = columns.described(table)
+    described = columns.describe_columns(table)
     assert list(described) == list(table)
     assert not any("participants.tsv" in column["Description"] for column in described.values())
     assert first_of(table, "index_super_region") == "R3 parietal"
@@ -241,9 +241,9 @@ def test_sessions_without_an_atlas_of_the_others_are_counted(tmp_path):
     for name in ("sub-01", "sub-02", "sub-03"):
         add(tmp_path, name, [(1, 1, 1)])
     known = read_all(tmp_path)
-    assert list(long_tables.unmeasured(tmp_path, known)) == []
+    assert list(long_tables.unmeasured_atlases(tmp_path, known)) == []
     del known[1].outputs["loads@CST"]
-    (sentence,) = long_tables.unmeasured(tmp_path, known)
+    (sentence,) = long_tables.unmeasured_atlases(tmp_path, known)
     assert sentence.startswith("1 of 3 sessions were not measured on CST;")
 
 

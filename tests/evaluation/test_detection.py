@@ -114,13 +114,13 @@ def test_anima_voxel_by_voxel(seed):
 
 def test_the_plain_rule_by_hand():
     """At least a tenth of the lesion, whatever lies outside of it; a tenth of 70 is 7."""
-    assert list(detection.covered(line((63, 75), length=80), line((0, 70), length=80)).detected) == [
-        True
-    ]
-    assert list(detection.covered(line((64, 75), length=80), line((0, 70), length=80)).detected) == [
-        False
-    ]
-    found = detection.covered(line((9, 19), (30, 41)), line((0, 10), (40, 45), length=50))
+    assert list(
+        detection.overlap_10percent(line((63, 75), length=80), line((0, 70), length=80)).detected
+    ) == [True]
+    assert list(
+        detection.overlap_10percent(line((64, 75), length=80), line((0, 70), length=80)).detected
+    ) == [False]
+    found = detection.overlap_10percent(line((9, 19), (30, 41)), line((0, 10), (40, 45), length=50))
     assert list(found.detected) == [True, True] and list(found.confirmed) == [True, False]
     assert found.f1 == pytest.approx(2 * 1 * 0.5 / 1.5)
 
@@ -128,7 +128,7 @@ def test_the_plain_rule_by_hand():
 @pytest.mark.parametrize("seed", range(20))
 def test_the_plain_rule_voxel_by_voxel(seed):
     pred, truth = random_masks(seed)
-    found = detection.covered(pred, truth)
+    found = detection.overlap_10percent(pred, truth)
     for mask, other, flags in ((truth, pred, found.detected), (pred, truth, found.confirmed)):
         numbered = labels(mask)
         expected = [other[numbered == n].mean() >= 0.1 for n in range(1, numbered.max() + 1)]

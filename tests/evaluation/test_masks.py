@@ -289,8 +289,8 @@ def test_the_probability_of_a_mask_is_that_of_its_record(tmp_path):
     left = mask.with_name(mask.name.replace("_mask", "_probseg"))
     nib.save(nib.load(mask), left)
     session(out, lesion_mask=mask)
-    (found,) = masks.find_masks(out).of["sub-01", None]
+    (found,) = masks.find_masks(out).by_scan["sub-01", None]
     assert found.probability is None
     session(out, lesion_mask=mask, lesion_probability=left)
-    (found,) = masks.find_masks(out).of["sub-01", None]
+    (found,) = masks.find_masks(out).by_scan["sub-01", None]
     assert found.probability == left

@@ -9,5 +9,5 @@ def test_hidden_files_are_no_masks(tmp_path):
         (tmp_path / folder).mkdir()
         for name in ("a.nii.gz", "._a.nii.gz"):
             (tmp_path / folder / name).touch()
-    matched = pairs.pairs({"model": tmp_path / "predicted"}, tmp_path / "truth")
+    matched = pairs.match_masks({"model": tmp_path / "predicted"}, tmp_path / "truth")
     assert [(pair.participant, pair.problem) for pair in matched] == [("a", None)]

@@ -6,7 +6,7 @@ import pytest
 
 from bids_stroke.evaluation import columns, statistics
 from bids_stroke.evaluation import summary as evaluation_summary
-from bids_stroke.evaluation.units import with_units
+from bids_stroke.evaluation.units import add_units
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_scans_of_a_unit_are_not_counted_as_independent(many):
     heads = pd.DataFrame(
         {"participant_id": [f"sub-{i}" for i in range(30)], "head": [f"h{i // 10}" for i in range(30)]}
     )
-    for rows in (with_units(visits), with_units(many, heads)):
+    for rows in (add_units(visits), add_units(many, heads)):
         row = evaluation_summary.summary(rows).query("score == 'dice' and grouping == 'all'").iloc[0]
         assert (row["n"], row.units) == (30, 3)
         means = rows[rows.model == "one"].groupby("unit").dice.mean()
@@ -73,7 +73,7 @@ def test_scans_of_a_unit_are_not_counted_as_independent(many):
         assert (compared.n, compared.units, compared.p) == (30, 3, 0.25)  # the least of three units
         assert set(evaluation_summary.agreement(rows).units) == {3}
     few = heads[heads.participant_id != "sub-0"]
-    assert with_units(many, few).unit.nunique() == 4, "a participant without a head is a unit"
+    assert add_units(many, few).unit.nunique() == 4, "a participant without a head is a unit"
 
 
 def test_agreement_of_volumes(many):

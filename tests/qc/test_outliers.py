@@ -40,7 +40,7 @@ def test_reference_images_are_compared_with_their_like(table):
     table.loc[20:, "reference"] = "FLAIR"
     table.loc[20:, "brain_volume_ml"] += 5000
     assert outliers.outliers(table).empty
-    few = table.head(outliers.LEAST - 1).copy()
+    few = table.head(outliers.MIN_SESSIONS - 1).copy()
     few.loc[0, "brain_volume_ml"] = 1
     assert outliers.outliers(few).empty, "too few to stand out of"
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 INK, RED = "#1f5fa8", "#b3261e"
 #: Marker and color of a hemisphere, which differ without colors too.
 SIDES = {"left": ("o", "#1f5fa8"), "right": ("^", "#c2410c"), "bilateral": ("s", "#5b3a8c")}
-MOST_LEVELS = 8  # of a column that sessions are divided by
-LEAST_SESSIONS = 3  # of a number, on average, for it to divide them
-MOST_POINTS = 300  # drawn of a group, beside its box
+MAX_LEVELS = 8  # of a column that sessions are divided by
+MIN_SESSIONS = 3  # of a number, on average, for it to divide them
+MAX_POINTS = 300  # drawn of a group, beside its box
 LINEAR_ML = 0.1
 #: Axis of volumes: logarithmic, linear below a tenth of a milliliter, so that zero has its place.
 VOLUMES = {"linthresh": LINEAR_ML, "linscale": 0.3}
@@ -67,11 +67,11 @@ def groups(table: pd.DataFrame, column: str, measures: Sequence[Measure]) -> str
     """
     numbers = pd.to_numeric(table[column], errors="coerce")
     texts = table[column].dropna().astype(str)
-    most = min(MOST_LEVELS, len(texts) / LEAST_SESSIONS)
+    most = min(MAX_LEVELS, len(texts) / MIN_SESSIONS)
     if numbers.notna().sum() == len(texts) and texts.nunique() > most:
         return _scatters(table, column, numbers, measures)
     levels = sorted(texts.unique())
-    if not 2 <= len(levels) <= MOST_LEVELS:
+    if not 2 <= len(levels) <= MAX_LEVELS:
         return None
     drawn, panels = _panels(measures)
     jitter = np.random.default_rng(0)
@@ -80,7 +80,7 @@ def groups(table: pd.DataFrame, column: str, measures: Sequence[Measure]) -> str
         values = [table.loc[texts.index[texts == level], name].dropna() for level in levels]
         axes.boxplot(values, widths=0.5, showfliers=False, medianprops={"color": RED})
         for place, of_level in enumerate(values, 1):
-            points = of_level.sample(min(len(of_level), MOST_POINTS), random_state=0)
+            points = of_level.sample(min(len(of_level), MAX_POINTS), random_state=0)
             beside = place + jitter.uniform(-0.15, 0.15, len(points))
             axes.scatter(beside, points, s=9, color=INK, alpha=0.5)
         counts = zip(levels, map(len, values), strict=True)

@@ -19,7 +19,7 @@ from .slices import GAP, SAGITTAL, WIDTH, Cut, section
 from .svg import STRIP, Colors, Size, unit
 
 LINE = 20  # height of the line of text under a row of slices, pixels
-WIDEST_GAP = 40
+MAX_GAP = 40
 
 #: Sections through an image, one for each panel.
 Sections = Sequence[NDArray[np.floating]]
@@ -59,7 +59,7 @@ def layout(rows: Iterable[Sequence[Cut]]) -> tuple[list[Panel], Size]:
     for row in rows:
         shapes = [cut.field.shape(cut.axis) for cut in row]
         free = WIDTH - sum(width for _, width in shapes)
-        gap = max(min(free / len(row), WIDEST_GAP), 0)
+        gap = max(min(free / len(row), MAX_GAP), 0)
         left = max((free - gap * (len(row) - 1)) / 2, 0)
         axis = None
         for cut, (_, width) in zip(row, shapes, strict=True):

@@ -13,8 +13,8 @@ from scipy import ndimage
 WIDTH = 1500  # pixels of a figure
 GAP = 6  # pixels between panels, at least
 STEP = 0.8  # mm between the pixels of a mosaic
-CLOSE_WIDTH = 480  # pixels of a close-up
-CLOSE_MARGIN, CLOSE_LEAST = 10, 28  # mm around a lesion, and half the least field of view
+CLOSE_UP_WIDTH = 480  # pixels of a close-up
+CLOSE_UP_MARGIN, CLOSE_UP_HALF_MIN = 10, 28  # mm around a lesion, and half the least field of view
 SAGITTAL, CORONAL, AXIAL = 0, 1, 2
 
 
@@ -105,8 +105,8 @@ def close_up(mask_img: nib.Nifti1Image) -> list[Cut]:
     largest = np.argwhere(parts == np.argmax(np.bincount(parts[mask])))
     world = apply_affine(mask_img.affine, largest)
     middle, half = (world.max(0) + world.min(0)) / 2, np.ptp(world, axis=0).max() / 2
-    half = max(half + CLOSE_MARGIN, CLOSE_LEAST)
-    field = Field(middle - half, middle + half, 0, step=2 * half / CLOSE_WIDTH)
+    half = max(half + CLOSE_UP_MARGIN, CLOSE_UP_HALF_MIN)
+    field = Field(middle - half, middle + half, 0, step=2 * half / CLOSE_UP_WIDTH)
     rounded = np.round(world)
     return [
         Cut(field, axis, float(values[np.argmax(counts)]))

@@ -128,7 +128,7 @@ def write(
     return Path(out)
 
 
-def shrunk(svg: str, scale: float) -> str:
+def downscale(svg: str, scale: float) -> str:
     """A figure whose JPEG images have ``scale`` times the pixels in each direction; contours and
     text stay as they are."""
 

@@ -24,7 +24,7 @@ PICTURES = {
     "lesion_volume_ml": "lesion",
 }
 PICTURE_SCALE = 0.5
-MOST_PICTURES = 24
+MAX_PICTURES = 24
 
 
 @dataclass
@@ -42,7 +42,7 @@ class PicturedOutlier:
     picture: Markup | None = None
 
 
-def marks(table: pd.DataFrame, outliers: pd.DataFrame) -> pd.Series:
+def outlier_measures(table: pd.DataFrame, outliers: pd.DataFrame) -> pd.Series:
     """The measures by which each session stands out, in words; NaN where there are none."""
     words: dict[tuple[str, str], list[str]] = {}
     for row in outliers.itertuples(index=False):
@@ -57,7 +57,7 @@ def marks(table: pd.DataFrame, outliers: pd.DataFrame) -> pd.Series:
 def pictured_outliers(
     outliers: pd.DataFrame, out_dir: Path, links: Mapping[str, str]
 ) -> list[PicturedOutlier]:
-    """A card for each outlier; the first :data:`bids_stroke.reports.group.outliers.MOST_PICTURES`
+    """A card for each outlier; the first :data:`bids_stroke.reports.group.outliers.MAX_PICTURES`
     figures are shown."""
     cards = []
     pictures = 0
@@ -65,8 +65,8 @@ def pictured_outliers(
         values = {str(column): value for column, value in row.items()}
         card = PicturedOutlier(**values, link=links.get(values["participant_id"]))
         path = _figure(card, out_dir)
-        if path and pictures < MOST_PICTURES:
-            card.picture = Markup(svg.shrunk(str(inline_svg(path)), PICTURE_SCALE))
+        if path and pictures < MAX_PICTURES:
+            card.picture = Markup(svg.downscale(str(inline_svg(path)), PICTURE_SCALE))
             pictures += 1
         cards.append(card)
     return cards

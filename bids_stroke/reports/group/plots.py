@@ -9,7 +9,7 @@ from bids_stroke.cohort import columns
 from bids_stroke.reports.figures import cohort
 from bids_stroke.reports.rendering import Picture
 
-MOST_GROUPS = 6
+MAX_GROUPS = 6
 
 
 def plot_cohort(
@@ -33,7 +33,7 @@ def plot_cohort(
     table = table.assign(volume=volumes)
     measures = [cohort.Measure("volume", "Lesion volume (ml)")]
     scatters = []
-    for name in columns.tracts(table)[:1]:
+    for name in columns.tract_prefixes(table)[:1]:
         tract = name.upper()
         loads = [
             cohort.Measure(f"{name}_weighted_load_ml_total", f"{tract} weighted load (ml)"),
@@ -45,5 +45,5 @@ def plot_cohort(
             scatters.append((f"{load.title} against lesion volume, by hemisphere", scatter))
     distributions = ("Distribution over the sessions", cohort.distributions(table, measures))
     by_group = ((f"By {name}", cohort.groups(table, name, measures)) for name in groups)
-    divided = [(title, svg) for title, svg in by_group if svg][:MOST_GROUPS]
+    divided = [(title, svg) for title, svg in by_group if svg][:MAX_GROUPS]
     return [Picture(title, Markup(svg)) for title, svg in (distributions, *scatters, *divided)]

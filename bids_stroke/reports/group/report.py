@@ -14,9 +14,9 @@ from bids_stroke.reports.viewer import page as viewer_page
 from bids_stroke.utils.files import PathLike
 
 from .files import inline_svg, report_links
-from .outliers import marks, pictured_outliers
+from .outliers import outlier_measures, pictured_outliers
 from .plots import plot_cohort
-from .table import ExcludedSession, lesion_volumes, ordered, table_data
+from .table import ExcludedSession, arrange_table, lesion_volumes, table_data
 from .tiles import cohort_tiles
 
 
@@ -58,9 +58,9 @@ def group_report(
     out_dir = Path(out_dir)
     volumes = lesion_volumes(table)
     outliers = _outliers(table)
-    shown = ordered(table.assign(stands_out=marks(table, outliers)), failed)
+    shown = arrange_table(table.assign(stands_out=outlier_measures(table, outliers)), failed)
     links = report_links(out_dir, shown["participant_id"])
-    viewer = out_dir / viewer_page.name_of("group")
+    viewer = out_dir / viewer_page.viewer_name("group")
     return render(
         "group.html",
         out_dir / "group.html",

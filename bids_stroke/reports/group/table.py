@@ -13,14 +13,19 @@ from bids_stroke.reports.columns import MEASURES, column_title, number
 
 from .files import Value, session_figures
 
-FIRST = (
+LEADING_COLUMNS = (
     *("participant_id", "session_id", "status"),
     *MEASURES,
     *("mean_probability", "brain_volume_ml", "template_brain_dice", "stands_out"),
 )
 #: Columns hidden at first.
-LATER = {"lesion_volume_mni_ml", "cst_category_status", "cst_raw_load_ml_left", "cst_raw_load_ml_right"}
-REVIEWED = ("lesion", "mni", "brain", "tract", "ownmni")  # figures that a rater looks at
+HIDDEN_COLUMNS = {
+    "lesion_volume_mni_ml",
+    "cst_category_status",
+    "cst_raw_load_ml_left",
+    "cst_raw_load_ml_right",
+}
+REVIEWED_FIGURES = ("lesion", "mni", "brain", "tract", "ownmni")  # figures that a rater looks at
 KEYS = ("participant_id", "session_id")
 
 
@@ -48,7 +53,7 @@ def _numbers(table: pd.DataFrame, name: str) -> pd.Series:
     return pd.to_numeric(values, errors="coerce")
 
 
-def ordered(table: pd.DataFrame, failed: Sequence[ExcludedSession]) -> pd.DataFrame:
+def arrange_table(table: pd.DataFrame, failed: Sequence[ExcludedSession]) -> pd.DataFrame:
     """The table with a ``status`` column and rows of failed sessions, in the order of the page; empty
     columns are left out."""
     table = table.copy()
@@ -60,7 +65,7 @@ def ordered(table: pd.DataFrame, failed: Sequence[ExcludedSession]) -> pd.DataFr
         rows = pd.DataFrame(missing, columns=[*KEYS, "status"], dtype=object)
         table = pd.concat([table, rows], ignore_index=True)
     table = table.dropna(axis="columns", how="all")
-    first = [column for column in FIRST if column in table]
+    first = [column for column in LEADING_COLUMNS if column in table]
     rest = [column for column in table if column not in first]
     table = table[first + rest]
     return table.sort_values(
@@ -76,7 +81,7 @@ def table_data(
     Parameters
     ----------
     table : pandas.DataFrame
-        Of :func:`bids_stroke.reports.group.table.ordered`.
+        Of :func:`bids_stroke.reports.group.table.arrange_table`.
     groups : sequence of str
         Columns that sessions are divided by; the page shows the first four.
     links : mapping of str to str
@@ -92,7 +97,7 @@ def table_data(
                 "name": name,
                 "title": column_title(name),
                 "number": name in numeric,
-                "first": (name in FIRST and name not in LATER) or name in groups[:4],
+                "first": (name in LEADING_COLUMNS and name not in HIDDEN_COLUMNS) or name in groups[:4],
             }
             for name in table
         ],
@@ -101,7 +106,7 @@ def table_data(
         "pictures": [
             [
                 path.relative_to(out_dir).as_posix()
-                for kind in REVIEWED
+                for kind in REVIEWED_FIGURES
                 for path in figures.get(kind, [])
             ]
             for figures in (

@@ -21,9 +21,9 @@ from bids_stroke.bids.record import Record, read_participant
 from bids_stroke.cohort.table import Row, session_row
 from bids_stroke.data import DATA
 from bids_stroke.reports.columns import MEASURES, number
-from bids_stroke.reports.figures.svg import shrunk
+from bids_stroke.reports.figures.svg import downscale
 from bids_stroke.reports.rendering import render
-from bids_stroke.reports.viewer.session import path_of
+from bids_stroke.reports.viewer.session import viewer_path
 from bids_stroke.utils.files import PathLike
 
 from .methods import compose
@@ -31,7 +31,7 @@ from .methods import compose
 if TYPE_CHECKING:
     from nireports.assembler.reportlet import Reportlet  # slow to load
 
-MOST_BYTES = 5_000_000  # of the figures of a page
+MAX_BYTES = 5_000_000  # of the figures of a page
 ROWS = 20  # of a table shown; the rest is in the file
 FIGURE = re.compile(r'(?:src|data)="\./([^"]+\.svg)"')
 ABOVE = re.compile(r"^.*?/(?=sub-)")  # of a path, the folders above the participant's
@@ -98,7 +98,7 @@ def participant_report(
         version=__version__,
     )
     for record in records if embed_viewers else ():
-        path_of(out_dir, record.name).unlink(missing_ok=True)
+        viewer_path(out_dir, record.name).unlink(missing_ok=True)
     if unshown:
         raise UnshownSessionsError(unshown)
     return page
@@ -124,7 +124,7 @@ def _scale(figures: Iterable[Path]) -> float:
     """Scale of the pictures: smaller ones for many sessions, so that the page can be mailed."""
     size = sum(path.stat().st_size for path in figures)
     # A pixel of a smaller picture takes more bytes: not the square root.
-    return (MOST_BYTES / size) ** 0.75 if size > MOST_BYTES else 1.0
+    return (MAX_BYTES / size) ** 0.75 if size > MAX_BYTES else 1.0
 
 
 def _write_reportlets(
@@ -137,13 +137,13 @@ def _write_reportlets(
     _write_tables(out_dir, record, figures)
     for path in _figures(out_dir, record):
         svg = path.read_text(encoding="utf-8")
-        svg = shrunk(svg, scale) if scale < 1 else svg
+        svg = downscale(svg, scale) if scale < 1 else svg
         (figures / path.name).write_text(svg, encoding="utf-8")
 
 
 def _viewer(out_dir: Path, record: Record, embed: bool) -> dict[str, str | None]:
     """The viewer of a session where there is one: the name of its file, or its page."""
-    path = path_of(out_dir, record.name)
+    path = viewer_path(out_dir, record.name)
     exists = record.status == "ok" and path.is_file()
     return {
         "viewer_link": path.name if exists and not embed else None,

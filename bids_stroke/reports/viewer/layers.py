@@ -109,7 +109,7 @@ def background(
     return Layer(title, image.like(clipped, img, np.float32), float(low), float(high))
 
 
-def packed(img: nib.Nifti1Image, levels: int = LEVELS[0]) -> str:
+def encode(img: nib.Nifti1Image, levels: int = LEVELS[0]) -> str:
     """Encode an image as gzipped NIfTI in Base64: integers unchanged, other values quantized to
     ``levels`` gray levels between the extremes (one byte a voxel; the header holds the scale)."""
     data = np.asanyarray(img.dataobj)

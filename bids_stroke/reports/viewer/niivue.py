@@ -14,7 +14,7 @@ _EXPORT = re.compile(rb"export\s*\{[^{}]*\};?\s*$")
 
 
 @lru_cache(maxsize=1)
-def packed() -> str:
+def encoded_module() -> str:
     """:func:`bids_stroke.reports.viewer.niivue.module`, gzipped, in Base64 (text)."""
     return b64encode(gzip.compress(module(), mtime=0)).decode()
 
@@ -41,6 +41,6 @@ def module() -> bytes:
     return _EXPORT.sub(b"globalThis.Niivue=" + match[1].replace(b"\\", b"\\\\") + b";", code)
 
 
-def licence() -> str | None:
+def license_text() -> str | None:
     """Licence of NiiVue, as text; None if the package has no such file."""
     return distribution("ipyniivue").read_text("licenses/LICENSE")

@@ -11,7 +11,7 @@ from bids_stroke.spatial.templates import TEMPLATE
 from bids_stroke.utils.files import PathLike
 
 from .layers import RAMP, Layer, background, field
-from .page import page
+from .page import write_page
 
 
 def write_overlap_viewer(
@@ -38,4 +38,4 @@ def write_overlap_viewer(
     most = max(int(np.max(np.asanyarray(counts.dataobj))), 1)
     counts = image.like(counts.dataobj, grid, np.uint8 if most < 256 else np.uint16)
     layer = Layer("Lesion overlap", counts, 1, most, RAMP, 0.85, True, "sessions")
-    return page(out, "Lesion overlap", [background(TEMPLATE, grid, near, brain)], [layer], brain)
+    return write_page(out, "Lesion overlap", [background(TEMPLATE, grid, near, brain)], [layer], brain)

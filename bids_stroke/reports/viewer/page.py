@@ -17,17 +17,17 @@ from bids_stroke.reports.rendering import render
 from bids_stroke.utils.files import PathLike
 
 from . import niivue
-from .layers import LEVELS, MARGIN_MM, Layer, packed
+from .layers import LEVELS, MARGIN_MM, Layer, encode
 
 BACKGROUND_BYTES = 11_500_000  # of all backgrounds of a file, which is to stay under 15 MB
 
 
-def name_of(session_name: str) -> str:
+def viewer_name(session_name: str) -> str:
     """File name of the viewer of a session."""
     return f"{session_name}_viewer.html"
 
 
-def page(
+def write_page(
     out: PathLike,
     title: str,
     backgrounds: Sequence[Layer],
@@ -49,7 +49,7 @@ def page(
     -------
     Path
     """
-    data = [*_packed_backgrounds(backgrounds), *(packed(layer.img) for layer in overlays)]
+    data = [*_encode_backgrounds(backgrounds), *(encode(layer.img) for layer in overlays)]
     scene = {
         "layers": [
             {
@@ -62,7 +62,7 @@ def page(
             for layer, content in zip((*backgrounds, *overlays), data, strict=True)
         ],
         "backgrounds": len(backgrounds),
-        "brain": packed(brain_img),
+        "brain": encode(brain_img),
         "start": _start(overlays[0].img, brain_img),
     }
     return render(
@@ -72,17 +72,17 @@ def page(
         backgrounds=backgrounds,
         overlays=overlays,
         scene=scene,
-        niivue=niivue.packed(),
-        licence=niivue.licence(),
+        niivue=niivue.encoded_module(),
+        license=niivue.license_text(),
         margin=MARGIN_MM,
         version=__version__,
     )
 
 
-def _packed_backgrounds(backgrounds: Sequence[Layer]) -> list[str]:
+def _encode_backgrounds(backgrounds: Sequence[Layer]) -> list[str]:
     """Encode the backgrounds in the most gray levels that fit."""
     for levels in LEVELS:
-        data = [packed(layer.img, levels) for layer in backgrounds]
+        data = [encode(layer.img, levels) for layer in backgrounds]
         if sum(map(len, data)) <= BACKGROUND_BYTES:
             break
     return data

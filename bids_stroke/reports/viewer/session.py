@@ -21,12 +21,12 @@ from bids_stroke.spatial.transforms import apply
 from bids_stroke.utils.files import PathLike
 
 from .layers import RAMP, TRACT, Layer, background, field
-from .page import name_of, page
+from .page import viewer_name, write_page
 
 
-def path_of(out_dir: PathLike, session_name: str) -> Path:
+def viewer_path(out_dir: PathLike, session_name: str) -> Path:
     """Path of the viewer of a session."""
-    return Path(out_dir) / name_of(session_name)
+    return Path(out_dir) / viewer_name(session_name)
 
 
 def write_viewer(out_dir: PathLike, record: Record, tracts: Sequence[str] = (DEFAULT_TRACT,)) -> Path:
@@ -56,7 +56,7 @@ def write_viewer(out_dir: PathLike, record: Record, tracts: Sequence[str] = (DEF
     grid, near, brain = field(*files.reference())
     gray = [background(title, img, near, brain) for title, img in files.contrasts(grid).items()]
     overlays = files.overlays(grid, Maps(tuple(tracts)).cards)
-    return page(path_of(out_dir, record.name), record.name, gray, overlays, brain)
+    return write_page(viewer_path(out_dir, record.name), record.name, gray, overlays, brain)
 
 
 class _Files:

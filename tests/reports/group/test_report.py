@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from bids_stroke.bids.record import Record
-from bids_stroke.cohort.columns import COLUMNS, described
+from bids_stroke.cohort.columns import COLUMNS, describe_columns
 from bids_stroke.reports.group.report import group_report
-from bids_stroke.reports.group.table import FIRST, ExcludedSession
+from bids_stroke.reports.group.table import LEADING_COLUMNS, ExcludedSession
 
 HOSTILE = '"><script>alert(1)</script>'
 
@@ -121,9 +121,13 @@ def test_participants_alone_or_failures_alone_make_a_report(tmp_path):
 
 
 def test_the_first_columns_are_columns_of_the_cohort():
-    assert {name for name in FIRST if not name.startswith("cst_")} <= {*COLUMNS, "status", "stands_out"}
-    loads = [name for name in FIRST if name.startswith("cst_")]
-    columns = described(dict.fromkeys([*loads, "cst_category_status"]))
+    assert {name for name in LEADING_COLUMNS if not name.startswith("cst_")} <= {
+        *COLUMNS,
+        "status",
+        "stands_out",
+    }
+    loads = [name for name in LEADING_COLUMNS if name.startswith("cst_")]
+    columns = describe_columns(dict.fromkeys([*loads, "cst_category_status"]))
     assert not any("participants.tsv" in columns[name]["Description"] for name in loads)
 
 

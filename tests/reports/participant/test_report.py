@@ -11,7 +11,7 @@ from bids_stroke.bids.record import Record
 from bids_stroke.cohort.columns import COLUMNS
 from bids_stroke.reports.columns import MEASURES, cell, column_title
 from bids_stroke.reports.figures.brain_mask import draw_brain_mask
-from bids_stroke.reports.participant.report import MOST_BYTES, participant_report
+from bids_stroke.reports.participant.report import MAX_BYTES, participant_report
 from bids_stroke.spatial.templates import TEMPLATE
 
 SVG = (
@@ -269,7 +269,7 @@ def test_many_figures_are_made_smaller(tmp_path):
     folder = tmp_path / "sub-01" / "figures"
     folder.mkdir(parents=True)
     drawn = draw_brain_mask(head, mask, tmp_path / "brain.svg").read_text()
-    sessions = [f"sub-01_ses-{number:02}" for number in range(1 + 2 * MOST_BYTES // len(drawn))]
+    sessions = [f"sub-01_ses-{number:02}" for number in range(1 + 2 * MAX_BYTES // len(drawn))]
     for name in sessions:
         path = folder / f"{name}_desc-brain_T1w.svg"
         path.write_text(drawn)

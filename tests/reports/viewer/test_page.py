@@ -13,7 +13,7 @@ from nibabel.affines import apply_affine, voxel_sizes
 from bids_stroke.errors import ResourceError
 from bids_stroke.reports.viewer import niivue
 from bids_stroke.reports.viewer import page as viewer_page
-from bids_stroke.reports.viewer.layers import MARGIN_MM, Layer, background, field, packed
+from bids_stroke.reports.viewer.layers import MARGIN_MM, Layer, background, encode, field
 from bids_stroke.reports.viewer.overlap import write_overlap_viewer
 from bids_stroke.reports.viewer.session import write_viewer
 from bids_stroke.spatial import grid, image
@@ -123,7 +123,7 @@ def test_names_stay_text(tmp_path):
     brain = nib.Nifti1Image(np.ones((9, 9, 9), np.uint8), np.eye(4))
     hostile = "</script><script>alert(1)</script>"
     layer = Layer(hostile, brain, 1, 1, ("#ff0000", "#00ff00"), unit=hostile)
-    out = viewer_page.page(tmp_path / "page.html", hostile, [layer], [layer], brain)
+    out = viewer_page.write_page(tmp_path / "page.html", hostile, [layer], [layer], brain)
     assert "<script>alert" not in out.read_text("utf-8")
     assert scene(out)[1]["layers"][0]["unit"] == hostile
 
@@ -133,10 +133,10 @@ def test_large_backgrounds_have_fewer_gray_levels(tmp_path, monkeypatch):
     noise = image.like(np.random.default_rng(1).uniform(0, 900, (40, 40, 40)), grid, np.float32)
     brain = image.like(np.ones(grid.shape), grid, np.uint8)
     layers = [Layer("noise", noise, 0, 900)] * 2
-    most = 2 * len(packed(noise))
+    most = 2 * len(encode(noise))
     for limit, levels in ((most, 256), (0.9 * most, 128), (0.4 * most, 32)):
         monkeypatch.setattr(viewer_page, "BACKGROUND_BYTES", limit)
-        images, _ = scene(viewer_page.page(tmp_path / "page.html", "noise", layers, layers, brain))
+        images, _ = scene(viewer_page.write_page(tmp_path / "page.html", "noise", layers, layers, brain))
         shown = images[0].get_fdata()
         assert len(np.unique(shown)) == levels
         assert np.abs(shown - noise.get_fdata()).max() <= 0.51 * 900 / (levels - 1) + 900 / 510
@@ -151,7 +151,7 @@ def test_a_file_of_three_noisy_heads_is_under_15_mb(tmp_path):
     cut, near, brain = field(noise, brain)
     layers = [background("noise", cut, near, brain)] * 3
     overlay = Layer("lesion", brain, 1, 1, ("#ff0000", "#ff0000"))
-    out = viewer_page.page(tmp_path / "page.html", "noise", layers, [overlay], brain)
+    out = viewer_page.write_page(tmp_path / "page.html", "noise", layers, [overlay], brain)
     assert out.stat().st_size < 15e6
 
 
