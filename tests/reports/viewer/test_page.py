@@ -136,7 +136,9 @@ def test_large_backgrounds_have_fewer_gray_levels(tmp_path, monkeypatch):
     most = 2 * len(encode(noise))
     for limit, levels in ((most, 256), (0.9 * most, 128), (0.4 * most, 32)):
         monkeypatch.setattr(viewer_page, "BACKGROUND_BYTES", limit)
-        images, _ = scene(viewer_page.write_page(tmp_path / "page.html", "noise", layers, layers, brain))
+        images, _ = scene(
+            viewer_page.write_page(tmp_path / "page.html", "noise", layers, layers, brain)
+        )
         shown = images[0].get_fdata()
         assert len(np.unique(shown)) == levels
         assert np.abs(shown - noise.get_fdata()).max() <= 0.51 * 900 / (levels - 1) + 900 / 510
