@@ -106,7 +106,7 @@ def test_ids_of_participants_are_matched_or_named(masks, tmp_path, capsys):
     people.write_text("participant_id\tsite\n" + "".join(f" {n}\tA\n" for n in range(1, 9)))
     assert main([*command, "--participants", str(people)]) == 0
     shown = capsys.readouterr().out
-    assert "has no row of sub-0;" in shown and "without a session here: sub-8." in shown
+    assert "has no row for sub-0;" in shown and "without a session: sub-8." in shown
     people.write_text("participant_id\tsite\nsub-00\tA\n")
     assert main([*command, "--participants", str(people)]) == 2
     assert "has no row of any participant compared" in capsys.readouterr().err

@@ -116,8 +116,8 @@ TABLES = {
     "the same row twice": (b"participant_id\tsex\nsub-{0}\tF\nsub-{0}\tF\n", 0, "F"),
     "two rows that differ": (b"participant_id\tsex\nsub-{0}\tF\nsub-{0}\tM\n", 1, "rows of sub-"),
     "no participant_id": (b"subject\tsex\nsub-{}\tF\n", 1, "has no column participant_id"),
-    "empty": (b"", 1, "is not a table with tabs"),
-    "not UTF-8": (b"participant_id\tname\nsub-{}\tJos\xe9\n", 1, "is not a table with tabs"),
+    "empty": (b"", 1, "is not a tab-separated table"),
+    "not UTF-8": (b"participant_id\tname\nsub-{}\tJos\xe9\n", 1, "is not a tab-separated table"),
     "more cells than columns": (b"participant_id\tsex\nsub-{}\tF\tx\ty\tz\n", 0, "F"),
 }
 
