@@ -68,7 +68,7 @@ def test_page_shows_errors_with_median_number_and_ml(done):
         row = scores.query("model == 'near' and grouping == 'all' and score == @score").iloc[0]
         assert f"; median {row['median']:.3g}, n 8" in page and f"<th>{score}</th>" in page
     assert "of 8 independent units" in page
-    assert "15 pairs were compared with remarks" in page
+    assert "15 pairs have remarks" in page
 
 
 def test_the_heads_of_simulated_participants_are_units(masks, tmp_path):
@@ -95,7 +95,7 @@ def test_mistakes_are_told_in_a_sentence(masks, tmp_path, capsys):
     assert "Two predictions" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert main([str(masks / "near"), str(tmp_path / "empty"), out]) == 1
-    assert "holds no lesion mask" in capsys.readouterr().err
+    assert "contains no lesion mask" in capsys.readouterr().err
     assert main([str(masks / "near"), truth, out, "--participants", str(tmp_path / "no.tsv")]) == 2
     assert not (tmp_path / "out").exists()
 
