@@ -146,8 +146,8 @@ def _scale_and_sums(
         numbers = np.array([scale, *np.multiply(scale, sums)])
         return [nib.Nifti1Image(numbers[:, None, None], np.eye(4))]
 
-    (kept,) = cached_images(f"{atlas.label}-volumes", [stamp(atlas.path), atlas.space], build)
-    return np.asarray(kept.dataobj, np.float64)[:, 0, 0]
+    (cached,) = cached_images(f"{atlas.label}-volumes", [stamp(atlas.path), atlas.space], build)
+    return np.asarray(cached.dataobj, np.float64)[:, 0, 0]
 
 
 def _scale(atlas: ProbabilityAtlas, low: float, high: float) -> float:

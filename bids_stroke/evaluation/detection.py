@@ -98,7 +98,7 @@ def detect(pred: ArrayLike, truth: ArrayLike, voxel_mm3: float) -> Detections:
     Parameters
     ----------
     pred, truth : array-like
-        Masks on one grid (non-zero is lesion).
+        Masks on the same grid (non-zero is lesion).
     voxel_mm3 : float
         Voxel volume (mm³).
     """

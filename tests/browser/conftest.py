@@ -25,7 +25,8 @@ def browser_page(browser):
     """Function that opens a file (``file://``, no network) and returns the Playwright page.
 
     The list ``errors`` of the page collects console errors, uncaught exceptions, and requests for
-    other files. Keyword arguments are those of a browser context, such as ``color_scheme="dark"`` or ``viewport={"width": 800, "height": 600}``.
+    other files. Keyword arguments are those of a browser context, such as ``color_scheme="dark"`` or
+    ``viewport={"width": 800, "height": 600}``.
     """
     contexts = []
 

@@ -46,8 +46,8 @@ def draw_lesion(
         title = f"Lesion on {label}"
         alt = f"{title}: contour of the mask on slices in three planes"
         strip = svg.title(title, svg.HIDE, [("lesion", LESION)])
-        whole, close = field.spread(AXIAL), slices.close_up(mask_img)
-        rows = [close, *whole, *slices.through_planes(mask_img, field)]
+        rows = [slices.close_up(mask_img), *field.spread(AXIAL)]
+        rows += slices.through_planes(mask_img, field)
     else:
         title = alt = f"No lesion found on {label}"
         strip = svg.title(title)
