@@ -152,7 +152,9 @@ def _best(masks: Sequence[Mask], space: str | None) -> list[Mask]:
 def _on_one_grid(first: Mask, second: Mask, orientation: str | None) -> bool:
     """Check whether two masks can be read and are on the same grid."""
     try:
-        images = (conform(open_image(mask.path, orientation)) for mask in (first, second))
-        return same_grid(*images)
+        first_img, second_img = (
+            conform(open_image(mask.path, orientation)) for mask in (first, second)
+        )
+        return same_grid(first_img, second_img)
     except Exception:  # unreadable files are reported when the pair is measured
         return False
