@@ -12,8 +12,8 @@ def remove_leftovers(output_dir: PathLike, job: Job) -> None:
     An output of another model, or of an earlier run of a session that fails now, is never taken for one
     of this run. A file that the session reads is kept.
     """
-    from bids_stroke.reports.viewer.session import path_of  # slow to load
+    from bids_stroke.reports.viewer.session import viewer_path  # slow to load
 
     name = job.session.name
-    path_of(output_dir, name).unlink(missing_ok=True)
+    viewer_path(output_dir, name).unlink(missing_ok=True)
     records.remove(output_dir, name, keep=job.session.files(job.card))

@@ -68,7 +68,7 @@ def test_page_shows_errors_with_median_number_and_ml(done):
         row = scores.query("model == 'near' and grouping == 'all' and score == @score").iloc[0]
         assert f"; median {row['median']:.3g}, n 8" in page and f"<th>{score}</th>" in page
     assert "of 8 independent units" in page
-    assert "15 pairs were compared with remarks" in page
+    assert "15 pairs have remarks" in page
 
 
 def test_the_heads_of_simulated_participants_are_units(masks, tmp_path):
@@ -95,7 +95,7 @@ def test_mistakes_are_told_in_a_sentence(masks, tmp_path, capsys):
     assert "Two predictions" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert main([str(masks / "near"), str(tmp_path / "empty"), out]) == 1
-    assert "holds no lesion mask" in capsys.readouterr().err
+    assert "contains no lesion mask" in capsys.readouterr().err
     assert main([str(masks / "near"), truth, out, "--participants", str(tmp_path / "no.tsv")]) == 2
     assert not (tmp_path / "out").exists()
 
@@ -106,7 +106,7 @@ def test_ids_of_participants_are_matched_or_named(masks, tmp_path, capsys):
     people.write_text("participant_id\tsite\n" + "".join(f" {n}\tA\n" for n in range(1, 9)))
     assert main([*command, "--participants", str(people)]) == 0
     shown = capsys.readouterr().out
-    assert "has no row of sub-0;" in shown and "without a session here: sub-8." in shown
+    assert "has no row for sub-0;" in shown and "without a session: sub-8." in shown
     people.write_text("participant_id\tsite\nsub-00\tA\n")
     assert main([*command, "--participants", str(people)]) == 2
     assert "has no row of any participant compared" in capsys.readouterr().err

@@ -127,7 +127,7 @@ def test_a_bad_plugin_file(folder, capsys):
 
 def test_group_of_nothing(folder, capsys):
     assert run(folder, level="group") == 1
-    assert "holds no complete session" in refusal(capsys)
+    assert "contains no complete session" in refusal(capsys)
 
 
 def test_nothing_is_written_by_a_refusal(folder, capsys):

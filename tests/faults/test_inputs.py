@@ -123,8 +123,8 @@ TABLES = {
     ),
     "quotes around all cells": (b'"participant_id"\t"sex"\n"sub-{}"\t"F"\n', 0, "F"),
     "no participant_id": (b"subject\tsex\nsub-{}\tF\n", 1, "has no column participant_id"),
-    "empty": (b"", 1, "is not a table with tabs"),
-    "not UTF-8": (b"participant_id\tname\nsub-{}\tJos\xe9\n", 1, "is not a table with tabs"),
+    "empty": (b"", 1, "is not a tab-separated table"),
+    "not UTF-8": (b"participant_id\tname\nsub-{}\tJos\xe9\n", 1, "is not a tab-separated table"),
     "more cells than columns": (b"participant_id\tsex\nsub-{}\tF\tx\ty\tz\n", 0, "F"),
 }
 

@@ -150,4 +150,4 @@ def test_misplaced_masks_are_not_evaluated(tmp_path):
     (tmp_path / "truth" / MASK.format("03", "03")).unlink()
     with pytest.raises(DatasetError, match="lies in a folder sub-02"):
         run.evaluate({"m": tmp_path / "pred"}, tmp_path / "truth")
-    assert find_masks(tmp_path / "truth").of == {}
+    assert find_masks(tmp_path / "truth").by_scan == {}
