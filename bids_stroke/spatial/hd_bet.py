@@ -62,7 +62,7 @@ def brain_probability(img: nib.Nifti1Image, device: str) -> NDArray[np.float32]:
     probability = torch.zeros(batch.shape[2:])
     with torch.inference_mode(), devices.fast_arithmetic(device):
         for network in networks():
-            network = devices.place_network(network, device, over=NORMS)
+            network = devices.place_network(network, device, in_place=NORMS)
             probability += _predict(network, batch)[0, 1].float().cpu()
     probability /= FOLDS
     inside = tuple(slice(int(s)) for s in shape)

@@ -128,7 +128,7 @@ def test_hd_bet_predicts_like_the_published_forward(hd_bet):
     image = torch.randn(1, 1, 16, 32, 16)
     with torch.inference_mode():
         expected = hd_bet(image)
-        placed = devices.place_network(copy.deepcopy(hd_bet), "cpu", over=NORMS)
+        placed = devices.place_network(copy.deepcopy(hd_bet), "cpu", in_place=NORMS)
         torch.testing.assert_close(_predict(placed, image), expected, rtol=0, atol=1e-3)
 
 

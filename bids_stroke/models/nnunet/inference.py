@@ -180,7 +180,7 @@ def logits(
     flips = list(chain.from_iterable(combinations(axes, n) for n in range(len(axes) + 1)))
     total = torch.zeros(padded.shape[2:], device=device)
     for network in networks:
-        network = devices.place_network(network, device, over=["norm"])
+        network = devices.place_network(network, device, in_place=["norm"])
         with torch.inference_mode(), devices.fast_arithmetic(device):
             total = total + _tiled(network, padded, tile, flips)
     mean = (total / len(card.all_weights)).cpu().numpy()
