@@ -169,7 +169,7 @@ def _sampled(atlas: ProbabilityAtlas, points: NDArray[np.float64]) -> Iterator[N
     """Stored values of each region at points of the atlas's space (mm); one volume is in memory."""
     # The file is kept open, so that a compressed one is read once, from its start to its end.
     kept_open = nib.Nifti1Image.from_filename(atlas.path, keep_file_open=True)
-    with image.undamaged(kept_open, atlas.path) as img:
+    with image.verified(kept_open, atlas.path) as img:
         for number in range(img.shape[3]):
             volume = _volume(img, number, atlas.path)
             (values,) = template_transforms.sample([volume], img.affine, points, mode="constant")
@@ -181,7 +181,7 @@ def _volume(img: SpatialImage, number: int, path: Path) -> NDArray[np.float32]:
     try:
         volume = np.asarray(img.dataobj[..., number], np.float32)
     except Exception as error:
-        raise headers.unreadable(path, error) from None
+        raise headers.unreadable_error(path, error) from None
     if not np.isfinite(volume).all():
         raise ImageError(f"{path} holds values that are no numbers; replace them by 0.")
     return volume

@@ -117,14 +117,14 @@ def lock(device: str) -> Iterator[None]:
     from torch import cuda
 
     # Identify the GPU by its UUID, because its index differs between processes and containers.
-    with lock_of(cuda.get_device_properties(device).uuid):
+    with gpu_lock(cuda.get_device_properties(device).uuid):
         try:
             yield
         finally:
             cuda.empty_cache()
 
 
-def lock_of(gpu: str) -> "BaseFileLock":
+def gpu_lock(gpu: str) -> "BaseFileLock":
     """Return the lock of a GPU, given its UUID."""
     from filelock import FileLock
 

@@ -134,7 +134,7 @@ def run_checks(
         "orientation": [
             text
             for path in files or images.values()
-            if (text := headers.orientation_remark(path, orientation))
+            if (text := headers.orientation_warning(path, orientation))
         ],
         TRAINED: _untrained(row, trained or {}),
     }

@@ -12,8 +12,8 @@ from bids_stroke.errors import ImageError
 from bids_stroke.utils.files import PathLike
 
 from .headers import (
-    FITTED_VOXELS,
-    SAME_GRID_VOXELS,
+    FIT_TOLERANCE_VOXELS,
+    SAME_GRID_TOLERANCE_VOXELS,
     format_shape,
     largest_distance,
     smallest_side,
@@ -22,7 +22,7 @@ from .image import conform, like
 
 
 def same_grid(
-    img: nib.Nifti1Image, reference: nib.Nifti1Image, voxels: float = SAME_GRID_VOXELS
+    img: nib.Nifti1Image, reference: nib.Nifti1Image, voxels: float = SAME_GRID_TOLERANCE_VOXELS
 ) -> bool:
     """Return whether two images have the same grid.
 
@@ -61,7 +61,7 @@ def fit_to_grid(
         If the grids differ.
     """
     mask, img = conform(mask), conform(img)
-    if same_grid(mask, img, FITTED_VOXELS):
+    if same_grid(mask, img, FIT_TOLERANCE_VOXELS):
         return like(np.asanyarray(mask.dataobj), img)
     if mask.shape[:3] == img.shape[:3]:
         distance = largest_distance(img.shape, mask.affine, img.affine)

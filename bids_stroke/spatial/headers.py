@@ -20,10 +20,10 @@ FIELD_OF_VIEW_MM = (40, 600)
 #: Largest compression ratio of deflate (RFC 1951: two bits for 258 bytes).
 MAX_DEFLATE_RATIO = 1032
 #: Distance (voxels) below which two affines are the same except for rounding.
-SAME_GRID_VOXELS = 0.1
+SAME_GRID_TOLERANCE_VOXELS = 0.1
 #: Distance (voxels) below which a mask is assigned the grid of its image: nearest-neighbor resampling
 #: over less than half a voxel would not move any voxel.
-FITTED_VOXELS = 0.5
+FIT_TOLERANCE_VOXELS = 0.5
 
 
 def open_checked(path: Path, orientation: str | None = None) -> SpatialImage:
@@ -54,13 +54,13 @@ def open_checked(path: Path, orientation: str | None = None) -> SpatialImage:
         _check_size(img, path)
         _check_offset(img)
     except Exception as error:
-        raise unreadable(path, error) from None
+        raise unreadable_error(path, error) from None
     _check_volume(img, path)
     check_affine(img, path, orientation)
     return img
 
 
-def unreadable(path: Path, error: Exception) -> ImageError:
+def unreadable_error(path: Path, error: Exception) -> ImageError:
     """Return the error for an unreadable file, from any error of nibabel, zlib or the system."""
     reason = " ".join(str(error).split()) or type(error).__name__
     return ImageError(f"{path} cannot be read as an image ({reason}); convert or copy it again.")
@@ -156,7 +156,7 @@ def format_shape(numbers: np.ndarray | tuple[float, ...]) -> str:
     return "×".join(f"{number:.4g}" for number in numbers)
 
 
-def orientation_remark(path: Path, orientation: str | None = None) -> str | None:
+def orientation_warning(path: Path, orientation: str | None = None) -> str | None:
     """Describe a missing or contradictory orientation in the header of an image.
 
     Parameters
@@ -187,7 +187,7 @@ def orientation_remark(path: Path, orientation: str | None = None) -> str | None
         distance = largest_distance(img.shape, img.header.get_qform(), sform)
     except ValueError:  # invalid quaternion
         distance = math.nan
-    if distance <= FITTED_VOXELS * smallest_side(sform):
+    if distance <= FIT_TOLERANCE_VOXELS * smallest_side(sform):
         return None
     if math.isnan(distance):
         return f"{path} has a qform that is not a rotation: the sform was used."

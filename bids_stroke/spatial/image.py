@@ -112,7 +112,7 @@ def load_scan(path: PathLike, orientation: str | None = None) -> nib.Nifti1Image
 
 
 @contextmanager
-def undamaged(img: SpatialImage, path: PathLike) -> Iterator[SpatialImage]:
+def verified(img: SpatialImage, path: PathLike) -> Iterator[SpatialImage]:
     """Yield an opened image for reading in one pass, then verify the checksum of a compressed file.
 
     The checksum follows the voxels; nibabel stops at the last voxel and does not read it.
@@ -129,7 +129,7 @@ def undamaged(img: SpatialImage, path: PathLike) -> Iterator[SpatialImage]:
         try:
             opened = type(img).from_stream(stream)
         except Exception as error:
-            raise headers.unreadable(Path(path), error) from None
+            raise headers.unreadable_error(Path(path), error) from None
         yield opened
         try:
             while stream.read(1 << 24):
@@ -140,16 +140,16 @@ def undamaged(img: SpatialImage, path: PathLike) -> Iterator[SpatialImage]:
 
 def _read(img: SpatialImage, path: Path, orientation: str | None) -> nib.Nifti1Image:
     """Read the voxels of an opened image."""
-    with undamaged(img, path) as opened:
+    with verified(img, path) as opened:
         try:
             data = np.asanyarray(opened.dataobj)
         except Exception as error:
-            raise headers.unreadable(path, error) from None
+            raise headers.unreadable_error(path, error) from None
     if data.ndim == 4:
         data = data[..., 0]
     if data.dtype.kind == "f" and not np.isfinite(data).all():
         raise ImageError(f"{path} contains NaN or infinite voxels; replace them and try again.")
-    image = _oriented(img, orientation, storable(data))
+    image = _oriented(img, orientation, to_storable(data))
     image.set_filename(str(path))
     return image
 
@@ -173,12 +173,12 @@ def is_storable(dtype: np.dtype) -> bool:
     return dtype.kind in "iuf" and (dtype.itemsize < 8 or dtype == np.float64) and dtype != np.float16
 
 
-def storable(array: NDArray) -> NDArray:
+def to_storable(array: NDArray) -> NDArray:
     """Convert an array to native byte order and to a data type that neuroimaging software supports.
 
     This function alone chooses the data type of the voxels of user-supplied files.
 
-    >>> [storable(np.zeros(1, dtype)).dtype.name for dtype in ("int64", "bool", "float16", ">i2")]
+    >>> [to_storable(np.zeros(1, dtype)).dtype.name for dtype in ("int64", "bool", "float16", ">i2")]
     ['int32', 'uint8', 'float32', 'int16']
     """
     dtype = array.dtype.newbyteorder("=")
@@ -217,14 +217,14 @@ def like(
     cannot represent shears: for an affine with shears its code is 0.
     """
     array = np.asarray(array)
-    array = storable(array.astype(dtype or array.dtype, copy=False))
+    array = to_storable(array.astype(dtype or array.dtype, copy=False))
     img = nib.Nifti1Image(array, reference.affine)
     # Read only the codes: nibabel cannot read a qform that is not a rotation. The header rounds to
     # single precision, so do not update the affine in memory, which stays equal to that of reference.
     for name, set_form in (("sform_code", img.set_sform), ("qform_code", img.set_qform)):
         set_form(reference.affine, int(reference.header[name]) or 1, update_affine=False)
     distance = headers.largest_distance(img.shape, img.get_qform(), reference.affine)
-    if distance > headers.SAME_GRID_VOXELS * headers.smallest_side(reference.affine):
+    if distance > headers.SAME_GRID_TOLERANCE_VOXELS * headers.smallest_side(reference.affine):
         img.set_qform(None, 0, update_affine=False)
     img.header.set_xyzt_units("mm")
     return img

@@ -224,7 +224,7 @@ def from_fractions(fraction: np.ndarray) -> NDArray[np.bool_]:
     return mask
 
 
-def on_grid(mask: nib.Nifti1Image, reference: nib.Nifti1Image) -> nib.Nifti1Image:
+def resample_mask(mask: nib.Nifti1Image, reference: nib.Nifti1Image) -> nib.Nifti1Image:
     """Resample a mask to the grid of ``reference`` (identity in world space), keeping its volume.
 
     Returns

@@ -47,12 +47,12 @@ class _NoAliasDumper(yaml.SafeDumper):
         return True
 
 
-def text(content: object) -> str:
+def dump(content: object) -> str:
     """Return ``content`` as YAML text that :func:`bids_stroke.utils.safe_yaml.read` accepts."""
     return yaml.dump(content, Dumper=_NoAliasDumper, sort_keys=False, allow_unicode=True)
 
 
-def inside(name: str) -> str:
+def check_file_name(name: str) -> str:
     """Check that a file name in a card stays within the folder of the card.
 
     Raises

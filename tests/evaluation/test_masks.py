@@ -249,7 +249,7 @@ def test_a_native_mask_on_the_grid_of_the_template_goes_through_its_transform(tm
     grid = templates.template().t1w
     for folder in ("pred", "truth"):
         path = mask_path(tmp_path / folder, "space-T1w_label-L")
-        image.save(masks_module.on_grid(bidsets.scan(0, 14, voxel=2)[1], grid), path)
+        image.save(masks_module.resample_mask(bidsets.scan(0, 14, voxel=2)[1], grid), path)
     at_rest, reason = load(tmp_path / "pred", tmp_path / "truth")
     assert at_rest > 1 and f"has the grid of {TEMPLATE}, and is taken for a mask in it" in reason
     move(mask_path(tmp_path / "pred").parent / transform("sub-01", "T1w", TEMPLATE, ".h5"), 30)

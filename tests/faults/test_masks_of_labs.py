@@ -226,7 +226,7 @@ def write(path, content):
 
 def test_a_qform_that_is_no_rotation_is_named(tmp_path):
     path = write(tmp_path / "x.nii", broken_qform())
-    assert headers.orientation_remark(path).endswith(
+    assert headers.orientation_warning(path).endswith(
         "a qform that is not a rotation: the sform was used."
     )
 

@@ -23,7 +23,7 @@ def shifted(mm, shape=(20, 30, 25), axis=2):
 @pytest.mark.parametrize("axis", [0, 2])
 def test_grids_that_differ_by_rounding_are_equal(axis, mm, same, fitted):
     assert grid.same_grid(shifted(mm, axis=axis), shifted(0)) == same
-    assert grid.same_grid(shifted(mm, axis=axis), shifted(0), grid.FITTED_VOXELS) == fitted
+    assert grid.same_grid(shifted(mm, axis=axis), shifted(0), grid.FIT_TOLERANCE_VOXELS) == fitted
 
 
 def test_grids_that_differ_at_a_corner_or_in_shape_are_not_equal():

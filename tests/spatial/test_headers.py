@@ -63,7 +63,7 @@ def test_stated_orientation_is_not_replaced(tmp_path, codes):
     img.set_sform(affine, codes[1])
     nib.save(img, tmp_path / "x.nii.gz")
     np.testing.assert_allclose(image.load_supplied(tmp_path / "x.nii.gz", "RAS").affine, affine)
-    assert headers.orientation_remark(tmp_path / "x.nii.gz", "RAS") is None
+    assert headers.orientation_warning(tmp_path / "x.nii.gz", "RAS") is None
 
 
 def test_contradictory_qform_and_sform_are_reported(tmp_path):
@@ -72,7 +72,7 @@ def test_contradictory_qform_and_sform_are_reported(tmp_path):
     shifted[0, 3] = 1.5
     img.set_qform(shifted, 1)
     nib.save(img, tmp_path / "x.nii.gz")
-    assert "up to 1.5 mm apart" in headers.orientation_remark(tmp_path / "x.nii.gz")
+    assert "up to 1.5 mm apart" in headers.orientation_warning(tmp_path / "x.nii.gz")
 
 
 # Voxel offset
@@ -143,7 +143,7 @@ def test_every_data_type_can_be_written_again(tmp_path, dtype, written):
 
 
 def test_integers_beyond_32_bits_are_kept():
-    data = image.storable(np.array([0, 2**40]))
+    data = image.to_storable(np.array([0, 2**40]))
     assert data.dtype == np.float64 and data.tolist() == [0, 2**40]
 
 

@@ -117,7 +117,7 @@ def resample_with_ants(mask, reference, folder):
 
 #: Methods of resampling masks.
 METHODS = {
-    "grid": lambda mask, reference, _: masks.on_grid(mask, reference),
+    "grid": lambda mask, reference, _: masks.resample_mask(mask, reference),
     "ANTs": resample_with_ants,
     "template": lambda mask, _, __: template_transforms.mask_to_template(mask, templates.TEMPLATE),
 }
@@ -148,7 +148,7 @@ def test_resampling_from_1_to_2_mm(tmp_path, shift, method):
 
 
 def test_mask_on_the_same_grid_is_unchanged(reference, tmp_path):
-    mask = masks.on_grid(sphere(9, (1, 1, 1)), reference)
+    mask = masks.resample_mask(sphere(9, (1, 1, 1)), reference)
     for resample in METHODS.values():
         assert np.array_equal(resample(mask, reference, tmp_path).dataobj, mask.dataobj)
 
@@ -157,7 +157,7 @@ def test_oblique_grid(reference):
     mask = sphere(12, (2, 2, 2))
     rotation = nib.affines.from_matvec(nib.eulerangles.euler2mat(0.2, -0.1, 0.3))
     mask = nib.Nifti1Image(mask.dataobj, rotation @ mask.affine)
-    moved = masks.on_grid(mask, reference)
+    moved = masks.resample_mask(mask, reference)
     assert volume_ml(moved) == pytest.approx(volume_ml(mask), rel=0.01)
     np.testing.assert_allclose(center(moved), center(mask), atol=0.1)
 
@@ -166,7 +166,7 @@ def test_small_lesions_beside_a_large_lesion_are_kept(reference):
     mask = sphere(20, (1, 1, 1), 0.5)
     data = np.asarray(mask.dataobj).copy()
     data[2, 2, 2] = data[70, 5, 5] = 1
-    moved = masks.on_grid(nib.Nifti1Image(data, mask.affine), reference)
+    moved = masks.resample_mask(nib.Nifti1Image(data, mask.affine), reference)
     labels, count = ndimage.label(moved.dataobj)
     sizes = sorted(np.bincount(labels.ravel())[1:])
     assert count == 3 and sizes[:2] == [1, 1]
@@ -191,4 +191,4 @@ def test_volume_is_the_sum_of_fractions(shape):
 
 def test_empty_mask_stays_empty(reference):
     empty = sphere(0.1, (2, 2, 2), 0.5)
-    assert not np.any(masks.on_grid(empty, reference).dataobj)
+    assert not np.any(masks.resample_mask(empty, reference).dataobj)
