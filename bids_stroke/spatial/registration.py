@@ -43,7 +43,7 @@ def register(
     import ants
 
     threads = os.environ.get(THREADS)
-    # ANTs takes a seed only by this function, which also sets the number of threads.
+    # Only this function sets the seed of ANTs; it also sets the number of threads, which is restored.
     ants.config.set_ants_deterministic(True, seed_value=seed)
     if threads is None:
         del os.environ[THREADS]

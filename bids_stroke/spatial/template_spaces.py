@@ -78,7 +78,7 @@ def _space_paths(name: str, resolution: str) -> dict[str, Path]:
 
 
 def _is_downloaded(path: Path) -> bool:
-    """Return whether a file is downloaded; TemplateFlow stores an empty file in its place before."""
+    """Return whether a file is downloaded; until then, TemplateFlow stores an empty file."""
     return path.is_file() and path.stat().st_size > 0
 
 

@@ -34,7 +34,7 @@ class RemoteFile:
 
 
 def download(
-    what: str,
+    description: str,
     remote: RemoteFile,
     path: Path,
     advice: str,
@@ -45,7 +45,7 @@ def download(
 
     Parameters
     ----------
-    what : str
+    description : str
         Description of the file for error messages.
     remote : RemoteFile
     path : Path
@@ -88,7 +88,7 @@ def download(
             f"{path.parent} cannot be written ({error}); set BIDS_STROKE_HOME to a writable folder."
         ) from None
     reason = "; ".join(reasons[-len(remote.urls) :])
-    raise DownloadError(f"{what} cannot be downloaded ({reason}); try again, {advice}.")
+    raise DownloadError(f"{description} cannot be downloaded ({reason}); try again, {advice}.")
 
 
 def _download(url: str, partial: Path, total: int | None, progress: Progress, timeout: float) -> None:
