@@ -107,16 +107,16 @@ TAKEN = {
 #: Files that are refused, and what the user sees.
 REFUSED = {
     "a mask in percent": (lambda: plain(np.rint(100 * smooth()).astype(np.uint8)), "has the labels"),
-    "a mask in fractions of percent": (lambda: plain(100 * smooth()), "a probability has 0 to 1"),
+    "a mask in fractions of percent": (lambda: plain(100 * smooth()), "range from 0 to 1"),
     "a mask of gray values": (lambda: plain(np.rint(255 * smooth()).astype(np.uint8)), "up to 255"),
     "a mask that lost its slope": (
-        lambda: scaled(sphere()[0].astype(np.uint16), 1 / 65535), "nothing reaches 0.5"),
+        lambda: scaled(sphere()[0].astype(np.uint16), 1 / 65535), "no voxel reaches 0.5"),
     "a mask of 1 and 2": (lambda: plain(1 + sphere()[0].astype(np.uint8)), "no voxel is outside"),
     "a probability above 0.5 everywhere": (lambda: plain(smooth(low=0.6)), "no voxel is outside"),
     "a mask in a template without orientation": (without_orientation, "has no orientation"),
     "a mask whose voxels begin at byte 0": (offset_of_0, "its vox_offset is 0"),
     "a mask in microns": (
-        lambda: plain(sphere()[0].astype(np.uint8), np.diag([1e3, 1e3, 1e3, 1])), "no head"),
+        lambda: plain(sphere()[0].astype(np.uint8), np.diag([1e3, 1e3, 1e3, 1])), "size of a head"),
     "a mask beside the template": (
         lambda: plain(sphere()[0].astype(np.uint8), sphere()[1] + np.eye(4, k=3) * 300), "outside"),
 }  # fmt: skip
@@ -268,7 +268,7 @@ def test_the_side_is_that_of_the_assumed_orientation(scans, table):
     assert done.returncode == 0, done.stderr
     known = record.read(scans[1], "sub-01")
     assert f"{orientation} was assumed" in known.flags["orientation"]
-    assert known.flags["orientation"].count("it was taken as") == 3
+    assert known.flags["orientation"].count("RAS was assumed") == 3
     components = pd.read_csv(known.path(scans[1], "components"), sep="\t").iloc[0]
     assert components["hemisphere"] == side
     assert components["x_template_mm"] == pytest.approx(bidsets.CENTRE[0], abs=6)
