@@ -169,7 +169,7 @@ def _sampled(atlas: ProbabilityAtlas, points: NDArray[np.float64]) -> Iterator[N
     """Yield the stored values of each region at points in the atlas space (mm), volume by volume."""
     # The file stays open so that a compressed file is read only once, from start to end.
     source = nib.Nifti1Image.from_filename(atlas.path, keep_file_open=True)
-    with image.undamaged(source, atlas.path) as img:
+    with image.verified(source, atlas.path) as img:
         for number in range(img.shape[3]):
             volume = _volume(img, number, atlas.path)
             (values,) = template_transforms.sample([volume], img.affine, points, mode="constant")
@@ -181,7 +181,7 @@ def _volume(img: SpatialImage, number: int, path: Path) -> NDArray[np.float32]:
     try:
         volume = np.asarray(img.dataobj[..., number], np.float32)
     except Exception as error:
-        raise headers.unreadable(path, error) from None
+        raise headers.unreadable_error(path, error) from None
     if not np.isfinite(volume).all():
         raise ImageError(f"{path} contains NaN or infinite values; replace them with 0.")
     return volume

@@ -143,7 +143,7 @@ def _load_card(tract: PathLike) -> TractCard:
     try:
         card = TractCard(**_with_sources(safe_yaml.read(path)))
         for file in card.files:
-            safe_yaml.inside(file)
+            safe_yaml.check_file_name(file)
     except (OSError, TypeError, ValueError) as error:
         keys = ", ".join(item.name for item in fields(TractCard))
         reason = " ".join(str(error).split())

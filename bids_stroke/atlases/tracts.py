@@ -81,7 +81,7 @@ def probability_maps(card: TractCard) -> list[nib.Nifti1Image]:
         headers.check_affine(img, path)
         headers.check_head(img, path)
         first, last = min(card.volumes.values()), max(card.volumes.values())
-        with image.undamaged(img, path) as opened:  # read once: the file is compressed
+        with image.verified(img, path) as opened:  # read once: the file is compressed
             stack = np.asarray(opened.dataobj[..., first : last + 1])
         return [_probability(stack[..., card.volumes[side] - first], img, card) for side in "LR"]
     images = map(image.load_supplied, card.paths)

@@ -161,6 +161,6 @@ def fits(mask: SuppliedMask, path: Path) -> bool:
             image.conform(grid.blank(img.shape[:3], img.affine))
             for img in map(image.open_image, (mask.path, path))
         )
-        return grid.same_grid(one, other, grid.FITTED_VOXELS)
+        return grid.same_grid(one, other, grid.FIT_TOLERANCE_VOXELS)
     except Exception:  # the process of the session reports what is wrong with the file
         return False

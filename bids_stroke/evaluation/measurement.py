@@ -115,7 +115,7 @@ def _compare(prediction: Mask, truth: Mask, orientation: str | None) -> Measurem
     of_probability = _measure_probability(prediction.probability, truth_img, orientation)
     in_template = _measure_in_template(pair, prediction, truth)
     remarks = [
-        *filter(None, (headers.orientation_remark(path, orientation) for path in files)),
+        *filter(None, (headers.orientation_warning(path, orientation) for path in files)),
         *_remarks_on_empty(true_ml, predicted_ml),
         *of_probability.remarks,
         *in_template.remarks,

@@ -73,7 +73,9 @@ def load(model: PathLike) -> Model:
 
 def _ensemble(content: dict[str, Any], path: Path) -> Ensemble:
     try:
-        members = tuple(load(path.parent / safe_yaml.inside(file)) for file in content.pop("members"))
+        members = tuple(
+            load(path.parent / safe_yaml.check_file_name(file)) for file in content.pop("members")
+        )
     except RecursionError:
         raise ValueError("it is a member of itself") from None
     groups = tuple(tuple(group) for group in content.pop("regions", ()))
@@ -126,7 +128,7 @@ def _plan(section: dict[str, Any]) -> Plan:
 
 def _check_values(card: Card) -> None:
     for weights in card.all_weights:
-        safe_yaml.inside(weights.file or "none")
+        safe_yaml.check_file_name(weights.file or "none")
     if len(card.spacing) != 3 or len(card.tile) != 3 or not card.channels:
         raise ValueError("spacing and tile are three values each, channels at least one")
     if not all(0.1 <= mm <= 20 for mm in card.spacing):

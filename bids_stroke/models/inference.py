@@ -79,7 +79,7 @@ def predict(
             channels, place = prepared[leaf.preparation]
             answers[leaf.identity()] = _Answer(predict_network(leaf, channels, device, mirror), place)
         probability = _combine(card, answers, reference)
-    inside = np.asanyarray(masks.on_grid(brain, reference).dataobj)
+    inside = np.asanyarray(masks.resample_mask(brain, reference).dataobj)
     temperature = card.calibration_of(images).temperature
     calibrated = calibration.scale(np.clip(probability, 0, 1), temperature)
     return image.like(calibrated * inside, reference, np.float32)

@@ -92,6 +92,6 @@ def write_card(content: Mapping[str, Any], out: PathLike) -> Path:
     """Write a card whose weights are there, and read it back."""
     path = Path(out) / f"{content['name']}.yaml"
     with atomic(path) as partial:
-        partial.write_text(safe_yaml.text(content))
+        partial.write_text(safe_yaml.dump(content))
     catalog.load(path)
     return path

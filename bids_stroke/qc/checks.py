@@ -135,7 +135,7 @@ def run_checks(
         "orientation": [
             text
             for path in files or images.values()
-            if (text := headers.orientation_remark(path, orientation))
+            if (text := headers.orientation_warning(path, orientation))
         ],
         TRAINED_RANGE: _outside_training_range(row, trained_range or {}),
     }

@@ -251,7 +251,7 @@ def test_a_native_mask_on_the_grid_of_the_template_is_transformed(tmp_path):
     grid = templates.template().t1w
     for folder in ("pred", "truth"):
         path = mask_path(tmp_path / folder, "space-T1w_label-L")
-        image.save(masks_module.on_grid(bidsets.scan(0, 14, voxel=2)[1], grid), path)
+        image.save(masks_module.resample_mask(bidsets.scan(0, 14, voxel=2)[1], grid), path)
     assumed, reason = load(tmp_path / "pred", tmp_path / "truth")
     assert assumed > 1 and f"has the grid of {TEMPLATE} and is assumed to be in that space" in reason
     move(mask_path(tmp_path / "pred").parent / transform("sub-01", "T1w", TEMPLATE, ".h5"), 30)

@@ -74,7 +74,7 @@ def test_stored_orientation_does_not_matter(folders):
 @pytest.mark.parametrize(
     ("data", "affine", "message"),
     [
-        (PRED * 0.4, AFFINE, "nothing reaches 0.5"),
+        (PRED * 0.4, AFFINE, "no voxel reaches 0.5"),
         (PRED + mask((20, 23), (20, 23), (15, 18)) * 2, AFFINE, "labels 1, 2"),
         (PRED[:20], AFFINE, r"shape \(20, 42, 20\)"),
         (PRED, np.diag([2.0, 2.0, 3.0, 1.0]), "2x2x3 mm"),

@@ -107,7 +107,7 @@ def test_contrast_agent_by_name_and_by_sidecar(images, tmp_path):
         (np.eye(4) + 1e-8, (1, 1), None),
         (np.diag([-1.0, 1, 1, 1]), (1, 1), "up to 198 mm apart"),
         (np.diag([-1.0, 1, 1, 1]), (0, 1), None),
-        (np.eye(4), (0, 0), "it was taken as LAS, as --assume-orientation says"),
+        (np.eye(4), (0, 0), "LAS was assumed (--assume-orientation)"),
     ],
 )
 def test_orientation(images, qform, codes, expected):

@@ -22,7 +22,7 @@ from bids_stroke.errors import ModelError
 from bids_stroke.models.card import Card, Plan
 from bids_stroke.spatial import image
 from bids_stroke.spatial.grid import bounding_box, resample, same_grid
-from bids_stroke.spatial.masks import on_grid
+from bids_stroke.spatial.masks import resample_mask
 
 Number = TypeVar("Number", int, float)
 ANISOTROPY = 3  # of spacings; beyond, the coarse axis is resampled by itself
@@ -80,7 +80,7 @@ def prepare(
     """
     plan, contrasts = _plan(card), [channel.contrast for channel in card.channels]
     grid = images[contrasts[0]]
-    inside = np.asanyarray(on_grid(brain, grid).dataobj) > 0
+    inside = np.asanyarray(resample_mask(brain, grid).dataobj) > 0
     brains = [np.where(inside, _on(grid, images[contrast]), 0) for contrast in contrasts]
     axes = plan.transpose
     data = np.stack([values.transpose(2, 1, 0).transpose(axes) for values in brains])
@@ -180,7 +180,7 @@ def logits(
     flips = list(chain.from_iterable(combinations(axes, n) for n in range(len(axes) + 1)))
     total = torch.zeros(padded.shape[2:], device=device)
     for network in networks:
-        network = devices.place_network(network, device, over=["norm"])
+        network = devices.place_network(network, device, in_place=["norm"])
         with torch.inference_mode(), devices.fast_arithmetic(device):
             total = total + _tiled(network, padded, tile, flips)
     mean = (total / len(card.all_weights)).cpu().numpy()

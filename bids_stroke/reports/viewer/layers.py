@@ -17,7 +17,7 @@ from scipy import ndimage
 from bids_stroke.reports.figures.palette import DARKEST, OUTLINE
 from bids_stroke.spatial import image
 from bids_stroke.spatial.grid import blank, bounding_box, regrid, resample
-from bids_stroke.spatial.masks import on_grid
+from bids_stroke.spatial.masks import resample_mask
 
 MARGIN_MM = 15  # margin around the brain in which the head is shown
 MIN_ZOOM_MM = 1.0
@@ -89,7 +89,7 @@ def field(img: nib.Nifti1Image, brain_img: nib.Nifti1Image) -> ViewerField:
     if not np.allclose(grid.affine[:3, :3], np.diag(zooms), atol=1e-4):
         shape, affine = vox2out_vox(grid, np.full(3, zooms.min()))
         grid = resample(grid, blank(shape, affine), order=3)
-    brain = on_grid(brain_img, grid)
+    brain = resample_mask(brain_img, grid)
     outside = np.asanyarray(brain.dataobj) == 0
     near = ndimage.distance_transform_edt(outside, voxel_sizes(grid.affine)) <= MARGIN_MM
     box = bounding_box(near)

@@ -15,7 +15,7 @@ from bids_stroke.reports.figures.palette import FAINT, LESION
 from bids_stroke.settings import DEFAULT_TRACT
 from bids_stroke.spatial import image
 from bids_stroke.spatial.grid import resample
-from bids_stroke.spatial.masks import on_grid
+from bids_stroke.spatial.masks import resample_mask
 from bids_stroke.spatial.templates import TEMPLATE, template
 from bids_stroke.spatial.transforms import apply
 from bids_stroke.utils.files import PathLike
@@ -91,7 +91,7 @@ class _Files:
 
     def overlays(self, grid: nib.Nifti1Image, cards: Sequence[TractCard]) -> list[Layer]:
         """Create the layers of the lesion, its probability (if available) and the tracts."""
-        lesion = on_grid(image.load(self._path("lesion_mask", self._space)), grid)
+        lesion = resample_mask(image.load(self._path("lesion_mask", self._space)), grid)
         layers = [Layer("Lesion", lesion, 1, 1, (LESION, LESION), 0.5)]
         probability = self._record.path(self._out_dir, "lesion_probability", self._space)
         if probability:

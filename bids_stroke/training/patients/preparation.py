@@ -159,7 +159,7 @@ def _images(
             continue
         raw = image.conform(image.load_supplied(path))
         if lesion.in_template:
-            inside = masks.on_grid(brain, raw)
+            inside = masks.resample_mask(brain, raw)
             images[contrast] = grid.resample(bias.correct_bias(raw, inside), reference)
             continue
         to, back = linear_registration.rigid(raw, corrected, brain, folder / contrast)
