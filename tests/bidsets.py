@@ -7,7 +7,7 @@ from nibabel.affines import apply_affine
 from bids_stroke.spatial import image, templates
 from bids_stroke.spatial.grid import regrid
 
-CENTRE = np.array([-30.0, -15.0, 20.0])  # of the lesion, mm
+CENTER = np.array([-30.0, -15.0, 20.0])  # of the lesion, mm
 SPACE = "MNI152NLin2009aSym"
 
 
@@ -23,7 +23,7 @@ def scan(seed, radius=14, contrast=1.0, shift=(0, 0, 0), voxel=4):
     affine[:3, 3] += shift
     world = apply_affine(brain.affine, np.moveaxis(np.indices(brain.shape), 0, -1))
     inside = np.asanyarray(brain.dataobj) > 0
-    lesion = inside & (np.linalg.norm(world - CENTRE, axis=-1) <= radius)
+    lesion = inside & (np.linalg.norm(world - CENTER, axis=-1) <= radius)
     texture = np.sin(world / 11 + seed).sum(-1)
     data = np.where(inside, 100 + 12 * contrast * texture - 60 * contrast * lesion, 0)
     data += np.random.default_rng(seed).normal(size=data.shape) * inside

@@ -10,14 +10,14 @@ SIDE = 64  # voxels and mm
 RECIPE = read_content("embedded")
 
 
-def ball(radius, centre=(0, 0, 0)):
+def ball(radius, center=(0, 0, 0)):
     """Voxels within ``radius`` mm of a point, on the grid of :func:`head`."""
     grid = np.indices((SIDE,) * 3) - SIDE / 2
-    return sum((g - c) ** 2 for g, c in zip(grid, centre, strict=True)) <= radius**2
+    return sum((g - c) ** 2 for g, c in zip(grid, center, strict=True)) <= radius**2
 
 
 def affine():
-    """Voxels to mm: the centre of the grid is the origin."""
+    """Voxels to mm: the center of the grid is the origin."""
     matrix = np.eye(4)
     matrix[:3, 3] = -SIDE / 2
     return matrix
@@ -44,9 +44,9 @@ def head(t1w=False):
     )
 
 
-def lesion(radius=9, centre=(-13, 0, 0)):
+def lesion(radius=9, center=(-13, 0, 0)):
     """A ball in the left hemisphere of the template."""
-    data = ball(radius, centre)
+    data = ball(radius, center)
     box = bounding_box(data, 1)
     start = affine()
     start[:3, 3] += [part.start for part in box]
@@ -60,7 +60,7 @@ def simulator(**ranges):
     )
 
 
-STILL = {  # no pose, no warp, no artefact: what is painted stays where the head is
+STILL = {  # no pose, no warp, no artifact: what is painted stays where the head is
     "scale": [1, 1], "rotation": 0, "shift": 0, "warp": 0, "lesion_rotation": 0, "lesion_shift": 0,
     "lesion_warp": 0, "lost_cavity": 0, "misalignment": 0, "cut": 0, "arbitrary": 0,
     "distractors": {"atrophy": 0, "hyperintensities": 0, "perivascular": 0},

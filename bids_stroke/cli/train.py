@@ -113,7 +113,7 @@ def _patients(recipe: PatientRecipe, arguments: argparse.Namespace) -> dict[str,
         fold=arguments.fold,
         initial=arguments.initial,
         processes=arguments.nprocs,
-        tell=lambda line: print(line, file=sys.stderr),
+        report=lambda line: print(line, file=sys.stderr),
     )
 
 

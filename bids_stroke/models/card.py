@@ -92,7 +92,7 @@ class Card:
     ``inputs`` lists the sets of contrasts that the model may be given, the best first; without it,
     the required channels and any of the others. ``trained_range`` gives, for a measure of a session
     (``brain_volume_ml``, ``lesion_volume_ml``), the lowest and the highest value in training.
-    In a template's ``space``, ``window`` (voxels) is the centre of its grid that the network sees;
+    In a template's ``space``, ``window`` (voxels) is the center of its grid that the network sees;
     there is no lesion elsewhere. With ``mirror`` the network also reads each channel reflected about
     the mid-plane of the head (:mod:`bids_stroke.models.mirroring`). ``plan`` belongs to an nnU-Net, and
     ``folds`` are further weights of the same network, whose logits are averaged with those of
@@ -209,7 +209,7 @@ class Card:
             "there; choose a model that takes it with --model."
         )
 
-    def calibration_of(self, contrasts: Collection[str]) -> Calibration:
+    def calibration_for(self, contrasts: Collection[str]) -> Calibration:
         """Calibration for a set of contrasts; without one, probabilities stay as they are."""
         names = [c.contrast for c in self.channels if c.contrast in contrasts]
         return self.calibration.get("+".join(names), Calibration())

@@ -20,7 +20,7 @@ from .card import Card, Channel
 Fusion: TypeAlias = Literal["mean", "majority", "confidence", "stacking", "agreement", "regions"]
 FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
 #: Those that need all answers on one grid: their window has a size, their regions a place.
-_ONE_GRID = ("agreement", "regions")
+_SAME_GRID_FUSIONS = ("agreement", "regions")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Ensemble:
         """Choose contrasts as the members do."""
         return self.members[0].select(available)
 
-    def calibration_of(self, contrasts: Collection[str]) -> Calibration:
+    def calibration_for(self, contrasts: Collection[str]) -> Calibration:
         """No calibration: that of the members does not hold for their combination."""
         return Calibration()
 
@@ -112,7 +112,7 @@ class Ensemble:
         self._check_window()
         if (self.fusion == "regions") != bool(self.regions):
             raise ValueError("regions go with the fusion of that name")
-        if self.fusion in _ONE_GRID and len({leaf.preparation for leaf in self.leaves}) != 1:
+        if self.fusion in _SAME_GRID_FUSIONS and len({leaf.preparation for leaf in self.leaves}) != 1:
             raise ValueError(f"the fusion {self.fusion} needs members on one grid")
         if self.regions:
             self._check_regions()
@@ -143,7 +143,7 @@ def region_names() -> list[str]:
     return list(super_regions.super_regions_card().names)
 
 
-def labels(grid: nib.Nifti1Image) -> np.ndarray:
+def region_labels(grid: nib.Nifti1Image) -> np.ndarray:
     """Numbers of the super-regions on a grid in the template's space; int, (x, y, z)."""
     atlas = super_regions.super_regions().img
     return np.asanyarray(resample(atlas, grid, order=0).dataobj).astype(int)
@@ -184,4 +184,4 @@ def combine(model: Model, answers: Mapping[str, np.ndarray], grid: nib.Nifti1Ima
         case "regions":
             numbers = {name: n for n, name in enumerate(region_names(), 1)}
             groups = [[numbers[name] for name in group] for group in model.regions]
-            return fusion.by_region(probabilities, labels(grid), groups)
+            return fusion.by_region(probabilities, region_labels(grid), groups)

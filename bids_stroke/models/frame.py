@@ -53,13 +53,13 @@ class Frame:
         rows = []
         for contrast in contrasts:
             if contrast in images:
-                moved = self.bring(images[contrast]).get_fdata(dtype=np.float32)
+                moved = self.to_grid(images[contrast]).get_fdata(dtype=np.float32)
                 rows.append(image.zscore(moved, self.mask.dataobj))
             else:
                 rows.append(np.zeros(self.mask.shape, np.float32))
         return np.stack(rows)
 
-    def bring(self, img: nib.Nifti1Image) -> nib.Nifti1Image:
+    def to_grid(self, img: nib.Nifti1Image) -> nib.Nifti1Image:
         """Antialias an image towards the spacing, then interpolate it on the grid."""
         coarse = regrid(img, self.spacing)
         if self.forward:
@@ -69,10 +69,10 @@ class Frame:
     def label(self, mask: nib.Nifti1Image) -> np.ndarray:
         """Bring a lesion mask to the grid: voxels of at least half lesion, within the brain."""
         fraction = image.like(np.asanyarray(mask.dataobj) > 0, mask, np.float32)
-        moved = self.bring(fraction).get_fdata(dtype=np.float32)
+        moved = self.to_grid(fraction).get_fdata(dtype=np.float32)
         return at_least_half(moved) & (np.asanyarray(self.mask.dataobj) > 0)
 
-    def back(self, probability: np.ndarray, reference: nib.Nifti1Image) -> nib.Nifti1Image:
+    def to_reference(self, probability: np.ndarray, reference: nib.Nifti1Image) -> nib.Nifti1Image:
         """Bring a probability (x, y, z) on the grid to a reference grid; none outside the brain."""
         inside = probability * np.asanyarray(self.mask.dataobj)
         img = image.like(inside, self.mask, np.float32)
@@ -98,7 +98,7 @@ def template(
     folder: PathLike,
     aligned: bool = False,
 ) -> Frame:
-    """The centre of the template's grid.
+    """The center of the template's grid.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def template(
     spacing : sequence of float
         mm.
     window : sequence of int, or None
-        Voxels of the centre that are kept; None for all.
+        Voxels of the center that are kept; None for all.
     folder : path
         For the affine transforms.
     aligned : bool
@@ -124,7 +124,7 @@ def template(
         to_template, from_template = linear_registration.affine(img, brain, folder)
         forward, backward = (to_template,), (from_template,)
     window_frame = Frame(grid, tuple(spacing), forward, backward)
-    inside = window_frame.bring(image.like(np.asanyarray(brain.dataobj) > 0, brain, np.float32))
+    inside = window_frame.to_grid(image.like(np.asanyarray(brain.dataobj) > 0, brain, np.float32))
     mask = image.like(at_least_half(inside.get_fdata()), grid, np.uint8)
     return Frame(mask, tuple(spacing), forward, backward)
 

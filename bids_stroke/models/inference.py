@@ -20,16 +20,16 @@ from .card import Card
 from .ensembles import Model
 
 #: Where a network's answer lies.
-Place: TypeAlias = frame.Frame | nnunet_inference.Box
+NetworkGrid: TypeAlias = frame.Frame | nnunet_inference.Box
 LOG = logging.getLogger("bids_stroke")
 OVERLAP = 0.5
 
 
-class _Answer(NamedTuple):
+class _Prediction(NamedTuple):
     """A network's answer: probability, or the logits of an nnU-Net."""
 
     values: np.ndarray
-    place: Place
+    place: NetworkGrid
 
 
 def predict(
@@ -68,8 +68,8 @@ def predict(
         float32 probability, zero outside the brain.
     """
     device = devices.resolve(device)
-    prepared: dict[Hashable, tuple[np.ndarray, Place]] = {}
-    answers: dict[str, _Answer] = {}
+    prepared: dict[Hashable, tuple[np.ndarray, NetworkGrid]] = {}
+    answers: dict[str, _Prediction] = {}
     with TemporaryDirectory() as folder:
         for leaf in card.leaves:
             # Networks of one training share their input.
@@ -77,23 +77,25 @@ def predict(
                 transforms = Path(folder) / leaf.name
                 prepared[leaf.preparation] = prepare(leaf, images, brain, transforms, to_template)
             channels, place = prepared[leaf.preparation]
-            answers[leaf.identity()] = _Answer(predict_network(leaf, channels, device, mirror), place)
+            answers[leaf.identity()] = _Prediction(
+                predict_network(leaf, channels, device, mirror), place
+            )
         probability = _combine(card, answers, reference)
     inside = np.asanyarray(masks.on_grid(brain, reference).dataobj)
-    temperature = card.calibration_of(images).temperature
+    temperature = card.calibration_for(images).temperature
     calibrated = calibration.scale(np.clip(probability, 0, 1), temperature)
     return image.like(calibrated * inside, reference, np.float32)
 
 
-def _combine(card: Model, answers: Mapping[str, _Answer], reference: nib.Nifti1Image) -> np.ndarray:
+def _combine(card: Model, answers: Mapping[str, _Prediction], reference: nib.Nifti1Image) -> np.ndarray:
     """Probability on the reference grid: answers on one grid are combined before they are resampled."""
     place, *others = {id(answer.place): answer.place for answer in answers.values()}.values()
     if isinstance(place, frame.Frame) and not others:
         values = {name: answer.values for name, answer in answers.items()}
-        combined = place.back(ensembles.combine(card, values, place.mask), reference)
+        combined = place.to_reference(ensembles.combine(card, values, place.mask), reference)
         return combined.get_fdata(dtype=np.float32)
     moved = {
-        name: answer.place.back(answer.values, reference).get_fdata(dtype=np.float32)
+        name: answer.place.to_reference(answer.values, reference).get_fdata(dtype=np.float32)
         for name, answer in answers.items()
     }
     return ensembles.combine(card, moved, reference)
@@ -105,7 +107,7 @@ def prepare(
     brain: nib.Nifti1Image,
     folder: PathLike,
     to_template: np.ndarray | None = None,
-) -> tuple[np.ndarray, Place]:
+) -> tuple[np.ndarray, NetworkGrid]:
     """Make a network's input.
 
     Parameters
@@ -135,7 +137,7 @@ def prepare(
         elif to_template is None:
             to_template = mirroring.align(first, brain)
         from_voxels = None if to_template is None else to_template @ place.mask.affine
-        channels = mirroring.with_mirrored(channels, from_voxels)
+        channels = mirroring.append_mirrored(channels, from_voxels)
     return channels, place
 
 

@@ -17,10 +17,10 @@ from bids_stroke.spatial.templates import template
 
 LOG = logging.getLogger("bids_stroke")
 #: Least Dice of an aligned brain and the template's brain.
-LEAST_OVERLAP = 0.8
+MIN_OVERLAP = 0.8
 #: Plausible stretch of a head along any direction.
-STRETCH = (0.65, 1.6)
-_ACROSS = np.diag([-1.0, 1, 1, 1])
+STRETCH_RANGE = (0.65, 1.6)
+_FLIP_X = np.diag([-1.0, 1, 1, 1])
 
 
 def align(img: nib.Nifti1Image, brain: nib.Nifti1Image) -> np.ndarray | None:
@@ -35,8 +35,8 @@ def align(img: nib.Nifti1Image, brain: nib.Nifti1Image) -> np.ndarray | None:
     -------
     ndarray, (4, 4), or None
         From coordinates of the head to those of the template (RAS, mm); None, with a warning, where the
-        aligned brain overlaps the template's brain by a Dice below :data:`LEAST_OVERLAP`, or the head
-        is stretched beyond :data:`STRETCH`.
+        aligned brain overlaps the template's brain by a Dice below :data:`MIN_OVERLAP`, or the head
+        is stretched beyond :data:`STRETCH_RANGE`.
     """
     with TemporaryDirectory() as folder:
         forward, backward = linear_registration.affine(img, brain, folder)
@@ -51,7 +51,7 @@ def align(img: nib.Nifti1Image, brain: nib.Nifti1Image) -> np.ndarray | None:
     matrix[:3, 3] = corners[0]
     matrix[:3, :3] = (corners[1:] - corners[0]).T
     stretch = np.linalg.svd(matrix[:3, :3], compute_uv=False)
-    if overlap < LEAST_OVERLAP or stretch.min() < STRETCH[0] or stretch.max() > STRETCH[1]:
+    if overlap < MIN_OVERLAP or stretch.min() < STRETCH_RANGE[0] or stretch.max() > STRETCH_RANGE[1]:
         LOG.warning(
             "The head could not be aligned with the template (Dice of the brains %.2f, stretch %.2f to "
             "%.2f); the model runs without the mirrored channels. Check the brain mask and the "
@@ -64,7 +64,7 @@ def align(img: nib.Nifti1Image, brain: nib.Nifti1Image) -> np.ndarray | None:
     return matrix
 
 
-def with_mirrored(channels: np.ndarray, to_template: np.ndarray | None) -> np.ndarray:
+def append_mirrored(channels: np.ndarray, to_template: np.ndarray | None) -> np.ndarray:
     """Append the mirrored channels.
 
     Parameters
@@ -103,7 +103,7 @@ def reflection(to_template: np.ndarray) -> np.ndarray:
     >>> reflection(centered)[0].tolist()
     [-1.0, 0.0, 0.0, 20.0]
     """
-    return np.linalg.inv(to_template) @ _ACROSS @ to_template
+    return np.linalg.inv(to_template) @ _FLIP_X @ to_template
 
 
 def reflect(channels: torch.Tensor, across: np.ndarray) -> torch.Tensor:

@@ -5,7 +5,7 @@ import torch
 
 from bids_stroke.compute import devices
 
-PIXELS = 1 << 20  # of a batch: bounds the memory, whatever the size of the slices
+MAX_BATCH_PIXELS = 1 << 20  # of a batch: bounds the memory, whatever the size of the slices
 
 
 def predict_slices(
@@ -39,7 +39,7 @@ def predict_slices(
     slices = torch.from_numpy(np.moveaxis(channels, axis + 1, 0).copy())
     found = torch.zeros(slices.shape[0], *slices.shape[2:])
     filled = slices.flatten(1).any(1).nonzero()[:, 0]
-    several = max(1, PIXELS // slices[0, 0].numel())
+    several = max(1, MAX_BATCH_PIXELS // slices[0, 0].numel())
     with torch.inference_mode(), devices.bfloat16(device):
         for chosen in filled.split(several):
             batch = slices[chosen].to(device, memory_format=torch.channels_last)

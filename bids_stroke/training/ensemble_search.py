@@ -14,7 +14,7 @@ from bids_stroke.models import fusion
 from bids_stroke.models.card import Card
 from bids_stroke.models.writing import write_card
 
-from .patients.groups import Regions
+from .patients.groups import RegionLocator
 from .predictions import Case, Predictions
 from .recipe_settings import RunsRecipe, Section
 
@@ -54,7 +54,7 @@ class Best:
 
 
 class EnsembleSearch:
-    """Scores of networks and ensembles on validation scans; ``rows`` tell what was tried.
+    """Scores of networks and ensembles on validation scans; ``rows`` report what was tried.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class EnsembleSearch:
         The networks by name.
     predictions : Predictions
     cases : sequence of Case
-    tell : callable
+    report : callable
         Takes a line for the user.
     """
 
@@ -71,12 +71,12 @@ class EnsembleSearch:
         leaves: Mapping[str, Card],
         predictions: Predictions,
         cases: Sequence[Case],
-        tell: Callable[[str], object],
+        report: Callable[[str], object],
     ) -> None:
-        self.leaves, self.predictions, self.cases, self.tell = leaves, predictions, cases, tell
+        self.leaves, self.predictions, self.cases, self.report = leaves, predictions, cases, report
         self.rows: list[dict[str, Any]] = []
-        regions = Regions(next(iter(leaves.values())).spacing)
-        self.region = {case: regions.of(case.array("label")) for case in cases}
+        regions = RegionLocator(next(iter(leaves.values())).spacing)
+        self.region = {case: regions.locate(case.array("label")) for case in cases}
         self.single = pd.DataFrame({case.name: self._networks(case) for case in cases})
 
     def write(self, recipe: RunsRecipe, out: Path) -> list[Path]:
@@ -100,7 +100,7 @@ class EnsembleSearch:
         """The best ensemble of each method for a group of super-regions."""
         cases = [case for case in self.cases if self.region[case] in group]
         if not cases:
-            self.tell(f"No validation scan has its lesion in {', '.join(group)}: all are taken.")
+            self.report(f"No validation scan has its lesion in {', '.join(group)}: all are taken.")
             cases = list(self.cases)
         networks = self.single[[case.name for case in cases]].mean(axis=1)
         networks = networks.sort_values(ascending=False)
@@ -132,7 +132,7 @@ class EnsembleSearch:
 
     def _mask(self, name: str, case: Case) -> np.ndarray:
         leaf = self.leaves[name]
-        return self.predictions.of(leaf, case) >= leaf.threshold
+        return self.predictions.probability(leaf, case) >= leaf.threshold
 
     def _note(self, group: Group, scans: int, networks: pd.Series, dice: Mapping[Trial, float]) -> None:
         """Add what was tried for a group to the rows."""

@@ -54,7 +54,7 @@ def _in_pool(
                 yield futures[future], error
 
 
-def reason(error: Exception) -> str:
+def error_message(error: Exception) -> str:
     """Describe the error of a call in a sentence."""
     if isinstance(error, StrokeError):
         return str(error)

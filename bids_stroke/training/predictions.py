@@ -52,7 +52,7 @@ def write_table(parts: Parts, paths: Mapping[str, Path], out: Path) -> Path:
     return write_tsv(table, out / TABLE)
 
 
-def cases(run: Path, part: str) -> list[Case]:
+def read_cases(run: Path, part: str) -> list[Case]:
     """Scans of a part of a training with several runs."""
     table = pd.read_csv(run / TABLE, sep="\t", dtype=str)
     rows = table.loc[table["part"] == part, ["case", "file"]].itertuples(index=False, name=None)
@@ -65,7 +65,7 @@ class Predictions:
     def __init__(self, folder: PathLike, device: str = "cpu") -> None:
         self.folder, self.device = Path(folder), devices.resolve(device)
 
-    def of(self, leaf: Card, case: Case) -> np.ndarray:
+    def probability(self, leaf: Card, case: Case) -> np.ndarray:
         """Probability of a network's card; float16, (x, y, z)."""
         path = self.folder / leaf.sha256[:16] / f"{case.name}-{case.path.stem[-12:]}.npy"
         if not path.is_file():
@@ -77,7 +77,7 @@ class Predictions:
 
     def mask(self, model: Card | Ensemble, case: Case) -> np.ndarray:
         """Mask of a card or an ensemble after its post-processing; bool, (x, y, z)."""
-        answers = {leaf.identity(): self.of(leaf, case) for leaf in model.leaves}
+        answers = {leaf.identity(): self.probability(leaf, case) for leaf in model.leaves}
         grid = template_grid(model.spacing)
         combined = ensembles.combine(model, answers, grid)
         volume = voxel_volume(grid)

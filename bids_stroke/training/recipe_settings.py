@@ -206,7 +206,7 @@ class Stage:
     cycle : int
         Epochs between restarts of the learning rate.
     group : str or sequence of str, optional
-        Patients that train in this stage (:func:`bids_stroke.training.patients.groups.choose`).
+        Patients of this stage (:func:`bids_stroke.training.patients.groups.select_patients`).
     frozen : sequence of str
         Modules of the network that stay as they are, their normalization included.
     snapshots : sequence of int

@@ -81,17 +81,17 @@ def read_content(recipe: PathLike) -> Section:
         raise UsageError(f"{recipe} cannot be read as a recipe: {reason}.") from None
     content = content if isinstance(content, dict) else {}
     if "extends" in content:
-        content = merged(read_content(content.pop("extends")), content)
+        content = merge(read_content(content.pop("extends")), content)
     _check_sections(content, str(recipe))
     return content
 
 
-def merged(base: Section, changes: Section) -> Section:
+def merge(base: Section, changes: Section) -> Section:
     """Sections of ``base``, changed where ``changes`` says so; None takes a key out."""
     both = {key: value for key, value in base.items() if changes.get(key, value) is not None}
     for key, value in changes.items():
         if isinstance(value, dict) and isinstance(base.get(key), dict):
-            both[key] = merged(base[key], value)
+            both[key] = merge(base[key], value)
         elif value is not None:
             both[key] = value
     return both
@@ -220,7 +220,7 @@ def _expanded(content: Section) -> dict[str, Section]:
     base = {key: value for key, value in content.items() if key not in left_out}
     regimes = content.get("regimes") or {"": None}
     return {
-        name + ending: merged(base, changes)
+        name + ending: merge(base, changes)
         | {"name": name + ending}
         | ({"stages": stages} if stages else {})
         for ending, stages in regimes.items()

@@ -16,7 +16,7 @@ from bids_stroke.utils.files import PathLike, atomic
 
 from .export import RECIPE, SPLIT
 from .patients import preparation, split
-from .patients.patient import Parts, Patient, plain
+from .patients.patient import Parts, Patient, alphanumeric
 from .recipe_settings import (
     DataSettings,
     NNUNetRecipe,
@@ -41,7 +41,7 @@ def train_on_patients(
     fold: int | None = None,
     initial: str | None = None,
     processes: int = 1,
-    tell: Callable[[str], object] = print,
+    report: Callable[[str], object] = print,
 ) -> dict[str, Any]:
     """Train the recipe's network on patients.
 
@@ -60,7 +60,7 @@ def train_on_patients(
         Model to start from, adapted to the recipe's network; instead of the recipe's ``initial``.
     processes : int
         For the preparation.
-    tell : callable
+    report : callable
         Takes a line for the user.
 
     Returns
@@ -78,19 +78,19 @@ def train_on_patients(
     folds = recipe.split.folds
     if fold is not None and not (folds and 0 <= fold < folds):
         raise UsageError(f"--fold {fold} is not one of the recipe's {folds or 0} folds.")
-    target = plain(datasets[-1][0].name)
+    target = alphanumeric(datasets[-1][0].name)
     recipe = parse_patients(recipe.content | {"target": target}, recipe.name)
     _refuse_another(recipe, out)
     data = recipe.data
-    patients = preparation.gather(
-        datasets, data.contrasts, out / "cache", data.brain_extraction, "cpu", processes, tell
+    patients = preparation.prepare_patients(
+        datasets, data.contrasts, out / "cache", data.brain_extraction, "cpu", processes, report
     )
     patients = [patient for patient in patients if _usable(patient, data)]
     table = _split(recipe, patients, given, out)
     with atomic(out / RECIPE) as partial:
         partial.write_text(yaml.safe_dump(recipe.content, sort_keys=False))
     parts = split.divide(patients, table, (fold or 0) if folds else None, recipe.split.by_slice)
-    tell(", ".join(f"{len(scans)} scans for {part}" for part, scans in parts.items() if scans) + ".")
+    report(", ".join(f"{len(scans)} scans for {part}" for part, scans in parts.items() if scans) + ".")
     start = initial or recipe.initial
     return _train(recipe, parts, table, out, fold or 0, source_card(start), processes)
 
@@ -166,7 +166,7 @@ def _several(recipe: RunsRecipe, parts: Parts, out: Path, processes: int) -> dic
     from .engine import stages
 
     scans = {patient.name: patient for members in parts.values() for patient in members}
-    paths = stages.on_grid(scans.values(), recipe.data, out / "arrays", processes)
+    paths = stages.prepare_arrays(scans.values(), recipe.data, out / "arrays", processes)
     predictions.write_table(parts, paths, out)
     return {
         name: _json(stages.train(run, parts, out / name, processes, out / "arrays"))

@@ -21,7 +21,7 @@ from bids_stroke.utils.files import PathLike, atomic
 
 from . import export
 from .ensemble_search import EnsembleSearch
-from .predictions import TABLE, Case, Predictions, cases, write_masks
+from .predictions import TABLE, Case, Predictions, read_cases, write_masks
 from .recipe_settings import RunsRecipe
 
 
@@ -30,7 +30,7 @@ def search(
     out: PathLike,
     licence: str = UNCHOSEN,
     device: str = "cpu",
-    tell: Callable[[str], object] = print,
+    report: Callable[[str], object] = print,
 ) -> list[Path]:
     """Export the networks of a training, find their best ensembles, and write these as cards.
 
@@ -47,7 +47,7 @@ def search(
     licence : str
         Of the weights.
     device : str
-    tell : callable
+    report : callable
         Takes a line for the user.
 
     Returns
@@ -69,13 +69,13 @@ def search(
     written = [catalog.load(path) for path in export.export(run, out, licence=licence)]
     leaves = {model.name: model for model in written if isinstance(model, Card)}
     predictions = Predictions(run / "predictions", device)
-    table = EnsembleSearch(leaves, predictions, cases(run, "validation"), tell)
+    table = EnsembleSearch(leaves, predictions, read_cases(run, "validation"), report)
     made = table.write(recipe, out)
     write_tsv(pd.DataFrame(table.rows), out / "search.tsv")
-    held_out = cases(run, "test")
+    held_out = read_cases(run, "test")
     if held_out:
         models = {title(model): model for model in (*leaves.values(), *map(catalog.load, made))}
-        measure(models, predictions, held_out, out, tell)
+        measure(models, predictions, held_out, out, report)
     return made
 
 
@@ -84,7 +84,7 @@ def measure(
     predictions: Predictions,
     cases: Sequence[Case],
     out: Path,
-    tell: Callable[[str], object] = print,
+    report: Callable[[str], object] = print,
 ) -> pd.DataFrame:
     """Compare models on some scans: rows of the evaluation, and tables as the paper's.
 
@@ -96,7 +96,7 @@ def measure(
     cases : sequence of Case
     out : Path
         Receives ``masks``, and ``tables/S1_table1.md`` and so on.
-    tell : callable
+    report : callable
         Takes a line for the user.
 
     Returns
@@ -104,7 +104,7 @@ def measure(
     pandas.DataFrame
         Of :func:`bids_stroke.evaluation.run.evaluate`.
     """
-    tell(f"{len(models)} models are compared on {len(cases)} scans.")
+    report(f"{len(models)} models are compared on {len(cases)} scans.")
     folders = write_masks(predictions, models, cases, out / "masks")
     rows, _ = evaluate(folders, out / "masks" / "truth")
     for name, table in published_tables.all_tables(rows).items():

@@ -223,7 +223,7 @@ def test_the_side_is_that_of_the_assumed_orientation(scans, table):
     assert known.flags["orientation"].count("it was taken as") == 3
     components = pd.read_csv(known.path(scans[1], "components"), sep="\t").iloc[0]
     assert components["hemisphere"] == side
-    assert components["x_template_mm"] == pytest.approx(bidsets.CENTRE[0], abs=6)
+    assert components["x_template_mm"] == pytest.approx(bidsets.CENTER[0], abs=6)
     written = image.load(known.path(scans[1], "lesion_mask"))
     assert "".join(nib.aff2axcodes(written.affine)) == orientation
     for other, direction in (("RAS", -1), ("LAS", 1)):  # the lesion lies at low indices

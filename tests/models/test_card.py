@@ -170,6 +170,6 @@ def test_the_calibration_of_a_set_of_contrasts(tmp_path):
     sections = {"T1w+FLAIR": {"temperature": 1.5, "volume": {80: [-0.5, 0.7]}}}
     channels = [{"contrast": "T1w"}, {"contrast": "FLAIR", "required": False}]
     loaded = catalog.load(write(tmp_path, channels=channels, calibration=sections))
-    calibration = loaded.calibration_of(["FLAIR", "T1w"])
+    calibration = loaded.calibration_for(["FLAIR", "T1w"])
     assert calibration.temperature == 1.5 and calibration.volume == {80: (-0.5, 0.7)}
-    assert loaded.calibration_of(["T1w"]).temperature == 1
+    assert loaded.calibration_for(["T1w"]).temperature == 1

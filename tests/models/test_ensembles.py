@@ -44,7 +44,7 @@ def test_each_network_is_there_once():
 def test_each_region_has_the_answer_of_its_own_member():
     grid = regrid(templates.template().brain, (8, 8, 8), order=0)
     full, none = np.ones(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
-    labels = ensembles.labels(grid)
+    labels = ensembles.region_labels(grid)
     assert set(np.unique(labels)) == {1, 2, 3, 4}
     for answers, expected in (
         ((full, full, none), [1, 3, 4]),  # a and c have nothing in common

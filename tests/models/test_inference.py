@@ -18,7 +18,7 @@ from bids_stroke.models.networks import unet3d
 from bids_stroke.spatial import image
 from bids_stroke.spatial.grid import voxel_volume
 
-CENTRE = np.array([12.0, -20.0, 9.0])  # of the bright lesion, in mm: off every plane of symmetry
+CENTER = np.array([12.0, -20.0, 9.0])  # of the bright lesion, in mm: off every plane of symmetry
 NOWHERE = Path("/nowhere")  # native space needs no transforms
 ARGUMENTS = {"channels": [4, 8], "strides": [2], "residual_units": 1}
 
@@ -68,10 +68,10 @@ def bright(monkeypatch):
     monkeypatch.setattr(inference.weights, "load", lambda card: BrightIsLesion())
 
 
-def grid(shape, zooms, centre=(0, 0, 0), orientation="RAS"):
-    """An empty image around ``centre``; ``shape`` and ``zooms`` are in RAS order."""
+def grid(shape, zooms, center=(0, 0, 0), orientation="RAS"):
+    """An empty image around ``center``; ``shape`` and ``zooms`` are in RAS order."""
     affine = np.diag([*zooms, 1.0])
-    affine[:3, 3] = np.array(centre) - (np.array(shape) - 1) / 2 * zooms
+    affine[:3, 3] = np.array(center) - (np.array(shape) - 1) / 2 * zooms
     img = nib.Nifti1Image(np.zeros(shape, np.float32), affine)
     return img.as_reoriented(
         nib.orientations.ornt_transform(
@@ -84,13 +84,13 @@ def head(empty):
     """An ellipsoid brain in dark surroundings, with a bright ball; and the brain's mask."""
     world = apply_affine(empty.affine, np.moveaxis(np.indices(empty.shape), 0, -1))
     brain = (world**2 / np.array([40, 50, 35]) ** 2).sum(-1) <= 1
-    ball = np.linalg.norm(world - CENTRE, axis=-1) <= 10
+    ball = np.linalg.norm(world - CENTER, axis=-1) <= 10
     texture = np.sin(world / 9).sum(-1)  # belongs to the world, not to the voxels
     data = np.where(brain, 100 + 5 * texture + 200 * ball, 3 * texture)
     return image.like(data, empty, np.float32), image.like(brain, empty, np.uint8)
 
 
-def centre_of(img):
+def center_of(img):
     data = np.asanyarray(img.dataobj)
     return apply_affine(img.affine, ndimage.center_of_mass(data > 0.5))
 
@@ -118,8 +118,8 @@ def test_prepare_makes_the_channels_of_the_card():
         assert batch[channel][inside].std() == pytest.approx(1, abs=1e-4)
     assert not batch[1].any()  # T2w is not there
     # The ball is bright on T1w, dark on the inverted FLAIR, and in its place on both.
-    centre = tuple(np.round(apply_affine(np.linalg.inv(mask.affine), CENTRE)).astype(int))
-    assert batch[2][centre] > 2 and batch[0][centre] < -2
+    center = tuple(np.round(apply_affine(np.linalg.inv(mask.affine), CENTER)).astype(int))
+    assert batch[2][center] > 2 and batch[0][center] < -2
 
 
 def test_prepare_crops_to_the_brain_and_a_margin():
@@ -150,7 +150,7 @@ def test_the_lesion_lies_where_it_is_on_any_grid(bright, orientation, shape, zoo
     assert probability.get_data_dtype() == np.float32
     data = probability.get_fdata()
     assert data.min() >= 0 and data.max() <= 1
-    np.testing.assert_allclose(centre_of(probability), CENTRE, atol=1)
+    np.testing.assert_allclose(center_of(probability), CENTER, atol=1)
     volume = (data > 0.5).sum() * voxel_volume(probability)
     assert volume == pytest.approx(4 / 3 * np.pi * 10**3, rel=0.15)
 
@@ -250,7 +250,7 @@ def test_a_mirrored_channel_shows_the_opposite_hemisphere(monkeypatch):
     t1w, brain = HEAD
     mirrored = replace(card(), mirror=True)
     probability = inference.predict(mirrored, {"T1w": t1w}, brain, t1w, "cpu", to_template=np.eye(4))
-    np.testing.assert_allclose(centre_of(probability), CENTRE * (-1, 1, 1), atol=1)
+    np.testing.assert_allclose(center_of(probability), CENTER * (-1, 1, 1), atol=1)
 
 
 def test_the_temperature_of_the_input_is_applied(bright):

@@ -46,7 +46,7 @@ def test_reflected_images_are_scipys(tilted):
 
 def test_without_alignment_the_mirrored_channels_are_zero():
     channels = np.ones((2, 4, 4, 4), np.float32)
-    both = mirroring.with_mirrored(channels, None)
+    both = mirroring.append_mirrored(channels, None)
     assert both.shape == (4, 4, 4, 4) and not both[2:].any()
     np.testing.assert_array_equal(both[:2], channels)
 

@@ -31,7 +31,9 @@ def volume():
 def test_slices_are_put_back_where_they_were(volume, axis, monkeypatch):
     network = Bright()
     # Batches of five slices, so that the last one is not full.
-    monkeypatch.setattr(slice_inference, "PIXELS", 5 * volume[0].size // volume.shape[axis + 1])
+    monkeypatch.setattr(
+        slice_inference, "MAX_BATCH_PIXELS", 5 * volume[0].size // volume.shape[axis + 1]
+    )
     found = slice_inference.predict_slices(network, volume, axis, "cpu")
     inside = volume.any((0, *(n + 1 for n in range(3) if n != axis)))
     expected = 1 / (1 + np.exp(-8 * (volume[0] - 0.5)))

@@ -76,7 +76,7 @@ def test_one_changed_byte_is_refused(tmp_path, file):
     [
         ARGUMENTS | {"in_channels": 2},
         ARGUMENTS | {"channels": [4, 8, 16], "strides": [2, 2]},
-        ARGUMENTS | {"colour": "blue"},
+        ARGUMENTS | {"color": "blue"},
         None,
     ],
 )

@@ -252,7 +252,7 @@ def test_slices_are_padded_cut_and_drawn(tmp_path):
     assert pictures.shape[1:] == (3, 16, 32) and labels.sum() == label.sum()
     assert pictures[0, 0, 0, 4] == 3 and not pictures[..., :4].any()
     drawn = slices.Slices([path] * 2, (20, 24, 1), number=5)
-    assert [len(part) for part in slices.together([drawn[0], drawn[1]])] == [10, 10, 10]
+    assert [len(part) for part in slices.collate([drawn[0], drawn[1]])] == [10, 10, 10]
 
 
 def test_slices_that_are_held_out(tmp_path):
@@ -272,13 +272,13 @@ def test_images_and_labels_move_together():
     label = torch.zeros(16, 1, 40, 56)
     label[:, :, 10:18, 14:30] = 1
     image, mask = 5 * label, torch.ones_like(label)
-    image, moved, mask = slices.augmented((image, label, mask), Augmentation(15, 0.1, 0.05, flip=True))
+    image, moved, mask = slices.augment((image, label, mask), Augmentation(15, 0.1, 0.05, flip=True))
     assert (image[moved == 1] > 2.4).all() and (image[moved == 0] < 2.6).all()
     areas = moved.sum((1, 2, 3))
     assert areas.min() > 0.75 * 128 and areas.max() < 1.3 * 128  # zoom alone changes them
     rows = (moved * torch.arange(40)[:, None]).sum((1, 2, 3)) / areas
     assert (rows < 20).any() and (rows > 20).any()  # some are mirrored
-    still = slices.augmented((5 * label, label, torch.ones_like(label)), Augmentation())
+    still = slices.augment((5 * label, label, torch.ones_like(label)), Augmentation())
     torch.testing.assert_close(still[1], label)
 
 
@@ -292,7 +292,7 @@ def test_groups_of_a_stage(tmp_path):
     regions = {c: "R1", d: "R4"}
 
     def choose(group):
-        return groups.choose(group, parts, "own", regions.get)
+        return groups.select_patients(group, parts, "own", regions.get)
 
     assert choose(None) == [a, b, c, d]
     assert choose("source") == [a] and choose("target") == [b]

@@ -12,13 +12,13 @@ from bids_stroke.utils.files import PathLike
 
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 #: What the checkpoints hold besides tensors and plain Python: NumPy's numbers.
-_NUMBERS: list[Any] = [
+_NUMPY_SCALARS: list[Any] = [
     np.dtype,
     np.float64().__reduce__()[0],  # numpy._core.multiarray.scalar
     *(type(np.dtype(code)) for code in "?bhilfdBHIL"),
 ]
 #: Where the classes of what they hold are from.
-_SOURCES = ("torch", "numpy", "collections", "_codecs")
+_ALLOWED_PACKAGES = ("torch", "numpy", "collections", "_codecs")
 
 
 def load_checkpoint(path: PathLike) -> dict[str, Any]:
@@ -32,13 +32,13 @@ def load_checkpoint(path: PathLike) -> dict[str, Any]:
     import torch
 
     try:
-        with torch.serialization.safe_globals(_NUMBERS):
+        with torch.serialization.safe_globals(_NUMPY_SCALARS):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # pickle, zip and OS errors alike
         raise _unreadable(path, error) from None
 
 
-def outline(path: PathLike) -> dict[str, Any]:
+def read_metadata(path: PathLike) -> dict[str, Any]:
     """Read what a checkpoint of nnU-Net holds besides tensors, without torch; nothing in it is
     executed.
 
@@ -51,7 +51,7 @@ def outline(path: PathLike) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
             with archive.open(name) as stream:
-                return _Outline(stream).load()
+                return _MetadataUnpickler(stream).load()
     except Exception as error:  # pickle, zip and OS errors alike
         raise _unreadable(path, error) from None
 
@@ -61,19 +61,19 @@ def _unreadable(path: PathLike, error: Exception) -> ModelError:
     return ModelError(f"{path} cannot be read as a checkpoint of nnU-Net ({reason}).")
 
 
-class _Outline(pickle.Unpickler):
+class _MetadataUnpickler(pickle.Unpickler):
     """Reads plain Python, and leaves out the rest."""
 
     def find_class(self, module: str, name: str) -> type:
-        if module.partition(".")[0] not in _SOURCES:
+        if module.partition(".")[0] not in _ALLOWED_PACKAGES:
             raise pickle.UnpicklingError(f"it holds {module}.{name}")
-        return OrderedDict if name == "OrderedDict" else _LeftOut
+        return OrderedDict if name == "OrderedDict" else _Placeholder
 
     def persistent_load(self, _storage: object) -> None:
         return None
 
 
-class _LeftOut:
+class _Placeholder:
     """In the place of a tensor or a number of NumPy."""
 
     def __init__(self, *_: object) -> None:

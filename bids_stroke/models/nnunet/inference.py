@@ -51,7 +51,7 @@ class Box:
     order: tuple[int, int, int]
     spacings: tuple[tuple[float, ...], tuple[float, ...]]
 
-    def back(self, logits: np.ndarray, reference: nib.Nifti1Image) -> nib.Nifti1Image:
+    def to_reference(self, logits: np.ndarray, reference: nib.Nifti1Image) -> nib.Nifti1Image:
         """Bring logits to a reference grid, as probability."""
         shape = tuple(part.stop - part.start for part in self.box)
         of_image, of_network = self.spacings

@@ -9,7 +9,7 @@ from bids_stroke.errors import ModelError
 from bids_stroke.models.card import CONTRASTS, Card, Channel, Network, Plan, Weights
 from bids_stroke.utils.files import PathLike, checksum
 
-from .checkpoint import CHECKPOINTS, outline
+from .checkpoint import CHECKPOINTS, read_metadata
 
 #: Content of a JSON file of nnU-Net, or of a section in it.
 Section: TypeAlias = Mapping[str, Any]
@@ -45,7 +45,7 @@ def read(folder: PathLike) -> Card:
             f"{path} is no results folder of nnU-Net v2 ({error}); give the folder with plans.json."
         ) from None
     files = _files(path, choice)
-    checkpoint = outline(files[0])
+    checkpoint = read_metadata(files[0])
     configuration = checkpoint["init_args"]["configuration"]
     try:
         settings = _configuration(plans, configuration)

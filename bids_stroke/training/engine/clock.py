@@ -35,7 +35,7 @@ class Clock(Callback):
         """Minutes of training so far, earlier calls included."""
         return self.earlier + self._elapsed()
 
-    def spent(self, step: int) -> float:
+    def budget_fraction(self, step: int) -> float:
         """Share (0 to 1) of the budget that is spent: the larger of time and steps."""
         shares = [0.0]
         if self.budget.minutes:
@@ -53,7 +53,7 @@ class Clock(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: object
     ) -> None:
         """End the training when the budget is spent."""
-        if self.spent(trainer.global_step) >= 1:
+        if self.budget_fraction(trainer.global_step) >= 1:
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Clock(Callback):
         return (time.monotonic() - self.started) / 60
 
 
-def clock_of(trainer: pl.Trainer) -> Clock:
+def get_clock(trainer: pl.Trainer) -> Clock:
     """The clock among the callbacks of a trainer."""
     # Lightning sets the callbacks without declaring them.
     return next(c for c in trainer.callbacks if isinstance(c, Clock))  # type: ignore[attr-defined]

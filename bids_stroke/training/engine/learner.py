@@ -74,7 +74,7 @@ class Learner(pl.LightningModule):
         self.log("val_dice", scores.dice(logits > 0, label > 0), sync_dist=True, batch_size=1)
 
     def _logits(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return scores.inside(self.network(image).float(), mask)
+        return scores.mask_logits(self.network(image).float(), mask)
 
 
 class Snapshots(Callback):

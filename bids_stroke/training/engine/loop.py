@@ -21,7 +21,7 @@ from bids_stroke.training.simulation.synthesis import Simulator
 from bids_stroke.utils.files import PathLike, atomic
 
 from . import samples, sources
-from .clock import Budget, Clock, clock_of
+from .clock import Budget, Clock, get_clock
 from .saving import SUMMARY, WEIGHTS, loggers, save_weights
 from .segmenter import AveragedWeights, Segmenter
 
@@ -72,12 +72,14 @@ def train_on_simulations(
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    files = sources.parts(recipe, data)
+    files = sources.find_files(recipe, data)
     _write_split(files, out / "split.csv")
-    loaded = {part: sources.material(files[part], out / "cache") for part in ("training", "validation")}
+    loaded = {
+        part: sources.load_files(files[part], out / "cache") for part in ("training", "validation")
+    }
     device = devices.resolve("auto")
     on = {"training": "cpu" if workers(recipe.training) else device, "validation": device}
-    training, validation = (sources.simulator(loaded[part], recipe, on[part]) for part in on)
+    training, validation = (sources.build_simulator(loaded[part], recipe, on[part]) for part in on)
     if decay_from and not decay_from.is_file():
         raise UsageError(f"{decay_from} is no checkpoint; name a last.ckpt of a training.")
     budget = Budget(minutes or (recipe.training.decay_minutes if decay_from else None), steps)
@@ -125,8 +127,8 @@ def fit(
     trainer = _trainer(settings, out, budget)
     begun = torch.load(last, weights_only=True)["global_step"] if last.exists() else 0
     # A continued training must not see the same samples again.
-    stream = samples.Stream(training, recipe, [recipe.sample_seed, begun])
-    fixed = samples.Fixed(validation, recipe, [recipe.seed, 1])
+    stream = samples.SampleStream(training, recipe, [recipe.sample_seed, begun])
+    fixed = samples.ValidationSamples(validation, recipe, [recipe.seed, 1])
     loaders = (
         DataLoader(
             stream,
@@ -142,7 +144,7 @@ def fit(
     save_weights(module.average.module, out / WEIGHTS)
     summary = Summary(
         steps=trainer.global_step,
-        minutes=round(clock_of(trainer).minutes, 1),
+        minutes=round(get_clock(trainer).minutes, 1),
         validation={k: round(float(v), 4) for k, v in trainer.callback_metrics.items()},
     )
     with atomic(out / SUMMARY) as partial:

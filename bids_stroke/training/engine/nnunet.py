@@ -19,7 +19,7 @@ from bids_stroke.models.card import Card, Network
 from bids_stroke.models.nnunet import results_folder
 from bids_stroke.spatial import image
 from bids_stroke.training.export import RESULTS
-from bids_stroke.training.parallel import map_unordered, reason
+from bids_stroke.training.parallel import error_message, map_unordered
 from bids_stroke.training.patients import split
 from bids_stroke.training.patients.patient import Parts, Patient
 from bids_stroke.training.recipe_settings import NNUNetRecipe
@@ -107,7 +107,7 @@ def _convert(scans: Sequence[Patient], raw: Path, recipe: NNUNetRecipe, processe
     jobs = [(patient, contrasts, raw) for patient in scans]
     for (patient, *_), result in map_unordered(_case, jobs, processes):
         if isinstance(result, Exception):
-            raise DatasetError(f"{patient.name} cannot be used: {reason(result)}") from result
+            raise DatasetError(f"{patient.name} cannot be used: {error_message(result)}") from result
     content = {
         "name": recipe.name,
         "channel_names": {str(n): contrast for n, contrast in enumerate(contrasts)},
@@ -190,7 +190,9 @@ def _splits(parts: Parts, table: pd.DataFrame, folds: int | None) -> list[dict[s
     if not folds:
         return [{"train": names["training"], "val": names["validation"]}]
     everyone = [*parts["training"], *parts["validation"]]
-    validates = {patient.name: int(part) for patient, part in split.part_of(everyone, table) if part}
+    validates = {
+        patient.name: int(part) for patient, part in split.assign_parts(everyone, table) if part
+    }
     return [
         {
             "train": [name for name, number in validates.items() if number != fold],

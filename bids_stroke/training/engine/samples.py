@@ -19,11 +19,11 @@ from bids_stroke.training.recipe_settings import (
 )
 from bids_stroke.training.simulation.synthesis import Sample, Simulator, network_input
 
-POOL = 128  # simulated samples that are kept, to be shown again
+POOL_SIZE = 128  # simulated samples that are kept, to be shown again
 #: Volume (ml) of a lesion whose voxels count once in the loss, where volumes matter.
 REFERENCE_ML = 10.0
 #: Factor by which a failed alignment is worse than a usual one.
-WRONG = 10.0
+FAILED_ALIGNMENT = 10.0
 
 
 #: Image (channels, x, y, z), label and brain mask (1, x, y, z).
@@ -67,7 +67,7 @@ def draw_reflection(sample: Sample, error: MirrorError, rng: np.random.Generator
     """Reflection (4, 4) from voxels to voxels about an inaccurate mid-plane; None for no alignment."""
     if rng.random() < error.absent:
         return None
-    factor = WRONG if rng.random() < error.wrong else 1.0
+    factor = FAILED_ALIGNMENT if rng.random() < error.wrong else 1.0
     inaccurate = np.eye(4)
     angles = rng.normal(0, factor * error.rotation, 3)
     inaccurate[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
@@ -91,7 +91,7 @@ def voxel_weights(
     return weight
 
 
-class Stream(IterableDataset[WeightedTensors]):
+class SampleStream(IterableDataset[WeightedTensors]):
     """Endless samples of one simulator, different in every worker.
 
     Parameters
@@ -116,7 +116,7 @@ class Stream(IterableDataset[WeightedTensors]):
             yield tensors(self.simulator.sample([*seed, number], chosen), self.recipe, rng)
 
 
-class Pool:
+class SamplePool:
     """The last samples, shown again: making one takes longer than learning from it.
 
     Parameters
@@ -149,7 +149,7 @@ class Pool:
         return [torch.stack(parts).float() for parts in zip(*turned, strict=True)]
 
 
-class Fixed(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]]):
+class ValidationSamples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]]):
     """The same samples every time, each with the next entry of the recipe's inputs."""
 
     def __init__(self, simulator: Simulator, recipe: SimulationRecipe, seed: Sequence[int]) -> None:

@@ -3,13 +3,13 @@
 import torch
 from torch.nn import functional
 
-OUTSIDE = -20.0  # logit outside the brain: surely no lesion
+OUTSIDE_LOGIT = -20.0  # logit outside the brain: surely no lesion
 
 
-def inside(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Logits inside the brain mask, and :data:`bids_stroke.training.engine.scores.OUTSIDE`
+def mask_logits(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Logits inside the brain mask, and :data:`bids_stroke.training.engine.scores.OUTSIDE_LOGIT`
     elsewhere."""
-    return logits.masked_fill(mask == 0, OUTSIDE)
+    return logits.masked_fill(mask == 0, OUTSIDE_LOGIT)
 
 
 def dice(predicted: torch.Tensor, truth: torch.Tensor) -> float:

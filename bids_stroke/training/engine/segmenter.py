@@ -16,7 +16,7 @@ from bids_stroke.compute import devices
 from bids_stroke.training.recipe_settings import Input, SimulationTraining
 
 from . import samples, scores
-from .clock import clock_of
+from .clock import get_clock
 from .saving import save_weights
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
@@ -45,7 +45,7 @@ class Segmenter(pl.LightningModule):
         self.settings = settings
         self.names = ["+".join(entry.contrasts) for entry in inputs]
         self.decay = decay
-        self.pool = samples.Pool(samples.POOL, seed=0)
+        self.pool = samples.SamplePool(samples.POOL_SIZE, seed=0)
         self.scores: list[list[float]] = []
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -68,8 +68,8 @@ class Segmenter(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Set the learning rate."""
-        clock = clock_of(self.trainer)
-        rate = self.learning_rate(self.global_step, clock.spent(self.global_step))
+        clock = get_clock(self.trainer)
+        rate = self.learning_rate(self.global_step, clock.budget_fraction(self.global_step))
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
 
@@ -80,7 +80,7 @@ class Segmenter(pl.LightningModule):
         parts = image.split(1) if image.device.type == "cpu" else [image]
         logits = torch.cat([self.network(part) for part in parts]).float()
         loss = scores.weighted_loss(
-            scores.inside(logits, mask), label, weight, self.settings.dice_smoothing
+            scores.mask_logits(logits, mask), label, weight, self.settings.dice_smoothing
         )
         self.log("loss", loss, prog_bar=True)
         return loss
@@ -108,7 +108,7 @@ class Segmenter(pl.LightningModule):
         table, self.scores = np.array(self.scores), []
         columns = zip(THRESHOLDS, table[:, 1:].mean(0), strict=True)
         values = {f"dice_{t}": float(mean) for t, mean in columns}
-        values["minutes"] = clock_of(self.trainer).minutes
+        values["minutes"] = get_clock(self.trainer).minutes
         middle = 1 + THRESHOLDS.index(0.5)
         for index in np.unique(table[:, 0]).astype(int):
             values[self.names[index]] = float(table[table[:, 0] == index, middle].mean())

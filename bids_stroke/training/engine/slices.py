@@ -29,7 +29,7 @@ class Slices(Dataset[Tensors]):
     paths : sequence of Path
         Archives of :func:`bids_stroke.training.patients.arrays.arrays`.
     tile : sequence of int
-        Voxels; 1 on the axis across the slices. They are padded with zeros, or cut around their centre.
+        Voxels; 1 on the axis across the slices. They are padded with zeros, or cut around their center.
     number : int or None
         Slices of a scan at a time; None for all.
     augmentation : Augmentation, optional
@@ -74,7 +74,7 @@ class Slices(Dataset[Tensors]):
         if not self.augmentation:
             return image, label, mask
         flip = self.augmentation.flip and self.axis != 0
-        return augmented((image, label, mask), replace(self.augmentation, flip=flip))
+        return augment((image, label, mask), replace(self.augmentation, flip=flip))
 
     def _of_part(self, name: str, number: int) -> np.ndarray:
         """Which slices of a scan are those of the part; the same in every run."""
@@ -88,13 +88,13 @@ class Slices(Dataset[Tensors]):
         return functional.pad(slices, pads)  # negative padding cuts
 
 
-def together(items: Sequence[Tensors]) -> Tensors:
+def collate(items: Sequence[Tensors]) -> Tensors:
     """The slices of several scans as one batch."""
     image, label, mask = (torch.cat(parts) for parts in zip(*items, strict=True))
     return image, label, mask
 
 
-def augmented(tensors: Tensors, augmentation: Augmentation) -> Tensors:
+def augment(tensors: Tensors, augmentation: Augmentation) -> Tensors:
     """Move images, labels and masks alike, each slice by its own rotation, zoom and shift; ``flip``
     mirrors half of the slices along their rows."""
     number = len(tensors[0])

@@ -13,10 +13,10 @@ from bids_stroke.utils.files import PathLike
 
 #: Files by kind: ``heads``, ``lesions``.
 Files: TypeAlias = dict[str, list[Path]]
-Material: TypeAlias = tuple[Sequence[subjects.Subject], Sequence[subjects.Lesion]]
+SimulatorInputs: TypeAlias = tuple[Sequence[subjects.Subject], Sequence[subjects.Lesion]]
 
 
-def parts(recipe: SimulationRecipe, data: PathLike) -> dict[str, Files]:
+def find_files(recipe: SimulationRecipe, data: PathLike) -> dict[str, Files]:
     """Files of each part: ``{"training": {"heads": [...], "lesions": [...]}, …}``.
 
     The recipe's split names the files of validation and test; all others are training files.
@@ -30,7 +30,7 @@ def parts(recipe: SimulationRecipe, data: PathLike) -> dict[str, Files]:
     listed = dict(recipe.split)
     for kind, folders in recipe.sources.items():
         for folder in folders:
-            for path in subjects.scans([Path(data) / folder]):
+            for path in subjects.find_scans([Path(data) / folder]):
                 place = path.relative_to(data).as_posix()
                 part = listed.pop(place, "training")
                 divided[part][kind].append(path)
@@ -42,14 +42,16 @@ def parts(recipe: SimulationRecipe, data: PathLike) -> dict[str, Files]:
     return divided
 
 
-def material(files: Files, cache: PathLike) -> Material:
+def load_files(files: Files, cache: PathLike) -> SimulatorInputs:
     """Load the files of a part: subjects and lesions, as
     :class:`bids_stroke.training.simulation.synthesis.Simulator` takes them."""
-    heads = [subjects.subject(path, cache) for path in files["heads"]]
-    return heads, [lesion for path in files["lesions"] if (lesion := subjects.lesion(path))]
+    heads = [subjects.load_subject(path, cache) for path in files["heads"]]
+    return heads, [lesion for path in files["lesions"] if (lesion := subjects.load_lesion(path))]
 
 
-def simulator(loaded: Material, recipe: SimulationRecipe, device: str = "cpu") -> Simulator:
+def build_simulator(
+    loaded: SimulatorInputs, recipe: SimulationRecipe, device: str = "cpu"
+) -> Simulator:
     """The :class:`bids_stroke.training.simulation.synthesis.Simulator` of a recipe, of what
-    :func:`bids_stroke.training.engine.sources.material` has loaded."""
+    :func:`bids_stroke.training.engine.sources.load_files` has loaded."""
     return Simulator(*loaded, recipe.tile, recipe.spacing, recipe.synthesis, device)

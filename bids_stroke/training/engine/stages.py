@@ -96,14 +96,14 @@ def train(
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     scans = {patient.name: patient for part in _PARTS for patient in parts[part]}
-    paths = on_grid(scans.values(), recipe.data, arrays or out / "arrays", processes)
+    paths = prepare_arrays(scans.values(), recipe.data, arrays or out / "arrays", processes)
     region_of = _region_of(paths, recipe.data)
     pl.seed_everything(recipe.seed, workers=True, verbose=False)
     network = _network(recipe, initial)
     validation = sorted(paths[patient.name] for patient in parts["validation"])
     summaries = {}
     for stage in recipe.stages:
-        chosen = groups.choose(stage.group, parts, recipe.target, region_of)
+        chosen = groups.select_patients(stage.group, parts, recipe.target, region_of)
         if not chosen and isinstance(stage.group, list):
             continue  # no lesion of the intermediate part lies in these regions
         training = sorted(paths[patient.name] for patient in chosen)
@@ -115,7 +115,9 @@ def train(
     return summaries
 
 
-def on_grid(scans: Iterable[Patient], data: GridData, folder: Path, processes: int) -> dict[str, Path]:
+def prepare_arrays(
+    scans: Iterable[Patient], data: GridData, folder: Path, processes: int
+) -> dict[str, Path]:
     """Bring patients to the grid of a recipe's ``data``, once.
 
     Returns
@@ -128,7 +130,9 @@ def on_grid(scans: Iterable[Patient], data: GridData, folder: Path, processes: i
     paths = {}
     for (patient, *_), path in parallel.map_unordered(patient_arrays, jobs, processes):
         if isinstance(path, Exception):
-            raise DatasetError(f"{patient.name} cannot be used: {parallel.reason(path)}") from path
+            raise DatasetError(
+                f"{patient.name} cannot be used: {parallel.error_message(path)}"
+            ) from path
         paths[patient.name] = path
     return paths
 
@@ -150,12 +154,12 @@ def _region_of(paths: Mapping[str, Path], data: GridData) -> Callable[[Patient],
     """A function that returns the super-region of a patient."""
 
     @cache
-    def regions() -> groups.Regions:
-        return groups.Regions(data.spacing)
+    def locator() -> groups.RegionLocator:
+        return groups.RegionLocator(data.spacing)
 
     @cache
     def region_of(patient: Patient) -> str | None:
-        return regions().of(read_array(paths[patient.name], "label"))
+        return locator().locate(read_array(paths[patient.name], "label"))
 
     return region_of
 
@@ -190,7 +194,7 @@ def _loaders(
     workers: dict[str, Any] = {
         "num_workers": settings.workers,
         "persistent_workers": settings.workers > 0,
-        "collate_fn": slices.together if 1 in stage.tile else None,
+        "collate_fn": slices.collate if 1 in stage.tile else None,
     }
     return (
         DataLoader(training, settings.batch, shuffle=True, **workers),

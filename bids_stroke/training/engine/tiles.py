@@ -16,7 +16,7 @@ FILLED = 0.5  # share of a tile that scans must fill; the rest is padding
 
 
 class Tiles(Dataset[Tensors]):
-    """One random tile of each case, anew every time; or always the tile at the centre.
+    """One random tile of each case, anew every time; or always the tile at the center.
 
     Parameters
     ----------
@@ -28,11 +28,11 @@ class Tiles(Dataset[Tensors]):
         Contrasts, in the order of the network's channels.
     inputs : sequence of sequence of str
         Sets of contrasts that may be shown together; one of those that a case has is drawn. The
-        first one that it has is taken at the centre.
+        first one that it has is taken at the center.
     flip : bool
         Mirror left to right at random.
     random : bool
-        False for the tile at the centre.
+        False for the tile at the center.
     """
 
     def __init__(

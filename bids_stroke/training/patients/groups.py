@@ -14,7 +14,7 @@ from .patient import Parts, Patient
 SOURCE, TARGET = "source", "target"
 
 
-def choose(
+def select_patients(
     group: str | Sequence[str] | None,
     parts: Parts,
     target: str | None,
@@ -46,7 +46,7 @@ def choose(
     return [patient for patient in parts["intermediate"] if region_of(patient) in group]
 
 
-class Regions:
+class RegionLocator:
     """The super-region of a lesion: that with its largest share.
 
     Parameters
@@ -57,9 +57,9 @@ class Regions:
 
     def __init__(self, spacing: Sequence[float]) -> None:
         grid = regrid(templates.template().brain, spacing, order=0)
-        self.labels, self.names = ensembles.labels(grid), ensembles.region_names()
+        self.labels, self.names = ensembles.region_labels(grid), ensembles.region_names()
 
-    def of(self, lesion: np.ndarray) -> str | None:
+    def locate(self, lesion: np.ndarray) -> str | None:
         """Name for a mask on the grid; None where it is empty."""
         counts = Counter(self.labels[np.asarray(lesion) > 0].tolist())
         return self.names[counts.most_common(1)[0][0] - 1] if counts else None

@@ -42,6 +42,6 @@ class Patient:
 Parts: TypeAlias = dict[str, list[Patient]]
 
 
-def plain(name: str) -> str:
+def alphanumeric(name: str) -> str:
     """Letters and numbers of a name, as a dataset has it in tables and files."""
     return "".join(letter for letter in name if letter.isalnum()) or "dataset"

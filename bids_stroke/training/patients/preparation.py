@@ -28,23 +28,23 @@ from bids_stroke.spatial import (
     masks,
     transforms,
 )
-from bids_stroke.training.parallel import map_unordered, reason
+from bids_stroke.training.parallel import error_message, map_unordered
 from bids_stroke.utils.files import PathLike
 
-from .patient import Patient, plain
+from .patient import Patient, alphanumeric
 
 MASKS = ("brain", "lesion")
-Tell: TypeAlias = Callable[[str], object]
+Reporter: TypeAlias = Callable[[str], object]
 
 
-def gather(
+def prepare_patients(
     datasets: Sequence[tuple[Path, Path]],
     contrasts: Sequence[str],
     cache: PathLike,
     extraction: str,
     device: str = "cpu",
     processes: int = 1,
-    tell: Tell = print,
+    report: Reporter = print,
 ) -> list[Patient]:
     """Find and prepare the patients of some datasets; what was prepared before is kept.
 
@@ -60,7 +60,7 @@ def gather(
         Brain extraction; brain masks that lie with the lesion masks are taken instead.
     processes : int
         Sessions that are prepared side by side.
-    tell : callable
+    report : callable
         Takes a line for the user.
 
     Returns
@@ -75,16 +75,18 @@ def gather(
     jobs = []
     for folder, labels in datasets:
         sites = _sites(folder)
-        for session in _sessions(folder, labels, contrasts, tell):
+        for session in _sessions(folder, labels, contrasts, report):
             jobs.append((folder.name, session, sites.get(session.participant), contrasts))
-    prepared = map_unordered(prepare, [(*job, cache, extraction, device) for job in jobs], processes)
+    prepared = map_unordered(
+        prepare_session, [(*job, cache, extraction, device) for job in jobs], processes
+    )
     patients = []
     for number, (job, result) in enumerate(prepared, 1):
         name = f"{number} of {len(jobs)}: {job[1].name}"
         if isinstance(result, Exception):
-            tell(f"{name} is left out: {reason(result)}")
+            report(f"{name} is left out: {error_message(result)}")
             continue
-        tell(f"{name} is prepared.")
+        report(f"{name} is prepared.")
         if result.contrasts:
             patients.append(result)
     if not patients:
@@ -95,7 +97,7 @@ def gather(
     return sorted(patients, key=lambda patient: patient.name)
 
 
-def prepare(
+def prepare_session(
     dataset: str,
     session: Session,
     site: str | None,
@@ -110,7 +112,7 @@ def prepare(
     -------
     Patient
     """
-    name = f"{plain(dataset)}_{session.name}"
+    name = f"{alphanumeric(dataset)}_{session.name}"
     folder = Path(cache) / name
     used = [c for c in session.images if c in contrasts]
     lesion = _lesion_mask(session)
@@ -130,10 +132,10 @@ def prepare(
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(complete, folder)
     return Patient(
-        dataset=plain(dataset),
+        dataset=alphanumeric(dataset),
         subject=session.participant,
         session=split_session_name(session.name)[1] or "n/a",
-        site=site or _site_of(session.subject) or plain(dataset),
+        site=site or _site_of(session.subject) or alphanumeric(dataset),
         contrasts=tuple(used),
         lesion_ml=kept["lesion_ml"],
         aligned=lesion.in_template,
@@ -188,7 +190,7 @@ def _lesion_mask(session: Session) -> SuppliedMask:
     return session.lesion
 
 
-def _sessions(folder: Path, labels: Path, contrasts: Sequence[str], tell: Tell) -> list[Session]:
+def _sessions(folder: Path, labels: Path, contrasts: Sequence[str], report: Reporter) -> list[Session]:
     """Sessions with a lesion mask and an image in its space."""
     for path in (folder, labels):
         if not path.is_dir():
@@ -200,10 +202,10 @@ def _sessions(folder: Path, labels: Path, contrasts: Sequence[str], tell: Tell) 
         derivatives=(labels.resolve(),),
     )
     for item in left_out:
-        tell(f"{item.name} is left out: {item.reason}")
+        report(f"{item.name} is left out: {item.reason}")
     for session in sessions:
         if not session.images:
-            tell(f"{session.name} is left out: it has a lesion mask and no image in the same space.")
+            report(f"{session.name} is left out: it has a lesion mask and no image in the same space.")
     return [session for session in sessions if session.images]
 
 

@@ -26,7 +26,7 @@ def make(
     """Divide subjects at random.
 
     Subjects are put in order of site and lesion volume (the largest of their sessions), and every
-    part takes one of each run of neighbours, so that all parts have like sites and volumes.
+    part takes one of each run of neighbors, so that all parts have like sites and volumes.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def divide(
     """
     _check_subjects(patients, table)
     divided: Parts = {part: [] for part in PARTS}
-    for patient, part in part_of(patients, table):
+    for patient, part in assign_parts(patients, table):
         if part:
             divided[_part_in_fold(part, fold)].append(patient)
     if by_slice:
@@ -139,7 +139,7 @@ def divide(
     return divided
 
 
-def part_of(patients: Iterable[Patient], table: pd.DataFrame) -> list[tuple[Patient, str | None]]:
+def assign_parts(patients: Iterable[Patient], table: pd.DataFrame) -> list[tuple[Patient, str | None]]:
     """Pairs of each patient and its part; None for one that is not in the split."""
     parts = _parts(table)
     return [
@@ -200,12 +200,12 @@ def _count(share: float, total: int) -> int:
 
 
 def _one_of_each(rows: Sequence[int], count: int, rng: np.random.Generator) -> list[int]:
-    """One of each of ``count`` runs of neighbours, of nearly equal length."""
+    """One of each of ``count`` runs of neighbors, of nearly equal length."""
     return [int(rng.choice(run)) for run in np.array_split(rows, count)] if count else []
 
 
 def _draw_folds(table: pd.DataFrame, rows: Sequence[int], folds: int, rng: np.random.Generator) -> None:
-    """Give each run of neighbours one subject per fold."""
+    """Give each run of neighbors one subject per fold."""
     for start in range(0, len(rows), folds):
         run = rows[start : start + folds]
         for row, fold in zip(run, rng.permutation(folds), strict=False):

@@ -19,16 +19,16 @@ from .fields import Draw, blur, lerp
 from .subject_preparation import TISSUES
 
 # fluid, gray matter, gliosis (scar and hyperintensity) where white matter is 1.
-LOOKS = {
+INTENSITIES = {
     "T1w": {"fluid": (0.10, 0.50), "gray": (0.55, 0.85), "gliosis": (0.40, 0.80)},
     "FLAIR": {"fluid": (0.05, 0.50), "gray": (1.03, 1.45), "gliosis": (1.45, 2.40)},
     "T2w": {"fluid": (2.20, 4.50), "gray": (1.15, 1.80), "gliosis": (1.50, 2.60)},
 }
-ARBITRARY = {"fluid": (0.05, 3.0), "gray": (0.3, 2.0), "gliosis": (0.2, 3.0)}
+ARBITRARY_INTENSITIES = {"fluid": (0.05, 3.0), "gray": (0.3, 2.0), "gliosis": (0.2, 3.0)}
 # Share of white matter in the deep tissues; the rest is gray.
-MIXED = {"striatum": (0, 0.35), "thalamus": (0.4, 0.9), "brainstem": (0.6, 1.0)}
+WHITE_FRACTIONS = {"striatum": (0, 0.35), "thalamus": (0.4, 0.9), "brainstem": (0.6, 1.0)}
 # Around the brain, relative to white matter.
-OUTSIDE = {"soft": (0.2, 1.0), "bone": (0.02, 0.3), "fat": (0.6, 1.8), "vessel": (0.1, 1.3)}
+OUTSIDE_INTENSITIES = {"soft": (0.2, 1.0), "bone": (0.02, 0.3), "fat": (0.6, 1.8), "vessel": (0.1, 1.3)}
 #: Tissues of cerebrospinal fluid, as indices.
 FLUIDS = tuple(TISSUES.index(name) for name in ("csf", "ventricle", "fluid"))
 #: Intensity by tissue.
@@ -50,16 +50,16 @@ class Head:
     ventricles: torch.Tensor
     white: torch.Tensor
     spacing: float
-    looks: dict[str, Levels]
+    intensities: dict[str, Levels]
     images: dict[str, torch.Tensor]
 
     def blend(self, tissue: str, weight: torch.Tensor, box: Box = ...) -> None:
         """Blend every image towards ``tissue`` by ``weight``, in a part of the volume."""
         for contrast, image in self.images.items():
-            image[box] = lerp(image[box], self.looks[contrast][tissue], weight)
+            image[box] = lerp(image[box], self.intensities[contrast][tissue], weight)
 
 
-def look(ranges: Mapping[str, tuple[float, float]], draw: Draw) -> Levels:
+def draw_intensities(ranges: Mapping[str, tuple[float, float]], draw: Draw) -> Levels:
     """Draw the intensity of each tissue from its range."""
     return {tissue: draw.uniform(*span) for tissue, span in ranges.items()} | {"white": 1.0}
 
@@ -90,39 +90,41 @@ def head(
         (:class:`bids_stroke.training.simulation.subjects.Subject`).
     ranges : dict
         The recipe's ``synthesis`` section: ``arbitrary`` is the chance that a contrast has arbitrary
-        intensities, ``looks`` replaces ranges of :data:`LOOKS` by contrast.
+        intensities, ``looks`` replaces ranges of :data:`INTENSITIES` by contrast.
     """
     ventricles = tissue == TISSUES.index("ventricle")
     fluid = (ventricles | (tissue == TISSUES.index("csf"))).float()
     white = (tissue == TISSUES.index("white")) & mask
-    looks = {}
+    intensities = {}
     for contrast in contrasts:
-        usual = LOOKS[contrast] | ranges.get("looks", {}).get(contrast, {})
-        looks[contrast] = look(ARBITRARY if draw.chance(ranges["arbitrary"]) else usual, draw)
+        usual = INTENSITIES[contrast] | ranges.get("looks", {}).get(contrast, {})
+        intensities[contrast] = draw_intensities(
+            ARBITRARY_INTENSITIES if draw.chance(ranges["arbitrary"]) else usual, draw
+        )
     if "T1w" not in scans or levels is None:
-        paint = {c: _from_labels(tissue, looks[c], spacing, draw) for c in contrasts}
+        paint = {c: _from_labels(tissue, intensities[c], spacing, draw) for c in contrasts}
     else:
-        paint = _from_scans(scans, levels, mask, looks, draw)
-    return Head(mask, fluid, ventricles, white, spacing, looks, paint)
+        paint = _from_scans(scans, levels, mask, intensities, draw)
+    return Head(mask, fluid, ventricles, white, spacing, intensities, paint)
 
 
 def _from_scans(
     scans: Mapping[str, torch.Tensor],
     levels: np.ndarray,
     mask: torch.Tensor,
-    looks: dict[str, Levels],
+    intensities: dict[str, Levels],
     draw: Draw,
 ) -> dict[str, torch.Tensor]:
     """Real scans, or the real T1w remapped to the look of a contrast.
 
     By chance, the look of the T1w is its own.
     """
-    if draw.chance(0.5) and "T1w" in looks:
-        looks["T1w"] = dict(zip(("fluid", "gray", "white"), map(float, levels), strict=True)) | {
-            "gliosis": looks["T1w"]["gliosis"]
+    if draw.chance(0.5) and "T1w" in intensities:
+        intensities["T1w"] = dict(zip(("fluid", "gray", "white"), map(float, levels), strict=True)) | {
+            "gliosis": intensities["T1w"]["gliosis"]
         }
     paint = {}
-    for contrast, levels_wanted in looks.items():
+    for contrast, levels_wanted in intensities.items():
         own = contrast == "FLAIR" and contrast in scans
         volume = scans[contrast] if own else remap(scans["T1w"], levels, levels_wanted)
         # A stripped scan shows nothing of the surroundings of the brain.
@@ -149,8 +151,8 @@ def _from_labels(
 ) -> torch.Tensor:
     """Random intensity for each tissue, textured, with partial volumes."""
     gray, white, fluid = drawn["gray"], drawn["white"], drawn["fluid"]
-    values = {name: draw.uniform(*span) for name, span in OUTSIDE.items()}
-    for name, span in MIXED.items():
+    values = {name: draw.uniform(*span) for name, span in OUTSIDE_INTENSITIES.items()}
+    for name, span in WHITE_FRACTIONS.items():
         values[name] = gray + draw.uniform(*span) * (white - gray)
     values |= {"air": 0.0, "csf": fluid, "ventricle": fluid, "fluid": fluid}
     values |= {"cortex": gray, "cerebellar cortex": gray * draw.uniform(0.9, 1.1)}

@@ -17,7 +17,7 @@ from bids_stroke.spatial.image import save
 from .synthesis import PlannedLesions, Sample, Simulator
 
 #: Head of a participant (an index), and its lesions; None for what is drawn.
-Planned: TypeAlias = tuple[int | None, PlannedLesions | None]
+PlannedParticipant: TypeAlias = tuple[int | None, PlannedLesions | None]
 Images: TypeAlias = dict[str, nib.Nifti1Image]
 
 MASKS = {"lesion": {"label": "L", "desc": "truth"}, "brain": {"desc": "brain"}}
@@ -68,7 +68,7 @@ brains that they were made from.
 def write(
     folder: Path,
     simulator: Simulator,
-    plan: Sequence[Planned],
+    plan: Sequence[PlannedParticipant],
     seed: int,
     contrasts: Sequence[str],
 ) -> Iterator[tuple[str, float]]:

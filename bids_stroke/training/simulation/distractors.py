@@ -40,7 +40,7 @@ def hyperintensities(head: Head, draw: Draw) -> None:
         )
     weight = weight * blur(head.white, 1 / spacing) * draw.uniform(0.3, 1)
     for contrast, image in head.images.items():
-        drawn = head.looks[contrast]
+        drawn = head.intensities[contrast]
         mild = draw.uniform(0, 0.5) if contrast == "T1w" else draw.uniform(0.5, 1)
         level = 1 + mild * (drawn["gliosis"] - 1)
         image.copy_(lerp(image, level, weight))
@@ -57,7 +57,7 @@ def perivascular(head: Head, draw: Draw) -> None:
 
 
 def _spots(where: torch.Tensor, number: int, sigma: float, draw: Draw, spacing: float) -> torch.Tensor:
-    """Blurred points at random places of ``where``, each about 1 at its centre."""
+    """Blurred points at random places of ``where``, each about 1 at its center."""
     points = torch.zeros(where.shape, device=where.device)
     places = where.flatten().nonzero()[:, 0]
     if not len(places):

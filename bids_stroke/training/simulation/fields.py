@@ -49,7 +49,7 @@ class Draw:
 
 
 def resize(volume: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-    """Trilinear interpolation between the centres of the outer voxels; ``(x, y, z)`` or channels
+    """Trilinear interpolation between the centers of the outer voxels; ``(x, y, z)`` or channels
     first."""
     batch = volume[(None,) * (5 - volume.ndim)]
     resized = functional.interpolate(batch, tuple(shape), mode="trilinear", align_corners=True)

@@ -36,7 +36,7 @@ INTENSITY = {
     "skin": (0.50, 0.38),
     "vitreous": (0.20, 0.10),
 }
-# Extracranial organs: tissue, centre and radii (mm); mirrored to the left.
+# Extracranial organs: tissue, center and radii (mm); mirrored to the left.
 ORGANS = (
     ("fat", (31, 56, -38), (17, 22, 15)),
     ("vitreous", (32, 66, -39), (12, 12, 12)),
@@ -63,7 +63,7 @@ class Warp:
 
     affine: np.ndarray
     control: np.ndarray
-    centre: np.ndarray
+    center: np.ndarray
     shift: np.ndarray
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
@@ -74,7 +74,7 @@ class Warp:
             ndimage.map_coordinates(values, knots, order=3, prefilter=False, mode="nearest")
             for values in self.control
         ]
-        near = np.exp(-((points - self.centre) ** 2).sum(-1, keepdims=True) / (2 * 12**2))
+        near = np.exp(-((points - self.center) ** 2).sum(-1, keepdims=True) / (2 * 12**2))
         return points + np.stack(free, -1) + near * self.shift
 
 
@@ -97,9 +97,9 @@ def head(template: Template, side: str, rng: np.random.Generator) -> Head:
         Hemisphere of the lesion; its volume is drawn around 27 to 70 ml.
     """
     sign = {"left": -1, "right": 1}[side]
-    centre = np.array([43, -8, 10]) + rng.normal(0, (2, 9, 6))
-    ventricle = min(VENTRICLE, key=lambda point: np.linalg.norm(centre - point))
-    outward = (centre - ventricle) / np.linalg.norm(centre - ventricle)
+    center = np.array([43, -8, 10]) + rng.normal(0, (2, 9, 6))
+    ventricle = min(VENTRICLE, key=lambda point: np.linalg.norm(center - point))
+    outward = (center - ventricle) / np.linalg.norm(center - ventricle)
     mirror = np.array([sign, 1, 1])
     size = rng.uniform(0.9, 1.0) * rng.uniform(0.98, 1.02, 3)
     turn = Rotation.from_rotvec(rng.normal(0, 0.02, 3)).as_matrix()
@@ -113,7 +113,7 @@ def head(template: Template, side: str, rng: np.random.Generator) -> Head:
     contrasts = _surroundings(template, rng)
     _paint_brain(contrasts, template, rng)
     ml = rng.uniform(27, 70) * np.linalg.det(warp.affine)
-    lesion = _lesion(template, mirror * centre, ml, rng)
+    lesion = _lesion(template, mirror * center, ml, rng)
     _paint_hyperintensities(contrasts, template, lesion, rng)
     _paint_lesion(contrasts, template, lesion, rng)
     above = grid_axes(template.resolution)[2] > -72  # the cord below is not brain
@@ -132,9 +132,9 @@ def _surroundings(template: Template, rng: np.random.Generator) -> list[np.ndarr
     _paint(contrasts, step(depth - 6.5, resolution), "muscle")
     streaks = template.fine(random_field(3, rng))
     _paint(contrasts, np.clip(streaks - 0.6, 0, 1) * (depth > 6), "fat")
-    for tissue, centre, radii in ORGANS:
+    for tissue, center, radii in ORGANS:
         for mirror in (-1, 1):
-            where, inside = ellipsoid(centre * np.array([mirror, 1, 1]), radii, resolution)
+            where, inside = ellipsoid(center * np.array([mirror, 1, 1]), radii, resolution)
             _paint([volume[where] for volume in contrasts], step(inside, resolution), tissue)
     height = template.fine(template.skull / thickness)
     _paint(contrasts, step(7 - height, resolution), "bone")
@@ -161,18 +161,18 @@ def _paint_brain(contrasts: Sequence[np.ndarray], template: Template, rng: np.ra
         volume[where] += brain * (tissue * (1 + 0.02 * mottle) - volume[where])
 
 
-def _lesion(template: Template, centre: np.ndarray, ml: float, rng: np.random.Generator) -> np.ndarray:
+def _lesion(template: Template, center: np.ndarray, ml: float, rng: np.random.Generator) -> np.ndarray:
     """Fraction of lesion: a noisy ellipsoid cut to the territory, of ``ml`` before the warp."""
     resolution = template.resolution
     x, y, z = axes = grid_axes(COARSE)
     radii = 25 * np.array([0.8, 1.2, 1.0]) * rng.uniform(0.9, 1.1, 3)
     core = (
-        25 * (1 - radius(axes, centre, radii)) + 5 * random_field(7, rng) + 1.5 * random_field(3, rng)
+        25 * (1 - radius(axes, center, radii)) + 5 * random_field(7, rng) + 1.5 * random_field(3, rng)
     )
     # In one hemisphere, above the tentorium, and out of the ventricles.
     tissue = 15 * (0.5 - template.csf)
     above = z + 22 + 0.4 * y + 3 * random_field(6, rng)
-    territory = np.minimum(np.minimum(np.sign(centre[0]) * x - 8, above), tissue)
+    territory = np.minimum(np.minimum(np.sign(center[0]) * x - 8, above), tissue)
     core, territory = template.fine(core), template.fine(territory)
     candidates = core[(territory > 0) & (template.brain > 0.5)]
     rank = candidates.size - round(ml * 1000 / resolution**3)

@@ -35,20 +35,20 @@ def step(depth: np.ndarray, width: float) -> np.ndarray:
     return np.clip(0.5 + depth / width, 0, 1)
 
 
-def ellipsoid(centre: Triple, radii: Triple, resolution: float) -> tuple[tuple[slice, ...], np.ndarray]:
+def ellipsoid(center: Triple, radii: Triple, resolution: float) -> tuple[tuple[slice, ...], np.ndarray]:
     """Box around an ellipsoid (slices of the grid) and, in it, the depth in mm, roughly."""
     lines = [axis.ravel() for axis in grid_axes(resolution)]
     where = tuple(
         slice(*np.searchsorted(axis, (c - r - 4, c + r + 4)))
-        for axis, c, r in zip(lines, centre, radii, strict=True)
+        for axis, c, r in zip(lines, center, radii, strict=True)
     )
     inner = np.ix_(*(axis[part] for axis, part in zip(lines, where, strict=True)))
-    return where, (1 - radius(inner, centre, radii)) * min(radii)
+    return where, (1 - radius(inner, center, radii)) * min(radii)
 
 
-def radius(axes: Sequence[np.ndarray], centre: Triple, radii: Triple) -> np.ndarray:
-    """Distance from the centre of an ellipsoid, 1 on its surface."""
-    terms = zip(axes, centre, radii, strict=True)
+def radius(axes: Sequence[np.ndarray], center: Triple, radii: Triple) -> np.ndarray:
+    """Distance from the center of an ellipsoid, 1 on its surface."""
+    terms = zip(axes, center, radii, strict=True)
     return np.sqrt(sum(((axis - c) / r) ** 2 for axis, c, r in terms))
 
 

@@ -70,9 +70,9 @@ def template(resolution: float = 1.0) -> Template:
     dilated = _outwards(_extend(brain, affine, COARSE) > 0.5) < 15
     skull = ndimage.gaussian_filter(_outwards(_outwards(dilated) < -15), 1) - 2.5
     head = skull < 13
-    for centre, radii in OUTLINE:
+    for center, radii in OUTLINE:
         for mirror in (-1, 1):
-            where, depth = ellipsoid(centre * np.array([mirror, 1, 1]), radii, COARSE)
+            where, depth = ellipsoid(center * np.array([mirror, 1, 1]), radii, COARSE)
             head[where] |= depth > 0
     skin = ndimage.gaussian_filter(_outwards(head), 1)
     t1w, gm, wm, brain = (_extend(data, affine, resolution) for data in (t1w, gm, wm, brain))

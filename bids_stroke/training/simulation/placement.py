@@ -92,12 +92,12 @@ def place(
 
 def _variation(lesion: Lesion, scale: float, ranges: Section, draw: Draw) -> np.ndarray:
     """Template coordinates to the lesion's voxels (4, 4), randomly mirrored, turned and moved."""
-    centre = (lesion.affine @ [*((np.array(lesion.data.shape) - 1) / 2), 1])[:3]
+    center = (lesion.affine @ [*((np.array(lesion.data.shape) - 1) / 2), 1])[:3]
     angles = draw.rng.uniform(-1, 1, 3) * ranges["lesion_rotation"]
     turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
     turn = turn @ np.diag(1 / (scale * draw.rng.uniform(0.9, 1.1, 3)))
     move = draw.rng.uniform(-1, 1, 3) * ranges["lesion_shift"]
     mirror = np.diag([draw.pick((-1, 1)), 1, 1])
-    # template -> mirrored -> turned about the lesion's centre -> the lesion's voxels
-    vary = from_matvec(turn @ mirror, centre + move - turn @ centre)
+    # template -> mirrored -> turned about the lesion's center -> the lesion's voxels
+    vary = from_matvec(turn @ mirror, center + move - turn @ center)
     return np.linalg.inv(lesion.affine) @ vary

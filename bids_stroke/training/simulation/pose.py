@@ -29,8 +29,8 @@ def draw_pose(
     shape = [STRIDE * int(np.ceil((n - 1) / STRIDE)) + 1 for n in tile]
     middle = (np.array(tile) - 1) / 2
     move = draw.rng.uniform(-1, 1, 3) * ranges["shift"]
-    offset = subject.centre() + move - matrix @ middle
-    # grid_sample counts from -1 to 1 between the centres of the outer voxels, last axis first.
+    offset = subject.center() + move - matrix @ middle
+    # grid_sample counts from -1 to 1 between the centers of the outer voxels, last axis first.
     half = (np.array(shape) - 1) / 2
     linear = np.diag(2 / (side - 1)) @ matrix @ np.diag(half)
     constant = 2 * (matrix @ half + offset) / (side - 1) - 1

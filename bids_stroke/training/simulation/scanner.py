@@ -19,10 +19,10 @@ SNR = 25  # in white matter
 
 
 class Protocol(NamedTuple):
-    """Field of view and its centre in the head (mm), stored axes, scanner units per relative one."""
+    """Field of view and its center in the head (mm), stored axes, scanner units per relative one."""
 
     extent: tuple[int, int, int]
-    centre: tuple[int, int, int]
+    center: tuple[int, int, int]
     axes: str
     gain: int
 
@@ -63,7 +63,7 @@ def plan(head: Head, contrast: str, pose: np.ndarray, rng: np.random.Generator) 
     angles = rng.normal((-8, 0, 0), 2) if slices else np.zeros(3)
     matrix = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() * spacing
     shape = np.ceil(np.array(protocol.extent) / spacing).astype(int)
-    middle = apply_affine(pose, protocol.centre) + rng.uniform(-3, 3, 3)
+    middle = apply_affine(pose, protocol.center) + rng.uniform(-3, 3, 3)
     affine = from_matvec(matrix, middle - matrix @ ((shape - 1) / 2))
     subslices = round(spacing[2] / head.resolution)
     # The map is smooth: every fourth voxel is mapped, and the coordinates interpolated.

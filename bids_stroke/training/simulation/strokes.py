@@ -15,20 +15,20 @@ from .appearance import Head
 from .distractors import widen
 from .fields import Draw, blur, lerp, ramp
 
-ISLAND = 30  # mm³; tracers leave out smaller pieces
+ISLAND_MM3 = 30  # mm³; tracers leave out smaller pieces
 #: Change of intensity (white matter 1) that makes a lesion voxel fully visible.
-VISIBLE = 0.25
+FULLY_VISIBLE = 0.25
 #: A part of a volume.
 Box: TypeAlias = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
-class Pasted:
+class PastedLesion:
     """A lesion in a part of the volume.
 
     ``box`` is the part; ``label`` (bool) is the lesion within the brain and outside the ventricles, as
     tracers draw it; ``visibility`` (0 to 1) is the largest change of intensity over the images,
-    relative to :data:`VISIBLE`; ``cavity`` (0 to 1) is the fluid of a chronic lesion.
+    relative to :data:`FULLY_VISIBLE`; ``cavity`` (0 to 1) is the fluid of a chronic lesion.
     """
 
     box: Box
@@ -39,7 +39,7 @@ class Pasted:
 
 def paste(
     head: Head, weights: torch.Tensor, corner: Sequence[int], stage: str, draw: Draw
-) -> Pasted | None:
+) -> PastedLesion | None:
     """Paste one lesion.
 
     Parameters
@@ -52,11 +52,11 @@ def paste(
 
     Returns
     -------
-    Pasted or None
+    PastedLesion or None
         None where the lesion lies outside the brain.
     """
     box = tuple(slice(c, c + side) for c, side in zip(corner, weights.shape, strict=True))
-    lesion = _traced(_outline(head, weights, box, draw), head.spacing)
+    lesion = _remove_islands(_roughen_border(head, weights, box, draw), head.spacing)
     if not lesion.any():
         return None
     before = {contrast: image[box].clone() for contrast, image in head.images.items()}
@@ -66,14 +66,14 @@ def paste(
     else:
         cavity = chronic(head, lesion, box, draw)
     changes = [(image[box] - before[contrast]).abs() for contrast, image in head.images.items()]
-    visibility = (torch.stack(changes).amax(0) / VISIBLE).clamp(max=1)
+    visibility = (torch.stack(changes).amax(0) / FULLY_VISIBLE).clamp(max=1)
     if cavity is not None and draw.chance(0.4):  # shrinkage pulls ventricle and sulci
         near = (3 * blur(lesion, 6 / head.spacing)).clamp(0, 1) * ~lesion
         widen(head, near, draw, box)
-    return Pasted(box, lesion, visibility, cavity)
+    return PastedLesion(box, lesion, visibility, cavity)
 
 
-def _outline(head: Head, weights: torch.Tensor, box: Box, draw: Draw) -> torch.Tensor:
+def _roughen_border(head: Head, weights: torch.Tensor, box: Box, draw: Draw) -> torch.Tensor:
     """The lesion with a rough border, within the brain and outside the ventricles."""
     allowed = head.mask[box] & ~head.ventricles[box]
     rough = draw.uniform(0, 0.25) * draw.field(weights.shape, 6 / head.spacing)
@@ -101,7 +101,7 @@ def chronic(head: Head, lesion: torch.Tensor, box: Box, draw: Draw) -> torch.Ten
         cavity = cavity * (1 - strands)
     inside = head.mask[box]
     for contrast, image in head.images.items():
-        drawn = head.looks[contrast]
+        drawn = head.intensities[contrast]
         part = image[box]
         if contrast == "T1w":  # darkens the tissue, whose structure stays
             loss = draw.uniform(0.2, 0.55)
@@ -124,7 +124,7 @@ def subacute(head: Head, lesion: torch.Tensor, box: Box, draw: Draw) -> None:
     filled = head.fluid[box] * edge * draw.uniform(0, 0.9)  # swelling closes the sulci
     filled = filled * ~head.ventricles[box]
     for contrast, image in head.images.items():
-        drawn = head.looks[contrast]
+        drawn = head.intensities[contrast]
         part = image[box]
         swollen = lerp(part, drawn["gray"], filled)
         if contrast == "T1w":
@@ -135,7 +135,7 @@ def subacute(head: Head, lesion: torch.Tensor, box: Box, draw: Draw) -> None:
         image[box] = torch.where(inside, edema, part)
 
 
-def _traced(lesion: torch.Tensor, spacing: float) -> torch.Tensor:
+def _remove_islands(lesion: torch.Tensor, spacing: float) -> torch.Tensor:
     """``lesion`` without the islands that no tracer would see, which turning and clipping leave."""
-    kept = threshold(lesion.cpu().numpy(), 0.5, ISLAND, spacing**3) > 0
+    kept = threshold(lesion.cpu().numpy(), 0.5, ISLAND_MM3, spacing**3) > 0
     return torch.from_numpy(kept).to(lesion.device)

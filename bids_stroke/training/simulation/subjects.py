@@ -62,7 +62,7 @@ class Subject:
             return {}
         return {"T1w": float(self.levels[0]), "FLAIR": FLUID_ON_FLAIR}
 
-    def centre(self) -> np.ndarray:
+    def center(self) -> np.ndarray:
         """Centre of the brain's bounding box, in voxels."""
         box = bounding_box(self.mask)
         return np.array([(part.start + part.stop - 1) / 2 for part in box])
@@ -78,7 +78,7 @@ class Lesion:
     volume: float  # ml
 
 
-def scans(folders: Iterable[PathLike]) -> list[Path]:
+def find_scans(folders: Iterable[PathLike]) -> list[Path]:
     """Sorted NIfTI files of some folders, or of patterns of files.
 
     Raises
@@ -98,7 +98,7 @@ def _matching(folder: Path) -> Iterable[Path]:
     return (path for path in pattern if is_image(path.name))
 
 
-def subject(path: PathLike, cache: PathLike) -> Subject:
+def load_subject(path: PathLike, cache: PathLike) -> Subject:
     """Prepare a head, or read it from ``cache``.
 
     Integer images with values of at least 500 are label maps. A file ``NAME_T1W.nii.gz`` beside
@@ -116,10 +116,10 @@ def subject(path: PathLike, cache: PathLike) -> Subject:
         kept.parent.mkdir(parents=True, exist_ok=True)
         with atomic(kept) as partial, partial.open("wb") as stream:
             np.savez_compressed(stream, **arrays)
-    return cached(kept)
+    return read_subject(kept)
 
 
-def cached(path: PathLike) -> Subject:
+def read_subject(path: PathLike) -> Subject:
     """Read a prepared subject."""
     with np.load(path) as kept:
         arrays = {key: kept[key] for key in kept.files}
@@ -135,7 +135,7 @@ def cached(path: PathLike) -> Subject:
     )
 
 
-def lesion(path: PathLike) -> Lesion | None:
+def load_lesion(path: PathLike) -> Lesion | None:
     """Load a lesion mask in template space and crop it; None where it is empty."""
     img = binarize(conform(load_supplied(path)))
     data = np.asanyarray(img.dataobj) > 0

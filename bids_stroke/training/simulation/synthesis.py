@@ -16,15 +16,15 @@ from nibabel.affines import from_matvec
 from bids_stroke.spatial.grid import bounding_box
 from bids_stroke.training.recipe_settings import Section
 
-from . import appearance, artefacts, atrophy, distractors, pose, strokes
+from . import appearance, artifacts, atrophy, distractors, pose, strokes
 from .fields import Draw, Seed, standardize
 from .placement import LesionShapes, place
 from .subject_preparation import NODES, TISSUES
 from .subjects import Lesion, Subject
 
-CONTRASTS = tuple(appearance.LOOKS)
-AROUND = 14  # mm of the head kept around the brain
-HELD_FLUID = 0.4  # share of the shrunken brains whose mask reaches to the skull
+CONTRASTS = tuple(appearance.INTENSITIES)
+MARGIN_MM = 14  # mm of the head kept around the brain
+FLUID_IN_MASK = 0.4  # share of the shrunken brains whose mask reaches to the skull
 #: Volume (ml) and stage of each lesion of a sample.
 PlannedLesions: TypeAlias = Sequence[tuple[float, str]]
 
@@ -35,8 +35,8 @@ class Sample:
 
     ``images``: contrast to float32 tensor (x, y, z), white matter about 1; ``label`` and ``mask``:
     bool, the lesion and the brain mask as extraction draws it; ``visibility``: float tensor, 1 outside
-    lesions (:class:`bids_stroke.training.simulation.strokes.Pasted`); ``brain``: the true mask, within
-    the field of view; ``stages``: stage of each lesion; ``head``: name of the subject; ``stripped``:
+    lesions (:class:`bids_stroke.training.simulation.strokes.PastedLesion`); ``brain``: the true mask
+    within the field of view; ``stages``: stage of each lesion; ``head``: name of the subject; ``stripped``:
     whether the subject has no skull; ``affine``: voxels to mm, the tile's center at the origin;
     ``template``: voxels to template coordinates (mm), the best affine map.
     """
@@ -137,10 +137,10 @@ class Simulator:
         nodes = pose.template_nodes(chosen, grid)
         masks = _Masks(mask, mask, torch.zeros_like(mask), torch.ones(mask.shape, device=mask.device))
         if draw.chance(ranges["misjudged"]):
-            masks.extracted = artefacts.misjudge(mask, head.fluid > 0.5, self.spacing, draw)
+            masks.extracted = artifacts.simulate_extraction(mask, head.fluid > 0.5, self.spacing, draw)
         stages = self._paste(head, nodes, lesions, masks, draw)
         images = self._scan(head, masks, draw)
-        centre = -self.spacing * (np.array(self.tile) - 1) / 2
+        center = -self.spacing * (np.array(self.tile) - 1) / 2
         return Sample(
             images=images,
             label=masks.label,
@@ -150,7 +150,7 @@ class Simulator:
             stages=tuple(stages),
             head=chosen.name,
             stripped=chosen.t1w is not None,
-            affine=from_matvec(np.eye(3) * self.spacing, centre),
+            affine=from_matvec(np.eye(3) * self.spacing, center),
             template=pose.affine_to_template(nodes, mask),
         )
 
@@ -168,7 +168,7 @@ class Simulator:
         grid = atrophy.shrink(subject, grid, self.tile, self.spacing, draw)
         tissue, mask = pose.sample_labels(subject, grid, self.tile)
         scans = pose.sample_scans(subject, grid, self.tile)
-        if not draw.chance(HELD_FLUID):
+        if not draw.chance(FLUID_IN_MASK):
             return grid, tissue, mask, scans
         space = skull & ~mask
         tissue = torch.where(space, TISSUES.index("csf"), tissue)
@@ -215,7 +215,7 @@ class Simulator:
             if pasted is None:
                 continue
             if pasted.cavity is not None and draw.chance(self.ranges["lost_cavity"]):
-                masks.extracted = artefacts.lose_cavity(
+                masks.extracted = artifacts.exclude_cavity(
                     masks.extracted, pasted.cavity, pasted.box, self.spacing, draw
                 )
             masks.label[pasted.box] |= pasted.label
@@ -228,7 +228,7 @@ class Simulator:
         """Images of the scanner; a field of view that ends within the brain cuts the masks too."""
         ranges, images = self.ranges, dict(head.images)
         if draw.chance(ranges["cut"]):
-            masks.extracted, kept = artefacts.cut(masks.extracted, self.spacing, draw)
+            masks.extracted, kept = artifacts.crop_field_of_view(masks.extracted, self.spacing, draw)
             masks.brain, masks.label = masks.brain & kept, masks.label & kept
             images = {contrast: image * kept for contrast, image in images.items()}
         first = next(iter(images))
@@ -236,8 +236,8 @@ class Simulator:
             if contrast != first:  # registration of a second contrast is never perfect
                 reach = draw.uniform(0, ranges["misalignment"]) / self.spacing
                 offset = draw.rng.uniform(-1, 1, 3)
-                image = artefacts.shift(image, reach * offset / np.linalg.norm(offset))
-            images[contrast] = artefacts.scan(image, contrast, self.spacing, ranges["scanner"], draw)
+                image = artifacts.shift(image, reach * offset / np.linalg.norm(offset))
+            images[contrast] = artifacts.scan(image, contrast, self.spacing, ranges["scanner"], draw)
         return images
 
 
@@ -263,9 +263,9 @@ def _shares(subjects: Sequence[Subject], ranges: Section) -> list[float]:
 
 
 def _around_brain(subject: Subject) -> Subject:
-    """Crop the head to the brain and ``AROUND`` mm, in steps of the template's nodes."""
+    """Crop the head to the brain and ``MARGIN_MM`` mm, in steps of the template's nodes."""
     step = int(NODES)
-    around = bounding_box(subject.mask, AROUND)
+    around = bounding_box(subject.mask, MARGIN_MM)
     box = tuple(slice(p.start // step * step, p.stop) for p in around)
     nodes = tuple(slice(p.start // step, -(-(p.stop - 1) // step) + 1) for p in box)
     return replace(

@@ -113,7 +113,7 @@ def test_torchvisions_weights_load_by_their_names(published):
     assert all(torch.equal(own[name], published[name]) for name in own)
 
 
-def test_equal_channels_give_what_equal_colours_gave(published):
+def test_equal_channels_give_what_equal_colors_gave(published):
     image = torch.rand(1, 1, 64, 64)
     answers = []
     for channels in (3, 1, 2):

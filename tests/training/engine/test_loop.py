@@ -197,7 +197,7 @@ def test_a_split_that_names_missing_files_is_refused(recipe, tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.nii.gz").touch()
     with pytest.raises(DatasetError, match="missing files of the recipe's split"):
-        sources.parts(recipe, tmp_path)
+        sources.find_files(recipe, tmp_path)
 
 
 def test_command_names_what_a_recipe_lacks(tmp_path, capsys):

@@ -99,7 +99,7 @@ def test_the_ensemble_of_the_snapshots_finds_a_lesion(trained):
 
 
 def test_nothing_is_found_outside_the_window(trained):
-    """The network sees the centre of the template; what is beyond is no lesion."""
+    """The network sees the center of the template; what is beyond is no lesion."""
     _, folder, _, _ = trained
     model = catalog.load(folder / "cards/s2.yaml")
     img, _ = bidsets.scan(50, 18)
@@ -114,7 +114,9 @@ def test_nothing_is_found_outside_the_window(trained):
 
 def test_a_tile_that_scans_do_not_fill_and_scans_without_lesion(tmp_path):
     atlas = bidsets.atlas(tmp_path / "atlas", 1)
-    (one,) = preparation.gather([(atlas, atlas)], ("T1w",), tmp_path / "c", "none", tell=lambda _: None)
+    (one,) = preparation.prepare_patients(
+        [(atlas, atlas)], ("T1w",), tmp_path / "c", "none", report=lambda _: None
+    )
     path = arrays(one, ("T1w",), "native", [4.0, 4.0, 4.0], tmp_path)
     tiles.check([path], (32, 32, 32), "training")
     with pytest.raises(DatasetError, match="128×128×128 voxels is too large"):

@@ -19,7 +19,9 @@ def found(tmp_path_factory):
     atlas = bidsets.atlas(folder / "atlas", 2)
     datasets = [(atlas, atlas), bidsets.arc(folder / "ds004884"), bidsets.soop(folder / "ds004889")]
     lines = []
-    gathered = preparation.gather(datasets, CONTRASTS, folder / "cache", "none", tell=lines.append)
+    gathered = preparation.prepare_patients(
+        datasets, CONTRASTS, folder / "cache", "none", report=lines.append
+    )
     return datasets, gathered, lines, folder
 
 
@@ -39,8 +41,8 @@ def test_masks_lie_on_the_reference_whatever_they_were_drawn_on(found):
     for one in found[1]:
         lesion, t1w = one.load("lesion"), one.load("T1w")
         assert lesion.shape == t1w.shape == one.load("brain").shape
-        centre = apply_affine(lesion.affine, np.argwhere(np.asanyarray(lesion.dataobj)).mean(0))
-        np.testing.assert_allclose(centre, bidsets.CENTRE, atol=3)
+        center = apply_affine(lesion.affine, np.argwhere(np.asanyarray(lesion.dataobj)).mean(0))
+        np.testing.assert_allclose(center, bidsets.CENTER, atol=3)
         assert one.lesion_ml == pytest.approx(4 / 3 * np.pi * 1.4**3, rel=0.25)
 
 
@@ -49,8 +51,12 @@ def test_what_is_prepared_is_kept_until_its_files_change(found):
     made = {one.name: (one.folder / "T1w.nii.gz").stat().st_mtime_ns for one in gathered}
     lesion = next(datasets[2][1].rglob("*_mask.nii.gz"))
     bidsets.image.save(bidsets.scan(2, 20, shift=(8, 0, 0))[1], lesion)
-    again = preparation.gather(datasets[2:], CONTRASTS, folder / "cache", "none", tell=lambda _: None)
-    preparation.gather(datasets[:1], CONTRASTS, folder / "cache", "none", tell=lambda _: None)
+    again = preparation.prepare_patients(
+        datasets[2:], CONTRASTS, folder / "cache", "none", report=lambda _: None
+    )
+    preparation.prepare_patients(
+        datasets[:1], CONTRASTS, folder / "cache", "none", report=lambda _: None
+    )
     assert again[0].lesion_ml > 2 * gathered[3].lesion_ml
     for one in gathered:
         now = (one.folder / "T1w.nii.gz").stat().st_mtime_ns
@@ -61,7 +67,9 @@ def test_a_bad_scan_is_named_and_stops_no_other(tmp_path):
     atlas = bidsets.atlas(tmp_path / "atlas", 2)
     next(atlas.rglob("*s000*_T1w.nii.gz")).write_bytes(b"broken")
     lines = []
-    kept = preparation.gather([(atlas, atlas)], ("T1w",), tmp_path / "cache", "none", tell=lines.append)
+    kept = preparation.prepare_patients(
+        [(atlas, atlas)], ("T1w",), tmp_path / "cache", "none", report=lines.append
+    )
     assert [one.subject for one in kept] == ["sub-r002s001"]
     assert any("s000_ses-1 is left out" in line and "cannot be read" in line for line in lines)
 
@@ -72,7 +80,9 @@ def test_an_unexpected_error_of_one_patient_stops_no_other(tmp_path):
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache/atlas_sub-r001s000_ses-1").write_text("")
     lines = []
-    kept = preparation.gather([(atlas, atlas)], ("T1w",), tmp_path / "cache", "none", tell=lines.append)
+    kept = preparation.prepare_patients(
+        [(atlas, atlas)], ("T1w",), tmp_path / "cache", "none", report=lines.append
+    )
     assert [one.subject for one in kept] == ["sub-r002s001"]
     (line,) = (line for line in lines if "left out" in line)
     assert "sub-r001s000_ses-1 is left out: an unexpected error, NotADirectoryError" in line
@@ -81,9 +91,11 @@ def test_an_unexpected_error_of_one_patient_stops_no_other(tmp_path):
 def test_no_scan_of_the_contrasts(tmp_path):
     atlas = bidsets.atlas(tmp_path / "atlas", 1)
     with pytest.raises(DatasetError, match="has a lesion mask and any of FLAIR"):
-        preparation.gather([(atlas, atlas)], ("FLAIR",), tmp_path / "c", "none", tell=lambda _: None)
+        preparation.prepare_patients(
+            [(atlas, atlas)], ("FLAIR",), tmp_path / "c", "none", report=lambda _: None
+        )
     with pytest.raises(DatasetError, match="is not a folder"):
-        preparation.gather([(atlas, tmp_path / "none")], ("T1w",), tmp_path / "c", "none")
+        preparation.prepare_patients([(atlas, tmp_path / "none")], ("T1w",), tmp_path / "c", "none")
 
 
 @pytest.mark.parametrize("space", ["native", bidsets.SPACE])

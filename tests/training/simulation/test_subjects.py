@@ -22,7 +22,7 @@ def moved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("brain")
     path = folder / "template_T1w.nii.gz"
     nib.save(flip, path)
-    return subjects.subject(path, folder / "cache"), folder / "cache", path
+    return subjects.load_subject(path, folder / "cache"), folder / "cache", path
 
 
 def test_template_coordinates_undo_a_known_move(moved):
@@ -53,7 +53,7 @@ def test_tissues_of_a_brain(moved):
 def test_the_cache_holds_what_was_prepared(moved):
     subject, cache, path = moved
     path.unlink()
-    again = subjects.subject(path, cache)
+    again = subjects.load_subject(path, cache)
     for name in ("tissue", "mask", "t1w", "template", "affine"):
         np.testing.assert_array_equal(getattr(again, name), getattr(subject, name))
 
@@ -63,22 +63,22 @@ def test_lesions_are_cropped_in_place(tmp_path):
     data[3:6, 10:12, 15:19] = 1
     affine = np.diag([-2.0, 2, 2, 1])
     nib.save(nib.Nifti1Image(data, affine), tmp_path / "lesion.nii.gz")
-    lesion = subjects.lesion(tmp_path / "lesion.nii.gz")
+    lesion = subjects.load_lesion(tmp_path / "lesion.nii.gz")
     assert lesion.volume == pytest.approx(data.sum() * 8 / 1000)
     found = apply_affine(lesion.affine, np.argwhere(lesion.data))
     expected = apply_affine(affine, np.argwhere(data))
     np.testing.assert_allclose(np.sort(found, 0), np.sort(expected, 0), atol=1e-5)
     nib.save(nib.Nifti1Image(data * 0, affine), tmp_path / "empty.nii.gz")
-    assert subjects.lesion(tmp_path / "empty.nii.gz") is None
+    assert subjects.load_lesion(tmp_path / "empty.nii.gz") is None
 
 
-def test_label_maps_need_one_millimetre(tmp_path):
+def test_label_maps_need_one_millimeter(tmp_path):
     labels = nib.Nifti1Image(np.full((25, 25, 25), 507, np.int16), np.diag([2.0, 2, 2, 1]))
     nib.save(labels, tmp_path / "labels.nii.gz")
     with pytest.raises(DatasetError, match="1 mm"):
-        subjects.subject(tmp_path / "labels.nii.gz", tmp_path)
+        subjects.load_subject(tmp_path / "labels.nii.gz", tmp_path)
 
 
 def test_a_folder_without_scans_is_named(tmp_path):
     with pytest.raises(DatasetError, match=str(tmp_path)):
-        subjects.scans([tmp_path])
+        subjects.find_scans([tmp_path])

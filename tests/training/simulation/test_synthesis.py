@@ -10,7 +10,7 @@ from nibabel.affines import apply_affine
 
 from bids_stroke.training.simulation import (
     appearance,
-    artefacts,
+    artifacts,
     atrophy,
     fields,
     pose,
@@ -33,14 +33,14 @@ def side(sample):
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 def test_lesion_lies_where_the_template_says(head):
     simulator = toys.simulator(**toys.STILL)
-    centres = []
+    centers = []
     for seed in range(12):
         sample = simulator.sample(seed, subject=head, lesions=[(3.0, "chronic")])
         assert sample.label.any()
         assert not (sample.label & ~sample.brain).any()
-        centres.append(side(sample))
-    assert {round(abs(x) / 13) for x in centres} == {1}  # 13 mm from the middle, either side
-    assert min(centres) < 0 < max(centres)
+        centers.append(side(sample))
+    assert {round(abs(x) / 13) for x in centers} == {1}  # 13 mm from the middle, either side
+    assert min(centers) < 0 < max(centers)
 
 
 def test_volume_is_what_was_asked_for():
@@ -117,7 +117,7 @@ def test_absent_contrasts_are_zero():
 def test_cut_takes_the_same_from_image_and_mask():
     mask = torch.from_numpy(toys.ball(20))
     for seed in range(10):
-        left, kept = artefacts.cut(mask, 1.0, fields.Draw(seed))
+        left, kept = artifacts.crop_field_of_view(mask, 1.0, fields.Draw(seed))
         assert torch.equal(left, mask & kept)
         assert 0 < left.sum() < mask.sum()
 
@@ -144,7 +144,7 @@ def test_islands_that_no_tracer_sees_are_no_lesion():
 
 def test_shift_moves_by_fractions_of_a_voxel():
     ramp = torch.arange(20.0)[:, None, None].expand(20, 5, 5)
-    moved = artefacts.shift(ramp, (0.25, 0, 0))
+    moved = artifacts.shift(ramp, (0.25, 0, 0))
     torch.testing.assert_close(moved[1:], ramp[1:] - 0.25)
 
 
@@ -152,7 +152,7 @@ def test_misjudged_masks_stay_close():
     mask, skull = (torch.from_numpy(toys.ball(radius)) for radius in (20, 22))
     overlap = []
     for seed in range(20):
-        found = artefacts.misjudge(mask, skull & ~mask, 2.0, fields.Draw(seed))
+        found = artifacts.simulate_extraction(mask, skull & ~mask, 2.0, fields.Draw(seed))
         overlap.append(float(2 * (found & mask).sum() / (found.sum() + mask.sum())))
     assert min(overlap) > 0.8 and max(overlap) < 1
 
@@ -161,7 +161,7 @@ def test_some_masks_hold_the_fluid_around_a_shrunken_brain():
     brain, skull = (torch.from_numpy(toys.ball(radius)) for radius in (10, 13))
     fluid, held = skull & ~brain, []
     for seed in range(20):
-        found = artefacts.misjudge(brain, fluid, 1.0, fields.Draw(seed))
+        found = artifacts.simulate_extraction(brain, fluid, 1.0, fields.Draw(seed))
         held.append(float((found & fluid).sum() / fluid.sum()))
     assert min(held) < 0.1 and max(held) > 0.9
 
@@ -175,7 +175,7 @@ def test_masks_are_misjudged_by_chance(chance):
 def test_thick_slices_keep_the_shape():
     image = torch.rand(21, 23, 25)
     for seed in range(5):
-        out = artefacts.thick_slices(image, 1.0, fields.Draw(seed))
+        out = artifacts.thick_slices(image, 1.0, fields.Draw(seed))
         assert out.shape == image.shape
         assert out.std() < image.std()
         assert float(out.mean()) == pytest.approx(float(image.mean()), rel=0.02)

@@ -45,10 +45,10 @@ def build(in_channels: int = 1, out_channels: int = 1, features: int = 64) -> Re
 
 
 def load_encoder(network: ResNet50UNet, state: Mapping[str, torch.Tensor]) -> None:
-    """Give the encoder weights that were trained on images of three colours.
+    """Give the encoder weights that were trained on images of three colors.
 
-    With another number of channels, each of them gets the mean of the colours' weights, scaled so that
-    equal channels give what equal colours gave.
+    With another number of channels, each of them gets the mean of the colors' weights, scaled so that
+    equal channels give what equal colors gave.
 
     Parameters
     ----------

@@ -99,19 +99,21 @@ def scan(
     return noise(image, draw, level) if draw.chance(ranges["noise"]) else image
 
 
-def misjudge(mask: torch.Tensor, fluid: torch.Tensor, spacing: float, draw: Draw) -> torch.Tensor:
+def simulate_extraction(
+    mask: torch.Tensor, fluid: torch.Tensor, spacing: float, draw: Draw
+) -> torch.Tensor:
     """A brain mask as extraction may draw it: rounded, with the fluid around the brain; or a few mm
     too wide or, less often, too narrow in places. ``fluid``: bool.
     """
     if draw.chance(0.5):
-        return _rounded(mask, fluid, spacing, draw)
+        return _round_mask(mask, fluid, spacing, draw)
     where = draw.field(mask.shape, 25 / spacing) > draw.uniform(-1.5, 1)
     if draw.chance(0.6):
         return torch.where(where, dilate(mask, max(1, round(draw.uniform(1, 4) / spacing))), mask)
     return torch.where(where, erode(mask, max(1, round(draw.uniform(1, 2) / spacing))), mask)
 
 
-def _rounded(mask: torch.Tensor, fluid: torch.Tensor, spacing: float, draw: Draw) -> torch.Tensor:
+def _round_mask(mask: torch.Tensor, fluid: torch.Tensor, spacing: float, draw: Draw) -> torch.Tensor:
     """The mask with its bays closed and with what fluid lies around it, as a network draws it."""
     bays, reach = (max(1, round(draw.uniform(*span) / spacing)) for span in ((2, 9), (1, 12)))
     closed = erode(dilate(mask, bays), bays)
@@ -119,7 +121,7 @@ def _rounded(mask: torch.Tensor, fluid: torch.Tensor, spacing: float, draw: Draw
     return mask | (blur(wide, draw.uniform(1, 3) / spacing) > 0.5)
 
 
-def lose_cavity(
+def exclude_cavity(
     mask: torch.Tensor,
     cavity: torch.Tensor,
     box: tuple[slice, ...],
@@ -134,7 +136,9 @@ def lose_cavity(
     return mask
 
 
-def cut(mask: torch.Tensor, spacing: float, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
+def crop_field_of_view(
+    mask: torch.Tensor, spacing: float, draw: Draw
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Field of view that ends within the brain, below or above; or a face removed too far.
 
     Returns what is left of the mask, and what is left of the image (bool).
