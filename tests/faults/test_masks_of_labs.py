@@ -115,7 +115,7 @@ LABELS = {name: f"{number:02d}" for number, name in enumerate([*IN_THE_APP, *REF
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
-    root = bidsets.start(tmp_path_factory.mktemp("labs") / "bids")
+    root = bidsets.empty_dataset(tmp_path_factory.mktemp("labs") / "bids")
     makers = {name: TAKEN[name] for name in IN_THE_APP}
     makers |= {name: make for name, (make, _) in REFUSED.items()}
     for name, make in makers.items():
@@ -187,7 +187,7 @@ def test_what_is_no_mask_is_refused(cohort, table, name):
 def scans(tmp_path_factory):
     """A scan, a lesion mask and a brain mask in int64 of one participant, all without orientation; the
     lesion lies at low indices of the first axis."""
-    root = bidsets.start(tmp_path_factory.mktemp("scans") / "bids")
+    root = bidsets.empty_dataset(tmp_path_factory.mktemp("scans") / "bids")
     img, lesion = bidsets.scan(1)
     stem = "sub-01/anat/sub-01"
     brain = np.asarray(img.dataobj) > 0

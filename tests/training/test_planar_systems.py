@@ -138,7 +138,7 @@ def test_the_search_writes_cards_and_tables(s1):
 
 def through_the_app(model, folder):
     """Run the app with a card on a patient, and evaluate; returns the probability map."""
-    bids = bidsets.start(folder / "bids")
+    bids = bidsets.empty_dataset(folder / "bids")
     img, lesion = bidsets.scan(50, 18)
     image.save(img, bids / "sub-1/anat/sub-1_T1w.nii.gz")
     image.save(lesion, folder / "truth/sub-1/anat/sub-1_space-T1w_label-L_mask.nii.gz")

@@ -59,7 +59,10 @@ def folder(tmp_path_factory):
         for contrast in ("FLAIR", "T2w"):
             img, _ = bidsets.scan(n, contrast=CONTRASTS[contrast])
             image.save(img, path.with_name(path.name.replace("T1w", contrast)))
-    patients, truth = bidsets.start(folder / "patients"), bidsets.start(folder / "truth")
+    patients, truth = (
+        bidsets.empty_dataset(folder / "patients"),
+        bidsets.empty_dataset(folder / "truth"),
+    )
     for contrast, sign in CONTRASTS.items():
         img, lesion = bidsets.scan(50, contrast=sign)
         image.save(img, patients / f"sub-1/anat/sub-1_{contrast}.nii.gz")
