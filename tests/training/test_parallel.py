@@ -1,4 +1,4 @@
-"""Calls in several processes: what goes wrong in one ends no other."""
+"""Parallel calls: an error of one call does not affect the others."""
 
 import os
 import signal
@@ -17,11 +17,11 @@ def work(name):
     return name.upper()
 
 
-def test_every_error_is_that_of_its_job():
+def test_errors_are_returned_with_their_arguments():
     names = ["a", "mistaken", "b", "broken", "killed", "c"]
     results = {name: result for (name,), result in map_unordered(work, [(n,) for n in names], 2)}
     assert sorted(results) == sorted(names)
     assert [results[name] for name in "abc"] == ["A", "B", "C"]
     assert error_message(results["mistaken"]) == "It has no scan."
-    assert error_message(results["broken"]) == "an unexpected error, KeyError: 'key'"
+    assert error_message(results["broken"]) == "unexpected error KeyError: 'key'"
     assert "killed, perhaps for lack of memory" in error_message(results["killed"])

@@ -45,14 +45,14 @@ _PARTS = ("training", "intermediate", "validation")
 
 @dataclass(frozen=True)
 class StageSummary:
-    """What a stage came to: epochs, scans by part, and loss and Dice of its last epoch."""
+    """Summary of a stage: epochs, number of scans by part, and loss and Dice of the last epoch."""
 
     epochs: int
     scans: dict[str, int]
     scores: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
-        """Content of ``summary.json``."""
+        """Return the content of ``summary.json``."""
         return {"epochs": self.epochs, "scans": self.scans, **self.scores}
 
     @classmethod
@@ -70,29 +70,36 @@ def train(
     arrays: Path | None = None,
     initial: Mapping[str, torch.Tensor] | None = None,
 ) -> dict[str, StageSummary]:
-    """Train the recipe's network on patients, stage after stage.
+    """Train the network of a recipe on patients, stage by stage.
 
-    A stage that is complete is not trained again; one that was interrupted continues from its last
-    epoch. Each stage leaves ``STAGE/weights.safetensors``, ``snapshot-EPOCH.safetensors``, logs as CSV
-    and for TensorBoard, and ``summary.json``.
+    Complete stages are skipped, and an interrupted stage continues from its last epoch. Each stage
+    writes ``STAGE/weights.safetensors``, ``snapshot-EPOCH.safetensors``, logs (CSV and TensorBoard) and
+    ``summary.json``.
 
     Parameters
     ----------
     recipe : StagedRecipe
     parts : dict of str to list of Patient
-        ``training``, ``intermediate`` and ``validation``.
+        Patients of the parts ``training``, ``intermediate`` and ``validation``.
     out : Path
+        Output folder.
     processes : int
-        For bringing scans to the network's grid.
+        Number of processes for resampling scans to the network's grid.
     arrays : Path, optional
-        For the scans on the network's grid, which several trainings may share; default in ``out``.
+        Folder for scans on the network's grid, which several trainings can share; by default a folder
+        in ``out``.
     initial : dict of str to tensor, optional
         Weights to start from.
 
     Returns
     -------
     dict of str to StageSummary
-        By the names of the stages.
+        Summary of each stage by its name.
+
+    Raises
+    ------
+    DatasetError
+        If a scan cannot be used, or the training scans do not fit the recipe.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     scans = {patient.name: patient for part in _PARTS for patient in parts[part]}
@@ -103,10 +110,10 @@ def train(
     validation = sorted(paths[patient.name] for patient in parts["validation"])
     summaries = {}
     for stage in recipe.stages:
-        chosen = groups.select_patients(stage.group, parts, recipe.target, region_of)
-        if not chosen and isinstance(stage.group, list):
-            continue  # no lesion of the intermediate part lies in these regions
-        training = sorted(paths[patient.name] for patient in chosen)
+        patients = groups.select_patients(stage.group, parts, recipe.target, region_of)
+        if not patients and isinstance(stage.group, list):
+            continue  # no patient of the intermediate part has a lesion in these regions
+        training = sorted(paths[patient.name] for patient in patients)
         tiles.check(training, stage.tile, "training")
         files = {"training": training, "validation": validation}
         folder = out / stage.name
@@ -118,12 +125,17 @@ def train(
 def prepare_arrays(
     scans: Iterable[Patient], data: GridData, folder: Path, processes: int
 ) -> dict[str, Path]:
-    """Bring patients to the grid of a recipe's ``data``, once.
+    """Resample the scans of patients to the grid of a recipe's ``data`` unless done before.
 
     Returns
     -------
     dict of str to Path
-        Archive of each (:func:`bids_stroke.training.patients.arrays.arrays`) by its name.
+        Archive (:func:`bids_stroke.training.patients.arrays.arrays`) of each patient by name.
+
+    Raises
+    ------
+    DatasetError
+        If a scan cannot be resampled.
     """
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [(patient, data.contrasts, data.space, data.spacing, folder) for patient in scans]
@@ -138,12 +150,15 @@ def prepare_arrays(
 
 
 def _network(recipe: StagedRecipe, initial: Mapping[str, torch.Tensor] | None) -> nn.Module:
-    """The recipe's network as training starts."""
+    """Build the network of a recipe with its initial weights."""
     network = build(recipe.network)
     if recipe.encoder:
         net = getattr(network, "net", None)
         if not isinstance(net, ResNet50UNet):
-            raise UsageError(f"{recipe.name} names an encoder; the network resnet50_unet takes one.")
+            raise UsageError(
+                f"Recipe {recipe.name} sets an encoder, which only the network resnet50_unet supports; "
+                "remove it."
+            )
         imagenet.load(net, recipe.encoder)
     if initial is not None:
         network.load_state_dict(initial)
@@ -151,7 +166,7 @@ def _network(recipe: StagedRecipe, initial: Mapping[str, torch.Tensor] | None) -
 
 
 def _region_of(paths: Mapping[str, Path], data: GridData) -> Callable[[Patient], str | None]:
-    """A function that returns the super-region of a patient."""
+    """Return a function that locates the super-region of a patient's lesion."""
 
     @cache
     def locator() -> groups.RegionLocator:
@@ -167,7 +182,7 @@ def _region_of(paths: Mapping[str, Path], data: GridData) -> Callable[[Patient],
 def _datasets(
     stage: Stage, files: Mapping[str, Sequence[Path]], recipe: StagedRecipe
 ) -> tuple[Dataset[Tensors], Dataset[Tensors]]:
-    """What a stage trains and validates on."""
+    """Return the training and validation datasets of a stage."""
     data, settings = recipe.data, recipe.training
     if 1 not in stage.tile:
         shared = (stage.tile, data.contrasts, data.groups)
@@ -188,7 +203,7 @@ def _datasets(
 def _loaders(
     stage: Stage, files: Mapping[str, Sequence[Path]], recipe: StagedRecipe
 ) -> tuple[DataLoader[Tensors], DataLoader[Tensors]]:
-    """Loaders of batches for training, and of single scans for validation."""
+    """Return the loaders of training batches and of single validation scans."""
     settings = recipe.training
     training, validation = _datasets(stage, files, recipe)
     workers: dict[str, Any] = {
@@ -209,10 +224,10 @@ def _run(
     recipe: StagedRecipe,
     out: Path,
 ) -> StageSummary:
-    """Train a stage, or continue it; one that is complete is not trained again."""
-    done = out / SUMMARY
-    if done.is_file():
-        return StageSummary.from_json(json.loads(done.read_text()))
+    """Train or continue a stage unless it is complete."""
+    summary_path = out / SUMMARY
+    if summary_path.is_file():
+        return StageSummary.from_json(json.loads(summary_path.read_text()))
     training, validation = _loaders(stage, files, recipe)
     trainer = _trainer(stage, recipe.training, out)
     last = out / "checkpoints" / "last.ckpt"
@@ -226,7 +241,7 @@ def _run(
     )
     if trainer.is_global_zero:
         save_weights(module.network, out / WEIGHTS)
-        with atomic(done) as partial:
+        with atomic(summary_path) as partial:
             partial.write_text(json.dumps(summary.to_json(), indent=2))
     trainer.strategy.barrier()
     return summary
@@ -246,9 +261,9 @@ def _trainer(stage: Stage, settings: StageTraining, out: Path) -> pl.Trainer:
         log_every_n_steps=1,
         logger=loggers(out),
         callbacks=[
-            # The snapshot comes first: after a kill between the two, its epoch is run again.
+            # Snapshots precede checkpoints, so that an interruption in between repeats the epoch.
             Snapshots(out, stage.snapshots),
-            # Without anything to monitor, the one that is kept is the latest.
+            # Without a monitored metric, the latest checkpoint is kept.
             ModelCheckpoint(
                 out / "checkpoints",
                 "last",
