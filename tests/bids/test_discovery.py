@@ -208,7 +208,7 @@ def test_a_session_without_a_contrast_that_the_model_needs_is_left_out(dataset):
     sessions, left_out = dataset.find(cards.make("T1w", "FLAIR"))
     assert [session.name for session in sessions] == ["sub-02"]
     assert [name for name, *_ in left_out] == ["sub-01"]
-    assert "needs FLAIR" in left_out[0][1]
+    assert "requires FLAIR" in left_out[0][1]
 
 
 # Filters, masks

@@ -87,7 +87,7 @@ def test_a_template_that_is_not_there(folder, capsys, monkeypatch):
 
 def test_unknown_model(folder, capsys):
     assert run(folder, "--model", "unheard-of") == 1
-    assert "There is no model unheard-of" in refusal(capsys)
+    assert "Model unheard-of was not found" in refusal(capsys)
 
 
 def test_damaged_card(folder, capsys):

@@ -97,7 +97,7 @@ def nothing_half_written(out):
 
 def masks(root, *labels):
     """A dataset of lesion masks in the template's space: sessions of which nothing is registered."""
-    bidsets.start(root)
+    bidsets.empty_dataset(root)
     for label in labels:
         inputs.in_template(lambda mask: mask)(root / f"sub-{label}", label)
     return root

@@ -220,7 +220,7 @@ CASES = {
 def test_files(tmp_path, capsys, table, name):
     """A dry run prints what was chosen, what was not, and why."""
     make, filters, words, more = CASES[name]
-    root = bidsets.start(tmp_path / "bids")
+    root = bidsets.empty_dataset(tmp_path / "bids")
     make(root)
     given = ["--derivatives", root / "derivatives/masks"] if (root / "derivatives").exists() else []
     if filters is None or "lesion" in filters:

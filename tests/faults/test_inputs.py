@@ -32,7 +32,7 @@ LABELS = {case.name: label(number) for number, case in enumerate(CASES)}
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
     """Every case is a participant of one dataset: the end of the run, and the output folder."""
-    root = bidsets.start(tmp_path_factory.mktemp("inputs") / "bids")
+    root = bidsets.empty_dataset(tmp_path_factory.mktemp("inputs") / "bids")
     data, affine = inputs.voxels()
     for case in CASES:
         case.make(root / f"sub-{LABELS[case.name]}", LABELS[case.name])
@@ -134,7 +134,7 @@ def test_participants_tables(cohort, table, tmp_path, capsys, name):
     _, out = cohort
     content, status, words = TABLES[name]
     good = LABELS["good lesion mask"].encode()
-    bidsets.start(tmp_path)
+    bidsets.empty_dataset(tmp_path)
     if content is not None:
         filled = content.replace(b"{}", good).replace(b"{0}", good)
         (tmp_path / "participants.tsv").write_bytes(filled)
@@ -156,7 +156,7 @@ def test_participants_tables(cohort, table, tmp_path, capsys, name):
 
 def small(folder, *names):
     """A dataset of scans that are good."""
-    bidsets.start(folder)
+    bidsets.empty_dataset(folder)
     img, _ = bidsets.scan(1)
     for name in names or ("sub-01/anat/sub-01_T1w.nii.gz",):
         image.save(img, folder / name)
@@ -240,7 +240,7 @@ DATASETS = {
     "no image": (nothing, 1, "holds no sub-* folder with images"),
     "participant's folder behind a link": (linked, 0, "sub-01: would run"),
     "folders whose names are no labels": (hostile_folder, 0, "sub-01: would run"),
-    "a model that is not there": (options("--model", "unheard-of"), 1, "There is no model"),
+    "a model that is not there": (options("--model", "unheard-of"), 1, "was not found"),
     "output folder that is the dataset": (None, 2, "is the BIDS dataset itself"),
 }  # fmt: skip
 
@@ -273,7 +273,7 @@ def test_datasets(tmp_path, capsys, table, name):
     ],
 )
 def test_paths(tmp_path, capsys, table, name, folder, entity):
-    root = bidsets.start(tmp_path / folder)
+    root = bidsets.empty_dataset(tmp_path / folder)
     inputs.written()(root / "sub-01", "01")
     scan = root / "sub-01/anat/sub-01_T1w.nii.gz"
     scan.rename(scan.with_name(f"sub-01_{entity}_T1w.nii.gz"))
@@ -296,7 +296,7 @@ def test_a_label_that_is_too_long(tmp_path, capsys, table):
 
 def test_a_dataset_of_links_without_content(tmp_path, capsys, table):
     """902 sessions, as a cohort that was installed but not fetched: one sentence for each, at once."""
-    bidsets.start(tmp_path / "bids")
+    bidsets.empty_dataset(tmp_path / "bids")
     for number in range(902):
         name = f"sub-M{number % 230:04d}_ses-{number // 230}"
         anat = tmp_path / "bids" / name.replace("_", "/") / "anat"

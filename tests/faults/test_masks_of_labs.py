@@ -131,7 +131,7 @@ LABELS = {name: f"{number:02d}" for number, name in enumerate([*IN_THE_APP, *REF
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
-    root = bidsets.start(tmp_path_factory.mktemp("labs") / "bids")
+    root = bidsets.empty_dataset(tmp_path_factory.mktemp("labs") / "bids")
     makers = {name: TAKEN[name] for name in IN_THE_APP}
     makers |= {name: make for name, (make, _) in REFUSED.items()}
     for name, make in makers.items():
@@ -235,7 +235,7 @@ def test_a_qform_that_is_no_rotation_is_named(tmp_path):
 def scans(tmp_path_factory):
     """A scan, a lesion mask and a brain mask in int64 of one participant, all without orientation; the
     lesion lies at low indices of the first axis."""
-    root = bidsets.start(tmp_path_factory.mktemp("scans") / "bids")
+    root = bidsets.empty_dataset(tmp_path_factory.mktemp("scans") / "bids")
     img, lesion = bidsets.scan(1)
     stem = "sub-01/anat/sub-01"
     brain = np.asarray(img.dataobj) > 0
@@ -271,7 +271,7 @@ def test_the_side_is_that_of_the_assumed_orientation(scans, table):
     assert known.flags["orientation"].count("RAS was assumed") == 3
     components = pd.read_csv(known.path(scans[1], "components"), sep="\t").iloc[0]
     assert components["hemisphere"] == side
-    assert components["x_template_mm"] == pytest.approx(bidsets.CENTRE[0], abs=6)
+    assert components["x_template_mm"] == pytest.approx(bidsets.CENTER[0], abs=6)
     written = image.load(known.path(scans[1], "lesion_mask"))
     assert "".join(nib.aff2axcodes(written.affine)) == orientation
     for other, direction in (("RAS", -1), ("LAS", 1)):  # the lesion lies at low indices

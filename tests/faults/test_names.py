@@ -19,7 +19,7 @@ MASK = "sub-{}/anat/sub-{}_space-T1w_label-L_mask.nii.gz"
 @pytest.fixture
 def bids(tmp_path):
     """Two participants with a T1w and a mask."""
-    root = bidsets.start(tmp_path / "bids")
+    root = bidsets.empty_dataset(tmp_path / "bids")
     for label in ("01", "02"):
         put(root / f"sub-{label}/anat/sub-{label}_T1w.nii.gz")
         put(root / MASK.format(label, label))
