@@ -214,7 +214,8 @@ def _names(path: PathLike) -> dict[int, str]:
     try:
         table = read_table(path)
         numbers = table["index"].astype(float)
-        for invalid, reason in ((numbers.duplicated(), "duplicated"), (numbers % 1 != 0, "not an integer")):
+        checks = {"duplicated": numbers.duplicated(), "not an integer": numbers % 1 != 0}
+        for reason, invalid in checks.items():
             if invalid.any():
                 raise ValueError(f"index {numbers[invalid].iloc[0]:g} is {reason}")
         return dict(zip(numbers.astype(int), table["name"], strict=True))
