@@ -180,10 +180,11 @@ def run_app(folder, model, number, work, jobs):
     for name, stage in zip(selected.participant_id, selected.stage, strict=True):
         images, brain, truth = embedded_cohort.load_case(folder, name)
         volume = grid.voxel_volume(brain)
-        alone = inference.predict(card, {"T1w": images["T1w"]}, brain, brain, device="cpu").get_fdata()
+        inputs = {"T1w": images["T1w"]}
+        probability = inference.predict(card, inputs, brain, brain, device="cpu").get_fdata()
         (path,) = (out / name / "anat").glob("*_space-T1w_label-L_*_mask.nii.gz")
         masks = {
-            "network": embedded_scores.lesion_mask(alone, card, volume),
+            "network": embedded_scores.lesion_mask(probability, card, volume),
             "app": np.asarray(image.load(path).dataobj) > 0,
         }
         row = {"participant": name, "stage": stage, "truth_ml": truth.sum() * volume / 1000}
