@@ -1,10 +1,11 @@
-"""HD-BET's published weights as they are, and as the app runs them.
+"""Measure the time of HD-BET with its published weights and as run by the app.
 
     python benchmarks/denormals.py [--side VOXELS] [--page FILE]
 
-Much of what its training let decay has ended below the smallest normal number (1.2e-38), where
-processors take many times as long. Seconds of one pass of one network over a cube of noise, in single
-precision and in that of the app. Writes the table to docs/performance.md.
+Weight decay has reduced many of the published weights to denormal numbers (below 1.2e-38), which
+processors compute many times slower. The script measures the seconds of one forward pass of one network
+over a cube of noise, in single precision and in the precision of the app. It writes the table to
+docs/performance.md.
 """
 
 import argparse
@@ -29,23 +30,23 @@ def main():
     arguments = command.parse_args()
     published = next(hd_bet.networks())
     placed = devices.place_network(copy.deepcopy(published), "cpu", in_place=hd_bet.NORMS)
-    weights = torch.cat([one.detach().flatten() for one in published.parameters()])
+    weights = torch.cat([parameter.detach().flatten() for parameter in published.parameters()])
     denormal = (weights != 0) & (weights.abs() < torch.finfo(weights.dtype).tiny)
     cube = torch.randn(1, 1, *[arguments.side] * 3)
-    ways = {
+    variants = {
         "as published": (published, nullcontext()),
         "the app, single precision": (placed, nullcontext()),
         "the app": (placed, devices.fast_arithmetic("cpu")),
     }
     rows = []
-    for name, (network, precision) in ways.items():
-        begun = time.perf_counter()
+    for name, (network, precision) in variants.items():
+        started = time.perf_counter()
         with torch.inference_mode(), precision:
             network(cube)
-        rows.append({"weights": name, "seconds": time.perf_counter() - begun})
+        rows.append({"weights": name, "seconds": time.perf_counter() - started})
     table = pd.DataFrame(rows)
     table["ratio"] = table["seconds"] / table["seconds"][0]
-    share = f"{denormal.float().mean():.0%} of the weights are no normal numbers."
+    share = f"{denormal.float().mean():.0%} of the weights are denormal numbers."
     write_measured("denormals", f"{share}\n\n{markdown(table, index=False)}", arguments.page)
 
 

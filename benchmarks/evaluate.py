@@ -1,13 +1,13 @@
-"""How fast pairs of masks are evaluated, against looping the reference implementations.
+"""Measure the time of evaluating pairs of masks, compared with a loop over reference implementations.
 
     python benchmarks/evaluate.py [--pairs 300] [--reference 10] [--jobs 2] [--work DIR]
 
-Real lesion masks of ``$BIDS_STROKE_SHARED/data`` on the 1 mm template grid are the truth; moved by
-two voxels and dilated at random they are the predictions. ``bids_stroke.evaluation`` measures all
-pairs (every score, CST loads and lesion tables included), and prints its wall time and the largest
-memory of a process. The reference loop takes some of the pairs one after the other, on one core: MONAI
-for the Hausdorff distances and both directions of the average surface distance, scikit-learn for the
-voxel scores, and scipy's labels lesion by lesion for the lesion-wise counts; no loads.
+True masks are real lesion masks from ``$BIDS_STROKE_SHARED/data`` on the 1 mm template grid; predicted
+masks are shifted by up to two voxels and dilated at random. ``bids_stroke.evaluation`` evaluates all
+pairs (all scores, CST loads and lesion tables), and the script prints its wall time and the peak memory
+of a process. The reference loop evaluates some of the pairs on one core: MONAI for the Hausdorff
+distances and both directions of the average surface distance, scikit-learn for voxel scores, and
+scipy's labels for lesion-wise counts, without loads.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from bids_stroke.spatial.grid import resample
 
 
 def write_pairs(number, work):
-    """Write truth and prediction of ``number`` scans, unless they are there."""
+    """Write true and predicted masks of ``number`` scans unless they exist."""
     grid = templates.template().t1w
     folders = [DATA / name for name in ("lesions_chronic", "lesions_acute")]
     sources = [path for folder in folders for path in sorted(folder.glob("*.nii*"))]
@@ -50,20 +50,20 @@ def write_pairs(number, work):
 
 
 def reference(pred_path, truth_path):
-    """Scores of a pair by MONAI, scikit-learn and scipy."""
+    """Compute the scores of a pair with MONAI, scikit-learn and scipy."""
     pred, truth = (np.asarray(nib.load(path).dataobj) > 0 for path in (pred_path, truth_path))
     confusion_matrix(truth.ravel(), pred.ravel())
     batches = [torch.from_numpy(mask)[None, None] for mask in (pred, truth)]
-    for share in (100, 95):
-        compute_hausdorff_distance(*batches, include_background=True, percentile=share)
+    for percentile in (100, 95):
+        compute_hausdorff_distance(*batches, include_background=True, percentile=percentile)
     for ordered in (batches, batches[::-1]):
         compute_average_surface_distance(*ordered, include_background=True)
     for neighbors in (1, 3):  # connected by faces, by corners
         structure = ndimage.generate_binary_structure(3, neighbors)
-        for one, other in ((truth, pred), (pred, truth)):
-            labels, count = ndimage.label(one, structure)
+        for first, second in ((truth, pred), (pred, truth)):
+            labels, count = ndimage.label(first, structure)
             for lesion in range(1, count + 1):
-                other[labels == lesion].sum()
+                second[labels == lesion].sum()
 
 
 def main():
@@ -85,20 +85,20 @@ def main():
     )
     compared = int(rows["dice"].notna().sum())
     print(f"{compared} pairs in {wall:.0f} s with {arguments.jobs} processes "
-          f"({wall / compared:.2f} s a pair), at most {peak / 1024:.0f} MB a process")  # fmt: skip
+          f"({wall / compared:.2f} s per pair), at most {peak / 1024:.0f} MB per process")  # fmt: skip
 
     torch.set_num_threads(1)
-    chosen = rows.iloc[:: max(1, len(rows) // arguments.reference)][: arguments.reference]
+    selected = rows.iloc[:: max(1, len(rows) // arguments.reference)][: arguments.reference]
     started = time.process_time()
-    for row in chosen.itertuples():
+    for row in selected.itertuples():
         reference(row.prediction, row.truth)
-    theirs = (time.process_time() - started) / len(chosen)
+    slow = (time.process_time() - started) / len(selected)
     started = time.process_time()
-    for row in chosen.itertuples():
+    for row in selected.itertuples():
         measure(Pair(row.participant_id, None, "model", Path(row.truth), Path(row.prediction)))
-    ours = (time.process_time() - started) / len(chosen)
-    print(f"one core, {len(chosen)} pairs: {ours:.2f} s a pair against {theirs:.2f} s for the "
-          f"reference loop, {theirs / ours:.1f} times as fast")  # fmt: skip
+    fast = (time.process_time() - started) / len(selected)
+    print(f"one core, {len(selected)} pairs: {fast:.2f} s per pair versus {slow:.2f} s for the "
+          f"reference loop, {slow / fast:.1f} times as fast")  # fmt: skip
 
 
 if __name__ == "__main__":

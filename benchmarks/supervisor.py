@@ -1,11 +1,11 @@
-"""Cost of the process that starts and watches sessions, and the reach of one report that fails.
+"""Measure the cost of the process that supervises sessions, and the effect of one failed report.
 
     python benchmarks/supervisor.py [--participants 12]
 
-Makes participants with user-supplied lesion masks in template space, runs the participant level on
-them, and puts a folder in the place of one viewer, so that this participant fails. Prints the sessions
-that succeeded and failed, the exit status, and the processor time of the starting process alone. Writes
-the table to docs/performance.md.
+The script writes participants with user-supplied lesion masks in template space and runs the
+participant level. A folder with the file name of one viewer makes this participant fail. The script
+prints the numbers of successful and failed sessions, the exit status, and the CPU time of the
+supervising process without its children. The table is written to docs/performance.md.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from measurements import PERFORMANCE, markdown, start_dataset, write_measured
 
-#: Runs the command line, and prints the processor time of this process without its children.
+#: Runs the command line and prints the CPU time of this process without its children.
 RUN = """
 import resource, sys
 from bids_stroke.cli.run import main
@@ -34,7 +34,7 @@ SPACE = "MNI152NLin2009aSym"
 
 
 def make(root, participants):
-    """Write a dataset of lesion masks on the grid of the template; returns the participants."""
+    """Write a dataset of lesion masks on the grid of the template, and return the participants."""
     start_dataset(root, "masks")
     affine = np.eye(4)
     affine[:3, 3] = -98, -134, -72
@@ -49,11 +49,11 @@ def make(root, participants):
 
 
 def measure(folder, participants):
-    """Run the participant level; returns a row of the table."""
+    """Run the participant level, and return a row of the table."""
     bids, out = folder / "bids", folder / "out"
     names = make(bids, participants)
-    broken = names[len(names) // 2]
-    (out / f"{broken}_viewer.html").mkdir(parents=True)
+    blocked = names[len(names) // 2]
+    (out / f"{blocked}_viewer.html").mkdir(parents=True)
     command = [sys.executable, "-c", RUN, bids, out, "participant", "--lesion-derivatives", bids]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     seconds = float(re.search("processor time: (.*) s", done.stdout)[1])
@@ -61,7 +61,7 @@ def measure(folder, participants):
     failed = {record["name"]: record["error"] for record in records if record["status"] != "ok"}
     for name, error in failed.items():
         print(f"{name}: {error}")
-    assert set(failed) == {broken}, done.stderr
+    assert set(failed) == {blocked}, done.stderr
     return {
         "sessions": len(names),
         "succeeded": len(records) - len(failed),

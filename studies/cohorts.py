@@ -1,15 +1,15 @@
-"""The fixed cohorts of simulated patients that the systems of the papers are trained and tested on.
+"""Simulate the fixed cohorts of patients for training and testing the systems of the papers.
 
     python studies/cohorts.py [--work DIR] [--cohorts source target test]
 
-writes three BIDS datasets to ``--work`` (once), T1w and FLAIR at 2 mm, true masks of brain and
-lesion in ``derivatives/truth``, and prints the checksum of each: ``source`` (as ATLAS v2.0: chronic
-lesions), ``target`` (as a hospital's own patients: half of the lesions subacute) and ``test``, of the
-target's kind. Heads and lesion shapes of the three are disjoint: they are the training, validation
-and test parts of the recipe ``embedded``. Data are read from ``$BIDS_STROKE_SHARED/data``.
+The script writes three BIDS datasets to ``--work`` unless they exist, with T1w and FLAIR at 2 mm and
+true masks of brain and lesion in ``derivatives/truth``, and prints the checksum of each. ``source`` has
+chronic lesions (like ATLAS v2.0). In ``target`` (like patients of a hospital) and ``test``, half of the
+lesions are subacute. Heads and lesion shapes of the cohorts are disjoint: they are the training,
+validation and test parts of the recipe ``embedded``. Data are read from ``$BIDS_STROKE_SHARED/data``.
 
-``place`` puts predicted masks under names by which ``bids_stroke-evaluate`` finds the true masks and
-the way to the template, for the loads.
+:func:`write_prediction` gives predicted masks the names by which ``bids_stroke-evaluate`` finds the
+true masks and, for the loads, the transform to the template.
 """
 
 import argparse
@@ -36,8 +36,8 @@ COHORTS = {
     "target": ("validation", 18, 902, 0.5),
     "test": ("test", 24, 903, 0.5),
 }
-#: Images that mislead beyond what patients' scans do have no place in small cohorts. The other chances
-#: stand here too, so that the recipe may change without the cohorts.
+#: Changes of the recipe: small cohorts exclude samples that are harder than scans of patients. All
+#: other probabilities are repeated here, so that changes of the recipe do not affect the cohorts.
 CHANCES = {
     "arbitrary": 0,
     "cut": 0,
@@ -48,7 +48,7 @@ CHANCES = {
 
 
 def write(name, work):
-    """Write a cohort, unless it is there; returns its folder."""
+    """Write a cohort unless it exists, and return its folder."""
     out = Path(work) / name
     if out.exists():
         return out
@@ -64,23 +64,23 @@ def write(name, work):
     ]
     with atomic(out) as folder:
         folder.mkdir(parents=True)
-        for person, ml in dataset.write(folder, simulator, plan, seed, CONTRASTS):
-            print(f"{name} {person}: {ml:.1f} ml", flush=True)
+        for participant, ml in dataset.write(folder, simulator, plan, seed, CONTRASTS):
+            print(f"{name} {participant}: {ml:.1f} ml", flush=True)
     return out
 
 
 def truth(folder):
-    """Folder of the true masks of a cohort."""
+    """Return the folder of the true masks of a cohort."""
     return folder / "derivatives" / "truth"
 
 
 def participants(folder):
-    """Names of a cohort's participants."""
+    """Return the names of the participants of a cohort."""
     return sorted(path.name for path in folder.glob("sub-*"))
 
 
 def load(folder, name):
-    """Images of a participant by contrast, masks of brain and lesion."""
+    """Load the images of a participant by contrast, and the masks of brain and lesion."""
     raw, true = folder / name / "anat", truth(folder) / name / "anat"
     images = {c: image.conform(image.load(raw / f"{name}_{c}.nii.gz")) for c in CONTRASTS}
     brain = image.load(true / f"{name}_space-T1w_desc-brain_mask.nii.gz")
@@ -88,7 +88,7 @@ def load(folder, name):
 
 
 def to_template(folder, name):
-    """Transform of a participant's T1w to the template, computed once, around the true lesion."""
+    """Return the path of the transform of a T1w to the template, computed once with the true lesion."""
     out = folder.parent / f"{folder.name}-to-template" / name
     if not (out / "to-template.h5").is_file():
         images, brain, lesion = load(folder, name)
@@ -96,8 +96,8 @@ def to_template(folder, name):
     return out / "to-template.h5"
 
 
-def place(probability, model, folder, name, out):
-    """Write a participant's mask and probability by a model, and link the transform to the template."""
+def write_prediction(probability, model, folder, name, out):
+    """Write the mask and the probability of a participant, and link the transform to the template."""
     anat = Path(out) / name / "anat"
     lesion = lesion_mask(probability.get_fdata(), model, grid.voxel_volume(probability))
     mask = image.like(lesion, probability, np.uint8)
@@ -109,7 +109,7 @@ def place(probability, model, folder, name, out):
 
 
 def system_parser(description, systems, work):
-    """Parser of a script that trains systems on the cohorts."""
+    """Return the argument parser of a script that trains systems on the cohorts."""
     command = argparse.ArgumentParser(description=description)
     folder = Path(tempfile.gettempdir())
     command.add_argument("--work", type=Path, default=folder / work)
@@ -120,8 +120,10 @@ def system_parser(description, systems, work):
 
 
 def write_all(work):
-    """Write all cohorts; returns the folder of each, and its number of participants, with that of the
-    heads of ``test``."""
+    """Write all cohorts.
+
+    Returns the folder of each cohort, and the numbers of participants and of the heads of ``test``.
+    """
     folders = {name: write(name, work) for name in COHORTS}
     counts = {name: len(participants(folder)) for name, folder in folders.items()}
     return folders, counts | {"heads": heads(folders["test"])}

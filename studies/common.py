@@ -18,7 +18,7 @@ DATA = Path(os.environ.get("BIDS_STROKE_SHARED", ROOT.parent / "shared")) / "dat
 
 
 def run(module, *arguments):
-    """Run a command of bids_stroke by the name of its module; exit with its status if it fails."""
+    """Run a module of bids_stroke as a command; exit with its status if it fails."""
     command = [module, *map(str, arguments)]
     print(*command, flush=True)
     status = subprocess.run([sys.executable, "-m", *command]).returncode
@@ -27,32 +27,34 @@ def run(module, *arguments):
 
 
 def evaluate(models, cohort, out, jobs=2):
-    """Compare the masks of models, folders by name, with the true ones of a simulated cohort, whose
-    participants.tsv names the head of each participant: heads are the units of intervals and tests."""
+    """Compare the masks of models (folders by name) with the true masks of a simulated cohort.
+
+    Heads, given in the cohort's participants.tsv, are the units of intervals and tests.
+    """
     run("bids_stroke.cli.evaluate", *(f"{name}={folder}" for name, folder in models.items()),
         cohort / "derivatives" / "truth", out, "--nprocs", jobs,
         "--participants", cohort / "participants.tsv")  # fmt: skip
 
 
 def heads(cohort):
-    """Number of heads that the participants of a simulated cohort were made of."""
+    """Return the number of distinct heads of a simulated cohort."""
     return pd.read_csv(cohort / "participants.tsv", sep="\t")["head"].nunique()
 
 
 def difference(rows, score, models, others):
-    """Difference of the mean score of some models from that of others, scan by scan.
+    """Compute the paired difference of the mean scores of two groups of models.
 
     Parameters
     ----------
     rows : pandas.DataFrame
-        Table of pairs (evaluation.tsv).
+        Rows of evaluation.tsv.
     score : str
     models, others : list of str
 
     Returns
     -------
     bids_stroke.evaluation.statistics.Summary
-        Its interval resamples heads.
+        Mean with an interval from resampling heads.
     """
     from bids_stroke.evaluation import statistics
 
@@ -62,18 +64,18 @@ def difference(rows, score, models, others):
 
 
 def verdict(summary, lower=False):
-    """A difference with its interval, and what it shows: an interval that holds 0 shows nothing.
+    """Format a difference with its interval and whether the interval excludes 0.
 
-    ``lower`` is whether the lower score is the better one.
+    ``lower`` is whether lower scores are better.
     """
     low, high = sorted((-summary.low, -summary.high)) if lower else (summary.low, summary.high)
-    shown = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+    conclusion = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
     numbers = f"{summary.mean:+.3f}, {summary.low:.3f} to {summary.high:.3f}"
-    return f"{shown} (difference {numbers}; {summary.units} heads)"
+    return f"{conclusion} (difference {numbers}; {summary.units} heads)"
 
 
 def start_dataset(root, name):
-    """Make the folder of a BIDS dataset with its description; returns the folder."""
+    """Create the folder of a BIDS dataset with its description, and return it."""
     root.mkdir(parents=True, exist_ok=True)
     description = {"Name": name, "BIDSVersion": "1.10.0"}
     (root / "dataset_description.json").write_text(json.dumps(description))
@@ -81,12 +83,12 @@ def start_dataset(root, name):
 
 
 def write_section(name, text, page=RESULTS):
-    """Replace a section of a page, or add it at the end.
+    """Replace a section of a page, or append it.
 
     Parameters
     ----------
     name : str
-        Name in the comments around the section.
+        Name in the comments that mark the section.
     text : str
         Markdown.
     """
@@ -100,7 +102,7 @@ def write_section(name, text, page=RESULTS):
 
 
 def published_tables(folder, *names):
-    """The tables of an evaluation in Markdown, each below a description."""
+    """Return the tables of an evaluation in Markdown, each with its description."""
     from bids_stroke.evaluation import published_tables as tables
 
     parts = []
@@ -112,15 +114,16 @@ def published_tables(folder, *names):
 
 
 def claims(folder, expected):
-    """Whether models came out in the order that their papers found, by Dice, as a list: only where the
-    interval of the difference excludes 0.
+    """Compare the order of models by Dice with the claims of a paper, as a Markdown list.
+
+    A claim is confirmed or refuted only if the interval of the difference excludes 0.
 
     Parameters
     ----------
     folder : Path
         Folder of an evaluation.
     expected : sequence of (str, str, str)
-        What the paper claims, the better model, the worse.
+        Claim of the paper, better model, worse model.
     """
     rows = pd.read_csv(Path(folder) / "evaluation.tsv", sep="\t")
     scores = rows.groupby("model")["dice"].mean()

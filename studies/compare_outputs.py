@@ -1,11 +1,11 @@
-"""Compare two output folders of bids_stroke, such as those of two versions on the same dataset.
+"""Compare two output folders of bids_stroke, for example of two versions on the same dataset.
 
     python studies/compare_outputs.py BEFORE AFTER [--tolerance 0]
 
-Images are compared by grid, data type and voxels, tables cell by cell, transforms by the places that
-they carry points to, and sidecars field by field. Versions, absolute paths, logs, the work folder,
-figures and reports are left out. One line for each kind of file gives the number of identical files;
-below it, each difference has a line. The exit status is 1 if masks or tables differ.
+Images are compared by grid, data type and voxels, tables by cell, transforms by the positions of
+transformed points, and sidecars by field. Versions, absolute paths, logs, the work folder, figures and
+reports are ignored. The number of identical files is printed for each kind of file, followed by one
+line per difference. The exit status is 1 if masks or tables differ.
 """
 
 import argparse
@@ -31,12 +31,15 @@ ENDS = {
 
 
 def main() -> int:
-    """Command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     command = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     command.add_argument("before", type=Path)
     command.add_argument("after", type=Path)
     command.add_argument(
-        "--tolerance", type=float, default=0, help="of voxels, cells, fields, and millimeters"
+        "--tolerance",
+        type=float,
+        default=0,
+        help="tolerance of voxels, cells, fields and distances (mm)",
     )
     arguments = command.parse_args()
     folders = arguments.before, arguments.after
@@ -57,12 +60,12 @@ def main() -> int:
 
 
 def kind_of(name: str) -> str | None:
-    """Kind of a file, None for those that are not compared."""
+    """Return the kind of a file, or None for files that are not compared."""
     return next((kind for end, kind in ENDS.items() if name.endswith(end)), None)
 
 
 def outputs(folder: Path) -> Iterator[str]:
-    """Files of a folder that are compared, relative to it."""
+    """Yield the relative paths of the files of a folder that are compared."""
     for path in folder.rglob("*"):
         name = path.relative_to(folder)
         if kind_of(path.name) and name.parts[0] not in ("logs", "work"):
@@ -70,7 +73,7 @@ def outputs(folder: Path) -> Iterator[str]:
 
 
 def missing(before: Path, after: Path) -> str | None:
-    """Report a file that only one of the folders has."""
+    """Report a file that exists in only one folder."""
     if not before.is_file():
         return "only after"
     return None if after.is_file() else "only before"
@@ -82,16 +85,16 @@ def compare_images(before: Path, after: Path, tolerance: float) -> str | None:
     shapes = [img.shape for img in images]
     if shapes[0] != shapes[1]:
         return f"shape {shapes[0]} and {shapes[1]}"
-    apart = np.abs(images[0].affine - images[1].affine).max()
-    if apart > tolerance:
-        return f"affines differ by at most {apart:.3g}"
+    deviation = np.abs(images[0].affine - images[1].affine).max()
+    if deviation > tolerance:
+        return f"affines differ by at most {deviation:.3g}"
     types = [img.get_data_dtype() for img in images]
     if types[0] != types[1]:
         return f"data type {types[0]} and {types[1]}"
     first, second = (np.asarray(img.dataobj, np.float64) for img in images)
-    apart = np.abs(first - second)
-    differ = ~(apart <= tolerance) & ~(np.isnan(first) & np.isnan(second))
-    return summary(differ, apart, "voxels")
+    deviations = np.abs(first - second)
+    differ = ~(deviations <= tolerance) & ~(np.isnan(first) & np.isnan(second))
+    return summary(differ, deviations, "voxels")
 
 
 def compare_tables(before: Path, after: Path, tolerance: float) -> str | None:
@@ -103,34 +106,34 @@ def compare_tables(before: Path, after: Path, tolerance: float) -> str | None:
     if len(tables[0]) != len(tables[1]):
         return f"{len(tables[0])} and {len(tables[1])} rows"
     numbers = [table.apply(pd.to_numeric, errors="coerce") for table in tables]
-    apart = (numbers[0] - numbers[1]).abs()
-    differ = (tables[0] != tables[1]) & ~(apart <= tolerance)
-    named = ", ".join(differ.columns[differ.any()])
-    return summary(differ.to_numpy(), apart.to_numpy(), f"cells ({named})")
+    deviations = (numbers[0] - numbers[1]).abs()
+    differ = (tables[0] != tables[1]) & ~(deviations <= tolerance)
+    names = ", ".join(differ.columns[differ.any()])
+    return summary(differ.to_numpy(), deviations.to_numpy(), f"cells ({names})")
 
 
 def compare_transforms(before: Path, after: Path, tolerance: float) -> str | None:
-    """Report how far apart points end."""
+    """Report the distance between points mapped by both transforms."""
     points = np.random.default_rng(0).uniform(-60, 60, (2000, 3))
     moved = [transforms.move_points(points, [path]) for path in (before, after)]
-    apart = np.linalg.norm(moved[0] - moved[1], axis=1)
-    return summary(apart > tolerance, apart, f"of {len(points)} points, in mm,")
+    distances = np.linalg.norm(moved[0] - moved[1], axis=1)
+    return summary(distances > tolerance, distances, f"of {len(points)} points, in mm,")
 
 
 def compare_sidecars(before: Path, after: Path, tolerance: float) -> str | None:
     """Report fields that differ."""
     contents = [dict(fields(json.loads(path.read_text()))) for path in (before, after)]
-    apart = {
-        name: deviation(*(content.get(name, "missing") for content in contents))
+    deviations = {
+        name: deviation_of(*(content.get(name, "missing") for content in contents))
         for name in sorted({*contents[0], *contents[1]})
     }
-    differ = [name for name, value in apart.items() if not value <= tolerance]
-    values = np.array([apart[name] for name in differ])
+    differ = [name for name, value in deviations.items() if not value <= tolerance]
+    values = np.array([deviations[name] for name in differ])
     return summary(np.ones(len(differ), bool), values, f"fields ({', '.join(differ)})")
 
 
 def fields(value: object, name: str = "") -> Iterator[tuple[str, object]]:
-    """Names and values of the fields of JSON, without versions and absolute paths."""
+    """Yield the names and values of JSON fields, except versions and absolute paths."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key != "Version":
@@ -142,19 +145,19 @@ def fields(value: object, name: str = "") -> Iterator[tuple[str, object]]:
         yield name, value
 
 
-def deviation(before: object, after: object) -> float:
-    """Difference of two numbers; of other values, 0 if they are equal, else infinity."""
+def deviation_of(before: object, after: object) -> float:
+    """Return the difference of two numbers; for other values, 0 if they are equal, else infinity."""
     if before == after:
         return 0
-    both = isinstance(before, int | float) and isinstance(after, int | float)
-    return abs(before - after) if both else np.inf
+    numeric = isinstance(before, int | float) and isinstance(after, int | float)
+    return abs(before - after) if numeric else np.inf
 
 
-def summary(differ: np.ndarray, apart: np.ndarray, items: str) -> str | None:
-    """Number of the items that differ, and their largest deviation; None where there are none."""
+def summary(differ: np.ndarray, deviations: np.ndarray, items: str) -> str | None:
+    """Return the number of different items and their largest deviation, or None without differences."""
     if not differ.any():
         return None
-    finite = apart[differ & np.isfinite(apart)]
+    finite = deviations[differ & np.isfinite(deviations)]
     largest = f" by at most {finite.max():.3g}" if finite.size else ""
     return f"{np.count_nonzero(differ)} {items} differ{largest}"
 

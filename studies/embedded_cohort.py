@@ -1,8 +1,8 @@
-"""The evaluation cohort of the embedded model: simulated patients on held-out heads.
+"""Evaluation cohort of the embedded model: simulated patients with held-out heads.
 
-Lesions of four sizes and two stages, with held-out shapes, and heads without a lesion, at 1 mm, as T1w,
-FLAIR and T2w. ``embedded_cohort.yaml`` holds its settings. The checksum of its voxels must be the one
-stated there.
+The cohort has lesions of four sizes and two stages, with held-out shapes, and heads without a lesion,
+at 1 mm, as T1w, FLAIR and T2w. ``embedded_cohort.yaml`` contains its settings and the expected checksum
+of its voxels.
 """
 
 from pathlib import Path
@@ -23,19 +23,19 @@ PARTS = tuple(SETTINGS["parts"])
 
 
 def write(part, work):
-    """Write the cohort of a part of the recipe's split, unless it exists; returns its folder.
+    """Write the cohort of a part of the recipe's split unless it exists, and return its folder.
 
     Raises
     ------
     SystemExit
-        If its checksum is not that of the settings.
+        If the checksum differs from that of the settings.
     """
     out = work / f"cohort-{part}"
     if not out.exists():
         _simulate(part, work, out)
     checksum, expected = held_out.checksum(out), SETTINGS["parts"][part]["sha256"]
     if checksum != expected:
-        raise SystemExit(f"{out} has the checksum {checksum}; the settings state {expected}.")
+        raise SystemExit(f"{out} has the checksum {checksum}, but the settings state {expected}.")
     return out
 
 
@@ -47,11 +47,13 @@ def _simulate(part, work, out):
     heads, stages = len(simulator.subjects), list(simulator.ranges["stages"])
 
     def lesions(span, number):
-        """Volume and stage of lesions of a size, each stage in turn."""
+        """Draw the volumes of lesions of a size, for each stage."""
         volumes = [np.exp(rng.uniform(*np.log(span), number)) for _ in stages]
         return [[(float(v), s)] for s, part in zip(stages, volumes, strict=True) for v in part]
 
-    plan = [one for span in SETTINGS["sizes"].values() for one in lesions(span, numbers["each"])]
+    plan = [
+        planned for span in SETTINGS["sizes"].values() for planned in lesions(span, numbers["each"])
+    ]
     plan = list(zip(np.arange(len(plan)) % heads, plan, strict=True))
     plan += [(index % heads, []) for index in range(numbers["without_lesion"])]
     larger = lesions(SETTINGS["larger"], numbers["larger"])
@@ -63,12 +65,12 @@ def _simulate(part, work, out):
 
 
 def participants(folder):
-    """Table of a cohort, by participant."""
+    """Return the table of a cohort, indexed by participant."""
     return pd.read_csv(folder / "participants.tsv", sep="\t").set_index("participant_id")
 
 
 def load_case(folder, name):
-    """Images by contrast, brain mask and truth (array) of a participant."""
+    """Load the images by contrast, the brain mask and the true mask (array) of a participant."""
     raw, truth = folder / name / "anat", folder / "derivatives" / "truth" / name / "anat"
     images = {c: image.load(raw / f"{name}_{c}.nii.gz") for c in synthesis.CONTRASTS}
     brain = image.load(truth / f"{name}_space-T1w_desc-brain_mask.nii.gz")
@@ -77,15 +79,15 @@ def load_case(folder, name):
 
 
 def alignment(folder, name, contrast, img, brain):
-    """Affine map of a participant to the template by one of its images; None where it failed.
+    """Align a participant with the template by one of its images; None if the alignment failed.
 
-    It does not depend on the model, and is kept beside the cohort.
+    The affine does not depend on the model and is stored next to the cohort.
     """
     path = folder.with_name(f"{folder.name}-alignments") / f"{name}_{contrast}.npy"
     if not path.exists():
-        found = mirroring.align(img, brain)
+        affine = mirroring.align(img, brain)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic(path) as partial, partial.open("wb") as stream:
-            np.save(stream, np.zeros((0, 0)) if found is None else found)
-    kept = np.load(path)
-    return kept if kept.size else None
+            np.save(stream, np.zeros((0, 0)) if affine is None else affine)
+    stored = np.load(path)
+    return stored if stored.size else None

@@ -1,19 +1,19 @@
-"""Measure the embedded model on simulated patients that its training never saw.
+"""Measure the embedded model on simulated patients that were not used in training.
 
     python studies/embedded_model.py scores  MODEL [MODEL …] [--part test] [--work DIR] [--jobs 2]
     python studies/embedded_model.py sweep   MODEL
     python studies/embedded_model.py fit     MODEL
     python studies/embedded_model.py app     MODEL --heads N
 
-The cohort (``embedded_cohort.yaml``) is written to ``--work`` once; its checksum is verified. The model
-sees each of its inputs (T1w, T1w with FLAIR, …), given the true brain mask.
+The cohort (``embedded_cohort.yaml``) is written to ``--work`` unless it exists; its checksum is
+verified. The model predicts from each of its inputs (T1w, T1w with FLAIR, …) with the true brain mask.
 
-``scores`` prints the scores of one model, or of several with paired differences from the first, in
-Markdown. Intervals are bootstrap intervals over heads and, within each resampled head, over its
+``scores`` prints the scores of one model, or of several models with paired differences from the first,
+in Markdown. Intervals are bootstrap intervals over heads and, within each resampled head, over its
 lesions. ``sweep`` prints Dice and false positives on the validation part for thresholds and smallest
 components. ``fit`` prints the section ``calibration`` of the card: temperatures and volume errors of
-the validation part. ``app`` runs the whole app, with its own brain mask and bias correction, on the
-T1w of N heads that have a skull. Data are read from ``$BIDS_STROKE_SHARED/data``.
+the validation part. ``app`` runs the whole app, including brain extraction and bias correction, on the
+T1w of N heads with skull. Data are read from ``$BIDS_STROKE_SHARED/data``.
 """
 
 import argparse
@@ -38,61 +38,61 @@ RESAMPLES = 1000
 COVERAGES = (80, 95)
 SIZES = {"< 1 ml": (0, 1), "1-10 ml": (1, 10), "10-50 ml": (10, 50), "> 50 ml": (50, np.inf),
          "> 1 ml": (1, np.inf), "> 10 ml": (10, np.inf)}  # fmt: skip
-WHOLE = "training_seg"  # heads of these names have a skull
+WITH_SKULL = "training_seg"  # prefix of the names of heads with skull
 
 
 def sphere(radius, spacing):
-    """Structuring element of a radius in mm."""
-    reach = np.maximum(np.round(radius / np.asarray(spacing)), 1).astype(int)
-    grid = np.indices(2 * reach + 1) - reach[:, None, None, None]
-    return ((grid / reach[:, None, None, None]) ** 2).sum(0) <= 1
+    """Return a spherical structuring element of a radius in mm."""
+    radii = np.maximum(np.round(radius / np.asarray(spacing)), 1).astype(int)
+    grid = np.indices(2 * radii + 1) - radii[:, None, None, None]
+    return ((grid / radii[:, None, None, None]) ** 2).sum(0) <= 1
 
 
 def naive(img, contrast, brain):
-    """Darkest or brightest voxels inside the brain, opened; the largest component."""
+    """Segment by a naive rule: largest component of the darkest or brightest voxels after opening."""
     mask, spacing = np.asarray(brain.dataobj) > 0, voxel_sizes(img.affine)
     data = img.get_fdata(dtype=np.float32)
     core = ndimage.binary_erosion(mask, sphere(4, spacing))
     if contrast == "T1w":
         unusual = data < 0.5 * np.percentile(data[mask], 85)
     else:
-        middle = np.median(data[mask])
-        spread = 1.4826 * np.median(np.abs(data[mask] - middle))
-        unusual = data > middle + 2.5 * spread
+        median = np.median(data[mask])
+        spread = 1.4826 * np.median(np.abs(data[mask] - median))
+        unusual = data > median + 2.5 * spread
     labels, count = ndimage.label(ndimage.binary_opening(unusual & core, sphere(2, spacing)))
     sizes = np.bincount(labels.ravel(), minlength=2)
     return labels == 1 + sizes[1:].argmax() if count else labels > 0
 
 
 def nested_bootstrap(values, heads, seed=0):
-    """Mean of values, and its 95 % interval: heads are resampled, then the values of each head."""
+    """Return the mean and its 95% interval from resampling heads and, within heads, values."""
     rng = np.random.default_rng(seed)
     groups = [group.to_numpy() for _, group in values.groupby(heads.to_numpy())]
     means = []
     for _ in range(RESAMPLES):
-        chosen = [groups[i] for i in rng.integers(len(groups), size=len(groups))]
-        drawn = [group[rng.integers(len(group), size=len(group))] for group in chosen]
+        sampled = [groups[i] for i in rng.integers(len(groups), size=len(groups))]
+        drawn = [group[rng.integers(len(group), size=len(group))] for group in sampled]
         means.append(np.concatenate(drawn).mean())
     low, high = np.percentile(means, (2.5, 97.5))
     return values.mean(), low, high
 
 
 def interval(values, heads):
-    """Mean and interval as text."""
+    """Format the mean and its interval."""
     return "{:.2f} ({:.2f} to {:.2f})".format(*nested_bootstrap(values, heads))
 
 
 def prepared(rows, people):
-    """Rows with head, stage, and volume error; a lesion without a visible voxel is left out."""
+    """Add head, stage and volume error to rows, and remove lesions without a voxel."""
     rows = rows.merge(people[["head", "stage"]], left_on="name", right_index=True)
     rows = rows[(rows.true_ml > 0) | rows.stage.isna()].fillna({"stage": "none"})
     return rows.assign(error_ml=(rows.found_ml - rows.true_ml).abs())
 
 
 def lesion_table(models):
-    """Scores by input, stage and size; with several models, each beside the difference from the first.
+    """Return the scores by input, stage and size, with differences from the first model.
 
-    ``models``: name to rows of :func:`prepared`, in the same order.
+    ``models`` maps names to rows of :func:`prepared` in the same order.
     """
     first = next(iter(models.values()))
     lines = []
@@ -115,7 +115,7 @@ def lesion_table(models):
 
 
 def healthy_table(models):
-    """Volumes marked in heads without a lesion."""
+    """Return the false-positive volumes in heads without a lesion."""
     lines = []
     for name, rows in models.items():
         for contrasts, part in rows[rows.true_ml == 0].groupby("input", sort=False):
@@ -128,7 +128,7 @@ def healthy_table(models):
 
 
 def calibration_table(name, rows, card):
-    """Calibration of a model: errors of the probability, and coverage of the volume intervals."""
+    """Return the calibration of a model: errors of the probability and coverage of volume intervals."""
     lines = []
     for contrasts, part in rows.groupby("input", sort=False):
         fitted = card.calibration_for(contrasts.split("+"))
@@ -143,17 +143,17 @@ def calibration_table(name, rows, card):
 
 
 def fit(folder, model, jobs):
-    """The section ``calibration`` of a card, by the validation part."""
+    """Fit the section ``calibration`` of a card on the validation part."""
     card = catalog.load(model)
-    rows, voxels = embedded_scores.over(embedded_scores.measure, folder, model, False, jobs)
+    rows, voxels = embedded_scores.for_all(embedded_scores.measure, folder, model, False, jobs)
     section = {}
     for contrasts, part in voxels.groupby("input", sort=False):
-        now = card.calibration_for(contrasts.split("+")).temperature
-        found = rows[rows.input == contrasts]
-        temperature = now * calibration.fit_temperature(part.p, part.lesion)
+        current = card.calibration_for(contrasts.split("+")).temperature
+        volumes = rows[rows.input == contrasts]
+        temperature = current * calibration.fit_temperature(part.p, part.lesion)
         errors = {
             coverage: [
-                round(e, 3) for e in calibration.fit_volume(found.found_ml, found.true_ml, coverage)
+                round(e, 3) for e in calibration.fit_volume(volumes.found_ml, volumes.true_ml, coverage)
             ]
             for coverage in COVERAGES
         }
@@ -161,41 +161,42 @@ def fit(folder, model, jobs):
     return section
 
 
-def through_the_app(folder, model, number, work, jobs):
-    """Scores of the app and of the network alone, on the T1w of ``number`` heads with a skull."""
+def run_app(folder, model, number, work, jobs):
+    """Score the app and the network alone on the T1w of ``number`` heads with skull."""
     people = pd.read_csv(folder / "participants.tsv", sep="\t")
     small = people.lesion_volume.between(0, 1, inclusive="neither")
-    people = people[people["head"].str.startswith(WHOLE) & ~small]
-    chosen = people.iloc[np.linspace(0, len(people) - 1, number).round().astype(int)]
+    people = people[people["head"].str.startswith(WITH_SKULL) & ~small]
+    selected = people.iloc[np.linspace(0, len(people) - 1, number).round().astype(int)]
     bids, out = work / f"app-{number}" / "bids", work / f"app-{number}" / "out"
     if not bids.exists():
-        with atomic(bids) as made:
-            start_dataset(made, "cohort")
-            for name in chosen.participant_id:
-                (made / name / "anat").mkdir(parents=True)
+        with atomic(bids) as partial:
+            start_dataset(partial, "cohort")
+            for name in selected.participant_id:
+                (partial / name / "anat").mkdir(parents=True)
                 for path in (folder / name / "anat").glob("*_T1w.*"):
-                    (made / name / "anat" / path.name).symlink_to(path.absolute())
+                    (partial / name / "anat" / path.name).symlink_to(path.absolute())
     run("bids_stroke", bids, out, "participant", "--model", model, "--nprocs", jobs)
     card, rows = catalog.load(model), []
-    for name, stage in zip(chosen.participant_id, chosen.stage, strict=True):
+    for name, stage in zip(selected.participant_id, selected.stage, strict=True):
         images, brain, truth = embedded_cohort.load_case(folder, name)
         volume = grid.voxel_volume(brain)
-        alone = inference.predict(card, {"T1w": images["T1w"]}, brain, brain, device="cpu").get_fdata()
+        inputs = {"T1w": images["T1w"]}
+        probability = inference.predict(card, inputs, brain, brain, device="cpu").get_fdata()
         (path,) = (out / name / "anat").glob("*_space-T1w_label-L_*_mask.nii.gz")
         masks = {
-            "network": embedded_scores.lesion_mask(alone, card, volume),
+            "network": embedded_scores.lesion_mask(probability, card, volume),
             "app": np.asarray(image.load(path).dataobj) > 0,
         }
         row = {"participant": name, "stage": stage, "truth_ml": truth.sum() * volume / 1000}
-        for method, found in masks.items():
-            its = embedded_scores.scores(found, truth, volume / 1000)
-            row |= {f"dice_{method}": its["dice"], f"found_ml_{method}": its["found_ml"]}
+        for method, mask in masks.items():
+            scores = embedded_scores.scores(mask, truth, volume / 1000)
+            row |= {f"dice_{method}": scores["dice"], f"found_ml_{method}": scores["found_ml"]}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def sweep_table(rows):
-    """Dice of lesions, and what is marked without one, by threshold and smallest component."""
+    """Return Dice and false-positive volumes by threshold and smallest component."""
     keys = ["input", "threshold", "min_component_mm3"]
     mean = rows[rows.true_ml > 0].groupby(keys, sort=False).dice.mean()
     false = rows[rows.true_ml == 0].groupby(keys, sort=False).found_ml
@@ -215,7 +216,7 @@ def main():
     command.add_argument("what", choices=("scores", "sweep", "fit", "app"))
     command.add_argument("models", nargs="*", default=[DEFAULT_MODEL], metavar="MODEL")
     command.add_argument("--part", choices=embedded_cohort.PARTS)
-    command.add_argument("--mirror", action="store_true", help="average with the mirrored head")
+    command.add_argument("--mirror", action="store_true", help="average with the mirrored prediction")
     command.add_argument("--heads", type=int, default=4, metavar="N")
     command.add_argument("--jobs", type=int, default=2)
     command.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "embedded_model")
@@ -225,10 +226,10 @@ def main():
     people = embedded_cohort.participants(folder)
     model, jobs = arguments.models[0], arguments.jobs
     if arguments.what == "app":
-        rows = through_the_app(folder, model, arguments.heads, arguments.work, jobs)
-        show("Through the whole app", rows.round(2))
+        rows = run_app(folder, model, arguments.heads, arguments.work, jobs)
+        show("Whole app", rows.round(2))
     elif arguments.what == "sweep":
-        rows, _ = embedded_scores.over(embedded_scores.sweep, folder, model, arguments.mirror, jobs)
+        rows, _ = embedded_scores.for_all(embedded_scores.sweep, folder, model, arguments.mirror, jobs)
         show("Thresholds and smallest components", sweep_table(prepared(rows, people)))
     elif arguments.what == "fit":
         print(yaml.safe_dump({"calibration": fit(folder, model, jobs)}, sort_keys=False))
@@ -236,7 +237,7 @@ def main():
         tables = {}
         for name in arguments.models:
             shared = (folder, name, arguments.mirror, jobs)
-            rows, _ = embedded_scores.over(embedded_scores.measure, *shared)
+            rows, _ = embedded_scores.for_all(embedded_scores.measure, *shared)
             label = catalog.load(name).name
             tables[label] = prepared(rows, people).set_index(["name", "input"], drop=False)
             tables[label].index.names = [None, None]

@@ -4,11 +4,11 @@
     python studies/embedded_variants.py compare FIRST NAME [NAME …] [--work DIR]
 
 ``train`` trains each variant for a number of steps on the same stream of samples, from the same model
-(``fresh`` from random weights), and prints the minutes; a variant whose steps take longer gets fewer,
-so that its time is that of the others. The same call continues. ``compare`` shows each variant the same
-simulated patients on the heads and lesion shapes held out for validation (``embedded_cohort.yaml``), at
-the spacing of its recipe, and prints Dice with paired differences from the first variant. Intervals are
-those of ``embedded_model.py``.
+(``fresh`` from random weights), and prints the minutes. For a comparison at equal time, give fewer
+steps for variants with slower steps. A repeated call continues training. ``compare`` evaluates the
+variants on the same simulated patients, with the heads and lesion shapes held out for validation
+(``embedded_cohort.yaml``) at the spacing of each recipe, and prints the Dice with paired differences
+from the first variant. Intervals are computed as in ``embedded_model.py``.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from bids_stroke.training.engine import loop, samples
 from bids_stroke.training.recipes import merge, parse_simulation, read_content
 
 FINE = {"spacing": 1.25, "tile": [128, 160, 128]}
-#: Changes of the recipe by the name of the variant.
+#: Changes of the recipe, by the name of the variant.
 VARIANTS = {
     "mirror": {},
     "image": {"mirror": None, "network": {"arguments": {"in_channels": 3}}},
@@ -47,25 +47,25 @@ VARIANTS = {
 }  # fmt: skip
 THRESHOLD, COMPONENT = 0.5, 100.0
 EACH = 8  # lesions of each size and stage
-WITHOUT = 24
+WITHOUT = 24  # heads without a lesion
 
 
 def recipe_of(name):
-    """Recipe of a variant."""
+    """Return the recipe of a variant."""
     content = merge(read_content("embedded"), VARIANTS[name])
     return parse_simulation(content, name)
 
 
 def train(name, work, steps, start):
-    """Train a variant for some steps."""
+    """Train a variant for a number of steps."""
     initial = None if name == "fresh" else catalog.load(start)
     out = work / name.replace(" ", "-")
-    done = loop.train_on_simulations(recipe_of(name), out, DATA, steps=steps, initial=initial)
-    print(f"{name}: {done.steps} steps, {done.minutes} minutes", flush=True)
+    summary = loop.train_on_simulations(recipe_of(name), out, DATA, steps=steps, initial=initial)
+    print(f"{name}: {summary.steps} steps, {summary.minutes} minutes", flush=True)
 
 
 def plan():
-    """Seeds and lesions of the patients."""
+    """Return the seed and the lesions of each patient."""
     rng = np.random.default_rng(5)
     stages = ("chronic", "subacute")
     lesions = [
@@ -78,12 +78,12 @@ def plan():
 
 
 def score(name, work):
-    """Scores of a variant on every patient and input; kept in the folder of the variant."""
+    """Score a variant on every patient and input; scores are cached in the folder of the variant."""
     recipe = recipe_of(name)
     folder = work / name.replace(" ", "-")
-    kept = folder / "scores.pkl"
-    if kept.exists() and kept.stat().st_mtime > (folder / "weights.safetensors").stat().st_mtime:
-        return pd.read_pickle(kept)
+    cache = folder / "scores.pkl"
+    if cache.exists() and cache.stat().st_mtime > (folder / "weights.safetensors").stat().st_mtime:
+        return pd.read_pickle(cache)
     network = weights.build(recipe.network)
     network.load_state_dict(load_file(folder / "weights.safetensors"))
     network = devices.place_network(network.eval(), "cpu")
@@ -95,25 +95,25 @@ def score(name, work):
             sample = simulator.sample(
                 [6, seed], entry.contrasts, seed % len(simulator.subjects), lesions
             )
-            shown = samples.tensors(sample, recipe, np.random.default_rng([7, seed]))
+            tensors = samples.tensors(sample, recipe, np.random.default_rng([7, seed]))
             with torch.inference_mode(), devices.fast_arithmetic("cpu"):
-                logits = network(shown.image[None].float()).float()
-            probability = (logits.sigmoid()[0, 0] * shown.mask[0]).numpy()
-            found = threshold(probability, THRESHOLD, COMPONENT, recipe.spacing**3) > 0
+                logits = network(tensors.image[None].float()).float()
+            probability = (logits.sigmoid()[0, 0] * tensors.mask[0]).numpy()
+            mask = threshold(probability, THRESHOLD, COMPONENT, recipe.spacing**3) > 0
             truth = sample.label.numpy()
             volume = recipe.spacing**3 / 1000
             rows.append({
                 "seed": seed, "input": "+".join(entry.contrasts), "head": sample.head,
-                "stage": "+".join(sample.stages) or "none", "dice": metrics.dice(found, truth),
-                "true_ml": truth.sum() * volume, "found_ml": found.sum() * volume,
+                "stage": "+".join(sample.stages) or "none", "dice": metrics.dice(mask, truth),
+                "true_ml": truth.sum() * volume, "found_ml": mask.sum() * volume,
             })  # fmt: skip
     table = pd.DataFrame(rows)
-    table.to_pickle(kept)
+    table.to_pickle(cache)
     return table
 
 
 def comparison(tables):
-    """Dice by input and size of each variant, with the difference from the first."""
+    """Return the Dice of each variant by input and size, with differences from the first."""
     first = next(iter(tables.values())).set_index(["seed", "input"])
     lines = []
     for contrasts, group in first[first.true_ml > 0].groupby("input", sort=False):

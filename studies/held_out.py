@@ -1,4 +1,4 @@
-"""Simulations on heads and lesions that the embedded model's recipe holds out."""
+"""Simulations with heads and lesions that are held out by the recipe of the embedded model."""
 
 import hashlib
 from dataclasses import replace
@@ -14,17 +14,17 @@ RECIPE = "embedded"
 
 
 def simulator(part, work, spacing, changes):
-    """Make a simulator on the heads and lesions of a part of the recipe's split.
+    """Build a simulator with the heads and lesions of a part of the recipe's split.
 
     Parameters
     ----------
     part : str
     work : Path
-        Folder of intermediate results.
+        Folder for intermediate results.
     spacing : float
-        Side of a voxel (mm); samples are as large as in the recipe.
+        Voxel size (mm); samples have the field of view of the recipe.
     changes : dict
-        What differs from the recipe's ``synthesis`` section.
+        Changes of the recipe's ``synthesis`` section.
     """
     recipe = read_recipe(RECIPE)
     tile = [round(n * recipe.spacing / spacing) for n in recipe.tile]
@@ -34,7 +34,7 @@ def simulator(part, work, spacing, changes):
 
 
 def checksum(folder):
-    """SHA-256 over the voxels of all images of a cohort."""
+    """Return the SHA-256 of the voxels of all images of a cohort."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.nii.gz")):
         digest.update(path.relative_to(folder).as_posix().encode())

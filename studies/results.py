@@ -1,10 +1,10 @@
-"""The papers' tables for the embedded model on simulated patients, in docs/results.md.
+"""Write the tables of published papers for the embedded model to docs/results.md.
 
     python studies/results.py [--model simstroke] [--work DIR] [--jobs 2]
 
-The cohort is that of ``studies/embedded_model.py`` (the test part). The masks of the model for
-each of its inputs, and of the naive rule on the T1w, go to ``--work`` under BIDS names;
-``bids_stroke-evaluate`` compares them with the truth and prints the tables of published papers.
+The cohort is the test part of ``studies/embedded_model.py``. The masks of the model for each of its
+inputs, and of the naive rule on the T1w, are written to ``--work`` with BIDS names.
+``bids_stroke-evaluate`` compares them with the true masks and writes the tables.
 """
 
 import argparse
@@ -27,16 +27,15 @@ from bids_stroke.spatial import grid, image
 HEADER = """\
 ## The embedded model
 
-`{model}` on {patients} simulated patients, made of {heads} heads that its recipe holds out
-([models.md](models.md) states how, and what the model has seen). `naive` keeps the largest component
-of the dark voxels of the T1w. Heads are the units of intervals and tests. Made by
-`python studies/results.py`; all scores by size, and comparisons, are in the tables that it leaves in
-its work folder.
+Scores of `{model}` on {patients} simulated patients with {heads} held-out heads ([models.md](models.md)
+describes the simulation and the training data). `naive` marks the largest component of the dark voxels
+of the T1w. Heads are the units of intervals and tests. The tables are made by
+`python studies/results.py`, which writes all scores by size and all comparisons to its work folder.
 """
 
 
 def predict(name, folder, model, out):
-    """Write the masks of one participant, unless they are there."""
+    """Write the masks of one participant unless they exist."""
     card = catalog.load(model)
     last = out / "naive" / name / "anat" / f"{name}_space-T1w_label-L_mask.nii.gz"
     if last.exists():
@@ -46,12 +45,12 @@ def predict(name, folder, model, out):
     volume = grid.voxel_volume(brain)
     stem = f"{name}/anat/{name}_space-T1w_label-L"
     for contrasts, probability in embedded_scores.segmentations(card, *case):
-        found = embedded_scores.lesion_mask(probability, card, volume)
-        place = out / f"{card.name} ({contrasts})"
-        image.save(image.like(found, brain, np.uint8), place / f"{stem}_mask.nii.gz")
-        image.save(image.like(probability, brain), place / f"{stem}_probseg.nii.gz")
-    found = embedded_model.naive(images["T1w"], "T1w", brain)
-    image.save(image.like(found, brain, np.uint8), last)
+        mask = embedded_scores.lesion_mask(probability, card, volume)
+        model_folder = out / f"{card.name} ({contrasts})"
+        image.save(image.like(mask, brain, np.uint8), model_folder / f"{stem}_mask.nii.gz")
+        image.save(image.like(probability, brain), model_folder / f"{stem}_probseg.nii.gz")
+    mask = embedded_model.naive(images["T1w"], "T1w", brain)
+    image.save(image.like(mask, brain, np.uint8), last)
 
 
 def main():
@@ -72,9 +71,9 @@ def main():
     results = arguments.work / "results"
     models = {path.name: path for path in sorted(predictions.iterdir())}
     evaluate(models, folder, results, arguments.jobs)
-    made = sorted(path.stem for path in (results / "tables").glob("*.md"))
+    tables = sorted(path.stem for path in (results / "tables").glob("*.md"))
     text = HEADER.format(model=arguments.model, patients=len(names), heads=heads(folder))
-    write_section("results", f"{text}\n{published_tables(results, *made)}")
+    write_section("results", f"{text}\n{published_tables(results, *tables)}")
 
 
 if __name__ == "__main__":

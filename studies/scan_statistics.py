@@ -1,10 +1,10 @@
-"""Measure noise, contrast, fluid and resolution of real scans, for the ranges of simulated patients.
+"""Measure noise, contrast, fluid and resolution of real scans for the ranges of simulated patients.
 
     python studies/scan_statistics.py
 
-measures every scan under ``heads`` of BIDS_STROKE_SHARED inside its brain mask (deepbet), prints one
-row per scan, and prints the range of each measure by contrast. The evaluation cohort
-(``studies/cohort.yaml``) takes its ranges from this output.
+The script measures every scan in ``$BIDS_STROKE_SHARED/data/heads`` inside its brain mask (deepbet),
+and prints a row per scan and the range of each measure by contrast. The ranges of the evaluation cohort
+(``studies/embedded_cohort.yaml``) are based on this output.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from sklearn.mixture import GaussianMixture
 
 from bids_stroke.spatial import bias, brain_extraction, image
 
-#: Percentiles of the brain at which the search for each tissue starts, from dark to bright.
+#: Initial percentiles of each tissue in the brain, from dark to bright.
 TISSUES = {
     "T1w": {"fluid": 3, "gray": 40, "white": 85},
     "FLAIR": {"fluid": 3, "white": 40, "gray": 80},
@@ -26,13 +26,14 @@ WITHOUT_SKULL = ("M2208_T2w", "stroke_FLAIR")
 
 
 def contrast_of(path):
-    """Contrast of a scan, by its name."""
+    """Return the contrast of a scan by its file name."""
     name = path.name.lower()
     return "FLAIR" if "flair" in name else "T2w" if "t2w" in name else "T1w"
 
 
 def levels(values, contrast):
-    """Mean intensity of each tissue, and the tissue of each voxel, by a mixture of three Gaussians."""
+    """Fit a mixture of three Gaussians; return the intensity and name of each tissue, and the tissue of
+    each voxel."""
     starts = TISSUES[contrast]
     means = np.percentile(values, list(starts.values()))[:, None]
     mixture = GaussianMixture(3, means_init=means, random_state=0).fit(values[::10, None])
@@ -47,15 +48,18 @@ def levels(values, contrast):
 
 
 def noise(data, inside):
-    """Robust standard deviation of what differs from the mean of the four neighbors in the first two
-    axes, which a smooth image lacks; corrected for the variance of the mean."""
+    """Return a robust standard deviation of the noise.
+
+    It is based on the difference from the mean of the four neighbors along the first two axes,
+    corrected for the variance of this mean.
+    """
     mean = sum(np.roll(data, step, axis) for axis in (0, 1) for step in (-1, 1)) / 4
     residual = (data - mean)[ndimage.binary_erosion(inside, iterations=2)]
     return 1.4826 * np.median(np.abs(residual - np.median(residual))) / np.sqrt(1.25)
 
 
 def measure(path):
-    """Row of a scan."""
+    """Return the row of a scan."""
     img = image.conform(image.load(path))
     stripped = path.name.split(".")[0] in WITHOUT_SKULL
     brain = brain_extraction.extract(img, "none" if stripped else "deepbet")
@@ -86,7 +90,7 @@ def main():
     scans = [p for p in sorted((DATA / "heads").glob("*/*.nii.gz")) if "DLMUSE" not in p.name]
     table = pd.DataFrame([measure(path) for path in scans])
     print(table.round(3).to_markdown(index=False))
-    print("\nLowest and highest by contrast:\n")
+    print("\nMinimum and maximum by contrast:\n")
     ranges = table.drop(columns="scan").groupby("contrast").agg(["min", "max"])
     print(ranges.round(3).T.to_markdown())
 

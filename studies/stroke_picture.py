@@ -1,4 +1,4 @@
-"""The picture of real strokes in docs/pictures: T2w and the mask of the embedded model.
+"""Make the picture of real strokes in docs/pictures: T2w with the mask of the embedded model.
 
     python studies/real_heads.py OUT stroke stripped
     python studies/stroke_picture.py OUT
@@ -23,7 +23,7 @@ SLICES = 6
 
 
 def panels(anat, name):
-    """Axial slices through the lesion, cropped to the brain: image, mask and aspect of each."""
+    """Yield image, mask and aspect ratio of axial slices through the lesion, cropped to the brain."""
     kinds = "desc-preproc_T2w", "space-T2w_desc-brain_mask", "space-T2w_label-L_desc-T2lesion_mask"
     scan, brain, lesion = (image.conform(image.load(anat / f"{name}_{kind}.nii.gz")) for kind in kinds)
     box = bounding_box(np.asarray(brain.dataobj) > 0, 4)
@@ -50,9 +50,9 @@ def main(folder):
                 axes[line, column].axis("off")
             axes[2 * number + 1, column].contour(mask, [0.5], colors="red", linewidths=1)
     figure.subplots_adjust(0, 0, 1, 1, 0.02, 0.02)
-    drawn = BytesIO()
-    figure.savefig(drawn, dpi=60)
-    save(drawn.getvalue(), "stroke")
+    buffer = BytesIO()
+    figure.savefig(buffer, dpi=60)
+    save(buffer.getvalue(), "stroke")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 
     python studies/systems3d.py [--work DIR] [--systems s2 s4] [--device cpu]
 
-Cohorts are those of ``studies/cohorts.py``. ``source`` stands for ATLAS: S2 and the T1w network of
-S4 (and S3) are trained on it. ``target`` stands for a hospital's own patients with T1w and FLAIR, to
-whom that network is adapted. Recipes are those that are shipped, at 2 mm and cut down to what a CPU can
-do (``SMALL``). Every training is a run of ``bids_stroke-train``, which continues where it was.
-The cards predict ``test``, given the true brain mask; ``bids_stroke-evaluate`` compares, and its tables
-are written to the section of this command in docs/results.md. S4 needs the package nnunetv2.
+The cohorts are those of ``studies/cohorts.py``. ``source`` represents ATLAS: S2 and the T1w network of
+S4 (and S3) are trained on it. ``target`` represents patients of a hospital with T1w and FLAIR, to which
+the T1w network is adapted. The embedded recipes are reduced to 2 mm and to sizes that are feasible on a
+CPU (``SMALL``). Every training is a run of ``bids_stroke-train``, and a repeated call continues. The
+models predict ``test`` with the true brain mask. The tables of ``bids_stroke-evaluate`` are written to
+the section of this command in docs/results.md. S4 requires the package nnunetv2.
 """
 
 import shutil
@@ -18,8 +18,8 @@ from common import claims, evaluate, published_tables, run, write_section
 
 from bids_stroke.models import catalog, inference
 
-#: What differs from the shipped recipes: half the resolution, hence half the tiles; half the features
-#: of S2; less of all.
+#: Changes of the embedded recipes: half the resolution and half the tile size, half the features of S2,
+#: and less training.
 NNUNET = {"spacing": [2.0] * 3, "gpu_memory_gb": 0.5, "workers": 0, "save_every": 1}
 ADAPTED = {**NNUNET, "epochs": 5, "iterations": 15, "validation_iterations": 4, "learning_rate": 1e-3}
 ZOOM_IN = {"name": "zoom-in", "tile": [64] * 3, "epochs": 14, "learning_rate": 1e-3, "cycle": 14}
@@ -38,7 +38,7 @@ SMALL = {
     "s4_control": {"nnunet": ADAPTED},
     "s4_adapt": {"nnunet": ADAPTED},
 }
-# Name in the tables: recipe, cohort, model to start from and how its new channel starts, card.
+# Name in the tables: recipe, cohort, initial model (or initialization of its new channel), and card.
 SYSTEMS = {
     "s2": {
         "3D-ResU-Net, zoom-in": ("s2_zoom_in", "source", None, "s2_zoom_in"),
@@ -59,16 +59,18 @@ HEADINGS = {
 The 3D-ResU-Net of Tomita et al. with and without zoom-out, trained on {source} patients.""",
     "s4": """## S3 and S4 on simulated patients
 
-nnU-Net on the T1w of {source} patients, and what becomes of it on {target} others, half of them
-subacute: fine-tuned on their T1w, adapted to T1w and FLAIR (weights of the FLAIR duplicated from the
-T1w, or zeros), or trained on T1w and FLAIR from the start.""",
+nnU-Net trained on the T1w of {source} patients, then transferred to {target} other patients, half of
+them subacute: fine-tuned on their T1w, or adapted to T1w and FLAIR (weights of the FLAIR duplicated
+from
+the T1w, or zeros). For comparison, nnU-Net trained on T1w and FLAIR from random initialization.""",
 }
-COMMON = """Scores on {test} further patients, made of {heads} heads, that share neither head nor lesion
-with the others, at 2 mm, given the true brain mask. Heads are the units of intervals and tests. Made
-by `python studies/systems3d.py --systems {system}`, which states seeds, sizes and epochs: far less than
-the papers'. Only the order of the models can be compared with them."""
+COMMON = """Scores on {test} other patients with {heads} heads at 2 mm, with the true brain mask. They
+share no head or lesion with the training data. Heads are the units of intervals and tests. The table is
+made by `python studies/systems3d.py --systems {system}`, which defines seeds, sizes and epochs. They
+are
+much smaller than in the papers, so that only the order of the models can be compared with them."""
 TABLES = {"s2": ("S2_table5", "S2_table2"), "s4": ("S4_table2", "S2_table2")}
-#: What the papers found: in words, the better model, the worse.
+#: Claims of the papers: text, better model, worse model.
 CLAIMS = {
     "s2": [("Zoom-out improves zoom-in", "3D-ResU-Net, zoom-in and out", "3D-ResU-Net, zoom-in")],
     "s4": [
@@ -84,7 +86,7 @@ CLAIMS = {
 
 
 def recipe(name, work):
-    """A shipped recipe, cut down."""
+    """Write an embedded recipe at reduced size, and return its path."""
     path = work / "recipes" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump({"extends": name, **SMALL[name]}, sort_keys=False))
@@ -92,26 +94,26 @@ def recipe(name, work):
 
 
 def train(title, work, folders):
-    """Train a system, unless that is done; returns its card."""
+    """Train a system unless done before, and return its card."""
     name, cohort, start, card = next(s[title] for s in SYSTEMS.values() if title in s)
     out = work / "runs" / title.replace(",", "").replace(" ", "-")
     path = out / "cards" / f"{card}.yaml"
     if path.is_file():
         return path
     folder = folders[cohort]
-    more = ["--initial", str(_initial(name, start, work, folders))] if start else []
+    options = ["--initial", str(_initial(name, start, work, folders))] if start else []
     if name == "s2":
-        # Its first stage is the whole of the other recipe, with the same seed.
+        # The first stage is identical to the other recipe, with the same seed.
         first = train("3D-ResU-Net, zoom-in", work, folders).parents[1]
         shutil.copytree(first / "zoom-in", out / "zoom-in", dirs_exist_ok=True)
     data = [folder, out, "--labels", cohorts.truth(folder)]
-    run("bids_stroke.cli.train", recipe(name, work), *data, *more)
+    run("bids_stroke.cli.train", recipe(name, work), *data, *options)
     run("bids_stroke.cli.models", "export", out, path.parent)
     return path
 
 
 def _initial(name, start, work, folders):
-    """Card of the T1w network, its new channel from zeros where that is asked for."""
+    """Return the card of the T1w network, for ``zeros`` with its new channel initialized by zeros."""
     source = train("nnU-Net, T1w of source", work, folders)
     if start != "zeros":
         return source
@@ -122,14 +124,14 @@ def _initial(name, start, work, folders):
 
 
 def predict(path, folder, out, device):
-    """Write the masks of a card for the patients of a cohort, unless they are there."""
+    """Write the masks of a model for the patients of a cohort unless they exist."""
     model = catalog.load(path)
     for name in cohorts.participants(folder):
         if (out / name / "anat" / f"{name}_space-T1w_label-L_mask.nii.gz").is_file():
             continue
         images, brain, _ = cohorts.load(folder, name)
-        found = inference.predict(model, images, brain, brain, device)
-        cohorts.place(found, model, folder, name, out)
+        probability = inference.predict(model, images, brain, brain, device)
+        cohorts.write_prediction(probability, model, folder, name, out)
 
 
 def main():
@@ -139,14 +141,15 @@ def main():
     work = arguments.work
     folders, counts = cohorts.write_all(arguments.cohorts)
     for system in arguments.systems:
-        found = {}
+        predictions = {}
         for title in SYSTEMS[system]:
-            found[title] = work / "predictions" / title
-            predict(train(title, work, folders), folders["test"], found[title], arguments.device)
+            predictions[title] = work / "predictions" / title
+            card = train(title, work, folders)
+            predict(card, folders["test"], predictions[title], arguments.device)
         results = work / "results" / system
-        evaluate(found, folders["test"], results)
+        evaluate(predictions, folders["test"], results)
         parts = [HEADINGS[system], COMMON, published_tables(results, *TABLES[system])]
-        parts += ["### In the papers' order?", claims(results, CLAIMS[system])]
+        parts += ["### Claims of the papers", claims(results, CLAIMS[system])]
         text = "\n\n".join(parts).format(system=system, **counts)
         write_section(f"systems3d {system}", text)
 

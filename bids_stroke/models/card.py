@@ -181,8 +181,8 @@ class Card:
         """
         if not weights.file:
             return cache_dir() / "weights" / f"{self.name}-{weights.sha256[:16]}.safetensors"
-        beside = self.path.parent / weights.file
-        return beside if beside.is_file() else DATA / "weights" / weights.file
+        path = self.path.parent / weights.file
+        return path if path.is_file() else DATA / "weights" / weights.file
 
     @property
     def sha256(self) -> str:

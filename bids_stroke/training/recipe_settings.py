@@ -48,8 +48,7 @@ class LesionWeights:
     floor : float
         Weight of a lesion voxel that is not visible on any of the presented contrasts.
     power : float
-        Exponent of the factor (10 ml / lesion volume). With 0, all voxels have the same weight; with 1,
-        all lesions have the same weight.
+        Exponent of the factor (10 ml / lesion volume): 0 for equal voxels, 1 for equal lesions.
     limit : float
         Largest factor; the smallest is its inverse.
     """
@@ -101,10 +100,7 @@ class SimulationRecipe:
     initial : str, optional
         Model to start from, adapted to the recipe's network; random weights by default.
     split : dict of str to str
-        Part (``training``, ``validation``, ``test``) of each file (``folder/name``). Files that are not
-        listed are training files.
-    sample_seed : int
-        Seed of the samples.
+        Part of each file (``folder/name``), ``training`` for files that are not listed.
     """
 
     seed: int

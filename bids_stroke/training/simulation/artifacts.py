@@ -146,20 +146,20 @@ def crop_field_of_view(
 
     Returns the cropped mask and the field of view (bool).
     """
-    kept = torch.ones_like(mask)
+    field_of_view = torch.ones_like(mask)
     inside = mask.any(0)
     slices = inside.any(0).nonzero()[:, 0]
     low, high = int(slices[0]), int(slices[-1])
     kind = draw.rng.random()
     depth = round(draw.uniform(4, 30) / spacing)
     if kind < 0.5:
-        kept[:, :, : low + depth] = False
+        field_of_view[:, :, : low + depth] = False
     elif kind < 0.7:
-        kept[:, :, high - depth :] = False
+        field_of_view[:, :, high - depth :] = False
     else:
         y = torch.linspace(-1, 1, mask.shape[1], device=mask.device)[:, None]
         z = torch.linspace(-1, 1, mask.shape[2], device=mask.device)[None]
         slope = draw.uniform(0.5, 1.2)
         height = y - slope * z  # largest at the front and bottom of the brain
-        kept &= (height < height[inside].max() - draw.uniform(0.02, 0.15))[None]
-    return mask & kept, kept
+        field_of_view &= (height < height[inside].max() - draw.uniform(0.02, 0.15))[None]
+    return mask & field_of_view, field_of_view

@@ -139,5 +139,5 @@ def subacute(head: Head, lesion: torch.Tensor, box: Box, draw: Draw) -> None:
 
 def _remove_islands(lesion: torch.Tensor, spacing: float) -> torch.Tensor:
     """Remove small islands, which result from rotation and clipping."""
-    kept = threshold(lesion.cpu().numpy(), 0.5, ISLAND_MM3, spacing**3) > 0
-    return torch.from_numpy(kept).to(lesion.device)
+    cleaned = threshold(lesion.cpu().numpy(), 0.5, ISLAND_MM3, spacing**3) > 0
+    return torch.from_numpy(cleaned).to(lesion.device)

@@ -245,9 +245,9 @@ class Simulator:
         """Simulate the scans; a field of view that ends within the brain also crops the masks."""
         ranges, images = self.ranges, dict(head.images)
         if draw.chance(ranges["cut"]):
-            masks.extracted, kept = artifacts.crop_field_of_view(masks.extracted, self.spacing, draw)
-            masks.brain, masks.label = masks.brain & kept, masks.label & kept
-            images = {contrast: image * kept for contrast, image in images.items()}
+            masks.extracted, view = artifacts.crop_field_of_view(masks.extracted, self.spacing, draw)
+            masks.brain, masks.label = masks.brain & view, masks.label & view
+            images = {contrast: image * view for contrast, image in images.items()}
         first = next(iter(images))
         for contrast, image in images.items():
             if contrast != first:  # residual misalignment of registered contrasts

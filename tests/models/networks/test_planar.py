@@ -155,9 +155,9 @@ def test_weights_are_downloaded_and_stored_as_safetensors(
     folder, url = served
     home = tmp_path / "home"
     monkeypatch.setenv("BIDS_STROKE_HOME", str(home))
-    torch.save(published, tmp_path / "made.pth")
-    digits = hashlib.sha256((tmp_path / "made.pth").read_bytes()).hexdigest()[:8]
-    (tmp_path / "made.pth").rename(folder / f"resnet50-{digits}.pth")
+    torch.save(published, tmp_path / "published.pth")
+    digits = hashlib.sha256((tmp_path / "published.pth").read_bytes()).hexdigest()[:8]
+    (tmp_path / "published.pth").rename(folder / f"resnet50-{digits}.pth")
     (folder / "resnet50-00000000.pth").write_bytes(b"another file")
     with pytest.raises(DownloadError, match="does not match the checksum"):
         imagenet.fetch(url=f"{url}/resnet50-00000000.pth")

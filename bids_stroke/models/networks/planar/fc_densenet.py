@@ -44,18 +44,21 @@ class FCDenseNet(nn.Module):
         depth: int,
     ) -> None:
         super().__init__()
-        made = growth * layers
+        block_features = growth * layers
         self.first = nn.Conv2d(in_channels, features, 3, padding=1)
-        widths = [features + made * n for n in range(depth + 1)]
+        widths = [features + block_features * n for n in range(depth + 1)]
         self.downs = nn.ModuleList(Block(width, growth, layers) for width in widths)
         self.shrink = nn.ModuleList(
             nn.Sequential(layer(width, width, 1), nn.MaxPool2d(2)) for width in widths[1:]
         )
         self.grow = nn.ModuleList(
-            nn.ConvTranspose2d(made, made, 3, 2, padding=1, output_padding=1) for _ in range(depth)
+            nn.ConvTranspose2d(block_features, block_features, 3, 2, padding=1, output_padding=1)
+            for _ in range(depth)
         )
-        self.ups = nn.ModuleList(Block(made + width, growth, layers) for width in widths[:0:-1])
-        self.head = nn.Conv2d(made + made + widths[1], out_channels, 1)
+        self.ups = nn.ModuleList(
+            Block(block_features + width, growth, layers) for width in widths[:0:-1]
+        )
+        self.head = nn.Conv2d(block_features + block_features + widths[1], out_channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, …)``."""
