@@ -124,7 +124,9 @@ def init_supplied_lesion_wf(
     return workflow
 
 
-def init_other_grid_wf(*, probability: bool = True, name: str = "other_grid_wf") -> LesionWorkflow:
+def init_lesion_resampling_wf(
+    *, probability: bool = True, name: str = "lesion_resampling_wf"
+) -> LesionWorkflow:
     """Bring the lesion to the grid of another contrast.
 
     Parameters

@@ -17,7 +17,7 @@ from .anat import init_coregistration_wf, init_reference_wf
 from .base import LesionWorkflow, identity
 from .derivatives import Derivatives
 from .filling import init_filling_wf
-from .lesion import init_lesion_wf, init_other_grid_wf, init_supplied_lesion_wf
+from .lesion import init_lesion_resampling_wf, init_lesion_wf, init_supplied_lesion_wf
 from .measure import init_measure_wf, init_quality_wf
 from .outputs import (
     init_contrast_outputs_wf,
@@ -150,7 +150,7 @@ def init_session_wf(
         if contrast == session.drawn_on and not card:
             workflow.connect([(drawn_wf, outputs_wf, _lesion(names))])
             continue
-        grid_wf = init_other_grid_wf(
+        grid_wf = init_lesion_resampling_wf(
             probability=names.has_probability, name=f"{contrast.lower()}_lesion_wf"
         )
         workflow.connect([
@@ -256,7 +256,7 @@ def _add_supplied_lesion(
     if coregistration_wf is None:
         workflow.connect([(reference_wf, supplied_wf, [("outputnode.conformed", "inputnode.image")])])
         return supplied_wf
-    lesion_wf = init_other_grid_wf(probability=False, name="reference_lesion_wf")
+    lesion_wf = init_lesion_resampling_wf(probability=False, name="reference_lesion_wf")
     workflow.connect([
         (coregistration_wf, supplied_wf, [("outputnode.preproc", "inputnode.image")]),
         (supplied_wf, lesion_wf, [("outputnode.lesion", "inputnode.lesion")]),

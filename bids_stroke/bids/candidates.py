@@ -8,7 +8,7 @@ from . import choice
 from .filters import Filter
 from .layout import Images
 from .names import contrast_of, session_name
-from .sessions import LeftOut, Selection, Unused
+from .sessions import Selection, SkippedSession, Unused
 from .supplied_masks import SuppliedMask
 
 #: Labels of a participant and a session; None for files that name no session.
@@ -56,11 +56,11 @@ class Candidates:
         self.selection = Selection()
         self._images = images
         self._orientation = orientation
-        self._is_only = participants.is_only(key)
+        self._is_only_session = participants.is_only_session(key)
         self.lesions = self._masks(lesions, participants)
         self.brain_masks = self._masks(brain_masks, participants)
         self.selection.unused += images.others(*key)
-        if self._is_only:
+        if self._is_only_session:
             self.selection.unused += images.others(self.subject, None)
 
     def filter_of(self, contrast: str) -> Filter:
@@ -71,7 +71,7 @@ class Candidates:
         """The images of a contrast that may be chosen, in the scanner's space or in a template's."""
         own = self._images.of(contrast, self.subject, self.label)
         paths = own
-        if self._is_only:
+        if self._is_only_session:
             beside = self._images.of(contrast, self.subject, None)
             paths = own or beside
             self.selection.unused += [Unused(path, _OWN) for path in beside if own]
@@ -81,7 +81,7 @@ class Candidates:
         """Choose one of several images of a contrast, and note where it lies beside the session."""
         values = self.filter_of(contrast)
         chosen = choice.choose(contrast, paths, values, self.selection, self._orientation)
-        if self._is_only and chosen in self._images.of(contrast, self.subject, None):
+        if self._is_only_session and chosen in self._images.of(contrast, self.subject, None):
             self.selection.note(f"{chosen.name} names no session and is taken for the only one.")
         return chosen
 
@@ -89,9 +89,9 @@ class Candidates:
         """Choose one image of each contrast that has any."""
         return {c: self.choose(c, several) for c, several in paths.items() if several}
 
-    def placed(self) -> list[tuple[Path, Path]]:
+    def files_with_roots(self) -> list[tuple[Path, Path]]:
         """Every file of the session, and the folder below which it was found."""
-        images = [(path, self._images.root) for path in self.own_images()]
+        images = [(path, self._images.root) for path in self.session_images()]
         masks = self._own_masks()
         return images + [(mask.path, mask.root) for mask in masks if mask.root]
 
@@ -99,14 +99,14 @@ class Candidates:
         """Lesion and brain masks of the session, and lesion masks that name none of several."""
         return [*self.lesions.own, *self.lesions.unassigned, *self.brain_masks.own]
 
-    def own_images(self) -> list[Path]:
+    def session_images(self) -> list[Path]:
         """Images of the session, and those beside the only one."""
-        keys = [(self.subject, self.label), *([(self.subject, None)] if self._is_only else [])]
+        keys = [(self.subject, self.label), *([(self.subject, None)] if self._is_only_session else [])]
         return [path for key in keys for path in self._images.sessions.get(key, [])]
 
     def unused(self) -> tuple[Unused, ...]:
         """All files of a session that is left out, with the reasons of those that were not chosen."""
-        images = self.own_images()
+        images = self.session_images()
         masks = self._own_masks()
         known = {item.path for item in self.selection.unused}
         paths = [*filter(contrast_of, images), *(mask.path for mask in masks)]
@@ -116,7 +116,7 @@ class Candidates:
     def _masks(self, masks: Masks, participants: "Participants") -> SessionMasks:
         own = masks.get((self.subject, self.label), [])
         beside = masks.get((self.subject, None), []) if self.label else []
-        if self._is_only:
+        if self._is_only_session:
             self.selection.unused += [Unused(mask.path, _OWN) for mask in beside if own]
             return SessionMasks(own or beside)
         at_participant = None in participants.labels[self.subject]
@@ -153,11 +153,11 @@ class Participants:
     def _has_content(self, subject: str, label: str | None) -> bool:
         return self._images.has_images(subject, label) or (subject, label) in self._lesions
 
-    def is_only(self, key: Key) -> bool:
+    def is_only_session(self, key: Key) -> bool:
         """Whether a session is the only one of its participant."""
         return key[1] is not None and len(self.labels[key[0]]) == 1
 
-    def left_out(self, subjects: Sequence[str]) -> Iterator[LeftOut]:
+    def skipped(self, subjects: Sequence[str]) -> Iterator[SkippedSession]:
         """The participants whose images beside several sessions are not used."""
         for subject in subjects:
             labels = self.labels[subject]
@@ -171,4 +171,4 @@ class Participants:
                     "into its session, or list them in .bidsignore."
                 )
                 unused = tuple(Unused(path, "it names none of several sessions") for path in paths)
-                yield LeftOut(session_name(subject), reason, True, unused)
+                yield SkippedSession(session_name(subject), reason, True, unused)

@@ -22,8 +22,8 @@ from .names import (
     session_name,
 )
 from .record import restrict_to_records
-from .selection import listing, select_images
-from .sessions import ContrastSelector, LeftOut, Session, UnusableSession
+from .selection import format_unused, select_images
+from .sessions import ContrastSelector, Session, SkippedSession, UnusableSessionError
 from .supplied_masks import find_brain_masks, find_lesion_masks
 
 
@@ -38,9 +38,9 @@ def find(
     filters: Filters | None = None,
     database_dir: Path | None = None,
     derivatives: Sequence[Path] = (),
-    leave_out: Container[Path] = (),
+    exclude: Container[Path] = (),
     orientation: str | None = None,
-) -> tuple[list[Session], list[LeftOut]]:
+) -> tuple[list[Session], list[SkippedSession]]:
     """Find the sessions to process, by the images that a model takes or by the lesion masks they have.
 
     Parameters
@@ -60,14 +60,14 @@ def find(
         Folder of an index of PyBIDS that is reused, or made if there is none.
     derivatives : sequence of Path
         Datasets with brain masks.
-    leave_out : container of Path
+    exclude : container of Path
         Folders in which no lesion mask is looked for.
     orientation : {"RAS", "LAS"}, optional
         That which is assumed of files whose headers state none.
 
     Returns
     -------
-    tuple of (list of Session, list of LeftOut)
+    tuple of (list of Session, list of SkippedSession)
 
     Raises
     ------
@@ -80,7 +80,7 @@ def find(
     filters = filters or {}
     check_mask_filter(filters.get("lesion", {}))
     images = Images(bids_dir, filters=filters, database_dir=database_dir)
-    lesions = {} if card else _lesion_masks(images, lesion_derivatives, leave_out)
+    lesions = {} if card else _lesion_masks(images, lesion_derivatives, exclude)
     participants = Participants(images, lesions)
     if not participants.labels:
         raise DatasetError(f"{bids_dir} holds no sub-* folder with images; check the path.")
@@ -90,13 +90,13 @@ def find(
     candidates = (
         Candidates(images, key, participants, lesions, brain_masks, orientation) for key in wanted
     )
-    sessions, left_out = _select_all(candidates, card, TRACE in contrasts)
-    left_out += _without_files(images, participants, participant_label, session_label)
+    sessions, skipped = _select_all(candidates, card, TRACE in contrasts)
+    skipped += _without_files(images, participants, participant_label, session_label)
     if not session_label:
-        left_out += participants.left_out(list(dict.fromkeys(subject for subject, _ in wanted)))
-    if not sessions and not any(item.refused for item in left_out):
-        raise _nothing_to_process(bids_dir if card else lesion_derivatives, bool(card), left_out)
-    return sessions, left_out
+        skipped += participants.skipped(list(dict.fromkeys(subject for subject, _ in wanted)))
+    if not sessions and not any(item.refused for item in skipped):
+        raise _nothing_to_process(bids_dir if card else lesion_derivatives, bool(card), skipped)
+    return sessions, skipped
 
 
 def _check_derivatives(
@@ -122,7 +122,7 @@ def _without_files(
     participants: Participants,
     participant_label: Sequence[str],
     session_label: Sequence[str],
-) -> Iterator[LeftOut]:
+) -> Iterator[SkippedSession]:
     """The participants and sessions whose folders hold no file, as those that DataLad has not
     installed; with files that may be there elsewhere, they are refused."""
     for subject, session in images.empty_folders():
@@ -132,28 +132,30 @@ def _without_files(
         )
         if asked and not known:
             reason = "its folder holds no file; get it, with datalad get -n, or remove the folder."
-            yield LeftOut(session_name(subject, session), reason, True)
+            yield SkippedSession(session_name(subject, session), reason, True)
 
 
-def _nothing_to_process(folder: Path | None, images: bool, left_out: Sequence[LeftOut]) -> DatasetError:
+def _nothing_to_process(
+    folder: Path | None, images: bool, skipped: Sequence[SkippedSession]
+) -> DatasetError:
     """The error where no session has an image, or a lesion mask."""
-    names = enumeration([item.name for item in left_out])
+    names = enumeration([item.name for item in skipped])
     if images:
         return DatasetError(
             f"{folder} has no T1w, FLAIR or T2w image in an anat folder of {names}"
-            f"{listing(left_out[0].unused)}; check the labels and the filters."
+            f"{format_unused(skipped[0].unused)}; check the labels and the filters."
         )
     return DatasetError(
-        f"{folder} holds no lesion mask of {names} ({left_out[0].reason}); check the path, the "
+        f"{folder} holds no lesion mask of {names} ({skipped[0].reason}); check the path, the "
         "filters, and the names of the masks against docs/files.md."
     )
 
 
-def _lesion_masks(images: Images, folder: Path | None, leave_out: Container[Path]) -> Masks:
+def _lesion_masks(images: Images, folder: Path | None, exclude: Container[Path]) -> Masks:
     """The lesion masks of a folder, but those of sessions that the dataset ignores."""
     if folder is None:
         return {}
-    masks = restrict_to_records(folder, find_lesion_masks(folder, leave_out))
+    masks = restrict_to_records(folder, find_lesion_masks(folder, exclude))
     return {key: of_session for key, of_session in masks.items() if not _is_ignored(images, key)}
 
 
@@ -197,25 +199,25 @@ def _wanted(
 
 def _select_all(
     candidates: Iterable[Candidates], card: ContrastSelector | None, trace: bool
-) -> tuple[list[Session], list[LeftOut]]:
+) -> tuple[list[Session], list[SkippedSession]]:
     """Select the images of each session; the sessions, and those that are left out."""
     selected = [_select(files, card, trace) for files in candidates]
     sessions = [item for item in selected if isinstance(item, Session)]
-    return sessions, [item for item in selected if isinstance(item, LeftOut)]
+    return sessions, [item for item in selected if isinstance(item, SkippedSession)]
 
 
-def _select(files: Candidates, card: ContrastSelector | None, trace: bool) -> Session | LeftOut:
+def _select(files: Candidates, card: ContrastSelector | None, trace: bool) -> Session | SkippedSession:
     """Select the images of a session by a model or by its lesion masks."""
     try:
-        reason = _unusable(files.subject, files.label) or _misplaced(files.placed())
-        if reason := reason or _of_other_session(files.label, files.own_images()):
-            raise UnusableSession(reason)
+        reason = _unusable(files.subject, files.label) or _misplaced(files.files_with_roots())
+        if reason := reason or _of_other_session(files.label, files.session_images()):
+            raise UnusableSessionError(reason)
         session = select_images(files, card) if card else select_lesion_mask(files, trace)
         for path in session.files(card):
             if reason := missing_content_reason(path):
-                raise UnusableSession(reason)
-    except UnusableSession as error:
-        return LeftOut(files.name, error.reason, error.refused, files.unused())
+                raise UnusableSessionError(reason)
+    except UnusableSessionError as error:
+        return SkippedSession(files.name, error.reason, error.refused, files.unused())
     return session
 
 

@@ -9,8 +9,8 @@ from bids_stroke.settings import SPACES
 from . import filters
 from .candidates import Candidates
 from .names import REFERENCES, TRACE
-from .selection import fits, session_of
-from .sessions import Session, UnusableSession, Unused
+from .selection import build_session, shares_grid
+from .sessions import Session, UnusableSessionError, Unused
 from .supplied_masks import SuppliedMask
 
 #: Images by contrast.
@@ -27,7 +27,7 @@ def select_lesion_mask(files: Candidates, trace: bool) -> Session:
 
     Raises
     ------
-    UnusableSession
+    UnusableSessionError
         If the session has no lesion mask, or none that belongs to one of its images.
     """
     masks = _filtered(files)
@@ -42,7 +42,7 @@ def select_lesion_mask(files: Candidates, trace: bool) -> Session:
         else:
             mismatches.append(Unused(mask.path, _mismatch(files, mask, paths)))
     if not matches and not in_template:
-        raise UnusableSession(mismatches[0].reason)
+        raise UnusableSessionError(mismatches[0].reason)
     files.selection.unused += mismatches
     for item in mismatches:
         files.selection.note(f"A lesion mask is not used: {item.reason}", ambiguous=True)
@@ -64,14 +64,14 @@ def _filtered(files: Candidates) -> list[SuppliedMask]:
             kept.append(mask)
     names = ", ".join(str(mask.path) for mask in files.lesions.unassigned)
     if names and not files.lesions.own:
-        raise UnusableSession(
+        raise UnusableSessionError(
             f"{names} names no session, and sub-{files.subject} has several; add ses- to its name."
         )
     if names:
         selection.note(f"{names} is not used: it names none of several sessions.", ambiguous=True)
     if not kept:
         no_match = f"no lesion mask of it passes the filter: {'; '.join(reasons)}"
-        raise UnusableSession(no_match if reasons else "there is no lesion mask of it", False)
+        raise UnusableSessionError(no_match if reasons else "there is no lesion mask of it", False)
     return kept
 
 
@@ -80,7 +80,7 @@ def _matches(mask: SuppliedMask, paths: Paths) -> list[_Match]:
     that have its grid; of these, the one that it is named after."""
     matches = [match for match in _of_contrast(mask, paths) if mask.belongs_to(match[2])]
     if len(matches) > 1:
-        matches = [match for match in matches if fits(mask, match[2])]
+        matches = [match for match in matches if shares_grid(mask, match[2])]
     return [match for match in matches if mask.is_named_after(match[2])] or matches
 
 
@@ -99,7 +99,7 @@ def _mismatch(files: Candidates, mask: SuppliedMask, paths: Paths) -> str:
     drawn = f"{mask.path} was drawn on {f'a {mask.space}' if mask.space else 'an'} image"
     if images:
         return (
-            f"{drawn} with {mask.described}, which {files.name} does not have: it has "
+            f"{drawn} with {mask.image_description}, which {files.name} does not have: it has "
             f"{_names(images)}; name the mask after its image."
         )
     return f"{drawn}, which {files.name} does not have; add it."
@@ -125,7 +125,7 @@ def _select_native(files: Candidates, matches: Sequence[_Match], paths: Paths, t
     if not trace and contrast != TRACE:
         _leave_out(files, further.pop(TRACE), "TRACE is not in use")
     chosen = files.choose_each(further)
-    return session_of(files, chosen, next(iter(chosen)), replace(mask, space=contrast))
+    return build_session(files, chosen, next(iter(chosen)), replace(mask, space=contrast))
 
 
 def _note_image(
@@ -136,7 +136,7 @@ def _note_image(
     others = [path.name for other, _, path in matches if other == mask and path != drawn_on]
     if mask.space and not others:
         return
-    grid = "has the grid of" if fits(mask, drawn_on) else "is taken for one on"
+    grid = "has the grid of" if shares_grid(mask, drawn_on) else "is taken for one on"
     advice = (
         "add the entities of its image to its name" if mask.space else "name its contrast with space-"
     )
@@ -156,7 +156,7 @@ def _select_in_template(files: Candidates, masks: Sequence[SuppliedMask]) -> Ses
     mask = _whole(files, [mask for mask in masks if mask.space == space])
     _note_mask(files, mask, masks)
     paths = {contrast: files.usable(contrast, space) for contrast in REFERENCES}
-    return session_of(files, files.choose_each(paths), space, mask)
+    return build_session(files, files.choose_each(paths), space, mask)
 
 
 def _whole(files: Candidates, masks: Sequence[SuppliedMask]) -> SuppliedMask:
@@ -164,18 +164,18 @@ def _whole(files: Candidates, masks: Sequence[SuppliedMask]) -> SuppliedMask:
 
     Raises
     ------
-    UnusableSession
+    UnusableSessionError
         If several masks may be parts of one lesion.
     """
-    most = max(len(mask.of_image) for mask in masks)
-    masks = [mask for mask in masks if len(mask.of_image) == most]
-    whole = [mask for mask in masks if mask.is_whole] if len(masks) > 1 else list(masks)
+    most = max(len(mask.image_entities) for mask in masks)
+    masks = [mask for mask in masks if len(mask.image_entities) == most]
+    whole = [mask for mask in masks if mask.is_whole_lesion] if len(masks) > 1 else list(masks)
     if len(whole) == 1:
         return whole[0]
     names = ", ".join(str(mask.path.relative_to(mask.root or mask.path.parent)) for mask in masks)
     advice = filters.suggestion("lesion", masks[1].path, masks[0].path, files.filter_of("lesion"))
     choose = f", or choose one by a filter such as {advice}" if advice else ""
-    raise UnusableSession(
+    raise UnusableSessionError(
         f"{files.name} has {len(masks)} lesion masks on one image ({names}), which may be parts of one "
         f"lesion; join them in one file{choose}."
     )
@@ -191,5 +191,7 @@ def _note_mask(files: Candidates, mask: SuppliedMask, masks: Sequence[SuppliedMa
         advice = filters.suggestion("lesion", mask.path, others[0].path, files.filter_of("lesion"))
         sentence += f", chosen of {len(masks)}"
         sentence += f"; to choose {others[0].path.name}, filter with {advice}" if advice else ""
-    elsewhere = any((other.space, other.of_image) != (mask.space, mask.of_image) for other in others)
+    elsewhere = any(
+        (other.space, other.image_entities) != (mask.space, mask.image_entities) for other in others
+    )
     selection.note(f"{sentence}.", ambiguous=elsewhere)

@@ -127,7 +127,7 @@ def write_unfinished(record: Record, output_dir: PathLike) -> None:
     ).write(output_dir)
 
 
-def withdraw(output_dir: PathLike, name: str) -> None:
+def invalidate(output_dir: PathLike, name: str) -> None:
     """Replace the record of a session by one of a session that has not ended, which lists its files."""
     path = logs.record_path(output_dir, name)
     if path.exists():

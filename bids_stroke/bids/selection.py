@@ -8,7 +8,7 @@ from bids_stroke.spatial import grid, image
 
 from .candidates import Candidates
 from .names import REFERENCES, TRACE, contrast_of
-from .sessions import ContrastSelector, Session, UnusableSession, Unused
+from .sessions import ContrastSelector, Session, UnusableSessionError, Unused
 from .supplied_masks import SuppliedMask
 
 
@@ -17,7 +17,7 @@ def select_images(files: Candidates, card: ContrastSelector) -> Session:
 
     Raises
     ------
-    UnusableSession
+    UnusableSessionError
         If the session has no image, or the model does not take those it has.
     """
     channels = {channel.contrast for channel in card.channels}
@@ -29,19 +29,19 @@ def select_images(files: Candidates, card: ContrastSelector) -> Session:
     if not chosen:
         raise _no_image(files)
     if refusal := _refusal(files.name, card, tuple(chosen)):
-        raise UnusableSession(refusal)
+        raise UnusableSessionError(refusal)
     reference = next(c for c in REFERENCES if c in chosen and (c == "T1w" or card.takes(c)))
-    return session_of(files, chosen, reference)
+    return build_session(files, chosen, reference)
 
 
-def _no_image(files: Candidates) -> UnusableSession:
+def _no_image(files: Candidates) -> UnusableSessionError:
     """A session without any image that can be chosen: refused if its images never count."""
     refused = any(item.excluded for item in files.selection.unused)
     reason = "there is no T1w, FLAIR or T2w image in its anat folder"
-    return UnusableSession(reason + listing(files.selection.unused), refused)
+    return UnusableSessionError(reason + format_unused(files.selection.unused), refused)
 
 
-def listing(unused: Sequence[Unused]) -> str:
+def format_unused(unused: Sequence[Unused]) -> str:
     """Files that are not used, for the end of a sentence."""
     return f"; not used: {', '.join(map(str, unused[:4]))}" if unused else ""
 
@@ -63,14 +63,14 @@ def _refusal(name: str, card: ContrastSelector, contrasts: tuple[str, ...]) -> s
     )
 
 
-def session_of(
+def build_session(
     files: Candidates, chosen: dict[str, Path], reference: str, lesion: SuppliedMask | None = None
 ) -> Session:
     """The session of the images that were chosen, with its brain mask.
 
     Raises
     ------
-    UnusableSession
+    UnusableSessionError
         If a brain mask belongs to no image of the session.
     """
     selection = files.selection
@@ -78,7 +78,7 @@ def session_of(
     if not (lesion and lesion.in_template):
         if reference != "T1w":
             excluded = [i for i in selection.unused if i.excluded and contrast_of(i.path) == "T1w"]
-            sentence = f"There is no T1w image: {reference} is the reference{listing(excluded)}."
+            sentence = f"There is no T1w image: {reference} is the reference{format_unused(excluded)}."
             selection.note(sentence, ambiguous=bool(excluded))
         brain_mask = _brain_mask(files, reference, chosen[reference])
     used = {brain_mask, lesion.path if lesion else None}
@@ -100,7 +100,7 @@ def _brain_mask(files: Candidates, reference: str, path: Path) -> Path | None:
 
     Raises
     ------
-    UnusableSession
+    UnusableSessionError
         If a brain mask belongs to no image of the session.
     """
     selection = files.selection
@@ -116,7 +116,7 @@ def _brain_mask(files: Candidates, reference: str, path: Path) -> Path | None:
         for item in not_used:
             selection.note(f"The brain mask {item.path} is not used: {item.reason}.", ambiguous=True)
         return None
-    chosen = max(belonging, key=lambda mask: (len(mask.of_image), fits(mask, path)))
+    chosen = max(belonging, key=lambda mask: (len(mask.image_entities), shares_grid(mask, path)))
     rest = [mask for mask in belonging if mask != chosen]
     selection.unused += [Unused(mask.path, f"{chosen.path} comes first") for mask in rest]
     selection.note(f"The brain mask is {chosen.path}.")
@@ -128,8 +128,8 @@ def _require_image(
 ) -> None:
     """Refuse the session if a brain mask belongs to none of its images."""
     if mask.space in (None, reference) and not any(map(mask.belongs_to, images)):
-        raise UnusableSession(
-            f"{mask.path} is a brain mask of {mask.described}, which no {reference} image of "
+        raise UnusableSessionError(
+            f"{mask.path} is a brain mask of {mask.image_description}, which no {reference} image of "
             f"{files.name} is; name it after its image, or remove it."
         )
 
@@ -143,7 +143,7 @@ def _reason_against(
     """
     if mask.space not in (None, reference):
         return f"it is in the space of the {mask.space}"
-    if mask.space is None and reference != "T1w" and not fits(mask, path):
+    if mask.space is None and reference != "T1w" and not shares_grid(mask, path):
         return f"it has another grid than {path.name}"
     named_after_other = not mask.is_named_after(path) and any(map(mask.is_named_after, others))
     if named_after_other or not mask.belongs_to(path):
@@ -151,7 +151,7 @@ def _reason_against(
     return None
 
 
-def fits(mask: SuppliedMask, path: Path) -> bool:
+def shares_grid(mask: SuppliedMask, path: Path) -> bool:
     """Whether a mask has the grid of an image, by their headers; not if one of them is unreadable.
 
     The grid of a file without orientation is the same for either orientation that may be assumed.

@@ -142,7 +142,7 @@ class Session:
         return folder_of(self.name)
 
 
-class LeftOut(NamedTuple):
+class SkippedSession(NamedTuple):
     """A session that is not processed: its name, the reason in a sentence, whether it was ``refused``
     (it has files that cannot be used) or has nothing to process, and its files."""
 
@@ -152,8 +152,8 @@ class LeftOut(NamedTuple):
     unused: tuple[Unused, ...] = ()
 
 
-class UnusableSession(Exception):
-    """A session whose files cannot be used, as in :class:`bids_stroke.bids.sessions.LeftOut`."""
+class UnusableSessionError(Exception):
+    """A session whose files cannot be used, as in :class:`bids_stroke.bids.sessions.SkippedSession`."""
 
     def __init__(self, reason: str, refused: bool = True) -> None:
         super().__init__(reason)

@@ -61,19 +61,19 @@ class SuppliedMask:
         return is_template(self.space)
 
     @property
-    def is_whole(self) -> bool:
+    def is_whole_lesion(self) -> bool:
         """Whether its name is that of a whole lesion: no part, and no special kind of lesion."""
         return self.entities.get("desc") in _WHOLE and "hemi" not in self.entities
 
     @property
-    def of_image(self) -> dict[str, str]:
+    def image_entities(self) -> dict[str, str]:
         """The entities of its name that it has from its image."""
         return {key: value for key, value in self.entities.items() if key in _OF_IMAGE}
 
     @property
-    def described(self) -> str:
+    def image_description(self) -> str:
         """These entities as its name has them; empty without any."""
-        return "_".join(f"{key}-{value}" for key, value in self.of_image.items())
+        return "_".join(f"{key}-{value}" for key, value in self.image_entities.items())
 
     def belongs_to(self, path: PathLike) -> bool:
         """Whether the name of an image has the same value for each entity that a mask has from its
@@ -113,14 +113,14 @@ def _is_lesion(desc: str) -> bool:
 
 
 def find_lesion_masks(
-    folder: Path, leave_out: Container[Path] = ()
+    folder: Path, exclude: Container[Path] = ()
 ) -> dict[tuple[str, str | None], list[SuppliedMask]]:
     """Find the lesion masks below a folder.
 
     Parameters
     ----------
     folder : Path
-    leave_out : container of Path
+    exclude : container of Path
         Folders that are not searched. Hidden folders, those named ``derivatives`` or ``sourcedata``,
         those that ``.bidsignore`` lists, and output folders of bids_stroke below ``folder`` are left
         out too, and so are links to a folder that is searched already. The patterns of files of
@@ -133,16 +133,16 @@ def find_lesion_masks(
         those of a whole lesion first, then by name.
     """
     masks: dict[tuple[str, str | None], list[SuppliedMask]] = {}
-    for path in _images(folder, leave_out):
+    for path in _images(folder, exclude):
         if mask := parse_lesion_mask(path):
             key = mask.entities["sub"], mask.entities.get("ses")
             masks.setdefault(key, []).append(replace(mask, root=folder))
     for of_session in masks.values():
-        of_session.sort(key=lambda mask: not mask.is_whole)
+        of_session.sort(key=lambda mask: not mask.is_whole_lesion)
     return masks
 
 
-def _images(folder: Path, leave_out: Container[Path] = ()) -> Iterator[Path]:
+def _images(folder: Path, exclude: Container[Path] = ()) -> Iterator[Path]:
     """Images of participants below a folder, in order of name within each folder; of a folder and the
     links to it beside or below it, those of the folder itself."""
     ignore = BidsIgnore(folder)
@@ -158,7 +158,7 @@ def _images(folder: Path, leave_out: Container[Path] = ()) -> Iterator[Path]:
             for name in folders
             if name not in _NO_DATA
             and not is_hidden(name)
-            and here / name not in leave_out
+            and here / name not in exclude
             and not ignore.ignores_folder((here / name).relative_to(folder).as_posix())
         ]
         folders[:] = sorted(kept, key=lambda name: ((here / name).is_symlink(), name))

@@ -57,7 +57,7 @@ def _bindable(path: Path) -> Path:
     return path
 
 
-def absolute(settings: Settings, options: Sequence[str]) -> list[str]:
+def require_absolute_paths(settings: Settings, options: Sequence[str]) -> list[str]:
     """Options for an image, in which only absolute paths lead to files.
 
     Raises

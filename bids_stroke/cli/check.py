@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ).parse_args(argv)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            resources.find_places(Path(folder))
+            resources.ensure_writable_folders(Path(folder))
             print(f"bids_stroke {__version__}")
             print(f"cores: {resources.cores()}, memory: {resources.memory_mb()} MB, {_devices()}")
             failures = [name for name, check in CHECKS.items() if not _passes(name, check)]

@@ -73,7 +73,9 @@ def _given(words: Sequence[str], parser: argparse.ArgumentParser) -> tuple[str, 
     return given["analysis_level"], {name for dest in given for name in names[dest]}
 
 
-def select(words: Sequence[str], level: str, parser: argparse.ArgumentParser) -> Iterator[str]:
+def options_for_level(
+    words: Sequence[str], level: str, parser: argparse.ArgumentParser
+) -> Iterator[str]:
     """The options of a command line that a level uses, with their values."""
     kept = True
     for word in words:

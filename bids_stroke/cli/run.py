@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = parser.parse(argv)
         if not settings.dry_run:
-            resources.find_places(settings.work_dir)
+            resources.ensure_writable_folders(settings.work_dir)
         status = _level(settings)
         sys.stdout.flush()
         return status
@@ -38,9 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (OSError, MemoryError, ImportError, RuntimeError) as error:
-        reason = failures.shortage(error)
+        reason = failures.describe_shortage(error)
         if reason is None and isinstance(error, OSError):
-            reason = failures.refusal(error)
+            reason = failures.describe_os_error(error)
         if reason is None:
             raise
         print(f"bids_stroke: error: {reason}", file=sys.stderr)

@@ -118,9 +118,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             from bids_stroke.execution.participant import run_participants
 
             return run_participants(settings)
-        resources.find_places(settings.work_dir)
+        resources.ensure_writable_folders(settings.work_dir)
         if arguments.list:
-            return unfinished(settings)
+            return list_unfinished(settings)
         return submit(settings, group, arguments, options)
     except StrokeError as error:
         print(f"bids_stroke-slurm: error: {error}", file=sys.stderr)
@@ -141,10 +141,10 @@ def _settings(arguments: argparse.Namespace, options: Sequence[str]) -> tuple[Se
 
 def _options_of(options: Sequence[str], level: str) -> list[str]:
     """The options that a level uses."""
-    return list(levels.select(options, level, run_options.build()))
+    return list(levels.options_for_level(options, level, run_options.build()))
 
 
-def unfinished(settings: Settings) -> int:
+def list_unfinished(settings: Settings) -> int:
     """Name every session that is not complete, and why; 1 if there is one."""
     from bids_stroke.bids import record as records
     from bids_stroke.execution.plan import make_plan
@@ -156,7 +156,7 @@ def unfinished(settings: Settings) -> int:
         if record and record.status != records.UNFINISHED:
             reason = record.error or "an option, its images or its outputs have changed since"
         print(f"{job.session.name}: {reason}")
-    refused = [session for session in plan.left_out if session.refused]
+    refused = [session for session in plan.skipped if session.refused]
     for session in refused:
         print(f"{session.name}: refused: {session.reason}")
     print(f"{len(plan.done)} of {len(plan.sessions) + len(refused)} sessions are complete")
@@ -227,7 +227,7 @@ def write_jobs(
         from . import apptainer  # slow to load
 
         app, listing = apptainer.commands(settings, group, arguments.image)
-        options = apptainer.absolute(settings, options)
+        options = apptainer.require_absolute_paths(settings, options)
     folders = [str(settings.bids_dir), str(settings.output_dir)]
     index = ["--bids-database-dir", str(settings.bids_database_dir)]
     of_runs = ["--nprocs", str(arguments.nprocs), "--mem-mb", str(arguments.mem_mb), *index, *options]

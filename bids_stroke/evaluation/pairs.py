@@ -119,7 +119,7 @@ def _notes_on_images(truth: Mask, prediction: Mask) -> Iterator[str]:
         images = f"of the {truth.space}, the predicted one of the {prediction.space}"
         yield f"The true mask is {images}, {how}"
     elif truth.supplied and prediction.image and not truth.is_of(prediction.image):
-        images = f"of an image with {truth.supplied.described}, the predicted one of "
+        images = f"of an image with {truth.supplied.image_description}, the predicted one of "
         yield f"The true mask is {images}{prediction.image.name}, {how}"
 
 

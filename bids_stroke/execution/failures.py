@@ -23,13 +23,13 @@ _SHORT = {
 }
 
 
-def sentence(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Describe an error in one sentence: a user's mistake by its message, others by their type."""
     if cause := known_cause(error):
         return cause
     error = error.__cause__ or error
     if isinstance(error, OSError):
-        return refusal(error)
+        return describe_os_error(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     last = lines[-1] if lines else type(error).__name__
     return f"an unexpected error, {last}; the crash file and the log are in logs."
@@ -44,17 +44,17 @@ def known_cause(error: BaseException) -> str | None:
         return sentences[-1].strip()
     if type(error).__module__ == "bids_stroke.errors":
         return str(error)
-    return shortage(error)
+    return describe_shortage(error)
 
 
-def refusal(error: OSError) -> str:
+def describe_os_error(error: OSError) -> str:
     """Describe in a sentence what the operating system refused."""
     path = error.filename2 or error.filename  # the second is where a file was to be moved
     where = f"{path}: " if path else ""
     return f"{where}{error.strerror or error}; mend it and run the same command again to continue."
 
 
-def shortage(error: BaseException) -> str | None:
+def describe_shortage(error: BaseException) -> str | None:
     """Describe in a sentence what the machine ran short of; None for any other error."""
     text = f"{type(error).__name__}: {error}"
     return next((message for words, message in _SHORT.items() if words in text), None)

@@ -50,8 +50,8 @@ def run_participants(settings: Settings) -> int:
         for session in plan.sessions:
             for note in session.notes:
                 show.line(f"{session.name}: {note}")
-        for left_out in plan.left_out:
-            show.line(f"{left_out.name}: left out: {left_out.reason}")
+        for skipped in plan.skipped:
+            show.line(f"{skipped.name}: left out: {skipped.reason}")
         for name in plan.done:
             show.line(f"{name}: up to date")
         results = _process(settings, plan, show)
@@ -75,7 +75,7 @@ def _log(settings: Settings) -> Path:
 def _process(settings: Settings, plan: Plan, show: progress.Progress) -> dict[str, Result]:
     """Run the jobs and return their results by the names of the sessions."""
     for job in plan.jobs:
-        _withdraw_record(settings, job)
+        _invalidate_record(settings, job)
     jobs = {job.session.name: job for job in plan.jobs}
     tasks = [Task(name, run_session, job) for name, job in jobs.items()]
     watch = _Watch(show)
@@ -109,14 +109,14 @@ class _Watch:
         self._show.message(name, message)
 
 
-def _withdraw_record(settings: Settings, job: Job) -> None:
+def _invalidate_record(settings: Settings, job: Job) -> None:
     """Withdraw the record of an earlier run: until it has ended, a session counts as failed.
 
     The process of the session removes the outputs, when it starts.
     """
     # If another run holds the lock, the record belongs to that run.
     with suppress(SessionLockedError), session_lock(settings.output_dir, job.session.name):
-        records.withdraw(settings.output_dir, job.session.name)
+        records.invalidate(settings.output_dir, job.session.name)
 
 
 def _record_failure(
@@ -179,9 +179,9 @@ def _summary(settings: Settings, plan: Plan, results: Mapping[str, Result]) -> I
             yield _summary_of_result(settings, session, result)
         else:
             yield SummaryRow(session.name, None, None, "not started", "")
-    for left_out in plan.left_out:
-        status = "refused" if left_out.refused else "left out"
-        yield SummaryRow(left_out.name, None, None, status, left_out.reason)
+    for skipped in plan.skipped:
+        status = "refused" if skipped.refused else "left out"
+        yield SummaryRow(skipped.name, None, None, status, skipped.reason)
 
 
 def _summary_of_result(settings: Settings, session: Session, result: Result) -> SummaryRow:

@@ -9,7 +9,7 @@ from bids_stroke.atlases.maps import Maps
 from bids_stroke.bids import record as records
 from bids_stroke.bids.discovery import find
 from bids_stroke.bids.record import Record
-from bids_stroke.bids.sessions import LeftOut, Session
+from bids_stroke.bids.sessions import Session, SkippedSession
 from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.models import catalog
 from bids_stroke.models.card import Card
@@ -72,7 +72,7 @@ class Plan:
     sessions: list[Session]
     jobs: list[Job]
     done: dict[str, Record]
-    left_out: list[LeftOut]
+    skipped: list[SkippedSession]
 
 
 def make_plan(settings: Settings) -> Plan:
@@ -90,7 +90,7 @@ def make_plan(settings: Settings) -> Plan:
     # Whatever is missing is reported before any work.
     template_spaces.find_spaces(settings.output_spaces)
     niivue.module()
-    sessions, left_out = find(
+    sessions, skipped = find(
         settings.bids_dir,
         card=card,
         lesion_derivatives=settings.lesion_derivatives,
@@ -99,10 +99,10 @@ def make_plan(settings: Settings) -> Plan:
         filters=settings.bids_filters,
         database_dir=settings.bids_database_dir,
         derivatives=settings.derivatives,
-        leave_out=(settings.output_dir, settings.work_dir),
+        exclude=(settings.output_dir, settings.work_dir),
         orientation=settings.assume_orientation,
     )
-    left_out = [_with_outputs(settings.output_dir, item) for item in left_out]
+    skipped = [_with_outputs(settings.output_dir, item) for item in skipped]
     sources = SourceDatasets(settings.bids_dir, settings.output_dir, settings.lesion_derivatives)
     options = {
         "card": card and card.identity(),
@@ -122,10 +122,10 @@ def make_plan(settings: Settings) -> Plan:
             done[session.name] = record
         else:
             jobs.append(job)
-    return Plan(card, sessions, jobs, done, left_out)
+    return Plan(card, sessions, jobs, done, skipped)
 
 
-def _with_outputs(output_dir: Path, item: LeftOut) -> LeftOut:
+def _with_outputs(output_dir: Path, item: SkippedSession) -> SkippedSession:
     """A session that is left out; its reason mentions the outputs that an earlier run has left."""
     record = records.read(output_dir, item.name)
     if record is None or not record.complete(output_dir):

@@ -141,9 +141,9 @@ def print_plan(plan: Plan) -> None:
         further = {c: path for c, path in session.images.items() if c not in processed}
         _print_unused(Unused(path, f"{c} is not needed") for c, path in further.items())
         _print_unused(session.unused)
-    for left_out in plan.left_out:
-        print(f"{left_out.name}: left out: {left_out.reason}")
-        _print_unused(left_out.unused)
+    for skipped in plan.skipped:
+        print(f"{skipped.name}: left out: {skipped.reason}")
+        _print_unused(skipped.unused)
 
 
 def _intention(session: Session, processed: Container[str]) -> str:

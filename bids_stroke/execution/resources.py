@@ -59,7 +59,7 @@ def gpus(root: Path = Path("/")) -> list[str]:
     return list(takewhile(lambda name: name not in ("", "-1"), map(str.strip, named.split(","))))
 
 
-def find_places(work_dir: Path) -> None:
+def ensure_writable_folders(work_dir: Path) -> None:
     """Give libraries a home and a folder for temporary files, where those of the machine cannot be
     written or hold too little, and a name, where the user has none: as in containers.
 

@@ -20,12 +20,12 @@ from bids_stroke.errors import SessionLockedError
 from bids_stroke.settings import Settings
 from bids_stroke.spatial import image
 
-from .failures import sentence
+from .failures import describe_error
 from .leftovers import remove_leftovers
 from .locks import report_lock, session_lock
 from .messages import Result, Send
 from .plan import Job
-from .workflow import folder_of, run_workflow
+from .workflow import run_workflow, session_work_folder
 
 LOG = logging.getLogger("bids_stroke")
 
@@ -79,7 +79,7 @@ def _run(work: Callable[[], Result], channel: Connection, environment: Mapping[s
         result = Result("locked", str(error))
     except Exception as error:  # every failure is reported to the parent process
         LOG.exception("the process failed")
-        result = Result("failed", sentence(error))
+        result = Result("failed", describe_error(error))
     channel.send(replace(result, seconds=round(time.monotonic() - begun, 1)))
 
 
@@ -100,14 +100,14 @@ def _process(settings: Settings, job: Job, send: Send) -> Result:
             record.write(settings.output_dir)
     except Exception as error:
         LOG.exception("%s failed", record.name)
-        record.status, record.error = "failed", sentence(error)
+        record.status, record.error = "failed", describe_error(error)
         record.seconds = round(time.monotonic() - begun, 1)
         with report_lock(settings.output_dir, subject):
             record.write(settings.output_dir)
             _report_failure(settings, subject, record)
         return Result("failed", record.error)
     if settings.clean_workdir:
-        shutil.rmtree(folder_of(settings, job.session), ignore_errors=True)
+        shutil.rmtree(session_work_folder(settings, job.session), ignore_errors=True)
     return Result("ok", None, record.flags, record.lesion_volume_ml)
 
 

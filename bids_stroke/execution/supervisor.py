@@ -62,20 +62,20 @@ class _Threaded(Protocol):
     threads: int
 
 
-def at_once(settings: Settings, sessions: Sequence[object]) -> int:
+def parallel_sessions(settings: Settings, sessions: Sequence[object]) -> int:
     """Number of sessions that run at a time."""
     room = min(settings.nprocs // (settings.omp_nthreads or 1), settings.mem_mb // SESSION_MB)
     return max(1, min(room, len(sessions)))
 
 
-def threads_of_next(settings: Settings, running: Sequence[_Threaded], starting: int) -> int:
+def allocate_threads(settings: Settings, running: Sequence[_Threaded], starting: int) -> int:
     """Threads of a session to start: the cores that ``running`` leaves, shared out among those that
     are ``starting``."""
     left = settings.nprocs - sum(child.threads for child in running)
     return settings.omp_nthreads or max(1, left // starting)
 
 
-def gpu_of_next(gpus: Sequence[str], running: Sequence[_Child]) -> str | None:
+def allocate_gpu(gpus: Sequence[str], running: Sequence[_Child]) -> str | None:
     """The GPU that fewest sessions use; None without any."""
     used = [child.gpu for child in running]
     return min(gpus, key=used.count, default=None)
@@ -114,7 +114,7 @@ class Supervisor:
     ) -> None:
         self._settings, self._on_message = settings, on_message
         self._waiting, self._added, self._running = deque(tasks), deque[Task](), list[_Child]()
-        self._at_once = at_once(settings, self._waiting)
+        self._parallel_sessions = parallel_sessions(settings, self._waiting)
         self._gpus = [] if settings.device == "cpu" else resources.gpus()
         self._context = prepare()
 
@@ -143,7 +143,7 @@ class Supervisor:
     def results(self) -> Iterator[tuple[Task, Result]]:
         """Run the tasks and yield the result of each as it ends."""
         while self._ready() or self._running:
-            while starting := min(self._ready(), self._at_once - len(self._running)):
+            while starting := min(self._ready(), self._parallel_sessions - len(self._running)):
                 task = (self._added or self._waiting).popleft()
                 self._running.append(self._start(task, starting))
             wait([end for child in self._running for end in child.ends()])
@@ -158,8 +158,8 @@ class Supervisor:
         return len(self._added) + len(self._waiting)
 
     def _start(self, task: Task, starting: int) -> _Child:
-        threads = threads_of_next(self._settings, self._running, starting)
-        gpu = gpu_of_next(self._gpus, self._running)
+        threads = allocate_threads(self._settings, self._running, starting)
+        gpu = allocate_gpu(self._gpus, self._running)
         # A folder of its own: what a killed child leaves behind goes with it. Its name holds no BIDS
         # entity, since PyBIDS would take that for one of the reportlets in it.
         temporary = TemporaryDirectory(prefix="bids_stroke-", ignore_cleanup_errors=True)

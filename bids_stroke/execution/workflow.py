@@ -40,7 +40,7 @@ def run_workflow(settings: Settings, job: Job, record: Record, send: Send) -> No
     Intermediate results of an earlier run may be damaged: after an unexpected error they are removed,
     and the session starts anew.
     """
-    base = folder_of(settings, job.session)
+    base = session_work_folder(settings, job.session)
     resumed = base.is_dir()
     try:
         _run(settings, job, record, send)
@@ -60,7 +60,7 @@ def _run(settings: Settings, job: Job, record: Record, send: Send) -> None:
         import torch
 
         torch.use_deterministic_algorithms(True)
-    base = folder_of(settings, job.session)
+    base = session_work_folder(settings, job.session)
     base.parent.mkdir(parents=True, exist_ok=True)
     base.mkdir(mode=0o700, exist_ok=True)  # Nipype reads pickles there: only this user may write them
     crashes, kept = base / "crash", crash_path(settings.output_dir, record.name)
@@ -137,7 +137,7 @@ def _workflow(settings: Settings, job: Job) -> "LesionWorkflow":
     )
 
 
-def folder_of(settings: Settings, session: Session) -> Path:
+def session_work_folder(settings: Settings, session: Session) -> Path:
     """Folder of a session's intermediate results.
 
     Each version has its own, and deterministic results are kept apart from others.

@@ -146,10 +146,10 @@ def test_images_that_never_count_are_named(tmp_path, names, words):
     find(tmp_path, {"T1w": HEAD})
     for name in names:
         scan(tmp_path / f"sub-02/anat/sub-02_{name}.nii.gz")
-    sessions, (left_out,) = discovery.find(tmp_path, card=cards.make())
-    assert [session.name for session in sessions] == ["sub-01"] and left_out.name == "sub-02"
-    assert words in left_out.reason
-    assert left_out.refused == names[0].endswith("T1w")
+    sessions, (skipped,) = discovery.find(tmp_path, card=cards.make())
+    assert [session.name for session in sessions] == ["sub-01"] and skipped.name == "sub-02"
+    assert words in skipped.reason
+    assert skipped.refused == names[0].endswith("T1w")
 
 
 def test_a_filter_by_name_takes_an_image_of_another_space(tmp_path):
@@ -162,8 +162,8 @@ def test_a_filter_by_name_takes_an_image_of_another_space(tmp_path):
 def test_no_filter_takes_an_image_of_phase(tmp_path):
     scan(tmp_path / "sub-01/anat/sub-01_part-phase_T1w.nii.gz")
     filters = {"t1w": {"part": "phase"}}
-    sessions, (left_out,) = discovery.find(tmp_path, card=cards.make(), filters=filters)
-    assert sessions == [] and left_out.refused
+    sessions, (skipped,) = discovery.find(tmp_path, card=cards.make(), filters=filters)
+    assert sessions == [] and skipped.refused
 
 
 def test_a_t1w_that_never_counts_makes_flair_the_reference_by_name(tmp_path):

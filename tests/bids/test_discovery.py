@@ -29,8 +29,8 @@ class Dataset:
         return self
 
     def find(self, card=T1W, bids_dir=None, **more):
-        leave_out = (self.root / "derivatives" / "out", self.root / "work")
-        return discovery.find(bids_dir or self.root, card=card, leave_out=leave_out, **more)
+        exclude = (self.root / "derivatives" / "out", self.root / "work")
+        return discovery.find(bids_dir or self.root, card=card, exclude=exclude, **more)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_sessions_and_participants(dataset):
         "sub-01/ses-a/anat/sub-01_ses-a_FLAIR.nii.gz",
         "sub-01/ses-a/anat/sub-01_ses-a_T1map.nii.gz",
     )
-    sessions, left_out = dataset.find()
+    sessions, skipped = dataset.find()
     assert [session.name for session in sessions] == ["sub-01_ses-a", "sub-01_ses-b", "sub-02"]
     assert names(sessions[0]) == {
         "T1w": "sub-01_ses-a_T1w.nii.gz",
@@ -62,7 +62,7 @@ def test_sessions_and_participants(dataset):
     assert names(sessions[1]) == {"T1w": "sub-01_ses-b_T1w.nii"}
     assert all(session.notes == () and session.brain_mask is None for session in sessions)
     assert all(path.is_absolute() for path in sessions[0].images.values())
-    assert left_out == []
+    assert skipped == []
 
 
 def test_participants_and_sessions_that_were_asked_for(dataset):
@@ -71,9 +71,9 @@ def test_participants_and_sessions_that_were_asked_for(dataset):
         for subject in ("01", "02", "03")
         for session in ("a", "b")
     ))  # fmt: skip
-    sessions, left_out = dataset.find(participant_label=("03", "01", "03"), session_label=("b",))
+    sessions, skipped = dataset.find(participant_label=("03", "01", "03"), session_label=("b",))
     assert [session.name for session in sessions] == ["sub-01_ses-b", "sub-03_ses-b"]
-    assert left_out == []
+    assert skipped == []
 
 
 def test_unknown_participants_are_named(dataset):
@@ -95,11 +95,11 @@ def test_a_dataset_without_images(dataset):
 
 def test_a_participant_without_anatomy_is_left_out(dataset):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz", "sub-02/func/sub-02_task-rest_bold.nii.gz")
-    sessions, left_out = dataset.find()
+    sessions, skipped = dataset.find()
     assert [session.name for session in sessions] == ["sub-01"]
-    assert [name for name, *_ in left_out] == ["sub-02"]
-    assert "no T1w, FLAIR or T2w image" in left_out[0].reason
-    assert not left_out[0].refused
+    assert [name for name, *_ in skipped] == ["sub-02"]
+    assert "no T1w, FLAIR or T2w image" in skipped[0].reason
+    assert not skipped[0].refused
 
 
 def test_only_participants_folders_count(dataset):
@@ -119,12 +119,12 @@ def test_only_participants_folders_count(dataset):
 def test_folders_above_the_dataset_do_not_count(tmp_path):
     dataset = Dataset(tmp_path / "sub-99" / "ses-x" / "func" / "acq-y+z")
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz", "sub-02/ses-a/anat/sub-02_ses-a_T1w.nii.gz")
-    sessions, left_out = dataset.find()
+    sessions, skipped = dataset.find()
     assert [(session.name, names(session)["T1w"]) for session in sessions] == [
         ("sub-01", "sub-01_T1w.nii.gz"),
         ("sub-02_ses-a", "sub-02_ses-a_T1w.nii.gz"),
     ]
-    assert left_out == []
+    assert skipped == []
 
 
 def test_a_dataset_behind_a_link(dataset, tmp_path):
@@ -177,10 +177,10 @@ def test_an_unreadable_run_is_the_last_choice(dataset):
 @pytest.mark.parametrize("contrast", ["FLAIR", "T2w"])
 def test_without_t1w_another_contrast_serves_if_the_model_takes_it(dataset, contrast):
     dataset.add(f"sub-01/anat/sub-01_{contrast}.nii.gz")
-    sessions, left_out = dataset.find(cards.make(optional=("T1w", contrast)))
+    sessions, skipped = dataset.find(cards.make(optional=("T1w", contrast)))
     assert sessions[0].reference == contrast
     assert f"{contrast} is the reference" in sessions[0].notes[0]
-    assert left_out == []
+    assert skipped == []
 
 
 def test_without_t1w_flair_comes_before_t2w(dataset):
@@ -192,9 +192,9 @@ def test_without_t1w_flair_comes_before_t2w(dataset):
 
 def test_without_t1w_a_t1w_model_leaves_the_session_out(dataset):
     dataset.add("sub-01/anat/sub-01_FLAIR.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz")
-    sessions, left_out = dataset.find(T1W)
+    sessions, skipped = dataset.find(T1W)
     assert [session.name for session in sessions] == ["sub-02"]
-    ((name, reason, refused, _),) = left_out
+    ((name, reason, refused, _),) = skipped
     assert name == "sub-01" and refused
     assert "has FLAIR but no T1w" in reason and "--model" in reason
 
@@ -205,10 +205,10 @@ def test_a_session_without_a_contrast_that_the_model_needs_is_left_out(dataset):
         "sub-02/anat/sub-02_T1w.nii.gz",
         "sub-02/anat/sub-02_FLAIR.nii.gz",
     )
-    sessions, left_out = dataset.find(cards.make("T1w", "FLAIR"))
+    sessions, skipped = dataset.find(cards.make("T1w", "FLAIR"))
     assert [session.name for session in sessions] == ["sub-02"]
-    assert [name for name, *_ in left_out] == ["sub-01"]
-    assert "needs FLAIR" in left_out[0][1]
+    assert [name for name, *_ in skipped] == ["sub-01"]
+    assert "needs FLAIR" in skipped[0][1]
 
 
 # Filters, masks
@@ -229,9 +229,9 @@ def test_filters_choose_by_entity(dataset):
 def test_a_filter_that_matches_nothing_leaves_out(dataset):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
     dataset.add("sub-02/anat/sub-02_run-3_T1w.nii.gz")
-    sessions, left_out = dataset.find(filters={"t1w": {"run": 3}})
+    sessions, skipped = dataset.find(filters={"t1w": {"run": 3}})
     assert [session.name for session in sessions] == ["sub-02"]
-    assert [(one.name, one.refused) for one in left_out] == [("sub-01", False)]
+    assert [(one.name, one.refused) for one in skipped] == [("sub-01", False)]
     with pytest.raises(DatasetError, match="no T1w, FLAIR or T2w image"):
         dataset.find(filters={"t1w": {"run": 4}})
 
@@ -297,12 +297,12 @@ def test_a_mask_chooses_the_run_that_it_was_drawn_on(dataset):
         f"{anat}acq-spc3p2_run-12_T2w.nii.gz",
         "sub-M2265/ses-2000/anat/sub-M2265_ses-2000_T1w.nii.gz",
     )
-    sessions, left_out = own(dataset, f"{anat}acq-spc3p2_run-10_T2w_desc-lesion_mask.nii.gz")
+    sessions, skipped = own(dataset, f"{anat}acq-spc3p2_run-10_T2w_desc-lesion_mask.nii.gz")
     (session,) = sessions
     assert (session.name, session.reference, session.drawn_on) == ("sub-M2265_ses-849", "T1w", "T2w")
     assert names(session)["T2w"] == "sub-M2265_ses-849_acq-spc3p2_run-10_T2w.nii.gz"
     assert "run-10_T2w_desc-lesion_mask.nii.gz" in session.notes[0]
-    assert [(one.name, one.refused) for one in left_out] == [("sub-M2265_ses-2000", False)]
+    assert [(one.name, one.refused) for one in skipped] == [("sub-M2265_ses-2000", False)]
 
 
 def test_masks_on_the_trace_image(dataset):
@@ -334,12 +334,12 @@ def test_masks_in_a_template_space(dataset):
     stem = "sub-{0}/ses-1/anat/sub-{0}_ses-1_space-MNI152NLin2009aSym_{1}"
     dataset.add(stem.format("r001s001", "T1w.nii.gz"))
     masks = [stem.format(s, "label-L_desc-T1lesion_mask.nii.gz") for s in ("r001s001", "r001s002")]
-    sessions, left_out = own(dataset, *masks)
+    sessions, skipped = own(dataset, *masks)
     assert [session.name for session in sessions] == ["sub-r001s001_ses-1", "sub-r001s002_ses-1"]
     assert [len(session.images) for session in sessions] == [1, 0]
     assert all(session.lesion.in_template for session in sessions)
     assert {session.reference for session in sessions} == {"MNI152NLin2009aSym"}
-    assert left_out == []
+    assert skipped == []
 
 
 def test_masks_beside_the_images(dataset):
@@ -383,10 +383,10 @@ def test_a_mask_without_session_serves_a_participant_with_one(dataset):
     dataset.add("sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz")
     dataset.add(*(f"sub-02/ses-{s}/anat/sub-02_ses-{s}_T1w.nii.gz" for s in "ab"))
     mask = "sub-{0}/anat/sub-{0}_space-T1w_label-L_mask.nii.gz"
-    sessions, left_out = own(dataset, mask.format("01"), mask.format("02"))
+    sessions, skipped = own(dataset, mask.format("01"), mask.format("02"))
     assert [session.name for session in sessions] == ["sub-01_ses-a"]
-    assert [(item.name, item.refused) for item in left_out] == [
+    assert [(item.name, item.refused) for item in skipped] == [
         ("sub-02_ses-a", True),
         ("sub-02_ses-b", True),
     ]
-    assert "names no session, and sub-02 has several" in left_out[0].reason
+    assert "names no session, and sub-02 has several" in skipped[0].reason

@@ -35,8 +35,8 @@ def find(dataset, **more):
 
 def select(dataset, **more):
     """The only session of a dataset: the name of its mask, and of the image of the mask."""
-    (session,), left_out = find(dataset, **more)
-    assert left_out == []
+    (session,), skipped = find(dataset, **more)
+    assert skipped == []
     assert session.lesion.path.name.startswith("sub-01_")
     return session, session.lesion.path.name[7:-7], session.images[session.drawn_on].name[7:-7]
 
@@ -253,8 +253,8 @@ def test_a_brain_mask_of_no_image_is_refused(dataset, entity):
     root, masks = dataset
     add(root, "run-01_T1w")
     add(masks, f"{entity}_desc-brain_mask")
-    _, (left_out,) = discovery.find(root, card=cards.make(), derivatives=(masks,))
-    assert left_out.refused and f"is a brain mask of {entity}" in left_out.reason
+    _, (skipped,) = discovery.find(root, card=cards.make(), derivatives=(masks,))
+    assert skipped.refused and f"is a brain mask of {entity}" in skipped.reason
 
 
 def test_a_brain_mask_of_another_contrast_is_not_used_and_named(dataset):
@@ -295,7 +295,7 @@ def test_hidden_and_ignored_masks_are_no_masks(dataset):
     (anat / "._sub-01_desc-brain_mask.nii.gz").write_bytes(b"\0")
     # Patterns of files are for the validator, which does not know the names of masks.
     (masks / ".bidsignore").write_text("*_mask.nii.gz\nsub-02/\n")
-    (session,), left_out = find(dataset, derivatives=(masks,))
+    (session,), skipped = find(dataset, derivatives=(masks,))
     assert session.lesion.path.name == "sub-01_label-L_mask.nii.gz"
     assert session.brain_mask.name == "sub-01_desc-brain_mask.nii.gz"
-    assert [(item.name, item.refused) for item in left_out] == [("sub-02", False)]
+    assert [(item.name, item.refused) for item in skipped] == [("sub-02", False)]

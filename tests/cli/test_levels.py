@@ -115,4 +115,4 @@ def test_options_of_a_level(level, selected):
         "--model x -vv -w y --participant-label 01 02 --group-by sex --cutoffs 1 2 "
         "--bids_filter_file=z --qc_ratings=r"
     )
-    assert " ".join(levels.select(words.split(), level, options.build())) == selected
+    assert " ".join(levels.options_for_level(words.split(), level, options.build())) == selected

@@ -93,7 +93,7 @@ def test_content_that_git_annex_dropped(ended):
     record.write(ended.output_dir)
     shutil.move(target, ended.work_dir)
     plan = make_plan(ended)
-    assert not plan.jobs and "datalad get" in plan.left_out[0].reason
+    assert not plan.jobs and "datalad get" in plan.skipped[0].reason
     shutil.copy(ended.work_dir, target)
     assert done(ended) == ["sub-01"]
 

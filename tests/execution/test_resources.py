@@ -69,12 +69,12 @@ def test_places_that_can_be_written(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     for name in ("LOGNAME", "USER"):
         monkeypatch.delenv(name, raising=False)
-    resources.find_places(tmp_path / "work")
+    resources.ensure_writable_folders(tmp_path / "work")
     assert os.environ["HOME"] == os.environ["TMPDIR"] == str(tmp_path)
     assert os.environ["LOGNAME"] == f"user{os.getuid()}"
     assert not (tmp_path / "work").exists()
     monkeypatch.setattr(resources, "TEMPORARY_MB", 2**40)
-    resources.find_places(tmp_path / "work")
+    resources.ensure_writable_folders(tmp_path / "work")
     assert tempfile.gettempdir() == os.environ["TMPDIR"] == str(tmp_path / "work/tmp")
     assert (tmp_path / "work/tmp").is_dir()
 
@@ -83,13 +83,13 @@ Running = namedtuple("Running", "threads gpu", defaults=(1, None))
 
 
 def test_sessions_are_spread_over_gpus():
-    assert supervisor.gpu_of_next([], []) is None
+    assert supervisor.allocate_gpu([], []) is None
     running = []
     for _ in range(5):
-        running.append(Running(gpu=supervisor.gpu_of_next(["0", "2"], running)))
+        running.append(Running(gpu=supervisor.allocate_gpu(["0", "2"], running)))
     assert [child.gpu for child in running] == ["0", "2", "0", "2", "0"]
     running.remove(Running(gpu="2"))
-    assert supervisor.gpu_of_next(["0", "2"], running) == "2"
+    assert supervisor.allocate_gpu(["0", "2"], running) == "2"
 
 
 def test_one_process_at_a_time_on_a_gpu():

@@ -38,7 +38,7 @@ def settings(tmp_path):
     ],
 )
 def test_sessions_at_once(settings, options, sessions, number):
-    assert supervisor.at_once(settings(*options), range(sessions)) == number
+    assert supervisor.parallel_sessions(settings(*options), range(sessions)) == number
 
 
 def test_every_core_is_used(settings):
@@ -46,11 +46,11 @@ def test_every_core_is_used(settings):
     eight = settings("--nprocs", "8")
     running = []
     for starting in (3, 2, 1):
-        running.append(Child(supervisor.threads_of_next(eight, running, starting)))
+        running.append(Child(supervisor.allocate_threads(eight, running, starting)))
     assert [child.threads for child in running] == [2, 3, 3]
-    assert supervisor.threads_of_next(eight, [], 1) == 8
-    assert supervisor.threads_of_next(eight, [Child(8)], 1) == 1
-    assert supervisor.threads_of_next(settings("--nprocs", "8", "--omp-nthreads", "3"), [], 1) == 3
+    assert supervisor.allocate_threads(eight, [], 1) == 8
+    assert supervisor.allocate_threads(eight, [Child(8)], 1) == 1
+    assert supervisor.allocate_threads(settings("--nprocs", "8", "--omp-nthreads", "3"), [], 1) == 3
 
 
 def test_what_is_loaded_before_the_fork_starts_no_threads_and_reads_no_number_of_them():

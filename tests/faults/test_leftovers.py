@@ -149,13 +149,13 @@ def test_outputs_stay_until_their_session_starts(tmp_path):
     name = "sub-01/anat/sub-01_desc-preproc_T1w.nii.gz"
     for outputs in ({"image": name}, [name]):
         earlier_run(tmp_path, outputs=outputs)
-        record.withdraw(tmp_path, "sub-01")
+        record.invalidate(tmp_path, "sub-01")
         assert (tmp_path / name).is_file()
         (listing,) = record.read_all(tmp_path)
         assert not listing.complete(tmp_path) and "its run did not end" in listing.error
         record.remove(tmp_path, "sub-01")
         assert not (tmp_path / name).exists()
-    record.withdraw(tmp_path, "sub-02")
+    record.invalidate(tmp_path, "sub-02")
     assert record.read(tmp_path, "sub-02") is None
 
 

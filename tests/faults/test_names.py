@@ -36,9 +36,9 @@ def put(path):
 
 def found(folder, **options):
     """Masks of the sessions, and why others are left out."""
-    sessions, left_out = find(folder, lesion_derivatives=folder, **options)
+    sessions, skipped = find(folder, lesion_derivatives=folder, **options)
     masks = {session.name: session.lesion.path for session in sessions}
-    return masks, {item.name: item.reason for item in left_out if item.refused}
+    return masks, {item.name: item.reason for item in skipped if item.refused}
 
 
 @pytest.mark.parametrize(
@@ -115,9 +115,9 @@ def test_masks_of_an_output_folder_are_those_of_its_records(bids):
     for path, status in ((listed, "ok"), (failed, "failed")):
         outputs = {"lesion_mask": str(path.relative_to(out))}
         Record(path.name[:6], "x", status, outputs=outputs).write(out)
-    sessions, left_out = find(bids, lesion_derivatives=out)
+    sessions, skipped = find(bids, lesion_derivatives=out)
     assert [session.lesion.path for session in sessions] == [listed]
-    assert [item.name for item in left_out] == ["sub-02"]
+    assert [item.name for item in skipped] == ["sub-02"]
 
 
 def test_names_with_dots_are_different_scans(tmp_path):
