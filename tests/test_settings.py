@@ -40,7 +40,7 @@ def test_settings_cannot_be_changed(settings):
 
 
 def test_no_dataset(settings, tmp_path):
-    with pytest.raises(DatasetError, match="absent is not a folder"):
+    with pytest.raises(DatasetError, match="absent does not exist or is not a folder"):
         replace(settings, bids_dir=tmp_path / "absent").check()
 
 
@@ -49,8 +49,8 @@ def test_no_dataset(settings, tmp_path):
     [
         ("{", "not valid JSON"),
         ("", "not valid JSON"),
-        ('["Name", "BIDSVersion"]', "lacks"),
-        ('{"Name": "x"}', "lacks"),
+        ('["Name", "BIDSVersion"]', "has no Name"),
+        ('{"Name": "x"}', "has no Name"),
     ],
 )
 def test_a_bad_description_is_refused_unless_skipped(settings, text, words):
