@@ -41,14 +41,16 @@ def test_images_beside_the_only_session_belong_to_it(tmp_path):
         "sub-02_ses-1": {"T1w": "sub-02_ses-1_T1w.nii.gz", "FLAIR": "sub-02_FLAIR.nii.gz"}
     }
     assert skipped == {}
-    assert any("sub-02_FLAIR.nii.gz names no session" in n for n in sessions["sub-02_ses-1"].notes)
+    assert any("sub-02_FLAIR.nii.gz has no ses-" in n for n in sessions["sub-02_ses-1"].notes)
 
 
 def test_images_of_the_session_come_before_those_beside(tmp_path):
     add(tmp_path, BESIDE.format("T1w"), INSIDE.format(1, "T1w"))
     images, skipped, sessions = find(tmp_path)
     assert images == {"sub-02_ses-1": {"T1w": "sub-02_ses-1_T1w.nii.gz"}} and skipped == {}
-    assert "sub-02_T1w.nii.gz (the session has its own)" in map(str, sessions["sub-02_ses-1"].unused)
+    assert "sub-02_T1w.nii.gz (the session has files of its own)" in map(
+        str, sessions["sub-02_ses-1"].unused
+    )
 
 
 def test_images_beside_several_sessions_are_named_and_refused(tmp_path):

@@ -40,14 +40,14 @@ CASES = {
     "the space of another contrast": ({"space-T2w_T1w": FINE, "space-orig_T1w": HEAD},
                                       "space-orig_T1w", None, False),
     "inversions": ({"inv-1_T1w": FINE, "inv-2_T1w": FINE, "T1w": HEAD}, "T1w", None, False),
-    "contrast agent": ({"ce-gd_T1w": FINE, "T1w": HEAD}, "T1w", "without contrast agent", False),
-    "derived": ({"desc-denoised_T1w": FINE, "T1w": HEAD}, "T1w", "not derived", False),
-    "a word before the suffix": ({"defacemask_T1w": FINE, "T1w": HEAD}, "T1w", "not derived", False),
+    "contrast agent": ({"ce-gd_T1w": FINE, "T1w": HEAD}, "T1w", "no contrast agent", False),
+    "derived": ({"desc-denoised_T1w": FINE, "T1w": HEAD}, "T1w", "not a derived image", False),
+    "a word before the suffix": ({"defacemask_T1w": FINE, "T1w": HEAD}, "T1w", "derived image", False),
     "a slab": ({"acq-slab_T1w": SLAB, "T1w": HEAD}, "T1w", "field of view", False),
     "a slab of a later run": ({"run-2_T1w": SLAB, "run-1_T1w": HEAD}, "run-1_T1w", "field", False),
-    "echoes of T1w": ({"echo-1_T1w": HEAD, "echo-2_T1w": HEAD}, "echo-1_T1w", "of most contrast", True),
-    "echoes and their combination": ({"echo-1_T1w": HEAD, "T1w": HEAD}, "T1w", "combination", True),
-    "voxels": ({"run-1_T1w": FINE, "run-2_T1w": HEAD}, "run-1_T1w", "finest voxels", True),
+    "echoes of T1w": ({"echo-1_T1w": HEAD, "echo-2_T1w": HEAD}, "echo-1_T1w", "strongest", True),
+    "echoes and their combination": ({"echo-1_T1w": HEAD, "T1w": HEAD}, "T1w", "combined", True),
+    "voxels": ({"run-1_T1w": FINE, "run-2_T1w": HEAD}, "run-1_T1w", "smallest voxels", True),
     "runs": ({f"run-{n}_T1w": HEAD for n in (2, 10, 1)}, "run-10_T1w", "the latest run", True),
     "runs of the same voxels but for rounding": (
         {"run-1_T1w": ((16, 20, 16), (11.99, 12.0, 12.0)), "run-2_T1w": HEAD},
@@ -121,7 +121,7 @@ def test_a_sidecar_reports_contrast_agent(tmp_path):
     sidecar.write_text(json.dumps({"ContrastBolusIngredient": "GADOLINIUM"}))
     session = find(tmp_path, {})
     assert session.images["T1w"].name == "sub-01_run-1_T1w.nii.gz" and session.ambiguous == ()
-    assert "without contrast agent" in session.notes[0]
+    assert "no contrast agent" in session.notes[0]
 
 
 def test_an_unreadable_image_is_the_last_choice_and_named(tmp_path):
@@ -135,10 +135,10 @@ def test_an_unreadable_image_is_the_last_choice_and_named(tmp_path):
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (("part-phase_T1w",), "part-phase is no image of magnitude"),
-        (("space-MNI152NLin6Asym_T1w",), "another space, MNI152NLin6Asym"),
+        (("part-phase_T1w",), "part-phase is not a magnitude image"),
+        (("space-MNI152NLin6Asym_T1w",), "in space MNI152NLin6Asym"),
         (("UNIT1", "inv-1_MP2RAGE", "inv-2_part-mag_MP2RAGE"), "UNIT1 of MP2RAGE has noise"),
-        (("defacemask", "T1map"), "defacemask is no contrast in use"),
+        (("defacemask", "T1map"), "defacemask is not a supported contrast"),
     ],
 )
 def test_images_that_never_count_are_named(tmp_path, names, words):

@@ -98,7 +98,7 @@ def test_a_participant_without_anatomy_is_left_out(dataset):
     sessions, skipped = dataset.find()
     assert [session.name for session in sessions] == ["sub-01"]
     assert [name for name, *_ in skipped] == ["sub-02"]
-    assert "no T1w, FLAIR or T2w image" in skipped[0].reason
+    assert "no usable T1w, FLAIR or T2w image" in skipped[0].reason
     assert not skipped[0].refused
 
 
@@ -156,7 +156,7 @@ def test_the_finest_then_the_latest_run_is_chosen_and_noted(dataset):
     session = dataset.find()[0][0]
     assert names(session) == {"T1w": "sub-01_run-10_T1w.nii.gz"}
     assert len(session.notes) == 1
-    assert "sub-01_run-10_T1w.nii.gz was chosen of 4 T1w images" in session.notes[0]
+    assert "sub-01_run-10_T1w.nii.gz was chosen from 4 T1w images" in session.notes[0]
 
 
 def test_the_finest_wins_over_the_latest(dataset):
@@ -323,7 +323,7 @@ def test_masks_on_the_trace_image(dataset):
         "TRACE": "sub-1_rec-TRACE_dwi.nii.gz",
     }
     assert first.lesion.path.name == "sub-1_space-TRACE_desc-lesion_mask.nii.gz"
-    assert "chosen of 3" in first.notes[0]
+    assert "chosen from 3" in first.notes[0]
     assert (second.reference, second.drawn_on) == ("TRACE", "TRACE")
     (acute, _), _ = own(dataset, filters={"lesion": {"desc": "lesionAcute"}})
     assert acute.lesion.path.name == "sub-1_space-TRACE_desc-lesionAcute_mask.nii.gz"
@@ -389,4 +389,4 @@ def test_a_mask_without_session_serves_a_participant_with_one(dataset):
         ("sub-02_ses-a", True),
         ("sub-02_ses-b", True),
     ]
-    assert "names no session, and sub-02 has several" in skipped[0].reason
+    assert "no ses- in its name, but sub-02 has several" in skipped[0].reason

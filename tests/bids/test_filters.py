@@ -43,7 +43,7 @@ def test_images_and_masks_obey_the_same_rules(tmp_path, values, expected):
     for stem in stems:
         img = nib.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4))
         nib.save(img, tmp_path / f"sub-01/anat/{stem}T1w.nii.gz")
-    images = Images(tmp_path, filters={"t1w": values}).of("T1w", "01", None)
+    images = Images(tmp_path, filters={"t1w": values}).of_contrast("T1w", "01", None)
     of_images = {n for n, stem in enumerate(stems) if f"{stem}T1w.nii.gz" in {p.name for p in images}}
     masks = [Path(f"{stem}label-L_mask.nii") for stem in stems]
     of_masks = {n for n, mask in enumerate(masks) if not filters.mismatches(mask, values)}

@@ -65,7 +65,7 @@ def test_an_index_is_made_once_and_only_read(root, tmp_path):
 def test_an_index_of_another_dataset_is_refused(root, tmp_path):
     kept = tmp_path / "kept"
     index.write(root, kept)
-    with pytest.raises(DatasetError, match=r"is the index of .*bids; give another"):
+    with pytest.raises(DatasetError, match=r"is the index of .*bids; change --bids"):
         index.Index(add(tmp_path / "other", "sub-01/anat/sub-01_T1w.nii.gz"), kept)
 
 

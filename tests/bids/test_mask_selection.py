@@ -86,7 +86,7 @@ def test_a_mask_on_the_grid_of_no_image_of_several_is_refused(dataset):
     add(root, "run-1_T1w")
     add(root, "run-2_T1w", shift=12)
     add(masks, "label-L_mask", shift=30)
-    assert "has the grid of none of sub-01_run-1_T1w.nii.gz, sub-01_run-2" in refused(dataset)
+    assert "is not that of sub-01_run-1_T1w.nii.gz, sub-01_run-2" in refused(dataset)
 
 
 def test_two_images_on_the_grid_of_a_mask_are_an_ambiguous_choice(dataset):
@@ -97,7 +97,7 @@ def test_two_images_on_the_grid_of_a_mask_are_an_ambiguous_choice(dataset):
     assert image == "run-2_T1w"
     of_image, of_mask = session.ambiguous
     assert '{"t1w": {"run": 1}}' in of_image
-    assert "as have sub-01_run-1_T1w.nii.gz; add the entities of its image to its name" in of_mask
+    assert "matches sub-01_run-1_T1w.nii.gz; add the entities of the image to its name" in of_mask
 
 
 def test_a_mask_inside_the_dataset_is_not_listed_as_unused(dataset):
@@ -121,7 +121,7 @@ def test_two_contrasts_on_the_grid_of_a_mask_are_an_ambiguous_choice(dataset):
     add(root, "T1w", "FLAIR")
     add(masks, "label-L_mask")
     session, _, image = select(dataset)
-    assert image == "T1w" and "as have sub-01_FLAIR.nii.gz" in session.ambiguous[0]
+    assert image == "T1w" and "also matches sub-01_FLAIR.nii.gz" in session.ambiguous[0]
 
 
 def test_of_images_on_one_grid_the_one_of_the_same_name_wins(dataset):
@@ -178,7 +178,7 @@ def test_masks_that_may_be_parts_are_refused_by_name(dataset, names):
     add(root, "T1w")
     add(masks, *names)
     reason = refused(dataset)
-    assert all(f"sub-01_{name}.nii.gz" in reason for name in names) and "join them" in reason
+    assert all(f"sub-01_{name}.nii.gz" in reason for name in names) and "merge them" in reason
 
 
 def test_the_mask_of_the_whole_lesion_comes_before_its_parts(dataset):
@@ -262,7 +262,7 @@ def test_a_brain_mask_of_another_contrast_is_not_used_and_named(dataset):
     add(root, "T1w", "T2w")
     add(masks, "space-T2w_desc-brain_mask")
     session = brain_mask(dataset)
-    assert session.brain_mask is None and "in the space of the T2w" in session.ambiguous[0]
+    assert session.brain_mask is None and "in T2w space" in session.ambiguous[0]
 
 
 @pytest.mark.parametrize("shift", [0, 30])

@@ -140,7 +140,7 @@ def test_outputs_by_role(tmp_path):
     assert known.paths(tmp_path, "lesion_mask") == {"FLAIR": tmp_path / "b", "MNI": tmp_path / "c"}
     (tmp_path / "b").touch()
     assert list(known.files(tmp_path)) == [("lesion_mask", tmp_path / "b")]
-    with pytest.raises(DatasetError, match=r"sub-01_run\.json lists no lesion_mask@T2w; run"):
+    with pytest.raises(DatasetError, match=r"sub-01_run\.json lists no output lesion_mask@T2w; run"):
         known.require(tmp_path, "lesion_mask", "T2w")
 
 
