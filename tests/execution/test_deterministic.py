@@ -48,7 +48,7 @@ def test_one_thread_for_each_session(tmp_path):
     arguments = [str(tmp_path), str(tmp_path / "out"), "participant", "--skip-bids-validation"]
     settings = parser.parse([*arguments, "--deterministic"])
     assert settings.deterministic and settings.omp_nthreads == 1
-    with pytest.raises(UsageError, match="one thread a session"):
+    with pytest.raises(UsageError, match="one thread per session"):
         parser.parse([*arguments, "--deterministic", "--omp-nthreads", "2"])
 
 

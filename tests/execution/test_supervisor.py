@@ -66,7 +66,7 @@ def test_what_is_loaded_before_the_fork_starts_no_threads_and_reads_no_number_of
 def test_a_session_is_at_work_once(tmp_path):
     one, other = Session("sub-01"), Session("sub-02")
     with session_lock(tmp_path, one.name):
-        with pytest.raises(ResourceError, match="sub-01 is at work in another run"):
+        with pytest.raises(ResourceError, match="sub-01 is being processed by another run"):
             session_lock(tmp_path, one.name).__enter__()
         with session_lock(tmp_path, other.name):
             pass
@@ -87,10 +87,13 @@ def test_a_plugin_file(tmp_path):
         ("plugin: [", "cannot be read as YAML"),
         ("\udcff", "cannot be read as YAML"),
         ("SLURM", "no mapping of keys to values"),
-        ("plugin_args: {}", "needs the keys plugin"),
-        ("{plugin: SLURM, plugin_arg: {}}", "needs the keys plugin"),
-        ("{plugin: SLURM, plugin_args: -p cpu}", "key: value below gpu_plugin_args and plugin_args"),
-        ("plugin: Slurm", "the plugin Slurm, which Nipype does not have"),
+        ("plugin_args: {}", "must contain plugin"),
+        ("{plugin: SLURM, plugin_arg: {}}", "must contain plugin"),
+        (
+            "{plugin: SLURM, plugin_args: -p cpu}",
+            "key: value pairs below gpu_plugin_args and plugin_args",
+        ),
+        ("plugin: Slurm", "the unknown Nipype plugin Slurm"),
     ],
 )
 def test_bad_plugin_files(tmp_path, text, words):
