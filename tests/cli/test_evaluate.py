@@ -90,9 +90,9 @@ def test_the_heads_of_simulated_participants_are_units(masks, tmp_path):
 def test_mistakes_are_told_in_a_sentence(masks, tmp_path, capsys):
     truth, out = str(masks / "truth"), str(tmp_path / "out")
     assert main([str(tmp_path / "none"), truth, out]) == 2
-    assert "is not a folder" in capsys.readouterr().err
+    assert "does not exist or is not a folder" in capsys.readouterr().err
     assert main([str(masks / "near"), str(masks / "near"), truth, out]) == 2
-    assert "Two predictions" in capsys.readouterr().err
+    assert "have the name near" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert main([str(masks / "near"), str(tmp_path / "empty"), out]) == 1
     assert "holds no lesion mask" in capsys.readouterr().err
@@ -109,4 +109,4 @@ def test_ids_of_participants_are_matched_or_named(masks, tmp_path, capsys):
     assert "has no row of sub-0;" in shown and "without a session here: sub-8." in shown
     people.write_text("participant_id\tsite\nsub-00\tA\n")
     assert main([*command, "--participants", str(people)]) == 2
-    assert "has no row of any participant compared" in capsys.readouterr().err
+    assert "has no row for any compared participant" in capsys.readouterr().err

@@ -66,7 +66,7 @@ def test_an_option_that_the_level_ignores_is_wrong_usage(folder, option, level):
     if level in levels.OPTIONS[option]:
         parser.parse(words)
         return
-    with pytest.raises(UsageError, match="goes with the") as caught:
+    with pytest.raises(UsageError, match="is an option of the") as caught:
         parser.parse(words)
     assert option in str(caught.value) or "--atlas" in str(caught.value)
 
@@ -78,7 +78,7 @@ def test_spellings(folder, spelling):
     if "work" in spelling:
         parser.parse(["bids", "out", level, *words])
         return
-    with pytest.raises(UsageError, match="goes with"):
+    with pytest.raises(UsageError, match="is an option of"):
         parser.parse(["bids", "out", level, *words])
 
 

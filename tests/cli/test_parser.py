@@ -120,9 +120,9 @@ def test_wrong_usage_ends_with_2(folder, argv, capsys):
     "text, words",
     [
         ("{", "cannot be read as JSON"),
-        ('["t1w"]', "needs the form"),
-        ('{"t1w": "mprage"}', "needs the form"),
-        ('{"bold": {"task": "rest"}, "t1w": {}}', "filters bold; use t1w, flair, t2w"),
+        ('["t1w"]', "must have the form"),
+        ('{"t1w": "mprage"}', "must have the form"),
+        ('{"bold": {"task": "rest"}, "t1w": {}}', "unknown keys bold; use t1w, flair, t2w"),
         (None, "cannot be read as JSON"),
     ],
 )
@@ -175,7 +175,7 @@ def test_what_to_measure_on(folder):
     [
         (["--atlas", "a.nii.gz"], "one table for each atlas"),
         (["--cutoffs", "5", "2"], "the lower first"),
-        (["--cutoffs", "0", "2"], "must be positive"),
+        (["--cutoffs", "0", "2"], "give two positive values"),
     ],
 )
 def test_what_cannot_be_measured_on(folder, options, words):

@@ -64,7 +64,7 @@ def below(folder):
 
 def test_no_dataset(folder, capsys):
     assert run(folder, bids="absent") == 1
-    assert "absent is not a folder" in refusal(capsys)
+    assert "absent does not exist or is not a folder" in refusal(capsys)
 
 
 def test_not_a_bids_dataset(folder, capsys):
@@ -144,8 +144,8 @@ def test_dry_run_tells_reasons_and_writes_nothing(folder, capsys):
     shown = capsys.readouterr().out
     assert "sub-01: would run on T1w sub-01_T1w.nii.gz, FLAIR sub-01_run-2_FLAIR.nii.gz" in shown
     assert "T1w is the reference" in shown
-    assert "sub-01_run-2_FLAIR.nii.gz was chosen of 2 FLAIR images" in shown
-    assert "sub-02: left out: sub-02 has FLAIR but no T1w" in shown
+    assert "sub-01_run-2_FLAIR.nii.gz was chosen from 2 FLAIR images" in shown
+    assert "sub-02: skipped: sub-02 has FLAIR but no T1w" in shown
     assert below(folder) == before
 
 

@@ -82,7 +82,7 @@ def test_used_folder_is_refused(dataset, tmp_path, capsys):
     before = sorted(dataset.iterdir())
     assert main([str(dataset)]) == 2
     assert capsys.readouterr().err == (
-        f"bids_stroke-simulate: {dataset} is not an empty folder; name a new one.\n"
+        f"bids_stroke-simulate: {dataset} is not an empty folder; choose a new folder.\n"
     )
     assert sorted(dataset.iterdir()) == before
     file = tmp_path / "file"

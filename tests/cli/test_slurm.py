@@ -118,7 +118,7 @@ def test_a_path_that_cannot_be_bound_is_refused(folder, capsys):
 def test_sessions_that_are_not_complete_are_named(folder, capsys):
     assert run(folder, "--list") == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "sub-01: it did not end; its job's log is in logs/slurm"
+    assert lines[0] == "sub-01: not finished; see the log of its job in logs/slurm"
     assert lines[2].startswith("sub-03: refused: sub-03 has FLAIR but no T1w")
     assert lines[3] == "0 of 3 sessions are complete"
     assert not (folder / "out/logs").exists()

@@ -212,5 +212,5 @@ def test_command_names_what_a_recipe_lacks(tmp_path, capsys):
 def test_command_asks_for_the_data(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("BIDS_STROKE_SHARED", str(tmp_path))  # of the tests alone
     assert main(["embedded", str(tmp_path)]) == 2
-    assert "Name the folder of the training data with --data." in capsys.readouterr().err
+    assert "The training data are missing; give their folder with --data." in capsys.readouterr().err
     assert read_recipe("embedded").name == "embedded"
