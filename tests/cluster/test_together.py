@@ -44,7 +44,7 @@ def test_a_session_at_work_is_refused(bids, tmp_path):
     with FileLock(tmp_path / "logs/.sub-01.lock"), start(bids, tmp_path, "01") as run:
         error = run.communicate()[1]
     assert run.returncode == 1
-    assert "sub-01 is at work in another run" in error and "Traceback" not in error
+    assert "sub-01 is being processed by another run" in error and "Traceback" not in error
 
 
 @pytest.mark.skipif(

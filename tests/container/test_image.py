@@ -113,7 +113,7 @@ def test_version(container):
 def test_everything_is_there(container):
     done = container.run(command="bids_stroke-check")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "5 networks of HD-BET" in done.stdout and "FAILED" not in done.stdout
+    assert "5 HD-BET networks" in done.stdout and "FAILED" not in done.stdout
 
 
 def test_nothing_else_is_there(container):

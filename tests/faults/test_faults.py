@@ -94,7 +94,7 @@ def test_a_worker_that_dies(bids, out, table, how):
         error = going.stdout.read()
     assert going.returncode == 1 and "Traceback" not in error
     killed = how == signal.SIGKILL
-    words = "was killed, perhaps for lack of memory" if killed else "ended with status -11"
+    words = "was killed, probably for lack of memory" if killed else "ended with status -11"
     known = record.read(out, "sub-01")
     assert words in error and words in known.error
     assert known.description and known.outputs and known.versions
@@ -137,7 +137,7 @@ def test_memory_that_does_not_suffice(bids, tmp_path, table, megabytes):
     done = run(*participant(bids, out), prefix=("prlimit", f"--as={megabytes * 2**20}"))
     assert done.returncode == 1
     seen = next((line for line in done.stderr.splitlines() if "failed after" in line), last_line(done))
-    assert "memory" in seen or "its process" in seen, done.stderr
+    assert "memory" in seen or "its subprocess" in seen, done.stderr
     nothing_half_written(out)
     table.add("Faults", f"address space of {megabytes} MB", 1, seen.split(": ", 2)[-1], "its failure")
 
@@ -180,7 +180,7 @@ def test_two_runs_on_one_output(tmp_path, undisturbed, table):
     seen = "both ended well"
     for going, error in ended:
         assert "Traceback" not in error
-        told = [line for line in error.splitlines() if "at work in another run" in line]
+        told = [line for line in error.splitlines() if "processed by another run" in line]
         assert bool(told) == bool(going.returncode), error
         seen = told[0].split(": ", 2)[2] if told else seen
     nothing_half_written(tmp_path / "out")
@@ -224,7 +224,7 @@ def test_a_session_without_a_record_is_named_by_the_group(bids, undisturbed, tmp
     (out / "logs/sub-02.log").touch()
     assert main([str(bids), str(out), "group"]) == 0
     shown = capsys.readouterr().out
-    assert "1 failed" in shown and "sub-02: its run did not end" in shown
+    assert "1 failed" in shown and "sub-02: its run did not finish" in shown
     assert "sub-02" in (out / "group.html").read_text()
     case = "a session whose run was killed, at the group level"
     table.add("Faults", case, 0, shown.splitlines()[-1], "the other sessions")

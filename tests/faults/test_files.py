@@ -107,19 +107,19 @@ CASES = {
     "a brain mask of run-1, the image chosen of run-2": (
         paths(anat("run-1_T1w"), anat("run-2_T1w"), mask_names=[anat("run-1_desc-brain_mask")]), {},
         "would run on T1w sub-01_run-2_T1w.nii.gz",
-        ["belongs to another image than sub-01_run-2_T1w.nii.gz"]),
+        ["does not belong to sub-01_run-2_T1w.nii.gz"]),
     "part-phase beside part-mag": (
         images(part__mag_T1w=HEAD, part__phase_T1w=FINE), {}, "on T1w sub-01_part-mag_T1w.nii.gz",
-        ["not used: sub-01_part-phase_T1w.nii.gz (part-phase is no image of magnitude)"]),
+        ["not used: sub-01_part-phase_T1w.nii.gz (part-phase is not a magnitude image)"]),
     "an image in template space beside the native one": (
         images(space__MNI152NLin2009aSym_T1w=FINE, T1w=HEAD), {}, "would run on T1w sub-01_T1w.nii.gz",
-        [f"not used: sub-01_{SPACE}_T1w.nii.gz (it is in another space"]),
+        [f"not used: sub-01_{SPACE}_T1w.nii.gz (it is in space MNI152NLin2009aSym;"]),
     "an image in template space alone": (
-        images(space__MNI152NLin2009aSym_T1w=FINE), {}, "left out: there is no T1w, FLAIR or T2w",
-        ["a filter by space takes it"]),
+        images(space__MNI152NLin2009aSym_T1w=FINE), {}, "skipped: it has no usable T1w, FLAIR or T2w",
+        ["filter by space to use it"]),
     "a finer slab": (
         images(acq__slab_T1w=SLAB, T1w=HEAD), {}, "would run on T1w sub-01_T1w.nii.gz",
-        ["its field of view of 192×240×40 mm holds no whole brain"]),
+        ["its field of view of 192×240×40 mm does not cover the brain"]),
     "two echoes": (
         images(echo__1_T1w=HEAD, echo__2_T1w=HEAD), {}, "would run on T1w sub-01_echo-1_T1w.nii.gz",
         ['to choose sub-01_echo-2_T1w.nii.gz, filter with {"t1w": {"echo": 2}}']),
@@ -133,34 +133,34 @@ CASES = {
     "desc- and _defacemask beside the raw image": (
         images(desc__denoised_T1w=FINE, T1w_defacemask=HEAD, T1w=HEAD), {},
         "would run on T1w sub-01_T1w.nii.gz",
-        ["it is derived from another image", "(defacemask is no contrast in use)"]),
+        ["it is derived from another image", "(defacemask is not a supported contrast)"]),
     "T1w at the level of the participant, FLAIR in the only session": (
         paths("sub-01/anat/sub-01_T1w", "sub-01/ses-1/anat/sub-01_ses-1_FLAIR"), {},
         "sub-01_ses-1: would run on T1w sub-01_T1w.nii.gz, FLAIR sub-01_ses-1_FLAIR.nii.gz",
-        ["names no session and is taken for the only one"]),
+        ["has no ses- in its name and is assigned to the only session"]),
     "T1w at the level of the participant beside two sessions": (
         paths("sub-01/anat/sub-01_T1w", *(f"sub-01/ses-{n}/anat/sub-01_ses-{n}_T1w" for n in "12")), {},
-        "sub-01: left out: its images beside 2 sessions (sub-01_T1w.nii.gz) name no session",
+        "sub-01: skipped: it has 2 sessions, but these images have no ses- in their names",
         ["sub-01_ses-2: would run"]),
     "a mask without session for two sessions": (
         paths(*(f"sub-01/ses-{n}/anat/sub-01_ses-{n}_T1w" for n in "12"),
               mask_names=[anat("space-T1w_label-L_mask")]), None,
-        "sub-01_space-T1w_label-L_mask.nii.gz names no session, and sub-01 has several", []),
+        "sub-01_space-T1w_label-L_mask.nii.gz has no ses- in its name, but sub-01 has several", []),
     "a filter of masks by run 1": (
         paths(anat("run-01_T1w"), anat("run-02_T1w"),
               mask_names=[anat(f"run-0{n}_label-L_mask") for n in "12"]),
         mask_filter({"run": 1}), "would run on T1w sub-01_run-01_T1w.nii.gz",
-        ["run-02_label-L_mask.nii.gz (the lesion filter leaves it out: run-02 is not 1)"]),
+        ["run-02_label-L_mask.nii.gz (the lesion filter excludes it: run-02 is not 1)"]),
     "a filter that no mask passes": (
         paths(anat("T1w"), mask_names=[anat("run-01_label-L_mask")]), mask_filter({"run": [2, None]}),
         "run-01 is not [2, null]", []),
     "sessions in the names alone": (
         paths(anat("ses-1_T1w"), anat("ses-2_T1w"), anat("ses-1_FLAIR")), {},
-        "sub-01: left out: its images name sessions in whose folders they do not lie", []),
+        "sub-01: skipped: these images are outside the folder of the session in their names", []),
     "an image of ses-2 beside the only session ses-1": (
         paths("sub-01/ses-1/anat/sub-01_ses-1_FLAIR", anat("ses-2_T1w")), {},
-        "sub-01_ses-1: left out: its images name sessions in whose folders they do not lie "
-        "(sub-01_ses-2_T1w.nii.gz)", []),
+        "sub-01_ses-1: skipped: these images are outside the folder of the session in their names: "
+        "sub-01_ses-2_T1w.nii.gz", []),
     "one session in the names alone": (
         images(ses__1_T1w=HEAD), {}, "would run on T1w sub-01_ses-1_T1w.nii.gz", []),
     "a folder of masks with links to itself and to a participant": (
@@ -175,27 +175,27 @@ CASES = {
         ["The brain mask is ", "sub-01/ses-1/anat/sub-01_ses-1_desc-brain_mask.nii.gz."]),
     "--derivatives above the dataset of brain masks": (
         paths(anat("T1w"), "derivatives/masks/fmriprep/sub-01/anat/sub-01_desc-brain_mask"), {},
-        "masks holds no brain mask (sub-*/**/anat/*_desc-brain_mask.nii.gz) of a participant", []),
+        "masks contains no brain mask (sub-*/**/anat/*_desc-brain_mask.nii.gz) of a participant", []),
     "brain masks of another participant alone": (
         paths(anat("T1w"), mask_names=["sub-1/anat/sub-1_desc-brain_mask"]), {},
-        "masks holds no brain mask (sub-*/**/anat/*_desc-brain_mask.nii.gz) of a participant", []),
+        "masks contains no brain mask (sub-*/**/anat/*_desc-brain_mask.nii.gz) of a participant", []),
     "a participant that DataLad has not installed": (
-        with_folder(images(T1w=HEAD), "sub-02"), {}, "sub-02: left out: its folder holds no file",
+        with_folder(images(T1w=HEAD), "sub-02"), {}, "sub-02: skipped: its folder holds no file",
         ["sub-01: would run"]),
     "a session without any file": (
         with_folder(paths("sub-01/ses-1/anat/sub-01_ses-1_T1w"), "sub-01/ses-2/anat"), {},
-        "sub-01_ses-2: left out: its folder holds no file", ["sub-01_ses-1: would run"]),
+        "sub-01_ses-2: skipped: its folder is empty", ["sub-01_ses-1: would run"]),
     "a dot in a name": (
         paths(anat("acq-0.8mm_T1w")), {},
-        "sub-01_acq-0.8mm_T1w.nii.gz (its name has a dot, which BIDS allows before the extension", []),
+        "sub-01_acq-0.8mm_T1w.nii.gz (its name has a dot, which BIDS allows only before the", []),
     "contrast agent in an inherited sidecar": (
         with_file(images(acq__gd_T1w=FINE, acq__mprage_T1w=HEAD), "acq-gd_T1w.json",
                   b'{"ContrastBolusIngredient": "GADOLINIUM"}'), {},
-        "would run on T1w sub-01_acq-mprage_T1w.nii.gz", ["(it was taken with contrast agent)"]),
+        "would run on T1w sub-01_acq-mprage_T1w.nii.gz", ["(it was acquired with a contrast agent)"]),
     "contrast agent n/a": (
         with_file(images(acq__fine_T1w=FINE, acq__mprage_T1w=HEAD), anat("acq-fine_T1w.json"),
                   b'{"ContrastBolusIngredient": "n/a"}'), {},
-        "would run on T1w sub-01_acq-fine_T1w.nii.gz", ["of 1.73e+03 mm³ are larger)"]),
+        "would run on T1w sub-01_acq-fine_T1w.nii.gz", ["are larger (1.73e+03 mm³)"]),
     "a T2w that the model does not need": (
         images(T1w=HEAD, T2w=HEAD), {},
         "sub-01: would run on T1w sub-01_T1w.nii.gz; T1w is the reference",
@@ -206,13 +206,13 @@ CASES = {
     ".bidsignore": (
         with_file(images(run__1_T1w=HEAD, run__2_T1w=HEAD), ".bidsignore", b"*_run-2_*\n"), {},
         "would run on T1w sub-01_run-1_T1w.nii.gz",
-        ["not used: sub-01_run-2_T1w.nii.gz (.bidsignore lists it)"]),
+        ["not used: sub-01_run-2_T1w.nii.gz (it is listed in .bidsignore)"]),
     "masks of both hemispheres": (
         paths(anat("T1w"), mask_names=[anat(f"hemi-{side}_label-L_mask") for side in "LR"]), None,
-        "may be parts of one lesion; join them in one file", []),
+        "may be parts of one lesion; merge them into one file", []),
     "masks of two lesions": (
         paths(anat("T1w"), mask_names=[anat(f"label-L_desc-lesion{n}_mask") for n in "12"]), None,
-        "may be parts of one lesion; join them in one file", []),
+        "may be parts of one lesion; merge them into one file", []),
 }  # fmt: skip
 
 
@@ -252,13 +252,13 @@ def test_an_ambiguous_choice_is_named_in_log_report_and_summary(tmp_path, table)
     done = run(*participant(root, out), COLUMNS="400")
     assert done.returncode == 0
     (sentence,) = record.read(out, "sub-01").ambiguous
-    assert '{"lesion": {"space": "MNI152NLin6Asym"}}' in sentence and "chosen of 2" in sentence
+    assert '{"lesion": {"space": "MNI152NLin6Asym"}}' in sentence and "chosen from 2" in sentence
     assert sentence in (out / "logs/bids_stroke.log").read_text()
     page = (out / "sub-01.html").read_text()
     assert f'<p class="warning">{_escaped(sentence)}</p>' in page
-    assert "chosen of 2" in done.stdout
+    assert "chosen from 2" in done.stdout
     again = run(*participant(root, out), COLUMNS="400")  # nothing is done, and the choice is the same
-    assert "up to date" in again.stdout and "chosen of 2" in again.stdout
+    assert "up to date" in again.stdout and "chosen from 2" in again.stdout
     table.add(KIND, "masks in two template spaces", 0, sentence, "all; the choice in log and report")
 
 

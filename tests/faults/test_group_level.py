@@ -67,7 +67,7 @@ def test_labels_filter(group, table, options, kept):
     assert status == 0
     assert sessions(group.out) == sessions(group.out, "evaluation/evaluation.tsv") == list(kept)
     page = (group.out / "group.html").read_text()
-    notice = f"Of all sessions, the {len(kept)} with the labels that were given are shown."
+    notice = f"Only the {len(kept)} sessions with the requested labels are included."
     assert notice in page and notice in shown
     table.add("Group level", " ".join(options), 0, notice, "the table of these sessions")
 
@@ -150,7 +150,7 @@ def test_ratings_match_and_are_named(group, tmp_path, table):
     status, shown = group("--qc-ratings", path)
     assert status == 0 and sessions(group.out) == [SESSIONS[0], SESSIONS[2]]
     (line,) = (line for line in shown.splitlines() if "ratings.tsv" in line)
-    assert line.endswith("rejects sub-2, of which there is no session.")
+    assert line.endswith("rejects sub-2, but there is no such session.")
     assert "rejects sub-2" in (group.out / "group.html").read_text()
     table.add("Group level", "a rating of a session that is not there", 0, line, "the other sessions")
 
@@ -170,8 +170,8 @@ def test_a_participant_with_and_without_sessions_is_named(group, table):
     listing.name = "sub-02"
     listing.write(group.out)
     status, shown = group()
-    (line,) = (line for line in shown.splitlines() if "with and without ses-" in line)
-    assert status == 0 and "of one participant: sub-02." in line
+    (line,) = (line for line in shown.splitlines() if "both with and without ses-" in line)
+    assert status == 0 and "ses-: sub-02." in line
     assert line in (group.out / "group.html").read_text()
     table.add("Group level", "a participant with and without sessions", 0, line, "all, and the warning")
 

@@ -48,11 +48,11 @@ def cohort(tmp_path_factory):
 def test_what_cannot_be_used_is_told(cohort, table, case):
     done, out = cohort
     name = f"sub-{LABELS[case.name]}"
-    ends = (f"{name}: failed", f"{name}: left out")
+    ends = (f"{name}: failed", f"{name}: skipped")
     (line,) = (line for line in done.stderr.splitlines() if any(end in line for end in ends))
     assert case.words in line
     known = record.read(out, name)
-    refused = "left out" in line
+    refused = ": skipped" in line
     assert (known is None) if refused else known.status == "failed" and case.words in known.error
     assert not (out / "logs" / f"{name}_crash.txt").exists()
     kept = "its failure, in log, record and report"
@@ -96,7 +96,7 @@ def test_the_group_tells_and_strict_leaves_out(cohort, table, capsys):
     found = pd.read_csv(out / "group_lesion.tsv", sep="\t", dtype=str)
     flags = dict(zip(found["participant_id"], found["qc_flags"].fillna(""), strict=True))
     assert flags == {f"sub-{LABELS[case.name]}": case.words for case in inputs.LESIONS}
-    assert "3 sessions failed sanity gates" in capsys.readouterr().out
+    assert "3 sessions failed QC checks" in capsys.readouterr().out
     assert main([str(root), str(out), "group", "--strict"]) == 1
     strict = pd.read_csv(out / "group_lesion.tsv", sep="\t", dtype=str)
     assert strict["participant_id"].tolist() == [f"sub-{LABELS['good lesion mask']}"]
@@ -213,7 +213,7 @@ DATASETS = {
     "description that is no JSON": (described(b"{"), 1, "is not valid JSON"),
     "description of zero bytes": (described(b""), 1, "is not valid JSON"),
     "description that is nested too deep": (described(b"[" * 100_000), 1, "is not valid JSON"),
-    "description that is a list": (described(b"[]"), 1, "lacks Name or BIDSVersion"),
+    "description that is a list": (described(b"[]"), 1, "has no Name or no BIDSVersion"),
     "description not in UTF-8": (described(b'{"Name": "\xe9"}'), 1, "is not valid JSON"),
     "description with a byte-order mark": (
         described(b'\xef\xbb\xbf{"Name": "x", "BIDSVersion": "1.10.0"}'), 0, "sub-01: would run"),
@@ -221,13 +221,13 @@ DATASETS = {
     "sidecar not in UTF-8": (sidecar(b"\xff\xfe"), 0, "sub-01: would run"),
     "filter file that is no JSON": (filters(b"{"), 2, "cannot be read as JSON"),
     "filter file that is nested too deep": (filters(b"[" * 100_000), 2, "cannot be read as JSON"),
-    "filter file that is a list": (filters(b"[]"), 2, "needs the form"),
-    "filter of an unknown contrast": (filters(b'{"t3w": {}}'), 2, "filters t3w"),
+    "filter file that is a list": (filters(b"[]"), 2, "must have the form"),
+    "filter of an unknown contrast": (filters(b'{"t3w": {}}'), 2, "unknown keys t3w"),
     "filter of an unknown entity": (filters(b'{"t1w": {"x": "y"}}'), 2, "not a recognized entity"),
     "filter with an object for a value": (
-        filters(b'{"t1w": {"run": {"a": 1}}}'), 2, "use texts, numbers"),
+        filters(b'{"t1w": {"run": {"a": 1}}}'), 2, "use strings, numbers"),
     "filter by the suffix of another contrast": (
-        another_suffix, 2, "takes sub-01_UNIT1.nii.gz for a T1w image"),
+        another_suffix, 2, "selects sub-01_UNIT1.nii.gz as a T1w image"),
     "filter by a number without end": (
         filters(b'{"t1w": {"run": 1' + b"0" * 30 + b"}}"), 2, "cannot filter"),
     "filter with a broken pattern": (
@@ -237,7 +237,7 @@ DATASETS = {
         options("--participant-label", "01", "sub-01", "01"), 0, "sub-01: would run"),
     "a participant that is not there": (
         options("--participant-label", "07"), 1, "has no participant 07"),
-    "no image": (nothing, 1, "holds no sub-* folder with images"),
+    "no image": (nothing, 1, "contains no sub-* folder with images"),
     "participant's folder behind a link": (linked, 0, "sub-01: would run"),
     "folders whose names are no labels": (hostile_folder, 0, "sub-01: would run"),
     "a model that is not there": (options("--model", "unheard-of"), 1, "There is no model"),
@@ -257,7 +257,7 @@ def test_datasets(tmp_path, capsys, table, name):
     shown = capsys.readouterr()
     assert words in shown.out + shown.err and len(shown.err.splitlines()) == (status > 0)
     assert shown.out.count("would run") == (status == 0)
-    assert ("a label is letters" in shown.out) == (change is hostile_folder)
+    assert ("its label has characters" in shown.out) == (change is hostile_folder)
     assert sorted(tmp_path.rglob("*")) == before
     table.add("Datasets", name, status, (shown.err or shown.out).splitlines()[0], "nothing: a dry run")
 
@@ -289,7 +289,7 @@ def test_a_label_that_is_too_long(tmp_path, capsys, table):
     scan.rename(scan.with_name(f"sub-{'x' * 200}_T1w.nii.gz"))
     assert main([str(root), str(tmp_path / "out"), "participant"]) == 1
     shown = capsys.readouterr().err
-    assert "is too long for the names of outputs" in shown
+    assert "are too long for the names of the outputs" in shown
     seen = shown.splitlines()[0].split(": ", 1)[1]
     table.add("Datasets", "a label of 200 characters", 1, seen, "the log")
 
@@ -419,7 +419,7 @@ def test_sessions_whose_runs_are_partly_there(tmp_path, capsys, table):
     assert main([str(root), str(tmp_path / "out"), "participant", "--dry-run"]) == 0
     shown = capsys.readouterr().out
     chosen, unused = shown.splitlines()[1:]
-    assert "sub-01_run-1_T1w.nii.gz was chosen of 2" in chosen
+    assert "sub-01_run-1_T1w.nii.gz was chosen from 2" in chosen
     assert "sub-01_run-2_T1w.nii.gz has no content here; get it with datalad get" in unused
     seen = unused
     table.add("Datasets", "one of two runs without content", 0, seen, "nothing: a dry run")

@@ -80,8 +80,8 @@ def test_outputs_of_a_session_that_is_left_out_are_named(tmp_path, table):
     mask.rename(mask.with_name(mask.name.replace("_space", "_hemi-R_space")))
     done = run(*participant(bids, out))
     assert done.returncode == 1 and record.read(out, "sub-01").complete(out)
-    (line,) = (line for line in done.stderr.splitlines() if "sub-01: left out" in line)
-    assert line.endswith("; its outputs of an earlier run remain, and count at the group level.")
+    (line,) = (line for line in done.stderr.splitlines() if "sub-01: skipped" in line)
+    assert line.endswith("; its outputs of an earlier run remain and are used at the group level.")
     seen = line.split(": ", 1)[1]
     table.add(
         "Left-overs", "outputs of a session that is left out now", 1, seen, "nothing; they are kept"
@@ -136,7 +136,7 @@ def test_a_run_that_is_killed_leaves_the_list_of_its_files(tmp_path):
     record.write_unfinished(unfinished, tmp_path)
     assert record.read_participant(tmp_path, "sub-01") == []
     (listing,) = record.read_all(tmp_path)
-    assert not listing.complete(tmp_path) and "its run did not end" in listing.error
+    assert not listing.complete(tmp_path) and "its run did not finish" in listing.error
     mask = tmp_path / "sub-01/anat/sub-01_a_mask.nii.gz"
     mask.parent.mkdir(parents=True)
     mask.write_text("left")
@@ -152,7 +152,7 @@ def test_outputs_stay_until_their_session_starts(tmp_path):
         record.invalidate(tmp_path, "sub-01")
         assert (tmp_path / name).is_file()
         (listing,) = record.read_all(tmp_path)
-        assert not listing.complete(tmp_path) and "its run did not end" in listing.error
+        assert not listing.complete(tmp_path) and "its run did not finish" in listing.error
         record.remove(tmp_path, "sub-01")
         assert not (tmp_path / name).exists()
     record.invalidate(tmp_path, "sub-02")

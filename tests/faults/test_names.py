@@ -60,7 +60,7 @@ def test_an_image_of_another_participant(bids, table):
     scan.rename(scan.with_name("sub-01_T1w.nii.gz"))
     masks, refused = found(bids)
     assert list(masks) == ["sub-01"]
-    assert "sub-01_T1w.nii.gz lies in a folder sub-02, but its name has sub-01" in refused["sub-02"]
+    assert "sub-01_T1w.nii.gz is in the folder sub-02, but its name has sub-01" in refused["sub-02"]
     table.add("Datasets", "an image in the folder of another", 1, refused["sub-02"], "the others")
 
 
@@ -71,7 +71,7 @@ def test_a_mask_of_another_participant(bids, table):
     put(bids / "sub-03/anat/sub-03_T1w.nii.gz")
     put(bids / MASK.format("03", "03"))
     masks, refused = found(bids)
-    assert list(masks) == ["sub-03"] and "lies in a folder sub-02" in refused["sub-01"]
+    assert list(masks) == ["sub-03"] and "is in the folder sub-02" in refused["sub-01"]
     table.add("Datasets", "a mask in the folder of another", 1, refused["sub-01"], "the others")
 
 
@@ -81,7 +81,7 @@ def test_an_image_of_another_session(bids):
         put(anat / "sub-04_ses-1_T1w.nii.gz")
         put(anat / f"sub-04_ses-{number}_space-T1w_label-L_mask.nii.gz")
     masks, refused = found(bids, participant_label=["04"])
-    assert list(masks) == ["sub-04_ses-1"] and "lies in a folder ses-2" in refused["sub-04_ses-2"]
+    assert list(masks) == ["sub-04_ses-1"] and "is in the folder ses-2" in refused["sub-04_ses-2"]
 
 
 def test_names_without_a_session_contradict_no_folder(bids):
@@ -100,7 +100,7 @@ def test_output_folders_inside_the_dataset_hold_no_masks_to_use(bids, table):
     masks, _ = found(bids)
     assert masks["sub-01"] == bids / MASK.format("01", "01")
     sessions, _ = find(bids, lesion_derivatives=bids)
-    assert not any("chosen of" in note for session in sessions for note in session.notes)
+    assert not any("chosen from" in note for session in sessions for note in session.notes)
     seen = next(session.notes[0] for session in sessions)
     table.add(
         "Left-overs", "output folder inside the dataset", 0, seen, "all, by the masks of the user"
@@ -146,8 +146,8 @@ def test_misplaced_masks_are_not_evaluated(tmp_path):
     rows, _ = run.evaluate({"m": tmp_path / "pred"}, tmp_path / "truth")
     scores = dict(zip(rows["participant_id"], rows["dice"], strict=True))
     assert scores["sub-03"] == 1 and np.isnan(scores["sub-01"])
-    assert "lies in a folder sub-02" in rows.set_index("participant_id")["reason"]["sub-01"]
+    assert "is in the folder sub-02" in rows.set_index("participant_id")["reason"]["sub-01"]
     (tmp_path / "truth" / MASK.format("03", "03")).unlink()
-    with pytest.raises(DatasetError, match="lies in a folder sub-02"):
+    with pytest.raises(DatasetError, match="is in the folder sub-02"):
         run.evaluate({"m": tmp_path / "pred"}, tmp_path / "truth")
     assert find_masks(tmp_path / "truth").of == {}
