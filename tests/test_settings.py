@@ -29,7 +29,7 @@ def describe(folder, text):
     (folder / "dataset_description.json").write_text(text, encoding="utf-8")
 
 
-def test_checking_makes_nothing(settings, tmp_path):
+def test_check_creates_no_files(settings, tmp_path):
     settings.check()
     assert [path.name for path in tmp_path.iterdir()] == ["bids"]
 
@@ -59,7 +59,7 @@ def test_a_bad_description_is_refused_unless_skipped(settings, text, words):
         settings.check()
     assert str(settings.bids_dir / "dataset_description.json") in str(caught.value)
     replace(settings, skip_bids_validation=True).check()
-    # The group level reads the derivatives alone.
+    # The group level needs only the derivatives.
     replace(settings, level="group").check()
 
 
@@ -82,7 +82,7 @@ def test_a_description_that_is_not_utf8(settings):
         settings.check()
 
 
-def test_derivatives_that_are_not_there(settings, tmp_path):
+def test_missing_derivatives(settings, tmp_path):
     with pytest.raises(DatasetError, match="absent"):
         replace(settings, derivatives=(settings.bids_dir, tmp_path / "absent")).check()
 
@@ -99,7 +99,7 @@ def test_the_dataset_itself_is_never_the_output(settings, tmp_path, spelling):
         replace(settings, output_dir=output).check()
 
 
-def test_the_output_may_lie_in_the_dataset(settings):
+def test_the_output_may_be_inside_the_dataset(settings):
     replace(settings, output_dir=settings.bids_dir / "derivatives" / "out").check()
 
 
@@ -119,6 +119,6 @@ def test_a_folder_without_permission_cannot_be_written(settings, tmp_path):
         replace(settings, output_dir=tmp_path / "locked" / "out").check()
 
 
-def test_a_plugin_file_that_is_not_there(settings):
+def test_missing_plugin_file(settings):
     with pytest.raises(UsageError, match=r"absent\.yml does not exist"):
         replace(settings, plugin_file=Path("/absent.yml")).check()

@@ -1,4 +1,4 @@
-"""Files of a participant beside its sessions: to which session they belong, if any."""
+"""Assignment of files without ``ses-`` to the sessions of a participant."""
 
 import cards
 import nibabel as nib
@@ -19,7 +19,7 @@ def add(root, *names):
 
 
 def find(root, **more):
-    """Names of the images of each session, the sessions left out, and those found."""
+    """Names of the images of each session, the skipped sessions, and the sessions."""
     more.setdefault("card", CARD)
     sessions, skipped = discovery.find(root, **more)
     images = {
@@ -34,7 +34,7 @@ BESIDE = "sub-02/anat/sub-02_{}"
 INSIDE = "sub-02/ses-{0}/anat/sub-02_ses-{0}_{1}"
 
 
-def test_images_beside_the_only_session_belong_to_it(tmp_path):
+def test_images_without_ses_belong_to_the_only_session(tmp_path):
     add(tmp_path, BESIDE.format("FLAIR"), INSIDE.format(1, "T1w"))
     images, skipped, sessions = find(tmp_path)
     assert images == {
@@ -44,7 +44,7 @@ def test_images_beside_the_only_session_belong_to_it(tmp_path):
     assert any("sub-02_FLAIR.nii.gz has no ses-" in n for n in sessions["sub-02_ses-1"].notes)
 
 
-def test_images_of_the_session_come_before_those_beside(tmp_path):
+def test_images_of_the_session_take_precedence(tmp_path):
     add(tmp_path, BESIDE.format("T1w"), INSIDE.format(1, "T1w"))
     images, skipped, sessions = find(tmp_path)
     assert images == {"sub-02_ses-1": {"T1w": "sub-02_ses-1_T1w.nii.gz"}} and skipped == {}
@@ -53,7 +53,7 @@ def test_images_of_the_session_come_before_those_beside(tmp_path):
     )
 
 
-def test_images_beside_several_sessions_are_named_and_refused(tmp_path):
+def test_images_without_ses_of_several_sessions_are_refused(tmp_path):
     add(tmp_path, BESIDE.format("T1w"), INSIDE.format(1, "T1w"), INSIDE.format(2, "FLAIR"))
     images, skipped, _ = find(tmp_path)
     assert images == {
@@ -61,13 +61,13 @@ def test_images_beside_several_sessions_are_named_and_refused(tmp_path):
         "sub-02_ses-2": {"FLAIR": "sub-02_ses-2_FLAIR.nii.gz"},
     }
     assert skipped["sub-02"].refused and "sub-02_T1w.nii.gz" in skipped["sub-02"].reason
-    # Who asks for a session asks for nothing beside it; and so does who ignores it.
+    # Not reported if a session is requested, or if the files are in .bidsignore.
     assert find(tmp_path, session_label=("1",))[1] == {}
     (tmp_path / ".bidsignore").write_text("sub-02/anat/\n")
     assert find(tmp_path)[1] == {}
 
 
-def test_images_beside_sessions_without_any_are_of_the_participant(tmp_path):
+def test_images_without_ses_beside_empty_sessions(tmp_path):
     add(tmp_path, BESIDE.format("T1w"))
     for session in "12":
         func = tmp_path / f"sub-02/ses-{session}/func"
@@ -83,7 +83,7 @@ def test_images_beside_sessions_without_any_are_of_the_participant(tmp_path):
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_a_mask_beside_two_sessions_is_not_used(tmp_path, own):
+def test_a_mask_without_ses_of_two_sessions_is_not_used(tmp_path, own):
     root, masks = tmp_path / "bids", tmp_path / "masks"
     add(root, *(INSIDE.format(session, "T1w") for session in "12"))
     add(masks, BESIDE.format("label-L_mask"))
@@ -99,7 +99,7 @@ def test_a_mask_beside_two_sessions_is_not_used(tmp_path, own):
 
 
 def test_a_mask_of_a_session_that_the_dataset_does_not_have_is_refused(tmp_path):
-    """The images of a participant without sessions are not those of the session of a mask."""
+    """Images of a participant without sessions do not belong to the session of a mask."""
     root, masks = tmp_path / "bids", tmp_path / "masks"
     add(root, BESIDE.format("T1w"))
     add(masks, INSIDE.format(1, "space-T1w_label-L_mask"))
@@ -112,7 +112,7 @@ def test_a_mask_of_a_session_that_the_dataset_does_not_have_is_refused(tmp_path)
     assert "which sub-02_ses-1 does not have" in skipped["sub-02_ses-1"].reason
 
 
-def test_a_mask_beside_the_only_session_belongs_to_it(tmp_path):
+def test_a_mask_without_ses_belongs_to_the_only_session(tmp_path):
     root, masks = tmp_path / "bids", tmp_path / "masks"
     add(root, INSIDE.format(1, "T1w"))
     add(masks, BESIDE.format("label-L_mask"), BESIDE.format("desc-brain_mask"))
@@ -122,7 +122,7 @@ def test_a_mask_beside_the_only_session_belongs_to_it(tmp_path):
     assert session.brain_mask.name == "sub-02_desc-brain_mask.nii.gz"
 
 
-def test_a_brain_mask_beside_two_sessions_is_not_used(tmp_path):
+def test_a_brain_mask_without_ses_of_two_sessions_is_not_used(tmp_path):
     root, masks = tmp_path / "bids", tmp_path / "masks"
     add(root, *(INSIDE.format(session, "T1w") for session in "12"))
     add(masks, BESIDE.format("desc-brain_mask"))
@@ -132,7 +132,7 @@ def test_a_brain_mask_beside_two_sessions_is_not_used(tmp_path):
         assert "sub-02_desc-brain_mask.nii.gz is not used" in session.ambiguous[0]
 
 
-def test_hidden_files_are_no_images_and_no_sessions(tmp_path):
+def test_hidden_files_are_ignored(tmp_path):
     add(tmp_path, "sub-01/anat/sub-01_T1w")
     for name in ("sub-01/anat/._sub-01_T1w.nii.gz", "sub-03/anat/._sub-03_T1w.nii.gz"):
         path = tmp_path / name
@@ -146,19 +146,19 @@ def test_hidden_files_are_no_images_and_no_sessions(tmp_path):
     assert sessions["sub-01"].notes == sessions["sub-01"].unused == ()
 
 
-def test_ignored_images_do_not_count(tmp_path):
+def test_images_in_bidsignore_are_ignored(tmp_path):
     add(tmp_path, "sub-01/anat/sub-01_run-1_T1w", "sub-01/anat/sub-01_run-2_T1w")
     add(tmp_path, "sub-02/anat/sub-02_T1w", INSIDE.format(1, "T1w").replace("02", "03"))
     (tmp_path / ".bidsignore").write_text("*_run-2_*\nsub-02\n/sub-03/ses-1/\n")
     index = tmp_path / "index"
-    for database in (None, index, index):  # an index made before obeys the file as well
+    for database in (None, index, index):  # .bidsignore also applies to an existing index
         images, skipped, _ = find(tmp_path, database_dir=database)
         assert images == {"sub-01": {"T1w": "sub-01_run-1_T1w.nii.gz"}} and skipped == {}
     (tmp_path / ".bidsignore").write_text("*_run-1_*\nsub-02\n/sub-03/ses-1/\n")
     assert find(tmp_path, database_dir=index)[0] == {"sub-01": {"T1w": "sub-01_run-2_T1w.nii.gz"}}
 
 
-def test_masks_of_ignored_participants_do_not_count(tmp_path):
+def test_masks_of_participants_in_bidsignore_are_ignored(tmp_path):
     root, masks = tmp_path / "bids", tmp_path / "masks"
     add(root, "sub-01/anat/sub-01_T1w", "sub-02/anat/sub-02_T1w")
     add(masks, *(f"sub-0{n}/anat/sub-0{n}_label-L_mask" for n in "12"))

@@ -13,7 +13,7 @@ T1W = cards.make()
 
 
 class Dataset:
-    """A small dataset: images of a few bytes under BIDS names."""
+    """A dataset of tiny images with BIDS names."""
 
     def __init__(self, root):
         self.root = root
@@ -65,7 +65,7 @@ def test_sessions_and_participants(dataset):
     assert skipped == []
 
 
-def test_participants_and_sessions_that_were_asked_for(dataset):
+def test_requested_participants_and_sessions(dataset):
     dataset.add(*(
         f"sub-{subject}/ses-{session}/anat/sub-{subject}_ses-{session}_T1w.nii.gz"
         for subject in ("01", "02", "03")
@@ -76,13 +76,13 @@ def test_participants_and_sessions_that_were_asked_for(dataset):
     assert skipped == []
 
 
-def test_unknown_participants_are_named(dataset):
+def test_unknown_participants_are_reported(dataset):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
     with pytest.raises(DatasetError, match=r"no participant 1, 7; it has 01"):
         dataset.find(participant_label=("1", "01", "7"))
 
 
-def test_an_unknown_session_is_named(dataset):
+def test_an_unknown_session_is_reported(dataset):
     dataset.add("sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz")
     with pytest.raises(DatasetError, match="no session c for 01"):
         dataset.find(session_label=("c",))
@@ -93,7 +93,7 @@ def test_a_dataset_without_images(dataset):
         dataset.find()
 
 
-def test_a_participant_without_anatomy_is_left_out(dataset):
+def test_a_participant_without_anatomical_images_is_skipped(dataset):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz", "sub-02/func/sub-02_task-rest_bold.nii.gz")
     sessions, skipped = dataset.find()
     assert [session.name for session in sessions] == ["sub-01"]
@@ -102,12 +102,12 @@ def test_a_participant_without_anatomy_is_left_out(dataset):
     assert not skipped[0].refused
 
 
-def test_only_participants_folders_count(dataset):
+def test_only_participant_folders_are_searched(dataset):
     dataset.add(
         "sub-01/anat/sub-01_T1w.nii.gz",
         "sourcedata/sub-02/anat/sub-02_T1w.nii.gz",
         "derivatives/other/sub-03/anat/sub-03_desc-preproc_T1w.nii.gz",
-        "out/sub-01/anat/sub-01_desc-preproc_T1w.nii.gz",  # an earlier run's, within the dataset
+        "out/sub-01/anat/sub-01_desc-preproc_T1w.nii.gz",  # from an earlier run, inside the dataset
         "out/sub-04/anat/sub-04_desc-preproc_T1w.nii.gz",
         ".git/sub-05/anat/sub-05_T1w.nii.gz",
     )
@@ -116,7 +116,7 @@ def test_only_participants_folders_count(dataset):
     assert sessions[0].notes == ()
 
 
-def test_folders_above_the_dataset_do_not_count(tmp_path):
+def test_folders_above_the_dataset_are_ignored(tmp_path):
     dataset = Dataset(tmp_path / "sub-99" / "ses-x" / "func" / "acq-y+z")
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz", "sub-02/ses-a/anat/sub-02_ses-a_T1w.nii.gz")
     sessions, skipped = dataset.find()
@@ -127,7 +127,7 @@ def test_folders_above_the_dataset_do_not_count(tmp_path):
     assert skipped == []
 
 
-def test_a_dataset_behind_a_link(dataset, tmp_path):
+def test_a_linked_dataset(dataset, tmp_path):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
     link = tmp_path / "link"
     link.symlink_to(dataset.root)
@@ -136,7 +136,7 @@ def test_a_dataset_behind_a_link(dataset, tmp_path):
     assert SourceDatasets(link, tmp_path / "out").uri(path) == "bids:raw:sub-01/anat/sub-01_T1w.nii.gz"
 
 
-def test_links_to_images_as_datalad_makes_them(dataset, tmp_path):
+def test_links_to_images_as_created_by_datalad(dataset, tmp_path):
     dataset.add("sub-01/anat/sub-01_FLAIR.nii.gz")
     target = dataset.root / ".git/annex/objects/key.nii.gz"
     dataset.add(".git/annex/objects/key.nii.gz")
@@ -171,11 +171,11 @@ def test_an_unreadable_run_is_the_last_choice(dataset):
     assert names(dataset.find()[0][0]) == {"T1w": "sub-01_run-1_T1w.nii.gz"}
 
 
-# What the model takes
+# Contrasts of the model
 
 
 @pytest.mark.parametrize("contrast", ["FLAIR", "T2w"])
-def test_without_t1w_another_contrast_serves_if_the_model_takes_it(dataset, contrast):
+def test_without_t1w_another_supported_contrast_is_the_reference(dataset, contrast):
     dataset.add(f"sub-01/anat/sub-01_{contrast}.nii.gz")
     sessions, skipped = dataset.find(cards.make(optional=("T1w", contrast)))
     assert sessions[0].reference == contrast
@@ -190,7 +190,7 @@ def test_without_t1w_flair_comes_before_t2w(dataset):
     assert dataset.find(cards.make("T2w"))[0][0].reference == "T2w"
 
 
-def test_without_t1w_a_t1w_model_leaves_the_session_out(dataset):
+def test_without_t1w_a_t1w_model_skips_the_session(dataset):
     dataset.add("sub-01/anat/sub-01_FLAIR.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz")
     sessions, skipped = dataset.find(T1W)
     assert [session.name for session in sessions] == ["sub-02"]
@@ -199,7 +199,7 @@ def test_without_t1w_a_t1w_model_leaves_the_session_out(dataset):
     assert "has FLAIR but no T1w" in reason and "--model" in reason
 
 
-def test_a_session_without_a_contrast_that_the_model_needs_is_left_out(dataset):
+def test_a_session_without_a_required_contrast_is_skipped(dataset):
     dataset.add(
         "sub-01/anat/sub-01_T1w.nii.gz",
         "sub-02/anat/sub-02_T1w.nii.gz",
@@ -214,7 +214,7 @@ def test_a_session_without_a_contrast_that_the_model_needs_is_left_out(dataset):
 # Filters, masks
 
 
-def test_filters_choose_by_entity(dataset):
+def test_filters_select_by_entity(dataset):
     stem = "sub-01/anat/sub-01_{}.nii.gz"
     dataset.add(*map(stem.format, ("acq-mprage_T1w", "acq-space_T1w", "T1w", "acq-space_FLAIR")))
     for wanted, expected in (
@@ -226,23 +226,23 @@ def test_filters_choose_by_entity(dataset):
         assert session.notes == ()
 
 
-def test_a_filter_that_matches_nothing_leaves_out(dataset):
+def test_a_session_without_matching_images_is_skipped(dataset):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
     dataset.add("sub-02/anat/sub-02_run-3_T1w.nii.gz")
     sessions, skipped = dataset.find(filters={"t1w": {"run": 3}})
     assert [session.name for session in sessions] == ["sub-02"]
-    assert [(one.name, one.refused) for one in skipped] == [("sub-01", False)]
+    assert [(item.name, item.refused) for item in skipped] == [("sub-01", False)]
     with pytest.raises(DatasetError, match="no T1w, FLAIR or T2w image"):
         dataset.find(filters={"t1w": {"run": 4}})
 
 
-def test_a_misspelt_filter_is_wrong_usage(dataset):
+def test_a_misspelled_filter_is_a_usage_error(dataset):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
     with pytest.raises(UsageError, match=r"acquisitionn.*not a recognized entity"):
         dataset.find(filters={"t1w": {"acquisitionn": "mprage"}})
 
 
-def test_own_masks(dataset, tmp_path):
+def test_user_supplied_brain_masks(dataset, tmp_path):
     dataset.add(
         "sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz",
         "sub-01/ses-b/anat/sub-01_ses-b_T1w.nii.gz",
@@ -253,7 +253,7 @@ def test_own_masks(dataset, tmp_path):
     first = Dataset(tmp_path / "first").add(
         "sub-01/ses-a/anat/sub-01_ses-a_space-T1w_desc-brain_mask.nii.gz",
         "sub-01/ses-b/anat/sub-01_ses-b_space-MNI152NLin2009aSym_desc-brain_mask.nii.gz",
-        # Of a functional image, as fMRIPrep writes it.
+        # Mask of a functional image, as written by fMRIPrep.
         "sub-01/ses-b/func/sub-01_ses-b_task-rest_desc-brain_mask.nii.gz",
         "sub-03/anat/sub-03_space-FLAIR_desc-brain_mask.nii.gz",
         "sub-04/anat/sub-04_desc-brainstem_mask.nii.gz",
@@ -277,19 +277,19 @@ def test_own_masks(dataset, tmp_path):
     assert any(str(first.root) in note for note in sessions[0].notes)
 
 
-# Own lesion masks
+# User-supplied lesion masks
 
 
 def own(dataset, *paths, **more):
-    """Find the sessions of a dataset whose masks are in its derivatives."""
+    """Find the sessions of a dataset with lesion masks in its derivatives."""
     masks = dataset.root / "derivatives" / "lesion_masks"
     dataset.add(*(f"derivatives/lesion_masks/{path}" for path in paths))
     masks.mkdir(parents=True, exist_ok=True)
     return dataset.find(None, lesion_derivatives=masks, **more)
 
 
-def test_a_mask_chooses_the_run_that_it_was_drawn_on(dataset):
-    """The names of ARC."""
+def test_a_mask_selects_the_run_that_it_was_drawn_on(dataset):
+    """File names of ARC."""
     anat = "sub-M2265/ses-849/anat/sub-M2265_ses-849_"
     dataset.add(
         f"{anat}acq-tfl3p2_run-9_T1w.nii.gz",
@@ -302,11 +302,11 @@ def test_a_mask_chooses_the_run_that_it_was_drawn_on(dataset):
     assert (session.name, session.reference, session.drawn_on) == ("sub-M2265_ses-849", "T1w", "T2w")
     assert names(session)["T2w"] == "sub-M2265_ses-849_acq-spc3p2_run-10_T2w.nii.gz"
     assert "run-10_T2w_desc-lesion_mask.nii.gz" in session.notes[0]
-    assert [(one.name, one.refused) for one in skipped] == [("sub-M2265_ses-2000", False)]
+    assert [(item.name, item.refused) for item in skipped] == [("sub-M2265_ses-2000", False)]
 
 
 def test_masks_on_the_trace_image(dataset):
-    """The names of SOOP: the mask of all lesions, unless another is asked for."""
+    """File names of SOOP: the mask of all lesions, unless a filter selects another."""
     mask = "sub-{0}/dwi/sub-{0}_space-TRACE_desc-lesion{1}_mask.nii.gz"
     for subject in "12":
         dataset.add(
@@ -330,7 +330,7 @@ def test_masks_on_the_trace_image(dataset):
 
 
 def test_masks_in_a_template_space(dataset):
-    """The names of ATLAS v2.0, with an image in the same space and without any image."""
+    """File names of ATLAS v2.0, with an image in the same space and without images."""
     stem = "sub-{0}/ses-1/anat/sub-{0}_ses-1_space-MNI152NLin2009aSym_{1}"
     dataset.add(stem.format("r001s001", "T1w.nii.gz"))
     masks = [stem.format(s, "label-L_desc-T1lesion_mask.nii.gz") for s in ("r001s001", "r001s002")]
@@ -342,7 +342,7 @@ def test_masks_in_a_template_space(dataset):
     assert skipped == []
 
 
-def test_masks_beside_the_images(dataset):
+def test_masks_in_the_folders_of_the_images(dataset):
     dataset.add(
         "sub-01/anat/sub-01_T1w.nii.gz",
         "sub-01/anat/sub-01_label-L_desc-T1lesion_mask.nii.gz",
@@ -353,7 +353,7 @@ def test_masks_beside_the_images(dataset):
     assert session.drawn_on == "T1w"
 
 
-def test_a_mask_whose_name_tells_no_contrast_is_matched_by_its_grid(dataset):
+def test_a_mask_without_contrast_in_its_name_is_matched_by_grid(dataset):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
     dataset.add("sub-01/anat/sub-01_FLAIR.nii.gz", spacing=3.0)
     path = dataset.root / "derivatives/lesion_masks/sub-01/anat/sub-01_label-lesion_roi.nii.gz"
@@ -379,7 +379,7 @@ def test_a_folder_without_masks(dataset):
         own(dataset)
 
 
-def test_a_mask_without_session_serves_a_participant_with_one(dataset):
+def test_a_mask_without_ses_is_assigned_to_the_only_session(dataset):
     dataset.add("sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz")
     dataset.add(*(f"sub-02/ses-{s}/anat/sub-02_ses-{s}_T1w.nii.gz" for s in "ab"))
     mask = "sub-{0}/anat/sub-{0}_space-T1w_label-L_mask.nii.gz"

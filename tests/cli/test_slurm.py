@@ -1,4 +1,4 @@
-"""The jobs that are written for Slurm, where there is none; with one: tests/cluster."""
+"""Slurm jobs that are written without Slurm; tests/cluster uses a Slurm cluster."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ from bids_stroke.cli import slurm
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A dataset of three participants, the last of whom has no image that the model takes."""
+    """A dataset of three participants; the model does not support the images of the last one."""
     for name in ("sub-01_T1w", "sub-02_T1w", "sub-03_FLAIR"):
         path = tmp_path / "my bids" / name[:6] / "anat" / f"{name}.nii.gz"
         path.parent.mkdir(parents=True)
@@ -53,7 +53,7 @@ def test_jobs_are_written(folder, capsys):
 
 
 def test_a_job_runs_its_participant(folder):
-    """The very script of the array; the options and the folder with a space reach the run."""
+    """The script passes the options and the folder with a space to the run."""
     run(folder, "--mirror")
     text = script(folder, "participants").replace("exec ", "exec /bin/echo ")
     environment = {**os.environ, "SLURM_ARRAY_TASK_ID": "1"}
@@ -79,19 +79,19 @@ def test_jobs_in_an_image(folder):
 
 
 def binds_of(folder, *options):
-    """What the jobs in an image see of the host."""
+    """Return the bind mounts of the jobs in an image."""
     image = folder / "b.sif"
     image.touch()
     assert run(folder, "--image", str(image), *options) == 0
-    found = {}
+    binds = {}
     for name in ("participants", "group"):
         words = shlex.split(script(folder, name).split("exec ", 1)[1].splitlines()[0])
-        found[name] = {b for a, b in itertools.pairwise(words) if a == "--bind"}
-    return found
+        binds[name] = {b for a, b in itertools.pairwise(words) if a == "--bind"}
+    return binds
 
 
 def test_files_are_bound_however_they_are_named(folder):
-    """An option with =, and one of the group level alone."""
+    """An option with =, and an option of the group level."""
     masks, truth = folder / "masks", folder / "truth"
     masks.mkdir(), truth.mkdir()
     options = [f"--derivatives={masks}", "--ground-truth", str(truth)]

@@ -1,4 +1,4 @@
-"""How the machine is shared out among sessions, and what keeps two runs apart."""
+"""Distribution of resources among sessions, session locks and plugin files."""
 
 import os
 import subprocess
@@ -37,12 +37,12 @@ def settings(tmp_path):
         (("--nprocs", "2", "--mem-mb", "64000", "--omp-nthreads", "3"), 9, 1),
     ],
 )
-def test_sessions_at_once(settings, options, sessions, number):
+def test_parallel_sessions(settings, options, sessions, number):
     assert supervisor.parallel_sessions(settings(*options), range(sessions)) == number
 
 
 def test_every_core_is_used(settings):
-    """By the sessions that start together, and by the last one of all."""
+    """By sessions that start together, and by the last session."""
     eight = settings("--nprocs", "8")
     running = []
     for starting in (3, 2, 1):
@@ -53,7 +53,7 @@ def test_every_core_is_used(settings):
     assert supervisor.allocate_threads(settings("--nprocs", "8", "--omp-nthreads", "3"), [], 1) == 3
 
 
-def test_what_is_loaded_before_the_fork_starts_no_threads_and_reads_no_number_of_them():
+def test_preloaded_modules_start_no_threads():
     code = (
         "import os, sys, bids_stroke.execution.preload; "
         "print(len(os.listdir('/proc/self/task')), {'ants', 'monai', 'torch'} & set(sys.modules))"
@@ -63,14 +63,14 @@ def test_what_is_loaded_before_the_fork_starts_no_threads_and_reads_no_number_of
     assert subprocess.check_output(command, env=environment, text=True) == "1 set()\n"
 
 
-def test_a_session_is_at_work_once(tmp_path):
-    one, other = Session("sub-01"), Session("sub-02")
-    with session_lock(tmp_path, one.name):
+def test_a_session_is_locked_while_it_runs(tmp_path):
+    first, second = Session("sub-01"), Session("sub-02")
+    with session_lock(tmp_path, first.name):
         with pytest.raises(ResourceError, match="sub-01 is being processed by another run"):
-            session_lock(tmp_path, one.name).__enter__()
-        with session_lock(tmp_path, other.name):
+            session_lock(tmp_path, first.name).__enter__()
+        with session_lock(tmp_path, second.name):
             pass
-    with session_lock(tmp_path, one.name):
+    with session_lock(tmp_path, first.name):
         pass
 
 

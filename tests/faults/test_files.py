@@ -1,4 +1,4 @@
-"""Datasets as labs have them: which files are used, which are not, and what the user sees of it."""
+"""Datasets as used by labs: files that are used, files that are not, and the messages."""
 
 import json
 import re
@@ -18,7 +18,7 @@ SPACE = "space-MNI152NLin2009aSym"
 
 
 def add(folder, name, shape=HEAD, shift=0.0):
-    """An image or mask of 192×240×192 mm; a slab is 40 mm thick."""
+    """Write an image or mask of 192×240×192 mm; a slab has a thickness of 40 mm."""
     path = folder / f"{name}.nii.gz"
     path.parent.mkdir(parents=True, exist_ok=True)
     spacing = 192 / shape[0]
@@ -32,7 +32,7 @@ def anat(name):
 
 
 def two_runs(mask):
-    """Two runs that lie 12 mm apart, and a mask."""
+    """Two runs with a distance of 12 mm, and a mask."""
 
     def make(root):
         add(root, anat("run-01_T1w"))
@@ -78,7 +78,7 @@ def with_folder(make, name):
 
 
 def linked(make, links):
-    """Links below a dataset by their targets."""
+    """Add links to a dataset."""
 
     def both(root):
         make(root)
@@ -93,8 +93,7 @@ def mask_filter(content):
     return {"lesion": content}
 
 
-#: Maker, filters, the line of the session that is seen (with the exit status of a real run in mind:
-#: "refused" are failures), and words of further lines.
+#: Function that writes the files, filters, part of the line of the session, and parts of other lines.
 CASES = {
     "a mask of run-1, images of run-01 and run-02 12 mm apart": (
         two_runs("run-1_space-T1w_label-L_mask"), None, "would run on T1w sub-01_run-01_T1w.nii.gz",
@@ -114,7 +113,7 @@ CASES = {
     "an image in template space beside the native one": (
         images(space__MNI152NLin2009aSym_T1w=FINE, T1w=HEAD), {}, "would run on T1w sub-01_T1w.nii.gz",
         [f"not used: sub-01_{SPACE}_T1w.nii.gz (it is in space MNI152NLin2009aSym;"]),
-    "an image in template space alone": (
+    "only an image in template space": (
         images(space__MNI152NLin2009aSym_T1w=FINE), {}, "skipped: it has no usable T1w, FLAIR or T2w",
         ["filter by space to use it"]),
     "a finer slab": (
@@ -154,14 +153,14 @@ CASES = {
     "a filter that no mask passes": (
         paths(anat("T1w"), mask_names=[anat("run-01_label-L_mask")]), mask_filter({"run": [2, None]}),
         "run-01 is not [2, null]", []),
-    "sessions in the names alone": (
+    "several sessions only in the file names": (
         paths(anat("ses-1_T1w"), anat("ses-2_T1w"), anat("ses-1_FLAIR")), {},
         "sub-01: skipped: these images are outside the folder of the session in their names", []),
     "an image of ses-2 beside the only session ses-1": (
         paths("sub-01/ses-1/anat/sub-01_ses-1_FLAIR", anat("ses-2_T1w")), {},
         "sub-01_ses-1: skipped: these images are outside the folder of the session in their names: "
         "sub-01_ses-2_T1w.nii.gz", []),
-    "one session in the names alone": (
+    "one session only in the file names": (
         images(ses__1_T1w=HEAD), {}, "would run on T1w sub-01_ses-1_T1w.nii.gz", []),
     "a folder of masks with links to itself and to a participant": (
         linked(paths(anat("T1w"), mask_names=[anat("space-T1w_label-L_mask")]),
@@ -176,11 +175,11 @@ CASES = {
     "--derivatives above the dataset of brain masks": (
         paths(anat("T1w"), "derivatives/masks/fmriprep/sub-01/anat/sub-01_desc-brain_mask"), {},
         "masks contains no brain mask (sub-*/**/anat/*_desc-brain_mask.nii.gz) of a participant", []),
-    "brain masks of another participant alone": (
+    "only brain masks of another participant": (
         paths(anat("T1w"), mask_names=["sub-1/anat/sub-1_desc-brain_mask"]), {},
         "masks contains no brain mask (sub-*/**/anat/*_desc-brain_mask.nii.gz) of a participant", []),
     "a participant that DataLad has not installed": (
-        with_folder(images(T1w=HEAD), "sub-02"), {}, "sub-02: skipped: its folder holds no file",
+        with_folder(images(T1w=HEAD), "sub-02"), {}, "sub-02: skipped: its folder is empty",
         ["sub-01: would run"]),
     "a session without any file": (
         with_folder(paths("sub-01/ses-1/anat/sub-01_ses-1_T1w"), "sub-01/ses-2/anat"), {},
@@ -218,7 +217,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_files(tmp_path, capsys, table, name):
-    """A dry run prints what was chosen, what was not, and why."""
+    """A dry run shows the files that are used and not used, with reasons."""
     make, filters, words, more = CASES[name]
     root = bidsets.start(tmp_path / "bids")
     make(root)
@@ -242,8 +241,8 @@ def test_files(tmp_path, capsys, table, name):
     table.add(KIND, name, "1" if status else "dry run", " ".join([seen, *unused[:1]]), "nothing")
 
 
-def test_an_ambiguous_choice_is_named_in_log_report_and_summary(tmp_path, table):
-    """Two masks in template spaces: the choice is used, and named wherever the user looks."""
+def test_ambiguous_choices_are_in_log_report_and_summary(tmp_path, table):
+    """Two masks in template spaces: the choice is shown in all outputs."""
     root = masks(tmp_path / "bids", "01")
     first = next((root / "sub-01/anat").iterdir())
     other = first.with_name(first.name.replace("2009aSym", "6Asym"))
@@ -257,7 +256,9 @@ def test_an_ambiguous_choice_is_named_in_log_report_and_summary(tmp_path, table)
     page = (out / "sub-01.html").read_text()
     assert f'<p class="warning">{_escaped(sentence)}</p>' in page
     assert "chosen from 2" in done.stdout
-    again = run(*participant(root, out), COLUMNS="400")  # nothing is done, and the choice is the same
+    again = run(
+        *participant(root, out), COLUMNS="400"
+    )  # the session is up to date, with the same choice
     assert "up to date" in again.stdout and "chosen from 2" in again.stdout
     table.add(KIND, "masks in two template spaces", 0, sentence, "all; the choice in log and report")
 
@@ -269,15 +270,15 @@ def _escaped(text):
 
 
 def test_the_c_locale_without_utf_8(tmp_path, table):
-    """Names and texts are in UTF-8 whatever the locale."""
+    """Names and texts are in UTF-8 for any locale."""
     root = masks(tmp_path / "データ-é", "01")
     (root / "participants.tsv").write_text("participant_id\tsite\nsub-01\tZürich\n", encoding="utf-8")
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     out = root / "out-ß"
     done = run(*participant(root, out), **locale)
     assert done.returncode == 0, done.stderr
-    known = record.read(out, "sub-01")
-    assert known.complete(out) and "データ-é" in known.inputs["lesion mask"]
+    entry = record.read(out, "sub-01")
+    assert entry.complete(out) and "データ-é" in entry.inputs["lesion mask"]
     assert run(root, out, "group", **locale).returncode == 0
     assert "Zürich" in (out / "group_lesion.tsv").read_text(encoding="utf-8")
     table.add(KIND, "C locale, UTF-8 mode off, non-ASCII paths", 0, "sub-01: ok", "all, as in UTF-8")

@@ -1,4 +1,4 @@
-"""Datasets that were moved, touched or changed between two runs, and jobs that see other folders."""
+"""Datasets that were moved, touched or changed between runs, and paths of jobs in an image."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ UP_TO_DATE = "sub-01: up to date"
 
 @pytest.fixture
 def moved(bids, undisturbed, tmp_path):
-    """Copies of a dataset and of its derivatives: all inodes and times are others."""
+    """Copies of a dataset and its derivatives, with other inodes and times."""
     return shutil.copytree(bids, tmp_path / "bids"), shutil.copytree(undisturbed, tmp_path / "out")
 
 
@@ -28,7 +28,7 @@ def test_another_mount_point_and_new_times(moved, table):
 
 
 def test_one_voxel_of_a_mask(bids, tmp_path, table):
-    """Of a file with the same size, whose time is set back."""
+    """One voxel differs in a file with the same size and a restored time."""
     root, out = masks(tmp_path / "bids", "01"), tmp_path / "out"
     path = next(root.rglob("*_mask.nii.gz"))
     img = nib.load(path)
