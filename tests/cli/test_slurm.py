@@ -78,6 +78,13 @@ def test_jobs_in_an_image(folder):
     assert run(folder, "--image", str(folder / "absent.sif")) == 2
 
 
+def add_brain_mask(folder):
+    """Write a brain mask of sub-01, which a folder of ``--derivatives`` must contain."""
+    path = folder / "sub-01/anat/sub-01_desc-brain_mask.nii.gz"
+    path.parent.mkdir(parents=True)
+    nib.save(nib.Nifti1Image(np.ones((2, 2, 2), np.uint8), np.eye(4)), path)
+
+
 def binds_of(folder, *options):
     """Return the bind mounts of the jobs in an image."""
     image = folder / "b.sif"
@@ -93,14 +100,15 @@ def binds_of(folder, *options):
 def test_files_are_bound_however_they_are_named(folder):
     """An option with =, and an option of the group level."""
     masks, truth = folder / "masks", folder / "truth"
-    masks.mkdir(), truth.mkdir()
+    add_brain_mask(masks)
+    truth.mkdir()
     options = [f"--derivatives={masks}", "--ground-truth", str(truth)]
     binds = binds_of(folder, *options)
     assert {f"{masks}:{masks}:ro", f"{truth}:{truth}:ro"} <= binds["participants"] & binds["group"]
 
 
 def test_a_relative_path_is_refused_in_an_image(folder, monkeypatch, capsys):
-    (folder / "masks").mkdir()
+    add_brain_mask(folder / "masks")
     (folder / "b.sif").touch()
     monkeypatch.chdir(folder)
     assert run(folder, "--image", "b.sif", "--derivatives", "masks") == 2
@@ -108,7 +116,7 @@ def test_a_relative_path_is_refused_in_an_image(folder, monkeypatch, capsys):
 
 
 def test_a_path_that_cannot_be_bound_is_refused(folder, capsys):
-    (folder / "a,b").mkdir()
+    add_brain_mask(folder / "a,b")
     (folder / "b.sif").touch()
     options = ["--image", str(folder / "b.sif"), "--derivatives", str(folder / "a,b")]
     assert run(folder, *options) == 2

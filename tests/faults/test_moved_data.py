@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -60,7 +61,9 @@ def test_a_path_that_jobs_in_an_image_cannot_see(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "b.sif").touch()
     folder = name.format(tmp_path)
-    os.mkdir(folder)
+    mask = Path(folder) / "sub-01/anat/sub-01_desc-brain_mask.nii.gz"
+    mask.parent.mkdir(parents=True)
+    nib.save(nib.Nifti1Image(np.ones((2, 2, 2), np.uint8), np.eye(4)), mask)
     options = ["--image", "b.sif", "--derivatives", folder, "--lesion-derivatives", str(bids)]
     assert slurm.main([str(bids), str(tmp_path / "out"), *options]) == 2
     seen = capsys.readouterr().err.strip()
