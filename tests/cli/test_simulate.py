@@ -61,11 +61,11 @@ def test_participants_table_contains_the_side(dataset):
     assert table.age.between(18, 100).all() and table.nihss.between(0, 42).all()
     for subject, side in table.lesion_side.items():
         folder = dataset / "derivatives" / "truth" / subject / "anat"
-        centres = []
+        centers = []
         for mask in MASKS:
             img = nib.load(folder / f"{subject}_{mask}.nii.gz")
-            centres.append(apply_affine(img.affine, np.argwhere(img.get_fdata()).mean(0)))
-        to_the_right = (centres[0] - centres[1])[0]
+            centers.append(apply_affine(img.affine, np.argwhere(img.get_fdata()).mean(0)))
+        to_the_right = (centers[0] - centers[1])[0]
         assert to_the_right < -15 if side == "left" else to_the_right > 15
 
 

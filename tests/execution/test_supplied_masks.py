@@ -30,10 +30,10 @@ def out(tmp_path_factory):
     bids = tmp_path_factory.mktemp("masks") / "bids"
     affine = np.diag([1.0, 1.0, 1.0, 1.0])
     affine[:3, 3] = -90, -125, -71
-    for name, (centre, space, axes) in MASKS.items():
+    for name, (center, space, axes) in MASKS.items():
         mask = np.zeros((181, 217, 181), np.uint8)
-        if centre:
-            voxel = apply_affine(np.linalg.inv(affine), centre).astype(int)
+        if center:
+            voxel = apply_affine(np.linalg.inv(affine), center).astype(int)
             mask[tuple(slice(v - 4, v + 5) for v in voxel)] = 1
         turn = nib.orientations.ornt_transform(
             nib.io_orientation(affine), nib.orientations.axcodes2ornt(axes)

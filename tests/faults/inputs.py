@@ -165,7 +165,7 @@ SCANS = [
     Case("NaN", written(lambda d: np.where(d > 0, d, np.nan)), "NaN or infinite"),
     Case("infinity", written(lambda d: np.where(d > 0, d, np.inf)), "NaN or infinite"),
     Case("complex numbers", written(lambda d: d.astype(np.complex64)), "one real number"),
-    Case("colours", written(lambda d: np.zeros(d.shape, RGB)), "one real number"),
+    Case("colors", written(lambda d: np.zeros(d.shape, RGB)), "one real number"),
     Case("affine of zeros", header(**rows(0, 0, 0)), "no usable affine"),
     Case("affine that cannot be inverted", header(**rows(4, 4, 0)), "no usable affine"),
     Case("affine of NaN", header(**rows(np.nan, 4, 4)), "no usable affine"),

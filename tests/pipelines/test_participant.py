@@ -230,12 +230,12 @@ def test_an_additional_space_contains_the_same_lesion(first, templates):
     default, further = masks.values()
     assert further.shape == grid.shape
     np.testing.assert_allclose(further.affine, grid.affine, atol=1e-4)
-    centres, volumes = [], []
+    centers, volumes = [], []
     for img in (default, further):
         voxels = np.argwhere(np.asanyarray(img.dataobj) > 0)
-        centres.append(apply_affine(img.affine, voxels.mean(0)))
+        centers.append(apply_affine(img.affine, voxels.mean(0)))
         volumes.append(len(voxels) * np.linalg.det(img.affine[:3, :3]))
-    np.testing.assert_allclose(centres[1] - centres[0], (0, 10, 0), atol=1)
+    np.testing.assert_allclose(centers[1] - centers[0], (0, 10, 0), atol=1)
     assert volumes[1] == pytest.approx(volumes[0], rel=0.1)
     report = (out / "sub-01.html").read_text()
     assert "MNI152NLin6Asym" in report
