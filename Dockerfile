@@ -1,10 +1,10 @@
 # docker build -t bids_stroke .
 #
-# torch comes as the package index has it, with CUDA. For a smaller image that runs on the CPU
-# alone, name PyTorch's index of CPU builds, or a folder that holds such a wheel:
+# The default package index provides torch with CUDA. For a smaller image without GPU support, give
+# PyTorch's index of CPU builds, or a folder with such a wheel:
 #   docker build --build-arg PIP_EXTRA_INDEX_URL=URL -t bids_stroke .
 #   docker build --build-arg PIP_FIND_LINKS=URL_OR_FOLDER -t bids_stroke .
-# Whether all is there:
+# To check that the image is complete:
 #   docker run --rm --entrypoint bids_stroke-check bids_stroke
 
 FROM python:3.11-slim-bookworm AS dependencies
@@ -28,9 +28,9 @@ LABEL org.opencontainers.image.title="bids_stroke" \
       org.opencontainers.image.base.name="python:3.11-slim-bookworm"
 RUN useradd --no-create-home --uid 1000 bids_stroke
 COPY --from=dependencies /opt/bids_stroke /opt/bids_stroke
-# A change of the code alone makes only this layer anew.
+# A change of only the code rebuilds only this layer.
 COPY --from=package /opt/package /opt/bids_stroke
-# Caches of libraries go where any user may write, also with --read-only --tmpfs /tmp.
+# Libraries write their caches to /tmp, where any user can write, also with --read-only --tmpfs /tmp.
 ENV PATH=/opt/bids_stroke/bin:$PATH HOME=/tmp NO_ET=1 PYTHONNOUSERSITE=1
 USER bids_stroke
 WORKDIR /tmp

@@ -1,8 +1,8 @@
-# make install   the package and all that it needs, in the folder .venv
-# make demo      three simulated patients, from images to reports, in the folder demo
-# make test      the tests, by JOBS processes (2)
-# make fuzz      ten minutes of each reader of users' files against random content
-# make machines  the images and runs of them, runs on a Slurm cluster of this machine
+# make install      install the package and its dependencies into the virtual environment .venv
+# make demo         process three simulated patients, from images to reports, in the folder demo
+# make test         run the tests in JOBS (2) parallel processes
+# make fuzz         fuzz each reader of user-supplied files for ten minutes
+# make integration  test the container images, and runs on a Slurm cluster on this machine
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 
@@ -12,11 +12,11 @@ INSTALLED = $(VENV)/.installed
 
 READERS = image packed table ratings card filters plugin
 
-.PHONY: install demo test fuzz machines clean
+.PHONY: install demo test fuzz integration clean
 
 install: $(INSTALLED)
 
-# torch first and alone: it is by far the largest, and found again by the second command.
+# Install torch first: it is by far the largest package, and the second command finds it installed.
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -c constraints.txt torch
@@ -33,8 +33,8 @@ fuzz: install
 	$(BIN)/python -m pip install -c constraints.txt atheris
 	for reader in $(READERS); do $(BIN)/python tests/fuzz/fuzz.py $$reader -max_total_time=600 || exit; done
 
-machines: install
-	tests/machines.sh
+integration: install
+	tests/integration.sh
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info .pytest_cache .ruff_cache .import_linter_cache

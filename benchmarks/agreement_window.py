@@ -27,8 +27,8 @@ def masks(seed):
     brain = np.asanyarray(templates.template().brain.dataobj) > 0
     rng = np.random.default_rng(seed)
     made = []
-    for centre in ((60, 120, 95), (63, 122, 93)):
-        distance = np.linalg.norm(np.moveaxis(np.indices(brain.shape), 0, -1) - centre, axis=-1)
+    for center in ((60, 120, 95), (63, 122, 93)):
+        distance = np.linalg.norm(np.moveaxis(np.indices(brain.shape), 0, -1) - center, axis=-1)
         edge = ndimage.gaussian_filter(rng.normal(size=brain.shape), 3) * 40
         scattered = rng.random(brain.shape) < 0.002
         made.append(brain & ((distance + edge < 29) | scattered))

@@ -28,7 +28,7 @@ def main():
     command.add_argument("--page", type=Path, default=PERFORMANCE)
     arguments = command.parse_args()
     published = next(hd_bet.networks())
-    placed = devices.place_network(copy.deepcopy(published), "cpu", over=hd_bet.NORMS)
+    placed = devices.place_network(copy.deepcopy(published), "cpu", in_place=hd_bet.NORMS)
     weights = torch.cat([one.detach().flatten() for one in published.parameters()])
     denormal = (weights != 0) & (weights.abs() < torch.finfo(weights.dtype).tiny)
     cube = torch.randn(1, 1, *[arguments.side] * 3)

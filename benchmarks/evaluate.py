@@ -58,8 +58,8 @@ def reference(pred_path, truth_path):
         compute_hausdorff_distance(*batches, include_background=True, percentile=share)
     for ordered in (batches, batches[::-1]):
         compute_average_surface_distance(*ordered, include_background=True)
-    for neighbours in (1, 3):  # connected by faces, by corners
-        structure = ndimage.generate_binary_structure(3, neighbours)
+    for neighbors in (1, 3):  # connected by faces, by corners
+        structure = ndimage.generate_binary_structure(3, neighbors)
         for one, other in ((truth, pred), (pred, truth)):
             labels, count = ndimage.label(one, structure)
             for lesion in range(1, count + 1):

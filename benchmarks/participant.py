@@ -307,7 +307,7 @@ def network(folder, voxel):
 
     if not folder.exists():
         made = nnunets.architecture(features=FEATURES)
-        nnunets.write(folder, made, (voxel,) * 3, (128,) * 3, steps=40, taught_on=(64,) * 3)
+        nnunets.write(folder, made, (voxel,) * 3, (128,) * 3, steps=40, training_patch=(64,) * 3)
     return folder
 
 

@@ -1,7 +1,8 @@
 #!/bin/sh
-# usage: install.sh dependencies | package [PREFIX]      (in the folder of the sources)
-# What both images are made by. The virtual environment has no pip, and nothing that a run does not
-# need: no tests, no headers. PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS tells where a torch for the CPU is.
+# usage: install.sh dependencies | package [PREFIX]      (in the source folder)
+# Installs the contents of both images. The virtual environment has no pip, and no files that are not
+# needed at run time, such as tests and headers. Set PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS for a CPU
+# build of torch.
 set -eu
 venv=/opt/bids_stroke
 export PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore

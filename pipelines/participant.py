@@ -111,7 +111,7 @@ def init_session_wf(
         maps=maps,
         probability=names.has_probability,
         min_component_mm3=card.min_component_mm3 if card else 0.0,
-        volume_errors=card.calibration_of(used).volume if card else None,
+        volume_errors=card.calibration_for(used).volume if card else None,
     )
     quality = _add_quality(workflow, reference, coregistered, template_wf)
     reference_outputs_wf = init_reference_outputs_wf(names=names)

@@ -131,7 +131,7 @@ def calibration_table(name, rows, card):
     """Calibration of a model: errors of the probability, and coverage of the volume intervals."""
     lines = []
     for contrasts, part in rows.groupby("input", sort=False):
-        fitted = card.calibration_of(contrasts.split("+"))
+        fitted = card.calibration_for(contrasts.split("+"))
         line = {"input": contrasts, "model": name, "temperature": round(fitted.temperature, 2),
                 "ECE": round(part.ece.mean(), 3), "Brier": round(part.brier.mean(), 3)}  # fmt: skip
         for coverage in fitted.volume:
@@ -148,7 +148,7 @@ def fit(folder, model, jobs):
     rows, voxels = embedded_scores.over(embedded_scores.measure, folder, model, False, jobs)
     section = {}
     for contrasts, part in voxels.groupby("input", sort=False):
-        now = card.calibration_of(contrasts.split("+")).temperature
+        now = card.calibration_for(contrasts.split("+")).temperature
         found = rows[rows.input == contrasts]
         temperature = now * calibration.fit_temperature(part.p, part.lesion)
         errors = {

@@ -30,7 +30,7 @@ from bids_stroke.lesion.postprocessing import threshold
 from bids_stroke.models import catalog, weights
 from bids_stroke.settings import DEFAULT_MODEL
 from bids_stroke.training.engine import loop, samples
-from bids_stroke.training.recipes import merged, parse_simulation, read_content
+from bids_stroke.training.recipes import merge, parse_simulation, read_content
 
 FINE = {"spacing": 1.25, "tile": [128, 160, 128]}
 #: Changes of the recipe by the name of the variant.
@@ -52,7 +52,7 @@ WITHOUT = 24
 
 def recipe_of(name):
     """Recipe of a variant."""
-    content = merged(read_content("embedded"), VARIANTS[name])
+    content = merge(read_content("embedded"), VARIANTS[name])
     return parse_simulation(content, name)
 
 

@@ -28,9 +28,9 @@ def simulator(part, work, spacing, changes):
     """
     recipe = read_recipe(RECIPE)
     tile = [round(n * recipe.spacing / spacing) for n in recipe.tile]
-    files = sources.parts(recipe, DATA)[part]
+    files = sources.find_files(recipe, DATA)[part]
     recipe = replace(recipe, tile=tile, spacing=spacing, synthesis=recipe.synthesis | changes)
-    return sources.simulator(sources.material(files, work / "cache"), recipe)
+    return sources.build_simulator(sources.load_files(files, work / "cache"), recipe)
 
 
 def checksum(folder):

@@ -48,7 +48,7 @@ def _brightest(path):
         white = image_quality.tissue_maps(templates.template().brain)["white"]
         white = transforms.apply(white, img, [back], "labels").get_fdata() > 0.5
     inside = np.asanyarray(mask.dataobj) > 0
-    return image_quality.brightest(img.get_fdata()[inside], img.get_fdata()[inside & white])
+    return image_quality.bright_ratio(img.get_fdata()[inside], img.get_fdata()[inside & white])
 
 
 def _similarity(t1w, flair):

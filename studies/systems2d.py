@@ -129,7 +129,7 @@ def predict(models, folder, out, device):
             for key, leaf in leaves.items():
                 answers[key] = inference.predict_network(leaf, channels, device)
             for one, model in models.items():
-                found = there.back(ensembles.combine(model, answers, there.mask), brain)
+                found = there.to_reference(ensembles.combine(model, answers, there.mask), brain)
                 cohorts.place(found, model, folder, name, places[one])
     return places
 

@@ -57,8 +57,8 @@ def main():
         card = tract_cards.load_card(name)
         sides = tracts.load_tract(card)
         peak = sides["L"].get_fdata().max((0, 1))
-        z = tracts.slice_positions(sides["L"])[peak >= load_columns.LEAST_PEAK]
-        print(f"{name}: reaches {load_columns.LEAST_PEAK:g} from z = {z.min():.0f} to {z.max():.0f} mm")
+        z = tracts.slice_positions(sides["L"])[peak >= load_columns.MIN_PEAK]
+        print(f"{name}: reaches {load_columns.MIN_PEAK:g} from z = {z.min():.0f} to {z.max():.0f} mm")
         for lesion, img in lesions():
             measured = loads.measure_loads(img, sides, card).loc["ipsilesional"]
             rows.append(

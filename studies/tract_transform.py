@@ -112,9 +112,9 @@ def check(moving, fixed, field):
     for side, original in zip("LR", tracts.probability_maps(card), strict=True):
         for when, img in (("before", original), ("after", moved[side])):
             data = img.get_fdata()
-            centre = apply_affine(img.affine, ndimage.center_of_mass(data)).round(1)
+            center = apply_affine(img.affine, ndimage.center_of_mass(data)).round(1)
             volume = data.sum() * grid.voxel_volume(img) / 1000
-            print(f"tract {side} {when}: {volume:.2f} ml, centre {centre} mm")
+            print(f"tract {side} {when}: {volume:.2f} ml, center {center} mm")
 
 
 def main():

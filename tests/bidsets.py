@@ -1,4 +1,4 @@
-"""Tiny BIDS datasets of patients in the layouts of public cohorts: a textured ball, a bright lesion."""
+"""Tiny BIDS datasets of patients in the layouts of public cohorts: textured brain, bright lesion."""
 
 import nibabel as nib
 import numpy as np
@@ -7,7 +7,7 @@ from nibabel.affines import apply_affine
 from bids_stroke.spatial import image, templates
 from bids_stroke.spatial.grid import regrid
 
-CENTRE = np.array([-30.0, -15.0, 20.0])  # of the lesion, mm
+CENTER = np.array([-30.0, -15.0, 20.0])  # of the lesion, mm
 SPACE = "MNI152NLin2009aSym"
 
 
@@ -17,13 +17,13 @@ def grid(voxel=4):
 
 
 def scan(seed, radius=14, contrast=1.0, shift=(0, 0, 0), voxel=4):
-    """A head without skull on the grid of the template: image and lesion, moved by ``shift`` (mm)."""
+    """A skull-stripped head on the grid of the template: image and lesion, moved by ``shift`` (mm)."""
     brain = grid(voxel)
     affine = brain.affine.copy()
     affine[:3, 3] += shift
     world = apply_affine(brain.affine, np.moveaxis(np.indices(brain.shape), 0, -1))
     inside = np.asanyarray(brain.dataobj) > 0
-    lesion = inside & (np.linalg.norm(world - CENTRE, axis=-1) <= radius)
+    lesion = inside & (np.linalg.norm(world - CENTER, axis=-1) <= radius)
     texture = np.sin(world / 11 + seed).sum(-1)
     data = np.where(inside, 100 + 12 * contrast * texture - 60 * contrast * lesion, 0)
     data += np.random.default_rng(seed).normal(size=data.shape) * inside
@@ -32,7 +32,7 @@ def scan(seed, radius=14, contrast=1.0, shift=(0, 0, 0), voxel=4):
     )
 
 
-def start(folder):
+def empty_dataset(folder):
     """A dataset without participants."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "dataset_description.json").write_text('{"Name": "toy", "BIDSVersion": "1.10.0"}')
@@ -40,8 +40,8 @@ def start(folder):
 
 
 def atlas(folder, number, radii=(14,)):
-    """ATLAS v2.0: T1w and masks in template space, side by side; sites r001 and r002 in turn."""
-    start(folder)
+    """ATLAS v2.0: T1w and masks in template space in one folder; sites r001 and r002 alternate."""
+    empty_dataset(folder)
     for n in range(number):
         name = f"sub-r{n % 2 + 1:03d}s{n:03d}"
         anat = folder / name / "ses-1" / "anat"
@@ -53,8 +53,8 @@ def atlas(folder, number, radii=(14,)):
 
 
 def arc(folder):
-    """ARC: a mask on a run of the T2w, which lies 8 mm beside the T1w, in ``derivatives``."""
-    start(folder)
+    """ARC: a mask of a run of the T2w in ``derivatives``; the T2w is shifted 8 mm from the T1w."""
+    empty_dataset(folder)
     stem = "sub-M2001_ses-1"
     anat = folder / "sub-M2001" / "ses-1" / "anat"
     t1w, _ = scan(1)
@@ -68,8 +68,8 @@ def arc(folder):
 
 
 def soop(folder):
-    """SOOP: a mask on the TRACE, which lies 8 mm beside T1w and FLAIR."""
-    start(folder)
+    """SOOP: a mask of the TRACE, which is shifted 8 mm from T1w and FLAIR."""
+    empty_dataset(folder)
     (folder / "participants.tsv").write_text("participant_id\tsite\nsub-1\tGreenville\n")
     t1w, _ = scan(2)
     flair, _ = scan(2, contrast=-1.0)

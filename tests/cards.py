@@ -1,4 +1,4 @@
-"""A model card for tests that need one."""
+"""Model card for tests."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,6 @@ _CARD = Card(
 
 
 def make(*required, optional=(), **changes):
-    """A card of a model that needs some contrasts (by default T1w) and takes others."""
+    """A card of a model with required contrasts (by default T1w) and optional contrasts."""
     channels = [*map(Channel, required), *(Channel(c, required=False) for c in optional)]
     return replace(_CARD, **({"channels": tuple(channels)} if channels else {}), **changes)

@@ -1,4 +1,4 @@
-"""Small derivatives of a session, as the pipelines leave them: eggs for heads, balls for lesions."""
+"""Small derivatives of a session in the layout of the pipelines: ellipsoid heads and lesions."""
 
 import ants
 import nibabel as nib
@@ -11,31 +11,32 @@ from bids_stroke.bids.record import Record
 from bids_stroke.spatial.templates import TEMPLATE, template
 
 LESION_MM = (-30.0, 10.0, 20.0)
-TRACT = f"space-{TEMPLATE}_<img src=x onerror=alert(1)>.nii.gz"  # a name that must stay text
+TRACT = f"space-{TEMPLATE}_<img src=x onerror=alert(1)>.nii.gz"  # a name that must be escaped in HTML
 DESC = "label-L_desc-T1lesion"
 
 
 def affine(zooms=(2, 2, 2), tilt=0.0):
-    """Of a grid that covers the head, turned about all axes by ``tilt`` (radians)."""
-    out = np.eye(4)
-    out[:3, :3] = euler2mat(tilt, tilt, tilt) @ np.diag(zooms)
-    out[:3, 3] = -out[:3, :3] @ (np.array(shape(zooms)) - 1) / 2
-    return out
+    """Return the affine of a grid that covers the head, rotated about all axes by ``tilt`` radians."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = euler2mat(tilt, tilt, tilt) @ np.diag(zooms)
+    matrix[:3, 3] = -matrix[:3, :3] @ (np.array(shape(zooms)) - 1) / 2
+    return matrix
 
 
 def shape(zooms):
     return tuple(int(mm / zoom) for mm, zoom in zip((150, 180, 150), zooms, strict=True))
 
 
-def ball(grid, centre, radii, size=None):
-    """Ellipsoid with a soft edge (0-1), on the grid of an affine and of a size, or that of a head."""
+def ball(grid, center, radii, size=None):
+    """Return an ellipsoid with a soft edge (0-1) on a grid given by its affine and shape (default: that
+    of a head)."""
     size = size or shape(np.linalg.norm(grid[:3, :3], axis=0))
     points = apply_affine(grid, np.moveaxis(np.indices(size), 0, -1))
-    return np.clip(8 * (1 - np.linalg.norm((points - centre) / radii, axis=-1)) + 0.5, 0, 1)
+    return np.clip(8 * (1 - np.linalg.norm((points - center) / radii, axis=-1)) + 0.5, 0, 1)
 
 
 def session(out, name="sub-01", zooms=(2, 2, 2), tilt=0.0, flair=True, probability=True):
-    """Write the derivatives of a session with a T1w, and its record; returns that."""
+    """Write the derivatives of a session with a T1w, and return its record."""
     folder = out.joinpath(*name.split("_"), "anat")
     folder.mkdir(parents=True)
     grid = affine(zooms, tilt)
@@ -44,8 +45,8 @@ def session(out, name="sub-01", zooms=(2, 2, 2), tilt=0.0, flair=True, probabili
     lesion = ball(grid, LESION_MM, (12, 12, 12))
     rng = np.random.default_rng(0)
 
-    def save(data, affine, rest, dtype=np.float32):
-        nib.save(nib.Nifti1Image(data.astype(dtype), affine), folder / f"{name}_{rest}.nii.gz")
+    def save(data, affine, suffix, dtype=np.float32):
+        nib.save(nib.Nifti1Image(data.astype(dtype), affine), folder / f"{name}_{suffix}.nii.gz")
 
     t1w = (head - 400 * lesion) * rng.uniform(0.9, 1.1, head.shape)
     save(t1w, grid, "desc-preproc_T1w")
@@ -63,7 +64,7 @@ def session(out, name="sub-01", zooms=(2, 2, 2), tilt=0.0, flair=True, probabili
 
 
 def template_session(out, name="sub-02"):
-    """Write the derivatives of an own mask in the template's space: no image at all."""
+    """Write the derivatives of a user-supplied mask in the template space, without any image."""
     folder = out / name / "anat"
     folder.mkdir(parents=True)
     grid = template().t1w
@@ -75,7 +76,7 @@ def template_session(out, name="sub-02"):
 
 
 def tract(folder):
-    """Write a tract of one's own, two columns in the template's space, and give its path."""
+    """Write a user-supplied tract, two columns in the template space, and return its path."""
     grid = affine((3, 3, 3))
     data = sum(ball(grid, (x, -15, 15), (7, 7, 50)) for x in (-22, 22))
     path = folder / TRACT
@@ -96,12 +97,12 @@ def _record(out, name, folder, reference, contrasts):
     space = "T1w" if contrasts else TEMPLATE
     components = folder / f"{name}_space-{space}_{desc}_morph.tsv"
     columns = ("volume_ml", "volume_template_ml", "outside_brain_share", "mean_probability")
-    measured = dict.fromkeys((*columns, "max_probability"), 0.5) | {"hemisphere": "left"}
-    pd.DataFrame([measured]).to_csv(components, sep="\t", index=False)
-    found = {path.name.removeprefix(f"{name}_"): path.relative_to(out) for path in folder.iterdir()}
+    row = dict.fromkeys((*columns, "max_probability"), 0.5) | {"hemisphere": "left"}
+    pd.DataFrame([row]).to_csv(components, sep="\t", index=False)
+    files = {path.name.removeprefix(f"{name}_"): path.relative_to(out) for path in folder.iterdir()}
     outputs = {
-        role: found[rest].as_posix()
-        for rest, role in {
+        role: files[suffix].as_posix()
+        for suffix, role in {
             "desc-preproc_T1w.nii.gz": "image",
             "desc-preproc_FLAIR.nii.gz": "image@FLAIR",
             "space-T1w_desc-brain_mask.nii.gz": "brain_mask",
@@ -114,9 +115,9 @@ def _record(out, name, folder, reference, contrasts):
             f"space-T1w_{desc}_morph.tsv": "components",
             f"space-{TEMPLATE}_{desc}_morph.tsv": f"components@{TEMPLATE}",
         }.items()
-        if rest in found
+        if suffix in files
     }
-    assert len(outputs) == len(found), "a file without a role"
-    known = Record(name, "identity", "ok", reference=reference, contrasts=contrasts, outputs=outputs)
-    known.write(out)
-    return known
+    assert len(outputs) == len(files), "a file has no role"
+    record = Record(name, "identity", "ok", reference=reference, contrasts=contrasts, outputs=outputs)
+    record.write(out)
+    return record

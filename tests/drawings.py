@@ -1,4 +1,4 @@
-"""Heads and lesions to draw, and what an SVG figure shows."""
+"""Heads and lesions for tests of figures, and readers of the contents of SVG figures."""
 
 import base64
 import io
@@ -25,7 +25,7 @@ SHAPES = {
 
 
 def ball(orientation, center, radius):
-    """A sphere in world space (mm), as uint8, on a grid of the given orientation."""
+    """Return a sphere in world space (mm), as uint8, on a grid of the given orientation."""
     affine = np.array(AFFINES[orientation], float)
     shape = SHAPES[orientation]
     world = apply_affine(affine, np.moveaxis(np.indices(shape), 0, -1))
@@ -34,16 +34,16 @@ def ball(orientation, center, radius):
 
 
 def head(orientation="RAS"):
-    """A bright sphere with a dark one in it."""
+    """Return a bright sphere that contains a dark sphere."""
     outer = ball(orientation, (0, 0, 10), 62).get_fdata()
     inner = ball(orientation, (0, 0, 10), 20).get_fdata()
     return nib.Nifti1Image(100 * outer - 60 * inner, AFFINES[orientation])
 
 
 def images(path):
-    """The rasters of a figure, as arrays; fails where the SVG is not well-formed."""
-    found = ET.parse(path).getroot().iter(f"{SVG}image")
-    data = [base64.b64decode(image.get("href").partition(",")[2]) for image in found]
+    """Return the raster images of a figure as arrays; fail if the SVG is not well-formed."""
+    elements = ET.parse(path).getroot().iter(f"{SVG}image")
+    data = [base64.b64decode(element.get("href").partition(",")[2]) for element in elements]
     return [np.asarray(Image.open(io.BytesIO(jpeg))) for jpeg in data]
 
 
@@ -52,6 +52,6 @@ def texts(path):
 
 
 def contours(path):
-    """Number of closed outlines."""
+    """Return the number of closed contours."""
     paths = ET.parse(path).getroot().iter(f"{SVG}path")
     return sum(p.get("d").count("z") for p in paths if p.get("class") == "contour")

@@ -1,4 +1,4 @@
-"""Toy results folders of nnU-Net v2, and what nnU-Net segments with them."""
+"""Toy results folders of nnU-Net v2 and predictions by nnU-Net itself."""
 
 import json
 from importlib.util import find_spec
@@ -16,7 +16,7 @@ LIBRARY = "dynamic_network_architectures.architectures.unet"
 
 
 def architecture(kind="PlainConvUNet", features=(4, 8, 8), anisotropic=False):
-    """The section of a plan that tells the network."""
+    """Section of a plan that defines the network."""
     stages = len(features)
     flat = [1, 3, 3] if anisotropic else [3, 3, 3]
     depth = "n_conv_per_stage" if kind == "PlainConvUNet" else "n_blocks_per_stage"
@@ -43,7 +43,7 @@ def architecture(kind="PlainConvUNet", features=(4, 8, 8), anisotropic=False):
 
 
 def plans(network, channels, spacing, patch, transpose=(0, 1, 2)):
-    """``plans.json``; spacing and patch in nnU-Net's order."""
+    """Content of ``plans.json``; spacing and patch in nnU-Net's axis order."""
     data = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
     return {
         "dataset_name": "Dataset001_Toy",
@@ -84,10 +84,10 @@ def write(
     folds=1,
     transpose=(0, 1, 2),
     steps=60,
-    taught_on=None,
+    training_patch=None,
 ):
-    """Write a results folder with networks that this test taught, on tiles as large as ``patch`` or
-    ``taught_on``."""
+    """Write a results folder of networks trained here on tiles of ``training_patch`` (default
+    ``patch``)."""
     folder.mkdir(parents=True)
     content = plans(network, len(contrasts), spacing, patch, transpose)
     (folder / "plans.json").write_text(json.dumps(content))
@@ -100,10 +100,10 @@ def write(
     (folder / "dataset.json").write_text(json.dumps(dataset))
     for fold in range(folds):
         torch.manual_seed(fold)
-        made = build(content, len(contrasts))
-        teach(made, len(contrasts), taught_on or patch, steps)
+        trained = build(content, len(contrasts))
+        train(trained, len(contrasts), training_patch or patch, steps)
         checkpoint = {
-            "network_weights": made.state_dict(),
+            "network_weights": trained.state_dict(),
             "init_args": {"configuration": "3d_fullres", "fold": fold, "device": torch.device("cpu")},
             "trainer_name": "nnUNetTrainer",
             "inference_allowed_mirroring_axes": (0, 1, 2),
@@ -117,7 +117,7 @@ def write(
 
 
 def build(content, channels):
-    """The network of a plan, by nnU-Net's library; without it by ours, of the same names."""
+    """Build the network of a plan with nnU-Net or, if it is not installed, with this package."""
     if find_spec("nnunetv2") is None:
         arguments = results_folder.arguments(content, "3d_fullres", channels)
         return weights.build(Network("dynamic_unet", arguments))
@@ -134,8 +134,8 @@ def build(content, channels):
     )
 
 
-def teach(network, channels, patch, steps):
-    """Teach a network that what is bright and smooth in the first channel is lesion."""
+def train(network, channels, patch, steps):
+    """Train a network to mark bright smooth regions of the first channel as lesion."""
     optimizer = torch.optim.Adam(network.parameters(), 1e-2)
     generator = torch.Generator().manual_seed(0)
     pool = torch.nn.AvgPool3d(5, 1, 2)
@@ -143,9 +143,8 @@ def teach(network, channels, patch, steps):
         batch = torch.randn(1, channels, *patch, generator=generator)
         smooth = pool(batch[:, :1])
         target = (smooth > smooth.std()).float()[:, 0]
-        shown = batch.clone()
-        shown[:, :1] = 5 * smooth
-        lesion = network(shown).diff(dim=1)[:, 0]
+        batch[:, :1] = 5 * smooth
+        lesion = network(batch).diff(dim=1)[:, 0]
         loss = torch.nn.functional.binary_cross_entropy_with_logits(lesion, target)
         optimizer.zero_grad()
         loss.backward()
@@ -169,14 +168,14 @@ def brain(shape, zooms, seed=0):
 
 
 def reference(folder, images, folds, mirror):
-    """Probability of the lesion by nnU-Net's own predictor, (x, y, z)."""
+    """Lesion probability (x, y, z) by nnU-Net's own predictor."""
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
     predictor = nnUNetPredictor(use_mirroring=mirror, device=torch.device("cpu"), allow_tqdm=False)
     predictor.initialize_from_trained_model_folder(str(folder), folds)
     data = np.stack([img.get_fdata(dtype=np.float32).transpose(2, 1, 0) for img in images])
     spacing = [float(zoom) for zoom in voxel_sizes(images[0].affine)[::-1]]
-    _, found = predictor.predict_single_npy_array(
+    _, probabilities = predictor.predict_single_npy_array(
         data, {"spacing": spacing}, save_or_return_probabilities=True
     )
-    return found[1].transpose(2, 1, 0)
+    return probabilities[1].transpose(2, 1, 0)

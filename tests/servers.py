@@ -1,4 +1,4 @@
-"""A server on loopback that speaks https, by an authority that lives as long as the test."""
+"""An HTTPS server on the loopback interface, with a certificate authority for the test."""
 
 import ssl
 import threading
@@ -10,12 +10,12 @@ import trustme
 
 @contextmanager
 def https(handler, folder, monkeypatch):
-    """Serve by ``handler``; the authority's certificate is written to ``folder``, and trusted.
+    """Serve requests with ``handler``, and trust the certificate of the authority in ``folder``.
 
     Yields
     ------
     ThreadingHTTPServer
-        ``address`` is that of its root.
+        Server, whose ``address`` is its root URL.
     """
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     authority = trustme.CA()
@@ -23,12 +23,12 @@ def https(handler, folder, monkeypatch):
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(folder / "authority.pem")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(folder / "authority.pem"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        running.socket = context.wrap_socket(running.socket, server_side=True)
-        running.daemon_threads = True
-        running.address = f"https://127.0.0.1:{running.server_port}"
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.daemon_threads = True
+        server.address = f"https://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield running
-        running.shutdown()
+        yield server
+        server.shutdown()
         thread.join()

@@ -1,4 +1,4 @@
-"""The modules of the package as one tree, for tools that read files."""
+"""The modules of the package as one tree, for tools that read source files."""
 
 import ast
 import shutil
@@ -10,7 +10,7 @@ FOLDERS = {"bids_stroke": "bids_stroke", "bids_stroke/pipelines": "pipelines"}
 
 
 def assemble(folder: Path) -> Path:
-    """Copy the modules to ``folder/bids_stroke``, the pipelines among them, and give ``folder``."""
+    """Copy the modules, including the pipelines, to ``folder/bids_stroke``; return ``folder``."""
     for target, source in FOLDERS.items():
         for path in (ROOT / source).rglob("*.py*"):
             if path.suffix in (".py", ".typed"):
@@ -22,12 +22,12 @@ def assemble(folder: Path) -> Path:
 
 
 def modules() -> list[Path]:
-    """Files of the package."""
+    """Return the modules of the package."""
     return sorted(path for source in FOLDERS.values() for path in (ROOT / source).rglob("*.py"))
 
 
 def public(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.ClassDef]:
-    """Public functions, classes and methods of a module."""
+    """Yield the public functions, classes and methods of a module."""
     for node in tree.body:
         if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
             continue
@@ -38,9 +38,9 @@ def public(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.ClassDef]:
 
 
 def annotated(function: ast.FunctionDef) -> bool:
-    """Whether all arguments but ``self`` and ``cls``, and the result, are annotated."""
-    arguments = function.args
-    named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-    named += filter(None, (arguments.vararg, arguments.kwarg))
-    given = [one for one in named if one.arg not in ("self", "cls")]
-    return function.returns is not None and all(one.annotation is not None for one in given)
+    """Return whether the result and all arguments except ``self`` and ``cls`` are annotated."""
+    signature = function.args
+    arguments = [*signature.posonlyargs, *signature.args, *signature.kwonlyargs]
+    arguments += filter(None, (signature.vararg, signature.kwarg))
+    arguments = [argument for argument in arguments if argument.arg not in ("self", "cls")]
+    return function.returns is not None and all(argument.annotation for argument in arguments)

@@ -1,4 +1,4 @@
-"""The benchmarks of speed and scale at toy size: that they run, and write their tables."""
+"""Smoke tests of the benchmarks on small data: they run and write their tables."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 def run(name, *arguments):
-    """What a benchmark prints."""
+    """Run a benchmark and return its output."""
     command = [sys.executable, BENCHMARKS / f"{name}.py", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -20,7 +20,7 @@ def run(name, *arguments):
 
 
 def table(page, row):
-    """Cells of a row of the table on a page."""
+    """Return the cells of a row of the table on a page."""
     line = next(line for line in page.read_text().splitlines() if line.startswith(f"| {row}"))
     return [cell.strip() for cell in line.strip("|").split("|")][1:]
 
@@ -32,7 +32,7 @@ def test_indexing(tmp_path):
     assert files == "72" and all(map(float, seconds))
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="there is no Chromium to open the page with")
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs Chromium to open the page")
 def test_group_report(tmp_path):
     page = tmp_path / "page.md"
     run("group_report", tmp_path / "work", "--participants", 4, "--page", page)
@@ -73,8 +73,8 @@ def test_denormals(tmp_path):
 def test_rigid(shared, tmp_path):
     page = tmp_path / "page.md"
     run("rigid", "--heads", "patient03_study2", "--voxel", 4, "--page", page)
-    ways = [line for line in page.read_text().splitlines() if line.startswith("| patient03_study2")]
-    distances = [float(line.strip("|").split("|")[-2]) for line in ways]
+    rows = [line for line in page.read_text().splitlines() if line.startswith("| patient03_study2")]
+    distances = [float(row.strip("|").split("|")[-2]) for row in rows]
     assert distances[0] == 0 and max(distances) < 2
 
 
@@ -82,5 +82,5 @@ def test_planes():
     assert "1 planes: " in run("planes", "--filled", 0.05, "--planes", 1)
 
 
-def test_the_agreement_window():
+def test_agreement_window():
     assert run("agreement_window").count("times as fast") == 3

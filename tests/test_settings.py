@@ -1,3 +1,5 @@
+"""Tests of the checks of settings."""
+
 import json
 import os
 from dataclasses import FrozenInstanceError, replace
@@ -14,7 +16,7 @@ DESCRIPTION = {"Name": "tested", "BIDSVersion": "1.10.0"}
 @pytest.fixture
 def settings(tmp_path):
     (tmp_path / "bids").mkdir()
-    describe(tmp_path / "bids", json.dumps(DESCRIPTION))
+    write_description(tmp_path / "bids", json.dumps(DESCRIPTION))
     return Settings(
         bids_dir=tmp_path / "bids",
         output_dir=tmp_path / "out",
@@ -25,7 +27,7 @@ def settings(tmp_path):
     )
 
 
-def describe(folder, text):
+def write_description(folder, text):
     (folder / "dataset_description.json").write_text(text, encoding="utf-8")
 
 
@@ -39,9 +41,9 @@ def test_settings_cannot_be_changed(settings):
         settings.nprocs = 2
 
 
-def test_no_dataset(settings, tmp_path):
-    with pytest.raises(DatasetError, match="absent does not exist or is not a folder"):
-        replace(settings, bids_dir=tmp_path / "absent").check()
+def test_missing_dataset(settings, tmp_path):
+    with pytest.raises(DatasetError, match=r"missing .*is not a folder"):
+        replace(settings, bids_dir=tmp_path / "missing").check()
 
 
 @pytest.mark.parametrize(
@@ -53,29 +55,29 @@ def test_no_dataset(settings, tmp_path):
         ('{"Name": "x"}', "has no Name"),
     ],
 )
-def test_a_bad_description_is_refused_unless_skipped(settings, text, words):
-    describe(settings.bids_dir, text)
+def test_invalid_description_is_refused_unless_skipped(settings, text, words):
+    write_description(settings.bids_dir, text)
     with pytest.raises(DatasetError, match=words) as caught:
         settings.check()
     assert str(settings.bids_dir / "dataset_description.json") in str(caught.value)
     replace(settings, skip_bids_validation=True).check()
-    # The group level needs only the derivatives.
+    # The group level reads only the derivatives.
     replace(settings, level="group").check()
 
 
-def test_a_missing_description_is_refused_unless_skipped(settings):
+def test_missing_description_is_refused_unless_skipped(settings):
     (settings.bids_dir / "dataset_description.json").unlink()
     with pytest.raises(DatasetError, match="--skip-bids-validation"):
         settings.check()
     replace(settings, skip_bids_validation=True).check()
 
 
-def test_a_description_with_a_byte_order_mark(settings):
-    describe(settings.bids_dir, "\ufeff" + json.dumps(DESCRIPTION))
+def test_description_with_a_byte_order_mark(settings):
+    write_description(settings.bids_dir, "\ufeff" + json.dumps(DESCRIPTION))
     settings.check()
 
 
-def test_a_description_that_is_not_utf8(settings):
+def test_description_that_is_not_utf8(settings):
     content = json.dumps(DESCRIPTION | {"Name": "Düsseldorf"}, ensure_ascii=False)
     (settings.bids_dir / "dataset_description.json").write_bytes(content.encode("latin-1"))
     with pytest.raises(DatasetError, match="not valid JSON"):
@@ -83,12 +85,12 @@ def test_a_description_that_is_not_utf8(settings):
 
 
 def test_missing_derivatives(settings, tmp_path):
-    with pytest.raises(DatasetError, match="absent"):
-        replace(settings, derivatives=(settings.bids_dir, tmp_path / "absent")).check()
+    with pytest.raises(DatasetError, match=r"missing .*is not a folder"):
+        replace(settings, derivatives=(settings.bids_dir, tmp_path / "missing")).check()
 
 
 @pytest.mark.parametrize("spelling", ["same", "dots", "link"])
-def test_the_dataset_itself_is_never_the_output(settings, tmp_path, spelling):
+def test_output_folder_must_not_be_the_dataset(settings, tmp_path, spelling):
     (tmp_path / "link").symlink_to(settings.bids_dir)
     output = {
         "same": settings.bids_dir,
@@ -99,26 +101,26 @@ def test_the_dataset_itself_is_never_the_output(settings, tmp_path, spelling):
         replace(settings, output_dir=output).check()
 
 
-def test_the_output_may_be_inside_the_dataset(settings):
+def test_output_folder_inside_the_dataset(settings):
     replace(settings, output_dir=settings.bids_dir / "derivatives" / "out").check()
 
 
-@pytest.mark.parametrize("which", ["output_dir", "work_dir"])
-def test_folders_below_a_file_cannot_be_written(settings, tmp_path, which):
+@pytest.mark.parametrize("name", ["output_dir", "work_dir"])
+def test_folder_below_a_file_is_refused(settings, tmp_path, name):
     (tmp_path / "file").touch()
-    changed = replace(settings, **{which: tmp_path / "file" / "deeper" / "out"})
+    changed = replace(settings, **{name: tmp_path / "file" / "deeper" / "out"})
     with pytest.raises(ResourceError, match="file/deeper/out cannot be written"):
         changed.check()
     replace(changed, dry_run=True).check()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
-def test_a_folder_without_permission_cannot_be_written(settings, tmp_path):
+@pytest.mark.skipif(os.geteuid() == 0, reason="root has permission to write anywhere")
+def test_folder_without_write_permission_is_refused(settings, tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)
     with pytest.raises(ResourceError, match="cannot be written"):
         replace(settings, output_dir=tmp_path / "locked" / "out").check()
 
 
 def test_missing_plugin_file(settings):
-    with pytest.raises(UsageError, match=r"absent\.yml does not exist"):
-        replace(settings, plugin_file=Path("/absent.yml")).check()
+    with pytest.raises(UsageError, match=r"missing\.yml does not exist"):
+        replace(settings, plugin_file=Path("/missing.yml")).check()

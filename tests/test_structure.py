@@ -1,4 +1,4 @@
-"""Structure of the code: contracts of imports, types, length and complexity of modules."""
+"""Tests of the code structure: import contracts, types, length and complexity of modules."""
 
 import ast
 import os
@@ -12,10 +12,10 @@ import pytest
 import sources
 
 SCRIPTS = Path(sys.executable).parent
-LONGEST_MODULE = 300  # lines
-COGNITIVE_COMPLEXITY = 15
-LEAST_SHARE = 0.98  # of annotated functions and of docstrings
-#: Packages whose modules may import torch when they are loaded.
+MAX_MODULE_LINES = 300
+MAX_COGNITIVE_COMPLEXITY = 15
+MIN_FRACTION = 0.98  # of annotated functions and of docstrings
+#: Packages whose modules may import torch at module level.
 TORCH = ("models", "training")
 NEEDS_TORCH = {"torch", "monai", "lightning", "torchmetrics", "nnunetv2"}
 
@@ -28,12 +28,12 @@ def run(*command, cwd=sources.ROOT, **environment):
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    """A copy of the modules."""
+    """Return a folder with a copy of the modules."""
     return sources.assemble(tmp_path_factory.mktemp("tree"))
 
 
 def contracts(tree):
-    """Check the contracts of imports on a copy of the modules."""
+    """Check the import contracts on a copy of the modules."""
     return run(SCRIPTS / "lint-imports", "--no-cache", cwd=tree, PYTHONPATH=str(tree))
 
 
@@ -45,17 +45,17 @@ def test_contracts(tree):
 @pytest.mark.parametrize(
     ("module", "line", "contract"),
     [
-        ("pipelines/lesion.py", "import bids_stroke.execution.supervisor", "Imports point down only"),
-        ("spatial/grid.py", "import bids_stroke.lesion.components", "Imports point down only"),
-        ("cohort/table.py", "import bids_stroke.evaluation.metrics", "Imports point down only"),
+        ("pipelines/lesion.py", "import bids_stroke.execution.supervisor", "only from lower layers"),
+        ("spatial/grid.py", "import bids_stroke.lesion.components", "only from lower layers"),
+        ("cohort/table.py", "import bids_stroke.evaluation.metrics", "only from lower layers"),
         ("unknown.py", "", "every module belongs to a layer"),
-        ("reports/rendering.py", "import nipype", "Nipype is imported in"),
+        ("reports/rendering.py", "import nipype", "import Nipype"),
         ("pipelines/lesion.py", "import numpy", "Pipelines only connect"),
         ("pipelines/lesion.py", "import torch", "Pipelines only connect"),
         ("spatial/image.py", "import bids_stroke.spatial.grid", "No import cycles"),
     ],
 )
-def test_a_forbidden_import_breaks_a_contract(tmp_path, module, line, contract):
+def test_forbidden_import_breaks_a_contract(tmp_path, module, line, contract):
     path = sources.assemble(tmp_path) / "bids_stroke" / module
     path.write_text((path.read_text() if path.exists() else "") + f"\n{line}\n")
     done = contracts(tmp_path)
@@ -65,7 +65,7 @@ def test_a_forbidden_import_breaks_a_contract(tmp_path, module, line, contract):
 
 
 def outside_functions(node):
-    """Nodes of a module that run when it is loaded, type checking aside."""
+    """Yield the nodes of a module that run at import, except for type checking."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.FunctionDef | ast.Lambda):
             continue
@@ -76,7 +76,7 @@ def outside_functions(node):
 
 
 def module_imports(text):
-    """Top-level packages that a module imports when it is loaded."""
+    """Yield the top-level packages that a module imports at module level."""
     for node in outside_functions(ast.parse(text)):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
@@ -94,11 +94,11 @@ def module_imports(text):
         ("if TYPE_CHECKING:\n    import torch", False),
     ],
 )
-def test_imports_when_loaded(text, imported):
+def test_module_imports(text, imported):
     assert ("torch" in module_imports(text)) == imported
 
 
-def test_torch_is_imported_by_models_and_training_only():
+def test_only_models_and_training_import_torch():
     slow = [
         path
         for path in sources.modules()
@@ -140,7 +140,7 @@ def test_blanket_ignores(line, blanket):
     assert bool(BLANKET.search(line)) == blanket
 
 
-def test_no_type_error_is_ignored_as_a_whole():
+def test_type_errors_are_ignored_only_by_code():
     assert [path for path in sources.modules() if BLANKET.search(path.read_text())] == []
     setup = (sources.ROOT / "setup.cfg").read_text()
     assert "ignore_errors" not in setup and "follow_imports" not in setup
@@ -148,7 +148,7 @@ def test_no_type_error_is_ignored_as_a_whole():
 
 def test_modules_are_short():
     lengths = {path: len(path.read_text().splitlines()) for path in sources.modules()}
-    assert {path: lines for path, lines in lengths.items() if lines > LONGEST_MODULE} == {}
+    assert {path: lines for path, lines in lengths.items() if lines > MAX_MODULE_LINES} == {}
 
 
 def test_functions_are_simple(tree):
@@ -156,7 +156,7 @@ def test_functions_are_simple(tree):
         SCRIPTS / "complexipy",
         "bids_stroke",
         "--max-complexity-allowed",
-        COGNITIVE_COMPLEXITY,
+        MAX_COGNITIVE_COMPLEXITY,
         "--failed",
         "--plain",
         cwd=tree,
@@ -167,20 +167,20 @@ def test_functions_are_simple(tree):
 def test_public_functions_are_annotated():
     nodes = [node for path in sources.modules() for node in sources.public(ast.parse(path.read_text()))]
     functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
-    bare = [node.name for node in functions if not sources.annotated(node)]
-    assert len(bare) <= (1 - LEAST_SHARE) * len(functions), bare
+    unannotated = [node.name for node in functions if not sources.annotated(node)]
+    assert len(unannotated) <= (1 - MIN_FRACTION) * len(functions), unannotated
 
 
 def test_public_functions_have_docstrings():
     nodes = [node for path in sources.modules() for node in sources.public(ast.parse(path.read_text()))]
-    bare = [node.name for node in nodes if not ast.get_docstring(node)]
-    assert len(bare) <= (1 - LEAST_SHARE) * len(nodes), bare
+    undocumented = [node.name for node in nodes if not ast.get_docstring(node)]
+    assert len(undocumented) <= (1 - MIN_FRACTION) * len(nodes), undocumented
 
 
 def test_every_package_is_installed():
     setup = ConfigParser()
     setup.read(sources.ROOT / "setup.cfg")
-    named = setup["options"]["packages"].split()
+    listed = setup["options"]["packages"].split()
     folders = {path.parent for path in (sources.ROOT / "bids_stroke").rglob("__init__.py")}
-    there = [".".join(folder.relative_to(sources.ROOT).parts) for folder in folders]
-    assert sorted(named) == sorted([*there, "bids_stroke.pipelines"])
+    packages = [".".join(folder.relative_to(sources.ROOT).parts) for folder in folders]
+    assert sorted(listed) == sorted([*packages, "bids_stroke.pipelines"])

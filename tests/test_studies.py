@@ -1,4 +1,4 @@
-"""The studies at toy size: their helpers, and the comparison of two output folders."""
+"""Tests of the helpers of the studies on small data, and of the comparison of two output folders."""
 
 import importlib
 import json
@@ -17,7 +17,7 @@ NAME = "sub-01/anat/sub-01_space-T1w_label-L"
 
 
 def write(folder, voxels=(1, 2), volume="1.5", version="1", unit="ml"):
-    """An output folder with a mask, its sidecar, a probability and a table."""
+    """Write an output folder with a mask, its sidecar, a probability map and a table."""
     (folder / NAME).parent.mkdir(parents=True)
     data = np.zeros((4, 4, 4), np.uint8)
     data[voxels] = 1
@@ -30,14 +30,14 @@ def write(folder, voxels=(1, 2), volume="1.5", version="1", unit="ml"):
 
 
 def compare(*arguments):
-    """Exit status and lines of the comparison."""
+    """Compare output folders; return the exit status and the printed lines."""
     command = [sys.executable, STUDIES / "compare_outputs.py", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert not done.stderr
     return done.returncode, done.stdout.splitlines()
 
 
-def test_outputs_alike(tmp_path):
+def test_identical_outputs(tmp_path):
     folders = write(tmp_path / "before"), write(tmp_path / "after", version="2")
     status, lines = compare(*folders)
     assert status == 0
@@ -54,18 +54,18 @@ def test_outputs_alike(tmp_path):
         ({"unit": "mm3"}, 0, f"  {NAME}_mask.json: 1 fields (Units) differ"),
     ],
 )
-def test_outputs_that_differ(tmp_path, change, status, line):
+def test_different_outputs(tmp_path, change, status, line):
     result, lines = compare(write(tmp_path / "before"), write(tmp_path / "after", **change))
     assert result == status and line in lines
 
 
-def test_a_tolerance(tmp_path):
+def test_tolerance(tmp_path):
     folders = write(tmp_path / "before"), write(tmp_path / "after", volume="1.51")
     assert compare(*folders)[0] == 1
     assert compare(*folders, "--tolerance", 0.02)[0] == 0
 
 
-def test_outputs_that_are_missing(tmp_path):
+def test_missing_outputs(tmp_path):
     before = write(tmp_path / "before")
     after = Path(shutil.copytree(before, tmp_path / "after"))
     (after / f"{NAME}_mask.nii.gz").unlink()
@@ -80,8 +80,8 @@ def embedded_model(monkeypatch):
 
 
 def test_intervals_over_heads_are_wider_than_over_lesions(embedded_model):
-    """Eight heads whose means differ (SD 1), with 20 lesions each (SD 0.1): the standard error is that
-    of the eight means, 1 / sqrt(8) = 0.35, and not that of 160 lesions, 0.08."""
+    """For eight heads with different means (SD 1) and 20 lesions each (SD 0.1), the standard error is
+    that of eight means, 1 / sqrt(8) = 0.35, and not that of 160 lesions, 0.08."""
     rng = np.random.default_rng(2)
     means = rng.standard_normal(8)
     means = (means - means.mean()) / means.std()
@@ -98,11 +98,12 @@ def common(monkeypatch):
     return importlib.import_module("common")
 
 
-def test_a_claim_needs_an_interval_of_heads_that_excludes_0(common, tmp_path):
-    """24 patients of 8 heads: differences that vary by head show nothing, constant ones do."""
+def test_claim_needs_an_interval_over_heads_that_excludes_0(common, tmp_path):
+    """For 24 patients from 8 heads, differences that vary between heads show no difference; constant
+    differences do."""
     heads = np.repeat(np.arange(8), 3)
     base = np.linspace(0.2, 0.6, 24)
-    by_head = np.where(heads < 5, 0.1, -0.1)  # three patients of a head say the same
+    by_head = np.where(heads < 5, 0.1, -0.1)  # the same for the three patients of a head
     models = {"worse": base, "varied": base + by_head, "better": base + 0.1}
     rows = pd.concat(
         pd.DataFrame({"participant_id": range(24), "unit": heads, "model": name, "dice": dice})
@@ -114,18 +115,18 @@ def test_a_claim_needs_an_interval_of_heads_that_excludes_0(common, tmp_path):
     assert "First: better (difference +0.100, 0.100 to 0.100; 8 heads)" in first
     assert "Second: no difference shown (difference +0.025, " in second
     assert "Third: worse (difference -0.100" in third
-    found = common.difference(rows, "dice", ["worse"], ["better"])
-    assert common.verdict(found, lower=True).startswith("better (difference -0.100")
+    difference = common.difference(rows, "dice", ["worse"], ["better"])
+    assert common.verdict(difference, lower=True).startswith("better (difference -0.100")
 
 
-def test_detection_needs_one_component_that_covers_a_tenth(embedded_model):
-    """A true lesion of 100 voxels: components of 5 voxels of it detect nothing, one of 10 does."""
+def test_detection_needs_a_component_that_covers_a_tenth(embedded_model):
+    """A lesion of 100 voxels is not detected by components of 5 voxels, but by one of 10 voxels."""
     scores = importlib.import_module("embedded_scores").scores
     truth = np.zeros((12, 12, 12), bool)
     truth[1:5, 1:6, 1:6] = True
-    pieces = np.zeros_like(truth)
-    pieces[1, 1, 1:7] = pieces[4, 5, 1:6] = True
-    assert scores(pieces, truth, 0.001)["detected"] == 0
-    pieces[4, 4, 1:6] = True
-    assert scores(pieces, truth, 0.001)["detected"] == 1
-    assert scores(pieces, truth, 0.001)["true_ml"] == pytest.approx(0.1)
+    components = np.zeros_like(truth)
+    components[1, 1, 1:7] = components[4, 5, 1:6] = True
+    assert scores(components, truth, 0.001)["detected"] == 0
+    components[4, 4, 1:6] = True
+    assert scores(components, truth, 0.001)["detected"] == 1
+    assert scores(components, truth, 0.001)["true_ml"] == pytest.approx(0.1)

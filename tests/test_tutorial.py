@@ -1,4 +1,4 @@
-"""Every command of the tutorial, in order, as a newcomer gives them."""
+"""Test that runs every command of the tutorial in order."""
 
 import os
 import re
@@ -13,9 +13,9 @@ TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial.md"
 
 @pytest.mark.skipif(
     "BIDS_STROKE_TUTORIAL" not in os.environ,
-    reason="takes ten minutes; set BIDS_STROKE_TUTORIAL to anything",
+    reason="takes ten minutes; set BIDS_STROKE_TUTORIAL to run it",
 )
-def test_the_tutorial_can_be_followed_to_its_end(tmp_path):
+def test_tutorial(tmp_path):
     blocks = re.findall(r"```sh\n(.*?)```", TUTORIAL.read_text(), re.DOTALL)
     install, *commands = blocks
     assert install.startswith("make install\n") and len(commands) >= 7
@@ -28,7 +28,7 @@ def test_the_tutorial_can_be_followed_to_its_end(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert "exit status 1" in done.stdout  # of the broken image, and of nothing else
+    assert "exit status 1" in done.stdout  # only for the damaged image
     assert done.stdout.count("exit status") == 1
     for name in ("out/sub-01.html", "out/group.html", "out/evaluation/evaluation.html",
                  "own/group.html", "repaired/sub-02.html"):  # fmt: skip

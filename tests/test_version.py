@@ -1,4 +1,4 @@
-"""One version, wherever it is written."""
+"""Tests that all files state the same version."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A toy head for the tests of training: a ball of brain with a ventricle, in the template's frame."""
+"""Toy head for the tests of training: a spherical brain with a ventricle, in template space."""
 
 import numpy as np
 
@@ -10,21 +10,21 @@ SIDE = 64  # voxels and mm
 RECIPE = read_content("embedded")
 
 
-def ball(radius, centre=(0, 0, 0)):
-    """Voxels within ``radius`` mm of a point, on the grid of :func:`head`."""
+def ball(radius, center=(0, 0, 0)):
+    """Voxels within ``radius`` mm of a point on the grid of :func:`head`."""
     grid = np.indices((SIDE,) * 3) - SIDE / 2
-    return sum((g - c) ** 2 for g, c in zip(grid, centre, strict=True)) <= radius**2
+    return sum((g - c) ** 2 for g, c in zip(grid, center, strict=True)) <= radius**2
 
 
 def affine():
-    """Voxels to mm: the centre of the grid is the origin."""
+    """Affine from voxels to mm, with the origin at the center of the grid."""
     matrix = np.eye(4)
     matrix[:3, 3] = -SIDE / 2
     return matrix
 
 
 def head(t1w=False):
-    """A label map, or a brain with a T1w; its template coordinates are its own."""
+    """A label map, or a brain with a T1w, in template space."""
     tissue = np.full((SIDE,) * 3, subject_preparation.TISSUES.index("bone"), np.uint8)
     for radius, name in ((28, "csf"), (26, "cortex"), (22, "white"), (6, "ventricle")):
         tissue[ball(radius)] = subject_preparation.TISSUES.index(name)
@@ -44,9 +44,9 @@ def head(t1w=False):
     )
 
 
-def lesion(radius=9, centre=(-13, 0, 0)):
+def lesion(radius=9, center=(-13, 0, 0)):
     """A ball in the left hemisphere of the template."""
-    data = ball(radius, centre)
+    data = ball(radius, center)
     box = bounding_box(data, 1)
     start = affine()
     start[:3, 3] += [part.start for part in box]
@@ -54,13 +54,13 @@ def lesion(radius=9, centre=(-13, 0, 0)):
 
 
 def simulator(**ranges):
-    """A simulator of the toy heads at 2 mm, free of chance where ``ranges`` says so."""
+    """A simulator of the toy heads at 2 mm; ``ranges`` replaces settings of the recipe."""
     return synthesis.Simulator(
         [head(), head(t1w=True)], [lesion(), lesion(5)], (32, 32, 32), 2.0, RECIPE["synthesis"] | ranges
     )
 
 
-STILL = {  # no pose, no warp, no artefact: what is painted stays where the head is
+STILL = {  # no pose, warp or artifact: the head stays in place
     "scale": [1, 1], "rotation": 0, "shift": 0, "warp": 0, "lesion_rotation": 0, "lesion_shift": 0,
     "lesion_warp": 0, "lost_cavity": 0, "misalignment": 0, "cut": 0, "arbitrary": 0,
     "distractors": {"atrophy": 0, "hyperintensities": 0, "perivascular": 0},

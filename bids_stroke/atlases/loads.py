@@ -1,4 +1,4 @@
-"""Load of a lesion on a tract: raw and weighted load, and largest share of a cross-section."""
+"""Lesion load of a tract: raw load, weighted load, and largest share of a cross-section."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from bids_stroke.spatial.grid import data_on_grid
 
 from .load_columns import (
     COLUMNS,
-    LEAST_PEAK,
     LOADS,
+    MIN_PEAK,
     REGISTRATION_ERROR_MM,
     ROWS,
     THRESHOLDS,
@@ -27,10 +27,10 @@ from .load_columns import (
 from .tract_cards import Cutoffs, TractCard
 from .tracts import slice_positions
 
-# Where the corticospinal tract runs on below the maps that end in the pons: the brainstem, in
-# template coordinates. Height alone would flag every stroke of the temporal pole or cerebellum.
+# Brainstem in template coordinates. Maps of the corticospinal tract that end in the pons miss its lower
+# part there. A limit on z alone would flag every stroke of the temporal pole or cerebellum.
 BRAINSTEM_MM = {"x": (-15, 15), "y": (-50, -8)}
-_OTHER = {"left": "right", "right": "left"}
+_OPPOSITE = {"left": "right", "right": "left"}
 
 
 def measure_loads(
@@ -40,7 +40,7 @@ def measure_loads(
     probability_img: nib.Nifti1Image | None = None,
     min_component_mm3: float = 0,
 ) -> pd.DataFrame:
-    """Measure the load of a lesion on a tract.
+    """Measure the lesion load of a tract.
 
     With L the binary lesion, P the probability of one side, v the voxel volume (ml), z the position
     along the tract's axis and A(z) = sum_xy P the cross-section of the side:
@@ -49,25 +49,26 @@ def measure_loads(
     - weighted load (Feng et al. 2015, Ann Neurol 78:860-870):
       v sum_z [max A / A(z)] sum_xy L P, without the slices where A(z) = 0;
     - largest share of a cross-section: max_z sum_xy L P / A(z), over the slices in which P reaches
-      :data:`bids_stroke.atlases.load_columns.LEAST_PEAK`.
+      :data:`bids_stroke.atlases.load_columns.MIN_PEAK`.
 
-    Zhu and Feng counted the voxels of a tract above a threshold; here a cross-section is the sum of
-    the probabilities.
+    Zhu and Feng counted the voxels of a tract above a threshold. Here, a cross-section is a sum of
+    probabilities.
 
     Parameters
     ----------
     lesion_img : nib.Nifti1Image
         Lesion mask on the grid of the template, in any axis order.
     tract : dict of str to nib.Nifti1Image
-        ``L`` and ``R``, as :func:`bids_stroke.atlases.tracts.load_tract` gives them.
+        Tract probability of the sides ``L`` and ``R``, from
+        :func:`bids_stroke.atlases.tracts.load_tract`.
     card : TractCard
-        The axis and the cut-offs.
+        States the axis and the cut-offs.
     probability_img : nib.Nifti1Image, optional
-        Lesion probability (0-1) on the same grid: raw and weighted load are measured at each of
-        :data:`bids_stroke.atlases.load_columns.THRESHOLDS` as well, and with the probability in the
-        place of L, which is their expected value.
+        Lesion probability (0-1) on the same grid. The raw and the weighted load are also measured at
+        each of :data:`bids_stroke.atlases.load_columns.THRESHOLDS`, and with the probability instead
+        of L, which gives their expected value.
     min_component_mm3 : float
-        Smaller components are no lesion at a threshold either.
+        Smallest volume of a lesion component at these thresholds.
 
     Returns
     -------
@@ -79,7 +80,7 @@ def measure_loads(
     Raises
     ------
     ImageError
-        If lesion and tract are not on one grid.
+        If lesion and tract are on different grids.
     """
     lesion = image.conform(lesion_img)
     voxel_ml = grid.voxel_volume(lesion) / 1000
@@ -89,82 +90,83 @@ def measure_loads(
     voxels = np.argwhere(mask)
     table = measure(voxels)
     table["category"] = [_category(ml, card.cutoffs_ml) for ml in table["weighted_load_ml"]]
-    table["below_tract_fraction"] = [np.nan, np.nan, _below(lesion, voxels, sides)]
-    table = table.join(_errors(voxels, table, lesion, measure))
+    table["below_tract_fraction"] = [np.nan, np.nan, _below_tract_fraction(lesion, voxels, sides)]
+    table = table.join(_registration_errors(voxels, table, lesion, measure))
     if probability_img is not None:
         probability = data_on_grid(image.conform(probability_img), lesion, "lesion probability")
-        table = table.join(_of_probability(probability, min_component_mm3, 1000 * voxel_ml, measure))
+        table = table.join(_probability_loads(probability, min_component_mm3, 1000 * voxel_ml, measure))
     table = _with_lesion_side(table, hemisphere(apply_affine(lesion.affine, voxels)[:, 0]))
     table["category_status"] = _category_status(card)
     return table.reindex(columns=[name for name in COLUMNS if name != "side"])
 
 
-def _errors(
+def _registration_errors(
     voxels: np.ndarray,
     table: pd.DataFrame,
     lesion: nib.Nifti1Image,
     measure: Callable[[np.ndarray], pd.DataFrame],
 ) -> pd.DataFrame:
-    """Largest change of each load when the lesion lies a millimeter away along an axis."""
+    """Measure the largest change of each load when the lesion is shifted by a millimeter."""
     steps = np.rint(REGISTRATION_ERROR_MM / voxel_sizes(lesion.affine)).astype(int)
     shifts = [sign * np.diag(steps)[axis] for axis in range(3) for sign in (-1, 1)]
-    moved = [measure(_inside(voxels + shift, lesion.shape))[list(LOADS)] for shift in shifts]
-    largest = np.max([(other - table[list(LOADS)]).abs() for other in moved], axis=0)
+    shifted = [measure(_inside(voxels + shift, lesion.shape))[list(LOADS)] for shift in shifts]
+    largest = np.max([(other - table[list(LOADS)]).abs() for other in shifted], axis=0)
     return pd.DataFrame(largest, table.index, [error_column(load) for load in LOADS])
 
 
 def _inside(voxels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """The voxels that lie on a grid."""
+    """Select the voxels inside a grid."""
     return voxels[((voxels >= 0) & (voxels < shape)).all(1)]
 
 
-def _of_probability(
+def _probability_loads(
     probability: np.ndarray,
     min_component_mm3: float,
     voxel_mm3: float,
     measure: Callable[..., pd.DataFrame],
 ) -> pd.DataFrame:
-    """Loads of the lesion probability: at each threshold, and expected."""
+    """Measure the loads of the lesion probability: at each threshold, and the expected value."""
     loads = {
         key: measure(np.argwhere(threshold(probability, value, min_component_mm3, voxel_mm3)))
         for key, value in THRESHOLDS.items()
     }
     loads["expected"] = measure(np.argwhere(probability > 0), probability[probability > 0])
     columns = {
-        f"{name}_{key}_ml": of_key[f"{name}_ml"]
+        f"{name}_{key}_ml": loads_of_key[f"{name}_ml"]
         for name in ("raw_load", "weighted_load")
-        for key, of_key in loads.items()
+        for key, loads_of_key in loads.items()
     }
     return pd.DataFrame(columns)
 
 
 def _with_lesion_side(table: pd.DataFrame, side: str | float) -> pd.DataFrame:
-    """Add the side of the lesion, the rows of the sides seen from it, and the category of the total."""
-    other = _OTHER.get(str(side))
-    seen_from_it = [str(side), other] if other else ["unknown", "unknown"]
-    whole = table.reindex(["left", "right", *seen_from_it, "total"])
-    whole.index = pd.Index(ROWS, name="side")
-    whole["lesion_side"] = side
-    left, right, ipsilesional, contralesional, _ = whole["category"]
+    """Add the lesion side, the ipsilesional and contralesional rows, and the category of the total."""
+    opposite = _OPPOSITE.get(str(side))
+    relative_sides = [str(side), opposite] if opposite else ["unknown", "unknown"]
+    result = table.reindex(["left", "right", *relative_sides, "total"])
+    result.index = pd.Index(ROWS, name="side")
+    result["lesion_side"] = side
+    left, right, ipsilesional, contralesional, _ = result["category"]
     total = ipsilesional
-    if side == "bilateral" and whole["category"].notna().any():
+    if side == "bilateral" and result["category"].notna().any():
         total = "bilateral"
-    whole["category"] = [left, right, ipsilesional, contralesional, total]
-    return whole
+    result["category"] = [left, right, ipsilesional, contralesional, total]
+    return result
 
 
 def slice_profile(
     lesion_img: nib.Nifti1Image, tract: Mapping[str, nib.Nifti1Image], axis: str = "z"
 ) -> pd.DataFrame:
-    """Share of each cross-section of a tract that is lesion: sum_xy L P / A(z).
+    """Measure the share of each cross-section of a tract that the lesion covers: sum_xy L P / A(z).
 
     See :func:`bids_stroke.atlases.loads.measure_loads`.
 
     Returns
     -------
     pandas.DataFrame
-        ``position_mm`` along the axis, ascending, and ``left`` and ``right`` (0-1); the slices that
-        count for ``max_slice_load`` on either side. The share is 0 where it does not count on a side.
+        ``position_mm`` along the axis, ascending, and the shares ``left`` and ``right`` (0-1), for
+        the slices that count for ``max_slice_load`` on at least one side. The share of a side is 0 in
+        slices that do not count for it.
     """
     lesion = image.conform(lesion_img)
     voxels = np.argwhere(np.asanyarray(lesion.dataobj) > 0)
@@ -172,7 +174,7 @@ def slice_profile(
     counted = np.zeros(len(table), bool)
     for name, key in {"left": "L", "right": "R"}.items():
         side = _Side.of(_probability(tract, key, lesion), axis)
-        table[name] = np.where(side.counts, side.shares(side.hit(voxels)), 0)
+        table[name] = np.where(side.counts, side.shares(side.overlap(voxels)), 0)
         counted |= side.counts
     return table[counted].reset_index(drop=True)
 
@@ -180,14 +182,18 @@ def slice_profile(
 def _probability(
     tract: Mapping[str, nib.Nifti1Image], key: str, lesion: nib.Nifti1Image
 ) -> NDArray[np.float32]:
-    """Probability of one side of a tract, on the grid of the lesion."""
+    """Return the probability of one side of a tract on the grid of the lesion."""
     return data_on_grid(image.conform(tract[key]), lesion, "tract")
 
 
 @dataclass(frozen=True)
 class _Side:
-    """One side of a tract: its ``probability``, the ``axis`` that it runs along, the ``area`` of each
-    cross-section (a sum of probabilities), and whether it ``counts`` for the largest share."""
+    """One side of a tract.
+
+    ``probability`` is its map, ``axis`` the axis along which it runs, ``area`` the area of each
+    cross-section (a sum of probabilities). ``counts`` states whether a slice counts for the largest
+    share.
+    """
 
     probability: NDArray[np.float32]
     axis: str | None
@@ -198,17 +204,17 @@ class _Side:
     def of(cls, probability: NDArray[np.float32], axis: str | None) -> "_Side":
         others = tuple(number for number, name in enumerate("xyz") if name != (axis or "z"))
         area = probability.sum(others, dtype=float)
-        return cls(probability, axis, area, probability.max(others) >= LEAST_PEAK)
+        return cls(probability, axis, area, probability.max(others) >= MIN_PEAK)
 
-    def hit(self, voxels: np.ndarray, weights: np.ndarray | float = 1.0) -> NDArray[np.float64]:
-        """Sum of the probabilities inside a lesion, of each cross-section."""
+    def overlap(self, voxels: np.ndarray, weights: np.ndarray | float = 1.0) -> NDArray[np.float64]:
+        """Sum the tract probabilities inside a lesion for each cross-section."""
         inside = self.probability[tuple(voxels.T)] * weights
-        places = voxels[:, "xyz".index(self.axis or "z")]
-        return np.bincount(places, inside, minlength=len(self.area)).astype(np.float64)
+        positions = voxels[:, "xyz".index(self.axis or "z")]
+        return np.bincount(positions, inside, minlength=len(self.area)).astype(np.float64)
 
-    def shares(self, hit: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Share of each cross-section."""
-        return np.divide(hit, self.area, out=np.zeros_like(self.area), where=self.area > 0)
+    def shares(self, overlap: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the covered share of each cross-section."""
+        return np.divide(overlap, self.area, out=np.zeros_like(self.area), where=self.area > 0)
 
 
 def _loads(
@@ -218,7 +224,7 @@ def _loads(
     sides: Sequence[_Side],
     voxel_ml: float,
 ) -> pd.DataFrame:
-    """Measure the load of the voxels of a lesion, weighted by its probability, on both sides."""
+    """Measure the loads of both sides for the voxels of a lesion and their weights."""
     rows = [_load(voxels, weights, side, voxel_ml) for side in sides]
     table = pd.DataFrame(rows, index=["left", "right"])
     total = table.sum(skipna=sides[0].axis is not None)
@@ -233,15 +239,15 @@ def _loads(
 def _load(
     voxels: np.ndarray, weights: np.ndarray | float, side: _Side, voxel_ml: float
 ) -> dict[str, float]:
-    """Measure the load of the voxels of a lesion on one side of a tract."""
-    hit = side.hit(voxels, weights)
-    shares = side.shares(hit)
+    """Measure the loads of one side of a tract."""
+    overlap = side.overlap(voxels, weights)
+    shares = side.shares(overlap)
     counted = shares[side.counts]
     measured = {
         "overlap_volume_ml": voxel_ml * np.count_nonzero(side.probability[tuple(voxels.T)] > 0),
         "tract_volume_ml": voxel_ml * side.area.sum(),
-        "raw_load_ml": voxel_ml * hit.sum(),
-        "fraction": _ratio(hit.sum(), side.area.sum()),
+        "raw_load_ml": voxel_ml * overlap.sum(),
+        "fraction": _ratio(overlap.sum(), side.area.sum()),
         "weighted_load_ml": voxel_ml * side.area.max() * shares.sum(),
         "max_slice_load": counted.max() if counted.size else np.nan,
     }
@@ -250,12 +256,12 @@ def _load(
     return measured | {"weighted_load_ml": np.nan, "max_slice_load": np.nan}
 
 
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else np.nan
+def _ratio(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator else np.nan
 
 
 def _category(weighted_ml: float, cutoffs: Cutoffs | None) -> str | float:
-    """Name the size of a weighted load; NaN without a load or without cut-offs."""
+    """Return the category of a weighted load; NaN for a load of 0 or without cut-offs."""
     if cutoffs is None or not weighted_ml > 0:
         return np.nan
     if weighted_ml < cutoffs["lower"]:
@@ -264,7 +270,7 @@ def _category(weighted_ml: float, cutoffs: Cutoffs | None) -> str | float:
 
 
 def _category_status(card: TractCard) -> str:
-    """Where the cut-offs of a tract come from."""
+    """Return the origin of the cut-offs of a tract."""
     if card.cutoffs_ml is None:
         return "none"
     if card.own_cutoffs:
@@ -272,8 +278,8 @@ def _category_status(card: TractCard) -> str:
     return "validated" if card.validated else "unvalidated"
 
 
-def _below(lesion: nib.Nifti1Image, voxels: np.ndarray, sides: Sequence[_Side]) -> float:
-    """Share of a lesion in the brainstem below the lowest slice of the tract; NaN without a lesion."""
+def _below_tract_fraction(lesion: nib.Nifti1Image, voxels: np.ndarray, sides: Sequence[_Side]) -> float:
+    """Measure the share of a lesion in the brainstem below the tract; NaN for an empty mask."""
     covered = np.any([side.probability.any((0, 1)) for side in sides], axis=0)
     if not len(voxels) or not covered.any():
         return np.nan

@@ -1,4 +1,4 @@
-"""Location of points in the template: side, super-region, ventricles, surface."""
+"""Location of points in the template: side, super-region, distance to ventricles and surface."""
 
 import nibabel as nib
 import numpy as np
@@ -13,11 +13,11 @@ from bids_stroke.utils import cache
 
 from .super_regions import super_regions
 
-#: A lesion closer than this touches the ventricles or the surface: about the error of a
+#: Distance within which a lesion touches the ventricles or the brain surface, about the error of a
 #: normalization.
 TOUCH_MM = 3.0
-# A point in the left lateral ventricle, in template coordinates.
-_VENTRICLE_MM = (-12, -20, 22)
+# Seed in the left lateral ventricle, in template coordinates.
+_VENTRICLE_SEED_MM = (-12, -20, 22)
 
 
 def measure_normalized(mask_img: nib.Nifti1Image) -> tuple[float, float]:
@@ -26,7 +26,7 @@ def measure_normalized(mask_img: nib.Nifti1Image) -> tuple[float, float]:
     Returns
     -------
     tuple of (float, float)
-        Its volume (ml), and the share (0-1) of it that lies outside of the template's brain.
+        Volume of the mask (ml), and its share (0-1) outside the brain of the template.
     """
     voxels = np.argwhere(np.asanyarray(mask_img.dataobj) > 0)
     brain = template().brain
@@ -37,10 +37,10 @@ def measure_normalized(mask_img: nib.Nifti1Image) -> tuple[float, float]:
 
 
 def ventricles() -> NDArray[np.bool_]:
-    """Mask of the lateral ventricles of the template, (x, y, z).
+    """Return the mask of the lateral ventricles of the template, (x, y, z).
 
-    They are the connected part of the brain that is neither gray nor white matter and holds a point of
-    them.
+    The mask is the connected component of brain voxels outside gray and white matter that contains a
+    seed in the left lateral ventricle.
     """
     from nilearn.datasets import load_mni152_gm_template, load_mni152_wm_template
 
@@ -51,7 +51,7 @@ def ventricles() -> NDArray[np.bool_]:
     )
     fluid = (np.asanyarray(target.brain.dataobj) > 0) & (matter < 0.5)
     labels, _ = ndimage.label(fluid)
-    seed = apply_affine(np.linalg.inv(target.t1w.affine), _VENTRICLE_MM).round().astype(int)
+    seed = apply_affine(np.linalg.inv(target.t1w.affine), _VENTRICLE_SEED_MM).round().astype(int)
     return labels == labels[tuple(seed)]
 
 
@@ -61,13 +61,13 @@ def locate(points: ArrayLike) -> pd.DataFrame:
     Parameters
     ----------
     points : ndarray, (n, 3)
-        RAS, mm.
+        RAS coordinates (mm).
 
     Returns
     -------
     pandas.DataFrame
-        Of n rows: ``x``, ``y``, ``z`` (mm); ``super_region``; ``ventricle`` and ``surface``, whether
-        the lateral ventricles, or the outside of the brain, are within
+        One row for each point: ``x``, ``y``, ``z`` (mm); ``super_region``; ``ventricle`` and
+        ``surface``: whether the lateral ventricles and the brain surface are within
         :data:`bids_stroke.atlases.location.TOUCH_MM`.
     """
     regions = super_regions()
@@ -75,18 +75,18 @@ def locate(points: ArrayLike) -> pd.DataFrame:
     indices = apply_affine(np.linalg.inv(regions.img.affine), points).round().astype(int)
     voxels = tuple(np.clip(indices, 0, np.array(regions.img.shape) - 1).T)
     numbers = np.asanyarray(regions.img.dataobj)[voxels]
-    located = pd.DataFrame(points, columns=["x", "y", "z"], dtype=float)
-    located["super_region"] = [regions.names[number] for number in numbers]
-    for name, touched in zip(
-        ("ventricle", "surface"), cache.cached_images("touch", TOUCH_MM, _touched), strict=True
+    locations = pd.DataFrame(points, columns=["x", "y", "z"], dtype=float)
+    locations["super_region"] = [regions.names[number] for number in numbers]
+    for name, mask in zip(
+        ("ventricle", "surface"), cache.cached_images("touch", TOUCH_MM, _contact_masks), strict=True
     ):
-        located[name] = np.asanyarray(touched.dataobj)[voxels] > 0
-    return located
+        locations[name] = np.asanyarray(mask.dataobj)[voxels] > 0
+    return locations
 
 
-def _touched() -> list[nib.Nifti1Image]:
-    """Masks of the voxels that touch the ventricles, and the outside of the brain."""
+def _contact_masks() -> list[nib.Nifti1Image]:
+    """Return masks of the voxels that touch the ventricles and the brain surface."""
     target = template()
-    places = ventricles(), np.asanyarray(target.brain.dataobj) == 0
-    distances = map(ndimage.distance_transform_edt, map(np.logical_not, places))  # voxels of 1 mm
+    structures = ventricles(), np.asanyarray(target.brain.dataobj) == 0
+    distances = map(ndimage.distance_transform_edt, map(np.logical_not, structures))  # voxels of 1 mm
     return [image.like(distance <= TOUCH_MM, target.t1w, np.uint8) for distance in distances]

@@ -1,4 +1,4 @@
-"""The tracts and atlases on which the lesions of a run are measured."""
+"""Tracts and atlases in which the lesions of a run are measured."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -20,8 +20,11 @@ from .tract_cards import TractCard
 
 @dataclass(frozen=True)
 class Maps:
-    """Tracts (names, cards or maps), the user's cut-offs of their categories, and the user's atlases
-    (label image, table), on which the lesions of a run are measured."""
+    """Tracts and atlases in which the lesions of a run are measured.
+
+    ``tracts`` holds names, cards or maps of tracts; ``cutoffs_ml`` user-supplied cut-offs of their
+    categories; ``atlases`` user-supplied atlases (image, label table).
+    """
 
     tracts: tuple[str, ...] = (tract_cards.JUELICH,)
     cutoffs_ml: tuple[float, float] | None = None
@@ -29,52 +32,53 @@ class Maps:
 
     @cached_property
     def cards(self) -> list[TractCard]:
-        """The cards of the tracts."""
+        """Cards of the tracts."""
         return [tract_cards.load_card(tract, self.cutoffs_ml) for tract in self.tracts]
 
     @cached_property
     def columns(self) -> dict[str, dict[str, dict[str, object]]]:
-        """Descriptions of the columns of each table by the value of its ``atlas-`` entity, in order.
+        """Column descriptions of each table, by the value of its ``atlas-`` entity, in order.
 
         Raises
         ------
         UsageError
-            If two have the same.
+            If two tracts or atlases have the same ``atlas-`` entity.
         """
         columns = [(card.atlas, load_columns.COLUMNS) for card in self.cards]
         columns += [(super_regions_card().atlas, COLUMNS)]
         columns += [(names.label_of(path), COLUMNS) for path, _ in self.atlases]
         labels = [label for label, _ in columns]
-        twice = sorted(label for label in set(labels) if labels.count(label) > 1)
-        if twice:
+        duplicates = sorted(label for label in set(labels) if labels.count(label) > 1)
+        if duplicates:
             raise UsageError(
-                f"Two tracts or atlases are named {twice[0]}; rename the file of one of them."
+                f"Two tracts or atlases have the name {duplicates[0]}; rename one of the files."
             )
         return dict(columns)
 
     @property
     def files(self) -> list[Path]:
-        """The files of tracts and atlases that are not those of packages: the user's, and those that
-        were downloaded."""
+        """User-supplied and downloaded files of tracts and atlases, without those of installed
+        packages."""
         tracts = [path for card in self.cards if not card.package for path in card.paths]
         return [*tracts, *(path for path, _ in self.atlases)]
 
     @property
     def registered_spaces(self) -> list[str]:
-        """The template spaces of tracts and atlases from which the package has no transform."""
+        """Template spaces of tracts and atlases without a transform to the template in the package."""
         spaces = [card.space for card in self.cards]
         spaces += [names.space_of(path) for path, _ in self.atlases]
         return [s for s in dict.fromkeys(spaces) if not template_transforms.has_transform(s)]
 
     def check(self) -> dict[str, dict[str, dict[str, object]]]:
-        """Check the files once, before a session is started, and return
-        :attr:`bids_stroke.atlases.maps.Maps.columns`.
+        """Check all files and return :attr:`bids_stroke.atlases.maps.Maps.columns`.
+
+        A run calls this once, before its first session.
 
         Raises
         ------
         ResourceError, UsageError, ImageError
-            If a file or its transform to the template is missing, if two have the same name, or if a
-            header states no orientation, or the size of no head.
+            If a file or its transform to the template is missing, if two tracts or atlases have the
+            same name, or if a header lacks an orientation or the field of view cannot hold a head.
         """
         for card in self.cards:
             tract_cards.check_files(card)
@@ -93,7 +97,7 @@ class Maps:
         return self.columns
 
     def identity(self) -> str:
-        """What the measurements depend on, as text; files are identified by name and content."""
+        """Describe everything that the measurements depend on; files by name and content."""
         files = [*self.files, *(table for _, table in self.atlases)]
         contents = [[path.name, content_key(path)] for path in files]
         cards = [

@@ -1,4 +1,4 @@
-"""Regions of a label image on the template's grid, and the volume of a lesion in each."""
+"""Atlas regions on the grid of the template, and the lesion volume in each of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,21 +15,26 @@ from bids_stroke.spatial.templates import template
 #: The columns of :func:`bids_stroke.atlases.regions.measure_regions`, for the JSON sidecar of the
 #: table.
 COLUMNS: dict[str, dict[str, object]] = {
-    "region": {"Description": "Region of the atlas; 'outside' is what no region covers"},
-    "region_volume_ml": {"Description": "Volume of the region in the brain", "Units": "mL"},
+    "region": {
+        "Description": "Region of the atlas; 'outside' is the part of the lesion outside all regions"
+    },
+    "region_volume_ml": {"Description": "Volume of the region inside the brain", "Units": "mL"},
     "lesion_volume_ml": {
-        "Description": "Volume of the lesion in the region, after normalization",
+        "Description": "Lesion volume in the region, after normalization",
         "Units": "mL",
     },
-    "lesion_share": {"Description": "Share of the lesion that lies in the region (0-1)"},
-    "region_share": {"Description": "Share of the region that is lesion (0-1)"},
+    "lesion_share": {"Description": "Share of the lesion in the region (0-1)"},
+    "region_share": {"Description": "Share of the region that is lesioned (0-1)"},
 }
 
 
 @dataclass(frozen=True)
 class Atlas:
-    """Regions: ``label`` is the value of the ``atlas-`` entity, ``names`` the regions' by their
-    number in ``img``, which lies on the template's grid (0: none)."""
+    """Label image of an atlas.
+
+    ``label`` is the value of the ``atlas-`` entity. ``names`` maps the labels in ``img`` to region
+    names. ``img`` is on the grid of the template (0: background).
+    """
 
     label: str
     names: dict[int, str]
@@ -37,24 +42,24 @@ class Atlas:
 
 
 def measure_regions(lesion_img: nib.Nifti1Image, regions: Atlas) -> pd.DataFrame:
-    """Measure a lesion region by region.
+    """Measure the lesion volume in each region.
 
     Parameters
     ----------
     lesion_img : nib.Nifti1Image
-        Lesion mask on the template's grid.
+        Lesion mask on the grid of the template.
     regions : Atlas
 
     Returns
     -------
     pandas.DataFrame
-        A row for each region, and the row ``outside``, where any of the lesion is; columns as in
-        :data:`bids_stroke.atlases.regions.COLUMNS`. Shares of an empty lesion are NaN.
+        A row for each region, and the row ``outside`` if part of the lesion is outside all regions;
+        columns as in :data:`bids_stroke.atlases.regions.COLUMNS`. Shares of an empty lesion are NaN.
 
     Raises
     ------
     ImageError
-        If lesion and atlas are not on one grid.
+        If lesion and atlas are on different grids.
     """
     labels = data_on_grid(regions.img, lesion_img, "atlas").astype(np.int64)
     mask = np.asanyarray(lesion_img.dataobj) > 0
@@ -62,28 +67,28 @@ def measure_regions(lesion_img: nib.Nifti1Image, regions: Atlas) -> pd.DataFrame
     ml = grid.voxel_volume(lesion_img) / 1000
     size = max(labels.max(), *regions.names) + 1
     volume = np.bincount(labels[brain], minlength=size) * ml
-    hit = (np.bincount(labels[mask], minlength=size) * ml).astype(np.float64)
-    numbers = [*regions.names, *([0] if hit[0] else [])]
+    overlap = (np.bincount(labels[mask], minlength=size) * ml).astype(np.float64)
+    numbers = [*regions.names, *([0] if overlap[0] else [])]
     names = [regions.names.get(number, "outside") for number in numbers]
     inside = np.array([volume[number] if number > 0 else np.nan for number in numbers], np.float64)
-    return region_table(names, inside, hit[numbers], mask.sum() * ml)
+    return region_table(names, inside, overlap[numbers], mask.sum() * ml)
 
 
 def region_table(
     names: Sequence[str],
     volumes_ml: NDArray[np.float64],
     lesion_ml: NDArray[np.float64],
-    whole_ml: float,
+    total_ml: float,
 ) -> pd.DataFrame:
-    """Table of regions.
+    """Compute the shares of regions and return them as a table.
 
     Parameters
     ----------
     names : sequence of str
     volumes_ml, lesion_ml : ndarray
-        Volume of each region, and of the lesion in it.
-    whole_ml : float
-        Volume of the lesion.
+        Volume of each region, and lesion volume in it.
+    total_ml : float
+        Volume of the entire lesion.
 
     Returns
     -------
@@ -95,12 +100,12 @@ def region_table(
             "region": names,
             "region_volume_ml": volumes_ml,
             "lesion_volume_ml": lesion_ml,
-            "lesion_share": lesion_ml / whole_ml,
+            "lesion_share": lesion_ml / total_ml,
             "region_share": np.where(volumes_ml > 0, lesion_ml / volumes_ml, np.nan),
         })  # fmt: skip
 
 
 def index_region(table: pd.DataFrame) -> str | float:
-    """Name the region that holds most of the lesion; NaN without one."""
+    """Return the region that holds most of the lesion; NaN for an empty lesion."""
     volumes = table.set_index("region")["lesion_volume_ml"]
     return str(volumes.idxmax()) if (volumes > 0).any() else np.nan

@@ -1,4 +1,4 @@
-"""Atlases of the user: label images, and probabilities of regions in the volumes of a 4D image."""
+"""User-supplied atlases: label images, and 4D images with a probability volume for each region."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ from bids_stroke.utils.tables import read_table
 
 from .regions import Atlas, measure_regions, region_table
 
-#: Largest value of percentages, and of probabilities.
+#: Scale factor of stored values by their upper limit: probabilities and percentages.
 _SCALES = {1.0: 1.0, 100.0: 0.01}
 
 
 @dataclass(frozen=True)
 class ProbabilityAtlas:
-    """Probabilities of regions: ``label`` is the value of the ``atlas-`` entity, ``names`` the regions'
-    in the order of the volumes of the file ``path`` in the template ``space``."""
+    """Probability maps of regions: ``label`` is the value of the ``atlas-`` entity, ``names`` are in
+    the order of the volumes of the file ``path``, which lies in the template ``space``."""
 
     label: str
     names: tuple[str, ...]
@@ -37,16 +37,16 @@ class ProbabilityAtlas:
 
 
 def load_atlas(path: PathLike, labels: PathLike) -> Atlas | ProbabilityAtlas:
-    """Load an atlas of the user.
+    """Load a user-supplied atlas.
 
     Parameters
     ----------
     path : path
-        Labels (whole numbers, 0 for none), 3D, or probabilities (0-1 or percent), 4D with a volume for
-        each region; in the template space of the ``space-`` in its name.
+        3D image of integer labels (0: background), or 4D image with a volume of probabilities (0-1 or
+        percent) for each region; in the template space that ``space-`` in its name states.
     labels : path
-        Table with the columns ``index`` and ``name``, as BIDS has it (``_dseg.tsv``). For
-        probabilities, the regions by rising index are those of the volumes.
+        BIDS label table with the columns ``index`` and ``name`` (``_dseg.tsv``). For probabilities,
+        the regions in order of increasing index correspond to the volumes.
 
     Returns
     -------
@@ -55,8 +55,8 @@ def load_atlas(path: PathLike, labels: PathLike) -> Atlas | ProbabilityAtlas:
     Raises
     ------
     ImageError, ResourceError
-        If the file is no atlas, the table is not that of the file, or its space has no transform to
-        the template.
+        If the file is not an atlas, the table does not match it, or its space has no transform to the
+        template.
     """
     names = _names(labels)
     if _is_4d(path):
@@ -65,22 +65,22 @@ def load_atlas(path: PathLike, labels: PathLike) -> Atlas | ProbabilityAtlas:
     data = masks.whole_numbers(np.asanyarray(img.dataobj))
     if data is None or data.min() < 0:
         raise ImageError(
-            f"{path} holds values that are no labels (0, 1, 2, …); give whole numbers, or a 4D image "
-            "with a volume of probabilities for each region."
+            f"{path} contains values that are not labels (0, 1, 2, …); use integer labels, or a 4D "
+            "image with a volume of probabilities for each region."
         )
     numbers = np.unique(data[data > 0]).astype(int)
     if missing := sorted(set(numbers.tolist()) - names.keys()):
         raise ResourceError(
-            f"{labels} does not name the labels {', '.join(map(str, missing[:10]))} of its atlas; add "
-            "them."
+            f"{labels} lacks the labels {', '.join(map(str, missing[:10]))} of its atlas; add a row "
+            "for each of them."
         )
     reference = templates.template_grid()
     field = template_transforms.load_transform(space_of(path), TEMPLATE)
     moved = template_transforms.warp([image.like(data, img, np.int32)], reference, field, order=0)[0]
     if not moved.any():
-        raise _out_of_reach(path)
-    kept = {number: name for number, name in names.items() if number > 0}
-    return Atlas(label_of(path), kept, image.like(moved, reference, np.int32))
+        raise _no_overlap(path)
+    regions = {number: name for number, name in names.items() if number > 0}
+    return Atlas(label_of(path), regions, image.like(moved, reference, np.int32))
 
 
 def check_atlas(path: PathLike) -> None:
@@ -100,20 +100,20 @@ def check_atlas(path: PathLike) -> None:
 
 
 def measure(lesion_img: nib.Nifti1Image, atlas: Atlas | ProbabilityAtlas) -> pd.DataFrame:
-    """Measure a lesion region by region.
+    """Measure the lesion volume in each region.
 
     Parameters
     ----------
     lesion_img : nib.Nifti1Image
-        Lesion mask on the template's grid.
+        Lesion mask on the grid of the template.
     atlas : Atlas or ProbabilityAtlas
-        Of probabilities P, the volume of a region is the sum of P times the voxel volume, that of the
-        lesion in it the same sum over the lesion, and ``outside`` the sum of what P lack to 1.
+        For probabilities P, the volume of a region is the sum of P times the voxel volume; the lesion
+        volume in it is the same sum over the lesion; ``outside`` is the sum of 1 minus the sum of P.
 
     Returns
     -------
     pandas.DataFrame
-        As :func:`bids_stroke.atlases.regions.measure_regions` returns it.
+        As returned by :func:`bids_stroke.atlases.regions.measure_regions`.
     """
     if isinstance(atlas, Atlas):
         return measure_regions(lesion_img, atlas)
@@ -121,21 +121,21 @@ def measure(lesion_img: nib.Nifti1Image, atlas: Atlas | ProbabilityAtlas) -> pd.
     mask = grid.data_on_grid(lesion_img, reference, "lesion mask") > 0
     field = template_transforms.load_transform(atlas.space, TEMPLATE)
     points = template_transforms.source_points(_points(mask, reference), field)
-    scale, *in_brain = _survey(atlas, reference, field)
+    scale, *in_brain = _scale_and_sums(atlas, reference, field)
     inside, rest = [], np.ones(len(points))
     for probability in _sampled(atlas, points):
         inside.append(scale * probability.sum())
         rest -= scale * probability
     ml = grid.voxel_volume(reference) / 1000
     volumes = np.array([*in_brain, np.nan]) * ml
-    hit = np.array([*inside, np.clip(rest, 0, None).sum()]) * ml
-    return region_table([*atlas.names, "outside"], volumes, hit, len(points) * ml)
+    overlap = np.array([*inside, np.clip(rest, 0, None).sum()]) * ml
+    return region_table([*atlas.names, "outside"], volumes, overlap, len(points) * ml)
 
 
-def _survey(
+def _scale_and_sums(
     atlas: ProbabilityAtlas, reference: nib.Nifti1Image, field: nib.Nifti1Image | None
 ) -> NDArray[np.float64]:
-    """The scale of the stored probabilities, then their sums in the template's brain; kept."""
+    """Return the scale of the stored probabilities and their sums in the brain; cached."""
 
     def build() -> list[nib.Nifti1Image]:
         brain = np.asanyarray(template().brain.dataobj) > 0
@@ -148,28 +148,28 @@ def _survey(
         numbers = np.array([scale, *np.multiply(scale, sums)])
         return [nib.Nifti1Image(numbers[:, None, None], np.eye(4))]
 
-    (kept,) = cached_images(f"{atlas.label}-volumes", [stamp(atlas.path), atlas.space], build)
-    return np.asarray(kept.dataobj, np.float64)[:, 0, 0]
+    (cached,) = cached_images(f"{atlas.label}-volumes", [stamp(atlas.path), atlas.space], build)
+    return np.asarray(cached.dataobj, np.float64)[:, 0, 0]
 
 
 def _scale(atlas: ProbabilityAtlas, low: float, high: float) -> float:
-    """The factor that makes stored values probabilities."""
+    """Return the factor that converts stored values to probabilities."""
     if high <= 0 and low >= 0:
-        raise _out_of_reach(atlas.path)
-    scales = [scale for most, scale in _SCALES.items() if high <= most * (1 + masks.ROUNDING)]
+        raise _no_overlap(atlas.path)
+    scales = [scale for limit, scale in _SCALES.items() if high <= limit * (1 + masks.ROUNDING)]
     if low < -masks.ROUNDING or not scales:
         raise ImageError(
-            f"{atlas.path} holds values from {low:g} to {high:g}, but an atlas with several volumes "
-            "needs probabilities (0-1 or percent); rescale it."
+            f"{atlas.path} contains values from {low:g} to {high:g}, but an atlas with several volumes "
+            "must contain probabilities (0-1 or percent); rescale it."
         )
     return scales[0]
 
 
 def _sampled(atlas: ProbabilityAtlas, points: NDArray[np.float64]) -> Iterator[NDArray[np.float32]]:
-    """Stored values of each region at points of the atlas's space (mm); one volume is in memory."""
-    # The file is kept open, so that a compressed one is read once, from its start to its end.
-    kept_open = nib.Nifti1Image.from_filename(atlas.path, keep_file_open=True)
-    with image.undamaged(kept_open, atlas.path) as img:
+    """Yield the stored values of each region at points in the atlas space (mm), volume by volume."""
+    # The file stays open so that a compressed file is read only once, from start to end.
+    source = nib.Nifti1Image.from_filename(atlas.path, keep_file_open=True)
+    with image.verified(source, atlas.path) as img:
         for number in range(img.shape[3]):
             volume = _volume(img, number, atlas.path)
             (values,) = template_transforms.sample([volume], img.affine, points, mode="constant")
@@ -177,13 +177,13 @@ def _sampled(atlas: ProbabilityAtlas, points: NDArray[np.float64]) -> Iterator[N
 
 
 def _volume(img: SpatialImage, number: int, path: Path) -> NDArray[np.float32]:
-    """A volume of a 4D image."""
+    """Read one volume of a 4D image."""
     try:
         volume = np.asarray(img.dataobj[..., number], np.float32)
     except Exception as error:
-        raise headers.unreadable(path, error) from None
+        raise headers.unreadable_error(path, error) from None
     if not np.isfinite(volume).all():
-        raise ImageError(f"{path} holds values that are no numbers; replace them by 0.")
+        raise ImageError(f"{path} contains NaN or infinite values; replace them with 0.")
     return volume
 
 
@@ -194,11 +194,11 @@ def _points(mask: NDArray[np.bool_], reference: nib.Nifti1Image) -> NDArray[np.f
 def _probability_atlas(path: Path, labels: PathLike, names: dict[int, str]) -> ProbabilityAtlas:
     check_atlas(path)
     number = image.open_image(path).shape[3]
-    if len(names) == number + 1:  # tables of label images begin with the background
+    if len(names) == number + 1:  # label tables start with the background
         names.pop(0, None)
     if len(names) != number:
         raise ResourceError(
-            f"{labels} names {len(names)} regions, but {path} has {number} volumes; give one row for "
+            f"{labels} lists {len(names)} regions, but {path} has {number} volumes; use one row for "
             "each volume."
         )
     ordered = tuple(names[index] for index in sorted(names))
@@ -210,13 +210,14 @@ def _is_4d(path: PathLike) -> bool:
 
 
 def _names(path: PathLike) -> dict[int, str]:
-    """Names of the regions by their number, from a table."""
+    """Read the region names by label from a table."""
     try:
         table = read_table(path)
         numbers = table["index"].astype(float)
-        for bad, what in ((numbers.duplicated(), "there twice"), (numbers % 1 != 0, "no whole number")):
-            if bad.any():
-                raise ValueError(f"index {numbers[bad].iloc[0]:g} is {what}")
+        checks = {"duplicated": numbers.duplicated(), "not an integer": numbers % 1 != 0}
+        for reason, invalid in checks.items():
+            if invalid.any():
+                raise ValueError(f"index {numbers[invalid].iloc[0]:g} is {reason}")
         return dict(zip(numbers.astype(int), table["name"], strict=True))
     except (OSError, ValueError, KeyError) as error:
         raise ResourceError(
@@ -224,5 +225,5 @@ def _names(path: PathLike) -> dict[int, str]:
         ) from None
 
 
-def _out_of_reach(path: PathLike) -> ImageError:
+def _no_overlap(path: PathLike) -> ImageError:
     return ImageError(f"{path} has no label in the template; check its header and space- in its name.")

@@ -1,4 +1,4 @@
-"""Cards of tracts: what a tract is, where its files are, and their download."""
+"""Tract cards: description of a tract, location of its files, and their download."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -13,7 +13,7 @@ from bids_stroke.utils.cache import cache_dir
 from bids_stroke.utils.download import Progress, RemoteFile, download
 from bids_stroke.utils.files import PathLike, package_file
 
-#: The default tract.
+#: Name of the default tract.
 JUELICH = "juelich-cst"
 
 
@@ -25,7 +25,7 @@ class Cutoffs(TypedDict):
 
 
 class CutoffSources(TypedDict):
-    """Source of each cut-off, in a sentence."""
+    """Sentence on the source of each cut-off."""
 
     lower: str
     upper: str
@@ -33,7 +33,7 @@ class CutoffSources(TypedDict):
 
 @dataclass(frozen=True)
 class Source:
-    """Where a file of a tract is downloaded from, with its SHA-256 and its size in bytes."""
+    """Download source of a tract file: URL, SHA-256 and size in bytes."""
 
     url: str
     sha256: str
@@ -42,10 +42,10 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class TractCard:
-    """What a tract is.
+    """Description of a tract.
 
-    ``file`` is one map, or a map for each of the sides ``L`` and ``R``. It is downloaded if the card
-    has ``sources``; otherwise it lies in ``package``, or beside the card when there is none.
+    ``file`` is one map, or one map for each of the sides ``L`` and ``R``. It is downloaded if the card
+    has ``sources``. Otherwise it is a file of ``package`` or, without a package, relative to the card.
     """
 
     name: str
@@ -54,32 +54,32 @@ class TractCard:
     space: str
     cutoffs_ml: Cutoffs | None = None
     package: str | None = None
-    sources: dict[str, Source] | None = None  # by the name of the file
+    sources: dict[str, Source] | None = None  # by file name
     volumes: dict[str, int] | None = None  # L and R, zero-based; a 3D file is split at x = 0
-    scale: float = 1.0  # times a stored value is a probability
+    scale: float = 1.0  # factor that converts stored values to probabilities
     z_mm: list[float] | None = None  # lowest and highest slice used
-    axis: str | None = "z"  # along which the tract runs: x, y or z; None where it has no such axis
-    symmetric: bool = False  # each side is the mean of itself and the mirror image of the other
+    axis: str | None = "z"  # along which the tract runs: x, y or z; None if there is no such axis
+    symmetric: bool = False  # average each side with the mirror image of the other
     cutoff_sources: CutoffSources | None = None
     validated: bool = False  # the cut-offs were derived on this map
-    own_cutoffs: bool = False  # the cut-offs are the user's
+    own_cutoffs: bool = False  # the cut-offs were set by the user
     licence: str = ""
     citation: str = ""
 
     def __post_init__(self) -> None:
         if self.axis not in ("x", "y", "z", None):
-            raise ValueError(f"its axis is {self.axis}; give x, y, z or null")
+            raise ValueError(f"axis is {self.axis}; use x, y, z or null")
         if isinstance(self.file, dict) and (sorted(self.file) != ["L", "R"] or self.volumes):
-            raise ValueError("its file is one map, or one of L and one of R, each without volumes")
+            raise ValueError("file must be one map, or a map for L and a map for R, without volumes")
 
     @property
     def files(self) -> list[str]:
-        """The file, or those of the left and the right side."""
+        """One file, or the files of the left and the right side."""
         return [self.file] if isinstance(self.file, str) else [self.file[side] for side in "LR"]
 
     @property
     def paths(self) -> list[Path]:
-        """Where the files are, or will be once they are downloaded."""
+        """Paths of the files, before or after their download."""
         if self.sources:
             return [cache_dir() / "tracts" / self.atlas / file for file in self.files]
         if self.package:
@@ -88,7 +88,7 @@ class TractCard:
 
     @property
     def is_supplied(self) -> bool:
-        """Whether the files are the user's."""
+        """Whether the files are user-supplied."""
         return not (self.package or self.sources)
 
 
@@ -99,21 +99,21 @@ def load_card(tract: PathLike = JUELICH, cutoffs_ml: Sequence[float] | None = No
     ----------
     tract : str or Path
         Name of a card of the package, path of a card (``.yaml``), or path of a probability map
-        (``.nii``, ``.nii.gz``, 0-1) whose name states its space (``space-MNI152NLin6Asym``). A bare
-        map takes the cut-offs of the default card, unvalidated.
+        (``.nii``, ``.nii.gz``, 0-1) whose name states its space (``space-MNI152NLin6Asym``). A map
+        without a card has the cut-offs of the default card, unvalidated.
     cutoffs_ml : pair of float, optional
-        Lower and upper cut-off of the category, in place of the card's.
+        Lower and upper cut-off of the category, instead of those of the card.
 
     Raises
     ------
     ResourceError
-        If there is no such card, or it is not one, or the name of a map states no space.
+        If the card does not exist or is not valid, or if the name of a map states no space.
     """
     card = _load_card(tract)
     if cutoffs_ml is None:
         return card
     lower, upper = map(float, cutoffs_ml)
-    source = "Given by the user."
+    source = "Set by the user."
     return replace(
         card,
         cutoffs_ml=Cutoffs(lower=lower, upper=upper),
@@ -138,45 +138,47 @@ def _load_card(tract: PathLike) -> TractCard:
         path = DATA / "tracts" / f"{tract}.yaml"
     if not path.exists():
         raise ResourceError(
-            f"{tract} is no tract; give a NIfTI file, a card, or one of: {', '.join(names())}."
+            f"Unknown tract {tract}; use a NIfTI file, a tract card, or one of: {', '.join(names())}."
         )
     try:
         card = TractCard(**_with_sources(safe_yaml.read(path)))
         for file in card.files:
-            safe_yaml.inside(file)
+            safe_yaml.check_file_name(file)
     except (OSError, TypeError, ValueError) as error:
         keys = ", ".join(item.name for item in fields(TractCard))
         reason = " ".join(str(error).split())
-        raise ResourceError(f"{path} is not a tract card ({reason}); its keys: {keys}.") from None
-    return _beside(card, path.parent) if card.is_supplied else card
+        raise ResourceError(
+            f"{path} is not a valid tract card ({reason}); the keys are {keys}."
+        ) from None
+    return _with_paths(card, path.parent) if card.is_supplied else card
 
 
 def _with_sources(content: dict[str, Any]) -> dict[str, Any]:
-    """The content of a card with its sources as objects."""
+    """Convert the sources in the content of a card to objects."""
     if sources := content.get("sources"):
         content["sources"] = {file: Source(**source) for file, source in sources.items()}
     return content
 
 
-def _beside(card: TractCard, folder: Path) -> TractCard:
-    """A card whose files lie in a folder."""
+def _with_paths(card: TractCard, folder: Path) -> TractCard:
+    """Return a card with the paths of its files, which lie in a folder."""
     paths = [str(folder / file) for file in card.files]
     return replace(card, file=paths[0] if len(paths) == 1 else dict(zip("LR", paths, strict=True)))
 
 
 def names() -> list[str]:
-    """Names of the tracts of the package."""
+    """List the names of the tracts of this package."""
     return sorted(card.stem for card in (DATA / "tracts").glob("*.yaml"))
 
 
 def fetch(card: TractCard, progress: Progress = lambda done, total: None) -> list[Path]:
-    """Download the files of a tract that are not there yet.
+    """Download the missing files of a tract.
 
     Parameters
     ----------
     card : TractCard
     progress : callable
-        Takes the bytes that are there and those of the whole file.
+        Called with the downloaded and the total number of bytes.
 
     Returns
     -------
@@ -185,7 +187,7 @@ def fetch(card: TractCard, progress: Progress = lambda done, total: None) -> lis
     Raises
     ------
     DownloadError
-        If a file cannot be downloaded, or is not that of the card.
+        If a file cannot be downloaded, or differs from the card.
     """
     for file, path in zip(card.files, card.paths, strict=True):
         if card.sources:
@@ -197,17 +199,18 @@ def fetch(card: TractCard, progress: Progress = lambda done, total: None) -> lis
 
 
 def check_files(card: TractCard) -> None:
-    """Refuse a tract whose files are missing.
+    """Check that the files of a tract exist.
 
     Raises
     ------
     ResourceError
+        If a file is missing.
     """
     for path in card.paths:
         if path.is_file():
             continue
         if card.sources:
             raise ResourceError(
-                f"The tract {card.name} is not here yet; get it with bids_stroke-tracts fetch."
+                f"The tract {card.name} has not been downloaded; run bids_stroke-tracts fetch."
             )
         raise ResourceError(f"{path}, a file of the tract {card.name}, does not exist; check --tract.")

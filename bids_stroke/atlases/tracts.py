@@ -1,4 +1,4 @@
-"""Tracts: their probability maps on the grid of the template."""
+"""Probability maps of tracts on the grid of the template."""
 
 from dataclasses import asdict
 
@@ -25,9 +25,9 @@ def load_tract(
     Parameters
     ----------
     tract : TractCard, str or Path
-        The card, or what :func:`bids_stroke.atlases.tract_cards.load_card` takes.
+        A card, or an argument of :func:`bids_stroke.atlases.tract_cards.load_card`.
     space : str
-        Template to bring the tract to.
+        Template to which the tract is warped.
 
     Returns
     -------
@@ -37,9 +37,9 @@ def load_tract(
     Raises
     ------
     ResourceError
-        If the tract's package, its file, or the transform from its space is missing.
+        If the package or the file of the tract, or the transform from its space, is missing.
     ImageError
-        If the file holds no probability map.
+        If the file is not a probability map.
     """
     card = tract if isinstance(tract, TractCard) else load_card(tract)
     reference = template_grid(space)
@@ -53,9 +53,9 @@ def _on_grid(card: TractCard, reference: nib.Nifti1Image, space: str) -> list[ni
     maps = warp(probability_maps(card), reference, load_transform(card.space, space))
     if not any(probability.any() for probability in maps):
         raise ImageError(
-            f"{card.paths[0]} does not reach the template; check its header and its space."
+            f"{card.paths[0]} has no tract inside the template; check its header and its space."
         )
-    if len(maps) == 1:  # one map of both sides; voxels on the midline belong half to either
+    if len(maps) == 1:  # one map of both sides; half of each midline voxel belongs to each side
         right = (1 + hemisphere_map(reference).get_fdata(dtype=np.float32)) / 2
         maps = [maps[0] * (1 - right), maps[0] * right]
     heights = slice_positions(reference)
@@ -68,12 +68,12 @@ def _on_grid(card: TractCard, reference: nib.Nifti1Image, space: str) -> list[ni
 
 
 def probability_maps(card: TractCard) -> list[nib.Nifti1Image]:
-    """Open the probability maps (0-1) of a card: left and right, or one of both sides.
+    """Load the probability maps (0-1) of a card: left and right, or one map of both sides.
 
     Raises
     ------
     ImageError
-        If a file is not an image of probabilities.
+        If a file is not a probability map.
     """
     path = card.paths[0]
     if card.volumes:
@@ -81,7 +81,7 @@ def probability_maps(card: TractCard) -> list[nib.Nifti1Image]:
         headers.check_affine(img, path)
         headers.check_head(img, path)
         first, last = min(card.volumes.values()), max(card.volumes.values())
-        with image.undamaged(img, path) as opened:  # read once: it is compressed
+        with image.verified(img, path) as opened:  # read once: the file is compressed
             stack = np.asarray(opened.dataobj[..., first : last + 1])
         return [_probability(stack[..., card.volumes[side] - first], img, card) for side in "LR"]
     images = map(image.load_supplied, card.paths)
@@ -89,19 +89,19 @@ def probability_maps(card: TractCard) -> list[nib.Nifti1Image]:
 
 
 def _probability(stored: NDArray, img: nib.Nifti1Image, card: TractCard) -> nib.Nifti1Image:
-    """A map as probabilities from 0 to 1."""
+    """Scale a stored map to probabilities from 0 to 1."""
     array = stored * np.float32(card.scale)
     low, high = array.min(), array.max()
     if low < -ROUNDING or high > 1 + ROUNDING or high <= 0:
         raise ImageError(
-            f"{img.get_filename()} holds values from {low:g} to {high:g}, but a tract needs "
-            "probabilities between 0 and 1; rescale it, or give a card with its scale."
+            f"{img.get_filename()} contains values from {low:g} to {high:g}, but a tract map must "
+            "contain probabilities between 0 and 1; rescale it, or use a card that states its scale."
         )
     return image.like(np.clip(array, 0, 1), img, np.float32)
 
 
 def slice_positions(img: nib.Nifti1Image, axis: str = "z") -> NDArray[np.float64]:
-    """World coordinate (mm) of the slices across an axis of an image that is aligned with the
-    template."""
+    """Return the world coordinates (mm) of the slices along an axis; the image must be aligned with
+    the template."""
     number = "xyz".index(axis)
     return img.affine[number, 3] + img.affine[number, number] * np.arange(img.shape[number])

@@ -167,6 +167,6 @@ def shares_grid(mask: SuppliedMask, path: Path) -> bool:
             image.conform(grid.blank(img.shape[:3], img.affine))
             for img in map(image.open_image, (mask.path, path))
         )
-        return grid.same_grid(mask_grid, image_grid, grid.FITTED_VOXELS)
+        return grid.same_grid(mask_grid, image_grid, grid.FIT_TOLERANCE_VOXELS)
     except Exception:  # the subprocess of the session reports the error
         return False

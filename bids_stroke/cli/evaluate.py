@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _evaluate(arguments: argparse.Namespace) -> int:
     """Compare the masks, write the output folder, and print the pairs that could not be compared."""
     from bids_stroke.cohort.participants import read_participants
-    from bids_stroke.evaluation.run import evaluate, notice_of_remarks
+    from bids_stroke.evaluation.run import evaluate, remarks_notice
     from bids_stroke.reports.evaluation import write_evaluation
 
     predictions = _folders_by_model(arguments.pred)
@@ -86,7 +86,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     columns = ["participant_id", "session_id", "model", "reason"]
     for participant, session, model, reason in failed[columns].fillna("").itertuples(index=False):
         print(f"{participant} {session} {model}: {reason}")
-    if notice := notice_of_remarks(rows):
+    if notice := remarks_notice(rows):
         print(notice)
     print(f"{len(rows) - len(failed)} pairs compared, {len(failed)} not compared: {page.path}")
     return 1 if len(failed) else 0
@@ -95,14 +95,14 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _check_ids(rows: "pd.DataFrame", people: "pd.DataFrame", path: Path) -> None:
     """Print the participants that are missing in the table or in the comparison."""
     from bids_stroke.bids.names import with_prefix
-    from bids_stroke.cohort.participants import unmatched
+    from bids_stroke.cohort.participants import unmatched_participants
 
     compared = {with_prefix(participant, "sub-") for participant in rows["participant_id"]}
     if compared.isdisjoint(people["participant_id"]):
         raise UsageError(
             f"{path} has no row for any compared participant; check its column participant_id."
         )
-    for sentence in unmatched(compared, people, path):
+    for sentence in unmatched_participants(compared, people, path):
         print(sentence)
 
 

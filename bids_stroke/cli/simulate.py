@@ -156,11 +156,15 @@ def _write_brains(
     recipe = read_recipe("embedded")
     assert isinstance(recipe, SimulationRecipe)
     with tempfile.TemporaryDirectory() as cache:
-        heads = [subjects.subject(path, cache) for path in subjects.scans(brains)[:participants]]
-    shapes = [shape for path in subjects.scans(lesions) if (shape := subjects.lesion(path))]
+        heads = [
+            subjects.load_subject(path, cache) for path in subjects.find_scans(brains)[:participants]
+        ]
+    shapes = [shape for path in subjects.find_scans(lesions) if (shape := subjects.load_lesion(path))]
     tile = [round(side * recipe.spacing / resolution) for side in recipe.tile]
     simulator = synthesis.Simulator(heads, shapes, tile, resolution, recipe.synthesis)
-    plan: list[dataset.Planned] = [(number % len(heads), None) for number in range(participants)]
+    plan: list[dataset.PlannedParticipant] = [
+        (number % len(heads), None) for number in range(participants)
+    ]
     for name, ml in dataset.write(folder, simulator, plan, seed, synthesis.CONTRASTS):
         print(f"{name}: lesion of {ml:.1f} ml")
 

@@ -124,11 +124,11 @@ def _patients(recipe: PatientRecipe, arguments: argparse.Namespace) -> dict[str,
         recipe,
         list(zip(folders, labels, strict=True)),
         arguments.out,
-        given=arguments.split,
+        split_path=arguments.split,
         fold=arguments.fold,
         initial=arguments.initial,
         processes=arguments.nprocs,
-        tell=lambda line: print(line, file=sys.stderr),
+        report=lambda line: print(line, file=sys.stderr),
     )
 
 

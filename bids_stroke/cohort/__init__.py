@@ -1,1 +1,1 @@
-"""The group level: table, overlap map, tract loads."""
+"""Group level: group table, lesion overlap, tract loads."""

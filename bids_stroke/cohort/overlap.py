@@ -13,13 +13,15 @@ from bids_stroke.utils.files import PathLike
 
 
 def overlap(output_dir: PathLike, sessions: Sequence[Record]) -> nib.Nifti1Image:
-    """Count the lesions in each voxel of the template; memory does not grow with the cohort.
+    """Count the lesions in each voxel of the template.
+
+    Memory does not grow with the size of the cohort.
 
     Parameters
     ----------
     output_dir : path
     sessions : sequence of Record
-        At least one.
+        Records of at least one session.
 
     Returns
     -------
@@ -29,7 +31,7 @@ def overlap(output_dir: PathLike, sessions: Sequence[Record]) -> nib.Nifti1Image
     first = next(masks)
     count = np.zeros(np.prod(first.shape), np.int32)
     for mask in chain([first], masks):
-        # Lesions are small: counting where they are is faster than adding images. Order as on disk.
+        # Lesions are small: counting their voxels is faster than adding images. Order as on disk.
         count[np.flatnonzero(np.ravel(mask.dataobj, order="F") != 0)] += 1
     return image.like(count.reshape(first.shape, order="F"), first)
 
@@ -37,17 +39,19 @@ def overlap(output_dir: PathLike, sessions: Sequence[Record]) -> nib.Nifti1Image
 def load_map(
     count: nib.Nifti1Image, sessions: int, tract: Mapping[str, nib.Nifti1Image]
 ) -> nib.Nifti1Image:
-    """Map the mean load of a cohort: in each voxel, the share of the sessions whose lesion covers it
-    times the tract's probability. Its sum times the voxel volume is the mean raw load.
+    """Map the mean tract load of a cohort.
+
+    The value of a voxel is the share of sessions whose lesion covers it times the tract probability.
+    The sum of the map times the voxel volume is the mean raw load.
 
     Parameters
     ----------
     count : nib.Nifti1Image
-        Number of lesions.
+        Number of lesions in each voxel.
     sessions : int
         Number of sessions.
     tract : dict of str to nib.Nifti1Image
-        ``L`` and ``R``, on the same grid.
+        Tract probability of the sides ``L`` and ``R`` on the same grid.
 
     Returns
     -------

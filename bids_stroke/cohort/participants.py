@@ -1,4 +1,4 @@
-"""``participants.tsv``: read and merged with the group table."""
+"""Read ``participants.tsv`` and merge it with the group table."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,15 +14,14 @@ from bids_stroke.utils.text import enumeration
 
 
 def read_participants(path: PathLike) -> pd.DataFrame | None:
-    """Read ``participants.tsv``: one row for each participant; None where there is no file.
+    """Read ``participants.tsv``, one row for each participant; return None if the file does not exist.
 
-    Blanks around a value are removed, and ``participant_id`` starts with ``sub-`` whether the file has
-    it or not.
+    Blanks around values are removed, and ``sub-`` is added to ``participant_id`` if it is missing.
 
     Raises
     ------
     DatasetError
-        If it is no table with a column participant_id, or two of its columns have one name.
+        If the file is not a table with the column participant_id, or has duplicate column names.
     """
     if not Path(path).is_file():
         return None
@@ -30,57 +29,59 @@ def read_participants(path: PathLike) -> pd.DataFrame | None:
         table = read_table(path)
     except (ValueError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise DatasetError(f"{path} is not a table with tabs ({reason}); mend it.") from None
+        raise DatasetError(f"{path} is not a tab-separated table ({reason}); fix it.") from None
     if "participant_id" not in table:
         raise DatasetError(f"{path} has no column participant_id; add it.")
     table["participant_id"] = table["participant_id"].map(lambda text: with_prefix(text, "sub-"))
     table = table[table["participant_id"] != ""].replace(["n/a", ""], np.nan).drop_duplicates()
-    twice = table["participant_id"][table["participant_id"].duplicated()]
-    if len(twice):
+    duplicates = table["participant_id"][table["participant_id"].duplicated()]
+    if len(duplicates):
         raise DatasetError(
-            f"{path} has several rows of {twice.iloc[0]} that differ; keep one for each participant."
+            f"{path} has different rows for {duplicates.iloc[0]}; keep one row for each participant."
         )
     return table
 
 
 def merge_participants(table: pd.DataFrame, people: pd.DataFrame | None) -> pd.DataFrame:
-    """Add the columns of ``participants.tsv``, where there is one; clashing names are prefixed.
+    """Add the columns of ``participants.tsv`` if it exists; conflicting names are prefixed.
 
     Raises
     ------
     DatasetError
-        If ``participants.tsv`` has a column of such a name already.
+        If ``participants.tsv`` already has a column with a prefixed name.
     """
     if people is None:
         return table
-    clashing = set(people) & set(table) - {"participant_id"}
-    for name in clashing:
+    conflicts = set(people) & set(table) - {"participant_id"}
+    for name in conflicts:
         if f"participants_{name}" in people:
             raise DatasetError(
                 f"participants.tsv has the columns {name} and participants_{name}; rename one of them."
             )
-    renamed = people.rename(columns={name: f"participants_{name}" for name in clashing})
+    renamed = people.rename(columns={name: f"participants_{name}" for name in conflicts})
     return table.merge(renamed, on="participant_id", how="left")
 
 
-def unmatched(participants: Iterable[str], people: pd.DataFrame, path: PathLike) -> Iterator[str]:
-    """Name, in sentences, the participants without a row, and the rows without a participant.
+def unmatched_participants(
+    participants: Iterable[str], people: pd.DataFrame, path: PathLike
+) -> Iterator[str]:
+    """Yield notices on participants without a row and rows without a session.
 
     Parameters
     ----------
     participants : iterable of str
-        ``sub-XX``, of the sessions.
+        Participants (``sub-XX``) of the sessions.
     people : pandas.DataFrame
-        Of :func:`bids_stroke.cohort.participants.read_participants`.
+        Table from :func:`bids_stroke.cohort.participants.read_participants`.
     path : path
-        Its file.
+        File of the table.
     """
     with_images, listed = set(participants), set(people["participant_id"])
     without_row, without_session = sorted(with_images - listed), sorted(listed - with_images)
     if without_row:
         yield (
-            f"{path} has no row of {enumeration(without_row)}; zeros and case of participant_id must "
-            "be those of the folders."
+            f"{path} has no row for {enumeration(without_row)}; participant_id must match the folder "
+            "names, including zeros and case."
         )
     if without_session:
-        yield f"{path} has rows of participants without a session here: {enumeration(without_session)}."
+        yield f"{path} has rows for participants without a session: {enumeration(without_session)}."

@@ -1,4 +1,4 @@
-"""Loads and their categories in a cohort, by group."""
+"""Summary of loads and load categories of a cohort, by group."""
 
 from typing import Any
 
@@ -8,22 +8,22 @@ import pandas as pd
 from bids_stroke.atlases import load_columns
 from bids_stroke.errors import UsageError
 
-from .columns import CATEGORIES, tracts
+from .columns import CATEGORIES, tract_prefixes
 
-#: Quantiles of :func:`bids_stroke.cohort.summary.summary`, by the part of a column's name, and what
-#: they are called.
+#: Quantiles of :func:`bids_stroke.cohort.summary.summary` and their descriptions, by the name in the
+#: columns.
 QUANTILES = {"median": (0.5, "Median"), "q1": (0.25, "First quartile"), "q3": (0.75, "Third quartile")}
-#: Measures whose quantiles are in :func:`bids_stroke.cohort.summary.summary`.
+#: Measures (ml) whose quantiles :func:`bids_stroke.cohort.summary.summary` computes.
 MEASURES = {
     "lesion_volume": "lesion volume after normalization",
     "raw_load": "raw load of both sides",
     "weighted_load": "weighted load of both sides",
 }
-_SHARE = "largest share of a cross-section of the tract, of either side"
+_SHARE = "largest share of a cross-section of the tract, larger side"
 #: The columns of :func:`bids_stroke.cohort.summary.summary`.
 SUMMARY_COLUMNS = {
-    "tract": {"Description": "Tract: the start of its columns in group_lesion.tsv"},
-    "group": {"Description": "Value of the column that sessions are grouped by; all: every session"},
+    "tract": {"Description": "Tract: prefix of its columns in group_lesion.tsv"},
+    "group": {"Description": "Value of the column by which sessions are grouped; all: all sessions"},
     "n_sessions": {"Description": "Number of sessions"},
     **{
         f"{measure}_{key}_ml": {"Description": f"{quantile} of the {text}", "Units": "mL"}
@@ -35,23 +35,26 @@ SUMMARY_COLUMNS = {
         for key, (_, quantile) in QUANTILES.items()
     },
     **{
-        f"n_{name}": {"Description": f"Number of sessions of category {name}"}
+        f"n_{name}": {"Description": f"Number of sessions in category {name}"}
         for name in CATEGORIES[1:]
     },
-    "n_none": {"Description": "Number of sessions without a category"},
+    "n_none": {
+        "Description": "Number of sessions without a category: no load on the tract, or no cut-offs"
+    },
     "category_status": load_columns.COLUMNS["category_status"],
 }
 
 
 def summary(table: pd.DataFrame, group_by: str | None = None) -> pd.DataFrame:
-    """Summarize loads and count their categories, of all sessions and of each group.
+    """Summarize loads and count load categories for all sessions and for each group.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of :func:`bids_stroke.cohort.table.collect`, with the columns of ``participants.tsv``.
+        Group table from :func:`bids_stroke.cohort.table.collect`, with the columns of
+        ``participants.tsv``.
     group_by : str, optional
-        A column of ``participants.tsv``, or another of the table.
+        Column of ``participants.tsv``, or another column of the table.
 
     Returns
     -------
@@ -62,28 +65,32 @@ def summary(table: pd.DataFrame, group_by: str | None = None) -> pd.DataFrame:
     Raises
     ------
     UsageError
-        If there is no such column, or no session has a value in it.
+        If the column does not exist or has no value for any session.
     """
     groups = {"all": table}
     if group_by:
         groups |= _groups(table, group_by)
     return pd.DataFrame(
-        [_summary_row(name, group, rows) for name in tracts(table) for group, rows in groups.items()],
+        [
+            _summary_row(name, group, rows)
+            for name in tract_prefixes(table)
+            for group, rows in groups.items()
+        ],
         columns=list(SUMMARY_COLUMNS),
     )
 
 
 def _groups(table: pd.DataFrame, group_by: str) -> dict[str, pd.DataFrame]:
-    """Rows of the table by the values of a column."""
-    clashing = f"participants_{group_by}"  # the column of participants.tsv, as it is merged
-    column = clashing if clashing in table else group_by
+    """Group the rows of the table by the values of a column."""
+    prefixed = f"participants_{group_by}"  # column of participants.tsv with a conflicting name
+    column = prefixed if prefixed in table else group_by
     if column not in table:
         raise UsageError(f"participants.tsv has no column {group_by}; check --group-by.")
     groups = {str(value): rows for value, rows in table.groupby(column, dropna=True)}
     if not groups:
         raise UsageError(
-            f"participants.tsv has no value of {group_by} for any session of the table; check "
-            "--group-by, and participant_id against the names of the folders."
+            f"participants.tsv has no value of {group_by} for any session; check --group-by, and that "
+            "participant_id matches the folder names."
         )
     return groups
 

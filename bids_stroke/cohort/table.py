@@ -1,4 +1,4 @@
-"""The group table: one row for each session, from the records and their tables alone."""
+"""Group table: one row for each session, read from records and session tables."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -17,21 +17,21 @@ from bids_stroke.qc import image_quality
 from bids_stroke.spatial.templates import TEMPLATE
 from bids_stroke.utils.files import PathLike
 
-from .columns import TRACT_COLUMNS, prefix_of
+from .columns import TRACT_COLUMNS, tract_prefix
 
-#: Cells of a row by their columns.
+#: Cells of a row by column.
 Row: TypeAlias = dict[str, Any]
 
 
 def volume_ml(row: Mapping[str, Any]) -> float:
-    """Volume of a lesion: on its native grid, or on the template where it has none."""
+    """Return the volume of a lesion on the native grid, or in the template if there is none."""
     return float(native_or_template(row["lesion_volume_ml"], row["lesion_volume_mni_ml"]))
 
 
 def session_row(output_dir: PathLike, record: Record) -> Row:
-    """One row of the table: the measurements of a session that ended well."""
+    """Build the row of a session that was processed successfully."""
     native = record.path(output_dir, "components")
-    whole, *components = read_rows(native or record.require(output_dir, "components", TEMPLATE))
+    lesion, *components = read_rows(native or record.require(output_dir, "components", TEMPLATE))
     participant, session = split_session_name(record.name)
     row: Row = {
         "participant_id": participant,
@@ -40,32 +40,34 @@ def session_row(output_dir: PathLike, record: Record) -> Row:
         "reference": record.reference,
         "contrasts": "+".join(record.contrasts) or np.nan,
         "model": record.model,
-        "lesion_volume_ml": whole["volume_ml"] if native else np.nan,
-        **{f"lesion_{name}": whole.get(name, np.nan) for name in INTERVALS},
-        "lesion_volume_mni_ml": whole["volume_template_ml"],
+        "lesion_volume_ml": lesion["volume_ml"] if native else np.nan,
+        **{f"lesion_{name}": lesion.get(name, np.nan) for name in INTERVALS},
+        "lesion_volume_mni_ml": lesion["volume_template_ml"],
         "previous_session_id": np.nan,
         "lesion_volume_change_ml": np.nan,
-        "outside_brain_share": whole["outside_brain_share"],
+        "outside_brain_share": lesion["outside_brain_share"],
         "n_components": len(components),
-        "hemisphere": whole["hemisphere"],
+        "hemisphere": lesion["hemisphere"],
         "index_super_region": np.nan,
-        "mean_probability": whole["mean_probability"],
-        "max_probability": whole["max_probability"],
+        "mean_probability": lesion["mean_probability"],
+        "max_probability": lesion["max_probability"],
         **_quality(record.path(output_dir, "image_quality"), record.reference),
     }
     for label, path in record.paths(output_dir, "loads").items():
-        row |= _loads(prefix_of(label), path)
+        row |= _loads(tract_prefix(label), path)
     shares = record.path(output_dir, "regions", super_regions.super_regions_card().atlas)
     return row | (_regions(read_rows(shares)) if shares else {})
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Rows of a table of a session; a hundred times faster than a data frame, on so small a one.
+    """Read the rows of a session table.
+
+    For tables this small, the csv module is a hundred times faster than pandas.
 
     Raises
     ------
     DatasetError
-        If it cannot be read.
+        If the table cannot be read.
     """
     try:
         with path.open(newline="") as file:
@@ -85,19 +87,19 @@ def _value(text: str) -> float | str:
 
 
 def _quality(path: Path | None, reference: str | None) -> Row:
-    """Columns of the quality of a session's images; those of the reference image always."""
-    row: Row = dict.fromkeys(image_quality.OF_REFERENCE, np.nan)
+    """Read the image quality columns; the columns of the reference image are always included."""
+    row: Row = dict.fromkeys(image_quality.REFERENCE_MEASURES, np.nan)
     if path is None:
         return row
     for values in read_rows(path):
-        start = image_quality.column_start(values["contrast"], reference)
-        names = image_quality.OF_OTHERS if start else image_quality.OF_REFERENCE
-        row |= {f"{start}{name}": values.get(name, np.nan) for name in names}
+        prefix = image_quality.column_prefix(values["contrast"], reference)
+        names = image_quality.OTHER_IMAGE_MEASURES if prefix else image_quality.REFERENCE_MEASURES
+        row |= {f"{prefix}{name}": values.get(name, np.nan) for name in names}
     return row
 
 
 def _loads(name: str, path: Path) -> Row:
-    """Columns of a tract."""
+    """Read the columns of a tract."""
     table = {values["side"]: values for values in read_rows(path)}
     try:
         return {
@@ -105,7 +107,8 @@ def _loads(name: str, path: Path) -> Row:
         }
     except KeyError as error:
         raise DatasetError(
-            f"{path} lacks {error.args[0]}: another version wrote it; run the participant level again."
+            f"{path} lacks {error.args[0]}: it was written by another version; run the participant "
+            "level again."
         ) from None
 
 
@@ -121,53 +124,53 @@ def _regions(table: Sequence[Row]) -> Row:
 def collect(
     output_dir: PathLike, records: Sequence[Record], strict: bool = False
 ) -> tuple[pd.DataFrame, list[Record], list[Record]]:
-    """Read the tables of sessions.
+    """Collect the group table from session tables.
 
     Parameters
     ----------
     output_dir : path
     records : sequence of Record
-        Of the sessions.
+        Records of the sessions.
     strict : bool
-        Whether sessions that failed a sanity gate count as failed.
+        Whether sessions that failed a QC check count as failed.
 
     Returns
     -------
     tuple of (pandas.DataFrame, list of Record, list of Record)
-        Table with columns as :func:`bids_stroke.cohort.columns.described`, the
-        session of each row, and those that failed.
+        Table with columns as in :func:`bids_stroke.cohort.columns.describe_columns`, the record of
+        each row, and the records of failed sessions.
 
     Raises
     ------
     DatasetError
-        If no session ended well.
+        If no session was processed successfully.
     """
-    rows, ended, failed = list[Row](), list[Record](), list[Record]()
+    rows, measured, failed = list[Row](), list[Record](), list[Record]()
     for record in records:
         try:
             row = session_row(output_dir, record) if record.complete(output_dir) else None
-        except DatasetError as error:  # one session without a usable table does not stop the others
+        except DatasetError as error:  # a session without a valid table does not stop the others
             row, record.error = None, str(error)
         if row is None or (strict and record.flags):
             failed.append(record)
             continue
         rows.append(row)
-        ended.append(record)
-    if not ended:
+        measured.append(record)
+    if not measured:
         raise DatasetError(
-            f"{output_dir} holds no complete session"
-            f"{' that passes the sanity gates' if strict else ''}; run the participant level first."
+            f"{output_dir} contains no complete session"
+            f"{' that passes the QC checks' if strict else ''}; run the participant level first."
         )
-    return _with_changes(pd.DataFrame(rows)), ended, failed
+    return _add_volume_changes(pd.DataFrame(rows)), measured, failed
 
 
-def _with_changes(table: pd.DataFrame) -> pd.DataFrame:
-    """Fill in the change of volume since the session before, of the same participant and model."""
-    kinds = ("lesion_volume_ml", "lesion_volume_mni_ml")
+def _add_volume_changes(table: pd.DataFrame) -> pd.DataFrame:
+    """Add the volume change since the previous session of the same participant and model."""
+    volumes = ("lesion_volume_ml", "lesion_volume_mni_ml")
     ordered = table.loc[table["session_id"].map(natural_key).sort_values(kind="stable").index]
-    before = ordered.groupby(["participant_id", "model"])[["session_id", *kinds]].shift()
-    change = ordered[kinds[0]] - before[kinds[0]]
-    template_only = ordered[kinds[0]].isna() & before[kinds[0]].isna()
-    change = change.mask(template_only, ordered[kinds[1]] - before[kinds[1]])
+    before = ordered.groupby(["participant_id", "model"])[["session_id", *volumes]].shift()
+    change = ordered[volumes[0]] - before[volumes[0]]
+    template_only = ordered[volumes[0]].isna() & before[volumes[0]].isna()
+    change = change.mask(template_only, ordered[volumes[1]] - before[volumes[1]])
     previous = before["session_id"].where(change.notna())
     return table.assign(previous_session_id=previous, lesion_volume_change_ml=change)

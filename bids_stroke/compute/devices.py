@@ -1,4 +1,4 @@
-"""Where networks run, and how: on the CPU or a GPU, on a GPU one process at a time."""
+"""Devices and precision of networks, and the lock that lets one process at a time use a GPU."""
 
 import os
 import sys
@@ -13,15 +13,15 @@ if TYPE_CHECKING:  # slow to load
     import torch
     from filelock import BaseFileLock
 
-#: Of GPUs on Linux: NVIDIA's, AMD's, those of Windows below it.
+#: Device files of GPUs on Linux: NVIDIA, AMD, and the Windows Subsystem for Linux.
 _NODES = ("nvidia[0-9]*", "kfd", "dxg")
 
 
 def resolve(device: str) -> str:
-    """Turn ``auto`` into ``cuda`` where there is a GPU, else ``cpu``; other names stay."""
+    """Resolve ``auto`` to ``cuda`` if there is a GPU, otherwise to ``cpu``; keep other names."""
     if device == "auto":
         if sys.platform == "linux" and not any(any(Path("/dev").glob(node)) for node in _NODES):
-            return "cpu"  # torch takes a second to load
+            return "cpu"  # without loading torch, which takes a second
         from torch import cuda
 
         return "cuda" if cuda.is_available() else "cpu"
@@ -29,7 +29,7 @@ def resolve(device: str) -> str:
 
 
 def has_bfloat16(device: str) -> bool:
-    """Return whether a device computes in bfloat16 in hardware; emulation is slower than float32."""
+    """Return whether a device supports bfloat16 in hardware; emulation is slower than float32."""
     import torch
 
     if device.startswith("cuda"):
@@ -38,16 +38,16 @@ def has_bfloat16(device: str) -> bool:
 
 
 def bfloat16(device: str) -> "torch.autocast":
-    """Context in which networks run in bfloat16, on devices that have it in hardware."""
+    """Return a context in which networks run in bfloat16, on devices with hardware support."""
     import torch
 
-    kind = device.partition(":")[0]
-    return torch.autocast(kind, torch.bfloat16, enabled=has_bfloat16(kind))
+    device_type = device.partition(":")[0]
+    return torch.autocast(device_type, torch.bfloat16, enabled=has_bfloat16(device_type))
 
 
 def fast_arithmetic(device: str) -> "torch.autocast":
-    """Context of half the precision and twice the speed: float16 on a GPU, bfloat16 on a CPU that has
-    it in hardware."""
+    """Return a context of half precision, which is twice as fast: float16 on a GPU, bfloat16 on a CPU
+    with hardware support."""
     import torch
 
     if device.startswith("cuda"):
@@ -56,29 +56,30 @@ def fast_arithmetic(device: str) -> "torch.autocast":
 
 
 def precision() -> Literal["bf16-mixed", "32-true"]:
-    """Precision in which this machine trains, by Lightning's names: bfloat16 where the GPU, or
-    without one the CPU, has it in hardware."""
+    """Return the training precision of this machine, as named by Lightning: bfloat16 if the GPU, or the
+    CPU of a machine without GPU, supports it in hardware."""
     from torch import cuda
 
     return "bf16-mixed" if has_bfloat16("cuda" if cuda.is_available() else "cpu") else "32-true"
 
 
 def place_network(
-    network: "torch.nn.Module", device: str, over: Container[str] = ()
+    network: "torch.nn.Module", device: str, in_place: Container[str] = ()
 ) -> "torch.nn.Module":
-    """Bring a 3D network to a device, to run on one image at a time.
+    """Move a 3D network to a device, and optimize it for one image at a time.
 
-    Arrays have their channels last, in which convolutions are fastest, and instance norms leave them
-    so: torch's own copy each array to another layout and back. Weights that have decayed below the
-    normal numbers are set to zero: some processors compute with them slowly
+    Tensors have the channels-last layout, in which convolutions are fastest. Instance normalization
+    keeps this layout; the implementation of torch copies each tensor to another layout and back.
+    Denormal weights are set to zero, because some processors compute slowly with denormal numbers
     (``benchmarks/denormals.py``).
 
     Parameters
     ----------
     network : torch.nn.Module
     device : str
-    over : container of str
-        Last names of norms whose input is not needed afterwards: on the CPU they write over it.
+    in_place : container of str
+        Names (last part) of normalization layers whose input is not used afterwards; on the CPU, they
+        overwrite their input.
     """
     from torch import channels_last_3d, finfo, nn, no_grad
 
@@ -87,20 +88,20 @@ def place_network(
             weights[weights.abs() < finfo(weights.dtype).tiny] = 0
     for name, norm in network.named_modules():
         if isinstance(norm, nn.InstanceNorm3d):
-            in_place = device == "cpu" and name.rpartition(".")[2] in over
-            norm.forward = partial(_normalize, norm, in_place)  # type: ignore[method-assign]
+            overwrite = device == "cpu" and name.rpartition(".")[2] in in_place
+            norm.forward = partial(_normalize, norm, overwrite)  # type: ignore[method-assign]
     return network.to(device, memory_format=channels_last_3d)  # type: ignore[call-overload]
 
 
 def _normalize(
-    norm: "torch.nn.InstanceNorm3d", in_place: bool, image: "torch.Tensor"
+    norm: "torch.nn.InstanceNorm3d", overwrite: bool, image: "torch.Tensor"
 ) -> "torch.Tensor":
     import torch
 
     if len(image) > 1 or (norm.track_running_stats and not norm.training):
         return type(norm).forward(norm, image)
-    # The batch norm of one image is its instance norm.
-    out = (image, *torch.empty(2, image.shape[1])) if in_place else None
+    # For one image, batch normalization equals instance normalization.
+    out = (image, *torch.empty(2, image.shape[1])) if overwrite else None
     return torch.native_batch_norm(
         image, norm.weight, norm.bias, None, None, True, 0.0, norm.eps, out=out
     )[0]
@@ -108,27 +109,27 @@ def _normalize(
 
 @contextmanager
 def lock(device: str) -> Iterator[None]:
-    """Let one process at a time use a GPU, of those of one user on one machine, and leave its memory
-    free for the next; nothing to wait for on the CPU."""
+    """Let only one process of a user use a GPU of a machine at a time, and free the memory of the GPU
+    at the end; do nothing for the CPU."""
     if not device.startswith("cuda"):
         yield
         return
     from torch import cuda
 
-    # By its own name: the same GPU has other numbers in other processes and containers.
-    with lock_of(cuda.get_device_properties(device).uuid):
+    # Identify the GPU by its UUID, because its index differs between processes and containers.
+    with gpu_lock(cuda.get_device_properties(device).uuid):
         try:
             yield
         finally:
             cuda.empty_cache()
 
 
-def lock_of(gpu: str) -> "BaseFileLock":
-    """The lock of a GPU, by its unique name."""
+def gpu_lock(gpu: str) -> "BaseFileLock":
+    """Return the lock of a GPU, given its UUID."""
     from filelock import FileLock
 
-    # TMPDIR is another for each session, beside those of the others.
+    # TMPDIR differs between sessions; their folders have the same parent.
     shared = Path("/tmp")
     if not os.access(shared, os.W_OK):
         shared = Path(tempfile.gettempdir()).parent
-    return FileLock(shared / f"bids_stroke-{os.getuid()}-{gpu}.lock")  # none can open another user's
+    return FileLock(shared / f"bids_stroke-{os.getuid()}-{gpu}.lock")  # not shared between users

@@ -1,4 +1,4 @@
-"""Work in a process of its own, which gives its memory back when it ends."""
+"""Function calls in a subprocess, which releases its memory when it ends."""
 
 import logging
 import multiprocessing
@@ -18,54 +18,57 @@ from bids_stroke.errors import ResourceError
 
 from .threads import use_threads
 
-#: Message to the user after a process has died.
+#: Advice to the user after a process was killed.
 RETRY_ADVICE = "run the same command again to continue, with a smaller --nprocs if memory is short."
 _LOG = logging.getLogger("bids_stroke")
 
 _Arguments = TypeVarTuple("_Arguments")
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
-def run(function: Callable[[*_Arguments], _Answer], *arguments: *_Arguments) -> _Answer:
-    """Call a function of a module in a process of its own, and return its answer.
+def run(function: Callable[[*_Arguments], _Result], *arguments: *_Arguments) -> _Result:
+    """Call a module-level function in a subprocess, and return its result.
 
-    It takes over the environment of this process, and its choice of deterministic results; what it
-    logs is logged here, and it ends with this process. A process that no other of Python's has started,
-    as a job of a cluster, has nothing to save memory for, and calls the function itself.
+    The subprocess inherits the environment and the deterministic setting of this process, its log
+    records are handled by this process, and it ends with this process. If this process was not started
+    by Python's multiprocessing, for example as a cluster job, it calls the function directly, because
+    it does not need to save memory.
 
     Raises
     ------
     ResourceError
-        If the process was killed.
+        If the subprocess was killed.
     """
     if multiprocessing.parent_process() is None:
         return function(*arguments)
     torch = sys.modules.get("torch")
     deterministic = torch is not None and torch.are_deterministic_algorithms_enabled()
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(1, context, _begin, (dict(os.environ), deterministic)) as pool:
+    with ProcessPoolExecutor(1, context, _initialize, (dict(os.environ), deterministic)) as pool:
         try:
-            answer, records = pool.submit(_call, function, arguments).result()
+            result, records = pool.submit(_call, function, arguments).result()
         except BrokenProcessPool:
             raise ResourceError(
                 f"a process was killed, perhaps for lack of memory; {RETRY_ADVICE}"
             ) from None
     for record in records:
         _LOG.handle(record)
-    return answer
+    return result
 
 
 def inherit_environment(environment: Mapping[str, str]) -> None:
-    """Replace the environment of this process, before most of the libraries that read it are loaded;
-    NumPy's, which are there, get their number of threads by it."""
+    """Replace the environment of this process before most libraries that read it are loaded.
+
+    The number of threads is also set for the libraries of NumPy, which are already loaded.
+    """
     os.environ.clear()
     os.environ.update(environment)
     if (number := environment.get("OMP_NUM_THREADS", "")).isdecimal():
         use_threads(int(number))
-    tempfile.tempdir = None  # or a folder that was found before
+    tempfile.tempdir = None  # discard the cached folder
 
 
-def _begin(environment: Mapping[str, str], deterministic: bool) -> None:
+def _initialize(environment: Mapping[str, str], deterministic: bool) -> None:
     Thread(target=_end_with_parent, daemon=True).start()
     inherit_environment(environment)
     if deterministic:
@@ -75,17 +78,18 @@ def _begin(environment: Mapping[str, str], deterministic: bool) -> None:
 
 
 def _end_with_parent() -> None:
-    """End with the session, from which this process has not forked: its end sends no signal here."""
+    """End this process when the session ends, which sends no signal because the session did not fork
+    it."""
     if parent := multiprocessing.parent_process():
         wait([parent.sentinel])
         os._exit(1)
 
 
 def _call(
-    function: Callable[[*_Arguments], _Answer], arguments: tuple[*_Arguments]
-) -> tuple[_Answer, list[logging.LogRecord]]:
+    function: Callable[[*_Arguments], _Result], arguments: tuple[*_Arguments]
+) -> tuple[_Result, list[logging.LogRecord]]:
     records: SimpleQueue[logging.LogRecord] = SimpleQueue()
     handler = QueueHandler(records)
     _LOG.addHandler(handler)
-    answer = function(*arguments)
-    return answer, [records.get() for _ in range(records.qsize())]
+    result = function(*arguments)
+    return result, [records.get() for _ in range(records.qsize())]

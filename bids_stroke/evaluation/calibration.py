@@ -13,7 +13,7 @@ NEAR_MM = 10.0
 
 
 class Bin(NamedTuple):
-    """A bin of voxels of similar probability: mean probability, share of lesion, number of voxels."""
+    """Bin of voxels with similar probability: mean probability, lesion share, number of voxels."""
 
     probability: float
     lesion_share: float
@@ -23,13 +23,13 @@ class Bin(NamedTuple):
 def near_lesion(
     predicted: NDArray[np.bool_], truth: NDArray[np.bool_], spacing: ArrayLike
 ) -> NDArray[np.bool_]:
-    """Voxels within :data:`NEAR_MM` of a predicted or true lesion.
+    """Return a mask of the voxels within :data:`NEAR_MM` of a predicted or true lesion.
 
     Parameters
     ----------
     predicted, truth : ndarray of bool, (x, y, z)
     spacing : array-like, (3,)
-        Sides of a voxel (mm).
+        Voxel size (mm).
     """
     lesion = predicted | truth
     near = np.zeros_like(lesion)
@@ -41,7 +41,7 @@ def near_lesion(
 
 
 def reliability(probability: ArrayLike, truth: ArrayLike, bins: int = BINS) -> list[Bin]:
-    """Reliability curve: bins of equal numbers of voxels, by rising probability.
+    """Compute the reliability curve from bins of equal numbers of voxels, by increasing probability.
 
     Parameters
     ----------
@@ -51,14 +51,16 @@ def reliability(probability: ArrayLike, truth: ArrayLike, bins: int = BINS) -> l
     values, lesion = np.asarray(probability, float), np.asarray(truth, bool)
     order = np.argsort(values, kind="stable")
     return [
-        Bin(float(values[part].mean()), float(lesion[part].mean()), len(part))
-        for part in np.array_split(order, bins)
-        if len(part)
+        Bin(float(values[bin_voxels].mean()), float(lesion[bin_voxels].mean()), len(bin_voxels))
+        for bin_voxels in np.array_split(order, bins)
+        if len(bin_voxels)
     ]
 
 
 def expected_calibration_error(probability: ArrayLike, truth: ArrayLike, bins: int = BINS) -> float:
-    """Mean distance of probability and lesion share over equal-mass bins (Nixon et al., CVPRW 2019).
+    """Compute the mean distance of probability and lesion share over equal-mass bins.
+
+    Nixon et al., CVPRW 2019.
 
     Examples
     --------
@@ -66,12 +68,14 @@ def expected_calibration_error(probability: ArrayLike, truth: ArrayLike, bins: i
     0.15
     """
     curve = reliability(probability, truth, bins)
-    distances = [abs(part.probability - part.lesion_share) for part in curve]
-    return float(np.round(np.average(distances, weights=[part.voxels for part in curve]), 12))
+    distances = [abs(bin_voxels.probability - bin_voxels.lesion_share) for bin_voxels in curve]
+    return float(
+        np.round(np.average(distances, weights=[bin_voxels.voxels for bin_voxels in curve]), 12)
+    )
 
 
 def brier(probability: ArrayLike, truth: ArrayLike) -> float:
-    """Mean squared difference of probability and truth (Brier 1950).
+    """Compute the mean squared difference of probability and truth (Brier 1950).
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""Detection of lesions, by the published definitions.
+"""Lesion detection, by published definitions.
 
-F1 is ``2 S P / (S + P)`` with S the share of true lesions that were detected and P the share of
+F1 is ``2 S P / (S + P)``, with S the share of true lesions that were detected and P the share of
 predicted lesions that are true.
 """
 
@@ -12,19 +12,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from .lesions import CORNERS, FACES, Overlaps, find_overlaps
 
-#: Anima (Commowick et al., Sci Rep 2018): share of a lesion that must be exceeded by its overlap,
-#: largest share of a partner outside of it, share of the overlap that its partners must make up, and
-#: volume (mm³) that a lesion must exceed.
+#: Parameters of Anima (Commowick et al., Sci Rep 2018): a lesion is larger than SMALLEST_MM3 (mm³); it
+#: overlaps by more than the share ALPHA; its overlapping lesions lie outside by at most the share BETA,
+#: and the checked ones make up at least the share GAMMA of the overlap.
 ALPHA, BETA, GAMMA, SMALLEST_MM3 = 0.1, 0.7, 0.65, 3.0
-#: Share of a lesion that overlaps, for the plain rule (Meddahi et al. 2024).
-COVERED = 0.1
-#: Intersection over union of a lesion and its match (ISLES'26).
-MATCHED_IOU = 0.25
+#: Smallest share of a lesion that overlaps, for ``f1_10percent`` (Meddahi et al. 2024).
+MIN_OVERLAP = 0.1
+#: Smallest intersection over union of a matched pair (ISLES'26).
+MIN_IOU = 0.25
 
 
 class Lesion(NamedTuple):
-    """A lesion of a mask, ``truth`` or ``prediction``; its number, volume (ml), and whether the other
-    mask has its counterpart."""
+    """A lesion of a mask (``truth`` or ``prediction``): its number, its volume (ml), and whether the
+    other mask has a matching lesion."""
 
     mask: str
     lesion: int
@@ -34,9 +34,10 @@ class Lesion(NamedTuple):
 
 @dataclass(frozen=True)
 class Detection:
-    """Lesions of the truth and of the prediction, and whether each one has its counterpart.
+    """Lesions of the truth and of the prediction, and whether each has a matching lesion.
 
-    ``true_volumes`` and ``predicted_volumes`` are in voxels, the flags in the same order.
+    ``true_volumes`` and ``predicted_volumes`` are in voxels. ``detected`` and ``confirmed`` are the
+    flags of true and of predicted lesions, in the same order.
     """
 
     true_volumes: NDArray[np.int_]
@@ -46,7 +47,7 @@ class Detection:
 
     @property
     def f1(self) -> float:
-        """Lesion-wise F1; 1 where neither mask has a lesion, 0 where only one has."""
+        """Lesion-wise F1; 1 if neither mask has a lesion, 0 if only one mask has lesions."""
         if not len(self.detected) and not len(self.confirmed):
             return 1.0
         if not len(self.detected) or not len(self.confirmed):
@@ -61,7 +62,7 @@ class Detection:
         return len(self.confirmed) - len(self.detected)
 
     def lesions(self, voxel_mm3: float) -> list[Lesion]:
-        """Every lesion, those of the truth first; ``voxel_mm3`` is the volume of a voxel in mm³."""
+        """List all lesions, those of the truth first; ``voxel_mm3`` is the voxel volume (mm³)."""
         sides = (("truth", self.true_volumes, self.detected),
                  ("prediction", self.predicted_volumes, self.confirmed))  # fmt: skip
         return [
@@ -73,39 +74,39 @@ class Detection:
 
 @dataclass(frozen=True)
 class Matching(Detection):
-    """Detection by pairs of one true and one predicted lesion; ``ious`` are those of the pairs."""
+    """Detection by one-to-one matches; ``ious`` holds the intersection over union of each pair."""
 
     ious: NDArray[np.float64]
 
     @property
     def panoptic_quality(self) -> float:
-        """F1 (the recognition quality) times the mean intersection over union of the pairs; 1 where
-        neither mask has a lesion (Kirillov et al., CVPR 2019)."""
+        """Recognition quality (F1) times the mean intersection over union of the pairs; 1 if neither
+        mask has a lesion (Kirillov et al., CVPR 2019)."""
         return self.f1 * float(self.ious.mean()) if len(self.ious) else self.f1
 
 
 class Detections(NamedTuple):
-    """Detection by each definition, by its name, and the panoptic quality of ``rq``."""
+    """Detection by the name of each definition, and the panoptic quality of ``rq``."""
 
     by_definition: dict[str, Detection]
     panoptic_quality: float
 
 
 def detect(pred: ArrayLike, truth: ArrayLike, voxel_mm3: float) -> Detections:
-    """Detection of the lesions of two masks by each definition.
+    """Detect the lesions of two masks by each definition.
 
     Parameters
     ----------
     pred, truth : array-like
-        Masks on one grid (non-zero is lesion).
+        Masks on the same grid (non-zero is lesion).
     voxel_mm3 : float
-        Volume of a voxel in mm³.
+        Voxel volume (mm³).
     """
     by_face, by_corner = (find_overlaps(pred, truth, neighbors) for neighbors in (FACES, CORNERS))
     matching = _match(by_corner)
     by_definition = {
         "f1_anima": _anima(by_face, voxel_mm3),
-        "f1_10percent": _covered(by_face),
+        "f1_10percent": _overlap_10percent(by_face),
         "f1_atlas": _touching(by_face),
         "f1_isles": _touching(by_corner),
         "rq": matching,
@@ -114,38 +115,39 @@ def detect(pred: ArrayLike, truth: ArrayLike, voxel_mm3: float) -> Detections:
 
 
 def anima(pred: ArrayLike, truth: ArrayLike, voxel_mm3: float) -> Detection:
-    """Detection as by animaSegPerfAnalyzer (``f1_anima``; Commowick et al., Sci Rep 2018).
+    """Detect lesions as animaSegPerfAnalyzer does (``f1_anima``; Commowick et al., Sci Rep 2018).
 
-    Lesions are connected by faces, and those of at most :data:`SMALLEST_MM3` are left out. A lesion is
-    detected if more than :data:`ALPHA` of it overlaps with lesions of the other mask, and if these, the
-    largest overlaps first and until they make up :data:`GAMMA` of the overlap, each have at most
-    :data:`BETA` of their volume outside of the mask. Anima's program stops after as many of them as the
-    mask has lesions, plus one; the publication has no such limit, nor has this function.
+    Lesions are 6-connected; lesions of at most :data:`SMALLEST_MM3` are ignored. A lesion is detected
+    if more than :data:`ALPHA` of it overlaps with lesions of the other mask, and if each of these has
+    at most :data:`BETA` of its volume outside the mask. The overlapping lesions are checked in order of
+    decreasing overlap until they make up :data:`GAMMA` of the overlap. Anima limits the number of
+    checked lesions to the number of lesions in the mask plus one; the publication and this function
+    have no such limit.
     """
     return _anima(find_overlaps(pred, truth, FACES), voxel_mm3)
 
 
-def covered(pred: ArrayLike, truth: ArrayLike) -> Detection:
-    """Detection by the plain rule (``f1_10percent``; text of Meddahi et al. 2024): at least
-    :data:`COVERED` of a lesion, connected by faces, overlaps with the other mask."""
-    return _covered(find_overlaps(pred, truth, FACES))
+def overlap_10percent(pred: ArrayLike, truth: ArrayLike) -> Detection:
+    """Detect 6-connected lesions that overlap with the other mask by at least :data:`MIN_OVERLAP`
+    (``f1_10percent``; as described by Meddahi et al. 2024)."""
+    return _overlap_10percent(find_overlaps(pred, truth, FACES))
 
 
 def atlas(pred: ArrayLike, truth: ArrayLike) -> Detection:
-    """Detection by one shared voxel, lesions 6-connected (``f1_atlas``; ATLAS v2.0 challenge)."""
+    """Detect 6-connected lesions that share a voxel (``f1_atlas``; ATLAS v2.0 challenge)."""
     return _touching(find_overlaps(pred, truth, FACES))
 
 
 def isles(pred: ArrayLike, truth: ArrayLike) -> Detection:
-    """Detection by one shared voxel, lesions 26-connected (``f1_isles``; ISLES 2022)."""
+    """Detect 26-connected lesions that share a voxel (``f1_isles``; ISLES 2022)."""
     return _touching(find_overlaps(pred, truth, CORNERS))
 
 
 def match(pred: ArrayLike, truth: ArrayLike) -> Matching:
-    """Detection by one-to-one matching, lesions 26-connected (``rq``; ISLES'26, panoptica).
+    """Match 26-connected lesions one to one (``rq``; ISLES'26, panoptica).
 
-    Pairs of a true and a predicted lesion are matched in the order of their intersection over union,
-    the largest first, down to :data:`MATCHED_IOU`; each lesion has at most one match.
+    Pairs of a true and a predicted lesion are matched in order of decreasing intersection over union,
+    down to :data:`MIN_IOU`; each lesion has at most one match.
     """
     return _match(find_overlaps(pred, truth, CORNERS))
 
@@ -160,11 +162,11 @@ def _touching(overlaps: Overlaps) -> Detection:
     )
 
 
-def _covered(overlaps: Overlaps) -> Detection:
+def _overlap_10percent(overlaps: Overlaps) -> Detection:
     shared = overlaps.shared[1:, 1:]
     true, predicted = overlaps.true_volumes, overlaps.predicted_volumes
     return Detection(
-        true, shared.sum(1) / true >= COVERED, predicted, shared.sum(0) / predicted >= COVERED
+        true, shared.sum(1) / true >= MIN_OVERLAP, predicted, shared.sum(0) / predicted >= MIN_OVERLAP
     )
 
 
@@ -174,9 +176,9 @@ def _match(overlaps: Overlaps) -> Matching:
     ious = shared / np.maximum(true[:, None] + predicted - shared, 1)
     detected, confirmed = np.zeros(len(true), bool), np.zeros(len(predicted), bool)
     matched = []
-    for place in np.argsort(-ious, axis=None, kind="stable"):
-        row, column = np.unravel_index(place, ious.shape)
-        if ious[row, column] < MATCHED_IOU:
+    for index in np.argsort(-ious, axis=None, kind="stable"):
+        row, column = np.unravel_index(index, ious.shape)
+        if ious[row, column] < MIN_IOU:
             break
         if not detected[row] and not confirmed[column]:
             detected[row] = confirmed[column] = True
@@ -185,23 +187,23 @@ def _match(overlaps: Overlaps) -> Matching:
 
 
 def _anima(overlaps: Overlaps, voxel_mm3: float) -> Detection:
-    kept = overlaps.larger_than(round(SMALLEST_MM3 / voxel_mm3, 6))
+    large = overlaps.larger_than(round(SMALLEST_MM3 / voxel_mm3, 6))
     return Detection(
-        kept.true_volumes,
-        _detected_by_anima(kept),
-        kept.predicted_volumes,
-        _detected_by_anima(kept.transposed()),
+        large.true_volumes,
+        _detected_by_anima(large),
+        large.predicted_volumes,
+        _detected_by_anima(large.transposed()),
     )
 
 
 def _detected_by_anima(overlaps: Overlaps) -> NDArray[np.bool_]:
-    """Whether each true lesion is detected."""
+    """Check for each true lesion whether it is detected."""
     rows = range(1, len(overlaps.shared))
     return np.array([_is_detected_by_anima(overlaps.shared, row) for row in rows], bool)
 
 
 def _is_detected_by_anima(shared: NDArray[np.int_], row: int) -> bool:
-    """Whether the lesion of a row is detected by the lesions of the columns."""
+    """Check whether the lesion of a row is detected by the lesions of the columns."""
     overlap = shared[row, 1:]
     total = overlap.sum()
     if total / shared[row].sum() <= ALPHA:

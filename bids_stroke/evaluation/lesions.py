@@ -1,4 +1,4 @@
-"""Lesions of a predicted and of a true mask, and the voxels that they share.
+"""Overlap of the lesions of a predicted and a true mask.
 
 A lesion is a connected component of a mask.
 """
@@ -13,49 +13,50 @@ from bids_stroke.spatial.grid import bounding_box
 
 from .metrics import binary_masks
 
-#: Neighbors of a voxel that belong to the same component: those that share a face, or a corner.
+#: Connectivity of a component: neighbors share a face (6), or a face, edge or corner (26).
 Neighbors = Literal[6, 26]
 FACES: Neighbors = 6
 CORNERS: Neighbors = 26
 
 
 class Overlaps(NamedTuple):
-    """Lesions of two masks.
+    """Overlap of the lesions of two masks.
 
-    ``shared`` holds the voxels that true lesion i (rows) and predicted lesion j (columns) share; the
-    first row and column are the voxels outside of all lesions of the truth and of the prediction.
+    ``shared`` counts the voxels that true lesion i (rows) and predicted lesion j (columns) share. The
+    first row counts the voxels outside all true lesions, the first column those outside all predicted
+    lesions.
     """
 
     shared: NDArray[np.int_]
 
     @property
     def true_volumes(self) -> NDArray[np.int_]:
-        """Voxels of each true lesion."""
+        """Number of voxels of each true lesion."""
         return self.shared.sum(1)[1:]
 
     @property
     def predicted_volumes(self) -> NDArray[np.int_]:
-        """Voxels of each predicted lesion."""
+        """Number of voxels of each predicted lesion."""
         return self.shared.sum(0)[1:]
 
     def transposed(self) -> "Overlaps":
-        """The same with the prediction as the truth."""
+        """Swap truth and prediction."""
         return Overlaps(self.shared.T)
 
     def larger_than(self, voxels: float) -> "Overlaps":
-        """The lesions of more than so many voxels; smaller ones belong to the outside of their mask."""
+        """Select the lesions with more voxels; other lesions become part of the background."""
         shared = self.shared
         for axis in (0, 1):
-            kept = shared.sum(1 - axis) > voxels
-            kept[0] = True
-            outside = shared.compress(~kept, axis).sum(axis)
-            shared = shared.compress(kept, axis)
+            selected = shared.sum(1 - axis) > voxels
+            selected[0] = True
+            outside = shared.compress(~selected, axis).sum(axis)
+            shared = shared.compress(selected, axis)
             shared[(slice(None),) * axis + (0,)] += outside
         return Overlaps(shared)
 
 
 def find_overlaps(pred: ArrayLike, truth: ArrayLike, neighbors: Neighbors) -> Overlaps:
-    """Find the lesions of two masks on one grid (non-zero is lesion).
+    """Label the lesions of two masks on the same grid (non-zero is lesion) and count shared voxels.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Lesion masks of a folder: those that records list, or those with the names of lesion masks."""
+"""Find the lesion masks of a folder, from records or by file name."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,20 +27,31 @@ from bids_stroke.utils.files import PathLike
 
 #: Participant and session of a scan.
 Scan: TypeAlias = tuple[str, str | None]
-#: Spaces in the order of docs/files.md: of several masks, the one in the first of them is taken.
+#: Spaces in order of preference (docs/files.md), for scans with several masks.
 _SPACES = (*REFERENCES, TRACE, None, *SPACES, "MNI152NLin6Asym")
 
 
 @dataclass(frozen=True)
 class Mask:
-    """A lesion mask, with the files of its session that go with it.
+    """A lesion mask and the related files of its session.
 
-    ``space`` is the contrast or the template on whose grid it lies, None where that is unknown; of
-    several masks on one grid, that of the lowest ``rank`` is taken; ``probability`` is on the same
-    grid; ``chains`` are the transforms of its session from each space to the template, in the order of
-    application; ``resampled`` is whether it shows the lesion of another mask of its session;
-    ``image`` is the image of a predicted mask, ``supplied`` what the name of a mask says, both where
-    they are known.
+    Attributes
+    ----------
+    path : Path
+    space : str, optional
+        Contrast or template whose grid the mask is on; None if unknown.
+    rank : int
+        Preference among masks on the same grid; the lowest rank is used.
+    probability : Path, optional
+        Lesion probability on the same grid.
+    chains : mapping of str to tuple of Path
+        Transforms of the session from each space to the template, in order of application.
+    resampled : bool
+        Whether the mask is a resampled copy of another mask of the session.
+    image : Path, optional
+        Image on which the mask was predicted, if known.
+    supplied : SuppliedMask, optional
+        Parsed file name, for masks found by name.
     """
 
     path: Path
@@ -54,25 +65,25 @@ class Mask:
 
     @property
     def in_template(self) -> bool:
-        """Whether it lies in a template space."""
+        """Whether the mask is in a template space."""
         return is_template(self.space)
 
-    def is_of(self, image: Path | None) -> bool:
-        """Whether its name has no entity that an image contradicts."""
+    def belongs_to(self, image: Path | None) -> bool:
+        """Check that no entity in the name of the mask conflicts with an image."""
         return self.supplied is None or image is None or self.supplied.belongs_to(image)
 
 
 class Masks(NamedTuple):
-    """The masks of a folder by scan, those on images of the session first; ``failures`` states why a
-    session has none."""
+    """Masks of a folder by scan, in order of preference; ``failures`` states why a session has no
+    masks."""
 
-    of: dict[Scan, list[Mask]]
+    by_scan: dict[Scan, list[Mask]]
     failures: Mapping[Scan, str]
 
     def select(self, wanted: Callable[[str], bool]) -> "Masks":
-        """The masks of the sessions whose names are wanted."""
+        """Select the masks of some sessions; ``wanted`` is called with the session name."""
         return Masks(
-            {scan: masks for scan, masks in self.of.items() if wanted(join_session_name(*scan))},
+            {scan: masks for scan, masks in self.by_scan.items() if wanted(join_session_name(*scan))},
             self.failures,
         )
 
@@ -80,9 +91,9 @@ class Masks(NamedTuple):
 def find_masks(folder: PathLike) -> Masks:
     """Find the lesion masks of a folder.
 
-    In an output folder of bids_stroke, the masks of a session are those that its record lists, and a
-    session that failed has none. In any other folder, masks are found by their names; in a folder that
-    is no BIDS dataset, each image is the mask of a scan that is named as the file.
+    In an output folder of bids_stroke, the masks of a session are those listed in its record; failed
+    sessions have no masks. In other BIDS datasets, masks are found by name. In a folder that is not a
+    BIDS dataset, each image is the mask of a scan with the name of the file.
     """
     folder = Path(folder)
     if logs.recorded(folder):
@@ -92,26 +103,26 @@ def find_masks(folder: PathLike) -> Masks:
 
 
 def _masks_by_names(folder: Path, named: Mapping[tuple[str, str | None], list[SuppliedMask]]) -> Masks:
-    """The masks of sessions; a session with a file in the folder of another has none."""
+    """Group masks by scan; a session with a mask in the folder of another session is a failure."""
     masks, failures = dict[Scan, list[Mask]](), dict[Scan, str]()
-    for labels, found in named.items():
+    for labels, session_masks in named.items():
         scan = _scan(session_name(*labels))
-        problems = (misplacement(mask.path, folder) for mask in found)
+        problems = (misplacement(mask.path, folder) for mask in session_masks)
         if problem := next(filter(None, problems), None):
             failures[scan] = problem
         else:
-            masks[scan] = sorted(map(_named, found), key=_order)
+            masks[scan] = sorted(map(_mask_by_name, session_masks), key=_preference)
     return Masks(masks, failures)
 
 
-def _order(mask: Mask) -> tuple[int, int]:
-    """Sort key of a mask among those of its session."""
-    place = _SPACES.index(mask.space) if mask.space in _SPACES else len(_SPACES)
-    return place, mask.rank
+def _preference(mask: Mask) -> tuple[int, int]:
+    """Return the sort key of a mask among those of its session."""
+    position = _SPACES.index(mask.space) if mask.space in _SPACES else len(_SPACES)
+    return position, mask.rank
 
 
 def _masks_outside_bids(folder: Path) -> dict[Scan, list[Mask]]:
-    """Each image of a folder as the mask of a scan that has its name."""
+    """Use each image of a folder as the mask of a scan with the name of the file."""
     masks: dict[Scan, list[Mask]] = {}
     for path in sorted(folder.glob("*.nii*")):
         if is_image(path.name):
@@ -121,56 +132,56 @@ def _masks_outside_bids(folder: Path) -> dict[Scan, list[Mask]]:
 
 
 def _scan(name: str) -> Scan:
-    """Scan of the name of a session."""
+    """Split a session name into a scan."""
     participant, session = split_session_name(name)
     return participant, session or None
 
 
 def _masks_of_records(folder: Path) -> Masks:
-    """The masks of the sessions of an output folder."""
+    """Read the masks of all sessions in an output folder."""
     masks, failures = dict[Scan, list[Mask]](), dict[Scan, str]()
-    for listing in record.read_all(folder):
-        if listing.complete(folder):
-            masks[_scan(listing.name)] = list(_masks_of_session(folder, listing))
+    for session_record in record.read_all(folder):
+        if session_record.complete(folder):
+            masks[_scan(session_record.name)] = list(_masks_of_session(folder, session_record))
         else:
-            reason = listing.error or "outputs are missing; run the participant level again."
-            failures[_scan(listing.name)] = f"{listing.name} failed in {folder}: {reason}"
+            reason = session_record.error or "outputs are missing; run the participant level again."
+            failures[_scan(session_record.name)] = f"{session_record.name} failed in {folder}: {reason}"
     return Masks(masks, failures)
 
 
-def _masks_of_session(folder: Path, listing: Record) -> Iterator[Mask]:
-    """The masks of a session: on its reference image, on other images, in templates; no two have the
-    same rank."""
-    chains = chains_to(TEMPLATE, [path for _, path in listing.files(folder)])
-    probabilities = listing.paths(folder, "lesion_probability")
-    if native := listing.path(folder, "lesion_mask"):
-        probability = listing.path(folder, "lesion_probability")
-        image = _image(listing, listing.reference)
-        yield Mask(native, listing.reference, 0, probability, chains, image=image)
-    masks = listing.paths(folder, "lesion_mask")
-    for rank, place in enumerate(sorted(masks, key=is_template), 1):
-        further = native is not None or rank > 1
-        image = _image(listing, place)
-        yield Mask(masks[place], place, rank, probabilities.get(place), chains, further, image)
+def _masks_of_session(folder: Path, session_record: Record) -> Iterator[Mask]:
+    """Yield the masks of a session with increasing rank: on the reference image, on other images, in
+    templates."""
+    chains = chains_to(TEMPLATE, [path for _, path in session_record.files(folder)])
+    probabilities = session_record.paths(folder, "lesion_probability")
+    if native := session_record.path(folder, "lesion_mask"):
+        probability = session_record.path(folder, "lesion_probability")
+        image = _image(session_record, session_record.reference)
+        yield Mask(native, session_record.reference, 0, probability, chains, image=image)
+    masks = session_record.paths(folder, "lesion_mask")
+    for rank, space in enumerate(sorted(masks, key=is_template), 1):
+        resampled = native is not None or rank > 1
+        image = _image(session_record, space)
+        yield Mask(masks[space], space, rank, probabilities.get(space), chains, resampled, image)
 
 
-def _image(listing: Record, contrast: str | None) -> Path | None:
-    """The raw image of a contrast that a session read."""
-    path = listing.inputs.get(contrast) if contrast else None
+def _image(session_record: Record, contrast: str | None) -> Path | None:
+    """Return the raw image of a contrast that the session used."""
+    path = session_record.inputs.get(contrast) if contrast else None
     return Path(path) if path else None
 
 
-def _named(mask: SuppliedMask) -> Mask:
-    """A mask that was found by its name, with the files beside it."""
+def _mask_by_name(mask: SuppliedMask) -> Mask:
+    """Build a mask that was found by name, with related files in the same folder."""
     name = session_name(mask.entities["sub"], mask.entities.get("ses"))
     probability = with_suffix(mask.path, "probseg")
-    beside = Name.parse(mask.path).suffix == "mask" and probability.is_file()
+    has_probability = Name.parse(mask.path).suffix == "mask" and probability.is_file()
     files = mask.path.parent.glob(f"{name}_*_xfm.*")
     return Mask(
         mask.path,
         mask.space,
         int(not mask.is_whole_lesion),
-        probability if beside else None,
+        probability if has_probability else None,
         chains_to(TEMPLATE, (path for path in files if Name.parse(path).session_name == name)),
         supplied=mask,
     )

@@ -1,4 +1,4 @@
-"""Checks and scores of a pair of a predicted and a true mask."""
+"""Scores of a pair of a predicted and a true mask."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,35 +31,38 @@ _VOXEL_SCORES = (
 
 
 class Scores(NamedTuple):
-    """Some columns of a pair, and sentences on those that are missing or doubtful."""
+    """Columns of a pair, and remarks on missing or uncertain values."""
 
     row: dict[str, Any]
     remarks: list[str]
 
 
 class Measurement(NamedTuple):
-    """Scores of a pair: ``row`` of the table of pairs, with the keys of
-    :data:`bids_stroke.evaluation.columns.COLUMNS`, and rows of the table of lesions, with those of
-    :data:`bids_stroke.evaluation.columns.LESIONS`."""
+    """Scores of a pair.
+
+    ``row`` has the keys of :data:`bids_stroke.evaluation.columns.COLUMNS`, each item of ``lesions`` the
+    keys of :data:`bids_stroke.evaluation.columns.LESIONS`.
+    """
 
     row: dict[str, Any]
     lesions: list[dict[str, Any]]
 
 
 def read_mask(path: PathLike, orientation: str | None = None) -> nib.Nifti1Image:
-    """Load a mask or a probability, binary and in RAS order
-    (:func:`bids_stroke.spatial.masks.binarize`).
+    """Load a mask or a probability as a binary mask in RAS order.
+
+    :func:`bids_stroke.spatial.masks.binarize` defines which voxels are lesion.
 
     Parameters
     ----------
     path : path
     orientation : {"RAS", "LAS"}, optional
-        That of a mask whose header states none.
+        Orientation of a mask whose header does not define one.
 
     Raises
     ------
     ImageError
-        If it is neither, or holds several labels.
+        If the file is neither a mask nor a probability, or contains several labels.
     """
     img = image.conform(image.load_supplied(path, orientation))
     return masks.binarize(img, several_labels=False)
@@ -68,8 +71,8 @@ def read_mask(path: PathLike, orientation: str | None = None) -> nib.Nifti1Image
 def measure(pair: Pair, orientation: str | None = None) -> Measurement:
     """Compare the masks of a pair.
 
-    A pair that cannot be compared has no scores, and the column ``reason`` states why. The
-    ``orientation`` is as for :func:`bids_stroke.evaluation.run.evaluate`.
+    If a pair cannot be compared, its scores are missing and the column ``reason`` states why. See
+    :func:`bids_stroke.evaluation.run.evaluate` for ``orientation``.
     """
     row = dict.fromkeys(COLUMNS) | {
         "participant_id": pair.participant,
@@ -85,33 +88,34 @@ def measure(pair: Pair, orientation: str | None = None) -> Measurement:
         scores, lesions = _compare(pair.prediction, pair.truth, orientation)
     except StrokeError as error:
         return Measurement(row | {"reason": str(error)}, [])
-    except Exception as error:  # of one pair, which must not end the comparison of all others
-        return Measurement(row | {"reason": f"An unexpected error: {error!r}."}, [])
+    except Exception as error:  # an error of one pair must not stop the others
+        return Measurement(row | {"reason": f"Unexpected error: {error!r}."}, [])
     reason = " ".join(filter(None, (pair.note, scores["reason"])))
     return Measurement(row | scores | {"reason": reason or None}, lesions)
 
 
 def _compare(prediction: Mask, truth: Mask, orientation: str | None) -> Measurement:
-    """Scores of two masks on one grid."""
+    """Compute the scores of two masks on the same grid."""
     files = prediction.path, truth.path
     pair = pred_img, truth_img = [read_mask(path, orientation) for path in files]
     if not grid.same_grid(truth_img, pred_img):
         raise ImageError(
-            f"{_described(prediction.path, pred_img)}, but "
-            f"{_described(truth.path, truth_img)}, or lies elsewhere; resample it."
+            f"{_describe(prediction.path, pred_img)}, but "
+            f"{_describe(truth.path, truth_img)}; shape, voxel size or position differ: resample "
+            "the prediction."
         )
     pred, true = (np.asarray(img.dataobj) > 0 for img in pair)
     voxel_mm3 = grid.voxel_volume(truth_img)
     counts = metrics.confusion(pred, true)
     true_ml, predicted_ml = (
-        (counts.tp + missed) * voxel_mm3 / 1000 for missed in (counts.fn, counts.fp)
+        (counts.tp + errors) * voxel_mm3 / 1000 for errors in (counts.fn, counts.fp)
     )
     distances = metrics.surface_distances(pred, true, voxel_sizes(truth_img.affine))
     detections, panoptic_quality = detection.detect(pred, true, voxel_mm3)
     of_probability = _measure_probability(prediction.probability, truth_img, orientation)
     in_template = _measure_in_template(pair, prediction, truth)
     remarks = [
-        *filter(None, (headers.orientation_remark(path, orientation) for path in files)),
+        *filter(None, (headers.orientation_warning(path, orientation) for path in files)),
         *_remarks_on_empty(true_ml, predicted_ml),
         *of_probability.remarks,
         *in_template.remarks,
@@ -140,8 +144,8 @@ def _compare(prediction: Mask, truth: Mask, orientation: str | None) -> Measurem
     return Measurement(row, lesions)
 
 
-def _described(path: PathLike | None, img: nib.Nifti1Image) -> str:
-    """The file of an image and its grid."""
+def _describe(path: PathLike | None, img: nib.Nifti1Image) -> str:
+    """Describe the file and the grid of an image."""
     zooms = "x".join(f"{zoom:.3g}" for zoom in img.header.get_zooms()[:3])
     return f"{path} has shape {img.shape} and voxels of {zooms} mm"
 
@@ -156,14 +160,14 @@ def _remarks_on_empty(true_ml: float, predicted_ml: float) -> Iterator[str]:
 def _measure_probability(
     path: Path | None, truth_img: nib.Nifti1Image, orientation: str | None
 ) -> Scores:
-    """Scores of the probability beside a predicted mask; none where it cannot be compared."""
+    """Compute the scores of the probability of a predicted mask, if it can be compared."""
     if path is None:
-        return Scores({}, ["No probability lies beside the prediction (max_dice, pr_auc)."])
+        return Scores({}, ["The prediction has no probability (max_dice, pr_auc)."])
     true = np.asarray(truth_img.dataobj) > 0
     try:
         probability = _read_probability(path, truth_img, orientation)
     except ImageError as error:
-        return Scores({}, [f"The probability is not compared (max_dice, pr_auc): {error}"])
+        return Scores({}, [f"The probability cannot be compared (max_dice, pr_auc): {error}"])
     scores = {
         "max_dice": metrics.max_dice(probability, true)[0],
         "pr_auc": metrics.precision_recall_area(probability, true),
@@ -172,34 +176,38 @@ def _measure_probability(
 
 
 def _read_probability(path: Path, truth_img: nib.Nifti1Image, orientation: str | None) -> np.ndarray:
-    """The array of a probability on the grid of the true mask.
+    """Load the array of a probability on the grid of the true mask.
 
     Raises
     ------
     ImageError
-        If it lies on another grid, or has values outside of 0 to 1.
+        If it is on another grid or has values outside 0 to 1.
     """
     img = image.conform(image.load_supplied(path, orientation))
     if not grid.same_grid(truth_img, img):
-        true = _described(truth_img.get_filename(), truth_img)
-        raise ImageError(f"{_described(path, img)}, but {true}, or lies elsewhere; resample it.")
+        truth = _describe(truth_img.get_filename(), truth_img)
+        raise ImageError(
+            f"{_describe(path, img)}, but {truth}; shape, voxel size or position differ: resample the "
+            "probability."
+        )
     data = np.asanyarray(img.dataobj)
     low, high = float(data.min()), float(data.max())
     if low < -masks.ROUNDING or high > 1 + masks.ROUNDING:
         raise ImageError(
-            f"{path} holds values from {low:g} to {high:g}, but a probability has 0 to 1; rescale it."
+            f"{path} contains values from {low:g} to {high:g}, but a probability must be "
+            "between 0 and 1; rescale it."
         )
     return data
 
 
 def _measure_in_template(pair: Sequence[nib.Nifti1Image], prediction: Mask, truth: Mask) -> Scores:
-    """Tract loads and super-region of a pair; none where there is no way to the template."""
+    """Measure tract loads and super-region of a pair, if there is a transform to the template."""
     try:
-        moved = to_template(pair, prediction, truth)
+        template_masks = to_template(pair, prediction, truth)
     except ImageError as error:
-        return Scores({}, [f"The masks are not measured in the template (er_ll): {error}"])
-    loads = template_loads(*(mask for mask, _ in moved))
-    remarks = dict.fromkeys(assumption for _, assumption in moved if assumption)
+        return Scores({}, [f"The masks cannot be measured in the template (er_ll): {error}"])
+    loads = template_loads(*(mask for mask, _ in template_masks))
+    remarks = dict.fromkeys(assumption for _, assumption in template_masks if assumption)
     if not loads.true_load_ml:
-        remarks["The true lesion spares the tract (er_ll)."] = None
+        remarks["The true lesion does not overlap the tract (er_ll)."] = None
     return Scores(loads._asdict(), list(remarks))

@@ -1,8 +1,7 @@
 """Agreement between a predicted and a true lesion mask.
 
-Every score is 1 when both masks are empty: a scan without a lesion was read rightly. Otherwise a
-ratio without a denominator (the precision of an empty prediction, the sensitivity to an empty
-truth) is 0.
+All scores are 1 if both masks are empty: a scan without a lesion was segmented correctly. Otherwise,
+ratios with a denominator of 0 (precision of an empty prediction, sensitivity for an empty truth) are 0.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +15,7 @@ from scipy.spatial import cKDTree
 from bids_stroke.errors import ImageError
 from bids_stroke.spatial.grid import bounding_box
 
-PERCENTS = tuple(percent / 100 for percent in range(1, 100))
+THRESHOLDS = tuple(percent / 100 for percent in range(1, 100))
 
 
 class Confusion(NamedTuple):
@@ -44,33 +43,33 @@ class Confusion(NamedTuple):
 
     @property
     def sensitivity(self) -> float:
-        """Share of the true lesion that is found, TP / (TP + FN)."""
+        """Share of the true lesion that is predicted, TP / (TP + FN)."""
         return self._ratio(self.tp, self.tp + self.fn)
 
     @property
     def specificity(self) -> float:
-        """Share of the healthy voxels of the image that are left out, TN / (TN + FP)."""
+        """Share of the healthy voxels of the image that are not predicted, TN / (TN + FP)."""
         return self._ratio(self.tn, self.tn + self.fp)
 
     @property
     def accuracy(self) -> float:
-        """Share of the voxels of the image that are right, (TP + TN) / all."""
+        """Share of the voxels of the image that are correct, (TP + TN) / all."""
         return self._ratio(self.tp + self.tn, sum(self))
 
     @property
     def relative_volume_difference(self) -> float:
-        """Predicted minus true volume in percent of the true one; NaN for an empty truth."""
+        """Predicted minus true volume in percent of the true volume; NaN for an empty truth."""
         true = self.tp + self.fn
         return 100 * (self.fp - self.fn) / true if true else float("nan")
 
-    def _ratio(self, part: float, whole: float) -> float:
+    def _ratio(self, numerator: float, denominator: float) -> float:
         if not self.tp + self.fp + self.fn:
             return 1.0
-        return float(part / whole) if whole else 0.0
+        return float(numerator / denominator) if denominator else 0.0
 
 
 def binary_masks(pred: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Two masks on one grid (non-zero is lesion) as boolean arrays.
+    """Convert two masks on the same grid (non-zero is lesion) to boolean arrays.
 
     Raises
     ------
@@ -80,14 +79,14 @@ def binary_masks(pred: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.bool_], 
     pred, truth = np.asarray(pred) > 0, np.asarray(truth) > 0
     if pred.shape != truth.shape:
         raise ImageError(
-            f"The predicted mask has shape {pred.shape} but the true one {truth.shape}; "
-            "resample one onto the grid of the other."
+            f"The predicted mask has shape {pred.shape}, but the true mask has shape {truth.shape}; "
+            "resample one of them to the grid of the other."
         )
     return pred, truth
 
 
 def confusion(pred: ArrayLike, truth: ArrayLike) -> Confusion:
-    """Count the voxels of two masks on one grid (non-zero is lesion).
+    """Count the voxels of two masks on the same grid (non-zero is lesion).
 
     Raises
     ------
@@ -102,87 +101,88 @@ def confusion(pred: ArrayLike, truth: ArrayLike) -> Confusion:
 
 
 def dice(pred: ArrayLike, truth: ArrayLike) -> float:
-    """Dice coefficient of two masks."""
+    """Compute the Dice coefficient of two masks."""
     return confusion(pred, truth).dice
 
 
 def volume_difference(pred: ArrayLike, truth: ArrayLike, voxel_mm3: float) -> float:
-    """Predicted minus true volume in ml; ``voxel_mm3`` is the volume of a voxel in mm³."""
+    """Compute predicted minus true volume (ml); ``voxel_mm3`` is the voxel volume (mm³)."""
     _, fp, fn, _ = confusion(pred, truth)
     return (fp - fn) * voxel_mm3 / 1000
 
 
 def micro_dice(counts: Iterable[tuple[int, int, int, int]]) -> float:
-    """Dice coefficient of pooled voxels (microDSC; Tomita et al., NeuroImage Clin 2020).
+    """Compute the Dice coefficient of pooled voxels (microDSC; Tomita et al., NeuroImage Clin 2020).
 
     Parameters
     ----------
     counts : iterable of Confusion
-        One for each scan, or the four counts of it.
+        Counts of each scan.
     """
     return Confusion(*np.sum(list(counts), axis=0).tolist()).dice
 
 
 def max_dice(
-    probability: ArrayLike, truth: ArrayLike, thresholds: Sequence[float] = PERCENTS
+    probability: ArrayLike, truth: ArrayLike, thresholds: Sequence[float] = THRESHOLDS
 ) -> tuple[float, float]:
-    """Largest Dice coefficient over thresholds of a probability (mDSC; Tomita et al. 2020).
+    """Compute the maximum Dice coefficient over thresholds of a probability (mDSC; Tomita et al. 2020).
 
     Returns
     -------
     tuple of float
-        The Dice coefficient, and the lowest threshold that reaches it.
+        Maximum Dice coefficient, and the lowest threshold at which it occurs.
     """
     probability, truth = np.asarray(probability), np.asarray(truth) > 0
     edges = np.asarray(thresholds)
-    # Voxels at or above each threshold, from one sorting into bins.
+    # Count the voxels at or above each threshold in one pass over bins.
     bins = np.searchsorted(edges, probability.ravel(), side="right")
-    kept = np.bincount(bins, minlength=len(edges) + 1)[::-1].cumsum()[::-1][1:]
+    predicted = np.bincount(bins, minlength=len(edges) + 1)[::-1].cumsum()[::-1][1:]
     hits = np.bincount(bins[truth.ravel()], minlength=len(edges) + 1)[::-1].cumsum()[::-1][1:]
-    total = kept + truth.sum()
+    total = predicted + truth.sum()
     scores = np.divide(2 * hits, total, out=np.ones(len(edges)), where=total > 0)
     return float(scores.max()), float(edges[scores.argmax()])
 
 
 def precision_recall_area(probability: ArrayLike, truth: ArrayLike) -> float:
-    """Area under the curve of precision over recall, by trapezoids (PR-AUC, as ISLES'26 computes it).
+    """Compute the area under the precision-recall curve with trapezoids (PR-AUC, as in ISLES'26).
 
-    The curve begins at a recall of 0 with a precision of 1. Voxels of one probability are one step.
+    The curve starts at a recall of 0 and a precision of 1. Voxels of equal probability form one step.
 
     Returns
     -------
     float
-        NaN for an empty truth, which has no recall.
+        NaN for an empty truth, for which recall is undefined.
     """
     values, lesion = np.ravel(probability), np.ravel(truth) > 0
     if not lesion.any():
         return float("nan")
-    # Recall grows at the values of lesion voxels alone, by their number; precision before and after.
-    levels, found = np.unique(values[lesion], return_counts=True)
-    marked = np.sort(values)
-    marked_from, marked_above = (
-        len(marked) - np.searchsorted(marked, levels, side) for side in ("left", "right")
+    # Recall changes only at the values of lesion voxels, in proportion to their number. Average the
+    # precision before and after each of these values.
+    levels, counts = np.unique(values[lesion], return_counts=True)
+    ordered = np.sort(values)
+    predicted_from, predicted_above = (
+        len(ordered) - np.searchsorted(ordered, levels, side) for side in ("left", "right")
     )
-    hits_from = np.cumsum(found[::-1])[::-1]
-    after = hits_from / marked_from
+    hits_from = np.cumsum(counts[::-1])[::-1]
+    after = hits_from / predicted_from
     before = np.divide(
-        hits_from - found, marked_above, out=np.ones(len(levels)), where=marked_above > 0
+        hits_from - counts, predicted_above, out=np.ones(len(levels)), where=predicted_above > 0
     )
-    return float(np.average((before + after) / 2, weights=found))
+    return float(np.average((before + after) / 2, weights=counts))
 
 
 def relative_error(predicted: float, true: float) -> float:
-    """``100 |predicted - true| / true`` (ER LV of volumes, ER LL of loads; Mohapatra et al. 2023);
-    NaN where ``true`` is 0."""
+    """Compute ``100 |predicted - true| / true`` (ER LV of volumes, ER LL of loads; Mohapatra et al.
+    2023); NaN if ``true`` is 0."""
     return 100 * abs(predicted - true) / true if true else float("nan")
 
 
 class Surface(NamedTuple):
-    """Distances between the surfaces of two masks (mm), NaN where one of them is empty.
+    """Distances between the surfaces of two masks (mm); NaN if one of the masks is empty.
 
-    ``hd``: Hausdorff distance; ``hd95``: the larger of the two directed 95th percentiles; ``assd``:
-    mean of the two directed means; ``asd_pooled``: mean over the voxels of both surfaces, of which the
-    larger counts more (AverageSurfaceDistance of animaSegPerfAnalyzer).
+    ``hd``: Hausdorff distance; ``hd95``: larger of the two directed 95th percentiles; ``assd``: mean of
+    the two directed means; ``asd_pooled``: mean over the voxels of both surfaces, which weights the
+    larger surface more (AverageSurfaceDistance of animaSegPerfAnalyzer).
     """
 
     hd: float
@@ -192,21 +192,21 @@ class Surface(NamedTuple):
 
 
 def surface_distances(pred: ArrayLike, truth: ArrayLike, spacing: ArrayLike) -> Surface:
-    """Distances between the surfaces of two masks.
+    """Measure the distances between the surfaces of two masks.
 
-    The surface of a mask is its voxels with a face neighbour outside of it.
+    The surface of a mask consists of its voxels with a face neighbor outside the mask.
 
     Parameters
     ----------
     pred, truth : array_like
-        Masks on one grid (non-zero is lesion).
+        Masks on the same grid (non-zero is lesion).
     spacing : sequence of float
-        Sides of a voxel (mm).
+        Voxel size (mm).
 
     Returns
     -------
     Surface
-        Zeros where both masks are empty, NaN where only one is.
+        Zeros if both masks are empty, NaN if only one is empty.
     """
     points = [surface(mask) * np.asarray(spacing, float) for mask in (pred, truth)]
     empty = [not len(p) for p in points]
@@ -223,7 +223,7 @@ def surface_distances(pred: ArrayLike, truth: ArrayLike, spacing: ArrayLike) -> 
 
 
 def surface(mask: ArrayLike) -> NDArray[np.int_]:
-    """Indices (n, 3) of the voxels of a mask that have a face neighbour outside of it."""
+    """Return the indices (n, 3) of the voxels of a mask with a face neighbor outside the mask."""
     mask = np.asarray(mask) > 0
     if not mask.any():
         return np.empty((0, mask.ndim), int)

@@ -1,4 +1,4 @@
-"""Pairs of a manual and a predicted mask, matched by session or file name."""
+"""Pairs of a true and a predicted mask, matched by session or file name."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ from .masks import Mask, Masks, Scan, find_masks
 class Pair:
     """A true mask and the prediction of a model.
 
-    ``problem`` states why they cannot be compared, ``note`` how they were chosen of several.
+    ``problem`` states why the masks cannot be compared, ``note`` how they were selected from several
+    masks.
     """
 
     participant: str
@@ -29,44 +30,44 @@ class Pair:
     note: str | None = None
 
 
-def pairs(
+def match_masks(
     predictions: Mapping[str, PathLike],
     truth: PathLike,
     wanted: Callable[[str], bool] = lambda _: True,
     orientation: str | None = None,
 ) -> list[Pair]:
-    """Match the masks of models with the true ones.
+    """Match the predicted masks of models with the true masks.
 
     Parameters
     ----------
     predictions : mapping of str to path
-        Folder of each model.
+        Prediction folder of each model.
     truth : path
         Folder of the true masks.
     wanted : callable
-        Whether a session is compared, by its name.
+        Called with a session name; returns whether the session is compared.
     orientation : {"RAS", "LAS"}, optional
-        That of masks whose headers state none.
+        Orientation of masks whose header does not define one.
 
     Raises
     ------
     DatasetError
-        If there is no true mask.
+        If there are no true masks.
     """
     true = find_masks(truth)
-    if not true.of:
-        reason = next(iter(true.failures.values()), "name the folder of the manual masks.")
-        raise DatasetError(f"{truth} holds no lesion mask; {reason}")
+    if not true.by_scan:
+        reason = next(iter(true.failures.values()), "check the folder of the manual masks.")
+        raise DatasetError(f"{truth} contains no lesion mask; {reason}")
     true = true.select(wanted)
     matched = []
     for model, folder in predictions.items():
         predicted = find_masks(folder).select(wanted)
-        for scan in sorted(true.of, key=lambda scan: (scan[0], scan[1] or "")):
-            matched.append(_match(scan, model, true.of[scan], predicted, folder, orientation))
-        for scan in sorted(predicted.of.keys() - true.of.keys(), key=str):
-            missing = f"There is no true mask of {join_session_name(*scan)} in {truth}."
+        for scan in sorted(true.by_scan, key=lambda scan: (scan[0], scan[1] or "")):
+            matched.append(_match(scan, model, true.by_scan[scan], predicted, folder, orientation))
+        for scan in sorted(predicted.by_scan.keys() - true.by_scan.keys(), key=str):
+            missing = f"{truth} contains no true mask of {join_session_name(*scan)}."
             problem = true.failures.get(scan, missing)
-            matched.append(Pair(*scan, model, Mask(Path(truth)), predicted.of[scan][0], problem))
+            matched.append(Pair(*scan, model, Mask(Path(truth)), predicted.by_scan[scan][0], problem))
     return matched
 
 
@@ -78,30 +79,30 @@ def _match(
     folder: PathLike,
     orientation: str | None,
 ) -> Pair:
-    """The pair of a scan whose masks lie on one grid."""
-    name, candidates = join_session_name(*scan), predicted.of.get(scan)
+    """Match the masks of a scan that are on the same grid."""
+    name, candidates = join_session_name(*scan), predicted.by_scan.get(scan)
     if not candidates:
-        missing = f"There is no predicted mask of {name} in {folder}."
+        missing = f"{folder} contains no predicted mask of {name}."
         return Pair(*scan, model, true[0], None, predicted.failures.get(scan, missing))
-    truth, fitting = _first_fitting(true, candidates, orientation)
-    if truth is None:  # the measurement reports what is wrong, or how the grids differ
+    truth, on_grid = _first_match(true, candidates, orientation)
+    if truth is None:  # the measurement reports unreadable masks and different grids
         return Pair(*scan, model, true[0], candidates[0])
-    alike = [mask for mask in true if mask is truth or _on_one_grid(truth, mask, orientation)]
-    predicted_best = _best(fitting, truth.space)
-    of_image = [mask for mask in alike if mask.is_of(predicted_best[0].image)] or alike
-    best = {"true": _best(of_image, truth.space), "predicted": predicted_best}
-    for kind, several in (("true", alike), ("predicted", fitting)):
+    true_on_grid = [mask for mask in true if mask is truth or _on_one_grid(truth, mask, orientation)]
+    predicted_best = _best(on_grid, truth.space)
+    same_image = [mask for mask in true_on_grid if mask.belongs_to(predicted_best[0].image)]
+    best = {"true": _best(same_image or true_on_grid, truth.space), "predicted": predicted_best}
+    for kind, several in (("true", true_on_grid), ("predicted", on_grid)):
         if len(best[kind]) > 1:
             problem = (
-                f"{name} has several {kind} masks on one grid: {_listing(several)}; keep one of "
-                "them, or join the parts of one lesion in one file."
+                f"{name} has several {kind} masks on the same grid: {_listing(several)}; keep one of "
+                "them, or combine the parts of a lesion in one file."
             )
             return Pair(*scan, model, true[0], candidates[0], problem)
     (chosen,), (prediction,) = best.values()
-    others = [mask for mask in true if mask in alike or not mask.resampled]
+    originals = [mask for mask in true if mask in true_on_grid or not mask.resampled]
     notes = [
-        *(f"Of the {kind} masks {_listing(several)}, {mask.path.name} is compared."
-          for kind, several, mask in (("true", others, chosen), ("predicted", fitting, prediction))
+        *(f"{mask.path.name} was selected from the {kind} masks {_listing(several)}."
+          for kind, several, mask in (("true", originals, chosen), ("predicted", on_grid, prediction))
           if len(several) > 1),
         *_notes_on_images(chosen, prediction),
     ]  # fmt: skip
@@ -113,29 +114,33 @@ def _listing(masks: Sequence[Mask]) -> str:
 
 
 def _notes_on_images(truth: Mask, prediction: Mask) -> Iterator[str]:
-    """A sentence if masks of one grid belong to different images."""
-    how = "which have one grid: they are compared as they lie."
+    """Yield a note if masks on the same grid belong to different images."""
+    suffix = "both on the same grid, and compared without registration."
     if truth.space and prediction.space and truth.space != prediction.space:
-        images = f"of the {truth.space}, the predicted one of the {prediction.space}"
-        yield f"The true mask is {images}, {how}"
-    elif truth.supplied and prediction.image and not truth.is_of(prediction.image):
-        images = f"of an image with {truth.supplied.image_description}, the predicted one of "
-        yield f"The true mask is {images}{prediction.image.name}, {how}"
+        yield (
+            f"The true mask is of the {truth.space}, the predicted mask of the {prediction.space}, "
+            f"{suffix}"
+        )
+    elif truth.supplied and prediction.image and not truth.belongs_to(prediction.image):
+        yield (
+            f"The true mask is of an image with {truth.supplied.image_description}, the predicted mask "
+            f"of {prediction.image.name}, {suffix}"
+        )
 
 
-def _first_fitting(
+def _first_match(
     true: Sequence[Mask], candidates: Sequence[Mask], orientation: str | None
 ) -> tuple[Mask | None, list[Mask]]:
-    """The first true mask with a prediction on its grid, and the predictions there."""
+    """Find the first true mask with predictions on its grid, and these predictions."""
     for truth in true:
-        fitting = [mask for mask in candidates if _on_one_grid(truth, mask, orientation)]
-        if fitting:
-            return truth, fitting
+        on_grid = [mask for mask in candidates if _on_one_grid(truth, mask, orientation)]
+        if on_grid:
+            return truth, on_grid
     return None, []
 
 
 def _best(masks: Sequence[Mask], space: str | None) -> list[Mask]:
-    """The masks of a grid that are taken: those in a space by their names, of the lowest rank."""
+    """Select the preferred masks on a grid: in the given space (or an unknown one), of lowest rank."""
 
     def key(mask: Mask) -> tuple[bool, int]:
         return (mask.space not in (None, space), mask.rank)
@@ -145,9 +150,11 @@ def _best(masks: Sequence[Mask], space: str | None) -> list[Mask]:
 
 
 def _on_one_grid(first: Mask, second: Mask, orientation: str | None) -> bool:
-    """Whether two masks can be read and lie on one grid."""
+    """Check whether two masks can be read and are on the same grid."""
     try:
-        one, other = (conform(open_image(mask.path, orientation)) for mask in (first, second))
-        return same_grid(one, other)
-    except Exception:  # an unreadable file is named when it is measured
+        first_img, second_img = (
+            conform(open_image(mask.path, orientation)) for mask in (first, second)
+        )
+        return same_grid(first_img, second_img)
+    except Exception:  # unreadable files are reported when the pair is measured
         return False

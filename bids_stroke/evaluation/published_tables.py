@@ -1,8 +1,8 @@
-"""Tables with the rows and columns of published papers, from an evaluation.
+"""Tables of an evaluation with the rows and columns of published tables.
 
-S1: Mohapatra et al. 2023; S2: Tomita et al. 2020; S4: Meddahi et al. 2024. The name of a model says
-what it is: ``_FT`` at its end (S1: intermediate-task training), ``stack: A, B`` and
-``AW: A, B (3, 0.5)`` (ensembles of S1), ``_fold0`` (S4). Each function returns a table of text.
+S1: Mohapatra et al. 2023; S2: Tomita et al. 2020; S4: Meddahi et al. 2024. The name of a model defines
+its type: suffix ``_FT`` (S1: intermediate-task training), ``stack: A, B`` and ``AW: A, B (3, 0.5)``
+(ensembles of S1), suffix ``_fold0`` (S4). Each function returns a table of text.
 """
 
 import re
@@ -17,7 +17,7 @@ from . import summary as evaluation_summary
 
 _S1 = {"DSC": "dice", "IoU": "jaccard", "Prec": "precision", "Rec": "sensitivity"}
 _ERRORS = {"ER LV": "er_lv", "ER LL": "er_ll"}
-#: The errors that a mean of ratios does not show: in ml, and number and median of the ratios.
+#: Errors in ml, which complement the means of relative errors.
 _ABSOLUTE_ERRORS = {
     "LV error (ml)": "absolute_volume_difference_ml",
     "LL error (ml)": "absolute_load_difference_ml",
@@ -37,7 +37,7 @@ _MISSING = "–"
 
 
 def all_tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Every table by name, without those that the rows have nothing for."""
+    """Build all tables by name; empty tables are omitted."""
     tables = {
         "S1_table1": s1_table1(rows),
         "S1_table2": s1_table2(rows),
@@ -52,8 +52,11 @@ def all_tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def errors(part: pd.DataFrame) -> dict[str, str]:
-    """Errors of volume and load of a model as text: the means of ER LV and ER LL, as the papers have
-    them, their numbers and medians, and the means of the errors in ml."""
+    """Format the volume and load errors of a model.
+
+    The errors are the means of ER LV and ER LL as in the publications, their numbers and medians, and
+    the mean errors in ml.
+    """
     columns = {name: _mean(part[key], 2) for name, key in _ERRORS.items()}
     for name, key in _ERRORS.items():
         median = part[key].median()
@@ -63,7 +66,7 @@ def errors(part: pd.DataFrame) -> dict[str, str]:
 
 
 def s1_table1(rows: pd.DataFrame) -> pd.DataFrame:
-    """Whole-brain scores of single models: mixed data beside intermediate-task training."""
+    """Whole-brain scores of single models: mixed data and intermediate-task training."""
     cells: dict[str, dict[str, str]] = {}
     for model, part in _models(rows):
         if _method(model) != "Individual":
@@ -86,24 +89,24 @@ def s1_table1(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def s1_table2(rows: pd.DataFrame) -> pd.DataFrame:
-    """Errors of volume and load by super-region: the best four single models and two of each
-    ensemble. A scan belongs to the super-region with the largest share of its true lesion."""
+    """Volume and load errors by super-region: the four best single models and the two best ensembles
+    of each type. A scan belongs to the super-region that holds most of its true lesion."""
     table = []
-    shown = {"Individual": 4} | dict.fromkeys(_METHODS.values(), 2)
+    numbers = {"Individual": 4} | dict.fromkeys(_METHODS.values(), 2)
     for regions, names in _REGIONS.items():
-        within = rows[rows["super_region"].map(code_of, na_action="ignore").isin(names)]
-        for method, number in shown.items():
-            for model in _ranked(within, method)[:number]:
-                part = within[within["model"] == model]
+        region_rows = rows[rows["super_region"].map(code_of, na_action="ignore").isin(names)]
+        for method, number in numbers.items():
+            for model in _ranked(region_rows, method)[:number]:
+                part = region_rows[region_rows["model"] == model]
                 table.append(
-                    {"Super Region(s)": regions, "Method": method, "Top Model(s)": _plain(model)}
+                    {"Super Region(s)": regions, "Method": method, "Top Model(s)": _model_name(model)}
                     | errors(part)
                 )
     return pd.DataFrame(table)
 
 
 def s1_table3(rows: pd.DataFrame) -> pd.DataFrame:
-    """The best model of each method on the whole brain (by Dice)."""
+    """Best model of each method on the whole brain, by Dice."""
     table = []
     for scope in ("Whole-Brain", "Super-Region-wise"):
         for method in ("Mixed Data", "ImTT", "Stack", "AW"):
@@ -117,7 +120,7 @@ def s1_table3(rows: pd.DataFrame) -> pd.DataFrame:
             best = max(means, key=lambda model: means[model])
             part = rows[rows["model"] == best].dropna(subset="dice")
             table.append(
-                {"Scope": scope, "Method": method, "Top Model(s)": _plain(best)}
+                {"Scope": scope, "Method": method, "Top Model(s)": _model_name(best)}
                 | {"DSC": _mean(part["dice"], 3)}
                 | errors(part)
             )
@@ -129,7 +132,7 @@ def _scope(model: str) -> str:
 
 
 def _training(model: str) -> str:
-    """Method of a model, single models by their training."""
+    """Return the method of a model; for single models, the type of training."""
     method = _method(model)
     if method == "Individual":
         return "ImTT" if model.endswith("_FT") else "Mixed Data"
@@ -147,8 +150,8 @@ def s2_table2(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def s2_table4(rows: pd.DataFrame) -> pd.DataFrame:
-    """Scores by quartile of lesion size, for the model with the best mean Dice; scans without a
-    lesion are left out."""
+    """Scores by quartile of lesion size, for the model with the highest mean Dice; scans without a
+    lesion are excluded."""
     best = _ranked(rows, None, score="dice", ascending=False)[:1]
     part = rows[rows["model"].isin(best) & (rows["true_volume_ml"] > 0)]
     quartile = statistics.size_quartiles(part["true_volume_ml"])
@@ -163,7 +166,7 @@ def s2_table4(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def s2_table5(rows: pd.DataFrame) -> pd.DataFrame:
-    """Ablation: the first two models, and what the second gains."""
+    """Ablation: the first two models, and the gain of the second."""
     models = [model for model, _ in _models(rows)][:2]
     if len(models) < 2:
         return pd.DataFrame()
@@ -181,8 +184,8 @@ def s2_table5(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def s4_table2(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean and standard deviation of each score; an asterisk marks a score that is better than that
-    of every other model (Wilcoxon, p < 0.05)."""
+    """Mean and standard deviation of each score; an asterisk marks scores that are significantly
+    better than those of all other models (Wilcoxon, p < 0.05)."""
     compared = evaluation_summary.comparisons(rows)
     table = []
     for model, part in _models(rows):
@@ -196,7 +199,7 @@ def s4_table2(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def s4_table3(rows: pd.DataFrame) -> pd.DataFrame:
-    """Scores of each fold, and their average."""
+    """Scores of each fold and their average."""
     names = ("Dice", "Jaccard", "Precision", "Sensitivity", "ASD (mm)", "F1")
     means = {
         match[1]: {name: part[_S4[name]].mean() for name in names}
@@ -215,7 +218,7 @@ def s4_table3(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _models(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Models that have scores, and their rows."""
+    """List the models with scores, and their rows."""
     return [
         (str(model), part) for model, part in rows.dropna(subset="dice").groupby("model", sort=False)
     ]
@@ -225,15 +228,15 @@ def _method(model: str) -> str:
     return _METHODS.get(model.partition(":")[0].lower(), "Individual")
 
 
-def _plain(model: str) -> str:
-    """Name without the word for the method."""
+def _model_name(model: str) -> str:
+    """Remove the method from the name of a model."""
     return model if _method(model) == "Individual" else model.partition(":")[2].strip()
 
 
 def _ranked(
     rows: pd.DataFrame, method: str | None, score: str = "er_lv", ascending: bool = True
 ) -> list[str]:
-    """Models of a method (None: any) that have the score, best first."""
+    """Rank the models of a method (None: all methods) with the score, best first."""
     means = rows.groupby("model", sort=False)[score].mean().dropna().sort_values(ascending=ascending)
     return [model for model in map(str, means.index) if method in (None, _method(model))]
 
@@ -256,9 +259,10 @@ def _interval(part: pd.DataFrame, score: str) -> str:
 
 
 def _better_than_all(compared: pd.DataFrame, model: str, score: str, lower: bool) -> bool:
-    """Whether a model is significantly better than each of the others."""
-    own = compared[(compared["score"] == score) & ((compared["a"] == model) | (compared["b"] == model))]
-    if not len(own):
+    """Check whether a model is significantly better than each of the others."""
+    of_model = (compared["a"] == model) | (compared["b"] == model)
+    comparisons = compared[(compared["score"] == score) & of_model]
+    if not len(comparisons):
         return False
-    sign = np.where(own["a"] == model, 1, -1) * (-1 if lower else 1)
-    return bool(((own["p"] < 0.05) & (own["effect"] * sign > 0)).all())
+    sign = np.where(comparisons["a"] == model, 1, -1) * (-1 if lower else 1)
+    return bool(((comparisons["p"] < 0.05) & (comparisons["effect"] * sign > 0)).all())

@@ -1,8 +1,8 @@
 """Evaluation of all pairs of a predicted and a manual mask.
 
-Masks are matched by participant and session, or by file name where a folder is no BIDS dataset, and
-compared on the grid of the true mask. A pair that cannot be compared has a sentence that states why,
-and the others are compared all the same.
+Masks are matched by participant and session, or by file name if a folder is not a BIDS dataset, and
+compared on the grid of the true mask. A pair that cannot be compared has a reason instead of scores; it
+does not affect the other pairs.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,10 +18,10 @@ from bids_stroke.utils.files import PathLike
 
 from .columns import COLUMNS, KEYS, LESIONS, SCORES
 from .measurement import measure
-from .pairs import pairs
-from .units import with_units
+from .pairs import match_masks
+from .units import add_units
 
-#: Columns of numbers, of which a whole column may be missing.
+#: Numeric columns, which may be missing completely.
 _NUMERIC = (
     *SCORES,
     "true_volume_ml",
@@ -32,9 +32,12 @@ _NUMERIC = (
 
 
 class Evaluation(NamedTuple):
-    """Tables of an evaluation: one row for each pair (:data:`bids_stroke.evaluation.columns.COLUMNS`),
-    and one for each lesion (:data:`bids_stroke.evaluation.columns.KEYS`, then
-    :data:`bids_stroke.evaluation.columns.LESIONS`)."""
+    """Tables of an evaluation.
+
+    ``rows`` has a row for each pair (:data:`bids_stroke.evaluation.columns.COLUMNS`), ``lesions`` a row
+    for each lesion (:data:`bids_stroke.evaluation.columns.KEYS`, then
+    :data:`bids_stroke.evaluation.columns.LESIONS`).
+    """
 
     rows: pd.DataFrame
     lesions: pd.DataFrame
@@ -52,29 +55,29 @@ def evaluate(
     Parameters
     ----------
     predictions : mapping of str to path
-        Folder of each model.
+        Prediction folder of each model.
     truth : path
         Folder of the true masks.
     jobs : int
-        Pairs at a time.
+        Number of pairs compared in parallel.
     wanted : callable
-        Whether a session is compared, by its name.
+        Called with a session name; returns whether the session is compared.
     orientation : {"RAS", "LAS"}, optional
-        That of masks whose headers state none; without it they are not compared.
+        Orientation of masks whose header does not define one; by default, they are not compared.
 
     Raises
     ------
     DatasetError
-        If there is no true mask.
+        If there are no true masks.
     """
-    matched = pairs(predictions, truth, wanted, orientation)
-    measured = partial(measure, orientation=orientation)
-    if jobs == 1 or len(matched) <= 1:
-        measurements = list(map(measured, matched))
+    pairs = match_masks(predictions, truth, wanted, orientation)
+    measure_pair = partial(measure, orientation=orientation)
+    if jobs == 1 or len(pairs) <= 1:
+        measurements = list(map(measure_pair, pairs))
     else:
-        workers = min(jobs, len(matched))
+        workers = min(jobs, len(pairs))
         with ProcessPoolExecutor(workers, get_context("spawn"), use_one_thread) as pool:
-            measurements = list(pool.map(measured, matched))
+            measurements = list(pool.map(measure_pair, pairs))
     rows = pd.DataFrame([measurement.row for measurement in measurements], columns=list(COLUMNS))
     rows = rows.astype(dict.fromkeys(_NUMERIC, float))
     lesions = [
@@ -82,15 +85,15 @@ def evaluate(
         for measurement in measurements
         for lesion in measurement.lesions
     ]
-    return Evaluation(with_units(rows), pd.DataFrame(lesions, columns=[*KEYS, *LESIONS]))
+    return Evaluation(add_units(rows), pd.DataFrame(lesions, columns=[*KEYS, *LESIONS]))
 
 
-def notice_of_remarks(rows: pd.DataFrame) -> str | None:
-    """A sentence if pairs were compared with remarks: choices of masks, assumptions, missing scores."""
-    remarked = int((rows["tp"].notna() & rows["reason"].notna()).sum())
-    if not remarked:
+def remarks_notice(rows: pd.DataFrame) -> str | None:
+    """Return a notice if there are remarks on selected masks, assumptions or missing scores."""
+    count = int((rows["tp"].notna() & rows["reason"].notna()).sum())
+    if not count:
         return None
     return (
-        f"{remarked} pairs were compared with remarks on choices of masks or on missing scores: see "
+        f"{count} pairs have remarks on the selection of masks or on missing scores: see the column "
         "reason in evaluation.tsv."
     )

@@ -1,7 +1,7 @@
-"""Statistics over scans: intervals, groups, comparison of models, agreement of measures.
+"""Statistics over scans: intervals, groups, model comparison, agreement of measures.
 
-Scans of one unit, such as the sessions of a participant, are not independent: intervals resample units
-with all of their scans, and tests compare means of units.
+Scans of one unit, such as the sessions of a participant, are not independent. Intervals therefore
+resample units with all their scans, and tests compare means of units.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ SIZES = {"< 1 ml": (0, 1), "1-10 ml": (1, 10), "10-50 ml": (10, 50), "> 50 ml": 
 
 
 class Summary(NamedTuple):
-    """``n`` values, their mean, median and standard deviation (n - 1), the 95% percentile bootstrap
+    """Number of values, their mean, median and standard deviation (n - 1), the 95% percentile bootstrap
     interval of the mean, and the number of independent units."""
 
     n: int
@@ -33,34 +33,34 @@ class Summary(NamedTuple):
 
 
 def summarize(values: ArrayLike, units: ArrayLike | None = None, seed: int = SEED) -> Summary:
-    """Summary of the finite values.
+    """Summarize the finite values.
 
     The interval is the percentile bootstrap of the mean: 2.5th and 97.5th percentile over
-    :data:`bids_stroke.evaluation.statistics.RESAMPLES` resamples of the units, each with all of its
-    values (Efron and Tibshirani 1993; Davison and Hinkley 1997).
+    :data:`bids_stroke.evaluation.statistics.RESAMPLES` resamples of the units with all their values
+    (Efron and Tibshirani 1993; Davison and Hinkley 1997).
 
     Parameters
     ----------
     values : array-like, (n,)
     units : array-like, (n,), optional
-        What each value belongs to, such as the participant; without it, each value is a unit.
+        Unit of each value, such as the participant; by default, each value is a unit.
     seed : int
     """
     array = np.asarray(values, float)
     finite = np.isfinite(array)
-    inside = array[finite]
-    n = len(inside)
+    selected = array[finite]
+    n = len(selected)
     if not n:
         return Summary(0, _NAN, _NAN, _NAN, _NAN, _NAN, 0)
     labels = np.arange(n) if units is None else pd.factorize(np.asarray(units)[finite])[0]
-    sums, counts = np.bincount(labels, inside), np.bincount(labels)
-    drawn = np.random.default_rng(seed).integers(len(sums), size=(RESAMPLES, len(sums)))
-    low, high = np.percentile(sums[drawn].sum(1) / counts[drawn].sum(1), (2.5, 97.5))
+    sums, counts = np.bincount(labels, selected), np.bincount(labels)
+    resamples = np.random.default_rng(seed).integers(len(sums), size=(RESAMPLES, len(sums)))
+    low, high = np.percentile(sums[resamples].sum(1) / counts[resamples].sum(1), (2.5, 97.5))
     return Summary(
         n=n,
-        mean=float(inside.mean()),
-        median=float(np.median(inside)),
-        sd=float(inside.std(ddof=1)) if n > 1 else float("nan"),
+        mean=float(selected.mean()),
+        median=float(np.median(selected)),
+        sd=float(selected.std(ddof=1)) if n > 1 else float("nan"),
         low=float(low),
         high=float(high),
         units=len(sums),
@@ -68,7 +68,7 @@ def summarize(values: ArrayLike, units: ArrayLike | None = None, seed: int = SEE
 
 
 def _unit_means(table: pd.DataFrame, units: ArrayLike | None) -> pd.DataFrame:
-    """Means of the rows of each unit."""
+    """Compute the mean of the rows of each unit."""
     return table if units is None else table.groupby(np.asarray(units), sort=False).mean()
 
 
@@ -78,22 +78,26 @@ def _finite(values: ArrayLike) -> NDArray[np.float64]:
 
 
 def size_quartiles(volumes: pd.Series | Sequence[float]) -> pd.Series:
-    """Quartile of each volume: ``0-25%`` to ``75-100%`` (Tomita et al. 2020, Table 4)."""
+    """Assign each volume to a quartile: ``0-25%`` to ``75-100%`` (Tomita et al. 2020, Table 4)."""
     names = ["0-25%", "25-50%", "50-75%", "75-100%"]
     ranks = pd.Series(volumes).rank(method="first", pct=True)
     return pd.cut(ranks, [0, 0.25, 0.5, 0.75, 1], labels=names).astype(object)
 
 
 def size_classes(volumes: pd.Series | Sequence[float]) -> pd.Series:
-    """Class of each volume (ml) by :data:`bids_stroke.evaluation.statistics.SIZES`."""
+    """Assign each volume (ml) to a class of :data:`bids_stroke.evaluation.statistics.SIZES`."""
     edges = [low for low, _ in SIZES.values()] + [np.inf]
     return pd.cut(pd.Series(volumes), edges, right=False, labels=list(SIZES)).astype(object)
 
 
 class Comparison(NamedTuple):
-    """Paired comparison of two models by a - b: number of scans and of units; over means of units, the
-    median difference, Wilcoxon's p value, the same after Holm's correction, and the rank-biserial
-    correlation (-1 to 1); the mean difference of scans, and its 95% percentile bootstrap interval."""
+    """Paired comparison of two models by a - b.
+
+    ``n`` is the number of scans, ``units`` the number of units. ``median_difference``, ``p``
+    (Wilcoxon), ``p_holm`` (after Holm's correction) and ``effect`` (rank-biserial correlation, -1 to 1)
+    are computed over means of units. ``mean_difference`` is computed over scans; ``low`` and ``high``
+    are its 95% percentile bootstrap interval.
+    """
 
     a: str
     b: str
@@ -109,18 +113,18 @@ class Comparison(NamedTuple):
 
 
 def compare(scores: pd.DataFrame, units: ArrayLike | None = None) -> list[Comparison]:
-    """Compare every pair of models on the scans that both have.
+    """Compare each pair of models on the scans with scores of both.
 
-    Wilcoxon signed-rank test of the mean differences of the units, two-sided, ties with zero split
+    Two-sided Wilcoxon signed-rank test of the mean differences of the units, zero differences split
     (Pratt 1959); Holm's step-down correction over the pairs; matched-pairs rank-biserial correlation
-    (Kerby 2014); interval as :func:`bids_stroke.evaluation.statistics.summarize`.
+    (Kerby 2014); interval as in :func:`bids_stroke.evaluation.statistics.summarize`.
 
     Parameters
     ----------
     scores : pandas.DataFrame
         One column for each model, one row for each scan.
     units : array-like, optional
-        What each row belongs to; without it, each row is a unit.
+        Unit of each row; by default, each row is a unit.
 
     Returns
     -------
@@ -128,20 +132,20 @@ def compare(scores: pd.DataFrame, units: ArrayLike | None = None) -> list[Compar
     """
     columns = list(map(str, scores))
     labels = np.arange(len(scores)) if units is None else np.asarray(units)
-    tested = [
+    comparisons = [
         _compare_two(scores[a], scores[b], labels)
         for i, a in enumerate(columns)
         for b in columns[i + 1 :]
     ]
-    corrected = holm([comparison.p for comparison in tested])
-    return [comparison._replace(p_holm=p) for comparison, p in zip(tested, corrected, strict=True)]
+    corrected = holm([comparison.p for comparison in comparisons])
+    return [comparison._replace(p_holm=p) for comparison, p in zip(comparisons, corrected, strict=True)]
 
 
 def _compare_two(a: pd.Series, b: pd.Series, units: NDArray) -> Comparison:
-    """Compare two models; Holm's correction is missing."""
+    """Compare two models, without Holm's correction."""
     both = (a.notna() & b.notna()).to_numpy()
     differences = (a - b)[both]
-    whole = summarize(differences, units[both])
+    differences_summary = summarize(differences, units[both])
     means = _unit_means(differences.to_frame(), units[both]).to_numpy(float).ravel()
     if len(means) and (means != 0).any():
         p = float(stats.wilcoxon(means, zero_method="zsplit").pvalue)
@@ -150,20 +154,20 @@ def _compare_two(a: pd.Series, b: pd.Series, units: NDArray) -> Comparison:
     return Comparison(
         a=str(a.name),
         b=str(b.name),
-        n=whole.n,
+        n=differences_summary.n,
         median_difference=float(np.median(means)) if len(means) else float("nan"),
         p=p,
         p_holm=float("nan"),
         effect=rank_biserial(means),
-        units=whole.units,
-        mean_difference=whole.mean,
-        low=whole.low,
-        high=whole.high,
+        units=differences_summary.units,
+        mean_difference=differences_summary.mean,
+        low=differences_summary.low,
+        high=differences_summary.high,
     )
 
 
 def holm(p_values: ArrayLike) -> list[float]:
-    """Holm's step-down correction (Scand J Stat 1979); NaN stays NaN and is not counted."""
+    """Apply Holm's step-down correction (Scand J Stat 1979); NaN values are ignored and returned."""
     p = np.asarray(p_values, float)
     adjusted = np.full(len(p), np.nan)
     finite = np.flatnonzero(np.isfinite(p))
@@ -174,7 +178,7 @@ def holm(p_values: ArrayLike) -> list[float]:
 
 
 def rank_biserial(differences: ArrayLike) -> float:
-    """Matched-pairs rank-biserial correlation: share of favourable minus unfavourable ranks."""
+    """Compute the matched-pairs rank-biserial correlation: favorable minus unfavorable rank share."""
     unequal = np.asarray(differences, float)
     unequal = unequal[unequal != 0]
     if not len(unequal):
@@ -184,8 +188,10 @@ def rank_biserial(differences: ArrayLike) -> float:
 
 
 class Regression(NamedTuple):
-    """Pearson and Spearman correlation of scans with p values of the means of units, the least-squares
-    line of scans, and the number of units."""
+    """Correlations and least-squares line over scans.
+
+    The p values are those of the correlations over means of units.
+    """
 
     n: int
     pearson: float
@@ -199,15 +205,16 @@ class Regression(NamedTuple):
 
 
 def regress(x: ArrayLike, y: ArrayLike, units: ArrayLike | None = None) -> Regression:
-    """Correlate ``y`` with ``x`` over the pairs where both are finite; NaN below three pairs or
-    without variance.
+    """Correlate ``y`` with ``x`` over the pairs with finite values.
+
+    The results are NaN for fewer than three pairs or without variance.
 
     Parameters
     ----------
     x, y : array-like, (n,)
     units : array-like, (n,), optional
-        What each pair belongs to: p values are those of the correlations of the means of units.
-        Without it, each pair is a unit.
+        Unit of each pair; by default, each pair is a unit. The p values are those of the
+        correlations over means of units.
     """
     points = pd.DataFrame({"x": np.asarray(x, float), "y": np.asarray(y, float)})
     finite = np.isfinite(points.to_numpy()).all(axis=1)
@@ -235,18 +242,18 @@ def regress(x: ArrayLike, y: ArrayLike, units: ArrayLike | None = None) -> Regre
 
 
 def _is_regressable(points: pd.DataFrame) -> bool:
-    """Whether there are three points that vary in both directions."""
+    """Check that there are at least three points that vary in both coordinates."""
     return len(points) >= 3 and bool((np.ptp(points.to_numpy(), axis=0) > 0).all())
 
 
 def dice_against_volume(
     dice: ArrayLike, volumes: ArrayLike, units: ArrayLike | None = None
 ) -> Regression:
-    """Regression of Dice on log10 of the true volume (Tomita et al. 2020); empty truths left out."""
+    """Regress Dice on log10 of the true volume (Tomita et al. 2020); empty truths are excluded."""
     ml = np.asarray(volumes, float)
-    some = ml > 0
-    labels = None if units is None else np.asarray(units)[some]
-    return regress(np.log10(ml[some]), np.asarray(dice, float)[some], labels)
+    not_empty = ml > 0
+    labels = None if units is None else np.asarray(units)[not_empty]
+    return regress(np.log10(ml[not_empty]), np.asarray(dice, float)[not_empty], labels)
 
 
 class BlandAltman(NamedTuple):
@@ -259,7 +266,7 @@ class BlandAltman(NamedTuple):
 
 
 def bland_altman(a: ArrayLike, b: ArrayLike) -> BlandAltman:
-    """Limits of agreement of two measures: mean difference ± 1.96 standard deviations (n - 1)."""
+    """Compute the limits of agreement: mean difference ± 1.96 standard deviations (n - 1)."""
     difference = _finite(np.asarray(b, float) - np.asarray(a, float))
     if len(difference) < 2:
         return BlandAltman(len(difference), *[float("nan")] * 3)
@@ -270,13 +277,13 @@ def bland_altman(a: ArrayLike, b: ArrayLike) -> BlandAltman:
 def category_agreement(
     predicted: Iterable[str], true: Iterable[str], levels: Sequence[str]
 ) -> tuple[pd.DataFrame, float]:
-    """Agreement of ordered categories.
+    """Measure the agreement of ordered categories.
 
     Returns
     -------
     tuple of (pandas.DataFrame, float)
-        Confusion table (rows true, columns predicted), and Cohen's kappa with linear weights (Cohen
-        1968); NaN where only one category occurs.
+        Confusion table (rows: true, columns: predicted), and Cohen's kappa with linear weights (Cohen
+        1968); NaN if only one category occurs.
     """
     names = list(levels)
     table = pd.crosstab(

@@ -1,4 +1,4 @@
-"""Scores summarized by model and group, and compared between models."""
+"""Summary of scores by model and group, and comparison of models."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -13,20 +13,20 @@ from .columns import AGREEMENT, COMPARISONS, SCORES, SUMMARY
 
 
 def groups(rows: pd.DataFrame, people: pd.DataFrame | None = None) -> dict[str, pd.Series]:
-    """Groups of scans: all, size quartile, size class, and columns of a table.
+    """Group scans: all scans, by size quartile, by size class, and by columns of participants.tsv.
 
     Parameters
     ----------
     people : pandas.DataFrame, optional
-        participants.tsv; columns of two to twelve values that are no numbers are used.
+        participants.tsv; non-numeric columns with two to twelve values are used.
 
     Returns
     -------
     dict of str to pandas.Series
-        Group of each row.
+        Group of each row, by grouping.
     """
     volumes = rows["true_volume_ml"]
-    # The quartiles are of scans with a lesion; one that several models saw counts once.
+    # Compute quartiles over scans with a lesion; count a scan of several models once.
     scans = rows.assign(scan=rows["participant_id"] + "_" + rows["session_id"].fillna(""))
     unique = scans.drop_duplicates("scan").set_index("scan")["true_volume_ml"].dropna()
     quartile = statistics.size_quartiles(unique[unique > 0])
@@ -39,7 +39,7 @@ def groups(rows: pd.DataFrame, people: pd.DataFrame | None = None) -> dict[str, 
 
 
 def _participant_groups(rows: pd.DataFrame, people: pd.DataFrame) -> dict[str, pd.Series]:
-    """Groups of scans by the columns of participants.tsv that hold a few names."""
+    """Group scans by the categorical columns of participants.tsv."""
     columns = people.set_index("participant_id")
     participants = rows["participant_id"].map(lambda text: with_prefix(text, "sub-"))
     return {
@@ -50,8 +50,10 @@ def _participant_groups(rows: pd.DataFrame, people: pd.DataFrame) -> dict[str, p
 
 
 def summary(rows: pd.DataFrame, people: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Every score of every model in every group: columns of
-    :data:`bids_stroke.evaluation.columns.SUMMARY`."""
+    """Summarize each score by model and group.
+
+    Columns as in :data:`bids_stroke.evaluation.columns.SUMMARY`.
+    """
     table = []
     for grouping, group_of in groups(rows, people).items():
         order = rows.groupby(group_of)["true_volume_ml"].median().sort_values().index
@@ -64,14 +66,16 @@ def summary(rows: pd.DataFrame, people: pd.DataFrame | None = None) -> pd.DataFr
         if grouping == "all":
             for model, part in rows.dropna(subset="tp").groupby("model", sort=False):
                 pooled = metrics.micro_dice(part[["tp", "fp", "fn", "tn"]].itertuples(index=False))
-                nothing, units = [np.nan] * 4, part["unit"].nunique()
-                table.append([model, "all", "all", "micro_dice", len(part), pooled, *nothing, units])
+                missing, units = [np.nan] * 4, part["unit"].nunique()
+                table.append([model, "all", "all", "micro_dice", len(part), pooled, *missing, units])
     return pd.DataFrame(table, columns=list(SUMMARY))
 
 
 def comparisons(rows: pd.DataFrame) -> pd.DataFrame:
-    """Paired comparison of the models by every score: columns of
-    :data:`bids_stroke.evaluation.columns.COMPARISONS`."""
+    """Compare the models by each score, paired by scan.
+
+    Columns as in :data:`bids_stroke.evaluation.columns.COMPARISONS`.
+    """
     table = []
     scans = rows.assign(session_id=rows["session_id"].fillna(""))
     scan = ["participant_id", "session_id", "unit"]
@@ -84,8 +88,10 @@ def comparisons(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def agreement(rows: pd.DataFrame) -> pd.DataFrame:
-    """Predicted against true volumes and loads, Dice against volume: columns of
-    :data:`bids_stroke.evaluation.columns.AGREEMENT`."""
+    """Measure the agreement of predicted and true volumes and loads, and of Dice with volume.
+
+    Columns as in :data:`bids_stroke.evaluation.columns.AGREEMENT`.
+    """
     table = []
     for model, part in rows.groupby("model", sort=False):
         for name, column in (("volume", "volume_ml"), ("load", "load_ml")):
@@ -98,7 +104,7 @@ def agreement(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def categories(rows: pd.DataFrame, levels: Sequence[str]) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Confusion of CST categories: long table, and weighted kappa by model."""
+    """Compute the confusion of CST categories (long table) and the weighted kappa of each model."""
     counts: list[list[object]] = []
     kappas = {}
     for name, part in rows.dropna(subset="true_category").groupby("model", sort=False):

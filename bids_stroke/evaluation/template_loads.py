@@ -1,4 +1,4 @@
-"""Tract loads and super-region of a pair of masks, in the template."""
+"""Tract loads and super-region of a pair of masks in the template."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -22,10 +22,10 @@ from .masks import Mask
 
 
 class TemplateLoads(NamedTuple):
-    """Measurements of a pair in the template, by the names of their columns.
+    """Measurements of a pair in the template, named as their columns.
 
-    The loads are weighted CST loads on the side where the true load is larger. A category or a
-    super-region is NaN where the mask has none.
+    Loads are weighted CST loads on the side with the larger true load. A missing category or
+    super-region is NaN.
     """
 
     true_load_ml: float
@@ -37,15 +37,15 @@ class TemplateLoads(NamedTuple):
     super_region: str | float
 
 
-class Moved(NamedTuple):
-    """A mask in the template, and a sentence on an assumption that this needed."""
+class TemplateMask(NamedTuple):
+    """A mask in the template, and a remark if an assumption was necessary."""
 
     mask: nib.Nifti1Image
     assumption: str | None = None
 
 
 def template_loads(predicted: nib.Nifti1Image, true: nib.Nifti1Image) -> TemplateLoads:
-    """Measure the CST loads of two masks in the template, and the super-region of the true one."""
+    """Measure the CST loads of two masks in the template, and the super-region of the true mask."""
     card, tract = _tract()
     predicted_loads, true_loads = (
         measure_loads(img, tract, card).to_dict() for img in (predicted, true)
@@ -67,21 +67,21 @@ def template_loads(predicted: nib.Nifti1Image, true: nib.Nifti1Image) -> Templat
 
 def to_template(
     images: Sequence[nib.Nifti1Image], prediction: Mask, truth: Mask
-) -> tuple[Moved, Moved]:
-    """Bring a pair of masks to the template, each by the way from its own space.
+) -> tuple[TemplateMask, TemplateMask]:
+    """Transform a pair of masks to the template, each from its own space.
 
-    A mask whose name has no space lies in that of the other one.
+    A mask without a space in its name is assumed to be in the space of the other mask.
 
     Parameters
     ----------
     images : sequence of nib.Nifti1Image
-        The predicted and the true mask, on one grid.
+        Predicted and true mask on the same grid.
     prediction, truth : Mask
 
     Raises
     ------
     ImageError
-        If there is no way, or a mask lies outside of the template.
+        If there is no transform, or if a mask is outside the template.
     """
     chains = {**truth.chains, **prediction.chains}
     predicted, true = (
@@ -93,43 +93,42 @@ def to_template(
 
 def _to_template(
     img: nib.Nifti1Image, space: str | None, path: Path, chains: Mapping[str, Sequence[Path]]
-) -> Moved:
-    """Bring a mask from a space to the grid of the template."""
+) -> TemplateMask:
+    """Transform a mask from a space to the grid of the template."""
     assumption = None
     if space is None or (space not in chains and not is_template(space)):
         space, assumption = _assumed_space(img, space, path, chains)
     if space == TEMPLATE and same_grid(templates.template().t1w, img):
-        return Moved(img, assumption)
+        return TemplateMask(img, assumption)
     if has_transform(space):
-        return Moved(mask_to_template(img, space), assumption)
+        return TemplateMask(mask_to_template(img, space), assumption)
     if space in chains:
-        return Moved(_apply(img, chains[space]), assumption)
-    unmoved = (
-        f"No transform leads from {space} to {TEMPLATE}; the masks are measured as they lie (er_ll)."
+        return TemplateMask(_apply(img, chains[space]), assumption)
+    remark = (
+        f"There is no transform from {space} to {TEMPLATE}; the masks are measured without one (er_ll)."
     )
-    return Moved(mask_to_template(img, space), unmoved)
+    return TemplateMask(mask_to_template(img, space), remark)
 
 
 def _assumed_space(
     img: nib.Nifti1Image, space: str | None, path: Path, chains: Mapping[str, Sequence[Path]]
 ) -> tuple[str, str]:
-    """The space that a mask is taken for, where no way leads from the one in its name, and a sentence
-    on it."""
+    """Return the assumed space of a mask without a usable space in its name, and a remark on it."""
     if same_grid(templates.template().t1w, img):
         return (
             TEMPLATE,
-            f"{path.name} has the grid of {TEMPLATE}, and is taken for a mask in it (er_ll).",
+            f"{path.name} has the grid of {TEMPLATE} and is assumed to be in that space (er_ll).",
         )
     native = [name for name in chains if not is_template(name)]
     if space is None and len(native) == 1:
-        sentence = f"{path.name} names no contrast, and is taken for a mask on the {native[0]} (er_ll)."
-        return native[0], sentence
-    start = space or "the image of the masks, which their names do not state,"
-    raise ImageError(f"No transforms beside them lead from {start} to {TEMPLATE}; add them.")
+        remark = f"{path.name} states no contrast and is assumed to be on the {native[0]} (er_ll)."
+        return native[0], remark
+    source = space or "the image of the masks, which their names do not state,"
+    raise ImageError(f"Their folder has no transforms from {source} to {TEMPLATE}; add them.")
 
 
 def _apply(img: nib.Nifti1Image, chain: Sequence[Path]) -> nib.Nifti1Image:
-    """Bring a mask to the grid of the template through transforms."""
+    """Apply transforms to a mask, onto the grid of the template."""
     try:
         return apply(img, templates.template().t1w, chain, kind="mask")
     except RuntimeError:

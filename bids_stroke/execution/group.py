@@ -18,7 +18,7 @@ from bids_stroke.cohort import columns, long_tables, overlap, participants
 from bids_stroke.cohort import summary as cohort_summary
 from bids_stroke.cohort import table as cohort_table
 from bids_stroke.errors import DatasetError
-from bids_stroke.evaluation.run import evaluate, notice_of_remarks
+from bids_stroke.evaluation.run import evaluate, remarks_notice
 from bids_stroke.qc import ratings
 from bids_stroke.reports.evaluation import Page, write_evaluation
 from bids_stroke.reports.group.table import ExcludedSession
@@ -33,13 +33,13 @@ def run_group(settings: Settings) -> int:
     from bids_stroke.reports.figures.overlap import draw_overlap
     from bids_stroke.reports.group import report as group_report
     from bids_stroke.reports.viewer.overlap import write_overlap_viewer
-    from bids_stroke.reports.viewer.page import name_of
+    from bids_stroke.reports.viewer.page import viewer_name
 
     out = settings.output_dir
     cohort = _collect(settings)
     summary = cohort_summary.summary(cohort.table, settings.group_by)
     write_tsv(cohort.table, out / "group_lesion.tsv")
-    write_json(columns.described(cohort.table), out / "group_lesion.json")
+    write_json(columns.describe_columns(cohort.table), out / "group_lesion.json")
     _write_further_tables(out, cohort)
     write_tsv(summary, out / "group_loads.tsv")
     write_json(cohort_summary.SUMMARY_COLUMNS, out / "group_loads.json")
@@ -47,7 +47,7 @@ def run_group(settings: Settings) -> int:
     with TemporaryDirectory() as folder:
         figure = f"{folder}/overlap.svg"
         draw_overlap(count, template().t1w, figure)
-        write_overlap_viewer(count, template().t1w, out / name_of("group"))
+        write_overlap_viewer(count, template().t1w, out / viewer_name("group"))
         group_report.group_report(
             out,
             cohort.table,
@@ -107,9 +107,9 @@ def _collect(settings: Settings) -> Cohort:
         *_notices_of_models(measured),
         *_notices_of_labels(measured),
         *_notices_of_order(measured),
-        *long_tables.unmeasured(out, finished),
+        *long_tables.unmeasured_atlases(out, finished),
         *(
-            participants.unmatched(measured["participant_id"], people, path)
+            participants.unmatched_participants(measured["participant_id"], people, path)
             if people is not None
             else ()
         ),
@@ -181,7 +181,7 @@ def _write_maps(settings: Settings, cohort: Cohort) -> nib.Nifti1Image:
     count = overlap.overlap(out, cohort.finished)
     _write_map(out, count, f"Number of sessions (of {number}) with a lesion in the voxel", "count")
     for card in maps.Maps(settings.tracts).cards:
-        if columns.prefix_of(card.atlas) in columns.tracts(cohort.table):
+        if columns.tract_prefix(card.atlas) in columns.tract_prefixes(cohort.table):
             loads = overlap.load_map(count, number, tracts.load_tract(card))
             text = (
                 f"Lesion times probability of the {card.name}, averaged over {number} sessions; the "
@@ -208,7 +208,7 @@ def _evaluate(settings: Settings, cohort: Cohort) -> Page | None:
     page = write_evaluation(folder, rows, lesions, cohort.people, orientation)
     compared = int(rows["tp"].notna().sum())
     print(f"{compared} of {len(rows)} masks compared with manual masks: {page.path}")
-    if notice := notice_of_remarks(rows):
+    if notice := remarks_notice(rows):
         print(notice)
     return page
 

@@ -12,8 +12,8 @@ def remove_leftovers(output_dir: PathLike, job: Job) -> None:
     Outputs of another model, or of an earlier run of a session that fails now, must not be mistaken for
     outputs of this run. Input files of the session are not removed.
     """
-    from bids_stroke.reports.viewer.session import path_of  # slow import
+    from bids_stroke.reports.viewer.session import viewer_path  # slow import
 
     name = job.session.name
-    path_of(output_dir, name).unlink(missing_ok=True)
+    viewer_path(output_dir, name).unlink(missing_ok=True)
     records.remove(output_dir, name, keep=job.session.files(job.card))

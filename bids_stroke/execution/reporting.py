@@ -59,7 +59,7 @@ def _write_viewers(
     """Write the outdated or missing viewers; return the errors by session."""
     out, errors = settings.output_dir, dict[str, Exception]()
     for record in shown:
-        due = ended is None or record is ended or not viewer.path_of(out, record.name).is_file()
+        due = ended is None or record is ended or not viewer.viewer_path(out, record.name).is_file()
         if not (due and record.complete(out)):
             continue
         try:

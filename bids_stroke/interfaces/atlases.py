@@ -9,19 +9,19 @@ from bids_stroke.bids.derivatives import write_tsv
 
 from .base import ImageInterface, Outputs, existing, image_file, inputs, outputs, traits
 
-_TABLES = "one table for each tract or atlas, in their order"
+_TABLES = "one table for each tract or atlas, in the same order"
 
 
 class TractLoads(ImageInterface):
-    """Measure the load of a lesion on tracts."""
+    """Measure the lesion load of tracts."""
 
     input_spec = inputs(
-        lesion=image_file("lesion mask on the template's grid"),
+        lesion=image_file("lesion mask on the grid of the template"),
         probability=image_file("lesion probability on the same grid", mandatory=False),
-        tracts=traits.List(traits.Str, mandatory=True, desc="cards or maps"),
-        cutoffs_ml=traits.List(traits.Float, desc="lower and upper cut-off, in place of the cards'"),
-        min_component_mm3=traits.Float(0.0, usedefault=True, desc="smaller components are no lesion"),
-        identity=traits.Str(desc="tells when the files of the tracts change"),
+        tracts=traits.List(traits.Str, mandatory=True, desc="tract cards or probability maps"),
+        cutoffs_ml=traits.List(traits.Float, desc="lower and upper cut-off, instead of the cards'"),
+        min_component_mm3=traits.Float(0.0, usedefault=True, desc="smallest lesion component"),
+        identity=traits.Str(desc="changes when the tract files change"),
     )
     output_spec = outputs(out_tables=traits.List(existing(), desc=_TABLES))
 
@@ -39,12 +39,12 @@ class TractLoads(ImageInterface):
 
 
 class RegionShares(ImageInterface):
-    """Measure a lesion in the super-regions, and in the regions of the user's atlases."""
+    """Measure a lesion in the super-regions and in the regions of user-supplied atlases."""
 
     input_spec = inputs(
-        lesion=image_file("lesion mask on the template's grid"),
+        lesion=image_file("lesion mask on the grid of the template"),
         atlases=traits.List(
-            traits.Tuple(existing(), existing()), desc="label images and their tables, the user's"
+            traits.Tuple(existing(), existing()), desc="user-supplied atlases and label tables"
         ),
     )
     output_spec = outputs(out_tables=traits.List(existing(), desc=_TABLES))

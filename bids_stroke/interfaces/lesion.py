@@ -25,12 +25,12 @@ from .base import (
 
 
 class Threshold(ImageInterface):
-    """Turn a lesion probability into a mask."""
+    """Threshold a lesion probability and remove small components."""
 
     input_spec = inputs(
         probability=image_file("lesion probability"),
-        threshold=traits.Float(mandatory=True, desc="lesion from here on"),
-        min_component_mm3=traits.Float(mandatory=True, desc="smaller components are removed"),
+        threshold=traits.Float(mandatory=True, desc="smallest lesion probability"),
+        min_component_mm3=traits.Float(mandatory=True, desc="smallest volume of a component"),
     )
     output_spec = outputs(out_mask=existing("lesion mask"))
 
@@ -45,14 +45,14 @@ class Threshold(ImageInterface):
 
 
 class ImportLesionMask(ImageInterface):
-    """Fit a user-supplied lesion mask to the grid of the image."""
+    """Resample a user-supplied lesion mask to the grid of the image."""
 
     input_spec = inputs(**SUPPLIED_MASK_FIELDS)
     output_spec = outputs(out_mask=existing("lesion mask"))
 
     def _run_on(self, folder: Path, in_file: nib.Nifti1Image) -> Outputs:
-        drawn = image.load_supplied(self.inputs.mask_file, self.inputs.orientation)
-        mask = grid.fit_to_grid(masks.binarize(drawn), in_file, self.inputs.source)
+        supplied = image.load_supplied(self.inputs.mask_file, self.inputs.orientation)
+        mask = grid.fit_to_grid(masks.binarize(supplied), in_file, self.inputs.source)
         return {"out_mask": image.save(mask, folder / "lesion.nii.gz")}
 
 
@@ -63,14 +63,14 @@ class Measure(ImageInterface):
         mask=image_file("lesion mask"),
         probability=image_file("lesion probability on the same grid", mandatory=False),
         transforms=traits.List(
-            existing(), desc="carry the points of the mask to the template, first applied first"
+            existing(), desc="transforms of points to the template, in order of application"
         ),
-        normalized=image_file("lesion mask on the template's grid"),
+        normalized=image_file("lesion mask on the grid of the template"),
         volume_errors=traits.Dict(
-            traits.Int, traits.Tuple(traits.Float, traits.Float), desc="calibration of the volume"
+            traits.Int, traits.Tuple(traits.Float, traits.Float), desc="volume calibration"
         ),
     )
-    output_spec = outputs(out_table=existing("one row for all, one for each component"))
+    output_spec = outputs(out_table=existing("a row for the entire mask and a row for each component"))
 
     def _run_on(
         self,
@@ -80,9 +80,9 @@ class Measure(ImageInterface):
         probability: nib.Nifti1Image | None = None,
     ) -> Outputs:
         points = apply_affine(mask.affine, np.argwhere(np.asanyarray(mask.dataobj) > 0))
-        located = location.locate(transforms.move_points(points, self.inputs.transforms))
-        shares = location.measure_normalized(normalized)
-        table = measurements.measure(mask, probability, located, shares)
+        locations = location.locate(transforms.move_points(points, self.inputs.transforms))
+        template_measures = location.measure_normalized(normalized)
+        table = measurements.measure(mask, probability, locations, template_measures)
         calibration = Calibration(volume=self.inputs.volume_errors or {})
         volume = table["volume_ml"].loc["all"]
         intervals = {c: calibration.volume_interval(volume, c) for c in calibration.volume}

@@ -14,13 +14,15 @@ class Segment(ImageInterface):
 
     input_spec = inputs(
         images=traits.List(existing(), mandatory=True, desc="registered images, RAS"),
-        contrasts=traits.List(traits.Str, mandatory=True, desc="their contrasts"),
+        contrasts=traits.List(traits.Str, mandatory=True, desc="contrasts of the images"),
         brain=existing("brain mask on the grid of the first image"),
-        model=traits.Str(mandatory=True, desc="name or path of the card"),
-        identity=traits.Str(mandatory=True, desc="what its predictions depend on"),
-        mirror=traits.Bool(False, usedefault=True, desc="average with the mirrored head"),
+        model=traits.Str(mandatory=True, desc="name or path of the model card"),
+        identity=traits.Str(mandatory=True, desc="identity of the model, which invalidates the cache"),
+        mirror=traits.Bool(
+            False, usedefault=True, desc="average the predictions of the head and its mirror image"
+        ),
         device=traits.Str("auto", usedefault=True, nohash=True, desc="torch device"),
-        use_gpu=traits.Bool(False, usedefault=True, nohash=True, desc="runs on a GPU"),
+        use_gpu=traits.Bool(False, usedefault=True, nohash=True, desc="run on a GPU"),
     )
     output_spec = outputs(
         probability=existing("lesion probability on the grid of the first image"),

@@ -17,14 +17,18 @@ class ImageQuality(ImageInterface):
     """Measure the quality of an image."""
 
     input_spec = inputs(
-        contrast=traits.Str(mandatory=True, desc="name of the image"),
+        contrast=traits.Str(mandatory=True, desc="contrast of the image"),
         raw=image_file("image before bias correction"),
         in_file=image_file("bias-corrected image on the same grid"),
         brain=image_file("brain mask on the same grid"),
-        transforms=traits.List(existing(), mandatory=True, desc="from the template to the image"),
-        template_brain=image_file("the template's brain mask"),
-        moved_brain=image_file("the session's brain mask on the template's grid"),
-        reference=image_file("reference image on this grid, of another contrast", mandatory=False),
+        transforms=traits.List(
+            existing(), mandatory=True, desc="transforms from the template to the image"
+        ),
+        template_brain=image_file("brain mask of the template"),
+        moved_brain=image_file("brain mask of the session on the grid of the template"),
+        reference=image_file(
+            "reference image on the same grid, if it is another image", mandatory=False
+        ),
     )
     output_spec = outputs(out_table=existing("one row for each image"))
 
@@ -50,7 +54,7 @@ class ImageQuality(ImageInterface):
 
 
 class Join(ImageInterface):
-    """Put tables under each other."""
+    """Concatenate tables."""
 
     input_spec = inputs(
         in_tables=traits.List(existing(), mandatory=True, desc="tables with the same columns"),

@@ -22,7 +22,7 @@ _LESION_FIELDS = {
 
 
 class BrainMaskFigure(ImageInterface):
-    """Draw the outline of the brain."""
+    """Draw the contour of the brain mask."""
 
     input_spec = inputs(in_file=image_file("head"), mask=image_file("brain mask"))
     output_spec = outputs(out_figure=existing("SVG"))
@@ -34,13 +34,13 @@ class BrainMaskFigure(ImageInterface):
 
 
 class FlickerFigure(ImageInterface):
-    """Draw two aligned images in turn."""
+    """Draw two aligned images that alternate."""
 
     input_spec = inputs(
         fixed=image_file("fixed image"),
         moving=image_file("moving image on the same grid"),
-        contour=image_file("mask to outline"),
-        labels=traits.Tuple(traits.Str, traits.Str, desc="names of the two"),
+        contour=image_file("mask whose contour is drawn"),
+        labels=traits.Tuple(traits.Str, traits.Str, desc="names of the fixed and the moving image"),
     )
     output_spec = outputs(out_figure=existing("SVG"))
 
@@ -57,7 +57,7 @@ class FlickerFigure(ImageInterface):
 
 
 class LesionFigure(ImageInterface):
-    """Draw the outline of the lesion."""
+    """Draw the contour of the lesion."""
 
     input_spec = inputs(**_LESION_FIELDS)
     output_spec = outputs(out_figure=existing("SVG"))
@@ -75,7 +75,7 @@ class LesionFigure(ImageInterface):
 
 
 class ProbabilityFigure(ImageInterface):
-    """Draw the probability of a lesion."""
+    """Draw the lesion probability."""
 
     input_spec = inputs(**_LESION_FIELDS, probability=image_file("lesion probability on the same grid"))
     output_spec = outputs(out_figure=existing("SVG"))
@@ -94,13 +94,13 @@ class ProbabilityFigure(ImageInterface):
 
 
 class TractFigure(ImageInterface):
-    """Draw the lesion over a tract."""
+    """Draw the lesion and a tract."""
 
     input_spec = inputs(
-        in_file=image_file("image on the template's grid"),
+        in_file=image_file("image on the grid of the template"),
         lesion=image_file("lesion mask on the same grid"),
-        tract=traits.Str(mandatory=True, desc="card or map"),
-        identity=traits.Str(desc="tells when the files of the tracts change"),
+        tract=traits.Str(mandatory=True, desc="tract card or probability map"),
+        identity=traits.Str(desc="changes when the tract files change"),
     )
     output_spec = outputs(out_figure=existing("SVG"))
 

@@ -45,14 +45,14 @@ class Conform(ImageInterface):
 
 
 class MoveToTemplate(ImageInterface):
-    """Move a user-supplied lesion mask, or an image, from its template space to the template."""
+    """Transform a user-supplied lesion mask, or an image, from its template space to the template."""
 
     input_spec = inputs(
         in_file=existing("lesion mask or image in a template space"),
-        space=traits.Str(mandatory=True, desc="that space"),
-        is_mask=traits.Bool(False, usedefault=True, desc="a lesion mask"),
+        space=traits.Str(mandatory=True, desc="the template space"),
+        is_mask=traits.Bool(False, usedefault=True, desc="whether the image is a lesion mask"),
     )
-    output_spec = outputs(out_file=existing("on the template's grid"))
+    output_spec = outputs(out_file=existing("lesion mask or image on the grid of the template"))
 
     def _run_on(self, folder: Path) -> Outputs:
         img = image.load_supplied(self.inputs.in_file)
@@ -64,14 +64,14 @@ class MoveToTemplate(ImageInterface):
 
 
 class ExtractBrain(ImageInterface):
-    """Find the brain."""
+    """Extract the brain."""
 
     input_spec = inputs(
         in_file=existing("head in RAS order"),
-        source=existing("raw image, for messages"),
+        source=existing("raw image, for error messages"),
         method=traits.Enum(*BRAIN_EXTRACTIONS, usedefault=True, desc="method"),
         device=traits.Str("auto", usedefault=True, nohash=True, desc="torch device"),
-        use_gpu=traits.Bool(False, usedefault=True, nohash=True, desc="runs on a GPU"),
+        use_gpu=traits.Bool(False, usedefault=True, nohash=True, desc="whether the node runs on a GPU"),
     )
     output_spec = outputs(out_mask=existing("brain mask"))
 
@@ -101,8 +101,8 @@ class ImportBrainMask(ImageInterface):
     output_spec = outputs(out_mask=existing("brain mask"))
 
     def _run_on(self, folder: Path, in_file: nib.Nifti1Image) -> Outputs:
-        drawn = image.load_supplied(self.inputs.mask_file, self.inputs.orientation)
-        mask = masks.fit_brain_mask(drawn, in_file, self.inputs.source)
+        supplied = image.load_supplied(self.inputs.mask_file, self.inputs.orientation)
+        mask = masks.fit_brain_mask(supplied, in_file, self.inputs.source)
         return {"out_mask": image.save(mask, folder / "brain.nii.gz")}
 
 
@@ -111,7 +111,7 @@ class CorrectBias(ImageInterface):
 
     input_spec = inputs(
         in_file=existing("image in RAS order"),
-        mask_file=existing("brain mask, same grid"),
+        mask_file=existing("brain mask on the same grid"),
     )
     output_spec = outputs(out_file=existing("bias-corrected image"))
 
@@ -125,7 +125,7 @@ def _correct_bias(head: str, mask: str, out: Path) -> Path:
 
 
 class Rigid(ImageInterface):
-    """Register two contrasts of one head."""
+    """Register two contrasts of the same head rigidly."""
 
     input_spec = inputs(
         moving=image_file("moving image"),
@@ -133,8 +133,8 @@ class Rigid(ImageInterface):
         fixed_mask=image_file("brain mask of the fixed image"),
     )
     output_spec = outputs(
-        moving_to_fixed=existing("transform"),
-        fixed_to_moving=existing("its inverse"),
+        moving_to_fixed=existing("transform from moving to fixed"),
+        fixed_to_moving=existing("transform from fixed to moving"),
     )
 
     def _run_on(
@@ -149,19 +149,19 @@ class Rigid(ImageInterface):
 
 
 class Normalize(ImageInterface):
-    """Register a brain to the template, in spite of its lesion."""
+    """Register a brain with a lesion to the template."""
 
     input_spec = inputs(
         in_file=image_file("bias-corrected image"),
         brain=image_file("brain mask"),
-        lesion=image_file("lesion mask, which must not lead the warp"),
+        lesion=image_file("lesion mask"),
         template=image_file("template"),
-        template_brain=image_file("its brain mask"),
-        method=traits.Enum(*NORMALIZATIONS, mandatory=True, desc="what is done with the lesion"),
+        template_brain=image_file("brain mask of the template"),
+        method=traits.Enum(*NORMALIZATIONS, mandatory=True, desc="treatment of the lesion"),
     )
     output_spec = outputs(
         to_template=existing("transform from the image to the template"),
-        from_template=existing("its inverse"),
+        from_template=existing("transform from the template to the image"),
     )
 
     def _run_on(
@@ -181,25 +181,25 @@ class Normalize(ImageInterface):
 
 
 class FillLesion(ImageInterface):
-    """Fill a lesion with the mirrored tissue of the other hemisphere."""
+    """Fill a lesion with mirrored tissue of the other hemisphere."""
 
     input_spec = inputs(
         in_file=image_file("bias-corrected head"),
         brain=image_file("brain mask"),
         lesion=image_file("lesion mask"),
         to_template=existing("transform from the image to the default template"),
-        from_template=existing("its inverse"),
+        from_template=existing("transform from the default template to the image"),
     )
     output_spec = outputs(
         out_file=existing("filled head"),
-        volumes=traits.Dict(desc="volumes (mm³) that were filled by each means, for the sidecar"),
+        volumes=traits.Dict(desc="volumes (mm³) filled by each method, for the sidecar"),
     )
 
     def _run_on(
         self, folder: Path, in_file: nib.Nifti1Image, brain: nib.Nifti1Image, lesion: nib.Nifti1Image
     ) -> Outputs:
-        chain = Path(self.inputs.to_template), Path(self.inputs.from_template)
-        filling = lesion_filling.fill_lesion(in_file, brain, lesion, *chain)
+        paths = Path(self.inputs.to_template), Path(self.inputs.from_template)
+        filling = lesion_filling.fill_lesion(in_file, brain, lesion, *paths)
         volumes = {
             "MirroredVolume": round(filling.mirrored_mm3, 1),
             "InterpolatedVolume": round(filling.interpolated_mm3, 1),
@@ -211,11 +211,11 @@ class Template(ImageInterface):
     """Write the template into the working directory."""
 
     input_spec = inputs(
-        t1w=existing("T1w of a space of TemplateFlow; the default without", mandatory=False),
-        brain=existing("its brain mask", mandatory=False),
+        t1w=existing("T1w of a TemplateFlow space; omit for the default template", mandatory=False),
+        brain=existing("brain mask of the T1w", mandatory=False),
     )
     output_spec = outputs(
-        t1w=existing("template, without skull"),
+        t1w=existing("skull-stripped template"),
         brain=existing("brain mask"),
     )
 
@@ -237,10 +237,10 @@ class Apply(ImageInterface):
 
     input_spec = inputs(
         in_file=image_file("image"),
-        mask=image_file("voxels of the image outside are zero", mandatory=False),
-        reference=image_file("grid"),
-        transforms=traits.List(existing(), mandatory=True, desc="first applied first"),
-        kind=traits.Enum("image", "probability", "mask", "labels", usedefault=True, desc="of voxels"),
+        mask=image_file("mask outside which the image is set to zero", mandatory=False),
+        reference=image_file("image that defines the grid"),
+        transforms=traits.List(existing(), mandatory=True, desc="transforms in order of application"),
+        kind=traits.Enum("image", "probability", "mask", "labels", usedefault=True, desc="image kind"),
     )
     output_spec = outputs(out_file=existing("resampled image"))
 

@@ -6,12 +6,12 @@ from scipy import ndimage
 
 
 def components(mask: ArrayLike) -> tuple[NDArray[np.int32], int]:
-    """Label the 26-connected components of a mask, 1 the largest.
+    """Label the 26-connected components of a mask in order of decreasing size.
 
     Returns
     -------
     labels : ndarray of int32, (x, y, z)
-        0 outside, then 1 to ``count`` in order of decreasing size.
+        0 is the background; 1 is the largest component, ``count`` the smallest.
     count : int
     """
     labels, count = ndimage.label(np.asarray(mask) > 0, structure=np.ones((3, 3, 3)))

@@ -9,19 +9,18 @@ from .components import components
 def threshold(
     probability: ArrayLike, threshold: float, min_component_mm3: float, voxel_mm3: float
 ) -> NDArray[np.uint8]:
-    """Turn a lesion probability into a mask.
+    """Threshold a lesion probability and remove small components.
 
-    The values come from the model card (``threshold``, ``min_component_mm3`` in
-    ``data/models/*.yaml``).
+    The model card states ``threshold`` and ``min_component_mm3`` (``data/models/*.yaml``).
 
     Parameters
     ----------
     probability : ndarray, (x, y, z)
         Lesion probability, 0-1.
     threshold : float
-        Voxels of at least this probability are lesion.
+        Voxels with at least this probability are lesion.
     min_component_mm3 : float
-        26-connected components of a smaller volume (mm³) are removed.
+        Smallest volume (mm³) of a 26-connected component that is kept.
     voxel_mm3 : float
         Volume of a voxel (mm³).
 
@@ -31,7 +30,7 @@ def threshold(
     """
     labels, count = components(np.asarray(probability) >= threshold)
     volumes = np.bincount(labels.ravel(), minlength=count + 1) * voxel_mm3
-    # Affines are stored in single precision: ten voxels of 0.9999999 mm³ are 10 mm³.
+    # Affines are stored in single precision: ten voxels of 0.9999999 mm³ count as 10 mm³.
     keep = volumes >= min_component_mm3 * (1 - 1e-5)
     keep[0] = False
     return keep[labels].astype(np.uint8)

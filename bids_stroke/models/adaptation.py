@@ -1,8 +1,8 @@
-"""Adaptation of a trained network to further channels or another plan (Meddahi et al. 2023, 2024).
+"""Adaptation of a trained network to more channels or another plan (Meddahi et al. 2023, 2024).
 
-Tensors of the first convolution are expanded: to the weights of the channels that the source knows
-come those of the new ones. Other convolutions whose kernel differs are resized. What fits is copied,
-and what has no counterpart stays as the target was initialized.
+The tensors of the first convolution are expanded: the weights of new channels are added to those of
+the source channels. Other convolutions are resized if their kernel size differs. Tensors of the same
+shape are copied. Tensors without a counterpart keep the initialization of the target network.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,12 +24,12 @@ from .ensembles import Model
 from .writing import describe, write
 
 State: TypeAlias = Mapping[str, torch.Tensor]
-#: Weights of channels that the source does not have (:func:`bids_stroke.models.adaptation.adapt`).
+#: Initialization of channels that the source lacks (:func:`bids_stroke.models.adaptation.adapt`).
 NewChannels: TypeAlias = Literal["duplicated", "zeros"]
 
 
 class AdaptedTensor(NamedTuple):
-    """What became of a tensor, and its shape in the source and in the target (``32×1×3×3×3``)."""
+    """Adaptation of one tensor: action, and shapes in the source and the target (``32×1×3×3×3``)."""
 
     tensor: str
     action: str
@@ -39,12 +39,12 @@ class AdaptedTensor(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """What became of every tensor."""
+    """Adaptation of every tensor of a network."""
 
     rows: list[AdaptedTensor]
 
     def counts(self) -> dict[str, int]:
-        """Tensors by action."""
+        """Return the number of tensors for each action."""
         actions = [row.action for row in self.rows]
         return {action: actions.count(action) for action in dict.fromkeys(actions)}
 
@@ -55,8 +55,8 @@ class Report:
 
 @dataclass(frozen=True)
 class _Channels:
-    """Contrasts of the source and of the target, in the order of their channels, and the weights of
-    those that the source does not have."""
+    """Contrasts of the source and of the target, in channel order, and the initialization of new
+    channels."""
 
     source: Sequence[str]
     target: Sequence[str]
@@ -70,19 +70,20 @@ def adapt(
     contrasts: Sequence[str],
     new: NewChannels = "duplicated",
 ) -> tuple[dict[str, torch.Tensor], list[AdaptedTensor]]:
-    """Make weights fit a network.
+    """Adapt the weights of one network to another.
 
     Parameters
     ----------
     state : dict of str to tensor
-        The source's weights.
+        Weights of the source network.
     target : dict of str to tensor
-        The network's own, in their shapes.
+        Initial weights of the target network.
     channels, contrasts : sequence of str
-        Contrasts of the source and of the target, in the order of their channels.
+        Contrasts of the source and of the target, in channel order.
     new : {"duplicated", "zeros"}
-        Weights of channels that the source does not have: the mean of those of its channels, all of
-        them divided (halved for two channels), so that equal channels give what one gave; or zeros.
+        Weights of channels that the source lacks. ``duplicated``: the mean over the source channels;
+        the weights of all channels are then scaled (halved for two channels), so that equal channels
+        give the output of one channel. ``zeros``: zeros.
 
     Returns
     -------
@@ -92,12 +93,12 @@ def adapt(
     Raises
     ------
     ModelError
-        If the networks have nothing in common, or the target lacks a channel of the source.
+        If the networks share no tensor, or the target lacks a channel of the source.
     """
     if not set(channels) <= set(contrasts):
         raise ModelError(
-            f"The model takes {', '.join(channels)}; adapt it to these and further channels, "
-            f"not to {', '.join(contrasts)}."
+            f"The model requires the channels {', '.join(channels)} and cannot be adapted to "
+            f"{', '.join(contrasts)}; keep these channels and add others."
         )
     first = next(name for name, initial in target.items() if initial.ndim == 5)
     expansion = _Channels(channels, contrasts, new) if list(channels) != list(contrasts) else None
@@ -110,7 +111,7 @@ def adapt(
         shape = None if source is None else _format(source)
         rows.append(AdaptedTensor(name, action, shape, _format(initial)))
     if all(row.action == "new" for row in rows):
-        raise ModelError("The networks have nothing in common; choose a model of the same family.")
+        raise ModelError("The networks share no tensor; choose a model of the same family.")
     return adapted, rows
 
 
@@ -121,31 +122,39 @@ def adapt_model(
     new: NewChannels = "duplicated",
     target: Model | None = None,
 ) -> tuple[Path, Report]:
-    """Adapt a model to further channels and write it as a card, ready to be fine-tuned.
+    """Adapt a model to more channels and write it as a card for fine-tuning.
 
     Parameters
     ----------
     source : Card
-        An ensemble is refused.
+        Ensembles are not supported.
     contrasts : sequence of str
+        Contrasts of the adapted model, in channel order.
     out : Path
-        Receives ``NAME-T1wFLAIR.yaml``, its weights, and ``adapt.tsv``, what became of each tensor.
+        Output folder for ``NAME-T1wFLAIR.yaml``, its weights, and ``adapt.tsv``, which lists the
+        adaptation of each tensor.
     new : {"duplicated", "zeros"}
+        Initialization of new channels (:func:`bids_stroke.models.adaptation.adapt`).
     target : Card, optional
-        The model whose network and plan it shall have; its weights are not used.
+        Model that defines the network and the plan of the adapted model; its weights are not used.
 
     Returns
     -------
     tuple of (Path, Report)
+
+    Raises
+    ------
+    ModelError
+        If a contrast is unknown, a model is an ensemble, or the networks do not match.
     """
     source = _network_card(source)
     unknown = set(contrasts) - set(CONTRASTS)
     if unknown:
-        raise ModelError(f"There is no contrast {', '.join(unknown)}; use {', '.join(CONTRASTS)}.")
+        raise ModelError(f"Unknown contrast {', '.join(unknown)}; use {', '.join(CONTRASTS)}.")
     content = describe(_network_card(target or source)) | {
         "name": f"{source.name}-{''.join(contrasts)}",
         "channels": [{"contrast": contrast} for contrast in contrasts],
-        "trained_on": f"Adapted from {source.name} ({source.sha256[:12]}), and not fine-tuned yet.",
+        "trained_on": f"Adapted from {source.name} ({source.sha256[:12]}); not fine-tuned yet.",
         "measured": [],
     }
     content.pop("inputs", None)
@@ -171,7 +180,7 @@ def _network_card(model: Model) -> Card:
 
 
 def _skip_of(first: str) -> str:
-    """Name of the projection that skips the residual unit whose first convolution is ``first``."""
+    """Return the name of the skip projection of the residual unit that starts with ``first``."""
     stem = first.partition("conv.")[0]
     return f"{stem}residual.weight"
 
@@ -179,7 +188,7 @@ def _skip_of(first: str) -> str:
 def _fit(
     source: torch.Tensor | None, initial: torch.Tensor, expansion: _Channels | None
 ) -> tuple[torch.Tensor, str]:
-    """Weights of a tensor of the target, and what was done."""
+    """Return the adapted weights of a tensor and the action that was taken."""
     values, actions = source, []
     if values is not None and expansion:
         values = _expand(values, expansion)
@@ -193,7 +202,7 @@ def _fit(
 
 
 def _expand(values: torch.Tensor, channels: _Channels) -> torch.Tensor:
-    """Weights (features, channels, …) for more channels; several planes may belong to a channel."""
+    """Expand weights (features, channels, …) to more channels; a contrast may have several channels."""
     planes = values.shape[1] // len(channels.source)
     by_contrast = dict(zip(channels.source, values.split(planes, 1), strict=True))
     mean = torch.stack(list(by_contrast.values())).mean(0)
@@ -206,8 +215,11 @@ def _expand(values: torch.Tensor, channels: _Channels) -> torch.Tensor:
 
 
 def _resize(values: torch.Tensor, shape: torch.Size) -> torch.Tensor | None:
-    """A convolution's kernel interpolated to another size, weaker as it has more weights, so that a
-    constant image gives nearly the same; None where more differs."""
+    """Interpolate the kernel of a convolution to another size, or return None if more differs.
+
+    The weights are scaled by the number of voxels, so that the response to a constant image is nearly
+    the same.
+    """
     if values.ndim != 5 or values.shape[:2] != shape[:2]:
         return None
     kernel = functional.interpolate(values.float(), tuple(shape[2:]), mode="trilinear")

@@ -1,4 +1,4 @@
-"""Calibration of a model: temperature of its probabilities, and intervals of the lesion volume.
+"""Calibration of a model: temperature of the probabilities and intervals of the lesion volume.
 
 Temperature scaling divides the logits by one number, fitted on validation data (Guo et al., ICML
 2017). Volume intervals are split-conformal (Lei et al., JASA 2018): quantiles of the errors on
@@ -17,22 +17,22 @@ _EDGE = 1e-6
 
 @dataclass(frozen=True)
 class Calibration:
-    """Calibration for one set of contrasts.
+    """Calibration of a model for one set of contrasts.
 
     Attributes
     ----------
     temperature : float
         Divisor of the logits.
     volume : dict of int to (float, float)
-        By coverage (percent): lowest and highest error of ``log(1 + volume in ml)``, true minus
-        predicted.
+        Lowest and highest error (true minus predicted) of ``log(1 + volume in ml)`` for each coverage
+        (percent).
     """
 
     temperature: float = 1.0
     volume: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
     def volume_interval(self, volume_ml: float, coverage: int) -> tuple[float, float]:
-        """Interval of the true volume (ml) for a predicted one.
+        """Return the interval (ml) of the true volume for a predicted volume.
 
         Examples
         --------
@@ -60,12 +60,16 @@ def scale(probability: NDArray[np.float32], temperature: float) -> NDArray[np.fl
 
 
 def fit_temperature(probability: ArrayLike, truth: ArrayLike) -> float:
-    """Temperature that minimizes the cross-entropy of voxels.
+    """Fit the temperature that minimizes the voxel-wise cross-entropy.
 
     Parameters
     ----------
     probability, truth : array-like, (n,)
-        Uncalibrated lesion probability, and whether the voxel is lesion.
+        Uncalibrated lesion probability and true lesion label (bool) of each voxel.
+
+    Returns
+    -------
+    float
     """
     clipped = np.clip(np.asarray(probability, float), _EDGE, 1 - _EDGE)
     logits, lesion = np.log(clipped / (1 - clipped)), np.asarray(truth, bool)
@@ -78,19 +82,19 @@ def fit_temperature(probability: ArrayLike, truth: ArrayLike) -> float:
 
 
 def fit_volume(predicted_ml: ArrayLike, true_ml: ArrayLike, coverage: int) -> tuple[float, float]:
-    """Errors between which a new lesion's error lies with a probability of at least ``coverage``.
+    """Fit the interval that contains the error of a new lesion with at least the given ``coverage``.
 
     Parameters
     ----------
     predicted_ml, true_ml : array-like, (n,)
-        Volumes of validation lesions.
+        Predicted and true volumes of the validation lesions.
     coverage : int
         Percent.
 
     Returns
     -------
     tuple of (float, float)
-        Errors of ``log(1 + volume)``. An end that n lesions cannot bound is infinite.
+        Lowest and highest error of ``log(1 + volume)``. A bound is infinite if n is too small for it.
     """
     errors = np.sort(np.log1p(np.asarray(true_ml, float)) - np.log1p(np.asarray(predicted_ml, float)))
     tail = (1 - coverage / 100) / 2

@@ -1,4 +1,4 @@
-"""Model cards: settings for inference and documentation of a model."""
+"""Model cards: inference settings and documentation of a model."""
 
 import hashlib
 import json
@@ -16,14 +16,14 @@ from .calibration import Calibration
 
 CONTRASTS = ("T1w", "FLAIR", "T2w", "TRACE")
 NORMALIZATIONS = ("zscore", "nnunet")
-#: A name becomes part of paths.
+#: Pattern of model names, which are used in file names.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network: its family (a module of :mod:`bids_stroke.models.networks`), and the arguments of the
-    family's ``build``."""
+    """Network architecture: a module of :mod:`bids_stroke.models.networks` (family) and the arguments
+    of its ``build`` function."""
 
     family: str
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -31,18 +31,18 @@ class Network:
 
 @dataclass(frozen=True)
 class Plan:
-    """How an nnU-Net prepares images (:mod:`bids_stroke.models.nnunet`).
+    """Preprocessing of an nnU-Net (:mod:`bids_stroke.models.nnunet`).
 
     Attributes
     ----------
     transpose : tuple of int
-        The network's axes among (z, y, x).
+        Order of the network's axes, as indices into (z, y, x).
     masked : tuple of bool
-        For each channel, whether it is standardized inside the brain alone.
+        Whether each channel is standardized within the brain only.
     order : int
-        Order of the splines that resample the channels.
+        Spline order for resampling the channels.
     mirror : tuple of int
-        Axes along which the images of the training were mirrored.
+        Axes along which training images were mirrored.
     """
 
     transpose: tuple[int, int, int]
@@ -53,7 +53,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Channel:
-    """One input channel: a contrast, and whether the model works without it (zeros then)."""
+    """Input channel: a contrast, and whether it is required; missing optional channels are zero."""
 
     contrast: str
     required: bool = True
@@ -61,8 +61,10 @@ class Channel:
 
 @dataclass(frozen=True)
 class Weights:
-    """A safetensors file, beside the card or at URLs that are mirrors of each other, with its
-    checksum and licence."""
+    """Weights file (safetensors) with its checksum and license.
+
+    The file is next to the card (``file``) or is downloaded from one of several mirrors (``url``).
+    """
 
     sha256: str
     bytes: int
@@ -72,32 +74,51 @@ class Weights:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[0-9a-f]*", self.sha256) or self.bytes < 0:
-            raise ValueError("sha256 is hexadecimal digits, bytes a number")
+            raise ValueError("sha256 must be hexadecimal and bytes a non-negative number")
         if not all(isinstance(url, str) and url.startswith("https://") for url in self.urls):
-            raise ValueError("weights are fetched by https:// alone")
+            raise ValueError("the url of weights must start with https://")
 
     @property
     def urls(self) -> list[str]:
-        """Where it is, in the order to try."""
+        """URLs of the file, in the order in which they are tried."""
         return [self.url] if isinstance(self.url, str) else list(self.url or ())
 
 
 @dataclass(frozen=True)
 class Card:
-    """A model.
+    """Model card of one network.
 
-    ``spacing`` (mm) and ``tile`` (voxels) are in RAS order, and a tile of one voxel on an axis is that
-    of a network that reads slices across it; ``threshold`` and
-    ``min_component_mm3`` are the post-processing; ``measured`` lists results on test data.
-    ``inputs`` lists the sets of contrasts that the model may be given, the best first; without it,
-    the required channels and any of the others. ``trained_range`` gives, for a measure of a session
-    (``brain_volume_ml``, ``lesion_volume_ml``), the lowest and the highest value in training.
-    In a template's ``space``, ``window`` (voxels) is the centre of its grid that the network sees;
-    there is no lesion elsewhere. With ``mirror`` the network also reads each channel reflected about
-    the mid-plane of the head (:mod:`bids_stroke.models.mirroring`). ``plan`` belongs to an nnU-Net, and
-    ``folds`` are further weights of the same network, whose logits are averaged with those of
-    ``weights``. ``calibration`` holds the calibration of each set of contrasts, by their names joined
-    with ``+``.
+    Attributes
+    ----------
+    space : str
+        ``native`` or the name of a template.
+    spacing : tuple of float
+        Voxel size of the network input (mm), in RAS order.
+    tile : tuple of int
+        Tile size (voxels), in RAS order. A size of 1 along an axis marks a 2D network that reads the
+        slices across this axis.
+    threshold, min_component_mm3 : float
+        Post-processing: probability threshold and smallest component.
+    measured : list of dict
+        Results on test data.
+    inputs : tuple of tuple of str
+        Accepted sets of contrasts, the best first. If empty, the model accepts the required channels
+        with any of the others.
+    trained_range : dict of str to (float, float)
+        Lowest and highest value in the training data for a measure of a session
+        (``brain_volume_ml``, ``lesion_volume_ml``).
+    window : tuple of int, optional
+        Size (voxels) of the central part of the template grid that the network receives. Outside the
+        window, the lesion probability is zero.
+    mirror : bool
+        Whether the network also receives each channel reflected about the mid-sagittal plane
+        (:mod:`bids_stroke.models.mirroring`).
+    calibration : dict of str to Calibration
+        Calibration for each set of contrasts; keys are the contrasts joined with ``+``.
+    plan : Plan, optional
+        Preprocessing of an nnU-Net.
+    folds : tuple of Weights
+        Further weights of the same network. Their logits are averaged with those of ``weights``.
     """
 
     name: str
@@ -125,26 +146,26 @@ class Card:
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
-            raise ValueError(f"its name {self.name!r} is not letters, digits and . _ + -")
+            raise ValueError(f"its name {self.name!r} may only contain letters, digits and . _ + -")
 
     @property
     def leaves(self) -> tuple["Card", ...]:
-        """The card itself; an ensemble has the networks of its members."""
+        """Cards of all networks: the card itself (for an ensemble, the networks of its members)."""
         return (self,)
 
     @property
     def plane(self) -> int | None:
-        """Axis across the slices that the network reads; None for one that reads volumes."""
+        """Axis across the slices of a 2D network; None for a 3D network."""
         return self.tile.index(1) if 1 in self.tile else None
 
     @property
     def is_nnunet(self) -> bool:
-        """Whether images are prepared and predicted as nnU-Net does."""
+        """Whether preprocessing and inference follow nnU-Net."""
         return self.normalization == "nnunet"
 
     @property
     def preparation(self) -> tuple[Hashable, ...]:
-        """What the network's input depends on."""
+        """Settings that determine the network's input."""
         return (self.channels, self.space, self.spacing, self.window, self.mirror, self.plan)
 
     @property
@@ -153,8 +174,11 @@ class Card:
         return (self.weights, *self.folds)
 
     def weights_path(self, weights: Weights) -> Path:
-        """Where the weights of a fold are: beside the card, embedded, or in the cache, where they are
-        named by their checksum."""
+        """Return the path of the weights of a fold.
+
+        The file is next to the card, embedded in the package, or in the cache, where its name contains
+        the checksum.
+        """
         if not weights.file:
             return cache_dir() / "weights" / f"{self.name}-{weights.sha256[:16]}.safetensors"
         beside = self.path.parent / weights.file
@@ -162,30 +186,30 @@ class Card:
 
     @property
     def sha256(self) -> str:
-        """Checksum of the weights; of several files, the checksum of their checksums."""
+        """Checksum of the weights; for several folds, the checksum of their checksums."""
         sums = [weights.sha256 for weights in self.all_weights]
         return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
 
     @property
     def licence(self) -> str:
-        """Licence of the weights."""
+        """License of the weights."""
         return self.weights.licence
 
     def identity(self) -> str:
-        """What predictions depend on, as text."""
+        """Return a text that identifies everything the predictions depend on."""
         described = ("trained_on", "trained_range", "measured", "notes", "citation", "path")
         content = {key: value for key, value in asdict(self).items() if key not in described}
-        # Weights are the same wherever their file lies.
+        # The location of the weights file does not matter.
         content["weights"] = content["folds"] = None
         return json.dumps([content, [weights.sha256 for weights in self.all_weights]], default=str)
 
     def select(self, available: Collection[str]) -> tuple[str, ...]:
-        """Choose the contrasts that the model uses of those that a session has.
+        """Select the contrasts that the model uses from those available in a session.
 
         Raises
         ------
         ModelError
-            If a required contrast is missing, or none is there.
+            If a required contrast is missing, or no contrast is available.
         """
         if self.inputs:
             return self._select_input(available)
@@ -194,8 +218,8 @@ class Card:
         if missing or not chosen:
             wanted = " and ".join(missing) or " or ".join(c.contrast for c in self.channels)
             raise ModelError(
-                f"Model {self.name} needs {wanted}, but only {', '.join(available) or 'nothing'} "
-                "is there; choose a model that takes it with --model."
+                f"Model {self.name} requires {wanted}, but the session has "
+                f"{_only(available)}; choose another model with --model."
             )
         return tuple(chosen)
 
@@ -205,18 +229,22 @@ class Card:
                 return tuple(c.contrast for c in self.channels if c.contrast in group)
         accepted = ", ".join(" with ".join(group) for group in self.inputs)
         raise ModelError(
-            f"Model {self.name} takes {accepted}, but only {', '.join(available) or 'nothing'} is "
-            "there; choose a model that takes it with --model."
+            f"Model {self.name} accepts {accepted}, but the session has {_only(available)}; "
+            "choose another model with --model."
         )
 
-    def calibration_of(self, contrasts: Collection[str]) -> Calibration:
-        """Calibration for a set of contrasts; without one, probabilities stay as they are."""
+    def calibration_for(self, contrasts: Collection[str]) -> Calibration:
+        """Return the calibration for a set of contrasts; by default, one that changes nothing."""
         names = [c.contrast for c in self.channels if c.contrast in contrasts]
         return self.calibration.get("+".join(names), Calibration())
 
     def takes(self, contrast: str) -> bool:
-        """Return whether the model works on ``contrast`` alone."""
+        """Return whether the model accepts ``contrast`` as its only input."""
         try:
             return self.select((contrast,)) == (contrast,)
         except ModelError:
             return False
+
+
+def _only(available: Collection[str]) -> str:
+    return f"only {', '.join(available)}" if available else "none of them"

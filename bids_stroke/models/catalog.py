@@ -1,4 +1,4 @@
-"""Model cards by name or path: embedded models, card files, nnU-Net folders."""
+"""Lookup of models by name or path: embedded models, card files, nnU-Net results folders."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -14,25 +14,25 @@ from .calibration import Calibration
 from .card import CONTRASTS, NORMALIZATIONS, Card, Channel, Network, Plan, Weights
 from .ensembles import Ensemble, Model
 
-NNUNET = "nnunet:"  # before the path of a results folder
+NNUNET = "nnunet:"  # prefix of the path of a results folder
 _OPTIONAL = ("path", "inputs", "trained_range", "window", "mirror", "plan", "folds", "calibration")
-#: What a card that is none makes go wrong.
+#: Errors that an invalid card file raises.
 _UNREADABLE = (OSError, AttributeError, KeyError, TypeError, ValueError, OverflowError)
 _EMBEDDED = DATA / "models"
 
 
 def names() -> list[str]:
-    """Names of the embedded models."""
+    """Return the names of the embedded models."""
     return sorted(path.stem for path in _EMBEDDED.glob("*.yaml"))
 
 
 def load(model: PathLike) -> Model:
-    """Read a card by the name of an embedded model, or from a path.
+    """Load a model by the name of an embedded model or by the path of its card.
 
     Parameters
     ----------
     model : str or path
-        ``nnunet:`` before the path of an nnU-Net v2 results folder.
+        Name, path of a card, or ``nnunet:`` followed by the path of an nnU-Net v2 results folder.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def load(model: PathLike) -> Model:
     Raises
     ------
     ModelError
-        If there is no such model, or its card is not complete.
+        If the model does not exist or its card is incomplete.
     """
     path = _EMBEDDED / f"{model}.yaml"
     folder = str(model).removeprefix(NNUNET)
@@ -53,27 +53,29 @@ def load(model: PathLike) -> Model:
         path = Path(model)
     if not path.is_file():
         raise ModelError(
-            f"There is no model {model}; give a card's path, {NNUNET}FOLDER, or one of: "
+            f"Model {model} was not found; give the path of a card, {NNUNET}FOLDER, or one of: "
             f"{', '.join(names())}."
         )
     try:
         content = safe_yaml.read(path)
         for key in ("threshold", "min_component_mm3"):
-            content[key] = float(content[key])  # YAML reads 1e-3 as text
+            content[key] = float(content[key])  # YAML parses 1e-3 as text
         parse = _ensemble if "members" in content else _card
         card = parse(content, path.resolve())
     except _UNREADABLE as error:
         wanted = ", ".join(f.name for f in fields(Card) if f.name not in _OPTIONAL)
         reason = " ".join(str(error).split())
         raise ModelError(
-            f"{path} is not a complete model card ({reason}); it needs {wanted}."
+            f"{path} is not a complete model card ({reason}); required are {wanted}."
         ) from None
     return card
 
 
 def _ensemble(content: dict[str, Any], path: Path) -> Ensemble:
     try:
-        members = tuple(load(path.parent / safe_yaml.inside(file)) for file in content.pop("members"))
+        members = tuple(
+            load(path.parent / safe_yaml.check_file_name(file)) for file in content.pop("members")
+        )
     except RecursionError:
         raise ValueError("it is a member of itself") from None
     groups = tuple(tuple(group) for group in content.pop("regions", ()))
@@ -111,7 +113,7 @@ def _calibration(section: dict[str, Any]) -> Calibration:
     volume = {int(coverage): (float(low), float(high)) for coverage, (low, high) in errors}
     temperature = float(section.get("temperature", 1))
     if not temperature > 0 or any(low > high for low, high in volume.values()):
-        raise ValueError("a temperature is positive, and the errors of volumes rise")
+        raise ValueError("temperature must be positive, and volume errors must be ascending pairs")
     return Calibration(temperature, volume)
 
 
@@ -126,25 +128,28 @@ def _plan(section: dict[str, Any]) -> Plan:
 
 def _check_values(card: Card) -> None:
     for weights in card.all_weights:
-        safe_yaml.inside(weights.file or "none")
+        safe_yaml.check_file_name(weights.file or "none")
     if len(card.spacing) != 3 or len(card.tile) != 3 or not card.channels:
-        raise ValueError("spacing and tile are three values each, channels at least one")
+        raise ValueError("spacing and tile must have three values, channels at least one")
     if not all(0.1 <= mm <= 20 for mm in card.spacing):
-        raise ValueError("spacing is 0.1 to 20 mm")
+        raise ValueError("spacing must be 0.1 to 20 mm")
     if not all(1 <= voxels <= 1024 for voxels in card.tile):
-        raise ValueError("a tile has 1 to 1024 voxels along each axis")
+        raise ValueError("tile must be 1 to 1024 voxels along each axis")
     if not (0 <= card.threshold <= 1 and card.min_component_mm3 >= 0):
-        raise ValueError("threshold is 0 to 1, min_component_mm3 positive")
+        raise ValueError("threshold must be 0 to 1 and min_component_mm3 not negative")
 
 
 def _check_names(card: Card) -> None:
     contrasts = {channel.contrast for channel in card.channels}
     unknown = (contrasts - set(CONTRASTS)) | {c for group in card.inputs for c in group} - contrasts
     if unknown:
-        raise ModelError(f"{card.path} names unknown contrasts {sorted(unknown)}; use {CONTRASTS}.")
+        raise ModelError(
+            f"{card.path} has the unknown contrasts {', '.join(sorted(unknown))}; use "
+            f"{', '.join(CONTRASTS)}."
+        )
     spaces = ("native", *SPACES)
     if card.normalization not in NORMALIZATIONS or card.space not in spaces:
         raise ModelError(
-            f"{card.path} asks for normalization {card.normalization} in space {card.space}; "
-            f"this version knows {' and '.join(NORMALIZATIONS)}, in {' and '.join(spaces)}."
+            f"{card.path} has normalization {card.normalization} and space {card.space}; supported "
+            f"are the normalizations {', '.join(NORMALIZATIONS)} and the spaces {', '.join(spaces)}."
         )

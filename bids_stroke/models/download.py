@@ -1,4 +1,4 @@
-"""Download of the weights of a card."""
+"""Download of the weights of a model card."""
 
 from pathlib import Path
 
@@ -11,22 +11,23 @@ from .card import Card, Weights
 def fetch(
     card: Card, progress: Progress = lambda done, total: None, timeout: float = TIMEOUT
 ) -> list[Path]:
-    """Fetch the weights of a card, of all its folds, that are not there yet.
+    """Download the missing weights of all folds of a card.
 
     Parameters
     ----------
     card : Card
     progress, timeout
-        As for :func:`bids_stroke.utils.download.download`.
+        Passed to :func:`bids_stroke.utils.download.download`.
 
     Returns
     -------
     list of Path
+        Paths of the weights of each fold.
 
     Raises
     ------
     DownloadError
-        If no mirror gave the right file; what has come is kept for the next call.
+        If no mirror provides the right file. A partial download is kept and resumed by the next call.
     """
     return [_fetch(card, fold, progress, timeout) for fold in card.all_weights]
 
@@ -35,6 +36,6 @@ def _fetch(card: Card, fold: Weights, progress: Progress, timeout: float) -> Pat
     if fold.file:
         return weights.locate(card, fold)
     remote = RemoteFile(fold.urls, fold.sha256, fold.bytes)
-    advice = f"or download them elsewhere and name them as file in {card.path}"
+    advice = f"or download the file manually and set it as weights: file in {card.path}"
     what = f"The weights of model {card.name}"
     return download(what, remote, card.weights_path(fold), advice, progress, timeout)

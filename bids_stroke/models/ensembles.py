@@ -1,4 +1,4 @@
-"""Ensembles: cards that combine the predictions of other cards."""
+"""Ensembles: model cards that combine the predictions of other cards."""
 
 import hashlib
 import json
@@ -19,19 +19,27 @@ from .card import Card, Channel
 
 Fusion: TypeAlias = Literal["mean", "majority", "confidence", "stacking", "agreement", "regions"]
 FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
-#: Those that need all answers on one grid: their window has a size, their regions a place.
-_ONE_GRID = ("agreement", "regions")
+#: Fusions that need all predictions on one grid, because they use a window size or regions.
+_SAME_GRID_FUSIONS = ("agreement", "regions")
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Several models that answer as one.
+    """Ensemble of several models.
 
-    ``members`` are their cards, networks or ensembles; ``fusion`` defines how they vote
-    (:mod:`bids_stroke.models.fusion`). ``window`` (voxels of their grid) and ``overlap`` are those of
-    the agreement window, ``regions`` the super-regions that each member answers for. Post-processing
-    and description are as in a :class:`~bids_stroke.models.card.Card`. All members take the same
-    contrasts.
+    All members accept the same contrasts. The attributes for post-processing and description are those
+    of a :class:`~bids_stroke.models.card.Card`.
+
+    Attributes
+    ----------
+    members : tuple of Card or Ensemble
+        Models whose predictions are combined.
+    fusion : str
+        Method of combination (:mod:`bids_stroke.models.fusion`).
+    window, overlap : int and float, optional
+        Size (voxels of the members' grid) and threshold of the agreement window.
+    regions : tuple of tuple of str
+        Super-regions in which each member is used.
     """
 
     name: str
@@ -50,88 +58,91 @@ class Ensemble:
 
     @property
     def leaves(self) -> tuple[Card, ...]:
-        """The networks of the members, each once."""
+        """Cards of the distinct networks of all members."""
         leaves = {leaf.identity(): leaf for member in self.members for leaf in member.leaves}
         return tuple(leaves.values())
 
     @property
     def spacing(self) -> tuple[float, float, float]:
-        """That of the first member."""
+        """Spacing (mm) of the first member."""
         return self.members[0].spacing
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        """Those of the members."""
+        """Input channels of the members."""
         return self.members[0].channels
 
     @property
     def trained_range(self) -> dict[str, tuple[float, float]]:
-        """That of the first member."""
+        """Range of the training data of the first member."""
         return self.members[0].trained_range
 
     @property
     def sha256(self) -> str:
-        """Checksum of the members' checksums."""
+        """Checksum of the checksums of the members."""
         return hashlib.sha256("".join(member.sha256 for member in self.members).encode()).hexdigest()
 
     @property
     def licence(self) -> str:
-        """Licences of the members."""
+        """Licenses of the members, joined with commas."""
         return ", ".join(sorted({leaf.licence for leaf in self.leaves}))
 
     def identity(self) -> str:
-        """What predictions depend on, as text."""
+        """Return a text that identifies everything the predictions depend on."""
         settings = [self.name, self.fusion, self.threshold, self.min_component_mm3]
         combination = [self.window, self.overlap, self.regions]
         members = [member.identity() for member in self.members]
         return json.dumps([settings + combination, members])
 
     def select(self, available: Collection[str]) -> tuple[str, ...]:
-        """Choose contrasts as the members do."""
+        """Select contrasts as the members do (:meth:`bids_stroke.models.card.Card.select`)."""
         return self.members[0].select(available)
 
-    def calibration_of(self, contrasts: Collection[str]) -> Calibration:
-        """No calibration: that of the members does not hold for their combination."""
+    def calibration_for(self, contrasts: Collection[str]) -> Calibration:
+        """Return a calibration that changes nothing: calibrations of members do not apply here."""
         return Calibration()
 
     def takes(self, contrast: str) -> bool:
-        """Return whether the members work on ``contrast`` alone."""
+        """Return whether the members accept ``contrast`` as their only input."""
         return self.members[0].takes(contrast)
 
     def check(self) -> None:
-        """Check that the members go together.
+        """Check that the members can be combined by the fusion.
 
         Raises
         ------
         ValueError
+            If a setting of the ensemble is invalid or the members are incompatible.
         """
         if self.fusion not in FUSIONS:
-            raise ValueError(f"fusion is one of {', '.join(FUSIONS)}")
+            raise ValueError(f"fusion must be one of {', '.join(FUSIONS)}")
         if len({member.channels for member in self.members}) != 1:
-            raise ValueError("members take the same channels")
+            raise ValueError("all members must have the same channels")
         self._check_window()
         if (self.fusion == "regions") != bool(self.regions):
-            raise ValueError("regions go with the fusion of that name")
-        if self.fusion in _ONE_GRID and len({leaf.preparation for leaf in self.leaves}) != 1:
-            raise ValueError(f"the fusion {self.fusion} needs members on one grid")
+            raise ValueError("regions must be set for the fusion regions, and only for it")
+        if self.fusion in _SAME_GRID_FUSIONS and len({leaf.preparation for leaf in self.leaves}) != 1:
+            raise ValueError(f"the fusion {self.fusion} requires all members on one grid")
         if self.regions:
             self._check_regions()
 
     def _check_window(self) -> None:
         used = self.fusion == "agreement"
         if (self.window is not None) != used or (self.overlap is not None) != used:
-            raise ValueError("window and overlap go with the fusion agreement")
+            raise ValueError("window and overlap must be set for the fusion agreement, and only for it")
         if self.window is None or self.overlap is None:
             return
         if not (2 <= self.window <= 64 and 0 <= self.overlap < 1):
-            raise ValueError("a window has 2 to 64 voxels, overlap is 0 to less than 1")
+            raise ValueError("window must be 2 to 64 voxels, and overlap at least 0 and below 1")
 
     def _check_regions(self) -> None:
         regions, named = region_names(), [name for group in self.regions for name in group]
         if sorted(named) != sorted(regions) or len(self.regions) != len(self.members):
-            raise ValueError(f"regions name each of {', '.join(regions)} once, a group per member")
+            raise ValueError(
+                f"regions must list each of {', '.join(regions)} once, with one group per member"
+            )
         if self.leaves[0].space == "native":
-            raise ValueError("the fusion regions needs members in the template's space")
+            raise ValueError("the fusion regions requires members in template space")
 
 
 #: A network or an ensemble.
@@ -139,34 +150,35 @@ Model: TypeAlias = Card | Ensemble
 
 
 def region_names() -> list[str]:
-    """Names of the super-regions, in the order of their numbers from 1."""
+    """Return the names of the super-regions in the order of their labels, which start at 1."""
     return list(super_regions.super_regions_card().names)
 
 
-def labels(grid: nib.Nifti1Image) -> np.ndarray:
-    """Numbers of the super-regions on a grid in the template's space; int, (x, y, z)."""
+def region_labels(grid: nib.Nifti1Image) -> np.ndarray:
+    """Return the labels of the super-regions (int, (x, y, z)) on a grid in template space."""
     atlas = super_regions.super_regions().img
     return np.asanyarray(resample(atlas, grid, order=0).dataobj).astype(int)
 
 
-def combine(model: Model, answers: Mapping[str, np.ndarray], grid: nib.Nifti1Image) -> np.ndarray:
-    """Make one answer of those of the networks.
+def combine(model: Model, predictions: Mapping[str, np.ndarray], grid: nib.Nifti1Image) -> np.ndarray:
+    """Combine the predictions of all networks of a model.
 
     Parameters
     ----------
     model : Card or Ensemble
-    answers : dict of str to ndarray, (x, y, z)
-        Probabilities by the identity of each network's card.
+    predictions : dict of str to ndarray, (x, y, z)
+        Lesion probability of each network, by the identity of its card.
     grid : nib.Nifti1Image
-        Where they lie.
+        Grid of the predictions.
 
     Returns
     -------
     ndarray, (x, y, z)
+        Lesion probability, or share of votes.
     """
     if isinstance(model, Card):
-        return answers[model.identity()]
-    probabilities = [combine(member, answers, grid) for member in model.members]
+        return predictions[model.identity()]
+    probabilities = [combine(member, predictions, grid) for member in model.members]
     thresholds = [member.threshold for member in model.members]
     masks = [values >= low for values, low in zip(probabilities, thresholds, strict=True)]
     match model.fusion:
@@ -184,4 +196,4 @@ def combine(model: Model, answers: Mapping[str, np.ndarray], grid: nib.Nifti1Ima
         case "regions":
             numbers = {name: n for n, name in enumerate(region_names(), 1)}
             groups = [[numbers[name] for name in group] for group in model.regions]
-            return fusion.by_region(probabilities, labels(grid), groups)
+            return fusion.by_region(probabilities, region_labels(grid), groups)

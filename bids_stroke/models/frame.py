@@ -1,4 +1,4 @@
-"""Frame of a network: the brain in native space, or a window of the template."""
+"""Grid of a network's input: the brain in native space, or a window of the template."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ NATIVE = "native"
 
 @dataclass(frozen=True)
 class Frame:
-    """A grid, and the way to it and back.
+    """Grid of a network's input, with the transforms to it and back.
 
     Attributes
     ----------
     mask : nib.Nifti1Image
-        uint8 brain mask on the grid.
+        Brain mask (uint8) on the grid.
     spacing : tuple of float
-        mm.
+        Voxel size (mm).
     forward, backward : tuple of Path
-        Transforms that bring images to the space of the grid and back; none where it is theirs.
+        Transforms of images to the space of the grid and back; empty if the spaces are the same.
     """
 
     mask: nib.Nifti1Image
@@ -36,44 +36,44 @@ class Frame:
     backward: tuple[Path, ...] = ()
 
     def channels(self, contrasts: Sequence[str], images: Mapping[str, nib.Nifti1Image]) -> np.ndarray:
-        """Input of a network.
+        """Return the input of a network.
 
         Parameters
         ----------
         contrasts : sequence of str
-            The network's, in order.
+            Contrasts of the network, in channel order.
         images : dict of str to nib.Nifti1Image
-            Contrast to image, all registered.
+            Registered images by contrast.
 
         Returns
         -------
         ndarray, (channels, x, y, z), float32
-            Standardized inside the brain, zero outside and where a contrast is not there.
+            Standardized within the brain, zero outside. Channels of missing contrasts are zero.
         """
-        rows = []
+        channels = []
         for contrast in contrasts:
             if contrast in images:
-                moved = self.bring(images[contrast]).get_fdata(dtype=np.float32)
-                rows.append(image.zscore(moved, self.mask.dataobj))
+                resampled = self.to_grid(images[contrast]).get_fdata(dtype=np.float32)
+                channels.append(image.zscore(resampled, self.mask.dataobj))
             else:
-                rows.append(np.zeros(self.mask.shape, np.float32))
-        return np.stack(rows)
+                channels.append(np.zeros(self.mask.shape, np.float32))
+        return np.stack(channels)
 
-    def bring(self, img: nib.Nifti1Image) -> nib.Nifti1Image:
-        """Antialias an image towards the spacing, then interpolate it on the grid."""
+    def to_grid(self, img: nib.Nifti1Image) -> nib.Nifti1Image:
+        """Antialias an image for the spacing, then interpolate it onto the grid."""
         coarse = regrid(img, self.spacing)
         if self.forward:
             return transforms.apply(coarse, self.mask, self.forward)
         return resample(coarse, self.mask)
 
     def label(self, mask: nib.Nifti1Image) -> np.ndarray:
-        """Bring a lesion mask to the grid: voxels of at least half lesion, within the brain."""
+        """Resample a lesion mask to the grid: brain voxels with a lesion fraction of at least half."""
         fraction = image.like(np.asanyarray(mask.dataobj) > 0, mask, np.float32)
-        moved = self.bring(fraction).get_fdata(dtype=np.float32)
-        return at_least_half(moved) & (np.asanyarray(self.mask.dataobj) > 0)
+        resampled = self.to_grid(fraction).get_fdata(dtype=np.float32)
+        return at_least_half(resampled) & (np.asanyarray(self.mask.dataobj) > 0)
 
-    def back(self, probability: np.ndarray, reference: nib.Nifti1Image) -> nib.Nifti1Image:
-        """Bring a probability (x, y, z) on the grid to a reference grid; none outside the brain."""
+    def to_reference(self, probability: np.ndarray, reference: nib.Nifti1Image) -> nib.Nifti1Image:
+        """Resample a probability (x, y, z) to the grid of ``reference``; zero outside the brain."""
         inside = probability * np.asanyarray(self.mask.dataobj)
         img = image.like(inside, self.mask, np.float32)
         if self.backward:
@@ -82,7 +82,7 @@ class Frame:
 
 
 def native(brain: nib.Nifti1Image, spacing: Sequence[float]) -> Frame:
-    """The brain and a margin around it, in its own space, at ``spacing`` (mm)."""
+    """Return a frame of the brain with a margin, in native space at ``spacing`` (mm)."""
     fine = regrid(image.like(np.asanyarray(brain.dataobj), brain, np.float32), spacing)
     inside = fine.get_fdata() > 0.5
     margin = np.ceil(MARGIN_MM / np.array(spacing)).astype(int)
@@ -98,20 +98,20 @@ def template(
     folder: PathLike,
     aligned: bool = False,
 ) -> Frame:
-    """The centre of the template's grid.
+    """Return a frame of the central part of the template's grid.
 
     Parameters
     ----------
     img, brain : nib.Nifti1Image
         Bias-corrected image and its brain mask.
     spacing : sequence of float
-        mm.
+        Voxel size (mm).
     window : sequence of int, or None
-        Voxels of the centre that are kept; None for all.
+        Size (voxels) of the central part; None for the whole grid.
     folder : path
-        For the affine transforms.
+        Output folder for the affine transforms.
     aligned : bool
-        Whether the images are in the template's space already.
+        Whether the images are already in template space.
     """
     grid = regrid(templates.template().brain, spacing, order=0)
     shape = np.array(grid.shape)
@@ -124,7 +124,7 @@ def template(
         to_template, from_template = linear_registration.affine(img, brain, folder)
         forward, backward = (to_template,), (from_template,)
     window_frame = Frame(grid, tuple(spacing), forward, backward)
-    inside = window_frame.bring(image.like(np.asanyarray(brain.dataobj) > 0, brain, np.float32))
+    inside = window_frame.to_grid(image.like(np.asanyarray(brain.dataobj) > 0, brain, np.float32))
     mask = image.like(at_least_half(inside.get_fdata()), grid, np.uint8)
     return Frame(mask, tuple(spacing), forward, backward)
 

@@ -1,4 +1,4 @@
-"""ImageNet weights of the encoder: torchvision's ResNet-50, downloaded once, or a file."""
+"""ImageNet weights of the encoder: torchvision's ResNet-50, downloaded or read from a file."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ from bids_stroke.utils.download import Progress, RemoteFile, download
 from bids_stroke.utils.files import PathLike, atomic
 
 NAME = "resnet50-imagenet"
-#: The published name ends in the first digits of the file's SHA-256.
+#: The published file name ends with the first digits of its SHA-256.
 URL = "https://download.pytorch.org/models/resnet50-0676ba61.pth"
 LICENCE = (
     "BSD-3-Clause (torchvision); trained on ImageNet, whose terms allow research and teaching without "
@@ -22,12 +22,12 @@ LICENCE = (
 
 
 def path() -> Path:
-    """Where the fetched weights are: ``$BIDS_STROKE_HOME`` or ``~/.cache/bids_stroke``."""
+    """Return the path of the cached weights in ``$BIDS_STROKE_HOME`` or ``~/.cache/bids_stroke``."""
     return cache_dir() / "weights" / f"{NAME}.safetensors"
 
 
 def fetch(progress: Progress = lambda done, total: None, url: str = URL) -> list[Path]:
-    """Fetch the weights, unless they are there, and keep them as safetensors.
+    """Download the weights unless they are in the cache, and convert them to safetensors.
 
     Returns
     -------
@@ -36,15 +36,13 @@ def fetch(progress: Progress = lambda done, total: None, url: str = URL) -> list
     Raises
     ------
     DownloadError
-        If they cannot be fetched, or their checksum differs from that in the name.
+        If the download fails, or the checksum does not match the file name.
     """
     if path().is_file():
         return [path()]
     remote = RemoteFile([url], sha256=url.removesuffix(".pth").rpartition("-")[2])
-    advice = "or download them elsewhere and name the file as encoder in the recipe"
-    pth = download(
-        f"The file of the weights {NAME}", remote, path().with_suffix(".pth"), advice, progress
-    )
+    advice = "or download the file manually and set its path as encoder in the recipe"
+    pth = download(f"The weights file {NAME}", remote, path().with_suffix(".pth"), advice, progress)
     state = _read(pth)
     with atomic(path()) as partial:
         save_file({name: values.contiguous() for name, values in state.items()}, partial)
@@ -53,34 +51,35 @@ def fetch(progress: Progress = lambda done, total: None, url: str = URL) -> list
 
 
 def load(network: resnet50_unet.ResNet50UNet, source: PathLike) -> None:
-    """Give the encoder of a network weights.
+    """Load weights into the encoder of a network.
 
     Parameters
     ----------
     network : ResNet50UNet
     source : str or path
-        :data:`bids_stroke.models.imagenet.NAME`, or a file of torchvision's (``.pth``) or safetensors.
+        :data:`bids_stroke.models.imagenet.NAME`, or the path of a torchvision (``.pth``) or safetensors
+        file.
 
     Raises
     ------
     ModelError
-        If they are not there, or not those of the encoder.
+        If the file is missing, or its weights do not fit the encoder.
     """
     file = path() if source == NAME else Path(source)
     if not file.is_file():
         raise ModelError(
-            f"{file}, the weights of the encoder, is not there; get them with bids_stroke-models fetch "
-            f"{NAME}, name a file as encoder in the recipe, or train without (s5_scratch)."
+            f"{file}, the weights of the encoder, is missing; download them with bids_stroke-models "
+            f"fetch {NAME}, set a file as encoder in the recipe, or use the recipe s5_scratch."
         )
     resnet50_unet.load_encoder(network, _read(file))
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
-    """State dictionary of a file; nothing in it is executed."""
+    """Read the state dictionary of a file without executing any code in it."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zip and OS errors alike
+    except Exception as error:  # pickle, zip and OS errors
         reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"{path} cannot be read as weights ({reason}); get it again.") from None
+        raise ModelError(f"{path} cannot be read as weights ({reason}); download it again.") from None

@@ -1,4 +1,4 @@
-"""Inference: from the contrasts of a head to a lesion probability on the reference grid."""
+"""Inference: from the images of a head to the lesion probability on a reference grid."""
 
 import logging
 from collections.abc import Hashable, Mapping, Sequence
@@ -19,17 +19,17 @@ from . import calibration, ensembles, frame, mirroring, slice_inference, weights
 from .card import Card
 from .ensembles import Model
 
-#: Where a network's answer lies.
-Place: TypeAlias = frame.Frame | nnunet_inference.Box
+#: Grid of a network's input and output.
+NetworkGrid: TypeAlias = frame.Frame | nnunet_inference.Box
 LOG = logging.getLogger("bids_stroke")
 OVERLAP = 0.5
 
 
-class _Answer(NamedTuple):
-    """A network's answer: probability, or the logits of an nnU-Net."""
+class _Prediction(NamedTuple):
+    """Output of a network on its grid: probability, or logits for an nnU-Net."""
 
     values: np.ndarray
-    place: Place
+    grid: NetworkGrid
 
 
 def predict(
@@ -43,60 +43,64 @@ def predict(
 ) -> nib.Nifti1Image:
     """Predict the lesion probability of one head.
 
-    Out of memory on the GPU falls back to the CPU, and says so.
+    If the GPU runs out of memory, inference runs on the CPU and a warning is logged.
 
     Parameters
     ----------
     card : Card or Ensemble
     images : dict of str to nib.Nifti1Image
-        Contrast to image, all registered, RAS; grids may differ.
+        Registered images by contrast, in RAS orientation; their grids may differ.
     brain : nib.Nifti1Image
         Brain mask.
     reference : nib.Nifti1Image
-        Grid of the result.
+        Image that defines the grid of the result.
     device : str
         ``auto``, ``cpu`` or a CUDA device.
     mirror : bool
-        Average with the prediction of the head mirrored left to right.
+        Average the predictions of the head and its left-right mirror image.
     to_template : ndarray, (4, 4), optional
-        Affine map from the head to the symmetric template (RAS, mm), for cards with mirrored channels;
-        by default it is computed.
+        Affine from the head to the symmetric template (RAS, mm), for cards with mirrored channels;
+        computed by default.
 
     Returns
     -------
     nib.Nifti1Image
-        float32 probability, zero outside the brain.
+        Lesion probability (float32), zero outside the brain.
     """
     device = devices.resolve(device)
-    prepared: dict[Hashable, tuple[np.ndarray, Place]] = {}
-    answers: dict[str, _Answer] = {}
+    prepared: dict[Hashable, tuple[np.ndarray, NetworkGrid]] = {}
+    predictions: dict[str, _Prediction] = {}
     with TemporaryDirectory() as folder:
         for leaf in card.leaves:
-            # Networks of one training share their input.
+            # Networks with the same preparation share their input.
             if leaf.preparation not in prepared:
                 transforms = Path(folder) / leaf.name
                 prepared[leaf.preparation] = prepare(leaf, images, brain, transforms, to_template)
-            channels, place = prepared[leaf.preparation]
-            answers[leaf.identity()] = _Answer(predict_network(leaf, channels, device, mirror), place)
-        probability = _combine(card, answers, reference)
-    inside = np.asanyarray(masks.on_grid(brain, reference).dataobj)
-    temperature = card.calibration_of(images).temperature
+            channels, grid = prepared[leaf.preparation]
+            predictions[leaf.identity()] = _Prediction(
+                predict_network(leaf, channels, device, mirror), grid
+            )
+        probability = _combine(card, predictions, reference)
+    inside = np.asanyarray(masks.resample_mask(brain, reference).dataobj)
+    temperature = card.calibration_for(images).temperature
     calibrated = calibration.scale(np.clip(probability, 0, 1), temperature)
     return image.like(calibrated * inside, reference, np.float32)
 
 
-def _combine(card: Model, answers: Mapping[str, _Answer], reference: nib.Nifti1Image) -> np.ndarray:
-    """Probability on the reference grid: answers on one grid are combined before they are resampled."""
-    place, *others = {id(answer.place): answer.place for answer in answers.values()}.values()
-    if isinstance(place, frame.Frame) and not others:
-        values = {name: answer.values for name, answer in answers.items()}
-        combined = place.back(ensembles.combine(card, values, place.mask), reference)
+def _combine(
+    card: Model, predictions: Mapping[str, _Prediction], reference: nib.Nifti1Image
+) -> np.ndarray:
+    """Combine predictions on the reference grid; predictions that share a grid are combined there."""
+    grid, *others = {id(output.grid): output.grid for output in predictions.values()}.values()
+    if isinstance(grid, frame.Frame) and not others:
+        values = {name: output.values for name, output in predictions.items()}
+        combined = grid.to_reference(ensembles.combine(card, values, grid.mask), reference)
         return combined.get_fdata(dtype=np.float32)
-    moved = {
-        name: answer.place.back(answer.values, reference).get_fdata(dtype=np.float32)
-        for name, answer in answers.items()
+    resampled = {
+        name: output.grid.to_reference(output.values, reference).get_fdata(dtype=np.float32)
+        for name, output in predictions.items()
     }
-    return ensembles.combine(card, moved, reference)
+    return ensembles.combine(card, resampled, reference)
 
 
 def prepare(
@@ -105,50 +109,50 @@ def prepare(
     brain: nib.Nifti1Image,
     folder: PathLike,
     to_template: np.ndarray | None = None,
-) -> tuple[np.ndarray, Place]:
-    """Make a network's input.
+) -> tuple[np.ndarray, NetworkGrid]:
+    """Prepare the input of a network.
 
     Parameters
     ----------
     images, brain, to_template
         As for :func:`bids_stroke.models.inference.predict`.
     folder : path
-        For transforms to a template.
+        Output folder for transforms to the template.
 
     Returns
     -------
     tuple of (ndarray, Frame or Box)
-        float32 array (channels, x, y, z), and where it lies.
+        Input (channels, x, y, z), float32, and its grid.
     """
     contrasts = [channel.contrast for channel in card.channels]
     if card.is_nnunet:
         return nnunet_inference.prepare(card, images, brain)
     first = images[next(contrast for contrast in contrasts if contrast in images)]
     if card.space == frame.NATIVE:
-        place = frame.native(brain, card.spacing)
+        grid = frame.native(brain, card.spacing)
     else:
-        place = frame.template(first, brain, card.spacing, card.window, folder)
-    channels = place.channels(contrasts, images)
+        grid = frame.template(first, brain, card.spacing, card.window, folder)
+    channels = grid.channels(contrasts, images)
     if card.mirror:
         if card.space != frame.NATIVE:
             to_template = np.eye(4)
         elif to_template is None:
             to_template = mirroring.align(first, brain)
-        from_voxels = None if to_template is None else to_template @ place.mask.affine
-        channels = mirroring.with_mirrored(channels, from_voxels)
-    return channels, place
+        from_voxels = None if to_template is None else to_template @ grid.mask.affine
+        channels = mirroring.append_mirrored(channels, from_voxels)
+    return channels, grid
 
 
 def predict_network(
     card: Card, channels: np.ndarray, device: str = "cpu", mirror: bool = False
 ) -> np.ndarray:
-    """Predict the probability of one network.
+    """Predict the lesion probability with one network.
 
     Parameters
     ----------
     card : Card
     channels : ndarray, (channels, x, y, z)
-        As :func:`bids_stroke.models.inference.prepare` makes them.
+        Input from :func:`bids_stroke.models.inference.prepare`.
     device, mirror
         As for :func:`bids_stroke.models.inference.predict`.
 
@@ -159,8 +163,8 @@ def predict_network(
     try:
         return _on_device(card, channels, device, mirror)
     except torch.OutOfMemoryError:
-        # Smaller tiles would change the answer of networks that normalize by instance.
-        LOG.warning("Out of memory on %s: %s runs on the CPU.", device, card.name)
+        # Smaller tiles would change the predictions of networks with instance normalization.
+        LOG.warning("%s ran out of memory; %s runs on the CPU.", device, card.name)
         torch.cuda.empty_cache()
         return _on_device(card, channels, "cpu", mirror)
 
@@ -177,7 +181,7 @@ def _on_device(card: Card, channels: np.ndarray, device: str, mirror: bool) -> n
 def _infer(
     network: torch.nn.Module, channels: np.ndarray, tile: Sequence[int], device: str, mirror: bool
 ) -> np.ndarray:
-    from monai.inferers import sliding_window_inference  # large
+    from monai.inferers import sliding_window_inference  # slow import
 
     network = devices.place_network(network, device)
     batch = torch.from_numpy(channels)[None].to(device)
@@ -186,7 +190,7 @@ def _infer(
         logits = sliding_window_inference(
             image, tile, sw_batch_size=1, predictor=network, overlap=OVERLAP, mode="gaussian"
         )
-        assert isinstance(logits, torch.Tensor)  # of one output
+        assert isinstance(logits, torch.Tensor)  # the network has one output
         return logits.float().sigmoid()
 
     with torch.inference_mode(), devices.fast_arithmetic(device):

@@ -1,7 +1,8 @@
-"""Mirrored channels: each image reflected about the mid-plane of the head.
+"""Mirrored channels: each image reflected about the mid-sagittal plane of the head.
 
-The mid-plane is the plane x = 0 of the symmetric template, brought to the head by an affine map. A
-network that is given an image and its mirror image compares each place with the opposite hemisphere.
+The mid-sagittal plane is the plane x = 0 of the symmetric template, mapped to the head by an affine
+transform. With an image and its mirror image, a network can compare each location with the homologous
+location in the opposite hemisphere.
 """
 
 import logging
@@ -16,15 +17,15 @@ from bids_stroke.spatial import grid, image, linear_registration, transforms
 from bids_stroke.spatial.templates import template
 
 LOG = logging.getLogger("bids_stroke")
-#: Least Dice of an aligned brain and the template's brain.
-LEAST_OVERLAP = 0.8
-#: Plausible stretch of a head along any direction.
-STRETCH = (0.65, 1.6)
-_ACROSS = np.diag([-1.0, 1, 1, 1])
+#: Smallest accepted Dice between the aligned brain mask and the template's brain mask.
+MIN_OVERLAP = 0.8
+#: Accepted scale factors of a head along any direction.
+STRETCH_RANGE = (0.65, 1.6)
+_FLIP_X = np.diag([-1.0, 1, 1, 1])
 
 
 def align(img: nib.Nifti1Image, brain: nib.Nifti1Image) -> np.ndarray | None:
-    """Align a head with the symmetric template by an affine map.
+    """Align a head with the symmetric template by an affine transform.
 
     Parameters
     ----------
@@ -34,13 +35,13 @@ def align(img: nib.Nifti1Image, brain: nib.Nifti1Image) -> np.ndarray | None:
     Returns
     -------
     ndarray, (4, 4), or None
-        From coordinates of the head to those of the template (RAS, mm); None, with a warning, where the
-        aligned brain overlaps the template's brain by a Dice below :data:`LEAST_OVERLAP`, or the head
-        is stretched beyond :data:`STRETCH`.
+        Affine from the coordinates of the head to those of the template (RAS, mm). None, with a
+        warning, if the Dice of the brain masks is below :data:`MIN_OVERLAP` or a scale factor is
+        outside :data:`STRETCH_RANGE`.
     """
     with TemporaryDirectory() as folder:
         forward, backward = linear_registration.affine(img, brain, folder)
-        # The transform of images to one space brings points to the other.
+        # Points are mapped by the inverse of the transform of images.
         corners = transforms.move_points(np.vstack([np.zeros(3), np.eye(3)]), [backward])
         target = grid.regrid(template().brain, linear_registration.AFFINE_SPACING, order=0)
         mask = image.like(np.asanyarray(brain.dataobj) > 0, brain, np.float32)
@@ -51,10 +52,10 @@ def align(img: nib.Nifti1Image, brain: nib.Nifti1Image) -> np.ndarray | None:
     matrix[:3, 3] = corners[0]
     matrix[:3, :3] = (corners[1:] - corners[0]).T
     stretch = np.linalg.svd(matrix[:3, :3], compute_uv=False)
-    if overlap < LEAST_OVERLAP or stretch.min() < STRETCH[0] or stretch.max() > STRETCH[1]:
+    if overlap < MIN_OVERLAP or stretch.min() < STRETCH_RANGE[0] or stretch.max() > STRETCH_RANGE[1]:
         LOG.warning(
-            "The head could not be aligned with the template (Dice of the brains %.2f, stretch %.2f to "
-            "%.2f); the model runs without the mirrored channels. Check the brain mask and the "
+            "The head could not be aligned with the template (Dice of the brain masks %.2f, scale %.2f "
+            "to %.2f); the model runs without mirrored channels. Check the brain mask and the "
             "orientation.",
             overlap,
             stretch.min(),
@@ -64,14 +65,14 @@ def align(img: nib.Nifti1Image, brain: nib.Nifti1Image) -> np.ndarray | None:
     return matrix
 
 
-def with_mirrored(channels: np.ndarray, to_template: np.ndarray | None) -> np.ndarray:
+def append_mirrored(channels: np.ndarray, to_template: np.ndarray | None) -> np.ndarray:
     """Append the mirrored channels.
 
     Parameters
     ----------
     channels : ndarray, (channels, x, y, z), float32
     to_template : ndarray, (4, 4), or None
-        From voxels to coordinates of the symmetric template; zeros are appended for None.
+        Affine from voxels to coordinates of the symmetric template (mm); if None, zeros are appended.
 
     Returns
     -------
@@ -84,17 +85,17 @@ def with_mirrored(channels: np.ndarray, to_template: np.ndarray | None) -> np.nd
 
 
 def reflection(to_template: np.ndarray) -> np.ndarray:
-    """Reflection about the mid-plane, from voxels to voxels.
+    """Return the reflection about the mid-sagittal plane in voxel coordinates.
 
     Parameters
     ----------
     to_template : ndarray, (4, 4)
-        Affine map from voxels to coordinates of the symmetric template (mm).
+        Affine from voxels to coordinates of the symmetric template (mm).
 
     Returns
     -------
     ndarray, (4, 4)
-        Its own inverse.
+        Affine from voxels to voxels, which is its own inverse.
 
     Examples
     --------
@@ -103,26 +104,26 @@ def reflection(to_template: np.ndarray) -> np.ndarray:
     >>> reflection(centered)[0].tolist()
     [-1.0, 0.0, 0.0, 20.0]
     """
-    return np.linalg.inv(to_template) @ _ACROSS @ to_template
+    return np.linalg.inv(to_template) @ _FLIP_X @ to_template
 
 
 def reflect(channels: torch.Tensor, across: np.ndarray) -> torch.Tensor:
-    """Reflect images, by trilinear interpolation.
+    """Reflect images with trilinear interpolation.
 
     Parameters
     ----------
     channels : float tensor, (channels, x, y, z)
         Zero outside the brain.
     across : ndarray, (4, 4)
-        Reflection from voxels to voxels (:func:`reflection`).
+        Reflection in voxel coordinates (:func:`reflection`).
 
     Returns
     -------
     float tensor, (channels, x, y, z)
-        Zero where the reflected place lies outside the volume.
+        Zero where the reflected location is outside the volume.
     """
     shape = channels.shape[1:]
-    # grid_sample counts from -1 to 1 between the centers of the outer voxels, last axis first.
+    # Coordinates of grid_sample: -1 and 1 are the centers of the outer voxels, last axis first.
     half = (np.array(shape) - 1) / 2
     to_voxels = np.diag([*half, 1.0])
     to_voxels[:3, 3] = half

@@ -1,4 +1,4 @@
-"""Weights of a model: their location, and verification before use."""
+"""Weights of a model: location, verification and loading."""
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -17,53 +17,55 @@ FAMILIES = ("unet3d", "resunet3d", "dynamic_unet", "planar")
 
 
 def locate(card: Card, fold: Weights | None = None) -> Path:
-    """Path of the weights of ``card``, or of one ``fold``, after a check of the checksum.
+    """Return the path of the weights of ``card``, or of one ``fold``, after verifying the checksum.
 
     Raises
     ------
     ModelError
-        If the file is missing or damaged, or was not fetched yet.
+        If the file is missing, damaged, or not downloaded yet.
     """
     fold = fold or card.weights
     if not fold.file and not fold.url:
-        raise ModelError(f"{card.path} names no weights; add weights: file or url.")
+        raise ModelError(f"{card.path} has no weights; add weights: file or weights: url.")
     path = card.weights_path(fold)
     if not path.is_file() and fold.url:
         raise ModelError(
-            f"The weights of model {card.name} are not here yet; get them once with "
+            f"The weights of model {card.name} are not downloaded yet; download them with "
             f"bids_stroke-models fetch {card.path}."
         )
     if not path.is_file():
-        raise ModelError(f"{path}, the weights of model {card.name}, is missing; install it again.")
+        raise ModelError(
+            f"{path}, the weights of model {card.name}, is missing; install the model again."
+        )
     if checksum(path) != fold.sha256:
-        raise ModelError(f"{path} does not match the checksum in {card.path}; fetch it again.")
+        raise ModelError(f"{path} does not match the checksum in {card.path}; download it again.")
     return path
 
 
 def load(card: Card) -> torch.nn.Module:
-    """Build the network of ``card`` with its weights, ready for inference.
+    """Build the network of ``card`` with its weights, in evaluation mode.
 
     Raises
     ------
     ModelError
-        If the family is unknown, the weights are no safetensors, or do not fit the network.
+        If the network family is unknown, or the weights are not safetensors or do not fit the network.
     """
     return next(load_folds(card))
 
 
 def load_folds(card: Card) -> Iterator[torch.nn.Module]:
-    """Yield the network of ``card`` with the weights of each fold, one after the other."""
+    """Yield the network of ``card`` with the weights of each fold in turn."""
     for fold in card.all_weights:
         yield network(card, state(card, fold)).eval()
 
 
 def state(card: Card, fold: Weights | None = None) -> dict[str, torch.Tensor]:
-    """State dictionary of the weights of a card, or of one ``fold``.
+    """Read the state dictionary of a card, or of one ``fold``.
 
     Raises
     ------
     ModelError
-        If they cannot be read.
+        If the weights cannot be read.
     """
     path = locate(card, fold)
     if path.suffix == ".pth":
@@ -75,34 +77,34 @@ def state(card: Card, fold: Weights | None = None) -> dict[str, torch.Tensor]:
         return load_file(path)
     except SafetensorError:
         raise ModelError(
-            f"The weights of {card.path} do not fit its network; {path} is no safetensors file."
+            f"The weights of {card.path} cannot be read; {path} is not a safetensors file."
         ) from None
 
 
 def network(card: Card, values: Mapping[str, torch.Tensor]) -> torch.nn.Module:
-    """Build the network of ``card`` and give it weights.
+    """Build the network of ``card`` and load a state dictionary.
 
     Raises
     ------
     ModelError
-        If the family is unknown, or the weights do not fit.
+        If the network family is unknown, or the weights do not fit.
     """
     family = card.network.family
     if family not in FAMILIES:
         raise ModelError(
-            f"{card.path} names the network family {family}; known: {', '.join(FAMILIES)}."
+            f"{card.path} has the unknown network family {family}; use one of {', '.join(FAMILIES)}."
         )
     try:
         built = build(card.network)
         built.load_state_dict(values)
     except (KeyError, TypeError, ValueError, RuntimeError):
         raise ModelError(
-            f"The weights of {card.path} do not fit its network; check network: arguments."
+            f"The weights of {card.path} do not fit its network; check network: arguments in the card."
         ) from None
     return built
 
 
 def build(network: Network) -> torch.nn.Module:
-    """Build a network, its weights initialized."""
+    """Build a network with initial weights."""
     family = import_module(f"bids_stroke.models.networks.{network.family}")
     return family.build(**network.arguments)

@@ -1,4 +1,4 @@
-"""Writing of cards and their weights."""
+"""Output of model cards and their weights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -14,11 +14,11 @@ from bids_stroke.utils.files import PathLike, atomic
 from . import catalog
 from .card import Card
 
-UNCHOSEN = "not chosen yet"  # licence of weights that someone trained
+UNCHOSEN = "not chosen yet"  # license of newly trained weights
 
 
 def describe(card: Card) -> dict[str, Any]:
-    """The content of a card without weights, plain enough for YAML."""
+    """Return the content of a card, except weights, as built-in types for YAML."""
     content = {
         "name": card.name,
         "network": asdict(card.network),
@@ -55,20 +55,23 @@ def write(
     out: PathLike,
     licence: str = UNCHOSEN,
 ) -> Path:
-    """Write a card, and the weights of each of its folds as safetensors beside it.
+    """Write a card and, next to it, the weights of each fold as safetensors.
 
     Parameters
     ----------
     content : dict
-        The card without weights.
+        Content of the card except weights.
     states : sequence of dict of str to tensor
+        State dictionary of each fold.
     out : Path
-        Receives ``NAME.yaml``.
+        Output folder for ``NAME.yaml`` and the weights.
+    licence : str
+        License of the weights.
 
     Returns
     -------
     Path
-        Of the card, which was read back.
+        Path of the card, which is validated after writing.
     """
     sections = []
     for number, state in enumerate(states):
@@ -89,9 +92,9 @@ def write(
 
 
 def write_card(content: Mapping[str, Any], out: PathLike) -> Path:
-    """Write a card whose weights are there, and read it back."""
+    """Write a card whose weights exist, and validate it."""
     path = Path(out) / f"{content['name']}.yaml"
     with atomic(path) as partial:
-        partial.write_text(safe_yaml.text(content))
+        partial.write_text(safe_yaml.dump(content))
     catalog.load(path)
     return path

@@ -1,1 +1,1 @@
-"""Image quality, checks and outliers of sessions."""
+"""Quality control: image quality measures, QC checks, outliers and visual ratings of sessions."""

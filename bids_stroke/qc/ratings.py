@@ -14,30 +14,32 @@ KEYS = ["participant_id", "session_id"]
 
 
 def read_ratings(path: PathLike) -> pd.DataFrame:
-    """Read ratings: a table with the columns ``participant_id``, ``rating`` and, if any,
-    ``session_id`` and ``notes``, as the group report exports it.
+    """Read a table of ratings.
+
+    The table has the columns ``participant_id`` and ``rating``, and optionally ``session_id`` and
+    ``notes``. The group report exports such a table.
 
     Returns
     -------
     pandas.DataFrame
-        These four columns, texts without blanks around; ids start with ``sub-`` and ``ses-``, and
-        ``session_id`` is empty where none is given.
+        These four columns, without leading and trailing blanks; identifiers start with ``sub-`` and
+        ``ses-``, and ``session_id`` is empty for ratings without a session.
 
     Raises
     ------
     DatasetError
-        If it is no such table.
+        If the file is not such a table.
     """
     try:
         table = read_table(path)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise DatasetError(f"{path} cannot be read as a table with tabs ({reason}); mend it.") from None
+        raise DatasetError(f"{path} is not a tab-separated table ({reason}); fix it.") from None
     if not {"participant_id", "rating"} <= set(table):
         raise DatasetError(f"{path} lacks the column participant_id or rating; add it.")
     unknown = sorted(set(table["rating"]) - {*RATINGS, "", "n/a"})
     if unknown:
-        raise DatasetError(f"{path} has the rating {unknown[0]!r}; use {' or '.join(RATINGS)}.")
+        raise DatasetError(f"{path} contains the rating {unknown[0]!r}; use {' or '.join(RATINGS)}.")
     table = table.reindex(columns=[*KEYS, "rating", "notes"], fill_value="").replace("n/a", "")
     for column, prefix in zip(KEYS, ("sub-", "ses-"), strict=True):
         table[column] = table[column].map(lambda text, prefix=prefix: with_prefix(text, prefix))
@@ -45,33 +47,33 @@ def read_ratings(path: PathLike) -> pd.DataFrame:
 
 
 def find_rejection(rated: pd.DataFrame, participant: str, session: str) -> pd.Series | None:
-    """Find the rating that rejects a session; None where none does.
+    """Find the rating that rejects a session; None if the session is not rejected.
 
-    A rating without a session is of all sessions of its participant.
+    A rating without a session applies to all sessions of its participant.
 
     Parameters
     ----------
     rated : pandas.DataFrame
-        Of :func:`bids_stroke.qc.ratings.read_ratings`.
+        Table from :func:`bids_stroke.qc.ratings.read_ratings`.
     participant, session : str
         ``session`` is empty for a participant without sessions.
     """
-    mine = rated[(rated["participant_id"] == participant) & rated["session_id"].isin(["", session])]
-    against = mine[mine["rating"] == "reject"]
-    return None if against.empty else against.iloc[0]
+    matching = rated[(rated["participant_id"] == participant) & rated["session_id"].isin(["", session])]
+    rejections = matching[matching["rating"] == "reject"]
+    return None if rejections.empty else rejections.iloc[0]
 
 
 def unmatched_rejections(rated: pd.DataFrame, sessions: Iterable[tuple[str, str]]) -> list[str]:
-    """Name the rejected sessions that are not among ``sessions``.
+    """List the rejected sessions that are not in ``sessions``.
 
     Parameters
     ----------
     rated : pandas.DataFrame
-        Of :func:`bids_stroke.qc.ratings.read_ratings`.
+        Table from :func:`bids_stroke.qc.ratings.read_ratings`.
     sessions : iterable of (str, str)
         Participants and sessions; the session is empty for a participant without sessions.
     """
-    known = list(sessions)
-    keys = {*known, *((participant, "") for participant, _ in known)}
+    measured = list(sessions)
+    keys = {*measured, *((participant, "") for participant, _ in measured)}
     rejected = rated.loc[rated["rating"] == "reject", KEYS].itertuples(index=False, name=None)
     return [join_session_name(*key) for key in rejected if key not in keys]

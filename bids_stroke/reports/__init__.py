@@ -1,1 +1,1 @@
-"""Figures (SVG) and pages (HTML): participant reports, the group report, the evaluation, the viewer."""
+"""Reports: figures (SVG) and pages (HTML) of participants, groups, evaluations, and the viewer."""

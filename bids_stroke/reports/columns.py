@@ -1,4 +1,4 @@
-"""Columns of the tables on the pages: their order, their titles, and their values as text."""
+"""Order and titles of table columns in reports, and formatting of values."""
 
 import math
 from numbers import Integral, Real
@@ -35,7 +35,7 @@ ACRONYMS = {
 
 
 def column_title(name: object) -> str:
-    """Turn a column name into words: ``lesion_volume_ml`` is ``Lesion volume (ml)``.
+    """Convert a column name to a title: ``lesion_volume_ml`` to ``Lesion volume (ml)``.
 
     >>> column_title("cst_weighted_load_ml_left")
     'CST weighted load left (ml)'
@@ -45,9 +45,9 @@ def column_title(name: object) -> str:
 
 
 def split_unit(name: object) -> tuple[str, str]:
-    """Split a column name into words and unit: ``('Lesion volume', 'ml')``.
+    """Split a column name into title and unit: ``('Lesion volume', 'ml')``.
 
-    The unit is the last part, or stands before the side: ``cst_raw_load_ml_left``.
+    The unit is the last part of the name, or the part before the side: ``cst_raw_load_ml_left``.
     """
     parts = str(name).split("_")
     unit = next((part for part in parts[:0:-1] if part in UNITS), None)
@@ -60,7 +60,7 @@ def split_unit(name: object) -> tuple[str, str]:
 
 
 def cell(value: object) -> str:
-    """Write a value of a table as text: three or more significant digits, ``n/a`` when missing.
+    """Format a table value with at least three significant digits; ``n/a`` if it is missing.
 
     >>> cell(12.3456), cell(12345.6), cell(0.0), cell(None)
     ('12.3', '12346', '0', 'n/a')
@@ -73,7 +73,7 @@ def cell(value: object) -> str:
 
 
 def number(value: object) -> float | None:
-    """The number to sort and align a table by, or None."""
+    """Return a value as a number for sorting and alignment; None if it is not a finite number."""
     if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
     return None

@@ -1,4 +1,4 @@
-"""Tables and page of an evaluation."""
+"""Tables and report of an evaluation."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,15 +11,15 @@ from bids_stroke.bids.derivatives import write_json, write_tsv
 from bids_stroke.evaluation import published_tables
 from bids_stroke.evaluation import summary as evaluation_summary
 from bids_stroke.evaluation.columns import AGREEMENT, COLUMNS, COMPARISONS, KEYS, LESIONS, SUMMARY
-from bids_stroke.evaluation.run import notice_of_remarks
-from bids_stroke.evaluation.units import with_units
+from bids_stroke.evaluation.run import remarks_notice
+from bids_stroke.evaluation.units import add_units
 from bids_stroke.utils.files import PathLike, atomic
 
 from .figures.evaluation import draw_evaluation
 from .rendering import Picture, render
 
 LEVELS = ("none", "small", "medium", "large")
-#: Ratios, whose means a few small lesions decide, and the errors in ml beside them: these are shown
+#: Relative errors, whose means depend on a few small lesions, and errors in ml. The page shows them
 #: with median and number.
 _ERRORS = (
     "er_lv",
@@ -32,7 +32,7 @@ _LISTED = ("dice", "f1_isles", "rq", "hd95_mm", "assd_mm", "precision", "sensiti
 
 
 class Page(NamedTuple):
-    """A page that was written, and the parts shown in the group report."""
+    """Path of the evaluation page, and the parts shown in the group report."""
 
     path: Path
     summary: pd.DataFrame
@@ -40,7 +40,7 @@ class Page(NamedTuple):
 
 
 class PublishedTable(NamedTuple):
-    """A table as a paper prints it, and the description of it."""
+    """Table in the layout of a publication, and its description."""
 
     doc: str
     table: pd.DataFrame
@@ -55,26 +55,26 @@ def write_evaluation(
 ) -> Page:
     """Write an evaluation to the folder ``out``.
 
-    ``evaluation.tsv`` (pairs), ``evaluation_lesions.tsv``, ``evaluation_summary.tsv``,
-    ``evaluation_comparisons.tsv``, ``evaluation_agreement.tsv`` and ``evaluation_categories.tsv``,
-    each but the last with a JSON sidecar; the papers' tables in ``tables`` as TSV and Markdown;
-    pictures in ``figures`` as SVG and PNG; ``evaluation.html``.
+    The tables are ``evaluation.tsv`` (pairs), ``evaluation_lesions.tsv``, ``evaluation_summary.tsv``,
+    ``evaluation_comparisons.tsv``, ``evaluation_agreement.tsv`` and ``evaluation_categories.tsv``, all
+    but the last with a JSON sidecar. The folder ``tables`` contains published tables (TSV, Markdown),
+    ``figures`` the figures (SVG, PNG). The report is ``evaluation.html``.
 
     Parameters
     ----------
     out : path
     rows, lesions : pandas.DataFrame
-        As :func:`bids_stroke.evaluation.run.evaluate` gives them.
+        Tables from :func:`bids_stroke.evaluation.run.evaluate`.
     people : pandas.DataFrame, optional
-        participants.tsv, for groups of scans and for their independent units.
+        participants.tsv, for groups and independent units of scans.
     orientation : {"RAS", "LAS"}, optional
-        That of masks whose headers state none.
+        Orientation of masks whose header does not define one.
 
     Returns
     -------
     Page
     """
-    out, rows = Path(out), with_units(rows, people)
+    out, rows = Path(out), add_units(rows, people)
     summary = evaluation_summary.summary(rows, people)
     comparisons = evaluation_summary.comparisons(rows)
     agreement = evaluation_summary.agreement(rows)
@@ -86,33 +86,33 @@ def write_evaluation(
     categories, kappas = evaluation_summary.categories(rows, LEVELS)
     write_tsv(categories, out / "evaluation_categories.tsv")
     pictures = draw_evaluation(rows, out / "figures", orientation)
-    shown = _shown(summary)
+    listed = _listed_scores(summary)
     path = render(
         "evaluation.html",
         out / "evaluation.html",
-        summary=shown,
+        summary=listed,
         comparisons=comparisons[comparisons["score"].isin(_LISTED)],
         agreement=agreement,
         kappas=kappas,
-        printed=_write_published_tables(rows, out / "tables"),
+        published=_write_published_tables(rows, out / "tables"),
         pictures=pictures,
         failed=rows[rows["tp"].isna()][[*KEYS, "reason"]],
         pairs=len(rows),
-        remarks=notice_of_remarks(rows),
+        remarks=remarks_notice(rows),
         units=rows["unit"].nunique(),
         version=__version__,
     )
-    return Page(path, shown[shown["grouping"] == "all"], pictures)
+    return Page(path, listed[listed["grouping"] == "all"], pictures)
 
 
 def _write_table(path: Path, table: pd.DataFrame, columns: Mapping[str, object]) -> None:
-    """Write a table and its sidecar, the description of its columns."""
+    """Write a table and its sidecar with the column descriptions."""
     write_tsv(table, path)
     write_json(columns, path.with_suffix(".json"))
 
 
 def _write_published_tables(rows: pd.DataFrame, folder: Path) -> dict[str, PublishedTable]:
-    """Write the papers' tables as TSV and Markdown; returns them by name."""
+    """Write the published tables as TSV and Markdown, and return them by name."""
     published = {}
     for name, table in published_tables.all_tables(rows).items():
         write_tsv(table, folder / f"{name}.tsv")
@@ -123,20 +123,19 @@ def _write_published_tables(rows: pd.DataFrame, folder: Path) -> dict[str, Publi
     return published
 
 
-def _shown(summary: pd.DataFrame) -> pd.DataFrame:
-    """Mean and interval of the listed scores, of errors also median and number, a row for each model
-    and group."""
-    kept = summary[summary["score"].isin(_LISTED)]
-    text = kept.assign(text=[_summary_text(row) for _, row in kept.iterrows()])
+def _listed_scores(summary: pd.DataFrame) -> pd.DataFrame:
+    """Format the listed scores, with a row for each model and group."""
+    scores = summary[summary["score"].isin(_LISTED)]
+    text = scores.assign(text=[_summary_text(row) for _, row in scores.iterrows()])
     keys = ["grouping", "group", "model"]
     wide = text.pivot_table("text", keys, "score", "first", sort=False)
-    counts = kept[kept["score"] == "dice"].set_index(keys)[["n", "units"]]
+    counts = scores[scores["score"] == "dice"].set_index(keys)[["n", "units"]]
     wide = counts.join(wide)
     return wide[[c for c in ("n", "units", *_LISTED) if c in wide]].reset_index().fillna("n/a")
 
 
 def _summary_text(row: pd.Series) -> str:
-    """Mean and interval of a score; of an error also its median and number."""
+    """Format mean and interval of a score; for errors also median and number."""
     text = f"{row['mean']:.3g} ({row['low']:.3g}\N{EN DASH}{row['high']:.3g})"
     if row["score"] in _ERRORS:
         text += f"; median {row['median']:.3g}, n {row['n']}"

@@ -1,7 +1,7 @@
 """HTML pages from the templates in ``data/templates``.
 
-Every page is one file that needs no network: style, scripts and figures are inside it. Templates
-escape whatever comes from the data.
+Pages are self-contained files with style, scripts and figures, and need no network. Templates escape
+all text from the data.
 """
 
 from pathlib import Path
@@ -16,14 +16,14 @@ from . import columns
 
 
 class Picture(NamedTuple):
-    """A figure on a page: its title and its ``<svg>`` element."""
+    """Figure of a page: title and ``<svg>`` element."""
 
     title: str
     svg: Markup
 
 
 def render(template: str, out: PathLike, **context: object) -> Path:
-    """Render a template of ``data/templates`` into the file ``out``, atomically."""
+    """Render a template of ``data/templates`` to the file ``out``, atomically."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bids_stroke", "data/templates"),
         autoescape=True,

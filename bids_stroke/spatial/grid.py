@@ -12,8 +12,8 @@ from bids_stroke.errors import ImageError
 from bids_stroke.utils.files import PathLike
 
 from .headers import (
-    FITTED_VOXELS,
-    SAME_GRID_VOXELS,
+    FIT_TOLERANCE_VOXELS,
+    SAME_GRID_TOLERANCE_VOXELS,
     format_shape,
     largest_distance,
     smallest_side,
@@ -22,14 +22,14 @@ from .image import conform, like
 
 
 def same_grid(
-    img: nib.Nifti1Image, reference: nib.Nifti1Image, voxels: float = SAME_GRID_VOXELS
+    img: nib.Nifti1Image, reference: nib.Nifti1Image, voxels: float = SAME_GRID_TOLERANCE_VOXELS
 ) -> bool:
     """Return whether two images have the same grid.
 
-    Their shapes (the first three axes) are equal, and no voxel lies ``voxels`` or more, in the smallest
-    side of the voxels of ``reference``, from the voxel of ``reference`` with the same indices. Axes are
-    compared as they are stored: images in different axis orders are brought to one by
-    :func:`bids_stroke.spatial.image.conform` first.
+    The shapes of the first three axes must be equal, and the distance between voxels with the same
+    indices must be less than ``voxels`` times the smallest voxel size of ``reference``. Axes are
+    compared in stored order: conform images with different axis orders first
+    (:func:`bids_stroke.spatial.image.conform`).
     """
     if img.shape[:3] != reference.shape[:3]:
         return False
@@ -40,20 +40,20 @@ def same_grid(
 def fit_to_grid(
     mask: nib.Nifti1Image, img: nib.Nifti1Image, name: PathLike = "the image"
 ) -> nib.Nifti1Image:
-    """Put a mask on the grid of ``img``, which must agree within half a voxel
+    """Assign the grid of ``img`` to a mask whose grid differs by less than half a voxel
     (:func:`bids_stroke.spatial.grid.same_grid`).
 
     Parameters
     ----------
     mask, img : nib.Nifti1Image, (x, y, z)
-        In any axis orders.
+        Images in any axis order.
     name : str
-        What error messages call ``img``.
+        Name of ``img`` in error messages.
 
     Returns
     -------
     nib.Nifti1Image
-        In RAS order.
+        The mask in RAS order.
 
     Raises
     ------
@@ -61,29 +61,31 @@ def fit_to_grid(
         If the grids differ.
     """
     mask, img = conform(mask), conform(img)
-    if same_grid(mask, img, FITTED_VOXELS):
+    if same_grid(mask, img, FIT_TOLERANCE_VOXELS):
         return like(np.asanyarray(mask.dataobj), img)
     if mask.shape[:3] == img.shape[:3]:
         distance = largest_distance(img.shape, mask.affine, img.affine)
         difference = f"their corners are up to {distance:.1f} mm apart"
     else:
-        difference = " against ".join(
+        difference = " versus ".join(
             f"{format_shape(i.shape[:3])} voxels of {format_shape(voxel_sizes(i.affine))} mm"
             for i in (mask, img)
         )
     raise ImageError(
-        f"{mask.get_filename()} is on another grid than {name} ({difference}); give the mask of this "
+        f"{mask.get_filename()} is not on the grid of {name} ({difference}); provide the mask of this "
         "image, or resample it."
     )
 
 
 def data_on_grid(img: nib.Nifti1Image, mask_img: nib.Nifti1Image, name: str) -> np.ndarray:
-    """Return the array of an image, called ``name``, that must share the grid of the lesion mask.
+    """Return the array of an image after checking that the image is on the grid of the lesion mask.
+
+    ``name`` is the name of the image in error messages.
 
     Raises
     ------
     ImageError
-        If it does not.
+        If the grids differ.
     """
     if not same_grid(img, mask_img):
         raise ImageError(
@@ -94,19 +96,19 @@ def data_on_grid(img: nib.Nifti1Image, mask_img: nib.Nifti1Image, name: str) -> 
 
 
 def blank(shape: Sequence[int], affine: np.ndarray) -> nib.Nifti1Image:
-    """Make an image that stands for a grid alone; its voxels are zero and take no memory."""
+    """Return an image of zeros that represents a grid; its voxels take no memory."""
     return nib.Nifti1Image(np.broadcast_to(np.uint8(0), shape), affine)
 
 
 def bounding_box(mask: np.ndarray, margin: int | Sequence[int] | np.ndarray = 0) -> tuple[slice, ...]:
-    """Slices around the true voxels of a mask and a margin, within the volume.
+    """Return the slices that enclose the true voxels of a mask and a margin, within the volume.
 
     Parameters
     ----------
     mask : ndarray of bool
-        At least one voxel is true.
+        Mask with at least one true voxel.
     margin : int, or sequence of int
-        Voxels on each side, of all axes or of each.
+        Voxels added on both sides of all axes, or of each axis.
     """
     margins = np.broadcast_to(margin, mask.ndim)
     box = []
@@ -121,14 +123,14 @@ def bounding_box(mask: np.ndarray, margin: int | Sequence[int] | np.ndarray = 0)
 def resample(
     img: nib.Nifti1Image, reference: nib.Nifti1Image, order: int = 1, cval: float = 0.0
 ) -> nib.Nifti1Image:
-    """Interpolate ``img`` on the grid of ``reference`` (identity in world space).
+    """Resample ``img`` to the grid of ``reference`` (identity in world space).
 
-    Between the outermost voxel centers and faces, the nearest value is used.
+    Between the centers and the faces of the outermost voxels, the nearest value is used.
 
     Parameters
     ----------
     img, reference : nib.Nifti1Image
-        On any grids.
+        Images on any grids.
     order : int
         Spline order; 0 for labels.
     cval : float
@@ -137,7 +139,7 @@ def resample(
     Returns
     -------
     nib.Nifti1Image
-        float32, or for order 0 of the type of ``img``.
+        Image of type float32; for order 0, of the type of ``img``.
     """
     mapping = np.linalg.inv(img.affine) @ reference.affine
     data = np.asanyarray(img.dataobj)
@@ -156,12 +158,12 @@ def resample(
 
 
 def _covered(mapping: np.ndarray, shape: tuple[int, ...], grid_shape: tuple[int, ...]) -> np.ndarray:
-    """Mark the voxels of a grid that have their center in the field of view of an image."""
+    """Mark the voxels of a grid whose centers lie in the field of view of an image."""
     covered = np.ones(grid_shape, bool)
     indices = np.ogrid[tuple(slice(size) for size in grid_shape)]
     for (*steps, start), size in zip(mapping[:3], shape[:3], strict=True):
         position = start + sum(step * index for step, index in zip(steps, indices, strict=True))
-        # Rounding errors must not cut the outermost planes off.
+        # The tolerance keeps the outermost planes in spite of rounding errors.
         covered &= np.abs(position - (size - 1) / 2) <= size / 2 + 1e-3
     return covered
 
@@ -169,15 +171,15 @@ def _covered(mapping: np.ndarray, shape: tuple[int, ...], grid_shape: tuple[int,
 def regrid(img: nib.Nifti1Image, spacing: ArrayLike, order: int = 1) -> nib.Nifti1Image:
     """Resample ``img`` to ``spacing`` (mm, three values) over the same field of view.
 
-    Finer images are smoothed first (Gaussian, half the ratio of spacings) against aliasing, unless
-    ``order`` is 0.
+    Images with a finer spacing are smoothed first to avoid aliasing (Gaussian, half the ratio of
+    spacings), unless ``order`` is 0.
     """
     spacing = np.asarray(spacing, float)
     zooms = voxel_sizes(img.affine)
     shape = np.maximum(np.round(np.array(img.shape[:3]) * zooms / spacing), 1).astype(int)
     affine = img.affine.copy()
     affine[:3, :3] *= spacing / zooms
-    # The center of the first voxel moves so that the corner of the field of view stays.
+    # Shift the center of the first voxel to keep the corner of the field of view.
     affine[:3, 3] = apply_affine(img.affine, (spacing / zooms - 1) / 2)
     ratio = spacing / zooms
     if order and (ratio > 1.01).any():
@@ -187,5 +189,5 @@ def regrid(img: nib.Nifti1Image, spacing: ArrayLike, order: int = 1) -> nib.Nift
 
 
 def voxel_volume(img: nib.Nifti1Image) -> float:
-    """Volume of one voxel in mm³."""
+    """Return the volume of one voxel in mm³."""
     return float(abs(np.linalg.det(img.affine[:3, :3])))

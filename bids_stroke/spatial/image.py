@@ -1,6 +1,6 @@
-"""Images: open, check, load, conform, save.
+"""Opening, checking, loading, conforming and saving of images.
 
-Arrays are in nibabel's order (x, y, z); world coordinates are RAS, in mm.
+Arrays are in the order of nibabel (x, y, z); world coordinates are RAS, in mm.
 """
 
 import gzip
@@ -21,13 +21,13 @@ from . import headers
 
 
 def open_image(path: PathLike, orientation: str | None = None) -> nib.Nifti1Image:
-    """Open an image without reading its voxels, and without any check.
+    """Open an image without reading its voxels and without checking it.
 
     Parameters
     ----------
     path : path
     orientation : {"RAS", "LAS"}, optional
-        Directions of the axes of an image whose header states none.
+        Orientation to assume if the header has none.
 
     Raises
     ------
@@ -36,24 +36,24 @@ def open_image(path: PathLike, orientation: str | None = None) -> nib.Nifti1Imag
     """
     img = nib.load(path)
     if not isinstance(img, nib.Nifti1Image):
-        raise ImageError(f"{path} is not a NIfTI image; convert it.")
+        raise ImageError(f"{path} is not a NIfTI image; convert it to NIfTI.")
     return _oriented(img, orientation) if orientation else img
 
 
 def check_header(path: PathLike, orientation: str | None = None) -> None:
-    """Check all of a file of the user that can be checked without reading its voxels.
+    """Check a user-supplied image as far as possible without reading its voxels.
 
     Parameters
     ----------
     path, orientation
-        As for :func:`bids_stroke.spatial.image.load_scan`.
+        See :func:`bids_stroke.spatial.image.load_scan`.
 
     Raises
     ------
     ImageError
-        If the file is missing or no image, its header states more voxels than it can hold, or the
-        image is not 3D, has no orientation, no usable affine, too few voxels, or a field of view of no
-        head's size.
+        If the file is missing or is not an image, if its header declares more voxels than the file can
+        contain, or if the image is not 3D or has no orientation, no usable affine, too few voxels, or a
+        field of view that is not the size of a head.
     """
     path = Path(path)
     headers.check_head(headers.open_checked(path, orientation), path)
@@ -75,19 +75,19 @@ def load(path: PathLike) -> nib.Nifti1Image:
 
 
 def load_supplied(path: PathLike, orientation: str | None = None) -> nib.Nifti1Image:
-    """Load a mask or a map of the user, as :func:`bids_stroke.spatial.image.load`.
+    """Load a user-supplied mask or map, with the checks of :func:`bids_stroke.spatial.image.load`.
 
     Parameters
     ----------
     path : path
     orientation : {"RAS", "LAS"}, optional
-        Directions of the axes of an image whose header states none. Such an image has its center at
-        the origin: this does for scans and for masks that were drawn on them, but not in a template.
+        Orientation to assume if the header has none. The center of such an image is placed at the
+        origin, which is valid for scans and for masks drawn on scans, but not in a template space.
 
     Raises
     ------
     ImageError
-        Also if it has too few voxels, or a field of view of no head's size.
+        Also if the image has too few voxels, or a field of view that is not the size of a head.
     """
     path = Path(path)
     img = headers.open_checked(path, orientation)
@@ -96,29 +96,31 @@ def load_supplied(path: PathLike, orientation: str | None = None) -> nib.Nifti1I
 
 
 def load_scan(path: PathLike, orientation: str | None = None) -> nib.Nifti1Image:
-    """Load a raw scan of a head, as :func:`bids_stroke.spatial.image.load_supplied`.
+    """Load a raw scan of a head, with the checks of
+    :func:`bids_stroke.spatial.image.load_supplied`.
 
     Raises
     ------
     ImageError
-        Also if it has no contrast.
+        Also if all voxels have the same value.
     """
     img = load_supplied(path, orientation)
     data = np.asanyarray(img.dataobj)
     if data.min() == data.max():
-        raise ImageError(f"{path} holds the value {data.flat[0]:g} alone; export it again.")
+        raise ImageError(f"{path} has the value {data.flat[0]:g} in every voxel; export it again.")
     return img
 
 
 @contextmanager
-def undamaged(img: SpatialImage, path: PathLike) -> Iterator[SpatialImage]:
-    """Yield an opened image for reading in one pass; at the end, compare a compressed file with the
-    checksum behind its content, which nibabel, that stops at the last voxel, does not read.
+def verified(img: SpatialImage, path: PathLike) -> Iterator[SpatialImage]:
+    """Yield an opened image for reading in one pass, then verify the checksum of a compressed file.
+
+    The checksum follows the voxels; nibabel stops at the last voxel and does not read it.
 
     Raises
     ------
     ImageError
-        If the file cannot be read, or was damaged in copying.
+        If the file cannot be read, or does not match its checksum.
     """
     if not (str(path).endswith(".gz") and isinstance(img, nib.Nifti1Image)):
         yield img
@@ -127,7 +129,7 @@ def undamaged(img: SpatialImage, path: PathLike) -> Iterator[SpatialImage]:
         try:
             opened = type(img).from_stream(stream)
         except Exception as error:
-            raise headers.unreadable(Path(path), error) from None
+            raise headers.unreadable_error(Path(path), error) from None
         yield opened
         try:
             while stream.read(1 << 24):
@@ -138,16 +140,16 @@ def undamaged(img: SpatialImage, path: PathLike) -> Iterator[SpatialImage]:
 
 def _read(img: SpatialImage, path: Path, orientation: str | None) -> nib.Nifti1Image:
     """Read the voxels of an opened image."""
-    with undamaged(img, path) as opened:
+    with verified(img, path) as opened:
         try:
             data = np.asanyarray(opened.dataobj)
         except Exception as error:
-            raise headers.unreadable(path, error) from None
+            raise headers.unreadable_error(path, error) from None
     if data.ndim == 4:
         data = data[..., 0]
     if data.dtype.kind == "f" and not np.isfinite(data).all():
-        raise ImageError(f"{path} holds NaN or infinite voxels; replace them and try again.")
-    image = _oriented(img, orientation, storable(data))
+        raise ImageError(f"{path} contains NaN or infinite voxels; replace them and try again.")
+    image = _oriented(img, orientation, to_storable(data))
     image.set_filename(str(path))
     return image
 
@@ -155,7 +157,7 @@ def _read(img: SpatialImage, path: Path, orientation: str | None) -> nib.Nifti1I
 def _oriented(
     img: SpatialImage, orientation: str | None, data: NDArray | None = None
 ) -> nib.Nifti1Image:
-    """An image with the assumed orientation where its header has none, and with ``data`` if given."""
+    """Return an image with ``data`` if given, and with ``orientation`` if its header has none."""
     affine = headers.affine_of(img, orientation)
     header = img.header.copy() if isinstance(img, nib.Nifti1Image) else None
     if header is not None and data is not None and not is_storable(header.get_data_dtype()):
@@ -166,32 +168,33 @@ def _oriented(
     return image
 
 
-def is_storable(kind: np.dtype) -> bool:
-    """Whether programs read and write images of a type."""
-    return kind.kind in "iuf" and (kind.itemsize < 8 or kind == np.float64) and kind != np.float16
+def is_storable(dtype: np.dtype) -> bool:
+    """Return whether neuroimaging software reads and writes images of a data type."""
+    return dtype.kind in "iuf" and (dtype.itemsize < 8 or dtype == np.float64) and dtype != np.float16
 
 
-def storable(array: NDArray) -> NDArray:
-    """An array in the byte order of the machine, and in a type that programs read and write: the one
-    place that chooses a type for the voxels of users' files.
+def to_storable(array: NDArray) -> NDArray:
+    """Convert an array to native byte order and to a data type that neuroimaging software supports.
 
-    >>> [storable(np.zeros(1, kind)).dtype.name for kind in ("int64", "bool", "float16", ">i2")]
+    This function alone chooses the data type of the voxels of user-supplied files.
+
+    >>> [to_storable(np.zeros(1, dtype)).dtype.name for dtype in ("int64", "bool", "float16", ">i2")]
     ['int32', 'uint8', 'float32', 'int16']
     """
-    kind = array.dtype.newbyteorder("=")
-    if not is_storable(kind):
-        kind = _storable_type(array)
-    return array.astype(kind, copy=False)
+    dtype = array.dtype.newbyteorder("=")
+    if not is_storable(dtype):
+        dtype = _storable_type(array)
+    return array.astype(dtype, copy=False)
 
 
 def _storable_type(array: NDArray) -> np.dtype:
-    kind = array.dtype
-    if kind.kind == "b":
+    dtype = array.dtype
+    if dtype.kind == "b":
         return np.dtype(np.uint8)
-    if kind == np.float16:
+    if dtype == np.float16:
         return np.dtype(np.float32)
     limits = np.iinfo(np.int32)
-    if kind.kind in "iu" and (
+    if dtype.kind in "iu" and (
         not array.size or (array.min() >= limits.min and array.max() <= limits.max)
     ):
         return np.dtype(np.int32)
@@ -208,20 +211,20 @@ def save(img: nib.Nifti1Image, path: PathLike) -> Path:
 def like(
     array: ArrayLike, reference: nib.Nifti1Image, dtype: DTypeLike | None = None
 ) -> nib.Nifti1Image:
-    """Make an image of ``array`` on the grid of ``reference``, of type ``dtype`` if given.
+    """Return an image of ``array`` on the grid of ``reference``, converted to ``dtype`` if given.
 
-    The codes of qform and sform are those of ``reference``, or 1 where it has none; the unit is mm. A
-    qform cannot hold an affine with shears: its code is 0.
+    The qform and sform codes are those of ``reference``, or 1 if these are 0; the unit is mm. A qform
+    cannot represent shears: for an affine with shears its code is 0.
     """
     array = np.asarray(array)
-    array = storable(array.astype(dtype or array.dtype, copy=False))
+    array = to_storable(array.astype(dtype or array.dtype, copy=False))
     img = nib.Nifti1Image(array, reference.affine)
-    # The codes alone: the qform of a file may be no rotation, which nibabel cannot read. The header
-    # rounds to single precision: the affine in memory stays the very one of reference.
+    # Read only the codes: nibabel cannot read a qform that is not a rotation. The header rounds to
+    # single precision, so do not update the affine in memory, which stays equal to that of reference.
     for name, set_form in (("sform_code", img.set_sform), ("qform_code", img.set_qform)):
         set_form(reference.affine, int(reference.header[name]) or 1, update_affine=False)
     distance = headers.largest_distance(img.shape, img.get_qform(), reference.affine)
-    if distance > headers.SAME_GRID_VOXELS * headers.smallest_side(reference.affine):
+    if distance > headers.SAME_GRID_TOLERANCE_VOXELS * headers.smallest_side(reference.affine):
         img.set_qform(None, 0, update_affine=False)
     img.header.set_xyzt_units("mm")
     return img
@@ -236,8 +239,11 @@ def conform(img: nib.Nifti1Image) -> nib.Nifti1Image:
 
 
 def restore(img: nib.Nifti1Image, original: nib.Nifti1Image) -> nib.Nifti1Image:
-    """Bring an image in RAS order back to the axis order of ``original``: the exact inverse of
-    :func:`bids_stroke.spatial.image.conform`, with the very affine of ``original``."""
+    """Reorder the axes of an image in RAS order to those of ``original``.
+
+    This is the exact inverse of :func:`bids_stroke.spatial.image.conform`; the affine is that of
+    ``original``.
+    """
     forward = nib.io_orientation(original.affine)
     inverse = nib.orientations.ornt_transform([[0, 1], [1, 1], [2, 1]], forward)
     return like(nib.apply_orientation(np.asanyarray(img.dataobj), inverse), original)
@@ -255,5 +261,8 @@ def zscore(data: ArrayLike, mask: ArrayLike) -> NDArray[np.float32]:
     mask = np.asarray(mask) > 0
     inside = data[mask]
     if not inside.size or inside.min() == inside.max():
-        raise ImageError("The brain mask covers no contrast, so it cannot be standardized.")
+        raise ImageError(
+            "The brain mask is empty, or the image is constant inside it, so the image cannot be "
+            "standardized; check the brain mask."
+        )
     return np.where(mask, (data - inside.mean()) / inside.std(), 0).astype(np.float32)

@@ -2,7 +2,8 @@
 
     python -m bids_stroke.spatial.linear_registration FOLDER
 
-is the process in which :func:`bids_stroke.spatial.linear_registration.register_linear` registers.
+runs the registration in the subprocess that
+:func:`bids_stroke.spatial.linear_registration.register_linear` starts.
 """
 
 import json
@@ -30,9 +31,9 @@ from .transforms import LPS, to_ants
 if TYPE_CHECKING:  # slow to load
     from ants import ANTsImage, ANTsTransform
 
-#: Share of the voxels that are compared.
+#: Fraction of voxels that the metric samples.
 SAMPLING_RATE = 0.3
-#: Options of ANTs.
+#: ANTs options of linear registrations.
 OPTIONS: Mapping[str, Any] = {
     "aff_metric": "mattes",
     "aff_sampling": 32,
@@ -41,7 +42,7 @@ OPTIONS: Mapping[str, Any] = {
     "aff_smoothing_sigmas": (2, 1, 0),
 }
 AFFINE_SPACING = (2.0, 2.0, 2.0)
-#: Names of the files in the folder of the process.
+#: File names in the folder of the subprocess.
 _IMAGES, _REQUEST, _RESULT = ("fixed", "moving", "mask"), "request.json", "transform.txt"
 
 
@@ -55,31 +56,31 @@ def register_linear(
     sampling_rate: float = SAMPLING_RATE,
     seed: int = SEED,
 ) -> str:
-    """Register two images by a rigid or an affine transform; the result is the same each time.
+    """Register two images by a rigid or an affine transform, repeatably.
 
-    With several threads, Mattes mutual information adds the parts of its derivative in the order in
-    which the threads end, and a following SyN amplifies the difference. A linear registration gains
-    little from threads: it runs in a process that has one.
+    With several threads, Mattes mutual information sums the parts of its derivative in the order in
+    which the threads finish, and a subsequent SyN registration amplifies the rounding differences.
+    Linear registration gains little from multithreading, so it runs in a single-threaded subprocess.
 
     Parameters
     ----------
     fixed, moving : nib.Nifti1Image
     kind : {"Rigid", "Affine"}
     outprefix : str
-        Start of the names of the files.
+        Prefix of the output files.
     mask : nib.Nifti1Image, optional
-        On the grid of ``fixed``; the cost is computed where it is 1.
+        Mask on the grid of ``fixed``; the cost is computed where it is 1.
     start : path, optional
-        Transform to start from.
+        Initial transform.
     sampling_rate : float
-        Share of the voxels that are compared.
+        Fraction of voxels that the metric samples.
     seed : int
-        Of the random numbers that choose them.
+        Seed for the random choice of these voxels.
 
     Returns
     -------
     str
-        Path of the transform that brings ``moving`` to ``fixed``.
+        Path of the transform from ``moving`` to ``fixed``.
     """
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -104,7 +105,8 @@ def register_linear(
 
 
 def main(folder: Path) -> None:
-    """Register the images of a folder as its request states, and write the path of the transform."""
+    """Register the images in a folder with the options in its request, and write the path of the
+    transform."""
     images = {
         key: to_ants(image.open_image(path)) if (path := folder / f"{key}.nii").exists() else None
         for key in _IMAGES
@@ -123,32 +125,33 @@ def rigid(
     out: files.PathLike,
     samples: int = 100_000,
 ) -> tuple[Path, Path]:
-    """Register two contrasts of one head rigidly (Mattes mutual information).
+    """Register two contrasts of the same head rigidly (Mattes mutual information).
 
-    The start is the scanner's coordinates or the centers of mass, whichever fits better.
+    The registration starts from the scanner coordinates or from aligned centers of mass, whichever fits
+    better.
 
     Parameters
     ----------
     moving, fixed : nib.Nifti1Image
-        Heads or brains.
+        Images with or without skull.
     fixed_mask : nib.Nifti1Image
-        Brain mask on the grid of ``fixed``; the cost is computed in and around it.
+        Brain mask on the grid of ``fixed``; the cost is computed inside and around it.
     out : path
         Folder for ``moving-to-fixed.mat`` and ``fixed-to-moving.mat``.
     samples : int
-        Voxels to compare, at most, on the finest level (``benchmarks/rigid.py`` measures what fewer
-        cost).
+        Largest number of voxels that the metric samples at the finest level (``benchmarks/rigid.py``
+        measures the effect of smaller numbers).
 
     Returns
     -------
     tuple of Path
-        The transforms moving to fixed, fixed to moving.
+        Transforms from moving to fixed and from fixed to moving.
     """
     import ants
 
     fixed_ants, moving_ants = to_ants(fixed), to_ants(moving)
-    around = round(10 / float(voxel_sizes(fixed.affine).min()))
-    region = ndimage.binary_dilation(np.asanyarray(fixed_mask.dataobj) > 0, iterations=around)
+    margin = round(10 / float(voxel_sizes(fixed.affine).min()))
+    region = ndimage.binary_dilation(np.asanyarray(fixed_mask.dataobj) > 0, iterations=margin)
     rate = min(SAMPLING_RATE, samples / np.count_nonzero(region))
     mask = image.like(region, fixed_mask, np.float32)
     with TemporaryDirectory() as folder:
@@ -162,7 +165,7 @@ def rigid(
 
 
 def affine(img: nib.Nifti1Image, brain: nib.Nifti1Image, out: files.PathLike) -> tuple[Path, Path]:
-    """Register a brain to the default template by an affine transform, before any lesion is known.
+    """Register a brain to the default template by an affine transform, without a lesion mask.
 
     Parameters
     ----------
@@ -174,7 +177,7 @@ def affine(img: nib.Nifti1Image, brain: nib.Nifti1Image, out: files.PathLike) ->
     Returns
     -------
     tuple of Path
-        The transforms to the template, and back.
+        Transforms to the template and back.
     """
     import ants
 

@@ -1,7 +1,7 @@
 """Masks: binarization, resampling, and fitting to the grid of an image.
 
-:func:`bids_stroke.spatial.masks.binarize` decides what a user's mask or probability marks, and
-:func:`bids_stroke.spatial.masks.from_fractions` which voxels of another grid a mask covers.
+:func:`bids_stroke.spatial.masks.binarize` binarizes user-supplied masks and probability maps, and
+:func:`bids_stroke.spatial.masks.from_fractions` decides which voxels of a new grid a mask covers.
 """
 
 from fractions import Fraction
@@ -19,24 +19,24 @@ from . import grid, image
 
 #: Smallest probability, or covered fraction of a voxel, that counts as inside.
 INSIDE = 0.5
-#: The same for scaled values: 0.5 may be stored as 0.49999999.
-_LEAST = INSIDE - 1e-6
-#: Stored numbers are rounded: in single precision, or to the steps of a scale.
+#: Threshold for scaled values, where 0.5 may be stored as 0.49999999.
+_THRESHOLD = INSIDE - 1e-6
+#: Tolerance for integers, which storage in single precision or with a scale factor rounds.
 ROUNDING = 1e-3
-#: Interpolation by splines or windowed sinc leaves 0 to 1 by this much at sharp corners.
+#: Largest overshoot beyond 0 and 1 of spline or windowed-sinc interpolation at sharp corners.
 OVERSHOOT = 0.4
-#: Larger numbers than this are percentages, gray values or codes, and not the labels of lesions.
-MOST_LABELS = 20
+#: Largest label of a lesion; larger numbers are percentages, gray values or codes.
+MAX_LABELS = 20
 #: Side (voxels) of the blocks in which a resampled mask keeps its volume.
 BLOCK = 4
-#: Steps of a sequence that spreads evenly over the voxels of a grid (powers of the plastic number for
-#: three dimensions, Roberts 2018): voxels that are covered alike are taken in this order.
+#: Steps of a low-discrepancy sequence over the voxels of a grid (powers of the plastic number in three
+#: dimensions, Roberts 2018), which orders voxels with the same covered fraction.
 _SPREAD = 1.2207440846057596 ** -np.arange(1.0, 4.0)
 
 
 def whole_numbers(data: NDArray) -> NDArray | None:
-    """Return the whole numbers that an array holds, without the rounding of its storage; None if it
-    holds others.
+    """Return the integers in an array without the rounding errors of their storage, or None if the
+    array contains other numbers.
 
     >>> whole_numbers(np.array([0, 1.00000006, 254.99999]))
     array([  0.,   1., 255.])
@@ -50,20 +50,20 @@ def whole_numbers(data: NDArray) -> NDArray | None:
 
 
 def binarize(mask_img: nib.Nifti1Image, several_labels: bool = True) -> nib.Nifti1Image:
-    """Turn a user's mask or probability into a binary mask: lesion, brain, or manual mask.
+    """Binarize a user-supplied mask or probability map of a lesion or a brain.
 
-    - Of whole numbers, all above 0 are inside: one value of any size, or labels of up to
-      :data:`bids_stroke.spatial.masks.MOST_LABELS`.
-    - Fractions from 0 to 1 are probabilities: those of at least 0.5 are inside. Interpolated ones may
-      overshoot 0 to 1 by :data:`bids_stroke.spatial.masks.OVERSHOOT`.
+    - Integers above 0 are inside: a single value of any size, or labels up to
+      :data:`bids_stroke.spatial.masks.MAX_LABELS`.
+    - Fractions from 0 to 1 are probabilities, and those of at least 0.5 are inside. Interpolated
+      probabilities may overshoot this range by :data:`bids_stroke.spatial.masks.OVERSHOOT`.
 
-    Numbers are compared with a tolerance, because scaled values are rounded.
+    Comparisons have a tolerance, because scaled values are rounded.
 
     Parameters
     ----------
     mask_img : nib.Nifti1Image
     several_labels : bool
-        Whether several labels are joined; otherwise they are refused.
+        Whether to merge several labels; otherwise they are refused.
 
     Returns
     -------
@@ -72,17 +72,17 @@ def binarize(mask_img: nib.Nifti1Image, several_labels: bool = True) -> nib.Nift
     Raises
     ------
     ImageError
-        If the values are others, such as negative numbers, percentages, gray values, fractions that do
-        not reach 0.5, or values above 0 in every voxel.
+        If the image has any other values, such as negative numbers, percentages, gray values, fractions
+        that do not reach 0.5, or values above 0 in every voxel.
     """
     data = np.asanyarray(mask_img.dataobj)
-    numbers = whole_numbers(data)
-    if numbers is None or (not numbers.any() and data.any()):  # fractions that only round to 0
+    integers = whole_numbers(data)
+    if integers is None or (not integers.any() and data.any()):  # small fractions round to 0
         _check_fractions(data, mask_img)
-        inside = data >= _LEAST
+        inside = data >= _THRESHOLD
     else:
-        _check_numbers(np.unique(numbers), several_labels, mask_img)
-        inside = numbers > 0
+        _check_integers(np.unique(integers), several_labels, mask_img)
+        inside = integers > 0
     mask = image.like(inside, mask_img, np.uint8)
     if filename := mask_img.get_filename():
         mask.set_filename(filename)
@@ -90,73 +90,73 @@ def binarize(mask_img: nib.Nifti1Image, several_labels: bool = True) -> nib.Nift
 
 
 def _check_fractions(data: NDArray, mask_img: nib.Nifti1Image) -> None:
-    """Refuse fractions that are no probability, or of which none is inside."""
+    """Refuse fractions that are not probabilities, or that are all inside or all outside."""
     low, high = float(data.min()), float(data.max())
-    if -OVERSHOOT <= low < _LEAST <= high <= 1 + OVERSHOOT:
+    if -OVERSHOOT <= low < _THRESHOLD <= high <= 1 + OVERSHOOT:
         return
-    if low >= -OVERSHOOT and high < _LEAST:
-        problem = "so that nothing reaches 0.5"
-    elif low >= _LEAST and high <= 1 + OVERSHOOT:
-        problem = "so that nothing is outside"
+    if low >= -OVERSHOOT and high < _THRESHOLD:
+        problem = "so no voxel reaches 0.5"
+    elif low >= _THRESHOLD and high <= 1 + OVERSHOOT:
+        problem = "so no voxel is outside"
     else:
-        problem = "but a probability has 0 to 1"
+        problem = "but probabilities range from 0 to 1"
     raise ImageError(
-        f"{mask_img.get_filename()} holds values from {low:g} to {high:g}, {problem}; rescale them "
-        "(percentages by 1/100, gray values by 1/255), or make a mask of 0 and 1."
+        f"{mask_img.get_filename()} has values from {low:g} to {high:g}, {problem}; rescale them "
+        "(percentages by 1/100, gray values by 1/255), or convert them to a mask of 0 and 1."
     )
 
 
-def _check_numbers(values: NDArray, several_labels: bool, mask_img: nib.Nifti1Image) -> None:
-    """Refuse whole numbers (sorted, each once) that are neither a mask nor labels."""
+def _check_integers(values: NDArray, several_labels: bool, mask_img: nib.Nifti1Image) -> None:
+    """Refuse integers (sorted and unique) that are neither a mask nor labels."""
     path = mask_img.get_filename()
     if values[0] < 0:
         raise ImageError(
-            f"{path} holds {values[0]:g}, a negative value, but a mask has 0 outside and 1 inside; "
-            "make it binary."
+            f"{path} has the negative value {values[0]:g}, but a mask is 0 outside and 1 inside; "
+            "binarize it."
         )
     if values[0] > 0:
         raise ImageError(
-            f"{path} holds {values[0]:g} as its lowest value, so that nothing is outside, but a mask "
-            "has 0 there; make it binary."
+            f"{path} has {values[0]:g} as its lowest value, so no voxel is outside, but a mask is 0 "
+            "outside; binarize it."
         )
     positive = values[values > 0]
-    if len(positive) < 2 or (several_labels and positive[-1] <= MOST_LABELS):
+    if len(positive) < 2 or (several_labels and positive[-1] <= MAX_LABELS):
         return
-    shown = ", ".join(f"{value:g}" for value in positive[:5])
+    first = ", ".join(f"{value:g}" for value in positive[:5])
     more = f" and {len(positive) - 5} more up to {positive[-1]:g}" if len(positive) > 5 else ""
     raise ImageError(
-        f"{path} holds the labels {shown}{more}; make a mask of those that are inside, or rescale a "
-        "probability to 0 to 1 (percentages by 1/100, gray values by 1/255)."
+        f"{path} has the labels {first}{more}; make a mask of the labels that are inside, or rescale a "
+        "probability map to 0 to 1 (percentages by 1/100, gray values by 1/255)."
     )
 
 
 def at_least_half(fraction: np.ndarray) -> NDArray[np.bool_]:
-    """Voxels of which at least half is inside, for the masks of networks and simulations.
+    """Return the voxels that are at least half inside, for masks of networks and simulations.
 
-    A mask that is measured is resampled by :func:`bids_stroke.spatial.masks.from_fractions`, which
-    keeps volumes.
+    Masks whose volume is measured are resampled with
+    :func:`bids_stroke.spatial.masks.from_fractions`, which keeps volumes.
     """
     return fraction >= INSIDE
 
 
 def to_fractions(mask: nib.Nifti1Image, reference: nib.Nifti1Image) -> nib.Nifti1Image:
-    """Prepare a mask for linear interpolation on the grid of ``reference``.
+    """Prepare a mask for linear interpolation to the grid of ``reference``.
 
-    Interpolated linearly at the center of a voxel of ``reference``, the result is the fraction of this
-    voxel that the mask covers, where the voxels of the mask are boxes. Voxels are split where those of
-    ``reference`` are finer, and averaged where they are coarser.
+    Linear interpolation of the result at the center of a voxel of ``reference`` gives the fraction of
+    this voxel that the mask covers, with the voxels of the mask as boxes. Voxels are split along axes
+    where those of ``reference`` are smaller, and averaged where they are larger.
 
     Parameters
     ----------
     mask : nib.Nifti1Image
-        Values above 0 are inside.
+        Mask; values above 0 are inside.
     reference : nib.Nifti1Image
-        Only the size of its voxels counts, along the axes of the mask.
+        Image of which only the voxel sizes along the axes of the mask are used.
 
     Returns
     -------
     nib.Nifti1Image of float32
-        The box around the mask and a margin of zeros; all else is zero.
+        Image of the bounding box of the mask with a margin of zeros; all voxels outside are zero.
     """
     inside = np.asanyarray(mask.dataobj) > 0
     box = grid.bounding_box(inside) if inside.any() else (slice(0, 1),) * 3
@@ -167,7 +167,7 @@ def to_fractions(mask: nib.Nifti1Image, reference: nib.Nifti1Image) -> nib.Nifti
         parts, width = _parts_and_width(float(size))
         data = np.repeat(data, parts, axis)
         data = np.pad(data, [(width, width) if other == axis else (0, 0) for other in range(3)])
-        # Mean over the width; of an even one, the window reaches further to the lower side.
+        # Mean over the width; a window of even width extends one voxel further to the lower side.
         data = ndimage.uniform_filter1d(data, width, axis, mode="constant")
         step, start = np.eye(4), np.zeros(3)
         step[axis, axis] = 1 / parts
@@ -178,8 +178,8 @@ def to_fractions(mask: nib.Nifti1Image, reference: nib.Nifti1Image) -> nib.Nifti
 
 
 def _parts_and_width(size: float) -> tuple[int, int]:
-    """Number of parts that a voxel is split into along an axis, and of parts that are averaged, for a
-    target voxel that is ``size`` times as long.
+    """Return the number of parts into which a voxel is split along an axis, and the number of parts to
+    average, for a target voxel that is ``size`` times as long.
 
     >>> [_parts_and_width(size) for size in (1, 1 / 2, 2 / 3, 0.2, 2)]
     [(1, 1), (2, 1), (3, 2), (5, 1), (1, 2)]
@@ -193,18 +193,18 @@ def _parts_and_width(size: float) -> tuple[int, int]:
 
 
 def from_fractions(fraction: np.ndarray) -> NDArray[np.bool_]:
-    """Turn the covered fractions of voxels into a mask that keeps the volume: the one rule by which
-    masks are resampled.
+    """Convert the covered fractions of voxels to a mask that keeps the volume.
 
-    In each block of :data:`bids_stroke.spatial.masks.BLOCK` voxels a side, as many voxels are inside as
-    the fractions sum up to, those of the largest fractions; remainders are passed on to the next block.
-    Voxels of the same fraction, such as those half covered along a face, are taken evenly over the
-    block: a threshold takes all of them or none.
+    All masks whose volume is measured are resampled by this rule. In each block of
+    :data:`bids_stroke.spatial.masks.BLOCK` voxels per side, the number of voxels inside is the sum of
+    the fractions, and the voxels with the largest fractions are inside; remainders are carried over to
+    the next block. Voxels with the same fraction, such as half-covered voxels along a face, are chosen
+    evenly over the block, where a threshold would include all of them or none.
 
     Parameters
     ----------
     fraction : ndarray, (x, y, z)
-        0 to 1.
+        Covered fractions, 0 to 1.
     """
     mask = np.zeros(fraction.shape, bool)
     covered = np.round(np.clip(fraction, 0, 1), 4)
@@ -218,14 +218,14 @@ def from_fractions(fraction: np.ndarray) -> NDArray[np.bool_]:
     voxels, values, blocks = voxels[order], values[order], blocks[order]
     _, first, sizes = np.unique(blocks, return_index=True, return_counts=True)
     sums = np.cumsum(np.add.reduceat(values, first, dtype=float))
-    kept = np.diff(np.floor(np.round(sums, 3) + 0.5), prepend=0)
+    counts = np.diff(np.floor(np.round(sums, 3) + 0.5), prepend=0)
     ranks = np.arange(len(voxels)) - np.repeat(first, sizes)
-    mask[tuple(voxels[ranks < np.repeat(kept, sizes)].T)] = True
+    mask[tuple(voxels[ranks < np.repeat(counts, sizes)].T)] = True
     return mask
 
 
-def on_grid(mask: nib.Nifti1Image, reference: nib.Nifti1Image) -> nib.Nifti1Image:
-    """Resample a mask on the grid of ``reference`` (identity in world space), keeping its volume.
+def resample_mask(mask: nib.Nifti1Image, reference: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Resample a mask to the grid of ``reference`` (identity in world space), keeping its volume.
 
     Returns
     -------
@@ -238,14 +238,14 @@ def on_grid(mask: nib.Nifti1Image, reference: nib.Nifti1Image) -> nib.Nifti1Imag
 def fit_brain_mask(
     mask: nib.Nifti1Image, img: nib.Nifti1Image, name: PathLike = "the image"
 ) -> nib.Nifti1Image:
-    """Put a user-supplied brain mask, binarized, on the grid of ``img``.
+    """Binarize a user-supplied brain mask and fit it to the grid of ``img``.
 
     Raises
     ------
     ImageError
-        If the mask lies on another grid, is empty, or is no mask.
+        If the mask has a different grid, is empty, or is not a mask.
     """
     inside = np.asanyarray(grid.fit_to_grid(binarize(mask), img, name).dataobj)
     if not inside.any():
-        raise ImageError(f"{mask.get_filename()} is empty; draw the brain or leave it out.")
+        raise ImageError(f"{mask.get_filename()} is empty; provide a brain mask, or omit this file.")
     return image.like(inside, img, np.uint8)

@@ -1,7 +1,7 @@
 """Normalization to a template by SyN (ANTs) in the presence of a lesion.
 
-The lesion is excluded from the cost, or the brain is registered with the mirrored tissue of its other
-side in the lesion's place.
+The lesion is excluded from the cost (cost-function masking), or replaced by mirrored tissue of the
+other hemisphere (enantiomorphic normalization).
 """
 
 import shutil
@@ -26,12 +26,15 @@ from .registration import SEED, SYN, register
 from .templates import Template, template
 from .transforms import to_ants
 
-#: Warps are smooth: the registration runs on this grid, the results are applied on any.
+#: Spacing of the registration. Warps are smooth, so they are applied to images of any spacing.
 WARP_SPACING_MM = 2.0
+#: Weight of the metric that aligns the brain masks.
 OUTLINE_WEIGHT = 0.2
-#: Share of the brain that must be healthy for the lesion to be left out: the rest would lead nowhere.
-LEAST_HEALTHY = 0.1
-SHINE_MM = 8
+#: Smallest healthy fraction of the brain for which the lesion is excluded or replaced; with less, the
+#: lesion is ignored, because the registration would fail.
+MIN_HEALTHY_FRACTION = 0.1
+#: Standard deviation (mm) of the Gaussian weights of the tissue that replaces a lesion.
+SMOOTHING_MM = 8
 
 
 def normalize(
@@ -43,26 +46,28 @@ def normalize(
     method: str = NORMALIZATIONS[0],
     seed: int = SEED,
 ) -> tuple[Path, Path]:
-    """Register a brain to a template by SyN, without being led by the lesion.
+    """Register a brain to a template by SyN, without distortion by the lesion.
 
-    The patient is the fixed image, so that masks act on its own grid; brain masks drive a second,
-    light metric, so that the outline fits where the lesion reaches the cortex.
+    The patient is the fixed image, so that masks apply on the grid of the patient. A second metric with
+    a small weight compares brain masks, so that the outlines match where the lesion reaches the cortex.
 
     Parameters
     ----------
     img, brain : nib.Nifti1Image
-        Bias-corrected image and its brain mask, RAS.
+        Bias-corrected image in RAS order, and its brain mask.
     lesion : nib.Nifti1Image
-        Lesion mask, same grid; may be empty. One that leaves hardly any healthy tissue is as none.
+        Lesion mask on the same grid; may be empty. A lesion that leaves almost no healthy tissue is
+        ignored.
     out : path
         Folder for ``to-template.h5`` and ``from-template.h5``.
     target : Template, optional
-        Default :func:`bids_stroke.spatial.templates.template`.
+        Target template; default :func:`bids_stroke.spatial.templates.template`.
     method : {"masked", "enantiomorphic"}
-        The lesion excluded from the cost (cost-function masking, Brett et al. 2001), or replaced
-        by the mirrored tissue of the other side (:func:`bids_stroke.spatial.enantiomorphic.fill`).
+        Whether to exclude the lesion from the cost (cost-function masking, Brett et al. 2001), or to
+        replace it with mirrored tissue of the other hemisphere
+        (:func:`bids_stroke.spatial.enantiomorphic.fill`).
     seed : int
-        Of the random numbers of the affine registration.
+        Seed of the affine registration.
 
     Returns
     -------
@@ -71,29 +76,29 @@ def normalize(
     """
     target = target or template()
     spacing = (WARP_SPACING_MM,) * 3
-    cut = _crop(brain, margin_mm=12)
-    mask = regrid(cut(brain, np.float32), spacing)
+    crop = _cropping(brain, margin_mm=12)
+    mask = regrid(crop(brain, np.float32), spacing)
     inside = mask.get_fdata() > 0.5
-    patient = image.like(regrid(cut(img), spacing).get_fdata() * inside, mask, np.float32)
-    hole = resample(_dilated(cut(lesion)), mask, order=1).get_fdata() > 0.25
-    if np.count_nonzero(inside & ~hole) < LEAST_HEALTHY * np.count_nonzero(inside):
+    patient = image.like(regrid(crop(img), spacing).get_fdata() * inside, mask, np.float32)
+    hole = resample(_dilate(crop(lesion)), mask, order=1).get_fdata() > 0.25
+    if np.count_nonzero(inside & ~hole) < MIN_HEALTHY_FRACTION * np.count_nonzero(inside):
         hole[:] = False
-    patient = _smoothed_over(patient, inside, hole)
+    patient = _replace_by_local_mean(patient, inside, hole)
     around = ndimage.binary_dilation(inside, iterations=4)
     weight = image.like(around & ~hole, mask, np.float32)
-    moving = _scaled(regrid(target.t1w, spacing))
+    moving = _rescale(regrid(target.t1w, spacing))
     reference_brain = regrid(image.like(target.brain.get_fdata(), target.brain), spacing)
     outline = ("meansquares", to_ants(mask), to_ants(reference_brain), OUTLINE_WEIGHT, 0)
     with TemporaryDirectory() as folder:
         affine = register_linear(
-            _scaled(patient), moving, "Affine", f"{folder}/affine", weight, seed=seed
+            _rescale(patient), moving, "Affine", f"{folder}/affine", weight, seed=seed
         )
         if method == "enantiomorphic" and hole.any():
             other, usable = mirror(patient, inside, hole, Path(affine))
             patient, hole = fill(patient, inside, hole, other, usable)
             weight = image.like(around & ~hole, mask, np.float32)
         warp = register(
-            to_ants(_scaled(patient)),
+            to_ants(_rescale(patient)),
             to_ants(moving),
             type_of_transform="SyNOnly",
             initial_transform=affine,
@@ -103,7 +108,7 @@ def normalize(
             outprefix=f"{folder}/syn",
             **SYN,
         )
-        # The registration maps the template onto the patient; its inverse normalizes.
+        # The registration maps the template to the patient; its inverse normalizes the patient.
         return (
             _copy(warp.inverse[0], Path(out) / "to-template.h5"),
             _copy(warp.forward[0], Path(out) / "from-template.h5"),
@@ -116,22 +121,23 @@ def _copy(source: str, path: Path) -> Path:
     return path
 
 
-def _crop(brain: nib.Nifti1Image, margin_mm: float) -> Callable[..., nib.Nifti1Image]:
-    """Make a function that cuts images to the box of ``brain`` and a margin (padding if needed)."""
+def _cropping(brain: nib.Nifti1Image, margin_mm: float) -> Callable[..., nib.Nifti1Image]:
+    """Return a function that crops images to the bounding box of ``brain`` plus a margin, and pads them
+    if needed."""
     margin = np.ceil(margin_mm / voxel_sizes(brain.affine)).astype(int)
     box = bounding_box(np.asanyarray(brain.dataobj) > 0)
     low = np.array([side.start for side in box]) - margin
     high = np.array([side.stop for side in box]) + margin
     grid = blank(high - low, brain.affine @ from_matvec(np.eye(3), low))
 
-    def cut(img: nib.Nifti1Image, dtype: DTypeLike | None = None) -> nib.Nifti1Image:
+    def crop(img: nib.Nifti1Image, dtype: DTypeLike | None = None) -> nib.Nifti1Image:
         return image.like(resample(img, grid, order=0).dataobj, grid, dtype)
 
-    return cut
+    return crop
 
 
-def _dilated(lesion: nib.Nifti1Image) -> nib.Nifti1Image:
-    """The rim of a lesion is not normal tissue either: exclude 3 mm more."""
+def _dilate(lesion: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Dilate a lesion by 3 mm, because its rim is not normal tissue either."""
     mask = np.asanyarray(lesion.dataobj) > 0
     if not mask.any():
         return image.like(mask, lesion, np.float32)
@@ -139,22 +145,24 @@ def _dilated(lesion: nib.Nifti1Image) -> nib.Nifti1Image:
     return image.like(distance <= 3, lesion, np.float32)
 
 
-def _smoothed_over(
+def _replace_by_local_mean(
     img: nib.Nifti1Image, brain: NDArray[np.bool_], hole: NDArray[np.bool_]
 ) -> nib.Nifti1Image:
-    """Replace a lesion by the mean of its surroundings: the registration smooths images, and what a
-    mask excludes would shine through beyond its border."""
+    """Replace a lesion by the local mean of its surroundings.
+
+    The registration smooths images, which spreads masked intensities beyond the border of the mask.
+    """
     healthy = brain & ~hole
-    sigma = SHINE_MM / voxel_sizes(img.affine)
+    sigma = SMOOTHING_MM / voxel_sizes(img.affine)
     data = img.get_fdata(dtype=np.float32)
-    # Far from anything healthy, the mean of the brain.
-    near = ndimage.gaussian_filter(data * healthy, sigma) + 1e-3 * data[healthy].mean()
+    # Far from healthy tissue, this is the mean over the healthy brain.
+    local = ndimage.gaussian_filter(data * healthy, sigma) + 1e-3 * data[healthy].mean()
     weight = ndimage.gaussian_filter(healthy.astype(np.float32), sigma) + 1e-3
-    return image.like(np.where(hole & brain, near / weight, data), img)
+    return image.like(np.where(hole & brain, local / weight, data), img)
 
 
-def _scaled(img: nib.Nifti1Image) -> nib.Nifti1Image:
-    """Robust intensities in 0 to 1 for the registration."""
+def _rescale(img: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Rescale intensities robustly to 0–1 for the registration."""
     data = img.get_fdata(dtype=np.float32)
     low, high = np.percentile(data[data != 0], (1, 99))
     scaled = np.clip((data - low) / (high - low), 0, 1) * 0.9 + 0.1

@@ -1,6 +1,6 @@
-"""Registration with ANTs, repeatable.
+"""Repeatable registration with ANTs.
 
-A transform is a file that ANTs applies (:mod:`bids_stroke.spatial.transforms`).
+Transforms are ANTs files (:mod:`bids_stroke.spatial.transforms`).
 """
 
 import os
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:  # slow to load
     from ants import ANTsImage
 
-#: Environment variable with the number of threads, which ANTs reads when it starts.
+#: Environment variable with the number of threads, which ANTs reads at startup.
 THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
-#: Of the random numbers that registrations start from.
+#: Default random seed of registrations.
 SEED = 1
-#: Options for SyN: long steps, and few of them at 2 mm, where each takes seconds.
+#: Options of SyN: large gradient steps, and few iterations at 2 mm, where each takes seconds.
 SYN: Mapping[str, Any] = {
     "syn_metric": "mattes",
     "syn_sampling": 32,
@@ -24,8 +24,8 @@ SYN: Mapping[str, Any] = {
 
 
 class Registration(NamedTuple):
-    """Files of the transforms that bring the moving image to the fixed one (``forward``) and back
-    (``inverse``), in the order of ANTs: the last is applied first."""
+    """Transform files from the moving image to the fixed image (``forward``) and back (``inverse``), in
+    the order of ANTs: the last transform is applied first."""
 
     forward: tuple[str, ...]
     inverse: tuple[str, ...]
@@ -34,25 +34,25 @@ class Registration(NamedTuple):
 def register(
     fixed: "ANTsImage", moving: "ANTsImage", seed: int = SEED, **options: object
 ) -> Registration:
-    """Run ``ants.registration`` with ``options``, from the same random numbers each time.
+    """Run ``ants.registration`` with ``options`` and a fixed random seed.
 
-    The results of SyN are the same to the last bit with the same number of threads
-    (:data:`bids_stroke.spatial.registration.THREADS`). Those of rigid and affine
-    registrations are so with one thread alone: use
-    :func:`bids_stroke.spatial.linear_registration.register_linear`.
+    The results of SyN are bitwise identical for the same number of threads
+    (:data:`bids_stroke.spatial.registration.THREADS`). Rigid and affine registrations are repeatable
+    only with one thread: use :func:`bids_stroke.spatial.linear_registration.register_linear`.
     """
     import ants
 
-    kept = os.environ.get(THREADS)
-    ants.config.set_ants_deterministic(True, seed_value=seed)  # the only way in which ANTs takes a seed
-    if kept is None:
+    threads = os.environ.get(THREADS)
+    # Only this function sets the seed of ANTs; it also sets the number of threads, which is restored.
+    ants.config.set_ants_deterministic(True, seed_value=seed)
+    if threads is None:
         del os.environ[THREADS]
     else:
-        os.environ[THREADS] = kept
+        os.environ[THREADS] = threads
     result = ants.registration(fixed, moving, **options)
     return Registration(*(_paths(result[key]) for key in ("fwdtransforms", "invtransforms")))
 
 
 def _paths(transforms: str | list[str]) -> tuple[str, ...]:
-    """Paths of transforms; ANTs returns the one of a composite transform as it is."""
+    """Return the paths of transforms as a tuple; for a composite transform, ANTs returns a string."""
     return (transforms,) if isinstance(transforms, str) else tuple(transforms)

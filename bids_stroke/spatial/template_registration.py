@@ -1,4 +1,4 @@
-"""Registration of TemplateFlow's templates to the output template; each is done once, and kept."""
+"""Registration of TemplateFlow templates to the output template, with cached results."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,40 +16,41 @@ from .template_spaces import find_spaces
 from .templates import load_template, template
 from .transforms import move_points
 
+#: Spacing of the displacement fields.
 NODES_MM = 3.0
 
 
 def registered_field(space: str) -> nib.Nifti1Image:
-    """Displacement field from a template space of TemplateFlow to the output template.
+    """Return the displacement field from a template space of TemplateFlow to the output template.
 
-    The T1w template of the space is normalized as a head is (about a minute), and the field is kept in
-    the cache.
+    The T1w template of the space is normalized like the image of a patient, which takes about a minute;
+    the field is cached.
 
     Parameters
     ----------
     space : str
-        TemplateFlow's name.
+        TemplateFlow name of the space.
 
     Returns
     -------
     nib.Nifti1Image
-        As :func:`bids_stroke.spatial.template_transforms.load_transform` returns it.
+        Field in the format of :func:`bids_stroke.spatial.template_transforms.load_transform`.
 
     Raises
     ------
     ResourceError, UsageError
-        If TemplateFlow has no such template, or its files are neither there nor can be downloaded.
+        If TemplateFlow has no such template, or if its files are missing and cannot be downloaded.
     """
-    found = find_spaces([space])[-1]
-    t1w, brain = found.t1w, found.brain
-    assert t1w and brain  # of all spaces but the default one
+    template_space = find_spaces([space])[-1]
+    t1w, brain = template_space.t1w, template_space.brain
+    assert t1w and brain  # None only for the default space
     key = [space, stamp(t1w), stamp(brain)]
     (field,) = cached_images(f"from-{space}", key, lambda: [_field(t1w, brain)])
     return field
 
 
 def _field(t1w: Path, brain: Path) -> nib.Nifti1Image:
-    """Shifts (mm) at nodes of the output template, (x, y, z, 3)."""
+    """Compute the displacements (mm) on a coarse grid over the output template, (x, y, z, 3)."""
     source, target = load_template(t1w, brain), template().t1w
     without_lesion = image.like(np.zeros(source.t1w.shape, np.uint8), source.t1w)
     affine = target.affine @ np.diag([NODES_MM, NODES_MM, NODES_MM, 1])

@@ -30,9 +30,9 @@ def has_transform(source: str, target: str = TEMPLATE) -> bool:
 
 
 def to_template(img: nib.Nifti1Image, space: str) -> nib.Nifti1Image:
-    """Bring an image from a template space to the grid of the output template.
+    """Transform an image from a template space to the grid of the output template.
 
-    Without a transform it is taken as it lies: the MNI spaces are a few millimetres apart.
+    If there is no transform, the image is only resampled: the MNI spaces differ by a few millimeters.
 
     Returns
     -------
@@ -44,9 +44,11 @@ def to_template(img: nib.Nifti1Image, space: str) -> nib.Nifti1Image:
 
 
 def mask_to_template(mask: nib.Nifti1Image, space: str) -> nib.Nifti1Image:
-    """Bring a mask from a template space to the grid of the output template, as
-    :func:`bids_stroke.spatial.template_transforms.to_template`; its volume is kept
+    """Transform a mask from a template space to the grid of the output template, keeping its volume
     (:mod:`bids_stroke.spatial.masks`).
+
+    If there is no transform, the mask is only resampled
+    (:func:`bids_stroke.spatial.template_transforms.to_template`).
 
     Returns
     -------
@@ -55,7 +57,7 @@ def mask_to_template(mask: nib.Nifti1Image, space: str) -> nib.Nifti1Image:
     Raises
     ------
     ImageError
-        If part of the mask lies outside of the template's field of view.
+        If part of the mask is outside the field of view of the template.
     """
     reference = template_grid()
     _check_inside(mask, reference)
@@ -69,26 +71,26 @@ def mask_to_template(mask: nib.Nifti1Image, space: str) -> nib.Nifti1Image:
 
 
 def _check_inside(mask: nib.Nifti1Image, reference: nib.Nifti1Image) -> None:
-    """Refuse a mask of which more than a hundredth lies outside of the field of view of a template."""
+    """Refuse a mask if more than 1% of it is outside the field of view of the template."""
     points = apply_affine(mask.affine, np.argwhere(np.asanyarray(mask.dataobj) > 0))
     voxels = apply_affine(np.linalg.inv(reference.affine), points)
     inside = ((voxels >= -0.5) & (voxels <= np.array(reference.shape) - 0.5)).all(1)
     if len(points) and inside.mean() < 0.99:
         raise ImageError(
-            f"{mask.get_filename()} has {1 - inside.mean():.0%} of its voxels outside of the template; "
+            f"{mask.get_filename()} has {1 - inside.mean():.0%} of its voxels outside the template; "
             "check its header and its space."
         )
 
 
 def _shifted(affine: np.ndarray, box: Sequence[slice]) -> np.ndarray:
-    """The affine of a box of a grid."""
+    """Return the affine of a box within a grid."""
     return affine @ from_matvec(np.eye(3), [side.start for side in box])
 
 
 def _box_around(
     img: nib.Nifti1Image, reference: nib.Nifti1Image, field: nib.Nifti1Image | None
 ) -> tuple[slice, ...]:
-    """The box of ``reference``, in whole blocks of voxels, to which an image can be carried."""
+    """Return the box of ``reference``, in whole voxel blocks, that contains the transformed image."""
     corners = np.array(list(product(*((-1, size) for size in img.shape))))
     shift = 0 if field is None else np.abs(field.get_fdata(dtype=np.float32)).max()
     points = apply_affine(img.affine, corners)
@@ -101,21 +103,21 @@ def _box_around(
 
 
 def load_transform(source: str, target: str) -> nib.Nifti1Image | None:
-    """Load the displacement field that carries images from one template space to another.
+    """Load the displacement field that transforms images from one template space to another.
 
-    Without one in the package, the template of ``source`` is registered
+    If the package has no such field, the template of ``source`` is registered
     (:func:`bids_stroke.spatial.template_registration.registered_field`).
 
     Returns
     -------
     nib.Nifti1Image or None
-        (x, y, z, 3): at a point of ``target``, the shift (RAS, mm) to the same anatomy in
-        ``source``; None when the spaces are one.
+        Field of shape (x, y, z, 3): at each point of ``target``, the displacement (RAS, mm) to the same
+        anatomy in ``source``. None if the spaces are the same.
 
     Raises
     ------
     ResourceError
-        If there is no such transform, and none can be made.
+        If there is no such transform, and it cannot be computed.
     """
     if source == target:
         return None
@@ -128,7 +130,8 @@ def load_transform(source: str, target: str) -> nib.Nifti1Image | None:
         return registered_field(source)
     except StrokeError as error:
         raise ResourceError(
-            f"No transform from {source} to {target} is available ({error}); give the map in {target}."
+            f"No transform from {source} to {target} is available ({error}); provide the map in "
+            f"{target}."
         ) from None
 
 
@@ -138,18 +141,18 @@ def warp(
     field: nib.Nifti1Image | None = None,
     order: int = 1,
 ) -> list[np.ndarray]:
-    """Interpolate images on the grid of ``reference``, through a displacement field.
+    """Resample images to the grid of ``reference``, through a displacement field.
 
     Parameters
     ----------
     images : list of nib.Nifti1Image
-        On any grids; 0 outside.
+        Images on any grids; their value outside the grid is 0.
     reference : nib.Nifti1Image
-        The grid.
+        Image that defines the grid.
     field : nib.Nifti1Image, optional
-        As :func:`bids_stroke.spatial.template_transforms.load_transform` gives it.
+        Displacement field (:func:`bids_stroke.spatial.template_transforms.load_transform`).
     order : int
-        1 for linear interpolation, 0 for labels.
+        Spline order: 1 for linear interpolation, 0 for labels.
 
     Returns
     -------
@@ -158,7 +161,7 @@ def warp(
     arrays = [img.get_fdata(dtype=np.float32) for img in images]
     moved = [np.zeros(reference.shape[:3], np.float32) for _ in images]
     plane = np.indices((*reference.shape[:2], 1)).reshape(3, -1).T
-    for k in range(reference.shape[2]):  # by slices: the coordinates of a volume fill 200 MB
+    for k in range(reference.shape[2]):  # by slice: the coordinates of a volume take 200 MB
         points = source_points(apply_affine(reference.affine, plane + np.array((0, 0, k))), field)
         for array, img, out in zip(arrays, images, moved, strict=True):
             values = sample([array], img.affine, points, mode="constant", order=order)
@@ -167,8 +170,8 @@ def warp(
 
 
 def source_points(points: np.ndarray, field: nib.Nifti1Image | None) -> np.ndarray:
-    """Points (RAS, mm) of a source space by those of the target, (n, 3), through a displacement field
-    as :func:`bids_stroke.spatial.template_transforms.load_transform` returns it."""
+    """Map points (RAS, mm) of the target space, (n, 3), to the source space through a displacement
+    field (:func:`bids_stroke.spatial.template_transforms.load_transform`)."""
     if field is None:
         return points
     shifts = np.moveaxis(field.get_fdata(dtype=np.float32), -1, 0)
@@ -182,6 +185,6 @@ def sample(
     mode: Literal["nearest", "constant"],
     order: int = 1,
 ) -> np.ndarray:
-    """Interpolate arrays on one grid at world ``points`` (n, 3): (arrays, n)."""
+    """Interpolate arrays on the same grid at world ``points`` (n, 3); the result is (arrays, n)."""
     voxels = apply_affine(np.linalg.inv(affine), points).T
     return np.stack([ndimage.map_coordinates(a, voxels, order=order, mode=mode) for a in arrays])

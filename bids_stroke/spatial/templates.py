@@ -1,4 +1,4 @@
-"""Templates: skull-stripped images that brains are normalized to."""
+"""Templates: skull-stripped images to which brains are normalized."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +20,7 @@ TEMPLATE = SPACES[0]
 
 @dataclass(frozen=True)
 class Template:
-    """A skull-stripped template: ``t1w`` and ``brain`` (mask) on one grid."""
+    """A skull-stripped template: ``t1w`` and ``brain`` (mask) on the same grid."""
 
     t1w: nib.Nifti1Image
     brain: nib.Nifti1Image
@@ -28,7 +28,7 @@ class Template:
 
 @lru_cache(maxsize=1)
 def template() -> Template:
-    """MNI152NLin2009aSym at 1 mm (197×233×189), which nilearn carries."""
+    """Return MNI152NLin2009aSym at 1 mm (197×233×189), which nilearn includes."""
     from nilearn.datasets import load_mni152_template
 
     t1w = load_mni152_template(resolution=1)
@@ -37,7 +37,7 @@ def template() -> Template:
 
 
 def load_template(t1w: PathLike, brain: PathLike) -> Template:
-    """Load another template, and strip it of the skull.
+    """Load another template and skull-strip it.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def load_template(t1w: PathLike, brain: PathLike) -> Template:
     Raises
     ------
     ImageError
-        If they cannot be read, or are on two grids.
+        If the files cannot be read, or have different grids.
     """
     head, mask = (image.conform(image.load(path)) for path in (t1w, brain))
     mask = fit_brain_mask(mask, head, t1w)
@@ -56,20 +56,20 @@ def load_template(t1w: PathLike, brain: PathLike) -> Template:
 
 
 def template_grid(space: str = TEMPLATE) -> nib.Nifti1Image:
-    """Return the template image whose grid ``space`` is measured on.
+    """Return the template image whose grid is used for measurements in ``space``.
 
     Raises
     ------
     ResourceError
-        If ``space`` is not the default template's.
+        If ``space`` is not the space of the default template.
     """
     if space != TEMPLATE:
-        raise ResourceError(f"Tracts cannot be brought to {space}; the one output is {TEMPLATE}.")
+        raise ResourceError(f"Tracts cannot be transformed to {space}; use the space {TEMPLATE}.")
     return template().t1w
 
 
 def hemisphere_map(img: nib.Nifti1Image) -> nib.Nifti1Image:
-    """Map the sides of a template: -1 on the left (x < 0), +1 on the right, 0 within 0.5 mm.
+    """Return a map of the hemispheres: -1 on the left (x < 0), +1 on the right, 0 within 0.5 mm.
 
     Parameters
     ----------

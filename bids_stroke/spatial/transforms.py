@@ -1,4 +1,4 @@
-"""ANTs images and transforms, applied to images and points."""
+"""ANTs images, and application of ANTs transforms to images and points."""
 
 import os
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from .masks import from_fractions, to_fractions
 if TYPE_CHECKING:  # slow to load
     from ants import ANTsImage
 
-#: World coordinates of NIfTI (RAS) to those of ITK (LPS), and back.
+#: Matrix from world coordinates of NIfTI (RAS) to those of ITK (LPS), and back.
 LPS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -34,15 +34,15 @@ def to_ants(img: nib.Nifti1Image) -> "ANTsImage":
 
 
 def move_points(points: np.ndarray, transforms: Sequence[PathLike]) -> np.ndarray:
-    """Carry points from the space of one image to that of another.
+    """Map points from the space of one image to the space of another.
 
     Parameters
     ----------
     points : ndarray, (n, 3)
-        RAS, mm.
+        Points (RAS, mm).
     transforms : sequence of path
-        In the order of application to the points. A transform that brings an image from A to B
-        brings points from B to A.
+        Transforms in the order in which they are applied to the points. A transform that maps images
+        from A to B maps points from B to A.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def move_points(points: np.ndarray, transforms: Sequence[PathLike]) -> np.ndarra
     return moved[list("xyz")].to_numpy() @ LPS
 
 
-#: Interpolation by what the voxels are.
+#: Interpolation for each kind of image.
 _INTERPOLATION = {
     "image": "bSpline",
     "probability": "linear",
@@ -72,29 +72,30 @@ def apply(
     transforms: Sequence[PathLike],
     kind: Literal["image", "probability", "mask", "labels"] = "image",
 ) -> nib.Nifti1Image:
-    """Resample ``img`` on the grid of ``reference`` through ``transforms``, once.
+    """Resample ``img`` to the grid of ``reference`` through ``transforms``, with one interpolation.
 
     Parameters
     ----------
     img, reference : nib.Nifti1Image
-        On any grids.
+        Images on any grids.
     transforms : sequence of path
-        In the order of application to the image, first to last.
+        Transforms in the order in which they are applied to the image.
     kind : {"image", "probability", "mask", "labels"}
-        B-spline, clipped to the range of ``img``; linear; the covered fractions of voxels, then a mask
-        that keeps the volume (:mod:`bids_stroke.spatial.masks`); nearest voxel.
+        Kind of image, which determines the interpolation: B-spline, clipped to the range of ``img``;
+        linear; covered fractions of voxels, converted to a mask that keeps the volume
+        (:mod:`bids_stroke.spatial.masks`); nearest neighbor.
 
     Returns
     -------
     nib.Nifti1Image
-        On the grid of ``reference``; uint8 for masks, else float32.
+        Image on the grid of ``reference``; uint8 for masks, otherwise float32.
     """
     import ants
 
     moved = ants.apply_transforms(
         to_ants(reference),
         to_ants(to_fractions(img, reference) if kind == "mask" else img),
-        # ANTs takes the last transform first.
+        # ANTs applies the last transform first.
         [os.fspath(path) for path in reversed(transforms)],
         interpolator=_INTERPOLATION[kind],
     ).numpy()

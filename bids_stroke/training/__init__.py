@@ -1,1 +1,1 @@
-"""Training of models: on patients with lesion masks, or on simulated strokes."""
+"""Training of models on patients with lesion masks or on simulated strokes."""

@@ -1,4 +1,4 @@
-"""Scores of networks and their ensembles on validation scans, and cards of the best ones."""
+"""Scores of networks and ensembles on validation scans, and cards of the best ensembles."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from bids_stroke.models import fusion
 from bids_stroke.models.card import Card
 from bids_stroke.models.writing import write_card
 
-from .patients.groups import Regions
+from .patients.groups import RegionLocator
 from .predictions import Case, Predictions
 from .recipe_settings import RunsRecipe, Section
 
 #: Names of super-regions.
 Group: TypeAlias = tuple[str, ...]
 GROUPS: tuple[Group, ...] = (("R1", "R4"), ("R2",), ("R3",))
-WHOLE: Group = ("R1", "R2", "R3", "R4")
-BEST = 4  # networks of each group whose combinations are tried
+WHOLE_BRAIN: Group = ("R1", "R2", "R3", "R4")
+BEST = 4  # number of networks of each group whose combinations are evaluated
 WINDOWS = (2, 3, 4)
 OVERLAPS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
 METHODS = {"stacking": "stack", "agreement": "aw"}
 
 
 class Trial(NamedTuple):
-    """An ensemble that is tried: members, and parameters of the agreement window."""
+    """Candidate ensemble: members and parameters of the agreement window."""
 
     method: str
     members: tuple[str, ...]
@@ -37,7 +37,7 @@ class Trial(NamedTuple):
     overlap: float | None = None
 
     def fuse(self, masks: Sequence[np.ndarray]) -> np.ndarray:
-        """The ensemble's mask of those of its members."""
+        """Combine the masks of the members."""
         if self.window is None or self.overlap is None:
             return np.logical_and.reduce(masks)
         return fusion.agreement_window(masks, self.window, self.overlap) > 0
@@ -45,7 +45,7 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True)
 class Best:
-    """The best ensemble of a group of super-regions, and its best network, with their mean Dice."""
+    """Best ensemble and best network of a group of super-regions, with their mean Dice."""
 
     trial: Trial
     dice: float
@@ -54,16 +54,17 @@ class Best:
 
 
 class EnsembleSearch:
-    """Scores of networks and ensembles on validation scans; ``rows`` tell what was tried.
+    """Search for the best ensembles on validation scans; ``rows`` lists all evaluated candidates.
 
     Parameters
     ----------
     leaves : dict of str to Card
-        The networks by name.
+        Networks by name.
     predictions : Predictions
     cases : sequence of Case
-    tell : callable
-        Takes a line for the user.
+        Validation scans.
+    report : callable
+        Function that receives messages for the user.
     """
 
     def __init__(
@@ -71,43 +72,43 @@ class EnsembleSearch:
         leaves: Mapping[str, Card],
         predictions: Predictions,
         cases: Sequence[Case],
-        tell: Callable[[str], object],
+        report: Callable[[str], object],
     ) -> None:
-        self.leaves, self.predictions, self.cases, self.tell = leaves, predictions, cases, tell
+        self.leaves, self.predictions, self.cases, self.report = leaves, predictions, cases, report
         self.rows: list[dict[str, Any]] = []
-        regions = Regions(next(iter(leaves.values())).spacing)
-        self.region = {case: regions.of(case.array("label")) for case in cases}
+        regions = RegionLocator(next(iter(leaves.values())).spacing)
+        self.region = {case: regions.locate(case.array("label")) for case in cases}
         self.single = pd.DataFrame({case.name: self._networks(case) for case in cases})
 
     def write(self, recipe: RunsRecipe, out: Path) -> list[Path]:
-        """Write the cards of the best ensembles; the parts of one before itself."""
-        made = []
-        best = {group: self._best(group) for group in (WHOLE, *GROUPS)}
+        """Write the cards of the best ensembles; members are written before their ensemble."""
+        cards = []
+        best = {group: self._best(group) for group in (WHOLE_BRAIN, *GROUPS)}
         for group, methods in best.items():
             for method in METHODS:
-                made.append(self._card(recipe, out, group, methods[method].trial))
+                cards.append(self._card(recipe, out, group, methods[method].trial))
         for method in METHODS:
             names = [_member(recipe, group, best[group][method]) for group in GROUPS]
-            content = self._described(recipe, f"{recipe.name}-regions-{METHODS[method]}") | {
+            content = self._description(recipe, f"{recipe.name}-regions-{METHODS[method]}") | {
                 "members": [f"{name}.yaml" for name in names],
                 "fusion": "regions",
                 "regions": [list(group) for group in GROUPS],
             }
-            made.append(write_card(content, out))
-        return made
+            cards.append(write_card(content, out))
+        return cards
 
     def _best(self, group: Group) -> dict[str, Best]:
-        """The best ensemble of each method for a group of super-regions."""
+        """Return the best ensemble of each method for a group of super-regions."""
         cases = [case for case in self.cases if self.region[case] in group]
         if not cases:
-            self.tell(f"No validation scan has its lesion in {', '.join(group)}: all are taken.")
+            self.report(f"No validation scan has its lesion in {', '.join(group)}; all scans are used.")
             cases = list(self.cases)
         networks = self.single[[case.name for case in cases]].mean(axis=1)
         networks = networks.sort_values(ascending=False)
         trials = _trials(list(networks.index[:BEST]))
         scores = [self._ensembles(case, trials) for case in cases]
         dice = {trial: float(np.mean([score[trial] for score in scores])) for trial in trials}
-        self._note(group, len(cases), networks, dice)
+        self._add_rows(group, len(cases), networks, dice)
         best = {}
         for method in METHODS:
             trial = max((trial for trial in trials if trial.method == method), key=dice.__getitem__)
@@ -116,12 +117,12 @@ class EnsembleSearch:
         return best
 
     def _networks(self, case: Case) -> dict[str, float]:
-        """Dice of each network on a scan."""
+        """Return the Dice of each network on a scan."""
         truth = case.array("label")
         return {name: metrics.dice(self._mask(name, case), truth) for name in self.leaves}
 
     def _ensembles(self, case: Case, trials: Sequence[Trial]) -> dict[Trial, float]:
-        """Dice of each ensemble on a scan."""
+        """Return the Dice of each ensemble on a scan."""
         truth = case.array("label")
         names = {name for trial in trials for name in trial.members}
         masks = {name: self._mask(name, case) for name in names}
@@ -132,10 +133,12 @@ class EnsembleSearch:
 
     def _mask(self, name: str, case: Case) -> np.ndarray:
         leaf = self.leaves[name]
-        return self.predictions.of(leaf, case) >= leaf.threshold
+        return self.predictions.probability(leaf, case) >= leaf.threshold
 
-    def _note(self, group: Group, scans: int, networks: pd.Series, dice: Mapping[Trial, float]) -> None:
-        """Add what was tried for a group to the rows."""
+    def _add_rows(
+        self, group: Group, scans: int, networks: pd.Series, dice: Mapping[Trial, float]
+    ) -> None:
+        """Add the evaluated candidates of a group to the rows."""
         shared = {"regions": " ".join(group), "scans": scans}
         for name, score in networks.items():
             row = {"method": "single", "models": name, "dice": round(score, 4)}
@@ -151,20 +154,22 @@ class EnsembleSearch:
             self.rows.append(shared | row)
 
     def _card(self, recipe: RunsRecipe, out: Path, group: Group, trial: Trial) -> Path:
-        content = self._described(recipe, _name(recipe, group, trial.method))
+        content = self._description(recipe, _name(recipe, group, trial.method))
         members = [f"{name}.yaml" for name in trial.members]
         content |= {"members": members, "fusion": trial.method}
         if trial.window:
             content |= {"window": trial.window, "overlap": trial.overlap}
         return write_card(content, out)
 
-    def _described(self, recipe: RunsRecipe, name: str) -> Section:
+    def _description(self, recipe: RunsRecipe, name: str) -> Section:
         card = recipe.card
         return {
             "name": name,
             "threshold": 0.5,
             "min_component_mm3": card["min_component_mm3"],
-            "trained_on": f"Members by the recipe {recipe.name}; found on {len(self.cases)} scans.",
+            "trained_on": (
+                f"Members trained by recipe {recipe.name}; selected on {len(self.cases)} scans."
+            ),
             "measured": [],
             "notes": card["notes"],
             "citation": card["citation"],
@@ -172,22 +177,22 @@ class EnsembleSearch:
 
 
 def _trials(networks: Sequence[str]) -> list[Trial]:
-    """Every combination of networks: stacked, and by every agreement window."""
-    chosen = [names for size in range(2, BEST + 1) for names in combinations(networks, size)]
+    """Return every combination of networks with stacking and with every agreement window."""
+    members = [names for size in range(2, BEST + 1) for names in combinations(networks, size)]
     windows = [(window, overlap) for window in WINDOWS for overlap in OVERLAPS]
     return [
-        *(Trial("stacking", names) for names in chosen),
-        *(Trial("agreement", names, *window) for names in chosen for window in windows),
+        *(Trial("stacking", names) for names in members),
+        *(Trial("agreement", names, *window) for names in members for window in windows),
     ]
 
 
 def _member(recipe: RunsRecipe, group: Group, best: Best) -> str:
-    """Who answers for a group: its ensemble, or its best network where that is no worse."""
+    """Return the name of the member for a group: its ensemble, or its best network if not worse."""
     if best.dice > best.network_dice:
         return _name(recipe, group, best.trial.method)
     return best.network
 
 
 def _name(recipe: RunsRecipe, group: Group, method: str) -> str:
-    where = [] if group == WHOLE else ["".join(group)]
-    return "-".join([recipe.name, *where, METHODS[method]])
+    regions = [] if group == WHOLE_BRAIN else ["".join(group)]
+    return "-".join([recipe.name, *regions, METHODS[method]])

@@ -15,31 +15,32 @@ from .patients import split
 from .recipe_settings import NNUNetRecipe, PatientRecipe, RunsRecipe, Section, StagedRecipe
 from .recipes import parse_patients, read_content
 
-RESULTS = "results"  # of an nnU-Net, in the folder of its training
+RESULTS = "results"  # folder of nnU-Net's results in the training folder
 RECIPE, SPLIT = "recipe.yaml", "split.tsv"
 
 
 def export(
     run: PathLike, out: PathLike, name: str | None = None, licence: str = UNCHOSEN
 ) -> list[Path]:
-    """Make cards of a training on patients.
+    """Write the model cards of a training on patients.
 
     Parameters
     ----------
     run : Path
-        Folder of ``bids_stroke-train``, or results folder of an nnU-Net.
+        Output folder of ``bids_stroke-train``, or results folder of an nnU-Net.
     out : Path
-        Receives ``NAME.yaml`` and weights as safetensors; for snapshots, a card of each, and one of
-        the ensemble, ``NAME-E.yaml``; for several runs, a card of each and of each ensemble of the
-        recipe.
+        Output folder for ``NAME.yaml`` and the weights as safetensors. Snapshots are written with a
+        card each and a card ``NAME-E.yaml`` of their ensemble. For several runs, a card of each run
+        and of each ensemble of the recipe is written.
     name : str, optional
-        Default: that of the recipe. Several runs have their own.
+        Name of the model, by default the name of the recipe. It is ignored for several runs.
     licence : str
+        License of the weights.
 
     Returns
     -------
     list of Path
-        The cards; that of an ensemble comes last.
+        Paths of the cards; ensembles come last.
 
     Raises
     ------
@@ -53,28 +54,28 @@ def export(
     if isinstance(recipe, NNUNetRecipe):
         return [_trained_nnunet(recipe, run, out, name, licence)]
     if isinstance(recipe, RunsRecipe):
-        return _several(recipe, run, out, licence)
+        return _runs(recipe, run, out, licence)
     assert isinstance(recipe, StagedRecipe)
     return _staged(recipe, run, run / SPLIT, out, name or recipe.name, licence)
 
 
 def read_saved_recipe(run: Path) -> PatientRecipe:
-    """The recipe that a training on patients has written.
+    """Read the recipe from the output folder of a training on patients.
 
     Raises
     ------
     ModelError
-        If there is none.
+        If the folder has no recipe.
     """
     path = run / RECIPE
     if not path.is_file():
-        raise ModelError(f"{run} has no recipe.yaml; give the folder of a training on patients.")
+        raise ModelError(f"{run} has no recipe.yaml; give the output folder of a training on patients.")
     return parse_patients(read_content(path), str(path))
 
 
-def _several(recipe: RunsRecipe, run: Path, out: Path, licence: str) -> list[Path]:
-    """Cards of every run, and of the ensembles that the recipe names."""
-    made = [
+def _runs(recipe: RunsRecipe, run: Path, out: Path, licence: str) -> list[Path]:
+    """Write the cards of every run and of the ensembles of the recipe."""
+    cards = [
         path
         for name, member in recipe.runs.items()
         for path in _staged(member, run / name, run / SPLIT, out, name, licence)
@@ -87,43 +88,43 @@ def _several(recipe: RunsRecipe, run: Path, out: Path, licence: str) -> list[Pat
             "members": [f"{member}.yaml" for member in ensemble["members"]],
             "threshold": 0.5,
             "min_component_mm3": card["min_component_mm3"],
-            "trained_on": f"Members by the recipe {recipe.name}.",
+            "trained_on": f"Members trained by recipe {recipe.name}.",
             "measured": [],
             "notes": card["notes"],
             "citation": card["citation"],
         }
-        made.append(write_card(content, out))
-    return made
+        cards.append(write_card(content, out))
+    return cards
 
 
 def _trained_nnunet(recipe: NNUNetRecipe, run: Path, out: Path, name: str | None, licence: str) -> Path:
-    """A card of the nnU-Net that a training has left."""
+    """Write the card of the nnU-Net of a training."""
     folder = next((run / RESULTS).glob("*/*/plans.json"), None)
     if not folder:
-        raise ModelError(f"{run} holds no trained nnU-Net yet; give its command again.")
+        raise ModelError(f"{run} does not contain a trained nnU-Net; run its training command again.")
     source = f"{catalog.NNUNET}{folder.parent}?checkpoint={recipe.card['checkpoint']}"
-    described = {key: value for key, value in recipe.card.items() if key != "checkpoint"}
-    return _nnunet(source, described, out, name or recipe.name, licence)
+    description = {key: value for key, value in recipe.card.items() if key != "checkpoint"}
+    return _nnunet(source, description, out, name or recipe.name, licence)
 
 
-def _nnunet(source: str, described: Section, out: Path, name: str | None, licence: str) -> Path:
-    """A card of an nnU-Net: its checkpoints without all that is not weights."""
+def _nnunet(source: str, description: Section, out: Path, name: str | None, licence: str) -> Path:
+    """Write the card of an nnU-Net with the weights of its checkpoints."""
     model = catalog.load(source)
     assert isinstance(model, Card)
     states = [weights.state(model, fold) for fold in model.all_weights]
-    content = describe(model) | described | {"name": name or model.name}
+    content = describe(model) | description | {"name": name or model.name}
     return write(content, states, out, licence)
 
 
 def _staged(
     recipe: StagedRecipe, run: Path, parts: Path, out: Path, name: str, licence: str
 ) -> list[Path]:
-    """Cards of a network and of its snapshots; ``parts`` is the path of the split."""
+    """Write the cards of a network and of its snapshots; ``parts`` is the path of the split."""
     stage = recipe.stages[-1]
     folder = run / stage.name
     if not (folder / "summary.json").is_file():
-        raise ModelError(f"The training in {run} is not complete; give its command again.")
-    common = _described(recipe, parts)
+        raise ModelError(f"The training in {run} is not complete; run its training command again.")
+    common = _description(recipe, parts)
     final = write({"name": name, **common}, [load_file(folder / "weights.safetensors")], out, licence)
     members = []
     for epoch in stage.snapshots:
@@ -131,19 +132,19 @@ def _staged(
         members.append(write({"name": f"{name}-{epoch}", **common}, [state], out, licence))
     if not members:
         return [final]
-    kept = ("threshold", "min_component_mm3", "trained_on", "measured", "citation")
+    shared = ("threshold", "min_component_mm3", "trained_on", "measured", "citation")
     content = {
         "name": f"{name}-E",
         "members": [path.name for path in members],
         "fusion": "mean",
-        **{key: common[key] for key in kept},
-        "notes": ["Mean of the probabilities of snapshots of one training.", *common["notes"]],
+        **{key: common[key] for key in shared},
+        "notes": ["Mean of the probabilities of the snapshots of one training.", *common["notes"]],
     }
     return [final, *members, write_card(content, out)]
 
 
-def _described(recipe: StagedRecipe, path: Path) -> Section:
-    """What the cards of a run share; ``path`` is that of the split."""
+def _description(recipe: StagedRecipe, path: Path) -> Section:
+    """Return the shared content of the cards of a run; ``path`` is the path of the split."""
     data = recipe.data
     parts = split.read(path)["part"].value_counts()
     counts = ", ".join(f"{number} for {part}" for part, number in parts.items())

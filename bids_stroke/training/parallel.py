@@ -1,4 +1,4 @@
-"""Function calls in several processes."""
+"""Parallel function calls in subprocesses."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -15,15 +15,15 @@ Result = TypeVar("Result")
 def map_unordered(
     function: Callable[..., Result], jobs: Iterable[Arguments], processes: int
 ) -> Iterator[tuple[Arguments, Result | Exception]]:
-    """Call a function with each tuple of arguments, several side by side.
+    """Call a function with each tuple of arguments, several in parallel.
 
-    An error ends no other call. If a process dies, for lack of memory for example, the calls that are
-    not complete are made again, each in a process of its own.
+    An error does not affect the other calls. If a process is killed, for example because of missing
+    memory, incomplete calls are repeated, each in a new subprocess.
 
     Yields
     ------
     tuple
-        The arguments, and the result or the error that ended the call; as they come.
+        Arguments, and the result or the error of the call, in order of completion.
     """
     unfinished = []
     for job, result in _in_pool(function, jobs, processes):
@@ -54,10 +54,10 @@ def _in_pool(
                 yield futures[future], error
 
 
-def reason(error: Exception) -> str:
-    """Describe the error of a call in a sentence."""
+def error_message(error: Exception) -> str:
+    """Return a one-sentence message for the error of a call."""
     if isinstance(error, StrokeError):
         return str(error)
     if isinstance(error, BrokenProcessPool):
         return "its process was killed, perhaps for lack of memory; use fewer processes."
-    return f"an unexpected error, {type(error).__name__}: {' '.join(str(error).split())}"
+    return f"unexpected error {type(error).__name__}: {' '.join(str(error).split())}"

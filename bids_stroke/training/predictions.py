@@ -1,4 +1,4 @@
-"""Predictions of trained networks on the scans of their training's grid, computed once."""
+"""Cached predictions of trained networks on scans resampled to the training grid."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,8 +29,8 @@ TABLE = "arrays.tsv"
 
 @dataclass(frozen=True)
 class Case:
-    """A scan on the network's grid: ``part`` of the split, and the archive of
-    :func:`bids_stroke.training.patients.arrays.arrays`."""
+    """Scan on the network's grid: name, part of the split, and path of the archive
+    (:func:`bids_stroke.training.patients.arrays.arrays`)."""
 
     name: str
     part: str
@@ -42,31 +42,31 @@ class Case:
 
 
 def write_table(parts: Parts, paths: Mapping[str, Path], out: Path) -> Path:
-    """Write which archive is whose; ``parts`` of patients, ``paths`` by their names."""
+    """Write a table of the part and the archive of each patient; ``paths`` are by patient name."""
     rows = [
         (patient.name, part, paths[patient.name].name)
-        for part, members in parts.items()
-        for patient in members
+        for part, patients in parts.items()
+        for patient in patients
     ]
     table = pd.DataFrame(rows, columns=["case", "part", "file"]).drop_duplicates("case")
     return write_tsv(table, out / TABLE)
 
 
-def cases(run: Path, part: str) -> list[Case]:
-    """Scans of a part of a training with several runs."""
+def read_cases(run: Path, part: str) -> list[Case]:
+    """Return the scans of a part of a training with several runs."""
     table = pd.read_csv(run / TABLE, sep="\t", dtype=str)
     rows = table.loc[table["part"] == part, ["case", "file"]].itertuples(index=False, name=None)
     return [Case(name, part, run / "arrays" / file) for name, file in rows]
 
 
 class Predictions:
-    """Probabilities of networks, kept in ``folder`` by the checksum of the weights."""
+    """Predictions of networks, cached in ``folder`` by the checksum of the weights."""
 
     def __init__(self, folder: PathLike, device: str = "cpu") -> None:
         self.folder, self.device = Path(folder), devices.resolve(device)
 
-    def of(self, leaf: Card, case: Case) -> np.ndarray:
-        """Probability of a network's card; float16, (x, y, z)."""
+    def probability(self, leaf: Card, case: Case) -> np.ndarray:
+        """Return the lesion probability of a network, float16 (x, y, z)."""
         path = self.folder / leaf.sha256[:16] / f"{case.name}-{case.path.stem[-12:]}.npy"
         if not path.is_file():
             channels = case.array("image").astype(np.float32)
@@ -76,16 +76,16 @@ class Predictions:
         return np.load(path)
 
     def mask(self, model: Card | Ensemble, case: Case) -> np.ndarray:
-        """Mask of a card or an ensemble after its post-processing; bool, (x, y, z)."""
-        answers = {leaf.identity(): self.of(leaf, case) for leaf in model.leaves}
+        """Return the post-processed mask of a network or an ensemble, bool (x, y, z)."""
+        predictions = {leaf.identity(): self.probability(leaf, case) for leaf in model.leaves}
         grid = template_grid(model.spacing)
-        combined = ensembles.combine(model, answers, grid)
+        combined = ensembles.combine(model, predictions, grid)
         volume = voxel_volume(grid)
         return postprocessing.threshold(combined, model.threshold, model.min_component_mm3, volume) > 0
 
 
 def template_grid(spacing: Sequence[float]) -> nib.Nifti1Image:
-    """The whole of the template at ``spacing`` (mm), as networks see it."""
+    """Return the grid of the whole template at ``spacing`` (mm)."""
     return regrid(templates.template().brain, spacing, order=0)
 
 
@@ -95,16 +95,16 @@ def write_masks(
     cases: Sequence[Case],
     out: Path,
 ) -> dict[str, Path]:
-    """Write the masks of models, and the true ones, under names that ``bids_stroke-evaluate`` knows.
+    """Write predicted and true masks with file names for ``bids_stroke-evaluate``.
 
     Parameters
     ----------
     predictions : Predictions
     models : dict of str to Card or Ensemble
-        By the name that tables show.
+        Models by their name in tables.
     cases : sequence of Case
     out : Path
-        Receives ``truth`` and ``models/NUMBER``.
+        Output folder for ``truth`` and ``models/NUMBER``.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Settings of a training, as dataclasses; :mod:`bids_stroke.training.recipes` reads them from YAML."""
+"""Dataclasses of training settings, which :mod:`bids_stroke.training.recipes` reads from YAML."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,14 +6,14 @@ from typing import Any, TypeAlias
 
 from bids_stroke.models.card import Network
 
-#: A section whose keys are defined elsewhere: the ranges of the simulator (``simulation``), the fields
-#: of a model card (``models.card``), and the content of a whole file.
+#: Section whose keys are defined in other modules: ranges of the simulator (``simulation``), fields of
+#: a model card (``models.card``), or content of a whole file.
 Section: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Input:
-    """Contrasts that a network is shown together, and how often (relative to the other inputs)."""
+    """Contrasts that are presented together, and their frequency relative to the other inputs."""
 
     contrasts: Sequence[str]
     share: float
@@ -21,16 +21,16 @@ class Input:
 
 @dataclass(frozen=True)
 class MirrorError:
-    """Error of the mid-plane about which the mirrored channels of a sample are reflected.
+    """Error of the mid-sagittal plane for the mirrored channels of a sample.
 
     Attributes
     ----------
     rotation, shift : float
         Standard deviations of the usual error (degrees, mm).
     wrong : float
-        Chance of a failed alignment, ten times as far off.
+        Probability of a failed alignment, whose standard deviations are ten times larger.
     absent : float
-        Chance that the mirrored channels are zero.
+        Probability that the mirrored channels are zero.
     """
 
     rotation: float
@@ -43,8 +43,15 @@ class MirrorError:
 class LesionWeights:
     """Weights of lesion voxels in the loss.
 
-    ``floor`` is the weight of a voxel that no shown contrast displays. Weights grow as (10 ml / volume
-    of the lesion) to ``power``, up to ``limit``; 0 counts every voxel alike, 1 every lesion.
+    Attributes
+    ----------
+    floor : float
+        Weight of a lesion voxel that is not visible on any of the presented contrasts.
+    power : float
+        Exponent of the factor (10 ml / lesion volume). With 0, all voxels have the same weight; with 1,
+        all lesions have the same weight.
+    limit : float
+        Largest factor; the smallest is its inverse.
     """
 
     floor: float
@@ -54,9 +61,9 @@ class LesionWeights:
 
 @dataclass(frozen=True)
 class SimulationTraining:
-    """Optimization of a training on simulated strokes.
+    """Optimization settings of a training on simulated strokes.
 
-    ``decay_minutes`` is the duration of a decay of the learning rate to zero.
+    ``decay_minutes`` is the duration of the decay of the learning rate to zero.
     """
 
     decay_minutes: float
@@ -77,25 +84,25 @@ class SimulationTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationRecipe:
-    """A training on simulated strokes.
+    """Recipe of a training on simulated strokes.
 
     Attributes
     ----------
-    sources, held_out : dict
-        By kind (``heads``, ``lesions``): folders of files, and which of them are held out.
+    sources : dict
+        Folders of files by kind (``heads``, ``lesions``).
     spacing : float
-        Side of a voxel (mm).
+        Voxel size (mm).
     tile : sequence of int
-        Voxels of a sample.
+        Size of a sample (voxels).
     channels : sequence of str
-        Contrasts of the network, in order.
+        Contrasts of the network, in channel order.
     mirror : MirrorError, optional
-        The network also receives each channel reflected about the mid-plane.
+        If set, the network also receives each channel reflected about the mid-sagittal plane.
     initial : str, optional
-        Model to start from, adapted to the recipe's network; random weights without it.
+        Model to start from, adapted to the recipe's network; random weights by default.
     split : dict of str to str
-        Part (``training``, ``validation``, ``test``) of each file (``folder/name``). Files that it does
-        not list are training files.
+        Part (``training``, ``validation``, ``test``) of each file (``folder/name``). Files that are not
+        listed are training files.
     sample_seed : int
         Seed of the samples.
     """
@@ -118,7 +125,7 @@ class SimulationRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
-    """Contrasts of the scans, and their brain extraction."""
+    """Contrasts of the scans and method of brain extraction."""
 
     contrasts: Sequence[str]
     brain_extraction: str
@@ -126,13 +133,13 @@ class DataSettings:
 
     @property
     def groups(self) -> Sequence[Sequence[str]]:
-        """Sets of contrasts that may be shown together; by default, all of them."""
+        """Sets of contrasts that are presented together; by default, one set of all contrasts."""
         return self.inputs or [list(self.contrasts)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class GridData(DataSettings):
-    """Scans on the grid of a network: its space, and its spacing in mm."""
+    """Settings of scans on the grid of a network: space, and voxel size (mm)."""
 
     space: str
     spacing: Sequence[float]
@@ -140,11 +147,11 @@ class GridData(DataSettings):
 
 @dataclass(frozen=True)
 class SplitRules:
-    """How subjects are divided: counts or, below one, shares; the rest trains.
+    """Rules of a split: numbers of subjects or, below one, shares; the others are for training.
 
-    With ``folds`` instead of ``validation``, each subject validates in one fold. ``intermediate``
-    counts the training subjects reserved for the intermediate stage. ``by="slice"`` divides the slices
-    of each scan by the shares, and all subjects train.
+    With ``folds`` instead of ``validation``, each subject is used for validation in one fold.
+    ``intermediate`` is the number or share of training subjects reserved for the intermediate stage.
+    ``by="slice"`` splits the slices of each scan by the shares, and all subjects are used for training.
     """
 
     validation: float = 0
@@ -155,13 +162,13 @@ class SplitRules:
 
     @property
     def by_slice(self) -> bool:
-        """Whether the slices of each scan are divided."""
+        """Whether the slices of each scan are split."""
         return self.by == "slice"
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Weights of BCE and soft Dice; ``lesion_weight`` multiplies lesion voxels in the BCE."""
+    """Weights of BCE and soft Dice; ``lesion_weight`` is the weight of lesion voxels in the BCE."""
 
     bce: float
     dice: float
@@ -170,7 +177,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Largest rotation (degrees), zoom and shift (shares) to either side; mirror left to right."""
+    """Limits of random rotation (degrees), zoom and shift (shares), and left-right mirroring."""
 
     rotation: float = 0.0
     zoom: float = 0.0
@@ -180,10 +187,10 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class StageTraining:
-    """What all stages of a training on patients share.
+    """Settings shared by all stages of a training on patients.
 
-    ``flip`` mirrors tiles left to right; ``slices`` (of a scan at a time) and ``augmentation`` are
-    those of networks that work on slices.
+    ``flip`` mirrors tiles left-right at random. ``slices`` (number of slices per scan) and
+    ``augmentation`` are for 2D networks.
     """
 
     batch: int
@@ -197,20 +204,20 @@ class StageTraining:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a training on patients.
+    """Stage of a training on patients.
 
     Attributes
     ----------
     tile : sequence of int
-        Voxels; 1 on one axis for slices.
+        Tile size (voxels), 1 along one axis for 2D networks.
     cycle : int
         Epochs between restarts of the learning rate.
     group : str or sequence of str, optional
-        Patients that train in this stage (:func:`bids_stroke.training.patients.groups.choose`).
+        Patients of this stage (:func:`bids_stroke.training.patients.groups.select_patients`).
     frozen : sequence of str
-        Modules of the network that stay as they are, their normalization included.
+        Modules of the network that are not trained, including their normalization.
     snapshots : sequence of int
-        Epochs (from 1) whose weights are kept.
+        Epochs (from 1) whose weights are saved.
     """
 
     name: str
@@ -225,7 +232,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class NNUNetSettings:
-    """Settings of nnU-Net's planner and trainer; ``spacing`` (mm) overrides that of the plan."""
+    """Settings of nnU-Net's planner and trainer; ``spacing`` (mm) overrides the planned spacing."""
 
     epochs: int
     iterations: int
@@ -242,14 +249,14 @@ class NNUNetSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PatientRecipe:
-    """A training on patients: what all engines share.
+    """Recipe of a training on patients, with the settings shared by all engines.
 
     Attributes
     ----------
     card : dict
-        What the card of the trained model says.
+        Fields of the card of the trained model.
     content : dict
-        The file that the recipe was read from, which a training keeps.
+        Content of the recipe file, which the training saves in its output folder.
     initial : str, optional
         Name or path of a model to start from.
     target : str, optional
@@ -268,9 +275,9 @@ class PatientRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class StagedRecipe(PatientRecipe):
-    """One network, trained stage after stage.
+    """Recipe of one network that is trained in stages.
 
-    ``encoder`` names the weights of its encoder (:func:`bids_stroke.models.imagenet.load`).
+    ``encoder`` is the source of the encoder weights (:func:`bids_stroke.models.imagenet.load`).
     """
 
     data: GridData
@@ -282,7 +289,7 @@ class StagedRecipe(PatientRecipe):
 
 @dataclass(frozen=True, kw_only=True)
 class RunsRecipe(PatientRecipe):
-    """Several trainings on the same scans, by name, and the cards of their ensembles."""
+    """Recipe of several trainings on the same scans, by name, and the cards of their ensembles."""
 
     data: GridData
     runs: dict[str, StagedRecipe]
@@ -291,6 +298,6 @@ class RunsRecipe(PatientRecipe):
 
 @dataclass(frozen=True, kw_only=True)
 class NNUNetRecipe(PatientRecipe):
-    """A training by nnU-Net itself."""
+    """Recipe of a training by nnU-Net."""
 
     nnunet: NNUNetSettings

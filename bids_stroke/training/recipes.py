@@ -1,4 +1,4 @@
-"""Recipes: YAML files of all settings of a training, read and checked."""
+"""Recipes: YAML files with all settings of a training."""
 
 import csv
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 RECIPES = DATA / "recipes"
 PARTS = ("training", "validation", "test")
-#: Sections that a recipe needs, by the section that marks its kind.
+#: Required sections of a recipe, by the section that identifies its kind.
 SECTIONS = {
     "sources": {"split", "channels", "inputs", "network", "training", "synthesis"},
     "runs": {"data", "split", "training", "card"},
@@ -51,12 +51,12 @@ SECTIONS = {
 
 
 def read_recipe(recipe: PathLike) -> SimulationRecipe | PatientRecipe:
-    """Read a recipe by its path, or by the name of a shipped one.
+    """Read a recipe by its path or by the name of an embedded recipe.
 
     Raises
     ------
     UsageError
-        If it cannot be read or lacks a section or a setting.
+        If the recipe cannot be read, or lacks a section or a setting.
     """
     content = read_content(recipe)
     if "sources" in content:
@@ -65,12 +65,12 @@ def read_recipe(recipe: PathLike) -> SimulationRecipe | PatientRecipe:
 
 
 def read_content(recipe: PathLike) -> Section:
-    """Read the sections of a recipe as they are in its file, those that it extends included.
+    """Read the unparsed sections of a recipe file, including those of the recipe that it extends.
 
     Raises
     ------
     UsageError
-        If it cannot be read or lacks a section.
+        If the recipe cannot be read or lacks a section.
     """
     path = RECIPES / f"{recipe}.yaml"
     path = path if path.is_file() else Path(recipe)
@@ -81,20 +81,20 @@ def read_content(recipe: PathLike) -> Section:
         raise UsageError(f"{recipe} cannot be read as a recipe: {reason}.") from None
     content = content if isinstance(content, dict) else {}
     if "extends" in content:
-        content = merged(read_content(content.pop("extends")), content)
+        content = merge(read_content(content.pop("extends")), content)
     _check_sections(content, str(recipe))
     return content
 
 
-def merged(base: Section, changes: Section) -> Section:
-    """Sections of ``base``, changed where ``changes`` says so; None takes a key out."""
-    both = {key: value for key, value in base.items() if changes.get(key, value) is not None}
+def merge(base: Section, changes: Section) -> Section:
+    """Merge ``changes`` into the sections of ``base`` recursively; the value None removes a key."""
+    merged = {key: value for key, value in base.items() if changes.get(key, value) is not None}
     for key, value in changes.items():
         if isinstance(value, dict) and isinstance(base.get(key), dict):
-            both[key] = merged(base[key], value)
+            merged[key] = merge(base[key], value)
         elif value is not None:
-            both[key] = value
-    return both
+            merged[key] = value
+    return merged
 
 
 def parse_simulation(content: Section, source: str) -> SimulationRecipe:
@@ -128,18 +128,19 @@ def parse_simulation(content: Section, source: str) -> SimulationRecipe:
 
 
 def _read_split(name: str, source: str) -> dict[str, str]:
-    """Part of each listed file, by a TSV file beside the shipped recipes or at a path."""
+    """Read the part of each listed file from a TSV file, embedded or at a path."""
     path = RECIPES / name
     path = path if path.is_file() else Path(name)
     try:
         with path.open(newline="") as stream:
             parts = {row["file"]: row["part"] for row in csv.DictReader(stream, delimiter="\t")}
     except (OSError, KeyError, csv.Error, UnicodeDecodeError) as error:
-        raise UsageError(f"{source} names the split {path}, which cannot be read: {error}.") from None
+        raise UsageError(f"The split {path} of recipe {source} cannot be read: {error}.") from None
     unknown = set(parts.values()) - set(PARTS)
     if unknown:
         raise UsageError(
-            f"{path} has the parts {', '.join(sorted(map(str, unknown)))}; use {', '.join(PARTS)}."
+            f"{path} has the unknown parts {', '.join(sorted(map(str, unknown)))}; use "
+            f"{', '.join(PARTS)}."
         )
     return parts
 
@@ -150,8 +151,8 @@ def parse_patients(content: Section, source: str) -> PatientRecipe:
     Parameters
     ----------
     content : dict
-        With ``runs``, these hold by name what a training changes in the recipe; ``regimes``, if
-        there, the stages by the ending of the name, and every run is trained in each regime.
+        Sections of the recipe. ``runs`` holds the changes of each training by its name. ``regimes``
+        (optional) holds the stages by the ending of the name; every run is trained in each regime.
     source : str
         Name of the recipe in messages.
 
@@ -179,7 +180,7 @@ def _check_sections(content: Section, source: str) -> None:
     engine = next((name for name in SECTIONS if name in content), None)
     if not engine:
         raise UsageError(
-            f"{source} lacks the sections of a recipe; it needs one of {', '.join(SECTIONS)}."
+            f"{source} lacks the sections of a recipe; it must have one of {', '.join(SECTIONS)}."
         )
     missing = SECTIONS[engine] - set(content)
     if missing:
@@ -206,7 +207,7 @@ def _staged(content: Section, source: str) -> StagedRecipe:
 
 
 def _shared(content: Section, data: type[DataSettings], source: str) -> Section:
-    """Parsed settings of every recipe for patients."""
+    """Parse the settings shared by all recipes for patients."""
     return {
         "data": _fill(data, content["data"], source),
         "split": _fill(SplitRules, content["split"], source),
@@ -215,12 +216,12 @@ def _shared(content: Section, data: type[DataSettings], source: str) -> Section:
 
 
 def _expanded(content: Section) -> dict[str, Section]:
-    """Content of every training of a recipe with ``runs``."""
-    left_out = ("runs", "regimes", "ensembles")
-    base = {key: value for key, value in content.items() if key not in left_out}
+    """Return the content of every training of a recipe with ``runs``."""
+    excluded = ("runs", "regimes", "ensembles")
+    base = {key: value for key, value in content.items() if key not in excluded}
     regimes = content.get("regimes") or {"": None}
     return {
-        name + ending: merged(base, changes)
+        name + ending: merge(base, changes)
         | {"name": name + ending}
         | ({"stages": stages} if stages else {})
         for ending, stages in regimes.items()
@@ -231,15 +232,15 @@ def _expanded(content: Section) -> dict[str, Section]:
 def _fill(
     kind: "type[SettingsType]", section: Mapping[str, Any], source: str, **parsed: Any
 ) -> "SettingsType":
-    """A dataclass of the settings in a section, and of those that were parsed already.
+    """Fill a dataclass with the settings of a section and settings that are already parsed.
 
     Raises
     ------
     UsageError
-        If a setting is missing, or unknown in a section that is parsed as a whole.
+        If a setting is missing, or unknown in a section without parsed settings.
     """
     if not isinstance(section, Mapping):
-        raise UsageError(f"{source} has {section!r:.60} where settings are needed, key by key.")
+        raise UsageError(f"{source} has {section!r:.60} instead of a section with settings.")
     names = [field.name for field in fields(kind)]
     unknown = set(section) - set(names)
     if unknown and not parsed:

@@ -1,4 +1,4 @@
-"""Training on patients: preparation and split of the scans, then the recipe's engine."""
+"""Training on patients: preparation and split of the scans, and training by the recipe's engine."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -16,7 +16,7 @@ from bids_stroke.utils.files import PathLike, atomic
 
 from .export import RECIPE, SPLIT
 from .patients import preparation, split
-from .patients.patient import Parts, Patient, plain
+from .patients.patient import Parts, Patient, alphanumeric
 from .recipe_settings import (
     DataSettings,
     NNUNetRecipe,
@@ -37,69 +37,72 @@ def train_on_patients(
     datasets: Sequence[tuple[Path, Path]],
     out: PathLike,
     *,
-    given: Path | None = None,
+    split_path: Path | None = None,
     fold: int | None = None,
     initial: str | None = None,
     processes: int = 1,
-    tell: Callable[[str], object] = print,
+    report: Callable[[str], object] = print,
 ) -> dict[str, Any]:
-    """Train the recipe's network on patients.
+    """Train the network of a recipe on patients.
 
     Parameters
     ----------
     recipe : PatientRecipe
     datasets : sequence of (Path, Path)
-        BIDS datasets, and where their lesion masks lie.
+        BIDS datasets and the folders of their lesion masks.
     out : Path
-        Also receives ``recipe.yaml``, ``split.tsv``, and the prepared scans in ``cache``.
-    given : Path, optional
-        A split to follow; one that is in ``out`` already is followed too.
+        Output folder. It also contains ``recipe.yaml``, ``split.tsv``, and the prepared scans in
+        ``cache``.
+    split_path : Path, optional
+        Split to use; by default, the split in ``out`` if it exists, or a new split.
     fold : int, optional
-        The fold that validates, for recipes with folds; their default is 0.
+        Fold for validation, for recipes with folds (default 0).
     initial : str, optional
-        Model to start from, adapted to the recipe's network; instead of the recipe's ``initial``.
+        Model to start from, adapted to the recipe's network. It overrides the recipe's ``initial``.
     processes : int
-        For the preparation.
-    tell : callable
-        Takes a line for the user.
+        Number of processes for the preparation.
+    report : callable
+        Function that receives messages for the user.
 
     Returns
     -------
     dict
-        Summary of the training, as JSON holds it.
+        Summary of the training, JSON-serializable.
 
     Raises
     ------
     UsageError
-        If ``out`` holds a training by another recipe, or the recipe has no such fold.
+        If ``out`` contains a training by another recipe, or the fold does not exist.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     folds = recipe.split.folds
     if fold is not None and not (folds and 0 <= fold < folds):
-        raise UsageError(f"--fold {fold} is not one of the recipe's {folds or 0} folds.")
-    target = plain(datasets[-1][0].name)
+        raise UsageError(
+            f"--fold {fold} does not exist; the recipe has {folds or 0} folds, numbered from 0."
+        )
+    target = alphanumeric(datasets[-1][0].name)
     recipe = parse_patients(recipe.content | {"target": target}, recipe.name)
-    _refuse_another(recipe, out)
+    _check_saved_recipe(recipe, out)
     data = recipe.data
-    patients = preparation.gather(
-        datasets, data.contrasts, out / "cache", data.brain_extraction, "cpu", processes, tell
+    patients = preparation.prepare_patients(
+        datasets, data.contrasts, out / "cache", data.brain_extraction, "cpu", processes, report
     )
     patients = [patient for patient in patients if _usable(patient, data)]
-    table = _split(recipe, patients, given, out)
+    table = _split(recipe, patients, split_path, out)
     with atomic(out / RECIPE) as partial:
         partial.write_text(yaml.safe_dump(recipe.content, sort_keys=False))
     parts = split.divide(patients, table, (fold or 0) if folds else None, recipe.split.by_slice)
-    tell(", ".join(f"{len(scans)} scans for {part}" for part, scans in parts.items() if scans) + ".")
+    report(", ".join(f"{len(scans)} scans for {part}" for part, scans in parts.items() if scans) + ".")
     start = initial or recipe.initial
     return _train(recipe, parts, table, out, fold or 0, source_card(start), processes)
 
 
-def _refuse_another(recipe: PatientRecipe, out: Path) -> None:
-    """Refuse a folder of a training by another recipe."""
-    written = out / RECIPE
-    if written.is_file() and yaml.safe_load(written.read_text()) != recipe.content:
-        raise UsageError(f"{out} holds a training by another recipe; give another folder.")
+def _check_saved_recipe(recipe: PatientRecipe, out: Path) -> None:
+    """Check that the output folder does not contain a training by another recipe."""
+    saved = out / RECIPE
+    if saved.is_file() and yaml.safe_load(saved.read_text()) != recipe.content:
+        raise UsageError(f"{out} contains a training by another recipe; give another folder.")
 
 
 def _usable(patient: Patient, data: DataSettings) -> bool:
@@ -107,12 +110,12 @@ def _usable(patient: Patient, data: DataSettings) -> bool:
 
 
 def _split(
-    recipe: PatientRecipe, patients: Sequence[Patient], given: Path | None, out: Path
+    recipe: PatientRecipe, patients: Sequence[Patient], split_path: Path | None, out: Path
 ) -> pd.DataFrame:
-    """The given split, that of an earlier call, or a new one; written to ``out``."""
+    """Read the given split or that of an earlier call, or draw a new split; write it to ``out``."""
     path = out / SPLIT
-    if given:
-        table = split.read(given)
+    if split_path:
+        table = split.read(split_path)
     elif path.is_file():
         table = split.read(path)
     else:
@@ -122,12 +125,12 @@ def _split(
 
 
 def source_card(model: str | None) -> Card | None:
-    """Card of the model to start from; None without one.
+    """Return the card of the model to start from, or None without a model.
 
     Raises
     ------
     ModelError
-        If it is an ensemble.
+        If the model is an ensemble.
     """
     if not model:
         return None
@@ -146,7 +149,7 @@ def _train(
     source: Card | None,
     processes: int,
 ) -> dict[str, Any]:
-    """Train by the engine of the recipe."""
+    """Train with the engine of the recipe."""
     if isinstance(recipe, NNUNetRecipe):
         from .engine import nnunet as nnunet_engine
 
@@ -154,19 +157,19 @@ def _train(
     from .engine import stages
 
     if isinstance(recipe, RunsRecipe):
-        return _several(recipe, parts, out, processes)
+        return _train_runs(recipe, parts, out, processes)
     assert isinstance(recipe, StagedRecipe)
     initial = _adapted(source, recipe, out) if source else None
     return _json(stages.train(recipe, parts, out, processes, initial=initial))
 
 
-def _several(recipe: RunsRecipe, parts: Parts, out: Path, processes: int) -> dict[str, Any]:
+def _train_runs(recipe: RunsRecipe, parts: Parts, out: Path, processes: int) -> dict[str, Any]:
     """Train every run of a recipe on the same scans."""
     from . import predictions
     from .engine import stages
 
-    scans = {patient.name: patient for members in parts.values() for patient in members}
-    paths = stages.on_grid(scans.values(), recipe.data, out / "arrays", processes)
+    scans = {patient.name: patient for patients in parts.values() for patient in patients}
+    paths = stages.prepare_arrays(scans.values(), recipe.data, out / "arrays", processes)
     predictions.write_table(parts, paths, out)
     return {
         name: _json(stages.train(run, parts, out / name, processes, out / "arrays"))
@@ -179,7 +182,7 @@ def _json(summaries: "dict[str, StageSummary]") -> dict[str, Any]:
 
 
 def _adapted(source: Card, recipe: StagedRecipe, out: Path) -> "dict[str, torch.Tensor]":
-    """Weights of a model, made to fit the network of the recipe."""
+    """Return the weights of a model, adapted to the network of the recipe."""
     target = weights.build(recipe.network).state_dict()
     channels = [channel.contrast for channel in source.channels]
     state, rows = adapt(weights.state(source), target, channels, recipe.data.contrasts)

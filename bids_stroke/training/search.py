@@ -1,7 +1,7 @@
-"""Export the networks of a run and search their best ensembles.
+"""Search for the best ensembles of the networks of a training (Mohapatra et al. 2023).
 
-Stacking and agreement windows are searched on validation scans, on the whole brain and by super-region
-(Mohapatra et al. 2023).
+Stacking and agreement windows are evaluated on validation scans, for the whole brain and by
+super-region.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from bids_stroke.utils.files import PathLike, atomic
 
 from . import export
 from .ensemble_search import EnsembleSearch
-from .predictions import TABLE, Case, Predictions, cases, write_masks
+from .predictions import TABLE, Case, Predictions, read_cases, write_masks
 from .recipe_settings import RunsRecipe
 
 
@@ -30,25 +30,25 @@ def search(
     out: PathLike,
     licence: str = UNCHOSEN,
     device: str = "cpu",
-    tell: Callable[[str], object] = print,
+    report: Callable[[str], object] = print,
 ) -> list[Path]:
-    """Export the networks of a training, find their best ensembles, and write these as cards.
+    """Export the networks of a training, and write cards of their best ensembles.
 
-    Combinations of the best four networks of each group of super-regions are tried on the scans whose
-    lesion lies mostly there, by their mean Dice; a group without scans takes all. What is found is
-    measured on the test part.
+    For each group of super-regions, combinations of the best four networks are compared by their mean
+    Dice on the validation scans whose lesion is mostly in the group; a group without scans uses all
+    scans. The best ensembles are evaluated on the test part.
 
     Parameters
     ----------
     run : Path
-        Folder of a training with several runs in the template's space.
+        Output folder of a training with several runs in template space.
     out : Path
-        Receives the cards, ``search.tsv`` and, if there is a test part, ``tables``.
+        Output folder for the cards, ``search.tsv`` and, with a test part, ``tables``.
     licence : str
-        Of the weights.
+        License of the weights.
     device : str
-    tell : callable
-        Takes a line for the user.
+    report : callable
+        Function that receives messages for the user.
 
     Returns
     -------
@@ -58,25 +58,31 @@ def search(
     Raises
     ------
     ModelError
-        If the training is not complete, or not one of that kind.
+        If the training is not complete, has a single run, or is in native space.
     """
     run, out = Path(run), Path(out)
     recipe = export.read_saved_recipe(run) if (run / TABLE).is_file() else None
     if not isinstance(recipe, RunsRecipe):
-        raise ModelError(f"{run} is no training with several runs (as by the recipe s1).")
+        raise ModelError(
+            f"{run} is not a training with several runs; give the output folder of such a training, "
+            "for example by recipe s1."
+        )
     if recipe.data.space == frame.NATIVE:
-        raise ModelError(f"The networks in {run} work in native space, without super-regions.")
+        raise ModelError(
+            f"The networks in {run} are in native space; the search by super-region requires template "
+            "space."
+        )
     written = [catalog.load(path) for path in export.export(run, out, licence=licence)]
     leaves = {model.name: model for model in written if isinstance(model, Card)}
     predictions = Predictions(run / "predictions", device)
-    table = EnsembleSearch(leaves, predictions, cases(run, "validation"), tell)
-    made = table.write(recipe, out)
-    write_tsv(pd.DataFrame(table.rows), out / "search.tsv")
-    held_out = cases(run, "test")
+    ensemble_search = EnsembleSearch(leaves, predictions, read_cases(run, "validation"), report)
+    cards = ensemble_search.write(recipe, out)
+    write_tsv(pd.DataFrame(ensemble_search.rows), out / "search.tsv")
+    held_out = read_cases(run, "test")
     if held_out:
-        models = {title(model): model for model in (*leaves.values(), *map(catalog.load, made))}
-        measure(models, predictions, held_out, out, tell)
-    return made
+        models = {title(model): model for model in (*leaves.values(), *map(catalog.load, cards))}
+        measure(models, predictions, held_out, out, report)
+    return cards
 
 
 def measure(
@@ -84,27 +90,27 @@ def measure(
     predictions: Predictions,
     cases: Sequence[Case],
     out: Path,
-    tell: Callable[[str], object] = print,
+    report: Callable[[str], object] = print,
 ) -> pd.DataFrame:
-    """Compare models on some scans: rows of the evaluation, and tables as the paper's.
+    """Evaluate models on scans, and write tables in the format of the paper.
 
     Parameters
     ----------
     models : dict of str to Card or Ensemble
-        By :func:`bids_stroke.training.search.title`.
+        Models by title (:func:`bids_stroke.training.search.title`).
     predictions : Predictions
     cases : sequence of Case
     out : Path
-        Receives ``masks``, and ``tables/S1_table1.md`` and so on.
-    tell : callable
-        Takes a line for the user.
+        Output folder for ``masks`` and ``tables/S1_table*.md``.
+    report : callable
+        Function that receives messages for the user.
 
     Returns
     -------
     pandas.DataFrame
-        Of :func:`bids_stroke.evaluation.run.evaluate`.
+        Rows of :func:`bids_stroke.evaluation.run.evaluate`.
     """
-    tell(f"{len(models)} models are compared on {len(cases)} scans.")
+    report(f"Comparing {len(models)} models on {len(cases)} scans.")
     folders = write_masks(predictions, models, cases, out / "masks")
     rows, _ = evaluate(folders, out / "masks" / "truth")
     for name, table in published_tables.all_tables(rows).items():
@@ -115,7 +121,7 @@ def measure(
 
 
 def title(model: Card | Ensemble) -> str:
-    """Name of a model as the paper's tables have it."""
+    """Return the name of a model in the format of the paper's tables."""
     if isinstance(model, Card):
         return model.name
     kind = {"stacking": "stack", "agreement": "AW", "regions": "regions"}.get(model.fusion)

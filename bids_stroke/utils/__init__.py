@@ -1,1 +1,1 @@
-"""Files, cache and YAML."""
+"""Files, downloads, cache, tables, YAML and text."""

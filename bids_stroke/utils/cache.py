@@ -1,4 +1,4 @@
-"""Files that are computed or downloaded once."""
+"""Cache of computed and downloaded files."""
 
 import hashlib
 import json
@@ -12,28 +12,28 @@ from bids_stroke import __version__
 
 from .files import atomic
 
-#: Environment variable with the folder of the cache.
+#: Environment variable with the cache folder.
 HOME_VARIABLE = "BIDS_STROKE_HOME"
 
 
 def cache_dir() -> Path:
-    """Folder of the cache: ``$BIDS_STROKE_HOME``, or ``~/.cache/bids_stroke``."""
+    """Return the cache folder: ``$BIDS_STROKE_HOME``, or ``~/.cache/bids_stroke``."""
     return Path(os.environ.get(HOME_VARIABLE, Path.home() / ".cache" / "bids_stroke"))
 
 
 def cached_images(
     name: str, key: object, build: Callable[[], list[nib.Nifti1Image]]
 ) -> list[nib.Nifti1Image]:
-    """Return the images that ``build()`` makes, from the cache if they were made before.
+    """Return the images that ``build()`` returns, from the cache if they were built before.
 
     Parameters
     ----------
     name : str
-        Start of the names of the files.
+        Prefix of the file names in the cache.
     key : object
-        All that the images depend on, in types that JSON has.
+        Everything on which the images depend, in types that JSON supports.
     build : callable
-        Makes the images.
+        Function that builds the images.
 
     Returns
     -------
@@ -50,6 +50,6 @@ def cached_images(
         for number, img in enumerate(images, 1):
             with atomic(folder / f"{stem}-{number}of{len(images)}.nii") as partial:
                 nib.save(img, partial)
-    except OSError:  # a cache that cannot be written is none
+    except OSError:  # work without a cache if it cannot be written
         pass
     return images

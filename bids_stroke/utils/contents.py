@@ -1,4 +1,4 @@
-"""Contents of files: what identifies them, wherever they lie and whenever they were copied."""
+"""Identification of files by their content, independent of their location and time of copying."""
 
 import os
 import re
@@ -9,51 +9,53 @@ from pathlib import Path
 
 from .files import PathLike, checksum
 
-#: A link or a pointer of git-annex: the key is the name of the object.
+#: Target of a git-annex link or pointer file; the key is the name of the object.
 _ANNEXED = re.compile(r"annex/objects/(?:.*/)?([^/\s]+)\s*$")
 _LONGEST_POINTER = 1024
 
 
 @dataclass(frozen=True)
 class Contents:
-    """Contents of some files by the names of the files.
+    """Content keys of files, by file name.
 
     Attributes
     ----------
     keys : dict of str to str or None
-        What identifies each content: the key of git-annex, or the SHA-256; None for what is no file.
+        Identifier of each content: the git-annex key or the SHA-256; None if there is no regular file.
     status : dict of str to list of int
-        Status of each file that was read: while it is the same, the content is.
+        Status of each file; the content is unchanged while the status is unchanged.
     """
 
     keys: dict[str, str | None] = field(default_factory=dict)
     status: dict[str, list[int]] = field(default_factory=dict)
 
 
-def read_contents(files: Mapping[str, Path], known: Contents | None = None) -> Contents:
+def read_contents(files: Mapping[str, Path], previous: Contents | None = None) -> Contents:
     """Identify the contents of files.
 
     Parameters
     ----------
     files : mapping of str to Path
-        Files by names that do not depend on where they are mounted.
-    known : Contents, optional
-        Those of an earlier run: a file whose status has not changed is not read again.
+        Files by names that are independent of where the files are mounted.
+    previous : Contents, optional
+        Contents from an earlier run; files whose status is unchanged are not read again.
     """
-    known = known or Contents()
+    previous = previous or Contents()
     contents = Contents()
     for name, path in files.items():
         status = _status(path)
-        unchanged = status is not None and status == known.status.get(name)
-        contents.keys[name] = known.keys.get(name) if unchanged else content_key(path)
+        unchanged = status is not None and status == previous.status.get(name)
+        contents.keys[name] = previous.keys.get(name) if unchanged else content_key(path)
         if status:
             contents.status[name] = status
     return contents
 
 
 def _status(path: Path) -> list[int] | None:
-    """Inode, size and times of a file; None for what is no file. The time of change (ctime) shows
-    modifications that were hidden by setting the other back."""
+    """Return inode, size and times of a file, or None if there is no regular file.
+
+    The change time (ctime) reveals modifications after which the modification time was set back.
+    """
     try:
         status = path.stat()
     except OSError:
@@ -69,8 +71,8 @@ def content_key(path: PathLike) -> str | None:
     Returns
     -------
     str or None
-        The key of git-annex where the file is a link or a pointer, else the SHA-256; None for what is
-        no readable file, which the reader of the file reports.
+        The git-annex key if the file is a link or a pointer file, otherwise the SHA-256. None if there
+        is no readable file, which is reported where the file is used.
     """
     path = Path(path)
     try:

@@ -1,4 +1,4 @@
-"""Download of files: mirrors, resumption, checksums."""
+"""Download of files with mirrors, resumption and checksums."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -14,17 +14,19 @@ from bids_stroke.errors import DownloadError
 
 from . import files
 
-#: Takes the bytes that are there and those of the whole file, if known.
+#: Callback with the number of downloaded bytes and the size of the file (None if unknown).
 Progress: TypeAlias = Callable[[int, int | None], object]
-TRIES = 3  # of every mirror
-TIMEOUT = 30  # seconds without a byte
+ATTEMPTS = 3  # per mirror
+TIMEOUT = 30  # seconds without data
 _BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file at URLs that are mirrors of each other; the first digits of ``sha256`` are enough, and
-    ``bytes`` is None where the size is not known."""
+    """A file that is available at several mirrors.
+
+    ``sha256`` may be shortened to its first digits; ``bytes`` is None if the size is unknown.
+    """
 
     urls: Sequence[str]
     sha256: str
@@ -32,28 +34,28 @@ class RemoteFile:
 
 
 def download(
-    what: str,
+    description: str,
     remote: RemoteFile,
     path: Path,
     advice: str,
     progress: Progress = lambda done, total: None,
     timeout: float = TIMEOUT,
 ) -> Path:
-    """Download a file from the first of its mirrors that has the right one.
+    """Download a file from the first mirror that provides the correct file.
 
     Parameters
     ----------
-    what : str
-        What the file is, for messages.
+    description : str
+        Description of the file for error messages.
     remote : RemoteFile
     path : Path
-        Where it is kept.
+        Destination.
     advice : str
-        What else a user may do if it fails.
+        What else the user can do if the download fails.
     progress : callable
-        Takes the bytes that are there and those of the whole file.
+        Callback with the number of downloaded bytes and the size of the file.
     timeout : float
-        Seconds without a byte after which a mirror is given up for this try.
+        Seconds without data after which an attempt is abandoned.
 
     Returns
     -------
@@ -62,7 +64,8 @@ def download(
     Raises
     ------
     DownloadError
-        If no mirror gave the right file; what has come is kept for the next call.
+        If no mirror provides the correct file. The partial download is kept, and resumed by the next
+        call.
     """
     partial = path.with_name(f"{path.name}.part")
     try:
@@ -71,7 +74,7 @@ def download(
             if path.is_file() and files.checksum(path).startswith(remote.sha256):
                 return path
             reasons = []
-            for url in (url for _ in range(TRIES) for url in remote.urls):
+            for url in (url for _ in range(ATTEMPTS) for url in remote.urls):
                 try:
                     _download(url, partial, remote.bytes, progress, timeout)
                     _check(partial, remote)
@@ -82,46 +85,46 @@ def download(
                 return path
     except OSError as error:
         raise DownloadError(
-            f"{path.parent} cannot be written ({error}); set BIDS_STROKE_HOME."
+            f"{path.parent} cannot be written ({error}); set BIDS_STROKE_HOME to a writable folder."
         ) from None
-    why = "; ".join(reasons[-len(remote.urls) :])
-    raise DownloadError(f"{what} cannot be downloaded ({why}); try again, {advice}.")
+    reason = "; ".join(reasons[-len(remote.urls) :])
+    raise DownloadError(f"{description} cannot be downloaded ({reason}); try again, {advice}.")
 
 
 def _download(url: str, partial: Path, total: int | None, progress: Progress, timeout: float) -> None:
-    """Append to ``partial`` what it lacks of the whole."""
+    """Resume the download to ``partial``."""
     start = partial.stat().st_size if partial.is_file() else 0
     if total is not None and start >= total:
         return
     headers = {"Range": f"bytes={start}-", "Accept-Encoding": "identity"}
-    hooks = {"response": _https_alone}
-    with requests.get(url, headers=headers, stream=True, timeout=timeout, hooks=hooks) as answer:
-        answer.raise_for_status()
-        resumed = answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+    hooks = {"response": _require_https}
+    with requests.get(url, headers=headers, stream=True, timeout=timeout, hooks=hooks) as response:
+        response.raise_for_status()
+        resumed = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
         start = start if resumed else 0
         with partial.open("r+b" if partial.is_file() else "wb") as stream:
             stream.truncate(start)
             stream.seek(start)
-            for block in answer.iter_content(_BLOCK):
+            for block in response.iter_content(_BLOCK):
                 start += len(block)
                 if total is not None and start > total:
-                    raise ValueError(f"it gives more than the {total} bytes of the card")
+                    raise ValueError(f"the server sends more than the expected {total} bytes")
                 stream.write(block)
                 progress(start, total)
     if total is not None and start < total:
-        raise ValueError(f"it broke off after {start} of {total} bytes")
+        raise ValueError(f"the connection ended after {start} of {total} bytes")
 
 
-def _https_alone(answer: requests.Response, **_: Any) -> None:
-    """Follow no redirection to a connection that anyone could change."""
-    target = urljoin(answer.url, answer.headers.get("Location", ""))
+def _require_https(response: requests.Response, **_: Any) -> None:
+    """Refuse redirects to unencrypted connections, which can be tampered with."""
+    target = urljoin(response.url, response.headers.get("Location", ""))
     if not target.startswith("https://"):
-        raise ValueError(f"it redirects to {target}, which is not https")
+        raise ValueError(f"the server redirects to {target}, which is not https")
 
 
 def _check(partial: Path, remote: RemoteFile) -> None:
-    """Leave nothing of a file that is not the right one."""
+    """Check size and checksum of a download, and delete it if it is not the expected file."""
     size = partial.stat().st_size
     if size != (remote.bytes or size) or not files.checksum(partial).startswith(remote.sha256):
         partial.unlink()
-        raise ValueError("what it gives does not match the checksum of the card")
+        raise ValueError("the file does not match the expected size and checksum")

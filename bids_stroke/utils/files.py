@@ -1,4 +1,4 @@
-"""Files: atomic writing, missing content, checksums."""
+"""Atomic writing, missing content and checksums of files."""
 
 import hashlib
 import importlib.util
@@ -14,17 +14,17 @@ from typing import TypeAlias
 
 from bids_stroke.errors import ResourceError
 
-#: A path as functions take it.
+#: Type of path arguments.
 PathLike: TypeAlias = str | os.PathLike[str]
-#: A change within this time may bear the same time as the one before.
+#: Two changes within this time may have the same modification time.
 _RECENT_NS = 2 * 10**9
-#: What stands in the place of a file whose content git-annex or git-lfs has not fetched.
+#: Start of pointer files, whose content git-annex or git-lfs has not fetched, and command to fetch it.
 _POINTERS = {b"/annex/objects/": "datalad get", b"version https://git-lfs": "git lfs pull --include"}
 
 
 @contextmanager
 def atomic(path: PathLike) -> Iterator[Path]:
-    """Yield a path beside ``path`` that takes its place when the block ends well."""
+    """Yield a temporary path, which replaces ``path`` when the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".partial-{path.name[:100]}-", dir=path.parent) as folder:
@@ -34,10 +34,10 @@ def atomic(path: PathLike) -> Iterator[Path]:
 
 
 def missing_content_reason(path: PathLike) -> str | None:
-    """Explain why a file has no content and how to fetch it.
+    """Return why a file has no content and how to fetch it.
 
-    The file is a link or pointer of git-annex (DataLad) or git-lfs, or a broken link. None for any
-    other file, whether it exists or not.
+    This applies to links and pointer files of git-annex (DataLad) or git-lfs, and to broken links. The
+    result is None for any other file, whether it exists or not.
     """
     path = Path(path)
     start: bytes | None = None
@@ -45,12 +45,12 @@ def missing_content_reason(path: PathLike) -> str | None:
         if path.is_symlink() and not path.exists():
             target = os.readlink(path)
             if "annex/objects/" not in target:
-                return f"{path} is a link to {target}, which is not there; mend it."
+                return f"{path} is a link to {target}, which does not exist; fix the link."
             start = next(iter(_POINTERS))
         elif path.is_file() and path.stat().st_size < 1024:
             with path.open("rb") as stream:
                 start = next(filter(stream.read(32).startswith, _POINTERS), None)
-    except OSError:  # the reader of the file reports the error
+    except OSError:  # reported where the file is used
         return None
     if start is None:
         return None
@@ -60,11 +60,11 @@ def missing_content_reason(path: PathLike) -> str | None:
     )
 
 
-def package_file(package: str, file: str, user: str) -> Path:
-    """Path of a file of an installed package, which ``user`` needs.
+def package_file(package: str, file: str, purpose: str) -> Path:
+    """Return the path of a file of an installed package, which is needed for ``purpose``.
 
-    The package is not imported: only its files are of use, and it may not import beside current
-    packages.
+    The package is not imported, because only its files are needed, and importing it may fail with
+    current versions of other packages.
 
     Raises
     ------
@@ -74,34 +74,33 @@ def package_file(package: str, file: str, user: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise ResourceError(
-            f"{user} is read from the package {package}, which is not installed; install it, or "
-            "give a file of your own."
+            f"{purpose} is read from the package {package}, which is not installed; install it, or "
+            "provide your own file."
         )
     return Path(spec.origin).parent / file
 
 
 def stamp(path: PathLike) -> list[int] | None:
-    """Size and time of modification (ns) of a file, which identify its version; None without the
-    file."""
+    """Return size and modification time (ns) of a file, which identify its version, or None if the file
+    cannot be accessed."""
     try:
         status = Path(path).stat()
-    except OSError:  # the process of the session reports what is wrong with the file
+    except OSError:  # reported by the subprocess of the session
         return None
     return [status.st_size, status.st_mtime_ns]
 
 
 def checksum(path: PathLike) -> str:
-    """SHA-256 of a file, in hexadecimal digits.
+    """Return the SHA-256 of a file in hexadecimal digits.
 
-    A process reads a file once: while inode, size and times of the file stay the same, its content
-    does. A file that was written just now is read each time, because the next change may bear the same
-    time.
+    Each process reads a file only once, as long as its inode, size and times are unchanged. A recently
+    written file is always read again, because a further change may have the same modification time.
     """
     status = os.stat(path)
     if time.time_ns() - status.st_mtime_ns < _RECENT_NS:
         return _read_checksum(os.fspath(path))
     version = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    return _known_checksum(os.path.abspath(path), version)
+    return _cached_checksum(os.path.abspath(path), version)
 
 
 def _read_checksum(path: str) -> str:
@@ -110,6 +109,6 @@ def _read_checksum(path: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _known_checksum(path: str, version: tuple[int, ...]) -> str:
-    """SHA-256 of a version of a file."""
+def _cached_checksum(path: str, version: tuple[int, ...]) -> str:
+    """Return the SHA-256 of a version of a file."""
     return _read_checksum(path)

@@ -1,66 +1,66 @@
-"""Plain YAML of users (cards, plugin files): nothing in it runs, fills memory or leads elsewhere."""
+"""Safe reading of user-supplied YAML files (cards, plugin files): no code, limited size, safe paths."""
 
 from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
 
-MOST_BYTES = 1_000_000
-DEEPEST = 20
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 20
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a YAML file of keys and values.
+    """Read a YAML file with a mapping of keys to values.
 
     Raises
     ------
     ValueError
-        If it is none, is large or nested deep, or has aliases, which could stand for more than any
-        memory.
+        If the file is not such a mapping, is too large or too deeply nested, or has aliases, which
+        could expand beyond the memory.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
-    if path.stat().st_size > MOST_BYTES:
-        raise ValueError(f"it has more than {MOST_BYTES} bytes")
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"it has more than {MAX_BYTES} bytes")
     text = path.read_text(encoding="utf-8")
     try:
         depth = 0
         for event in yaml.parse(text, yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                raise ValueError("aliases (*) are not taken")
+                raise ValueError("aliases (*) are not allowed")
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > DEEPEST:
-                raise ValueError(f"it is nested more than {DEEPEST} deep")
+            if depth > MAX_DEPTH:
+                raise ValueError(f"it has more than {MAX_DEPTH} levels of nesting")
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise ValueError("it is no mapping of keys to values")
+        raise ValueError("it is not a mapping of keys to values")
     return content
 
 
-class _Whole(yaml.SafeDumper):
-    """Writes what comes twice twice."""
+class _NoAliasDumper(yaml.SafeDumper):
+    """Dumper that writes repeated objects in full, without aliases."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
 
 
-def text(content: object) -> str:
-    """YAML of ``content`` that :func:`bids_stroke.utils.safe_yaml.read` takes."""
-    return yaml.dump(content, Dumper=_Whole, sort_keys=False, allow_unicode=True)
+def dump(content: object) -> str:
+    """Return ``content`` as YAML text that :func:`bids_stroke.utils.safe_yaml.read` accepts."""
+    return yaml.dump(content, Dumper=_NoAliasDumper, sort_keys=False, allow_unicode=True)
 
 
-def inside(name: str) -> str:
-    """Check that the name of a file, as a card gives it, leads to no folder outside of the card's.
+def check_file_name(name: str) -> str:
+    """Check that a file name in a card stays within the folder of the card.
 
     Raises
     ------
     ValueError
-        If it does.
+        If the name leads outside the folder.
     """
     path = PurePath(name)
     if path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"{name!r} is not the name of a file beside the card")
+        raise ValueError(f"{name!r} is not a file in the folder of the card")
     return name

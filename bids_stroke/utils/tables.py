@@ -1,4 +1,4 @@
-"""Tables of the user."""
+"""User-supplied tables."""
 
 import csv
 
@@ -8,35 +8,35 @@ from .files import PathLike
 
 
 def read_table(path: PathLike) -> pd.DataFrame:
-    """Read a table with tabs as text, empty where a row has no cell.
+    """Read a tab-separated table as text, with empty text for missing cells.
 
-    Blanks around a cell are removed, and then a pair of quotes. BIDS has none: any other quote is a
-    character as others, and does not swallow the rows behind it.
+    Whitespace around a cell is removed, and then a pair of quotes around it. BIDS does not use quoting:
+    any other quote is an ordinary character, and does not merge the following rows.
 
     Raises
     ------
     OSError, ValueError
-        If the file is no such table, or two of its columns have one name.
+        If the file is not such a table, or two columns have the same name.
     """
     table = pd.read_csv(
         path,
         sep="\t",
         dtype=str,
         keep_default_na=False,
-        index_col=False,  # a tab too many at the end of each row shifts no column
+        index_col=False,  # an extra tab at the end of each row does not shift the columns
         quoting=csv.QUOTE_NONE,
         encoding="utf-8-sig",
     ).fillna("")
-    table = table.rename(columns=_bare).apply(lambda column: column.map(_bare))
+    table = table.rename(columns=_strip).apply(lambda column: column.map(_strip))
     if not table.columns.is_unique:
         raise ValueError(f"several columns are named {table.columns[table.columns.duplicated()][0]}")
     return table
 
 
-def _bare(text: str) -> str:
-    """A cell without blanks and quotes around.
+def _strip(text: str) -> str:
+    """Remove whitespace and a pair of quotes around a cell.
 
-    >>> _bare(' "a" '), _bare('"c')
+    >>> _strip(' "a" '), _strip('"c')
     ('a', '"c')
     """
     text = text.strip()

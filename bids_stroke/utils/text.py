@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 
-def enumeration(names: Sequence[str], most: int = 10) -> str:
-    """Names separated by commas, and the number of those beyond ``most``.
+def enumeration(names: Sequence[str], limit: int = 10) -> str:
+    """Return names separated by commas, and the number of names beyond ``limit``.
 
-    >>> enumeration(["01", "02", "03"], most=2)
+    >>> enumeration(["01", "02", "03"], limit=2)
     '01, 02 and 1 more'
     """
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+    remaining = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {remaining} more" if remaining > 0 else "")

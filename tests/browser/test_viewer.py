@@ -1,4 +1,4 @@
-"""The viewer in a real browser: what is drawn, and what keys do."""
+"""The viewer in a real browser: rendering and keyboard shortcuts."""
 
 import io
 
@@ -19,8 +19,8 @@ READY = "body[data-ready]"
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
-    """Derivatives with the viewers of two sessions: one with all that there may be, and an own mask
-    in the template."""
+    """Derivatives with the viewers of two sessions: one with all layers, and one with a user-supplied
+    mask in template space."""
     out = tmp_path_factory.mktemp("derivatives")
     tract = str(derived.tract(out))
     with pytest.MonkeyPatch.context() as patch:
@@ -34,13 +34,13 @@ def out(tmp_path_factory):
 def page(out, browser_page):
     page = browser_page(out / "sub-01_viewer.html", viewport={"width": 900, "height": 600})
     page.wait_for_selector(READY)
-    page.keyboard.press("x")  # the crosshair is in the way of what is counted
+    page.keyboard.press("x")  # the crosshair would cover counted pixels
     yield page
     assert page.errors == []
 
 
 def picture(page):
-    """What the canvas shows, as an array (rows, columns, 3)."""
+    """Pixels of the canvas as an array (rows, columns, 3)."""
     shot = page.locator("canvas").screenshot()
     return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
 
@@ -108,7 +108,7 @@ def test_opacity_changes_by_slider_and_keys(page):
     assert slider.input_value() == "0" and not crimson(picture(page)).any()
 
 
-def test_backgrounds_take_turns(page):
+def test_backgrounds_are_cycled(page):
     t1w = picture(page)
     page.keyboard.press("b")
     assert page.get_by_label("FLAIR", exact=False).first.is_checked()
@@ -143,7 +143,7 @@ def test_the_crosshair_moves_by_keys_and_numbers(page):
     assert position(page) == pytest.approx(start, abs=1)
 
 
-def test_3d_shows_the_brain_with_the_lesion_in_it(page):
+def test_3d_shows_the_brain_and_the_lesion(page):
     slices = picture(page)
     page.keyboard.press("r")
     rendered = picture(page)
@@ -154,7 +154,7 @@ def test_3d_shows_the_brain_with_the_lesion_in_it(page):
     page.keyboard.press("ArrowRight")
     assert (picture(page) != rendered).any(axis=-1).mean() > 0.02
     page.keyboard.press("m")
-    page.evaluate("document.activeElement.blur()")  # and its ring with it
+    page.evaluate("document.activeElement.blur()")  # also removes the focus ring
     assert (picture(page) == slices).all(), "the head is back in the slices"
 
 
@@ -168,7 +168,7 @@ FOCUSED = """() => {
 }"""
 
 
-def test_everything_is_reached_and_named_without_a_mouse(page):
+def test_all_controls_are_labeled_and_reachable_by_keyboard(page):
     stops = []
     for _ in range(30):
         page.keyboard.press("Tab")
@@ -177,17 +177,17 @@ def test_everything_is_reached_and_named_without_a_mouse(page):
     assert all(stop["name"] and stop["seen"] for stop in stops), stops
     names = " ".join(stop["name"] for stop in stops)
     for wanted in ("Slices or 3D", "T1w", "Opacity of FLAIR", "Lesion 1", "Opacity of Lesion",
-                   "All planes", "Crosshair", "x right", "Back to the start", "Keys"):  # fmt: skip
+                   "All planes", "Crosshair", "x right", "Reset position", "Keys"):  # fmt: skip
         assert wanted in names
 
 
-def test_names_of_files_stay_text(page):
+def test_file_names_are_escaped(page):
     assert page.get_by_text("<img src=x onerror=alert(1)>").count() >= 1
     assert page.locator("img").count() == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_in_light_and_dark(out, browser_page, scheme):
+def test_text_contrast_in_light_and_dark_mode(out, browser_page, scheme):
     page = browser_page(out / "sub-01_viewer.html", color_scheme=scheme)
     page.wait_for_selector(READY)
     ink, back = page.evaluate(
@@ -199,7 +199,7 @@ def test_text_stands_out_in_light_and_dark(out, browser_page, scheme):
     assert page.errors == []
 
 
-def contrast(one, other):
+def contrast(color, background):
     """Contrast of two colors (WCAG 2)."""
 
     def luminance(color):
@@ -207,11 +207,11 @@ def contrast(one, other):
         linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
         return linear @ (0.2126, 0.7152, 0.0722)
 
-    dark, light = sorted((luminance(one), luminance(other)))
+    dark, light = sorted((luminance(color), luminance(background)))
     return (light + 0.05) / (dark + 0.05)
 
 
-def test_own_mask_in_the_template(out, browser_page):
+def test_user_supplied_mask_in_template_space(out, browser_page):
     page = browser_page(out / "sub-02_viewer.html", viewport={"width": 900, "height": 600})
     page.wait_for_selector(READY)
     assert crimson(picture(page)).sum() > 100
@@ -219,7 +219,7 @@ def test_own_mask_in_the_template(out, browser_page):
     assert page.errors == []
 
 
-def test_inside_the_report(out, tmp_path, browser_page):
+def test_embedded_in_the_report(out, tmp_path, browser_page):
     Record("sub-02", "identity", "ok", outputs={"image": "of no interest here"}).write(tmp_path)
     (tmp_path / "sub-02_viewer.html").write_bytes((out / "sub-02_viewer.html").read_bytes())
     page = browser_page(participant_report.participant_report(tmp_path, "02", embed_viewers=True))
@@ -247,9 +247,9 @@ def test_overlap_of_a_cohort(tmp_path, browser_page):
     assert page.errors == []
 
 
-def test_a_browser_without_webgl_is_told(out, tmp_path, browser_page):
+def test_a_browser_without_webgl_shows_a_message(out, tmp_path, browser_page):
     html = (out / "sub-02_viewer.html").read_text(encoding="utf-8")
     without = "<script>HTMLCanvasElement.prototype.getContext = () => null;</script>"
     (tmp_path / "viewer.html").write_text(html.replace("<head>", f"<head>{without}"), "utf-8")
     page = browser_page(tmp_path / "viewer.html")
-    page.get_by_text("it needs a browser with WebGL2").wait_for()
+    page.get_by_text("It needs a browser with WebGL2").wait_for()

@@ -67,8 +67,8 @@ def test_page_shows_errors_with_median_number_and_ml(done):
     for score in ("er_lv", "absolute_volume_difference_ml"):
         row = scores.query("model == 'near' and grouping == 'all' and score == @score").iloc[0]
         assert f"; median {row['median']:.3g}, n 8" in page and f"<th>{score}</th>" in page
-    assert "of 8 independent units" in page
-    assert "15 pairs were compared with remarks" in page
+    assert "from 8 independent units" in page
+    assert "15 pairs have remarks" in page
 
 
 def test_the_heads_of_simulated_participants_are_units(masks, tmp_path):
@@ -84,7 +84,7 @@ def test_the_heads_of_simulated_participants_are_units(masks, tmp_path):
     means = rows.groupby("unit")["dice"].mean()
     assert (row["n"], row["units"]) == (8, 2)
     assert (row["low"], row["high"]) == pytest.approx((means.min(), means.max()))
-    assert "of 2 independent units" in (tmp_path / "out/evaluation.html").read_text()
+    assert "from 2 independent units" in (tmp_path / "out/evaluation.html").read_text()
 
 
 def test_usage_errors(masks, tmp_path, capsys):
@@ -95,7 +95,7 @@ def test_usage_errors(masks, tmp_path, capsys):
     assert "have the name near" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert main([str(masks / "near"), str(tmp_path / "empty"), out]) == 1
-    assert "holds no lesion mask" in capsys.readouterr().err
+    assert "contains no lesion mask" in capsys.readouterr().err
     assert main([str(masks / "near"), truth, out, "--participants", str(tmp_path / "no.tsv")]) == 2
     assert not (tmp_path / "out").exists()
 
@@ -106,7 +106,7 @@ def test_ids_of_participants_are_matched_or_reported(masks, tmp_path, capsys):
     people.write_text("participant_id\tsite\n" + "".join(f" {n}\tA\n" for n in range(1, 9)))
     assert main([*command, "--participants", str(people)]) == 0
     shown = capsys.readouterr().out
-    assert "has no row of sub-0;" in shown and "without a session here: sub-8." in shown
+    assert "has no row for sub-0;" in shown and "without a session: sub-8." in shown
     people.write_text("participant_id\tsite\nsub-00\tA\n")
     assert main([*command, "--participants", str(people)]) == 2
     assert "has no row for any compared participant" in capsys.readouterr().err

@@ -87,7 +87,7 @@ def test_missing_template(folder, capsys, monkeypatch):
 
 def test_unknown_model(folder, capsys):
     assert run(folder, "--model", "unheard-of") == 1
-    assert "There is no model unheard-of" in error_message(capsys)
+    assert "Model unheard-of was not found" in error_message(capsys)
 
 
 def test_damaged_card(folder, capsys):
@@ -127,7 +127,7 @@ def test_a_bad_plugin_file(folder, capsys):
 
 def test_group_level_without_sessions(folder, capsys):
     assert run(folder, level="group") == 1
-    assert "holds no complete session" in error_message(capsys)
+    assert "contains no complete session" in error_message(capsys)
 
 
 def test_errors_write_no_files(folder, capsys):

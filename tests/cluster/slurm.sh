@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # usage: slurm.sh COMMAND [ARGUMENTS]
-# Runs a command beside a real Slurm of one node, which is this machine: all its files lie in a folder
-# of their own, it listens on the loopback interface alone, and it ends with the command.
+# Runs a command with a single-node Slurm cluster on this machine. All files of the cluster are in a
+# temporary folder, it listens only on the loopback interface, and it is stopped after the command.
 set -euo pipefail
 command -v slurmctld >/dev/null && command -v munged >/dev/null || {
     apt-get update -qq
@@ -40,7 +40,7 @@ PartitionName=gpu Nodes=$node MaxTime=INFINITE OverSubscribe=NO
 END
 export SLURM_CONF=$state/slurm.conf
 
-# In order, and each only when the one before has ended: jobs may be running still.
+# Stop the daemons one after the other, because jobs may still be running.
 stop() {
     scancel --user "$(id -un)" 2>/dev/null || true
     for name in slurmd slurmctld munged; do

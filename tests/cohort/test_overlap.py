@@ -14,5 +14,5 @@ def test_the_load_map_sums_to_the_mean_raw_load():
     tract = {"L": nib.Nifti1Image(left, AFFINE), "R": nib.Nifti1Image(right, AFFINE)}
     loads = [0.008 * sum(p[mask].sum() for p in (left, right)) for mask in masks]
     count = nib.Nifti1Image(masks.sum(0).astype(np.int32), AFFINE)
-    found = overlap.load_map(count, len(masks), tract)
-    assert 0.008 * found.get_fdata().sum() == pytest.approx(np.mean(loads), rel=1e-5)
+    load_map = overlap.load_map(count, len(masks), tract)
+    assert 0.008 * load_map.get_fdata().sum() == pytest.approx(np.mean(loads), rel=1e-5)

@@ -23,16 +23,16 @@ def test_participants_are_merged_in_the_order_of_the_table(tmp_path):
     text = "participant_id\tage\tnihss\nsub-02\t060\tn/a\nsub-09\t5\t6\nsub-01\t71\t4\n"
     merged = merge(tmp_path, text)
     assert merged["participant_id"].tolist() == ["sub-01", "sub-01", "sub-02"]
-    assert merged["age"].tolist() == ["71", "71", "060"]  # as it is written
+    assert merged["age"].tolist() == ["71", "71", "060"]  # as text
     assert merged["nihss"].tolist()[:2] == ["4", "4"] and pd.isna(merged["nihss"][2])
 
 
-def test_participants_who_are_not_in_the_table_of_participants(tmp_path):
+def test_participants_without_a_row(tmp_path):
     merged = merge(tmp_path, "participant_id\tage\nsub-01\t71\n")
     assert len(merged) == 3 and pd.isna(merged["age"][2])
 
 
-def test_clashing_columns_are_renamed(tmp_path):
+def test_conflicting_columns_are_renamed(tmp_path):
     merged = merge(tmp_path, "participant_id\tsession_id\tmodel\nsub-01\tx\ty\n")
     assert merged["session_id"].tolist()[:2] == ["ses-1", "ses-2"]
     assert merged["model"].tolist() == ["m", "m", "m"]
@@ -57,18 +57,18 @@ def test_a_table_from_a_spreadsheet(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text, encoding, words",
+    "text, encoding, message",
     [
         ("id\tage\n1\t2\n", "utf-8", "no column participant_id"),
-        ("participant_id\tage\nsub-01\t1\nsub-01\t2\n", "utf-8", "several rows of sub-01"),
+        ("participant_id\tage\nsub-01\t1\nsub-01\t2\n", "utf-8", "different rows for sub-01"),
         ("participant_id,age\nsub-01,2\n", "utf-8", "no column participant_id"),
-        ("", "utf-8", "not a table"),
-        ("participant_id\tcity\nsub-01\tDüsseldorf\n", "latin-1", "not a table"),
-        ("participant_id\tage\nsub-01\t2\n", "utf-16", "not a table"),
+        ("", "utf-8", "not a tab-separated table"),
+        ("participant_id\tcity\nsub-01\tDüsseldorf\n", "latin-1", "not a tab-separated table"),
+        ("participant_id\tage\nsub-01\t2\n", "utf-16", "not a tab-separated table"),
     ],
 )
-def test_what_is_no_table_of_participants(tmp_path, text, encoding, words):
-    with pytest.raises(DatasetError, match=words) as caught:
+def test_invalid_participants_tsv(tmp_path, text, encoding, message):
+    with pytest.raises(DatasetError, match=message) as caught:
         merge(tmp_path, text, encoding)
     assert "participants.tsv" in str(caught.value) and "\n" not in str(caught.value)
 

@@ -17,19 +17,19 @@ def test_summary_of_groups():
         "cst_category_status": ["unvalidated"] * 4,
         "sex": ["F", "M", "F", np.nan],
     })  # fmt: skip
-    found = cohort_summary.summary(table, "sex").set_index("group")
-    assert [found.index.name, *found] == [
+    summary = cohort_summary.summary(table, "sex").set_index("group")
+    assert [summary.index.name, *summary] == [
         "group", *(name for name in cohort_summary.SUMMARY_COLUMNS if name != "group")
     ]  # fmt: skip
-    assert found.index.tolist() == ["all", "F", "M"] and set(found["tract"]) == {"cst"}
-    assert found["n_sessions"].tolist() == [4, 2, 1]
+    assert summary.index.tolist() == ["all", "F", "M"] and set(summary["tract"]) == {"cst"}
+    assert summary["n_sessions"].tolist() == [4, 2, 1]
     counts = [f"n_{name}" for name in ("none", "small", "medium", "large")]
-    assert found[counts].to_numpy().tolist() == [[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 1, 0]]
-    assert found["weighted_load_median_ml"].tolist() == [np.median([1.2, 4, 0, 9]), 0.6, 4]
-    assert found["raw_load_median_ml"].tolist() == [np.median([0.6, 1.5, 0, 2]), 0.3, 1.5]
-    assert found["max_slice_load_median"].tolist() == [0.25, 0.05, 0.4]
-    assert found.loc["all", "max_slice_load_q1"] == np.quantile([0.1, 0.4, 0, 1], 0.25)
-    assert found.loc["all", "lesion_volume_q3_ml"] == np.quantile([1, 2, 3, 8], 0.75)
+    assert summary[counts].to_numpy().tolist() == [[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 1, 0]]
+    assert summary["weighted_load_median_ml"].tolist() == [np.median([1.2, 4, 0, 9]), 0.6, 4]
+    assert summary["raw_load_median_ml"].tolist() == [np.median([0.6, 1.5, 0, 2]), 0.3, 1.5]
+    assert summary["max_slice_load_median"].tolist() == [0.25, 0.05, 0.4]
+    assert summary.loc["all", "max_slice_load_q1"] == np.quantile([0.1, 0.4, 0, 1], 0.25)
+    assert summary.loc["all", "lesion_volume_q3_ml"] == np.quantile([1, 2, 3, 8], 0.75)
     assert cohort_summary.summary(table)["group"].tolist() == ["all"]
     with pytest.raises(UsageError, match="no column age"):
         cohort_summary.summary(table, "age")

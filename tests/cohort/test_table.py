@@ -30,10 +30,10 @@ def add(
     volume=12.5,
     weighted=3.0,
 ):
-    """Write the outputs of a session whose lesion is ``voxels`` of the template's grid."""
+    """Write the outputs of a session whose lesion is ``voxels`` of the template grid."""
     folder = out.joinpath(*name.split("_")) / "anat"
     desc = "".join(contrast.removesuffix("w") for contrast in contrasts) + "lesion"
-    found = {"label": "L", "desc": desc}
+    entities = {"label": "L", "desc": desc}
     components = pd.DataFrame({
         "component": ["all", "1", "2"],
         "volume_ml": [volume, volume - 0.5, 0.5],
@@ -73,19 +73,20 @@ def add(
     for voxel in voxels:
         mask[voxel] = 1
     outputs = [
-        write_tsv(components, folder / derivative(name, "morph", ".tsv", space=reference, **found)),
+        write_tsv(components, folder / derivative(name, "morph", ".tsv", space=reference, **entities)),
         write_tsv(measured, folder / derivative(name, "morph", ".tsv", desc="quality")),
         write_tsv(
             loads,
-            folder / derivative(name, "morph", ".tsv", space=TEMPLATE, atlas="CST", **found),
+            folder / derivative(name, "morph", ".tsv", space=TEMPLATE, atlas="CST", **entities),
         ),
         write_tsv(
             shares,
-            folder / derivative(name, "morph", ".tsv", space=TEMPLATE, atlas="SuperRegions", **found),
+            folder
+            / derivative(name, "morph", ".tsv", space=TEMPLATE, atlas="SuperRegions", **entities),
         ),
         image.save(
             nib.Nifti1Image(mask, AFFINE),
-            folder / derivative(name, "mask", space=TEMPLATE, res="1", **found),
+            folder / derivative(name, "mask", space=TEMPLATE, res="1", **entities),
         ),
     ]
     components = f"components@{TEMPLATE}" if reference == TEMPLATE else "components"
@@ -103,7 +104,7 @@ def add(
     return outputs
 
 
-def first_of(table, name):
+def first_value(table, name):
     return table[name].iloc[0]
 
 
@@ -118,15 +119,15 @@ def test_table_and_counts(tmp_path):
         contrasts=("T1w", "FLAIR"),
     )
     Record("sub-03", "x", error="It went wrong.").write(tmp_path)
-    table, ended, failed = cohort_table.collect(tmp_path, read_all(tmp_path))
-    count = overlap.overlap(tmp_path, ended)
+    table, measured, failed = cohort_table.collect(tmp_path, read_all(tmp_path))
+    count = overlap.overlap(tmp_path, measured)
 
     assert list(table)[: len(columns.COLUMNS)] == list(columns.COLUMNS)
-    described = columns.described(table)
+    described = columns.describe_columns(table)
     assert list(described) == list(table)
     assert not any("participants.tsv" in column["Description"] for column in described.values())
-    assert first_of(table, "index_super_region") == "R3 parietal"
-    assert first_of(table, "r3_volume_ml") == 9 and first_of(table, "r4_share") == 0.2
+    assert first_value(table, "index_super_region") == "R3 parietal"
+    assert first_value(table, "r3_volume_ml") == 9 and first_value(table, "r4_share") == 0.2
     assert table["participant_id"].tolist() == ["sub-01", "sub-02"]
     first, second = table.iloc[0], table.iloc[1]
     assert first["session_id"] == "ses-a" and pd.isna(second["session_id"])
@@ -141,20 +142,20 @@ def test_table_and_counts(tmp_path):
     assert first["cst_weighted_load_ml_left"] == 3 and first["cst_fraction_right"] == 0.025
     assert first["cst_max_slice_load_total"] == 0.6
     assert pd.isna(first["cst_category"]) and second["cst_category"] == "large"
-    of_several_sessions = ["previous_session_id", "lesion_volume_change_ml"]
-    optional = ["session_id", "qc_flags", "cst_category", *of_several_sessions]
+    change_columns = ["previous_session_id", "lesion_volume_change_ml"]
+    optional = ["session_id", "qc_flags", "cst_category", *change_columns]
     assert not table.drop(columns=optional).isna().any(axis=None)
-    assert table[of_several_sessions].isna().all(axis=None)
+    assert table[change_columns].isna().all(axis=None)
 
     assert np.array_equal(count.affine, AFFINE) and count.get_data_dtype() == np.int32
-    found = np.asanyarray(count.dataobj)
-    assert found.sum() == 5 and found[1, 1, 1] == 2 and found[2, 2, 2] == 1
+    counts = np.asanyarray(count.dataobj)
+    assert counts.sum() == 5 and counts[1, 1, 1] == 2 and counts[2, 2, 2] == 1
 
-    assert [(known.name, known.error) for known in failed] == [("sub-03", "It went wrong.")]
+    assert [(record.name, record.error) for record in failed] == [("sub-03", "It went wrong.")]
 
 
-def test_change_since_the_session_before(tmp_path):
-    """Sessions in natural order; another model or another participant does not compare."""
+def test_volume_change_since_the_previous_session(tmp_path):
+    """Sessions in natural order; sessions of other models or participants are not compared."""
     for name, volume, model in (
         ("sub-01_ses-2", 10.0, "a"),
         ("sub-01_ses-10", 4.0, "a"),
@@ -182,18 +183,18 @@ def test_a_mask_in_a_template_space_has_no_native_volume(tmp_path):
 
 def test_an_empty_lesion_counts_as_a_session(tmp_path):
     add(tmp_path, "sub-01", [])
-    table, ended, _ = cohort_table.collect(tmp_path, read_all(tmp_path))
-    assert len(table) == 1 and not np.any(overlap.overlap(tmp_path, ended).dataobj)
+    table, measured, _ = cohort_table.collect(tmp_path, read_all(tmp_path))
+    assert len(table) == 1 and not np.any(overlap.overlap(tmp_path, measured).dataobj)
     assert table.iloc[0]["lesion_volume_mni_ml"] == 0
 
 
-def test_a_session_whose_outputs_are_gone_has_failed(tmp_path):
+def test_a_session_with_missing_outputs_has_failed(tmp_path):
     add(tmp_path, "sub-01", [(1, 1, 1)])
     add(tmp_path, "sub-02", [(1, 1, 1)])[-1].unlink()
-    table, ended, failed = cohort_table.collect(tmp_path, read_all(tmp_path))
+    table, measured, failed = cohort_table.collect(tmp_path, read_all(tmp_path))
     assert table["participant_id"].tolist() == ["sub-01"]
-    assert np.asanyarray(overlap.overlap(tmp_path, ended).dataobj).sum() == 1
-    assert [known.name for known in failed] == ["sub-02"]
+    assert np.asanyarray(overlap.overlap(tmp_path, measured).dataobj).sum() == 1
+    assert [record.name for record in failed] == ["sub-02"]
 
 
 def test_nothing_to_collect(tmp_path):
@@ -204,50 +205,50 @@ def test_nothing_to_collect(tmp_path):
         cohort_table.collect(tmp_path, read_all(tmp_path))
 
 
-def test_a_session_with_a_damaged_table_is_named_and_the_others_are_read(tmp_path):
+def test_a_damaged_table_does_not_stop_the_others(tmp_path):
     add(tmp_path, "sub-01", [(1, 1, 1)])
     components, *_ = add(tmp_path, "sub-02", [(1, 1, 1)])
     components.write_text("")
-    table, ended, failed = cohort_table.collect(tmp_path, read_all(tmp_path))
-    assert table["participant_id"].tolist() == ["sub-01"] and len(ended) == 1
-    (known,) = failed
-    assert known.name == "sub-02" and str(components) in known.error
+    table, measured, failed = cohort_table.collect(tmp_path, read_all(tmp_path))
+    assert table["participant_id"].tolist() == ["sub-01"] and len(measured) == 1
+    (record,) = failed
+    assert record.name == "sub-02" and str(components) in record.error
 
 
-def test_the_short_and_the_long_tables_are_those_of_the_sessions(tmp_path):
-    """Against the tables of the sessions, read and joined by pandas."""
+def test_short_and_long_tables(tmp_path):
+    """Compare with the session tables, read and concatenated by pandas."""
     add(tmp_path, "sub-02", [(0, 0, 0)], weighted=4.0)
     add(tmp_path, "sub-01_ses-a", [(1, 1, 1)])
-    table, ended, _ = cohort_table.collect(tmp_path, read_all(tmp_path))
+    table, measured, _ = cohort_table.collect(tmp_path, read_all(tmp_path))
     short, descriptions = long_tables.short_table(table)
     assert list(descriptions) == list(short) and len(short.columns) == 15
     assert short["cst_weighted_load_ml_ipsilesional"].tolist() == [3.0, 4.0]
-    for name, (role, columns_of) in long_tables.LONG_TABLES.items():
-        long = long_tables.long_table(name, tmp_path, ended)
+    for name, (role, long_columns) in long_tables.LONG_TABLES.items():
+        long = long_tables.long_table(name, tmp_path, measured)
         expected = []
-        for known, session in zip(ended, ("ses-a", np.nan), strict=True):
-            for atlas, path in known.paths(tmp_path, role).items():
+        for record, session in zip(measured, ("ses-a", np.nan), strict=True):
+            for atlas, path in record.paths(tmp_path, role).items():
                 part = pd.read_csv(path, sep="\t")
-                participant = known.name.partition("_")[0]
+                participant = record.name.partition("_")[0]
                 part.insert(0, "atlas", atlas)
                 part.insert(0, "session_id", session)
                 part.insert(0, "participant_id", participant)
                 expected.append(part)
-        expected = pd.concat(expected, ignore_index=True).reindex(columns=list(columns_of))
+        expected = pd.concat(expected, ignore_index=True).reindex(columns=list(long_columns))
         pd.testing.assert_frame_equal(long, expected, check_dtype=False)
 
 
-def test_sessions_without_an_atlas_of_the_others_are_counted(tmp_path):
+def test_missing_atlases_are_reported(tmp_path):
     for name in ("sub-01", "sub-02", "sub-03"):
         add(tmp_path, name, [(1, 1, 1)])
-    known = read_all(tmp_path)
-    assert list(long_tables.unmeasured(tmp_path, known)) == []
-    del known[1].outputs["loads@CST"]
-    (sentence,) = long_tables.unmeasured(tmp_path, known)
-    assert sentence.startswith("1 of 3 sessions were not measured on CST;")
+    records = read_all(tmp_path)
+    assert list(long_tables.unmeasured_atlases(tmp_path, records)) == []
+    del records[1].outputs["loads@CST"]
+    (sentence,) = long_tables.unmeasured_atlases(tmp_path, records)
+    assert sentence.startswith("1 of 3 sessions were not measured in CST;")
 
 
-def test_a_table_of_loads_of_another_version_is_named(tmp_path):
+def test_a_load_table_of_another_version_is_reported(tmp_path):
     paths = add(tmp_path, "sub-01", [(1, 1, 1)])
     add(tmp_path, "sub-02", [(1, 1, 1)])
     old = pd.read_csv(paths[2], sep="\t").query("side != 'ipsilesional'")

@@ -1,4 +1,4 @@
-"""Work in a process of its own: what it takes over, what it tells, and when it ends."""
+"""Tests of function calls in a subprocess: environment, log records, errors and end."""
 
 import logging
 import multiprocessing
@@ -13,31 +13,31 @@ from bids_stroke.errors import ImageError, ResourceError
 LOG = logging.getLogger("bids_stroke")
 
 
-def warn(words):
-    LOG.warning(words)
-    return os.getpid(), os.environ.get("BIDS_STROKE_TOLD")
+def warn(message):
+    LOG.warning(message)
+    return os.getpid(), os.environ.get("BIDS_STROKE_TEST")
 
 
-def refuse():
-    raise ImageError("there is no head")
+def fail():
+    raise ImageError("the image has no head")
 
 
-def be_killed():
+def kill_self():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def wait_for_ever(path):
-    with open(path, "w") as told:
-        print(os.getpid(), file=told, flush=True)
+def wait_forever(path):
+    with open(path, "w") as stream:
+        print(os.getpid(), file=stream, flush=True)
         signal.pause()
 
 
-def in_session(channel, function, *arguments):
-    """What a session does that runs a step apart, and tells of it."""
-    heard = logging.Handler()
-    heard.emit = lambda record: channel.send(record.getMessage())
-    LOG.addHandler(heard)
-    os.environ["BIDS_STROKE_TOLD"] = "later"
+def run_session(channel, function, *arguments):
+    """Call a function in a subprocess, and send its log records and its result or error."""
+    handler = logging.Handler()
+    handler.emit = lambda record: channel.send(record.getMessage())
+    LOG.addHandler(handler)
+    os.environ["BIDS_STROKE_TEST"] = "set later"
     try:
         channel.send(isolated.run(function, *arguments))
     except Exception as error:
@@ -46,50 +46,50 @@ def in_session(channel, function, *arguments):
 
 @pytest.fixture
 def session():
-    """Start a session that calls a function apart; its process, and what it tells."""
+    """Start a process that calls a function in a subprocess; return the process and the channel."""
     context = multiprocessing.get_context("forkserver")
-    started = []
+    processes = []
 
     def start(function, *arguments):
-        channel, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=in_session, args=(theirs, function, *arguments))
+        receiver, sender = context.Pipe(duplex=False)
+        process = context.Process(target=run_session, args=(sender, function, *arguments))
         process.start()
-        theirs.close()
-        started.append(process)
-        return process, channel
+        sender.close()
+        processes.append(process)
+        return process, receiver
 
     yield start
-    for process in started:
+    for process in processes:
         process.kill()
         process.join()
 
 
-def test_a_process_takes_over_the_environment_and_its_log_is_heard(session):
-    process, told = session(warn, "the GPU is full")
-    assert told.recv() == "the GPU is full"
-    number, environment = told.recv()
-    assert number not in (process.pid, os.getpid())
-    assert environment == "later"
+def test_subprocess_inherits_the_environment_and_forwards_log_records(session):
+    process, channel = session(warn, "the GPU is full")
+    assert channel.recv() == "the GPU is full"
+    pid, environment = channel.recv()
+    assert pid not in (process.pid, os.getpid())
+    assert environment == "set later"
 
 
 @pytest.mark.parametrize(
     ("function", "error", "words"),
-    [(refuse, ImageError, "there is no head"), (be_killed, ResourceError, "lack of memory")],
+    [(fail, ImageError, "the image has no head"), (kill_self, ResourceError, "lack of memory")],
 )
-def test_its_failures_are_those_of_the_caller(session, function, error, words):
-    found = session(function)[1].recv()
-    assert isinstance(found, error) and words in str(found)
+def test_errors_of_the_subprocess_are_raised(session, function, error, words):
+    raised = session(function)[1].recv()
+    assert isinstance(raised, error) and words in str(raised)
 
 
-def test_it_ends_with_the_session(session, tmp_path):
-    path = tmp_path / "told"
+def test_subprocess_ends_with_the_session(session, tmp_path):
+    path = tmp_path / "pipe"
     os.mkfifo(path)
-    process, _ = session(wait_for_ever, path)
-    with open(path) as told:
-        assert int(told.readline()) != process.pid
+    process, _ = session(wait_forever, path)
+    with open(path) as stream:
+        assert int(stream.readline()) != process.pid
         process.kill()
-        assert told.read() == ""  # it has let go
+        assert stream.read() == ""  # the subprocess has closed the pipe
 
 
-def test_a_job_of_its_own_starts_no_other():
+def test_main_process_calls_the_function_directly():
     assert isolated.run(os.getpid) == os.getpid()

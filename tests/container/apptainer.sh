@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
-# usage: apptainer.sh make | build SIF | ARGUMENTS OF APPTAINER...
-# Debian's stable suite has no Apptainer, but its unstable one has: `make` puts it into the folder
-# $ROOT, `build` builds singularity.def with it, upon the base image of build.sh. Anything else runs
-# there, without network; only /tmp is shared.
+# usage: apptainer.sh make | build SIF | APPTAINER ARGUMENTS...
+# Apptainer is in Debian unstable, but not in Debian stable. `make` installs it into the folder $ROOT,
+# and `build` builds singularity.def with it, on the base image of build.sh. Any other arguments are
+# passed to Apptainer, which runs without network access and shares only /tmp.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 ROOT=${ROOT:-/tmp/bids_stroke_apptainer}
 
-# Runs a command with $ROOT as its root folder, in mounts of its own, which go when it ends.
+# Run a command with $ROOT as root folder, in a mount namespace that is removed when the command ends.
 inside() {
     exec unshare --mount "${options[@]}" --propagation private bash -c '
         set -e
         mount --bind "$0" "$0"
-        mkdir -p "$0/before"
+        mkdir -p "$0/old_root"
         for folder in proc sys dev tmp; do mount --rbind /$folder "$0/$folder"; done
         cp /etc/hosts /etc/resolv.conf "$0/etc/"
         cd "$0"
-        pivot_root . before
+        pivot_root . old_root
         cd /
-        umount -l /before
+        umount -l /old_root
         exec "$@"' "$ROOT" "$@"
 }
 
@@ -42,20 +42,20 @@ build)
     sed "s|^Bootstrap: .*|Bootstrap: docker-archive|; s|^From: .*|From: $work/base.tar|" \
         "$here/../../singularity.def" > "$work/singularity.def"
     wheels=$(python3 -m pip config get global.find-links 2>/dev/null || true)
-    more=()
+    build_options=()
     if [ -d "$wheels" ]; then
         cp -r "$wheels" "$work/wheels"
-        more=(--build-arg PIP_FIND_LINKS=/mnt --bind "$work/wheels:/mnt")
+        build_options=(--build-arg PIP_FIND_LINKS=/mnt --bind "$work/wheels:/mnt")
     fi
-    begin=$SECONDS
-    (inside sh -c 'cd "$0" && exec "$@"' "$work" apptainer build --fakeroot "${more[@]}" \
+    start=$SECONDS
+    (inside sh -c 'cd "$0" && exec "$@"' "$work" apptainer build --fakeroot "${build_options[@]}" \
         --mksquashfs-args "-comp zstd -Xcompression-level 1" "$work/image.sif" singularity.def)
     mv "$work/image.sif" "$2"
-    echo "image $2: $(($(stat -c %s "$2") / 1000000)) MB, built in $((SECONDS - begin)) s"
+    echo "image $2: $(($(stat -c %s "$2") / 1000000)) MB, built in $((SECONDS - start)) s"
     ;;
 *)
     options=(--net)
-    export APPTAINER_USERNS=1 # as for a user without privileges
+    export APPTAINER_USERNS=1 # as for an unprivileged user
     inside apptainer "$@"
     ;;
 esac

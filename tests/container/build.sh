@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # usage: build.sh [TAG]
-# Builds the Dockerfile by podman, as image TAG (default: bids_stroke), and prints its size and the
-# seconds it took. Where the base image is not at hand, a stand-in is made of Debian's packages.
-# A torch for the CPU is taken from the folder that pip finds links in, if it is set.
+# Builds the Dockerfile with podman as image TAG (default: bids_stroke), and prints the size of the image
+# and the duration of the build. If the base image is not available, a substitute is built from Debian
+# packages. If pip's option find-links is set to a folder, the CPU build of torch is taken from there.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 tag=${1:-bids_stroke}
-# Not on a machine that has an engine of its own, as those of public CI do.
+# Machines that have both, such as those of public CI services, need no installation.
 command -v podman >/dev/null && command -v mmdebstrap >/dev/null || {
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends podman buildah runc mmdebstrap >/dev/null
@@ -36,9 +36,9 @@ fi
 options=()
 wheels=$(python3 -m pip config get global.find-links 2>/dev/null || true)
 [ -d "$wheels" ] && options+=(--build-arg "PIP_FIND_LINKS=$wheels" -v "$wheels:$wheels:ro")
-begin=$SECONDS
+start=$SECONDS
 podman build -q --isolation chroot --pull=never -t "localhost/$tag" "${options[@]}" "$here/../.." >/dev/null
 size=$(podman image inspect --format '{{.Size}}' "localhost/$tag")
 base=$(podman image inspect --format '{{.Size}}' "localhost/$BASE")
 echo "image localhost/$tag: $((size / 1000000)) MB, of which the base image $((base / 1000000)) MB," \
-    "built in $((SECONDS - begin)) s"
+    "built in $((SECONDS - start)) s"

@@ -1,5 +1,5 @@
-# Source me: settings of podman for the superuser of a machine that is a container itself. The images
-# lie in $STORE.
+# Settings of podman for root on a machine that is itself a container; source this file. Images are
+# stored in $STORE.
 STORE=${STORE:-/tmp/bids_stroke_images}
 mkdir -p "$STORE"
 export CONTAINERS_STORAGE_CONF=$STORE/storage.conf CONTAINERS_CONF=$STORE/containers.conf

@@ -1,4 +1,4 @@
-"""Calibration scores against scikit-learn and hand calculations."""
+"""Calibration scores, compared with scikit-learn and manual calculations."""
 
 import numpy as np
 import pytest
@@ -15,18 +15,18 @@ def voxels():
     return probability, rng.random(3000) < probability**1.5
 
 
-def test_the_curve_is_scikit_learns(voxels):
+def test_the_curve_matches_scikit_learn(voxels):
     probability, truth = voxels
     share, mean = calibration_curve(truth, probability, n_bins=15, strategy="quantile")
     curve = calibration.reliability(probability, truth)
-    np.testing.assert_allclose([part.probability for part in curve], mean, atol=2e-3)
-    np.testing.assert_allclose([part.lesion_share for part in curve], share, atol=2e-2)
+    np.testing.assert_allclose([bin_voxels.probability for bin_voxels in curve], mean, atol=2e-3)
+    np.testing.assert_allclose([bin_voxels.lesion_share for bin_voxels in curve], share, atol=2e-2)
     expected = np.mean(np.abs(share - mean))
-    found = calibration.expected_calibration_error(probability, truth)
-    assert found == pytest.approx(expected, abs=3e-3)
+    error = calibration.expected_calibration_error(probability, truth)
+    assert error == pytest.approx(expected, abs=3e-3)
 
 
-def test_brier_is_scikit_learns(voxels):
+def test_brier_matches_scikit_learn(voxels):
     assert calibration.brier(*voxels) == pytest.approx(brier_score_loss(voxels[1], voxels[0]))
 
 

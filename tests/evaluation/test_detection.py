@@ -1,4 +1,4 @@
-"""Lesion-wise detection: by hand, and against the challenges' counting."""
+"""Lesion-wise detection, compared with manual results and the counting of the challenges."""
 
 import cc3d
 import numpy as np
@@ -8,12 +8,12 @@ from scipy import ndimage
 
 from bids_stroke.evaluation import detection
 
-#: Volume of a voxel (mm3) at which no lesion is too small.
+#: Voxel volume (mm3) at which no lesion is below the smallest size.
 VOXEL = 8.0
 
 
 def line(*runs, length=50):
-    """Mask (length, 1, 1) with lesions at some runs of voxels."""
+    """Mask (length, 1, 1) with a lesion at each run of voxels."""
     mask = np.zeros((length, 1, 1), bool)
     for start, stop in runs:
         mask[start:stop] = True
@@ -21,7 +21,7 @@ def line(*runs, length=50):
 
 
 def random_masks(seed):
-    """Two blobby masks that overlap in parts."""
+    """Two random masks that overlap partly."""
     rng = np.random.default_rng(seed)
     fields = ndimage.gaussian_filter(rng.standard_normal((2, 24, 26, 22)), (0, 1.5, 1.5, 1.5))
     fields[1] = 0.6 * fields[0] + 0.8 * fields[1]
@@ -29,50 +29,50 @@ def random_masks(seed):
 
 
 def labels(mask, neighbors=6):
-    """Components of a mask by cc3d."""
+    """Label the components of a mask with cc3d."""
     return cc3d.connected_components(mask, connectivity=neighbors)
 
 
 def test_anima_by_hand():
     truth = line((0, 10), (20, 30))
-    # 0-10: covered by half. 20-30: three voxels of ten, of a lesion that lies in it wholly.
+    # 0-10: half covered. 20-30: three of ten voxels, by a lesion that lies completely inside.
     pred = line((5, 12), (27, 30), (36, 40))
-    found = detection.anima(pred, truth, VOXEL)
-    assert list(found.true_volumes) == [10, 10]
-    assert list(found.detected) == [True, True]
-    assert list(found.confirmed) == [True, True, False]
-    assert found.f1 == pytest.approx(2 * 1 * (2 / 3) / (1 + 2 / 3))
-    assert found.count_difference == 1
+    result = detection.anima(pred, truth, VOXEL)
+    assert list(result.true_volumes) == [10, 10]
+    assert list(result.detected) == [True, True]
+    assert list(result.confirmed) == [True, True, False]
+    assert result.f1 == pytest.approx(2 * 1 * (2 / 3) / (1 + 2 / 3))
+    assert result.count_difference == 1
 
 
-def test_anima_needs_more_than_a_tenth():
+def test_anima_requires_more_than_a_tenth():
     assert list(detection.anima(line((9, 10)), line((0, 10)), VOXEL).detected) == [False]
     assert list(detection.anima(line((8, 10)), line((0, 10)), VOXEL).detected) == [True]
-    # A tenth of 70 is 7, and 0.1 * 70 more than that in floating point.
+    # A tenth of 70 is 7; in floating point, 0.1 * 70 is larger.
     truth = line((0, 70), length=80)
     assert list(detection.anima(line((63, 70), length=80), truth, VOXEL).detected) == [False]
     assert list(detection.anima(line((62, 70), length=80), truth, VOXEL).detected) == [True]
 
 
-def test_anima_refuses_partners_that_lie_outside():
+def test_anima_rejects_overlapping_lesions_that_lie_outside():
     truth = line((0, 10))
     assert list(detection.anima(line((7, 17)), truth, VOXEL).detected) == [True]  # 7 of 10 outside
     assert list(detection.anima(line((7, 18)), truth, VOXEL).detected) == [False]  # 8 of 11 outside
     assert list(detection.anima(line((10, 12)), truth, VOXEL).detected) == [False]
 
 
-def test_anima_looks_at_the_partners_that_make_up_the_overlap():
+def test_anima_checks_the_lesions_that_make_up_the_overlap():
     truth = line((0, 20))
-    # 14 of 16 shared voxels come from a lesion wholly inside; the other lies mostly outside.
+    # 14 of 16 shared voxels belong to a lesion completely inside; the other lesion is mostly outside.
     pred = line((0, 14), (18, 30))
     assert list(detection.anima(pred, truth, VOXEL).detected) == [True]
 
 
-def test_anima_leaves_out_lesions_of_3_mm3_and_connects_by_faces():
-    """Three voxels of 1 mm3 are dropped, four are kept; lesions that touch by a corner are two."""
-    found = detection.anima(line((0, 3), (10, 14)), line((0, 4), (10, 13)), 1.0)
-    assert list(found.true_volumes) == [4] and list(found.predicted_volumes) == [4]
-    assert list(found.detected) == [False], "the prediction that covers it is too small to count"
+def test_anima_ignores_lesions_of_3_mm3_and_uses_6_connectivity():
+    """Lesions of three 1 mm3 voxels are ignored, of four are used; a shared corner does not connect."""
+    result = detection.anima(line((0, 3), (10, 14)), line((0, 4), (10, 13)), 1.0)
+    assert list(result.true_volumes) == [4] and list(result.predicted_volumes) == [4]
+    assert list(result.detected) == [False], "the overlapping prediction is too small"
     assert len(detection.anima(line((0, 3)), line((0, 3)), 1.01).detected) == 1
     corner = np.zeros((6, 6, 6), bool)
     corner[:2, :2, :2] = corner[2:4, 2:4, 2:4] = True
@@ -80,7 +80,7 @@ def test_anima_leaves_out_lesions_of_3_mm3_and_connects_by_faces():
 
 
 def detected_by_anima(reference, test, voxel_mm3):
-    """Whether each reference lesion is detected: Anima's definition, voxel by voxel."""
+    """Check whether each reference lesion is detected, by Anima's definition, voxel by voxel."""
     kept = []
     for mask in (reference, test):
         numbered = labels(mask)
@@ -107,83 +107,83 @@ def detected_by_anima(reference, test, voxel_mm3):
 @pytest.mark.parametrize("seed", range(50))
 def test_anima_voxel_by_voxel(seed):
     pred, truth = random_masks(seed)
-    found = detection.anima(pred, truth, 1.5)
-    assert list(found.detected) == detected_by_anima(truth, pred, 1.5)
-    assert list(found.confirmed) == detected_by_anima(pred, truth, 1.5)
+    result = detection.anima(pred, truth, 1.5)
+    assert list(result.detected) == detected_by_anima(truth, pred, 1.5)
+    assert list(result.confirmed) == detected_by_anima(pred, truth, 1.5)
 
 
-def test_the_plain_rule_by_hand():
-    """At least a tenth of the lesion, whatever lies outside of it; a tenth of 70 is 7."""
-    assert list(detection.covered(line((63, 75), length=80), line((0, 70), length=80)).detected) == [
-        True
-    ]
-    assert list(detection.covered(line((64, 75), length=80), line((0, 70), length=80)).detected) == [
-        False
-    ]
-    found = detection.covered(line((9, 19), (30, 41)), line((0, 10), (40, 45), length=50))
-    assert list(found.detected) == [True, True] and list(found.confirmed) == [True, False]
-    assert found.f1 == pytest.approx(2 * 1 * 0.5 / 1.5)
+def test_overlap_10percent_by_hand():
+    """At least a tenth of the lesion overlaps; a tenth of 70 is 7."""
+    assert list(
+        detection.overlap_10percent(line((63, 75), length=80), line((0, 70), length=80)).detected
+    ) == [True]
+    assert list(
+        detection.overlap_10percent(line((64, 75), length=80), line((0, 70), length=80)).detected
+    ) == [False]
+    result = detection.overlap_10percent(line((9, 19), (30, 41)), line((0, 10), (40, 45), length=50))
+    assert list(result.detected) == [True, True] and list(result.confirmed) == [True, False]
+    assert result.f1 == pytest.approx(2 * 1 * 0.5 / 1.5)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_plain_rule_voxel_by_voxel(seed):
+def test_overlap_10percent_voxel_by_voxel(seed):
     pred, truth = random_masks(seed)
-    found = detection.covered(pred, truth)
-    for mask, other, flags in ((truth, pred, found.detected), (pred, truth, found.confirmed)):
+    result = detection.overlap_10percent(pred, truth)
+    for mask, other, flags in ((truth, pred, result.detected), (pred, truth, result.confirmed)):
         numbered = labels(mask)
         expected = [other[numbered == n].mean() >= 0.1 for n in range(1, numbered.max() + 1)]
         assert list(flags) == expected
 
 
 def test_matches_by_hand():
-    """A prediction over two lesions matches one of them; intersection over union 3 of 7."""
+    """A prediction that covers two lesions matches one of them; intersection over union 3 of 7."""
     truth, pred = line((2, 5), (6, 9)), line((2, 9))
-    found = detection.match(pred, truth)
-    assert list(found.detected) == [True, False] and list(found.confirmed) == [True]
-    assert found.f1 == pytest.approx(1 / (1 + 0.5)) and list(found.ious) == [pytest.approx(3 / 7)]
-    assert found.panoptic_quality == pytest.approx(2 / 3 * 3 / 7)
-    # The same the other way round: the second prediction is a false positive.
+    result = detection.match(pred, truth)
+    assert list(result.detected) == [True, False] and list(result.confirmed) == [True]
+    assert result.f1 == pytest.approx(1 / (1 + 0.5)) and list(result.ious) == [pytest.approx(3 / 7)]
+    assert result.panoptic_quality == pytest.approx(2 / 3 * 3 / 7)
+    # With truth and prediction swapped, the second prediction is a false positive.
     assert detection.match(truth, pred).f1 == pytest.approx(2 / 3)
 
 
-def test_the_threshold_of_matches_is_on_the_intersection_over_union():
-    """4 shared voxels of 16 make a quarter, 3 of 17 with a Dice of 0.3 less."""
+def test_matches_have_a_minimum_intersection_over_union():
+    """4 shared voxels of 16 are a quarter; 3 of 17 are less, although the Dice coefficient is 0.3."""
     assert detection.match(line((6, 16)), line((0, 10))).f1 == 1
     assert detection.match(line((7, 17)), line((0, 10))).f1 == 0
 
 
 @pytest.mark.parametrize("seed", range(50))
 def test_matches_against_counting_of_panoptica(seed):
-    """Panoptica goes through the overlapping pairs from the largest intersection over union down, and
-    counts TP / (TP + FP / 2 + FN / 2); 26-connected components as in ISLES'26."""
+    """Panoptica matches overlapping pairs by decreasing intersection over union and computes
+    TP / (TP + FP / 2 + FN / 2); 26-connected components as in ISLES'26."""
     pred, truth = random_masks(seed)
     rows, columns = labels(truth, 26), labels(pred, 26)
     pairs = []
     for i in range(1, rows.max() + 1):
         for j in np.unique(columns[rows == i]):
             if j:
-                one, other = rows == i, columns == j
-                pairs.append(((one & other).sum() / (one | other).sum(), i, j))
+                true, predicted = rows == i, columns == j
+                pairs.append(((true & predicted).sum() / (true | predicted).sum(), i, j))
     used_rows, used_columns, ious = set(), set(), []
     for iou, i, j in sorted(pairs, key=lambda pair: -pair[0]):
         if iou >= 0.25 and i not in used_rows and j not in used_columns:
             used_rows.add(i), used_columns.add(j), ious.append(iou)
     tp, fp, fn = len(ious), columns.max() - len(ious), rows.max() - len(ious)
-    found = detection.match(pred, truth)
-    assert found.f1 == pytest.approx(tp / (tp + fp / 2 + fn / 2))
-    expected = found.f1 * np.mean(ious) if ious else 0
-    assert found.panoptic_quality == pytest.approx(expected)
+    result = detection.match(pred, truth)
+    assert result.f1 == pytest.approx(tp / (tp + fp / 2 + fn / 2))
+    expected = result.f1 * np.mean(ious) if ious else 0
+    assert result.panoptic_quality == pytest.approx(expected)
 
 
 def test_touching_by_hand():
     truth, pred = line((0, 10), (20, 30)), line((9, 20), (35, 36))
-    found = detection.isles(pred, truth)
-    assert list(found.detected) == [True, False]
-    assert list(found.confirmed) == [True, False]
-    assert found.f1 == 0.5
+    result = detection.isles(pred, truth)
+    assert list(result.detected) == [True, False]
+    assert list(result.confirmed) == [True, False]
+    assert result.f1 == 0.5
 
 
-def test_neighbours_by_corner_are_one_lesion_for_isles_only():
+def test_a_shared_corner_connects_for_isles_only():
     truth = np.zeros((4, 4, 4), bool)
     truth[1, 1, 1] = truth[2, 2, 2] = True
     assert len(detection.isles(truth, truth).detected) == 1
@@ -192,7 +192,7 @@ def test_neighbours_by_corner_are_one_lesion_for_isles_only():
 
 @pytest.mark.parametrize("seed", range(50))
 def test_against_the_challenges_counting(seed):
-    """ISLES counts with cc3d, ATLAS with scipy's default neighbours; both lesion by lesion."""
+    """ISLES counts lesions with cc3d, ATLAS with scipy's default connectivity."""
     pred, truth = random_masks(seed)
     for definition, label in (
         (detection.isles, lambda m: cc3d.connected_components(m, connectivity=26)),
@@ -204,9 +204,9 @@ def test_against_the_challenges_counting(seed):
             tp, fn = tp + hit, fn + (not hit)
         for number in range(1, label(pred).max() + 1):
             fp += not truth[label(pred) == number].any()
-        found = definition(pred, truth)
-        assert found.detected.sum() == tp and (~found.detected).sum() == fn
-        assert (~found.confirmed).sum() == fp
+        result = definition(pred, truth)
+        assert result.detected.sum() == tp and (~result.detected).sum() == fn
+        assert (~result.confirmed).sum() == fp
 
 
 def test_empty_masks():
@@ -217,8 +217,10 @@ def test_empty_masks():
         (lesion, empty, 0),
         (lesion, lesion, 1),
     ):
-        found, panoptic_quality = detection.detect(pred, truth, VOXEL)
-        assert {name: one.f1 for name, one in found.items()} == dict.fromkeys(found, expected)
+        result, panoptic_quality = detection.detect(pred, truth, VOXEL)
+        assert {name: detected.f1 for name, detected in result.items()} == dict.fromkeys(
+            result, expected
+        )
         assert panoptic_quality == expected
 
 

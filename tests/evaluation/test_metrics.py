@@ -33,7 +33,7 @@ def test_by_hand():
     assert metrics.confusion(pred, truth).jaccard == 3 / 6
     assert metrics.confusion(pred, truth).precision == 3 / 5
     assert metrics.confusion(pred, truth).sensitivity == 3 / 4
-    # Five voxels against four, of 500 mm³.
+    # Five predicted and four true voxels of 500 mm³.
     assert metrics.volume_difference(pred, truth, 500) == 0.5
     assert metrics.volume_difference(truth, pred, 500) == -0.5
 
@@ -57,7 +57,7 @@ def test_against_other_implementations():
 
 
 def blobs(seed, shape=(24, 26, 22)):
-    """Prediction and truth: blobs that overlap in parts."""
+    """Prediction and truth: random masks that overlap partly."""
     rng = np.random.default_rng(seed)
     fields = ndimage.gaussian_filter(rng.standard_normal((2, *shape)), (0, 1.5, 1.5, 1.5))
     fields[1] = 0.6 * fields[0] + 0.8 * fields[1]
@@ -69,48 +69,48 @@ def test_surface_distances_against_monai(seed):
     pred, truth = blobs(seed)
     spacing = np.random.default_rng(seed).uniform(0.5, 4, 3)
     batches = [torch.from_numpy(mask)[None, None].float() for mask in (pred, truth)]
-    found = metrics.surface_distances(pred, truth, spacing)
+    result = metrics.surface_distances(pred, truth, spacing)
     options = {"include_background": True, "spacing": list(spacing)}
     hd, hd95 = (
         compute_hausdorff_distance(*batches, percentile=share, **options).item() for share in (100, 95)
     )
-    there = compute_average_surface_distance(*batches, **options).item()
-    back = compute_average_surface_distance(*batches[::-1], **options).item()
+    forward = compute_average_surface_distance(*batches, **options).item()
+    backward = compute_average_surface_distance(*batches[::-1], **options).item()
     n, m = (len(metrics.surface(mask)) for mask in (pred, truth))
-    pooled = (n * there + m * back) / (n + m)
-    assert found == pytest.approx((hd, hd95, (there + back) / 2, pooled), rel=1e-5)
+    pooled = (n * forward + m * backward) / (n + m)
+    assert result == pytest.approx((hd, hd95, (forward + backward) / 2, pooled), rel=1e-5)
 
 
-def test_half_a_lesion_is_not_near():
-    """Half of a sphere of 12 mm, by the distances of all pairs of surface voxels: most of the surface
-    of the prediction is that of the truth, of which half is missed."""
+def test_surface_distances_of_half_a_sphere():
+    """The prediction is half of a sphere of 12 mm: most of its surface is also that of the truth, but
+    half of the true surface is missed."""
     world = np.indices((27, 27, 27)) - 13
     truth = (world**2).sum(0) <= 144
     pred = truth & (world[0] < 0)
-    found = metrics.surface_distances(pred, truth, (1, 1, 1))
+    result = metrics.surface_distances(pred, truth, (1, 1, 1))
     points = [np.argwhere(mask & ~ndimage.binary_erosion(mask)).astype(float) for mask in (pred, truth)]
-    apart = np.linalg.norm(points[0][:, None] - points[1], axis=-1)
-    to_truth, to_pred = apart.min(1), apart.min(0)
+    distances = np.linalg.norm(points[0][:, None] - points[1], axis=-1)
+    to_truth, to_pred = distances.min(1), distances.min(0)
     assert to_truth.mean() == pytest.approx(1.41, abs=0.005), "of the prediction alone"
-    assert found.asd_pooled == pytest.approx((to_truth.sum() + to_pred.sum()) / sum(apart.shape))
-    assert found.asd_pooled == pytest.approx(2.545, abs=0.001)
-    assert found.assd == pytest.approx((to_truth.mean() + to_pred.mean()) / 2)
-    assert found.assd == pytest.approx(2.40, abs=0.005)
-    assert metrics.surface_distances(truth, pred, (1, 1, 1)) == pytest.approx(found)
+    assert result.asd_pooled == pytest.approx((to_truth.sum() + to_pred.sum()) / sum(distances.shape))
+    assert result.asd_pooled == pytest.approx(2.545, abs=0.001)
+    assert result.assd == pytest.approx((to_truth.mean() + to_pred.mean()) / 2)
+    assert result.assd == pytest.approx(2.40, abs=0.005)
+    assert metrics.surface_distances(truth, pred, (1, 1, 1)) == pytest.approx(result)
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_surface_distances_are_near_those_of_surface_elements(seed):
-    """DeepMind's surface-distance measures between the surface's elements, which lie up to half a
-    voxel's diagonal off the voxel centres that are used here and by MONAI."""
+def test_surface_distances_approximate_those_of_surface_elements(seed):
+    """DeepMind's surface-distance uses surface elements, up to half a voxel diagonal from the voxel
+    centers used here and by MONAI."""
     pred, truth = blobs(seed)
     spacing = np.random.default_rng(seed).uniform(0.5, 2, 3)
     theirs = surface_distance.compute_surface_distances(truth, pred, spacing)
-    found = metrics.surface_distances(pred, truth, spacing)
+    result = metrics.surface_distances(pred, truth, spacing)
     expected = surface_distance.compute_robust_hausdorff(theirs, 100)
-    assert found.hd == pytest.approx(expected, abs=np.linalg.norm(spacing))
+    assert result.hd == pytest.approx(expected, abs=np.linalg.norm(spacing))
     both = surface_distance.compute_average_surface_distance(theirs)
-    assert found.assd == pytest.approx(np.mean(both), abs=np.linalg.norm(spacing) / 2)
+    assert result.assd == pytest.approx(np.mean(both), abs=np.linalg.norm(spacing) / 2)
 
 
 def test_surface_distances_by_hand():
@@ -141,7 +141,7 @@ def test_max_dice_is_the_best_over_thresholds():
 
 
 def test_precision_recall_area_against_sklearn():
-    """By trapezoids, over a map with many equal values, few values, and one value."""
+    """With trapezoids, for maps with many equal values, few values, and a single value."""
     rng = np.random.default_rng(8)
     truth = rng.random((9, 9, 9)) < 0.1
     for probability in (
@@ -153,8 +153,8 @@ def test_precision_recall_area_against_sklearn():
         np.full(truth.shape, 0.3),
     ):
         precision, recall, _ = precision_recall_curve(truth.ravel(), probability.ravel())
-        found = metrics.precision_recall_area(probability.astype(np.float32), truth)
-        assert found == pytest.approx(auc(recall, precision))
+        result = metrics.precision_recall_area(probability.astype(np.float32), truth)
+        assert result == pytest.approx(auc(recall, precision))
     assert metrics.precision_recall_area(truth, truth) == 1
     assert np.isnan(metrics.precision_recall_area(truth, truth * 0))
 
@@ -177,15 +177,15 @@ def test_relative_errors():
 @pytest.mark.parametrize("score", SCORES)
 def test_empty_masks(score):
     masks = {"empty": np.zeros((4, 4, 4)), "full": np.ones((4, 4, 4))}
-    found = {
+    result = {
         (p, t): getattr(metrics.confusion(masks[p], masks[t]), score) for p in masks for t in masks
     }
-    assert found["empty", "empty"] == 1
-    assert found["full", "full"] == 1
-    assert found["empty", "full"] == found["full", "empty"] == 0
+    assert result["empty", "empty"] == 1
+    assert result["full", "full"] == 1
+    assert result["empty", "full"] == result["full", "empty"] == 0
 
 
-def test_empty_masks_leave_the_healthy_voxels_right():
+def test_specificity_and_accuracy_of_empty_masks():
     empty = metrics.confusion(np.zeros((4, 4, 4)), np.zeros((4, 4, 4)))
     assert empty.specificity == empty.accuracy == 1
 
@@ -196,6 +196,6 @@ def test_masks_of_any_type():
     assert metrics.confusion(pred, truth) == (1, 0, 1, 2)
 
 
-def test_other_shapes_are_refused():
+def test_different_shapes_are_rejected():
     with pytest.raises(ImageError, match="shape"):
         metrics.dice(np.ones((2, 1)), np.ones((2, 2)))

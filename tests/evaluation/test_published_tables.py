@@ -1,4 +1,4 @@
-"""The papers' tables: their rows, columns and numbers."""
+"""Rows, columns and numbers of the published tables."""
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ def mean(rows, model, score, digits):
     return f"{rows.loc[rows.model == model, score].mean():.{digits}f}"
 
 
-def test_s1_table1_puts_both_trainings_side_by_side(rows):
+def test_s1_table1_has_both_types_of_training(rows):
     table = published_tables.s1_table1(rows).set_index("Model")
     assert list(table.index) == ["UNet", "VNet", "net_fold0", "net_fold1"]
     assert len(table.columns) == 2 * (4 + 2 * 3 + 2)
@@ -39,12 +39,12 @@ def test_s1_table1_puts_both_trainings_side_by_side(rows):
     assert table.loc["VNet", "Intermediate Task Training: DSC"] == "–"
 
 
-def test_means_of_ratios_stand_beside_median_number_and_error_in_ml(rows):
+def test_errors_include_median_number_and_error_in_ml(rows):
     """One small lesion makes the mean of the errors large."""
-    one = rows[rows.model == "UNet"].copy()
-    one["er_lv"] = [10.0] * 10 + [9990, np.nan]
-    one["absolute_volume_difference_ml"] = 0.5
-    row = published_tables.s1_table1(one).set_index("Model").loc["UNet"]
+    unet = rows[rows.model == "UNet"].copy()
+    unet["er_lv"] = [10.0] * 10 + [9990, np.nan]
+    unet["absolute_volume_difference_ml"] = 0.5
+    row = published_tables.s1_table1(unet).set_index("Model").loc["UNet"]
     shown = [row[f"Mixed Data: {name}"] for name in ("ER LV", "ER LV n", "ER LV median")]
     assert shown == ["917.27", "11", "10.00"]
     assert row["Mixed Data: LV error (ml)"] == "0.50"
@@ -53,15 +53,17 @@ def test_means_of_ratios_stand_beside_median_number_and_error_in_ml(rows):
 def test_s1_table2_ranks_within_super_regions(rows):
     table = published_tables.s1_table2(rows)
     assert set(table["Super Region(s)"]) == {"1 & 4", "2", "3"}
-    within = rows[rows.super_region == "R3 parietal"]
-    single = within[~within.model.str.contains(":")].groupby("model").er_lv.mean().sort_values()
-    found = table[(table["Super Region(s)"] == "3") & (table.Method == "Individual")]
-    assert found["Top Model(s)"].tolist() == single.index[:4].tolist()
-    assert found["ER LV"].tolist() == [f"{value:.2f}" for value in single[:4]]
+    region_rows = rows[rows.super_region == "R3 parietal"]
+    single = (
+        region_rows[~region_rows.model.str.contains(":")].groupby("model").er_lv.mean().sort_values()
+    )
+    result = table[(table["Super Region(s)"] == "3") & (table.Method == "Individual")]
+    assert result["Top Model(s)"].tolist() == single.index[:4].tolist()
+    assert result["ER LV"].tolist() == [f"{value:.2f}" for value in single[:4]]
     assert set(table.Method) == {"Individual", "Stack", "Agreement Window"}
 
 
-def test_s1_table3_names_the_best_of_each_method(rows):
+def test_s1_table3_lists_the_best_model_of_each_method(rows):
     table = published_tables.s1_table3(rows)
     assert table.Scope.tolist() == ["Whole-Brain"] * 4 + ["Super-Region-wise"]
     assert table.Method.tolist() == ["Mixed Data", "ImTT", "Stack", "AW", "AW"]
@@ -71,39 +73,43 @@ def test_s1_table3_names_the_best_of_each_method(rows):
 
 
 def test_s2_tables(rows):
-    two = published_tables.s2_table2(rows)
-    assert list(two) == ["Methods", "DSC", "mDSC", "HD (mm)", "ASSD (mm)", "TPR", "Precision"]
-    assert two.DSC[0].startswith(f"{rows.dice[:12].mean():.2f} (")
-    four = published_tables.s2_table4(rows)
-    assert four.iloc[:, 0].tolist() == ["0-25%", "25-50%", "50-75%", "75-100%"]
+    table2 = published_tables.s2_table2(rows)
+    assert list(table2) == ["Methods", "DSC", "mDSC", "HD (mm)", "ASSD (mm)", "TPR", "Precision"]
+    assert table2.DSC[0].startswith(f"{rows.dice[:12].mean():.2f} (")
+    table4 = published_tables.s2_table4(rows)
+    assert table4.iloc[:, 0].tolist() == ["0-25%", "25-50%", "50-75%", "75-100%"]
     best = rows[rows.model == "net_fold1"]
-    assert four.DSC[0].startswith(f"{best.dice[:3].mean():.2f} (")
-    five = published_tables.s2_table5(rows)
-    assert five.Methods.tolist() == ["UNet", "UNet_FT", "Δ"]
-    assert five.microDSC.tolist() == ["0.71", "0.73", "+0.02"]
+    assert table4.DSC[0].startswith(f"{best.dice[:3].mean():.2f} (")
+    table5 = published_tables.s2_table5(rows)
+    assert table5.Methods.tolist() == ["UNet", "UNet_FT", "Δ"]
+    assert table5.microDSC.tolist() == ["0.71", "0.73", "+0.02"]
     gain = rows[rows.model == "UNet_FT"].dice.mean() - rows[rows.model == "UNet"].dice.mean()
-    assert five.DSC[2] == f"{gain:+.2f}"
+    assert table5.DSC[2] == f"{gain:+.2f}"
 
 
 def test_s4_tables(rows):
-    one = rows[rows.model == "UNet"]
+    unet = rows[rows.model == "UNet"]
     table = published_tables.s4_table2(rows).set_index("Model")
-    assert table.loc["UNet", "Dice"].startswith(f"{one.dice.mean():.3f} ± {one.dice.std():.3f}")
+    assert table.loc["UNet", "Dice"].startswith(f"{unet.dice.mean():.3f} ± {unet.dice.std():.3f}")
     folds = published_tables.s4_table3(rows).set_index("Fold")
     assert folds.index.tolist() == ["0", "1", "Average"]
     both = [rows[rows.model == f"net_fold{k}"].jaccard.mean() for k in (0, 1)]
     assert folds.loc["Average", "Jaccard"] == f"{np.mean(both):.3f}"
 
 
-def test_s4_star_marks_what_is_better_than_every_other(rows):
-    two = rows[rows.model.isin(["UNet", "VNet"])].copy()
-    two.loc[two.model == "VNet", "dice"] = two.dice[two.model == "UNet"].to_numpy() + 0.1
-    two.loc[two.model == "VNet", "assd_mm"] = two.assd_mm[two.model == "UNet"].to_numpy() + 0.1
-    table = published_tables.s4_table2(two).set_index("Model")
+def test_s4_star_marks_the_best_model(rows):
+    both_models = rows[rows.model.isin(["UNet", "VNet"])].copy()
+    both_models.loc[both_models.model == "VNet", "dice"] = (
+        both_models.dice[both_models.model == "UNet"].to_numpy() + 0.1
+    )
+    both_models.loc[both_models.model == "VNet", "assd_mm"] = (
+        both_models.assd_mm[both_models.model == "UNet"].to_numpy() + 0.1
+    )
+    table = published_tables.s4_table2(both_models).set_index("Model")
     assert table.loc["VNet", "Dice"].endswith("*") and not table.loc["UNet", "Dice"].endswith("*")
     assert table.loc["UNet", "ASD (mm)"].endswith("*") and "*" not in table.loc["VNet", "ASD (mm)"]
 
 
-def test_tables_without_content_are_left_out(rows):
-    made = published_tables.all_tables(rows[rows.model == "UNet"])
-    assert "S4_table3" not in made and "S2_table5" not in made and "S2_table2" in made
+def test_empty_tables_are_omitted(rows):
+    tables = published_tables.all_tables(rows[rows.model == "UNet"])
+    assert "S4_table3" not in tables and "S2_table5" not in tables and "S2_table2" in tables

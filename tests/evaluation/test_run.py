@@ -1,4 +1,4 @@
-"""Pairs of masks: matched and measured; the reason where they cannot be compared."""
+"""Matching and measurement of pairs, and reasons for missing scores."""
 
 import nibabel as nib
 import numpy as np
@@ -32,7 +32,7 @@ def write(folder, name, data, affine=AFFINE):
 
 @pytest.fixture
 def folders(tmp_path):
-    """Truth and prediction of two participants, in BIDS names."""
+    """Truth and prediction of two participants with BIDS names."""
     for number in ("01", "02"):
         name = f"sub-{number}_ses-1_space-T1w_label-L_mask.nii.gz"
         write(tmp_path / "truth" / f"sub-{number}", name, TRUTH)
@@ -41,11 +41,11 @@ def folders(tmp_path):
 
 
 def evaluate(folder, **models):
-    predictions = {name: folder / place for name, place in (models or {"m": "pred"}).items()}
+    predictions = {name: folder / subfolder for name, subfolder in (models or {"m": "pred"}).items()}
     return run.evaluate(predictions, folder / "truth")
 
 
-def test_a_row_holds_what_the_metrics_say(folders):
+def test_a_row_contains_the_metrics(folders):
     rows, lesions = evaluate(folders)
     assert list(rows) == list(columns.COLUMNS) and len(rows) == 2
     row = rows.iloc[0]
@@ -72,26 +72,26 @@ def test_stored_orientation_does_not_matter(folders):
 
 
 @pytest.mark.parametrize(
-    ("data", "affine", "told"),
+    ("data", "affine", "message"),
     [
-        (PRED * 0.4, AFFINE, "nothing reaches 0.5"),
+        (PRED * 0.4, AFFINE, "no voxel reaches 0.5"),
         (PRED + mask((20, 23), (20, 23), (15, 18)) * 2, AFFINE, "labels 1, 2"),
         (PRED[:20], AFFINE, r"shape \(20, 42, 20\)"),
         (PRED, np.diag([2.0, 2.0, 3.0, 1.0]), "2x2x3 mm"),
-        (PRED, AFFINE + np.eye(4)[:, [1, 2, 3, 0]] * [0, 0, 0, 9], "lies elsewhere"),
+        (PRED, AFFINE + np.eye(4)[:, [1, 2, 3, 0]] * [0, 0, 0, 9], "position differ"),
         (PRED.astype(float) * -1, AFFINE, "negative"),
     ],
     ids=["probability", "labels", "shape", "voxels", "place", "negative"],
 )
-def test_bad_predictions_are_told_and_the_rest_goes_on(folders, data, affine, told):
+def test_invalid_predictions_are_reported_and_the_others_compared(folders, data, affine, message):
     write(folders / "pred" / "sub-01", "sub-01_ses-1_space-T1w_label-L_mask.nii.gz", data, affine)
     rows, _ = evaluate(folders)
     bad, good = rows.iloc[0], rows.iloc[1]
-    assert pd.Series([bad.reason]).str.contains(told)[0] and np.isnan(bad.dice)
+    assert pd.Series([bad.reason]).str.contains(message)[0] and np.isnan(bad.dice)
     assert good.dice > 0
 
 
-def test_missing_and_unreadable_files_are_told(folders):
+def test_missing_and_unreadable_files_are_reported(folders):
     (folders / "pred" / "sub-01" / "sub-01_ses-1_space-T1w_label-L_mask.nii.gz").unlink()
     (folders / "truth" / "sub-02" / "sub-02_ses-1_space-T1w_label-L_mask.nii.gz").write_bytes(b"x")
     write(folders / "pred" / "sub-03", "sub-03_label-L_mask.nii.gz", PRED)
@@ -118,7 +118,7 @@ def test_empty_masks_have_a_reason(folders):
         assert not missing or pd.notna(row["reason"])
 
 
-def test_the_prediction_on_the_grid_of_the_truth_is_taken(folders):
+def test_the_prediction_on_the_grid_of_the_truth_is_used(folders):
     other = PRED[:, :, :10]
     write(folders / "pred" / "sub-01", "sub-01_ses-1_space-FLAIR_label-L_mask.nii.gz", other)
     rows, _ = evaluate(folders)
@@ -134,7 +134,7 @@ def test_files_without_bids_names_match_by_name(tmp_path):
         run.evaluate({"m": tmp_path / "pred"}, tmp_path / "nothing")
 
 
-def test_max_dice_reads_the_probability_beside_the_mask(folders):
+def test_max_dice_uses_the_probability_of_the_mask(folders):
     probability = np.where(TRUTH, 0.4, np.where(PRED, 0.3, 0)).astype(np.float32)
     name = "sub-01_ses-1_space-T1w_label-L_probseg.nii.gz"
     write(folders / "pred" / "sub-01", name, probability)
@@ -143,35 +143,35 @@ def test_max_dice_reads_the_probability_beside_the_mask(folders):
 
 
 @pytest.mark.parametrize(
-    ("probability", "told"),
+    ("probability", "message"),
     [
         (PRED[:20] * 0.5, r"has shape \(20, 42, 20\)"),
         (np.stack([PRED, TRUTH], 3) * 0.5, "shape"),
-        (PRED * 90.0, "holds values from 0 to 90, but a probability has 0 to 1"),
+        (PRED * 90.0, "contains values from 0 to 90, but a probability must be between 0 and 1"),
         (PRED * np.nan, "NaN"),
     ],
     ids=["shape", "4D", "percentages", "NaN"],
 )
-def test_a_probability_that_does_not_fit_leaves_the_other_scores(folders, probability, told):
+def test_an_invalid_probability_does_not_affect_the_other_scores(folders, probability, message):
     path = folders / "pred" / "sub-01"
     write(path, "sub-01_ses-1_space-T1w_label-L_probseg.nii.gz", probability.astype(np.float32))
     write(folders / "pred" / "sub-02", "sub-02_ses-1_space-T1w_label-L_probseg.nii.gz", TRUTH * 0.9)
     rows, _ = evaluate(folders)
     assert rows["dice"].notna().all() and rows["f1_isles"].tolist() == [1, 1]
     assert np.isnan(rows["max_dice"][0]) and np.isnan(rows["pr_auc"][0])
-    assert pd.Series([rows["reason"][0]]).str.contains("not compared.*" + told)[0]
+    assert pd.Series([rows["reason"][0]]).str.contains("cannot be compared.*" + message)[0]
     assert rows["max_dice"][1] == 1 and rows["pr_auc"][1] == 1
 
 
-def test_a_probability_that_lies_elsewhere_does_not_fit(folders):
+def test_a_probability_at_another_position_is_rejected(folders):
     name = "sub-01_ses-1_space-T1w_label-L_probseg.nii.gz"
     write(folders / "pred" / "sub-01", name, TRUTH * 0.5, AFFINE + np.eye(4)[:, [1, 2, 3, 0]] * 9)
     rows, _ = evaluate(folders)
-    assert np.isnan(rows["max_dice"][0]) and "lies elsewhere" in rows["reason"][0]
+    assert np.isnan(rows["max_dice"][0]) and "position differ" in rows["reason"][0]
 
 
-def test_an_unexpected_error_ends_one_pair_alone(folders, monkeypatch):
-    """Whatever goes wrong in one pair, the others are compared, and the reason is named."""
+def test_an_unexpected_error_affects_one_pair_only(folders, monkeypatch):
+    """The other pairs are compared, and the reason is reported."""
 
     def fail_for_the_first(pred, truth, spacing, distances=metrics.surface_distances):
         calls.append(1)
@@ -183,7 +183,7 @@ def test_an_unexpected_error_ends_one_pair_alone(folders, monkeypatch):
     monkeypatch.setattr(metrics, "surface_distances", fail_for_the_first)
     rows, _ = evaluate(folders)
     assert rows["dice"].isna().tolist() == [True, False]
-    assert rows["reason"][0] == "An unexpected error: MemoryError('no room')."
+    assert rows["reason"][0] == "Unexpected error: MemoryError('no room')."
 
 
 def test_loads_in_the_template(tmp_path):

@@ -1,4 +1,4 @@
-"""Statistics against scipy, statsmodels and scikit-learn."""
+"""Statistics, compared with scipy, statsmodels and scikit-learn."""
 
 import numpy as np
 import pandas as pd
@@ -16,48 +16,50 @@ def values():
 
 
 def test_summary_against_scipy(values):
-    found = statistics.summarize([*values, np.nan])
-    assert found.n == 60
-    assert found[1:4] == pytest.approx((values.mean(), np.median(values), stats.tstd(values)))
+    result = statistics.summarize([*values, np.nan])
+    assert result.n == 60
+    assert result[1:4] == pytest.approx((values.mean(), np.median(values), stats.tstd(values)))
     expected = stats.bootstrap(
         (values,), np.mean, method="percentile", n_resamples=20000, rng=np.random.default_rng(0)
     ).confidence_interval
-    # 1000 resamples place a percentile to within a twentieth of the interval.
-    ends = found.low, found.high
-    assert ends == pytest.approx(tuple(expected), abs=0.1 * (expected.high - expected.low))
-    assert found.units == 60
+    # 1000 resamples estimate a percentile to within a twentieth of the interval.
+    limits = result.low, result.high
+    assert limits == pytest.approx(tuple(expected), abs=0.1 * (expected.high - expected.low))
+    assert result.units == 60
     assert statistics.summarize(values) == statistics.summarize(values)
 
 
-def test_summary_of_little():
+def test_summary_of_few_values():
     assert statistics.summarize([]).n == 0
     assert np.isnan(statistics.summarize([np.nan]).mean)
-    one = statistics.summarize([0.4])
-    assert (one.mean, one.low, one.high) == (0.4, 0.4, 0.4) and np.isnan(one.sd)
+    single = statistics.summarize([0.4])
+    assert (single.mean, single.low, single.high) == (0.4, 0.4, 0.4) and np.isnan(single.sd)
 
 
-def test_interval_covers_the_mean_as_often_as_it_says():
+def test_coverage_of_the_interval():
     rng = np.random.default_rng(3)
     inside = 0
     for trial in range(200):
-        found = statistics.summarize(rng.normal(0.6, 0.2, 40), seed=trial)
-        inside += found.low <= 0.6 <= found.high
+        result = statistics.summarize(rng.normal(0.6, 0.2, 40), seed=trial)
+        inside += result.low <= 0.6 <= result.high
     assert 0.90 <= inside / 200 <= 0.99
 
 
-def test_intervals_are_those_of_units(values):
-    """Copies of a scan add nothing: the interval is that of the scans; without units it is narrower."""
+def test_intervals_resample_units(values):
+    """Copies of scans do not change the interval; without units, it is narrower."""
     copies, units = np.repeat(values, 9), np.repeat(np.arange(60), 9)
-    alone, found = statistics.summarize(values), statistics.summarize(copies, units)
-    assert (found.n, found.units) == (540, 60)
-    assert found[1:3] == pytest.approx(alone[1:3])
-    assert (found.low, found.high) == pytest.approx((alone.low, alone.high))
+    expected_summary, result = statistics.summarize(values), statistics.summarize(copies, units)
+    assert (result.n, result.units) == (540, 60)
+    assert result[1:3] == pytest.approx(expected_summary[1:3])
+    assert (result.low, result.high) == pytest.approx((expected_summary.low, expected_summary.high))
     narrow = statistics.summarize(copies)
-    assert narrow.high - narrow.low == pytest.approx((alone.high - alone.low) / 3, rel=0.15)
+    assert narrow.high - narrow.low == pytest.approx(
+        (expected_summary.high - expected_summary.low) / 3, rel=0.15
+    )
 
 
 def test_intervals_of_units_against_a_loop():
-    """Units of unequal size, with a missing value, drawn one by one."""
+    """Units of different sizes, with a missing value, resampled in a loop."""
     rng = np.random.default_rng(9)
     units = np.repeat(["a", "b", "c", "d", "e"], (1, 2, 3, 4, 5))
     values = rng.normal(size=15)
@@ -65,11 +67,11 @@ def test_intervals_of_units_against_a_loop():
     groups = [values[(units == unit) & np.isfinite(values)] for unit in "abcde"]
     means = []
     for _ in range(4000):
-        drawn = [groups[i] for i in rng.integers(5, size=5)]
-        means.append(np.concatenate(drawn).mean())
-    found = statistics.summarize(values, units)
-    assert (found.n, found.units) == (14, 5) and found.mean == pytest.approx(np.nanmean(values))
-    assert (found.low, found.high) == pytest.approx(np.percentile(means, (2.5, 97.5)), abs=0.1)
+        resample = [groups[i] for i in rng.integers(5, size=5)]
+        means.append(np.concatenate(resample).mean())
+    result = statistics.summarize(values, units)
+    assert (result.n, result.units) == (14, 5) and result.mean == pytest.approx(np.nanmean(values))
+    assert (result.low, result.high) == pytest.approx(np.percentile(means, (2.5, 97.5)), abs=0.1)
 
 
 def test_quartiles_are_equal_groups():
@@ -79,8 +81,8 @@ def test_quartiles_are_equal_groups():
 
 
 def test_size_classes():
-    found = statistics.size_classes([0, 0.99, 1, 10, 49.9, 50, 400]).tolist()
-    assert found == ["< 1 ml", "< 1 ml", "1-10 ml", "10-50 ml", "10-50 ml", "> 50 ml", "> 50 ml"]
+    result = statistics.size_classes([0, 0.99, 1, 10, 49.9, 50, 400]).tolist()
+    assert result == ["< 1 ml", "< 1 ml", "1-10 ml", "10-50 ml", "10-50 ml", "> 50 ml", "> 50 ml"]
 
 
 def test_comparison_of_models():
@@ -90,15 +92,15 @@ def test_comparison_of_models():
         {"a": base, "b": base + rng.normal(0.05, 0.05, 30), "c": base + rng.normal(0, 0.05, 30)}
     )
     scores.loc[3, "c"] = np.nan
-    found = statistics.compare(scores)
-    assert [(one.a, one.b, one.n) for one in found] == [("a", "b", 30), ("a", "c", 29), ("b", "c", 29)]
-    for one in found:
+    result = statistics.compare(scores)
+    assert [(one.a, one.b, one.n) for one in result] == [("a", "b", 30), ("a", "c", 29), ("b", "c", 29)]
+    for one in result:
         both = scores[[one.a, one.b]].dropna()
         assert one.p == pytest.approx(stats.wilcoxon(both[one.a], both[one.b]).pvalue)
         assert one.median_difference == pytest.approx((both[one.a] - both[one.b]).median())
-    expected = multipletests([one.p for one in found], method="holm")[1]
-    assert [one.p_holm for one in found] == pytest.approx(list(expected))
-    assert found[0].effect < -0.5 < abs(found[0].effect)
+    expected = multipletests([one.p for one in result], method="holm")[1]
+    assert [one.p_holm for one in result] == pytest.approx(list(expected))
+    assert result[0].effect < -0.5 < abs(result[0].effect)
 
 
 def test_tests_are_those_of_units():
@@ -108,70 +110,70 @@ def test_tests_are_those_of_units():
     heads = np.repeat(np.arange(8), 20)
     difference = rng.normal(0.05, 0.1, 8)[heads] + rng.normal(0, 0.01, 160)
     scores = pd.DataFrame({"a": difference, "b": np.zeros(160)})
-    (found,) = statistics.compare(scores, heads)
+    (result,) = statistics.compare(scores, heads)
     means = difference.reshape(8, 20).mean(1)
-    assert (found.n, found.units) == (160, 8)
-    assert found.p == pytest.approx(stats.wilcoxon(means).pvalue)
-    assert found.p > 1000 * stats.wilcoxon(difference).pvalue
-    assert found.median_difference == pytest.approx(np.median(means))
-    assert found.mean_difference == pytest.approx(difference.mean())
+    assert (result.n, result.units) == (160, 8)
+    assert result.p == pytest.approx(stats.wilcoxon(means).pvalue)
+    assert result.p > 1000 * stats.wilcoxon(difference).pvalue
+    assert result.median_difference == pytest.approx(np.median(means))
+    assert result.mean_difference == pytest.approx(difference.mean())
     expected = stats.bootstrap(
         (means,), np.mean, method="percentile", n_resamples=20000, rng=rng
     ).confidence_interval
     width = expected.high - expected.low
-    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.1 * width)
+    assert (result.low, result.high) == pytest.approx(tuple(expected), abs=0.1 * width)
 
 
-def test_correlations_have_the_p_values_of_units():
+def test_p_values_of_correlations_use_units():
     rng = np.random.default_rng(8)
     x, y = rng.normal(size=(2, 12))
     units = np.repeat(np.arange(12), 5)
-    found, alone = statistics.regress(x[units], y[units], units), statistics.regress(x, y)
-    assert (found.n, found.units, alone.units) == (60, 12, 12)
-    assert found[1:8] == pytest.approx(alone[1:8])
-    assert statistics.regress(x[units], y[units]).pearson_p < alone.pearson_p
+    result, expected_summary = statistics.regress(x[units], y[units], units), statistics.regress(x, y)
+    assert (result.n, result.units, expected_summary.units) == (60, 12, 12)
+    assert result[1:8] == pytest.approx(expected_summary[1:8])
+    assert statistics.regress(x[units], y[units]).pearson_p < expected_summary.pearson_p
 
 
 def test_equal_models_do_not_differ():
     scores = pd.DataFrame({"a": [0.1, 0.5, 0.9], "b": [0.1, 0.5, 0.9]})
-    (found,) = statistics.compare(scores)
-    assert (found.p, found.effect, found.median_difference) == (1, 0, 0)
+    (result,) = statistics.compare(scores)
+    assert (result.p, result.effect, result.median_difference) == (1, 0, 0)
 
 
 def test_rank_biserial_by_hand():
-    # Ranks 1, 2, 3 of the sizes; 1 and 3 favour a: (1 + 3 - 2) / 6.
+    # Ranks 1, 2, 3; ranks 1 and 3 favor a: (1 + 3 - 2) / 6.
     assert statistics.rank_biserial([0.1, -0.2, 0.3, 0]) == pytest.approx(2 / 6)
 
 
-def test_holm_leaves_missing_values_out():
-    found = statistics.holm([0.01, np.nan, 0.04])
-    assert found[0] == pytest.approx(0.02) and np.isnan(found[1]) and found[2] == pytest.approx(0.04)
+def test_holm_ignores_missing_values():
+    result = statistics.holm([0.01, np.nan, 0.04])
+    assert result[0] == pytest.approx(0.02) and np.isnan(result[1]) and result[2] == pytest.approx(0.04)
 
 
 def test_regression_against_scipy():
     rng = np.random.default_rng(4)
     x = rng.lognormal(2, 1, 40)
     y = 0.8 * x + rng.normal(0, 3, 40)
-    found = statistics.regress([*x, np.nan], [*y, 1])
-    assert found.n == 40
-    assert (found.pearson, found.pearson_p) == pytest.approx(tuple(stats.pearsonr(x, y)))
-    assert (found.spearman, found.spearman_p) == pytest.approx(tuple(stats.spearmanr(x, y)))
-    assert (found.slope, found.intercept) == pytest.approx(tuple(np.polyfit(x, y, 1)))
+    result = statistics.regress([*x, np.nan], [*y, 1])
+    assert result.n == 40
+    assert (result.pearson, result.pearson_p) == pytest.approx(tuple(stats.pearsonr(x, y)))
+    assert (result.spearman, result.spearman_p) == pytest.approx(tuple(stats.spearmanr(x, y)))
+    assert (result.slope, result.intercept) == pytest.approx(tuple(np.polyfit(x, y, 1)))
     residual = y - np.polyval(np.polyfit(x, y, 1), x)
-    assert found.r2 == pytest.approx(1 - (residual**2).sum() / ((y - y.mean()) ** 2).sum())
+    assert result.r2 == pytest.approx(1 - (residual**2).sum() / ((y - y.mean()) ** 2).sum())
     assert np.isnan(statistics.regress([1, 1, 1], [1, 2, 3]).pearson)
 
 
-def test_dice_against_volume_leaves_empty_truths_out():
-    found = statistics.dice_against_volume([0.2, 0.4, 0.6, 1.0], [1, 10, 100, 0])
-    assert found.n == 3
-    assert (found.slope, found.intercept) == pytest.approx((0.2, 0.2))
+def test_dice_against_volume_excludes_empty_truths():
+    result = statistics.dice_against_volume([0.2, 0.4, 0.6, 1.0], [1, 10, 100, 0])
+    assert result.n == 3
+    assert (result.slope, result.intercept) == pytest.approx((0.2, 0.2))
 
 
 def test_bland_altman_by_hand():
-    found = statistics.bland_altman([10, 20, 30, np.nan], [11, 23, 32, 5])
-    assert found.n == 3 and found.bias == pytest.approx(2)
-    assert (found.low, found.high) == pytest.approx((2 - 1.96, 2 + 1.96))
+    result = statistics.bland_altman([10, 20, 30, np.nan], [11, 23, 32, 5])
+    assert result.n == 3 and result.bias == pytest.approx(2)
+    assert (result.low, result.high) == pytest.approx((2 - 1.96, 2 + 1.96))
 
 
 def test_category_agreement_against_sklearn():

@@ -57,7 +57,7 @@ def test_one_thread_for_each_session(tmp_path):
 )
 def test_the_same_images_again(tmp_path):
     """Twice with ``--deterministic``, and with one and with two threads without it."""
-    bids = bidsets.start(tmp_path / "bids")
+    bids = bidsets.empty_dataset(tmp_path / "bids")
     for contrast, bright in (("T1w", 1.0), ("FLAIR", -1.0)):
         img, _ = bidsets.scan(1, contrast=bright, voxel=2)
         image.save(img, bids / f"sub-01/anat/sub-01_{contrast}.nii.gz")

@@ -60,7 +60,7 @@ def write_card(folder, name, **weights):
     for key in ("path", "plan", "folds", "window", "calibration", "inputs", "trained_range", "mirror"):
         del content[key]
     folder.mkdir(exist_ok=True)
-    (folder / f"{name}.yaml").write_text(safe_yaml.text(content))
+    (folder / f"{name}.yaml").write_text(safe_yaml.dump(content))
     return folder / f"{name}.yaml"
 
 
@@ -95,7 +95,7 @@ def test_cards_and_weights_of_members(settings, tmp_path):
     two = write_card(tmp_path / "b", "two", file="two.safetensors")
     content = safe_yaml.read(two)
     two.write_text(
-        safe_yaml.text({**content, "folds": [{**content["weights"], "file": "fold.safetensors"}]})
+        safe_yaml.dump({**content, "folds": [{**content["weights"], "file": "fold.safetensors"}]})
     )
     files = [
         make(tmp_path / f) for f in ("a/one.safetensors", "b/two.safetensors", "b/fold.safetensors")
@@ -104,7 +104,7 @@ def test_cards_and_weights_of_members(settings, tmp_path):
     described = {"trained_on": "", "measured": [], "notes": [], "citation": ""}
     members = {"members": ["a/one.yaml", "b/two.yaml"], "fusion": "mean"}
     whole.write_text(
-        safe_yaml.text({"name": "w", "threshold": 0.5, "min_component_mm3": 1, **members, **described})
+        safe_yaml.dump({"name": "w", "threshold": 0.5, "min_component_mm3": 1, **members, **described})
     )
     assert {whole, one, two, *files} <= set(find_host_paths(replace(settings, model=str(whole))).read)
 
@@ -145,7 +145,7 @@ def test_a_tract_by_its_card_and_by_its_map(settings, tmp_path):
     beside = make(tmp_path / "map.nii.gz")
     card = tmp_path / "mine.yaml"
     content = {"name": "mine", "atlas": "M", "file": "map.nii.gz", "space": "MNI152NLin6Asym"}
-    card.write_text(safe_yaml.text({**content, "cutoffs_ml": {"lower": 1, "upper": 2}}))
+    card.write_text(safe_yaml.dump({**content, "cutoffs_ml": {"lower": 1, "upper": 2}}))
     needed = find_host_paths(replace(settings, tracts=(str(bare), str(card))))
     assert {bare, beside, card} <= set(needed.read)
     group = replace(settings, tracts=(str(bare),), level="group", model="absent")

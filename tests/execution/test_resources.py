@@ -8,7 +8,7 @@ from collections import namedtuple
 
 import pytest
 
-from bids_stroke.compute.devices import lock_of
+from bids_stroke.compute.devices import gpu_lock
 from bids_stroke.execution import resources, supervisor
 
 
@@ -94,12 +94,12 @@ def test_sessions_are_spread_over_gpus():
 
 def test_one_process_at_a_time_on_a_gpu():
     """For any temporary folder; another GPU is not locked."""
-    with lock_of("GPU-1") as held:
+    with gpu_lock("GPU-1") as held:
         code = (
-            "from bids_stroke.compute.devices import lock_of\n"
+            "from bids_stroke.compute.devices import gpu_lock\n"
             "from filelock import Timeout\n"
-            "lock_of('GPU-2').acquire(timeout=0)\n"
-            "try: lock_of('GPU-1').acquire(timeout=0)\n"
+            "gpu_lock('GPU-2').acquire(timeout=0)\n"
+            "try: gpu_lock('GPU-1').acquire(timeout=0)\n"
             "except Timeout: raise SystemExit(7)\n"
         )
         assert run(code) == 7

@@ -86,7 +86,7 @@ def test_a_plugin_file(tmp_path):
     [
         ("plugin: [", "cannot be read as YAML"),
         ("\udcff", "cannot be read as YAML"),
-        ("SLURM", "no mapping of keys to values"),
+        ("SLURM", "not a mapping of keys to values"),
         ("plugin_args: {}", "must contain plugin"),
         ("{plugin: SLURM, plugin_arg: {}}", "must contain plugin"),
         (

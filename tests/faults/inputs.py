@@ -153,15 +153,15 @@ SCANS = [
     Case("header without magic", header(magic=b"xxx"), "cannot be read as an image"),
     Case("header of unknown data type", header(datatype=9999), "cannot be read as an image"),
     Case("header of far more voxels", header(dim=[3, 30000, 30000, 30000, 1, 1, 1, 1]), "cannot be"),
-    Case("header of more voxels", header(dim=[3, 3000, 1000, 1000, 1, 1, 1, 1]), "does not hold"),
+    Case("header of more voxels", header(dim=[3, 3000, 1000, 1000, 1, 1, 1, 1]), "does not contain"),
     Case("header of negative size", header(dim=[3, -5, 58, 47, 1, 1, 1, 1]), "cannot be read"),
     Case("4D", written(lambda d: np.stack([d, d], -1)), "extract one volume"),
     Case("5D", written(lambda d: np.stack([d, d], -1)[..., None, :]), "extract one volume"),
-    Case("2D", written(lambda d: d[:, :, 20]), "a 3D image is needed"),
+    Case("2D", written(lambda d: d[:, :, 20]), "a 3D image is required"),
     Case("one slice", written(lambda d: d[:, :, 20:21]), "too few for a head"),
     Case("five slices", written(lambda d: d[:, :, 20:25]), "too few for a head"),
-    Case("constant", written(lambda d: np.full_like(d, 7)), "holds the value 7 alone"),
-    Case("all zero", written(np.zeros_like), "holds the value 0 alone"),
+    Case("constant", written(lambda d: np.full_like(d, 7)), "has the value 7 in every voxel"),
+    Case("all zero", written(np.zeros_like), "has the value 0 in every voxel"),
     Case("NaN", written(lambda d: np.where(d > 0, d, np.nan)), "NaN or infinite"),
     Case("infinity", written(lambda d: np.where(d > 0, d, np.inf)), "NaN or infinite"),
     Case("complex numbers", written(lambda d: d.astype(np.complex64)), "one real number"),
@@ -169,15 +169,15 @@ SCANS = [
     Case("affine of zeros", header(**rows(0, 0, 0)), "no usable affine"),
     Case("affine that cannot be inverted", header(**rows(4, 4, 0)), "no usable affine"),
     Case("affine of NaN", header(**rows(np.nan, 4, 4)), "no usable affine"),
-    Case("millimetres taken for microns", written(affine=np.diag([4000.0, 4000, 4000, 1])), "no head"),
-    Case("thin slab", written(lambda d: d[..., 20:28]), "which is no head"),
+    Case("millimetres taken for microns", written(affine=np.diag([4000.0, 4000, 4000, 1])), "a head"),
+    Case("thin slab", written(lambda d: d[..., 20:28]), "not the size of a head"),
     Case("git-annex link without content", link(ANNEX), "get it with datalad get"),
     Case("git-annex pointer file", content(b"/annex/objects/MD5E-s1--a.nii.gz\n"), "datalad get"),
     Case("git-lfs pointer", content(b"version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
     Case("link to nowhere", link("../../elsewhere.nii.gz"), "is a link to"),
     Case("FLAIR of zero bytes beside a good T1w", broken_flair, "FLAIR.nii.gz cannot be read"),
-    Case("no brain in the image", written(speck), "gives a brain of 0.06 litres"),
-    Case("head with skull, said to be a brain", with_skull, "check the image, or give an own mask"),
+    Case("no brain in the image", written(speck), "yields a brain volume of 0.06 liters"),
+    Case("head with skull, said to be a brain", with_skull, "or supply a brain mask"),
 ]  # fmt: skip
 
 
@@ -212,7 +212,7 @@ def of_another_image(folder, label):
 MASKS = [
     Case("4D lesion mask", in_template(lambda m: np.stack([m, m], -1)), "extract one volume"),
     Case("lesion mask of NaN", in_template(lambda m: np.where(m, np.nan, 0).astype("f4")), "NaN"),
-    Case("lesion mask of another image", of_another_image, "is on another grid than"),
+    Case("lesion mask of another image", of_another_image, "is not on the grid of"),
 ]
 #: Lesion masks that are measured, and the QC check that flags them.
 LESIONS = [

@@ -97,7 +97,7 @@ def check_complete_files(out):
 
 def masks(root, *labels):
     """Create a dataset of lesion masks in template space, which needs no registration."""
-    bidsets.start(root)
+    bidsets.empty_dataset(root)
     for label in labels:
         inputs.in_template(lambda mask: mask)(root / f"sub-{label}", label)
     return root

@@ -54,12 +54,13 @@ def a_damaged_transform(truth, pred):
     ("case", "prepare", "status", "words", "missing"),
     [
         ("a probability of another shape", probability_of_another_shape, 0,
-         "The probability is not compared (max_dice, pr_auc): ", ["max_dice", "pr_auc"]),
+         "The probability cannot be compared (max_dice, pr_auc): ", ["max_dice", "pr_auc"]),
         ("true masks that may be parts of one lesion", parts_of_one_lesion, 1,
-         "sub-01 has several true masks on one grid: ", ["dice", "max_dice"]),
-        ("true masks on two images", masks_on_two_images, 0, "Of the true masks ", ["max_dice"]),
+         "sub-01 has several true masks on the same grid: ", ["dice", "max_dice"]),
+        ("true masks on two images", masks_on_two_images, 0,
+         "was selected from the true masks ", ["max_dice"]),
         ("masks on a FLAIR, the transform of the T1w beside them", a_flair_without_its_transform, 0,
-         "No transforms beside them lead from FLAIR to ", ["er_ll", "max_dice"]),
+         "Their folder has no transforms from FLAIR to ", ["er_ll", "max_dice"]),
         ("a damaged transform", a_damaged_transform, 0, "cannot be read as transforms;", ["er_ll"]),
     ],
 )  # fmt: skip
@@ -75,7 +76,7 @@ def test_pairs_that_cannot_be_compared_in_full(
     assert words in first["reason"] and all(np.isnan(first[name]) for name in missing)
     assert np.isnan(first["dice"]) == bool(status) and second["dice"] == 1
     shown = capsys.readouterr().out
-    assert (words in shown) == bool(status) and "pairs were compared with remarks" in shown
+    assert (words in shown) == bool(status) and "pairs have remarks" in shown
     (sentence,) = (part for part in first["reason"].split(". ") if words in part)
     outputs = "the other pairs" if status else "the other scores"
     table.add("Evaluation", case, status, sentence, outputs)

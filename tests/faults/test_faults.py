@@ -347,7 +347,7 @@ def test_a_report_that_cannot_be_written(tmp_path, table):
 
 def test_a_damaged_second_image(tmp_path, table):
     """All images of a session are read before any processing."""
-    bids, out = bidsets.start(tmp_path / "bids"), tmp_path / "out"
+    bids, out = bidsets.empty_dataset(tmp_path / "bids"), tmp_path / "out"
     t1w, lesion = bidsets.scan(1)
     flair, _ = bidsets.scan(1, contrast=-1.0)
     anat = bids / "sub-01/anat"

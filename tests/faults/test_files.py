@@ -219,7 +219,7 @@ CASES = {
 def test_files(tmp_path, capsys, table, name):
     """A dry run shows the files that are used and not used, with reasons."""
     make, filters, words, more = CASES[name]
-    root = bidsets.start(tmp_path / "bids")
+    root = bidsets.empty_dataset(tmp_path / "bids")
     make(root)
     given = ["--derivatives", root / "derivatives/masks"] if (root / "derivatives").exists() else []
     if filters is None or "lesion" in filters:

@@ -115,7 +115,7 @@ def test_unmatched_ids_are_reported_for_both_tables(group, table, case, text, na
     status, shown = group("--group-by", "sex", people=text)
     assert status == 0
     first, second = (line for line in shown.splitlines() if "participants.tsv has" in line)
-    assert f"has no row of {named[0]};" in first and named[1] in second
+    assert f"has no row for {named[0]};" in first and named[1] in second
     page = (group.out / "group.html").read_text()
     assert first in page and second in page
     table.add("participants.tsv", case, 0, f"{first} {second}", "the table; n/a where no row is")

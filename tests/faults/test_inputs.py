@@ -32,7 +32,7 @@ LABELS = {case.name: label(number) for number, case in enumerate(CASES)}
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
     """Process a dataset with one participant per case; return the run and the output folder."""
-    root = bidsets.start(tmp_path_factory.mktemp("inputs") / "bids")
+    root = bidsets.empty_dataset(tmp_path_factory.mktemp("inputs") / "bids")
     data, affine = inputs.voxels()
     for case in CASES:
         case.make(root / f"sub-{LABELS[case.name]}", LABELS[case.name])
@@ -127,8 +127,8 @@ TABLES = {
     ),
     "quotes around all cells": (b'"participant_id"\t"sex"\n"sub-{}"\t"F"\n', 0, "F"),
     "no participant_id": (b"subject\tsex\nsub-{}\tF\n", 1, "has no column participant_id"),
-    "empty": (b"", 1, "is not a table with tabs"),
-    "not UTF-8": (b"participant_id\tname\nsub-{}\tJos\xe9\n", 1, "is not a table with tabs"),
+    "empty": (b"", 1, "is not a tab-separated table"),
+    "not UTF-8": (b"participant_id\tname\nsub-{}\tJos\xe9\n", 1, "is not a tab-separated table"),
     "more cells than columns": (b"participant_id\tsex\nsub-{}\tF\tx\ty\tz\n", 0, "F"),
 }
 
@@ -138,7 +138,7 @@ def test_participants_tables(cohort, table, tmp_path, capsys, name):
     _, out = cohort
     content, status, words = TABLES[name]
     good = LABELS["good lesion mask"].encode()
-    bidsets.start(tmp_path)
+    bidsets.empty_dataset(tmp_path)
     if content is not None:
         filled = content.replace(b"{}", good).replace(b"{0}", good)
         (tmp_path / "participants.tsv").write_bytes(filled)
@@ -160,7 +160,7 @@ def test_participants_tables(cohort, table, tmp_path, capsys, name):
 
 def small(folder, *names):
     """Create a dataset of valid scans."""
-    bidsets.start(folder)
+    bidsets.empty_dataset(folder)
     img, _ = bidsets.scan(1)
     for name in names or ("sub-01/anat/sub-01_T1w.nii.gz",):
         image.save(img, folder / name)
@@ -244,7 +244,7 @@ DATASETS = {
     "no image": (nothing, 1, "contains no sub-* folder with images"),
     "participant's folder behind a link": (linked, 0, "sub-01: would run"),
     "folders whose names are no labels": (hostile_folder, 0, "sub-01: would run"),
-    "a missing model": (options("--model", "unheard-of"), 1, "There is no model"),
+    "a missing model": (options("--model", "unheard-of"), 1, "was not found"),
     "output folder that is the dataset": (None, 2, "is the BIDS dataset itself"),
 }  # fmt: skip
 
@@ -277,7 +277,7 @@ def test_datasets(tmp_path, capsys, table, name):
     ],
 )
 def test_paths(tmp_path, capsys, table, name, folder, entity):
-    root = bidsets.start(tmp_path / folder)
+    root = bidsets.empty_dataset(tmp_path / folder)
     inputs.written()(root / "sub-01", "01")
     scan = root / "sub-01/anat/sub-01_T1w.nii.gz"
     scan.rename(scan.with_name(f"sub-01_{entity}_T1w.nii.gz"))
@@ -300,7 +300,7 @@ def test_a_label_that_is_too_long(tmp_path, capsys, table):
 
 def test_a_dataset_of_links_without_content(tmp_path, capsys, table):
     """902 sessions of a cohort that was installed but not fetched: one message per session."""
-    bidsets.start(tmp_path / "bids")
+    bidsets.empty_dataset(tmp_path / "bids")
     for number in range(902):
         name = f"sub-M{number % 230:04d}_ses-{number // 230}"
         anat = tmp_path / "bids" / name.replace("_", "/") / "anat"

@@ -62,7 +62,7 @@ def test_masks(bids, undisturbed, tmp_path, table):
 
 def test_images(tmp_path, table):
     """Images of 4 mm with the embedded model in deterministic mode."""
-    bids = bidsets.start(tmp_path / "bids")
+    bids = bidsets.empty_dataset(tmp_path / "bids")
     img, _ = bidsets.scan(1)
     image.save(img, bids / "sub-01/anat/sub-01_T1w.nii.gz")
     options = ("--brain-extraction", "none", "--deterministic")

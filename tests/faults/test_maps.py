@@ -36,8 +36,8 @@ def damage(path):
 @pytest.mark.parametrize(
     ("case", "labels", "words"),
     [
-        ("an index that is there twice", "index\tname\n1\ta\n1\tb\n2\tc\n", "index 1 is there twice"),
-        ("an index that is no whole number", "index\tname\n1.7\ta\n2\tb\n", "1.7 is no whole number"),
+        ("a duplicated index", "index\tname\n1\ta\n1\tb\n2\tc\n", "index 1 is duplicated"),
+        ("a fractional index", "index\tname\n1.7\ta\n2\tb\n", "1.7 is not an integer"),
     ],
 )
 def test_tables_that_are_refused(tmp_path, table, case, labels, words):

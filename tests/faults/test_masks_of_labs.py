@@ -106,17 +106,17 @@ TAKEN = {
 }
 #: Files that are refused, and what the user sees.
 REFUSED = {
-    "a mask in percent": (lambda: plain(np.rint(100 * smooth()).astype(np.uint8)), "holds the labels"),
-    "a mask in fractions of percent": (lambda: plain(100 * smooth()), "a probability has 0 to 1"),
+    "a mask in percent": (lambda: plain(np.rint(100 * smooth()).astype(np.uint8)), "has the labels"),
+    "a mask in fractions of percent": (lambda: plain(100 * smooth()), "range from 0 to 1"),
     "a mask of gray values": (lambda: plain(np.rint(255 * smooth()).astype(np.uint8)), "up to 255"),
     "a mask that lost its slope": (
-        lambda: scaled(sphere()[0].astype(np.uint16), 1 / 65535), "nothing reaches 0.5"),
-    "a mask of 1 and 2": (lambda: plain(1 + sphere()[0].astype(np.uint8)), "nothing is outside"),
-    "a probability above 0.5 everywhere": (lambda: plain(smooth(low=0.6)), "nothing is outside"),
-    "a mask in a template without orientation": (without_orientation, "states no orientation"),
+        lambda: scaled(sphere()[0].astype(np.uint16), 1 / 65535), "no voxel reaches 0.5"),
+    "a mask of 1 and 2": (lambda: plain(1 + sphere()[0].astype(np.uint8)), "no voxel is outside"),
+    "a probability above 0.5 everywhere": (lambda: plain(smooth(low=0.6)), "no voxel is outside"),
+    "a mask in a template without orientation": (without_orientation, "has no orientation"),
     "a mask whose voxels begin at byte 0": (offset_of_0, "its vox_offset is 0"),
     "a mask in microns": (
-        lambda: plain(sphere()[0].astype(np.uint8), np.diag([1e3, 1e3, 1e3, 1])), "no head"),
+        lambda: plain(sphere()[0].astype(np.uint8), np.diag([1e3, 1e3, 1e3, 1])), "size of a head"),
     "a mask beside the template": (
         lambda: plain(sphere()[0].astype(np.uint8), sphere()[1] + np.eye(4, k=3) * 300), "outside"),
 }  # fmt: skip
@@ -131,7 +131,7 @@ LABELS = {name: f"{number:02d}" for number, name in enumerate([*IN_THE_APP, *REF
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
-    root = bidsets.start(tmp_path_factory.mktemp("labs") / "bids")
+    root = bidsets.empty_dataset(tmp_path_factory.mktemp("labs") / "bids")
     makers = {name: TAKEN[name] for name in IN_THE_APP}
     makers |= {name: make for name, (make, _) in REFUSED.items()}
     for name, make in makers.items():
@@ -226,8 +226,8 @@ def write(path, content):
 
 def test_a_qform_that_is_no_rotation_is_named(tmp_path):
     path = write(tmp_path / "x.nii", broken_qform())
-    assert headers.orientation_remark(path).endswith(
-        "a qform that is no rotation: the sform was taken."
+    assert headers.orientation_warning(path).endswith(
+        "a qform that is not a rotation: the sform was used."
     )
 
 
@@ -237,7 +237,7 @@ def scans(tmp_path_factory):
 
     The lesion is at low indices of the first axis.
     """
-    root = bidsets.start(tmp_path_factory.mktemp("scans") / "bids")
+    root = bidsets.empty_dataset(tmp_path_factory.mktemp("scans") / "bids")
     img, lesion = bidsets.scan(1)
     stem = "sub-01/anat/sub-01"
     brain = np.asarray(img.dataobj) > 0
@@ -260,7 +260,7 @@ def test_scans_without_orientation_are_refused(scans, table, capsys):
     assert main([*map(str, scans)]) == 1
     shown = capsys.readouterr().err
     (line,) = (row for row in shown.splitlines() if "sub-01: failed" in row)
-    assert "states no orientation" in line and "--assume-orientation" in line
+    assert "has no orientation" in line and "--assume-orientation" in line
     table.add("Masks of labs", "a scan without orientation", 1, line.split(": ", 2)[2], "its failure")
 
 
@@ -269,11 +269,11 @@ def test_the_side_is_that_of_the_assumed_orientation(scans, table):
     done = run(*scans, "--assume-orientation", orientation)
     assert done.returncode == 0, done.stderr
     entry = record.read(scans[1], "sub-01")
-    assert f"taken as {orientation}" in entry.flags["orientation"]
-    assert entry.flags["orientation"].count("it was taken as") == 3
+    assert f"{orientation} was assumed" in entry.flags["orientation"]
+    assert entry.flags["orientation"].count("RAS was assumed") == 3
     components = pd.read_csv(entry.path(scans[1], "components"), sep="\t").iloc[0]
     assert components["hemisphere"] == side
-    assert components["x_template_mm"] == pytest.approx(bidsets.CENTRE[0], abs=6)
+    assert components["x_template_mm"] == pytest.approx(bidsets.CENTER[0], abs=6)
     written = image.load(entry.path(scans[1], "lesion_mask"))
     assert "".join(nib.aff2axcodes(written.affine)) == orientation
     for other, direction in (("RAS", -1), ("LAS", 1)):  # the lesion is at low indices

@@ -19,7 +19,7 @@ MASK = "sub-{}/anat/sub-{}_space-T1w_label-L_mask.nii.gz"
 @pytest.fixture
 def bids(tmp_path):
     """Two participants with a T1w and a mask."""
-    root = bidsets.start(tmp_path / "bids")
+    root = bidsets.empty_dataset(tmp_path / "bids")
     for label in ("01", "02"):
         put(root / f"sub-{label}/anat/sub-{label}_T1w.nii.gz")
         put(root / MASK.format(label, label))
@@ -150,4 +150,4 @@ def test_misplaced_masks_are_not_evaluated(tmp_path):
     (tmp_path / "truth" / MASK.format("03", "03")).unlink()
     with pytest.raises(DatasetError, match="is in the folder sub-02"):
         run.evaluate({"m": tmp_path / "pred"}, tmp_path / "truth")
-    assert find_masks(tmp_path / "truth").of == {}
+    assert find_masks(tmp_path / "truth").by_scan == {}

@@ -165,7 +165,7 @@ def measured(folder, tract):
     part = moved.slicer[BOX]
     assert np.count_nonzero(part.dataobj) == np.count_nonzero(moved.dataobj)
     points = apply_affine(part.affine, np.argwhere(np.asarray(part.dataobj)))
-    row = measurements.measure(part, located=location.locate(points)).loc["all"]
+    row = measurements.measure(part, locations=location.locate(points)).loc["all"]
     load = loads.measure_loads(part, tract, tract_cards.load_card())["raw_load_ml"]
     return row["volume_ml"], row["hemisphere"], load
 

@@ -1,7 +1,8 @@
-"""Fuzz a reader of users' files: ``python tests/fuzz/fuzz.py READER [-max_total_time=600]``.
+"""Fuzz a reader of user-supplied files: ``python tests/fuzz/fuzz.py READER [-max_total_time=600]``.
 
-Needs ``pip install atheris``; readers and what they may raise are in ``tests/faults/targets.py``. The
-options are those of libFuzzer. It ends with status 0 if nothing but our own errors came out.
+Needs ``pip install atheris``; readers and the errors that they may raise are in
+``tests/faults/targets.py``. The options are those of libFuzzer. The exit status is 0 if the reader
+raises only these errors.
 """
 
 import sys
@@ -16,17 +17,17 @@ with atheris.instrument_imports(include=["bids_stroke", "nibabel", "yaml"]):
     from faults import targets
 
 
-def one(name, content):
-    """Read some bytes; what comes of it does not matter."""
+def read(name, content):
+    """Read random content; the result is ignored."""
     targets.read(name, content)
 
 
 def main():
-    """Fuzz the reader that the command line names, starting from a good file of its kind."""
+    """Fuzz the reader named on the command line, starting from a valid file."""
     name = sys.argv.pop(1)
-    corpus = Path(tempfile.mkdtemp())  # it stays: libFuzzer ends the process
+    corpus = Path(tempfile.mkdtemp())  # not deleted, because libFuzzer ends the process
     (corpus / "good").write_bytes(targets.GOOD[name])
-    atheris.Setup([*sys.argv, str(corpus)], partial(one, name))
+    atheris.Setup([*sys.argv, str(corpus)], partial(read, name))
     atheris.Fuzz()
 
 

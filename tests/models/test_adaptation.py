@@ -1,4 +1,4 @@
-"""Adapted weights must say what the source said, and tell what became of each tensor."""
+"""Adapted weights must predict as the source, and the report must list every tensor."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def build(family, channels, **changes):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("new", ["duplicated", "zeros"])
-def test_the_source_answers_through_the_adapted_network(family, new):
+def test_the_adapted_network_predicts_as_the_source(family, new):
     torch.manual_seed(0)
     source, target = build(family, 1), build(family, 2)
     state, rows = adapt(source.state_dict(), target.state_dict(), ["T1w"], ["T1w", "FLAIR"], new)
@@ -48,19 +48,19 @@ def test_the_source_answers_through_the_adapted_network(family, new):
     assert {row[1] for row in rows} == {"copied", "expanded"}
 
 
-def test_channels_go_to_their_places():
-    """FLAIR first: the known T1w weights stand second."""
+def test_weights_follow_the_order_of_channels():
+    """With FLAIR first, the source weights of the T1w belong to the second channel."""
     torch.manual_seed(0)
     source, target = build("plain", 1), build("plain", 2)
     state, _ = adapt(source.state_dict(), target.state_dict(), ["T1w"], ["FLAIR", "T1w"], "zeros")
     target.load_state_dict(state)
     t1w, flair = torch.randn(2, 1, 1, 16, 16, 16)
     with torch.inference_mode():
-        found = target(torch.cat([flair, t1w], 1))
-        torch.testing.assert_close(found, source(t1w), atol=1e-4, rtol=1e-4)
+        logits = target(torch.cat([flair, t1w], 1))
+        torch.testing.assert_close(logits, source(t1w), atol=1e-4, rtol=1e-4)
 
 
-def test_kernels_of_another_plan_are_resized_and_told():
+def test_kernels_of_another_plan_are_resized_and_reported():
     torch.manual_seed(0)
     source = build("plain", 1)
     flat = build("plain", 2, kernels=[[1, 3, 3], [3, 3, 3]])
@@ -72,7 +72,7 @@ def test_kernels_of_another_plan_are_resized_and_told():
     assert actions["encoder.stages.1.0.convs.0.conv.weight"] == "copied"
 
 
-def test_what_has_no_counterpart_is_new():
+def test_tensors_without_counterpart_are_new():
     source, target = build("plain", 1), build("plain", 1, features=[4, 16])
     _, rows = adapt(source.state_dict(), target.state_dict(), ["T1w"], ["T1w"])
     actions = {name: action for name, action, _, _ in rows}
@@ -80,12 +80,12 @@ def test_what_has_no_counterpart_is_new():
     assert actions["encoder.stages.1.0.convs.0.conv.weight"] == "new"
 
 
-def test_what_cannot_be_adapted():
-    one, other = build("plain", 1).state_dict(), build("unet3d", 1).state_dict()
-    with pytest.raises(ModelError, match="have nothing in common"):
-        adapt(one, other, ["T1w"], ["T1w"])
-    with pytest.raises(ModelError, match="takes T1w; adapt it to these"):
-        adapt(one, one, ["T1w"], ["FLAIR"])
+def test_incompatible_networks_and_channels():
+    state, other = build("plain", 1).state_dict(), build("unet3d", 1).state_dict()
+    with pytest.raises(ModelError, match="share no tensor"):
+        adapt(state, other, ["T1w"], ["T1w"])
+    with pytest.raises(ModelError, match="requires the channels T1w and cannot be adapted to FLAIR"):
+        adapt(state, state, ["T1w"], ["FLAIR"])
 
 
 def test_the_command_writes_a_card_and_a_report(tmp_path, capsys):
@@ -96,10 +96,10 @@ def test_the_command_writes_a_card_and_a_report(tmp_path, capsys):
     arguments = ["adapt", str(path), str(tmp_path / "out"), "--channels", "T1w", "FLAIR"]
     assert models.main(arguments) == 0
     assert "1 tensors expanded" in capsys.readouterr().out
-    made = catalog.load(tmp_path / "out/tested-T1wFLAIR.yaml")
-    assert [channel.contrast for channel in made.channels] == ["T1w", "FLAIR"]
-    assert made.plan.masked == (True, True) and len(made.all_weights) == 2
-    assert sum(1 for _ in weights.load_folds(made)) == 2
+    adapted = catalog.load(tmp_path / "out/tested-T1wFLAIR.yaml")
+    assert [channel.contrast for channel in adapted.channels] == ["T1w", "FLAIR"]
+    assert adapted.plan.masked == (True, True) and len(adapted.all_weights) == 2
+    assert sum(1 for _ in weights.load_folds(adapted)) == 2
     rows = Path(tmp_path / "out/adapt.tsv").read_text().splitlines()
     assert rows[0] == "tensor\taction\tsource_shape\ttarget_shape"
     assert models.main([*arguments[:-1], "DWI"]) == 1

@@ -57,9 +57,9 @@ def test_numbers_that_yaml_reads_as_text(tmp_path):
 
 
 def test_an_unknown_model(tmp_path):
-    with pytest.raises(ModelError, match="There is no model unheard-of; give a card's path"):
+    with pytest.raises(ModelError, match="Model unheard-of was not found; give the path of a card"):
         catalog.load("unheard-of")
-    with pytest.raises(ModelError, match="There is no model"):
+    with pytest.raises(ModelError, match="was not found"):
         catalog.load(tmp_path)  # a folder
 
 
@@ -100,14 +100,14 @@ def test_a_card_with_a_wrong_value(tmp_path, changes):
 
 
 @pytest.mark.parametrize("text", ["", "words", "- a\n- list", "name: [", "\x00", "a: b: c"])
-def test_a_file_that_is_no_card(tmp_path, text):
+def test_an_invalid_card_file(tmp_path, text):
     (tmp_path / "card.yaml").write_text(text)
     with pytest.raises(ModelError, match=r"card\.yaml is not a complete model card") as caught:
         catalog.load(tmp_path / "card.yaml")
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_no_text(tmp_path):
+def test_a_binary_card_file(tmp_path):
     (tmp_path / "card.yaml").write_bytes(b"\xff\xfe\x80weights")
     with pytest.raises(ModelError, match="not a complete model card"):
         catalog.load(tmp_path / "card.yaml")
@@ -121,29 +121,29 @@ def test_a_file_that_is_no_text(tmp_path):
         ({"space": "MNI152NLin6Asym"}, "MNI152NLin6Asym"),
     ],
 )
-def test_what_this_version_does_not_know(tmp_path, changes, words):
+def test_unsupported_values(tmp_path, changes, words):
     with pytest.raises(ModelError, match=words):
         catalog.load(write(tmp_path, **changes))
 
 
-def test_select_takes_the_order_of_the_card(tmp_path):
+def test_select_follows_the_order_of_the_card(tmp_path):
     model = with_channels(tmp_path, ("FLAIR", True), ("T1w", False), ("T2w", False))
     assert model.select(("T1w", "FLAIR")) == ("FLAIR", "T1w")
     assert model.select(("T2w", "FLAIR")) == ("FLAIR", "T2w")
     assert model.select({"FLAIR": 1}) == ("FLAIR",)
 
 
-def test_select_refuses_without_a_required_contrast(tmp_path):
+def test_select_without_a_required_contrast(tmp_path):
     model = with_channels(tmp_path, ("T1w", True), ("FLAIR", True), ("T2w", False))
-    with pytest.raises(ModelError, match=r"tested needs FLAIR, but only T1w, T2w is there"):
+    with pytest.raises(ModelError, match=r"tested requires FLAIR, but the session has only T1w, T2w"):
         model.select(("T1w", "T2w"))
-    with pytest.raises(ModelError, match=r"needs T1w and FLAIR, but only nothing is there"):
+    with pytest.raises(ModelError, match=r"requires T1w and FLAIR, but the session has none of them"):
         model.select(())
 
 
-def test_select_refuses_when_all_are_optional_and_none_is_there(tmp_path):
+def test_select_without_any_of_the_optional_contrasts(tmp_path):
     model = with_channels(tmp_path, ("T1w", False), ("FLAIR", False))
-    with pytest.raises(ModelError, match="needs T1w or FLAIR, but only T2w is there"):
+    with pytest.raises(ModelError, match="requires T1w or FLAIR, but the session has only T2w"):
         model.select(("T2w",))
 
 
@@ -166,10 +166,10 @@ def test_an_ensemble_that_is_a_member_of_itself(tmp_path):
 
 
 def test_the_calibration_of_a_set_of_contrasts(tmp_path):
-    """In any order of the contrasts; others have none."""
+    """The order of contrasts does not matter; other sets have no calibration."""
     sections = {"T1w+FLAIR": {"temperature": 1.5, "volume": {80: [-0.5, 0.7]}}}
     channels = [{"contrast": "T1w"}, {"contrast": "FLAIR", "required": False}]
     loaded = catalog.load(write(tmp_path, channels=channels, calibration=sections))
-    calibration = loaded.calibration_of(["FLAIR", "T1w"])
+    calibration = loaded.calibration_for(["FLAIR", "T1w"])
     assert calibration.temperature == 1.5 and calibration.volume == {80: (-0.5, 0.7)}
-    assert loaded.calibration_of(["T1w"]).temperature == 1
+    assert loaded.calibration_for(["T1w"]).temperature == 1

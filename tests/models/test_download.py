@@ -1,4 +1,4 @@
-"""Fetching must survive bad servers and never leave a wrong file in place."""
+"""Downloads must survive faulty servers and never leave a wrong file in the cache."""
 
 import hashlib
 import re
@@ -21,24 +21,27 @@ CONTENT = bytes(range(256)) * 4000
 
 @pytest.fixture
 def server(monkeypatch, tmp_path):
-    """Serves :data:`CONTENT` by https, with a certificate of its own; the first path says how:
-    ``/truncate``, ``/lie``, ``/stall``, ``/503``, ``/endless``, ``/ignore-range``, ``/plain``
-    (redirects to http), ``/moved``, ``/good``. ``seen`` lists the path and range of every request."""
+    """HTTPS server of :data:`CONTENT` with a self-signed certificate.
+
+    The path selects the behavior: ``/truncate``, ``/lie``, ``/stall``, ``/503``, ``/endless``,
+    ``/ignore-range``, ``/plain`` (redirects to http), ``/moved``, ``/good``. ``requests`` lists the
+    path and the start of the range of every request.
+    """
     monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path / "cache"))
-    seen, over = [], threading.Event()
+    requests, finished = [], threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            how = self.path.strip("/")
-            asked = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
-            seen.append((how, int(asked[1]) if asked else 0))
-            start = int(asked[1]) if asked and how != "ignore-range" else 0
-            if how.isdigit():
-                self.send_error(int(how))
+            behavior = self.path.strip("/")
+            requested = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
+            requests.append((behavior, int(requested[1]) if requested else 0))
+            start = int(requested[1]) if requested and behavior != "ignore-range" else 0
+            if behavior.isdigit():
+                self.send_error(int(behavior))
                 return
-            if how in ("plain", "moved"):
+            if behavior in ("plain", "moved"):
                 self.send_response(302)
-                address = running.address.replace("https", "http" if how == "plain" else "https")
+                address = running.address.replace("https", "http" if behavior == "plain" else "https")
                 self.send_header("Location", f"{address}/good")
                 self.end_headers()
                 return
@@ -47,105 +50,105 @@ def server(monkeypatch, tmp_path):
             if start:
                 last = len(CONTENT) - 1
                 self.send_header("Content-Range", f"bytes {start}-{last}/{len(CONTENT)}")
-            if how != "endless":
+            if behavior != "endless":
                 self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            if how == "lie":
+            if behavior == "lie":
                 body = bytes(len(body))
-            elif how == "endless":
+            elif behavior == "endless":
                 body = body * 2
-            elif how in ("truncate", "stall"):
+            elif behavior in ("truncate", "stall"):
                 body = body[: max(len(body) // 2, 1)]
             self.wfile.write(body)
-            if how == "stall":
+            if behavior == "stall":
                 self.wfile.flush()
-                over.wait()
+                finished.wait()
 
         def log_message(self, *_):
             pass
 
     with https(Handler, tmp_path, monkeypatch) as running:
-        running.seen = seen
+        running.requests = requests
         yield running
-        over.set()
+        finished.set()
 
 
-def card(server, *how):
+def card(server, *behaviors):
     return cards.make(
         weights=Weights(
             sha256=hashlib.sha256(CONTENT).hexdigest(),
             bytes=len(CONTENT),
             licence="CC0",
-            url=[f"{server.address}/{one}" for one in how],
+            url=[f"{server.address}/{behavior}" for behavior in behaviors],
         )
     )
 
 
-def test_once(server):
-    one = card(server, "good")
-    (path,) = fetch(one)
+def test_weights_are_downloaded_once(server):
+    model = card(server, "good")
+    (path,) = fetch(model)
     assert path.read_bytes() == CONTENT
-    assert weights.locate(one) == path
-    fetch(one)
-    assert server.seen == [("good", 0)]
+    assert weights.locate(model) == path
+    fetch(model)
+    assert server.requests == [("good", 0)]
 
 
-def test_what_broke_off_is_resumed_from_a_mirror(server):
+def test_an_interrupted_download_is_resumed_from_a_mirror(server):
     (path,) = fetch(card(server, "truncate", "good"))
     assert path.read_bytes() == CONTENT
-    (first, start), (second, resumed) = server.seen
+    (first, start), (second, resumed) = server.requests
     assert (first, start, second) == ("truncate", 0, "good")
     assert 0 < resumed <= len(CONTENT) // 2
 
 
-def test_a_server_that_stalls_is_left(server):
+def test_a_stalled_download_is_resumed_from_a_mirror(server):
     (path,) = fetch(card(server, "stall", "good"), timeout=0.2)
     assert path.read_bytes() == CONTENT
-    assert server.seen[1][1] > 0
+    assert server.requests[1][1] > 0
 
 
-def test_a_server_that_knows_no_ranges_starts_anew(server):
+def test_a_server_without_range_requests(server):
     (path,) = fetch(card(server, "truncate", "ignore-range"))
     assert path.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("bad", ["lie", "503", "500", "404", "endless", "plain"])
-def test_a_bad_mirror_is_passed_over(server, bad):
+def test_a_faulty_mirror_is_skipped(server, bad):
     (path,) = fetch(card(server, bad, "good"))
     assert path.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("bad", ["lie", "503", "endless", "stall", "plain"])
-def test_nothing_wrong_is_left_in_place(server, bad, tmp_path):
-    one = card(server, bad)
+def test_no_wrong_file_is_left_in_the_cache(server, bad, tmp_path):
+    model = card(server, bad)
     with pytest.raises(DownloadError, match="cannot be downloaded") as caught:
-        fetch(one, timeout=0.1)
+        fetch(model, timeout=0.1)
     assert server.address in str(caught.value) and "\n" not in str(caught.value)
     assert not list((tmp_path / "cache").rglob("*.safetensors"))
-    with pytest.raises(ModelError, match="are not here yet"):
-        weights.locate(one)
+    with pytest.raises(ModelError, match="are not downloaded yet"):
+        weights.locate(model)
 
 
-def test_a_redirection_is_followed_to_https_alone(server):
+def test_only_redirects_to_https_are_followed(server):
     fetch(card(server, "moved"))
-    assert [how for how, _ in server.seen] == ["moved", "good"]
-    server.seen.clear()
+    assert [behavior for behavior, _ in server.requests] == ["moved", "good"]
+    server.requests.clear()
     with pytest.raises(DownloadError, match="which is not https"):
         fetch(cards.make(name="other", weights=replace(card(server, "plain").weights, sha256="1" * 64)))
-    assert {how for how, _ in server.seen} == {"plain"}
+    assert {behavior for behavior, _ in server.requests} == {"plain"}
 
 
-def test_a_server_that_is_not_who_it_says(server, monkeypatch):
+def test_a_server_with_an_invalid_certificate(server, monkeypatch):
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     with pytest.raises(DownloadError, match="certificate"):
         fetch(card(server, "good"))
 
 
-def test_a_damaged_file_is_fetched_again(server):
-    one = card(server, "good")
-    (path,) = fetch(one)
+def test_a_damaged_file_is_downloaded_again(server):
+    model = card(server, "good")
+    (path,) = fetch(model)
     path.write_bytes(b"damaged")
-    assert fetch(one) == [path]
+    assert fetch(model) == [path]
     assert path.read_bytes() == CONTENT
 
 
@@ -156,8 +159,8 @@ def test_a_cache_that_cannot_be_written(server, monkeypatch, tmp_path):
         fetch(card(server, "good"))
 
 
-def test_the_licence_is_shown_before_it_is_accepted(capsys):
+def test_the_license_is_shown_before_it_is_accepted(capsys):
     assert models.main(["fetch", "simstroke"]) == 2
-    shown = capsys.readouterr()
-    assert "Apache-2.0" in shown.out and "--accept-licence" in shown.err
+    output = capsys.readouterr()
+    assert "Apache-2.0" in output.out and "--accept-licence" in output.err
     assert models.main(["fetch", "simstroke", "--accept-licence"]) == 0

@@ -1,4 +1,4 @@
-"""Cards of ensembles: networks in ensembles in ensembles, and what does not go together."""
+"""Cards of ensembles: nested ensembles and incompatible settings."""
 
 from dataclasses import replace
 
@@ -30,43 +30,44 @@ A, B, C = (network(name) for name in "abc")
 REGIONS = (("R1", "R4"), ("R2",), ("R3",))
 
 
-def wise():
+def nested():
     window = group("agreement", A, B, window=2, overlap=0.5)
     return group("regions", window, group("stacking", A, C), B, regions=REGIONS)
 
 
-def test_each_network_is_there_once():
-    assert [leaf.name for leaf in wise().leaves] == ["a", "b", "c"]
+def test_each_network_is_listed_once():
+    assert [leaf.name for leaf in nested().leaves] == ["a", "b", "c"]
     assert A.leaves == (A,)
-    assert wise().channels == A.channels and wise().spacing == A.spacing and wise().licence == "CC0"
+    assert nested().channels == A.channels and nested().spacing == A.spacing
+    assert nested().licence == "CC0"
 
 
-def test_each_region_has_the_answer_of_its_own_member():
+def test_each_region_has_the_prediction_of_its_member():
     grid = regrid(templates.template().brain, (8, 8, 8), order=0)
     full, none = np.ones(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
-    labels = ensembles.labels(grid)
+    labels = ensembles.region_labels(grid)
     assert set(np.unique(labels)) == {1, 2, 3, 4}
-    for answers, expected in (
-        ((full, full, none), [1, 3, 4]),  # a and c have nothing in common
+    for predictions, expected in (
+        ((full, full, none), [1, 3, 4]),  # a and c do not overlap
         ((full, none, full), [2]),
         ((none, full, full), [3]),
         ((full, full, full), [1, 2, 3, 4]),
     ):
-        by_name = {one.identity(): found for one, found in zip((A, B, C), answers, strict=True)}
-        found = ensembles.combine(wise(), by_name, grid)
-        assert np.array_equal(found > 0, np.isin(labels, expected))
+        by_identity = dict(zip((card.identity() for card in (A, B, C)), predictions, strict=True))
+        combined = ensembles.combine(nested(), by_identity, grid)
+        assert np.array_equal(combined > 0, np.isin(labels, expected))
 
 
-def test_members_vote_at_their_own_thresholds():
-    keen = replace(A, threshold=0.2)
-    answers = {keen.identity(): np.full((2, 2, 2), 0.3), B.identity(): np.full((2, 2, 2), 0.6)}
+def test_each_member_votes_by_its_own_threshold():
+    low = replace(A, threshold=0.2)
+    predictions = {low.identity(): np.full((2, 2, 2), 0.3), B.identity(): np.full((2, 2, 2), 0.6)}
     grid = nib.Nifti1Image(np.zeros((2, 2, 2)), np.eye(4))
-    assert ensembles.combine(group("stacking", keen, B), answers, grid).all()
-    answers[A.identity()] = answers[keen.identity()]
-    assert not ensembles.combine(group("stacking", A, B), answers, grid).any()
+    assert ensembles.combine(group("stacking", low, B), predictions, grid).all()
+    predictions[A.identity()] = predictions[low.identity()]
+    assert not ensembles.combine(group("stacking", A, B), predictions, grid).any()
 
 
-def test_predictions_depend_on_every_part():
+def test_the_identity_depends_on_every_setting():
     window = group("agreement", A, B, window=2, overlap=0.5)
     others = (
         replace(window, window=3),
@@ -74,36 +75,36 @@ def test_predictions_depend_on_every_part():
         replace(window, members=(B, A)),
         replace(window, threshold=0.4),
     )
-    assert len({one.identity() for one in (window, *others)}) == 5
+    assert len({ensemble.identity() for ensemble in (window, *others)}) == 5
 
 
 @pytest.mark.parametrize(
-    ("made", "words"),
+    ("ensemble", "words"),
     [
-        (group("union", A, B), "fusion is one of mean, majority"),
-        (group("agreement", A, B), "window and overlap go with"),
-        (group("stacking", A, B, window=2, overlap=0.5), "window and overlap go with"),
+        (group("union", A, B), "fusion must be one of mean, majority"),
+        (group("agreement", A, B), "window and overlap must be set"),
+        (group("stacking", A, B, window=2, overlap=0.5), "window and overlap must be set"),
         (group("agreement", A, B, window=1, overlap=0.5), "2 to 64 voxels"),
         (group("agreement", A, B, window=3, overlap=1.0), "2 to 64 voxels"),
         (group("mean", A, cards.make("FLAIR")), "the same channels"),
-        (group("regions", A, B), "regions go with the fusion"),
+        (group("regions", A, B), "regions must be set for the fusion"),
         (group("regions", A, B, regions=(("R1", "R2"), ("R3",))), "each of R1, R2, R3, R4 once"),
-        (group("regions", A, B, regions=REGIONS), "a group per member"),
+        (group("regions", A, B, regions=REGIONS), "one group per member"),
         (
             group("agreement", A, network("d", spacing=(1.0, 1.0, 1.0)), window=2, overlap=0.5),
-            "needs members on one grid",
+            "requires all members on one grid",
         ),
         (
             group("regions", *(network(n, space="native") for n in "abc"), regions=REGIONS),
-            "in the template's space",
+            "in template space",
         ),
     ],
 )
-def test_what_does_not_go_together(made, words):
+def test_incompatible_settings(ensemble, words):
     with pytest.raises(ValueError, match=words):
-        made.check()
+        ensemble.check()
 
 
-def test_what_goes_together():
-    wise().check()
+def test_compatible_settings():
+    nested().check()
     group("confidence", A, network("d", spacing=(1.0, 1.0, 1.0))).check()

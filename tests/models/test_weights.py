@@ -38,7 +38,7 @@ def file(tmp_path, network):
     return path
 
 
-def test_load_gives_the_very_weights_ready_for_inference(tmp_path, file, network):
+def test_load_returns_the_network_in_evaluation_mode(tmp_path, file, network):
     loaded = weights.load(card(tmp_path, file=file.name, sha256=checksum(file)))
     assert not loaded.training
     batch = torch.randn(1, 1, 16, 16, 16)
@@ -46,29 +46,29 @@ def test_load_gives_the_very_weights_ready_for_inference(tmp_path, file, network
         assert torch.equal(loaded(batch), network.eval()(batch))
 
 
-def test_a_file_elsewhere_by_its_path(tmp_path, file):
+def test_a_file_in_another_folder(tmp_path, file):
     (tmp_path / "cards").mkdir()
-    found = weights.locate(card(tmp_path / "cards", file=str(file), sha256=checksum(file)))
-    assert found == file
+    path = weights.locate(card(tmp_path / "cards", file=str(file), sha256=checksum(file)))
+    assert path == file
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ModelError, match=r"absent\.safetensors.*tested, is missing"):
-        weights.locate(card(tmp_path, file="absent.safetensors"))
+def test_the_error_names_a_missing_file(tmp_path):
+    with pytest.raises(ModelError, match=r"missing\.safetensors.*tested, is missing"):
+        weights.locate(card(tmp_path, file="missing.safetensors"))
 
 
 def test_no_file_and_no_url(tmp_path):
-    with pytest.raises(ModelError, match=r"card\.yaml names no weights"):
+    with pytest.raises(ModelError, match=r"card\.yaml has no weights"):
         weights.locate(card(tmp_path))
 
 
-def test_one_changed_byte_is_refused(tmp_path, file):
-    one = card(tmp_path, file=file.name, sha256=checksum(file))
+def test_a_file_with_a_changed_byte_is_rejected(tmp_path, file):
+    model = card(tmp_path, file=file.name, sha256=checksum(file))
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
     with pytest.raises(ModelError, match=r"w\.safetensors does not match the checksum"):
-        weights.load(one)
+        weights.load(model)
 
 
 @pytest.mark.parametrize(
@@ -76,31 +76,31 @@ def test_one_changed_byte_is_refused(tmp_path, file):
     [
         ARGUMENTS | {"in_channels": 2},
         ARGUMENTS | {"channels": [4, 8, 16], "strides": [2, 2]},
-        ARGUMENTS | {"colour": "blue"},
+        ARGUMENTS | {"color": "blue"},
         None,
     ],
 )
-def test_weights_of_another_network_are_refused(tmp_path, file, arguments):
+def test_weights_of_another_network_are_rejected(tmp_path, file, arguments):
     other = Network("unet3d", arguments) if arguments else Network("unet3d")
     with pytest.raises(ModelError, match=r"card\.yaml do not fit its network"):
         weights.load(card(tmp_path, file=file.name, sha256=checksum(file), network=other))
 
 
-def test_a_file_that_is_no_safetensors(tmp_path):
+def test_a_file_of_another_format_is_rejected(tmp_path):
     path = tmp_path / "w.pt"
     torch.save({"a": torch.zeros(1)}, path)
-    with pytest.raises(ModelError, match="do not fit"):
+    with pytest.raises(ModelError, match="is not a safetensors file"):
         weights.load(card(tmp_path, file="w.pt", sha256=checksum(path)))
 
 
 @pytest.mark.parametrize("family", ["nnunet", "os", None])
 def test_unknown_families_are_not_imported(tmp_path, file, family):
     other = Network(family)
-    with pytest.raises(ModelError, match="names the network family"):
+    with pytest.raises(ModelError, match="has the unknown network family"):
         weights.load(card(tmp_path, file=file.name, sha256=checksum(file), network=other))
 
 
-def test_weights_that_were_not_fetched(tmp_path, monkeypatch):
+def test_weights_that_are_not_downloaded(tmp_path, monkeypatch):
     monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path / "cache"))
     with pytest.raises(ModelError, match=r"bids_stroke-models fetch .*card\.yaml"):
         weights.locate(card(tmp_path, url="https://127.0.0.1:9/w.safetensors"))

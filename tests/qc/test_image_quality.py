@@ -9,7 +9,7 @@ from sklearn.metrics import mutual_info_score
 from bids_stroke.qc import checks, image_quality
 from bids_stroke.spatial import grid, image
 
-#: Volumes of a session that nothing is wrong with.
+#: Volumes of a session that passes all checks.
 ROW = {"lesion_volume_ml": 20.0, "lesion_volume_mni_ml": 20.0, "brain_volume_ml": 1400.0}
 
 
@@ -23,7 +23,7 @@ def test_snr_of_white_noise(sigma):
     assert snr == pytest.approx(100 / sigma, rel=0.05)
 
 
-def test_snr_looks_through_a_gradient_and_at_the_mask_only():
+def test_snr_is_measured_inside_the_mask_and_ignores_gradients():
     data = noisy(2.0) + np.linspace(-30, 30, 48, dtype=np.float32)[:, None, None]
     mask = np.zeros(data.shape)
     mask[10:38, 10:38, 10:38] = 1
@@ -39,7 +39,7 @@ def test_snr_without_a_mask_or_noise():
 
 @pytest.fixture(scope="module")
 def template():
-    """The template's T1w and brain mask, at 2 mm."""
+    """T1w and brain mask of the template at 2 mm."""
     img = load_mni152_template(resolution=2)
     return img, image.like(img.get_fdata() > 0.1, img, np.uint8)
 
@@ -48,22 +48,26 @@ def template():
 def test_contrast_is_recognized(template, contrast):
     t1w, brain = template
     levels = {"T1w": (0.2, 0.7, 1.0), "FLAIR": (0.2, 1.3, 1.0), "T2w": (3.0, 1.5, 1.0)}[contrast]
-    painted = np.interp(t1w.get_fdata(), (0.27, 0.65, 0.87), levels) * np.asarray(brain.dataobj)
-    img = image.like(painted, t1w, np.float32)
+    intensities = np.interp(t1w.get_fdata(), (0.27, 0.65, 0.87), levels) * np.asarray(brain.dataobj)
+    img = image.like(intensities, t1w, np.float32)
     tissues = {
         name: grid.resample(tissue, t1w, order=0)
         for name, tissue in image_quality.tissue_maps(brain).items()
     }
-    found = image_quality.measure(img, img, brain, tissues)
-    for said in image_quality.CONTRASTS:
-        told = checks.run_checks({**ROW, **found, "reference": said}, {said: Path("absent")})
-        assert ("contrast" in told) == (said != contrast)
-        start = f"{said.lower()}_"  # the same of another image than the reference
-        other = {start + name: value for name, value in found.items()}
-        told = checks.run_checks({**ROW, **other, "reference": "other"}, {said: Path("absent")})
-        assert (f"The {said} looks like a {contrast}" in told.get("contrast", "")) == (said != contrast)
-    assert np.isnan(found["snr_dietrich"]) and np.isnan(found["fber"]), "there is no air"
-    assert np.isnan(found["similarity"])
+    measured = image_quality.measure(img, img, brain, tissues)
+    for named in image_quality.CONTRASTS:
+        failed = checks.run_checks({**ROW, **measured, "reference": named}, {named: Path("absent")})
+        assert ("contrast" in failed) == (named != contrast)
+        prefix = f"{named.lower()}_"  # the same measures for a non-reference image
+        other = {prefix + name: value for name, value in measured.items()}
+        failed = checks.run_checks({**ROW, **other, "reference": "other"}, {named: Path("absent")})
+        assert (f"The {named} looks like a {contrast}" in failed.get("contrast", "")) == (
+            named != contrast
+        )
+    assert np.isnan(measured["snr_dietrich"]) and np.isnan(measured["fber"]), (
+        "the background is removed"
+    )
+    assert np.isnan(measured["similarity"])
 
 
 def ball(radius, shape=(64, 64, 64)):
@@ -71,7 +75,7 @@ def ball(radius, shape=(64, 64, 64)):
 
 
 @pytest.mark.parametrize("sigma", [2.0, 10.0])
-def test_noise_of_the_air_tells_the_noise_of_the_head(sigma):
+def test_noise_of_the_air_estimates_the_noise_of_the_head(sigma):
     """A head of signal 100 in a magnitude image with known noise."""
     rng = np.random.default_rng(1)
     real, imaginary = rng.normal(0, sigma, (2, 64, 64, 64))
@@ -83,14 +87,14 @@ def test_noise_of_the_air_tells_the_noise_of_the_head(sigma):
         name: nib.Nifti1Image(half.astype(np.uint8), np.eye(4))
         for name, half in zip(("white", "gray", "fluid"), (*halves, np.zeros_like(brain)), strict=True)
     }
-    found = image_quality.measure(raw, raw, mask, tissues, raw)
-    assert found["snr_dietrich"] == pytest.approx(100 / sigma, rel=0.06)
-    assert found["snr"] == pytest.approx(100 / sigma, rel=0.1)
-    # Of Rayleigh noise, the median of the squares is 2 ln 2 sigma².
-    assert found["fber"] == pytest.approx(100**2 / (2 * np.log(2) * sigma**2), rel=0.15)
-    assert found["brain_volume_ml"] == pytest.approx(brain.sum() / 1000)
-    assert np.isnan(found["fluid_gray_ratio"])
-    assert found["similarity"] == pytest.approx(2)
+    measured = image_quality.measure(raw, raw, mask, tissues, raw)
+    assert measured["snr_dietrich"] == pytest.approx(100 / sigma, rel=0.06)
+    assert measured["snr"] == pytest.approx(100 / sigma, rel=0.1)
+    # The median of squared Rayleigh noise is 2 ln 2 sigma².
+    assert measured["fber"] == pytest.approx(100**2 / (2 * np.log(2) * sigma**2), rel=0.15)
+    assert measured["brain_volume_ml"] == pytest.approx(brain.sum() / 1000)
+    assert np.isnan(measured["fluid_gray_ratio"])
+    assert measured["similarity"] == pytest.approx(2)
 
 
 def test_contrast_to_noise_by_hand():
@@ -103,16 +107,16 @@ def test_contrast_to_noise_by_hand():
         for name, part in {"white": brain & left, "gray": brain & ~left, "fluid": ~brain}.items()
     }
     mask = nib.Nifti1Image(brain.astype(np.uint8), np.eye(4))
-    found = image_quality.measure(img, img, mask, tissues)
-    assert found["cnr"] == pytest.approx(30 / np.sqrt(2 * 3**2), rel=0.05)
-    assert found["white_gray_ratio"] == pytest.approx(1.3, rel=0.01)
+    measured = image_quality.measure(img, img, mask, tissues)
+    assert measured["cnr"] == pytest.approx(30 / np.sqrt(2 * 3**2), rel=0.05)
+    assert measured["white_gray_ratio"] == pytest.approx(1.3, rel=0.01)
 
 
 def test_entropy_focus_against_the_formula_of_mriqc():
     data = np.abs(noisy(20.0, (20, 22, 24)))
     n, energy = data.size, np.sqrt((data.astype(float) ** 2).sum())
-    most = 1.0 * n * (1 / np.sqrt(n)) * np.log(1 / np.sqrt(n))
-    expected = (1 / most) * np.sum((data / energy) * np.log((data + 1e-16) / energy))
+    maximum = 1.0 * n * (1 / np.sqrt(n)) * np.log(1 / np.sqrt(n))
+    expected = (1 / maximum) * np.sum((data / energy) * np.log((data + 1e-16) / energy))
     assert image_quality.entropy_focus(data) == pytest.approx(expected, rel=1e-5)
     point = np.zeros((10, 10, 10))
     point[5, 5, 5] = 3
@@ -123,15 +127,15 @@ def test_entropy_focus_against_the_formula_of_mriqc():
 
 def test_mutual_information_against_scikit_learn():
     rng = np.random.default_rng(3)
-    one = rng.normal(size=20000)
-    other = 0.7 * one**2 + 0.3 * rng.normal(size=one.size)
+    x = rng.normal(size=20000)
+    y = 0.7 * x**2 + 0.3 * rng.normal(size=x.size)
     labels = []
-    for values in (one, other):
+    for values in (x, y):
         low, high = np.percentile(values, (0.5, 99.5))
         edges = np.linspace(low, high, 65)[1:-1]
         labels.append(np.digitize(np.clip(values, low, high), edges))
     shared = mutual_info_score(*labels)
-    alone = [mutual_info_score(label, label) for label in labels]
-    expected = sum(alone) / (sum(alone) - shared)
-    assert image_quality.mutual_information(one, other) == pytest.approx(expected, rel=1e-3)
-    assert image_quality.mutual_information(one, rng.normal(size=one.size)) < 1.05 < expected
+    entropies = [mutual_info_score(label, label) for label in labels]
+    expected = sum(entropies) / (sum(entropies) - shared)
+    assert image_quality.mutual_information(x, y) == pytest.approx(expected, rel=1e-3)
+    assert image_quality.mutual_information(x, rng.normal(size=x.size)) < 1.05 < expected

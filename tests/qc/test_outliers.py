@@ -22,27 +22,27 @@ def table():
     )
 
 
-def test_sessions_that_stand_out(table):
+def test_outliers(table):
     assert outliers.outliers(table).empty
     table.loc[3, "brain_volume_ml"] = 700
     table.loc[7, "flair_snr"] = 1.0
     table.loc[9, "age"] = 900
-    found = outliers.outliers(table).set_index("participant_id")
-    assert set(found["measure"].items()) == {
+    result = outliers.outliers(table).set_index("participant_id")
+    assert set(result["measure"].items()) == {
         ("sub-03", "brain_volume_ml"),
         ("sub-07", "flair_snr"),
     }
-    assert found.loc["sub-03", "z"] < -3.5 and found.loc["sub-03", "value"] == 700
-    assert found["z"].abs().is_monotonic_decreasing
+    assert result.loc["sub-03", "z"] < -3.5 and result.loc["sub-03", "value"] == 700
+    assert result["z"].abs().is_monotonic_decreasing
 
 
-def test_reference_images_are_compared_with_their_like(table):
+def test_sessions_are_compared_by_reference_contrast(table):
     table.loc[20:, "reference"] = "FLAIR"
     table.loc[20:, "brain_volume_ml"] += 5000
     assert outliers.outliers(table).empty
-    few = table.head(outliers.LEAST - 1).copy()
+    few = table.head(outliers.MIN_SESSIONS - 1).copy()
     few.loc[0, "brain_volume_ml"] = 1
-    assert outliers.outliers(few).empty, "too few to stand out of"
+    assert outliers.outliers(few).empty, "too few sessions for outliers"
 
 
 def test_empty_lesions_have_no_logarithm(table):

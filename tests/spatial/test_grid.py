@@ -1,4 +1,4 @@
-"""Grids that are the same, and boxes in them."""
+"""Tests of the comparison of grids, and of bounding boxes."""
 
 import nibabel as nib
 import numpy as np
@@ -9,7 +9,7 @@ from bids_stroke.spatial import grid
 
 
 def shifted(mm, shape=(20, 30, 25), axis=2):
-    """A grid of 1×1×3 mm, shifted along an axis."""
+    """Return a grid of 1×1×3 mm, shifted along an axis."""
     affine = np.diag([1.0, 1.0, 3.0, 1.0])
     affine[axis, 3] += mm
     return grid.blank(shape, affine)
@@ -21,21 +21,21 @@ def shifted(mm, shape=(20, 30, 25), axis=2):
      (0.51, False, False), (np.nan, False, False)],
 )  # fmt: skip
 @pytest.mark.parametrize("axis", [0, 2])
-def test_grids_that_differ_by_rounding_are_the_same(axis, mm, same, fitted):
+def test_grids_that_differ_by_rounding_are_equal(axis, mm, same, fitted):
     assert grid.same_grid(shifted(mm, axis=axis), shifted(0)) == same
-    assert grid.same_grid(shifted(mm, axis=axis), shifted(0), grid.FITTED_VOXELS) == fitted
+    assert grid.same_grid(shifted(mm, axis=axis), shifted(0), grid.FIT_TOLERANCE_VOXELS) == fitted
 
 
-def test_grids_that_differ_at_one_corner_or_in_shape_are_not_the_same():
+def test_grids_that_differ_at_a_corner_or_in_shape_are_not_equal():
     stretched = np.diag([1.006, 1.0, 3.0, 1.0])  # 0.11 mm at the far side
     assert not grid.same_grid(grid.blank((20, 30, 25), stretched), shifted(0))
     assert not grid.same_grid(shifted(0, (20, 30, 26)), shifted(0))
 
 
-def test_axes_are_compared_as_they_are_stored():
+def test_axes_are_compared_in_stored_order():
     img = shifted(0, (20, 20, 20))
-    turned = img.as_reoriented(nib.orientations.axcodes2ornt("LAS"))
-    assert not grid.same_grid(turned, img)
+    reoriented = img.as_reoriented(nib.orientations.axcodes2ornt("LAS"))
+    assert not grid.same_grid(reoriented, img)
 
 
 def test_arrays_on_the_same_grid_need_no_interpolation():
@@ -49,13 +49,13 @@ def test_bounding_box(margin):
     mask = np.zeros((12, 9, 7), bool)
     mask[1, 4, 2] = mask[9, 5, 3] = True
     box = grid.bounding_box(mask, margin)
-    wider = np.zeros_like(mask)
-    wider[box] = True
+    inside_box = np.zeros_like(mask)
+    inside_box[box] = True
     expected = np.ones_like(mask)
-    found = ndimage.find_objects(mask.astype(np.uint8))[0]
-    for axis, (side, more) in enumerate(zip(found, np.broadcast_to(margin, 3), strict=True)):
+    tight_box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    for axis, (side, width) in enumerate(zip(tight_box, np.broadcast_to(margin, 3), strict=True)):
         index = np.arange(mask.shape[axis])
-        inside = (index >= side.start - more) & (index < side.stop + more)
+        inside = (index >= side.start - width) & (index < side.stop + width)
         expected &= inside.reshape([-1 if n == axis else 1 for n in range(3)])
-    assert np.array_equal(wider, expected)
+    assert np.array_equal(inside_box, expected)
     assert all(side.start >= 0 and side.stop <= n for side, n in zip(box, mask.shape, strict=True))

@@ -1,10 +1,10 @@
-"""Calls in several processes: what goes wrong in one ends no other."""
+"""Parallel calls: an error of one call does not affect the others."""
 
 import os
 import signal
 
 from bids_stroke.errors import DatasetError
-from bids_stroke.training.parallel import map_unordered, reason
+from bids_stroke.training.parallel import error_message, map_unordered
 
 
 def work(name):
@@ -17,11 +17,11 @@ def work(name):
     return name.upper()
 
 
-def test_every_error_is_that_of_its_job():
+def test_errors_are_returned_with_their_arguments():
     names = ["a", "mistaken", "b", "broken", "killed", "c"]
     results = {name: result for (name,), result in map_unordered(work, [(n,) for n in names], 2)}
     assert sorted(results) == sorted(names)
     assert [results[name] for name in "abc"] == ["A", "B", "C"]
-    assert reason(results["mistaken"]) == "It has no scan."
-    assert reason(results["broken"]) == "an unexpected error, KeyError: 'key'"
-    assert "killed, perhaps for lack of memory" in reason(results["killed"])
+    assert error_message(results["mistaken"]) == "It has no scan."
+    assert error_message(results["broken"]) == "unexpected error KeyError: 'key'"
+    assert "killed, perhaps for lack of memory" in error_message(results["killed"])

@@ -1,4 +1,4 @@
-"""S1 and S5 at toy size: every network, regime and ensemble, from scans to a participant's masks."""
+"""S1 and S5 at toy size: every network, regime and ensemble, from scans to lesion masks."""
 
 import json
 import os
@@ -34,16 +34,16 @@ THREADS = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
 def tiny(name, **changes):
-    """A shipped recipe at 4 mm, with narrow networks and a few epochs."""
+    """An embedded recipe at 4 mm with small networks and few epochs."""
     recipe = recipes.read_content(name)
     recipe["data"] |= {"spacing": [4.0, 4.0, 4.0], "brain_extraction": "none"}
     recipe["training"] |= {"workers": 0, "batch": 1, "slices": 6}
     recipe |= changes
-    for one in recipe["runs"].values():
-        network = one.get("network", recipe["network"])["arguments"]
+    for section in recipe["runs"].values():
+        network = section.get("network", recipe["network"])["arguments"]
         network |= SMALL.get(network["network"], {"features": 8})
-    own = [one["stages"] for one in recipe["runs"].values() if "stages" in one]
-    for stages in (*recipe.get("regimes", {}).values(), *own):
+    stages_of_runs = [section["stages"] for section in recipe["runs"].values() if "stages" in section]
+    for stages in (*recipe.get("regimes", {}).values(), *stages_of_runs):
         for stage in stages:
             tile = [1 if side == 1 else full for side, full in zip(stage["tile"], SIDES, strict=True)]
             epochs = 3 if stage["name"] in ("mixed", "source", "frozen") else 1
@@ -51,8 +51,8 @@ def tiny(name, **changes):
     return recipe
 
 
-def start(recipe, folder, datasets):
-    """The command line that trains a recipe."""
+def training_command(recipe, folder, datasets):
+    """Command line for training a recipe."""
     path = folder / f"{recipe['name']}.yaml"
     path.write_text(yaml.safe_dump(recipe))
     arguments = [path, *datasets, folder / "run", "--labels", *datasets]
@@ -61,12 +61,12 @@ def start(recipe, folder, datasets):
 
 @pytest.fixture(scope="module")
 def s1(tmp_path_factory):
-    """All networks in both regimes; killed in the second network and given again."""
+    """All networks in both regimes; the training is killed in the second network and continued."""
     folder = tmp_path_factory.mktemp("s1")
     source = bidsets.atlas(folder / "source", 6, radii=(16, 20))
     target = bidsets.atlas(folder / "target", 3, radii=(14, 18))
     recipe = tiny("s1", split={"validation": 1, "test": 1, "intermediate": 0.3})
-    command = start(recipe, folder, [source, target])
+    command = training_command(recipe, folder, [source, target])
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=THREADS) as killed:
         for line in killed.stderr:
             if "FCDenseNet, mixed: epoch 2 of 3" in line:
@@ -80,7 +80,7 @@ def s1(tmp_path_factory):
     return folder, done, before
 
 
-def test_a_killed_training_goes_on_with_the_next_epoch(s1):
+def test_a_killed_training_continues_with_the_next_epoch(s1):
     folder, done, before = s1
     assert "AttUNet, mixed: epoch" not in done.stderr
     assert "FCDenseNet, mixed: epoch 1 of 3" not in done.stderr
@@ -120,15 +120,15 @@ def test_the_search_writes_cards_and_tables(s1):
     best = whole[whole["method"] == "agreement"]["dice"].max()
     window = catalog.load(folder / "cards/s1-aw.yaml")
     rows = whole[
-        (whole["models"] == " ".join(one.name for one in window.members))
+        (whole["models"] == " ".join(member.name for member in window.members))
         & (whole["window"] == window.window) & (whole["overlap"] == window.overlap)
     ]  # fmt: skip
     assert rows["dice"].tolist() == [best]
-    wise = catalog.load(folder / "cards/s1-regions-aw.yaml")
-    assert wise.regions == (("R1", "R4"), ("R2",), ("R3",)) and len(wise.leaves) <= 12
+    by_region = catalog.load(folder / "cards/s1-regions-aw.yaml")
+    assert by_region.regions == (("R1", "R4"), ("R2",), ("R3",)) and len(by_region.leaves) <= 12
     # Every network has predicted each scan of validation and test once.
-    kept = list((folder / "run/predictions").glob("*/*.npy"))
-    assert len(kept) == 16 * 2
+    predictions = list((folder / "run/predictions").glob("*/*.npy"))
+    assert len(predictions) == 16 * 2
     tables = folder / "cards/tables"
     first = (tables / "S1_table1.md").read_text()
     assert all(name in first for name in ("AttUNet", "UNet++", "VNet")) and "_FT" not in first
@@ -136,9 +136,9 @@ def test_the_search_writes_cards_and_tables(s1):
     assert "Super-Region-wise" in (tables / "S1_table3.md").read_text()
 
 
-def through_the_app(model, folder):
-    """Run the app with a card on a patient, and evaluate; returns the probability map."""
-    bids = bidsets.start(folder / "bids")
+def run_app(model, folder):
+    """Run the app with a model on a patient, evaluate, and return the probability map."""
+    bids = bidsets.empty_dataset(folder / "bids")
     img, lesion = bidsets.scan(50, 18)
     image.save(img, bids / "sub-1/anat/sub-1_T1w.nii.gz")
     image.save(lesion, folder / "truth/sub-1/anat/sub-1_space-T1w_label-L_mask.nii.gz")
@@ -148,19 +148,19 @@ def through_the_app(model, folder):
     assert evaluate.main([str(out), str(folder / "truth"), str(folder / "scores")]) == 0
     scores = pd.read_csv(folder / "scores/evaluation.tsv", sep="\t")
     assert scores["tp"].notna().all() and scores["dice"].notna().all()
-    (found,) = out.glob("sub-1/anat/*space-T1w_label-L_*probseg.nii.gz")
-    return image.load(found).get_fdata()
+    (path,) = out.glob("sub-1/anat/*space-T1w_label-L_*probseg.nii.gz")
+    return image.load(path).get_fdata()
 
 
-def test_the_agreement_window_of_super_regions_through_the_app(s1, tmp_path):
+def test_the_app_with_the_agreement_window_of_super_regions(s1, tmp_path):
     folder, _, _ = s1
-    found = through_the_app(folder / "cards/s1-published-aw.yaml", tmp_path)
-    assert found.min() == 0 and found.max() <= 1
+    probability = run_app(folder / "cards/s1-published-aw.yaml", tmp_path)
+    assert probability.min() == 0 and probability.max() <= 1
 
 
 @pytest.fixture(scope="module")
 def s5(tmp_path_factory):
-    """Three planes with an encoder from a file: dataset, folder, weights of the encoder."""
+    """Networks of three planes with an encoder from a file; folder and weights of the encoder."""
     folder = tmp_path_factory.mktemp("s5")
     torch.manual_seed(1)
     encoder = planar.build("resnet50_unet", in_channels=3, features=8).net.encoder.state_dict()
@@ -169,50 +169,55 @@ def s5(tmp_path_factory):
     recipe = tiny("s5", split={"validation": 1}, encoder=str(folder / "encoder.pth"))
     recipe["data"] |= {"contrasts": ["T1w"], "inputs": [["T1w"]]}
     recipe["network"]["arguments"]["in_channels"] = 1
-    done = subprocess.run(start(recipe, folder, [data]), capture_output=True, text=True, env=THREADS)
+    command = training_command(recipe, folder, [data])
+    done = subprocess.run(command, capture_output=True, text=True, env=THREADS)
     assert done.returncode == 0, done.stderr
     assert models.main(["export", str(folder / "run"), str(folder / "cards")]) == 0
     return folder, encoder
 
 
-def test_a_frozen_encoder_stays_as_it_was_and_is_then_trained(s5):
+def test_the_encoder_is_frozen_and_then_trained(s5):
     folder, encoder = s5
     for plane in ("sagittal", "coronal", "axial"):
         run = folder / f"run/s5-{plane}"
-        frozen, whole = (load_file(run / f"{one}/weights.safetensors") for one in ("frozen", "all"))
+        frozen, trained = (
+            load_file(run / f"{stage}/weights.safetensors") for stage in ("frozen", "all")
+        )
         name = "net.encoder.layer2.0.conv2.weight"
         values = encoder[name.removeprefix("net.encoder.")]
         assert torch.equal(frozen[name], values.half())
         assert torch.equal(frozen["net.encoder.bn1.running_mean"], encoder["bn1.running_mean"])
-        assert not torch.equal(whole[name], frozen[name])
+        assert not torch.equal(trained[name], frozen[name])
 
 
-def test_three_planes_vote_in_one_mask(s5):
+def test_three_planes_vote_on_one_mask(s5):
     folder, _ = s5
     img, _ = bidsets.scan(50, 18)
-    vote, sure = (catalog.load(folder / f"cards/s5-{name}.yaml") for name in ("vote", "confidence"))
-    assert [one.plane for one in vote.members] == [0, 1, 2]
+    vote, confidence = (
+        catalog.load(folder / f"cards/s5-{name}.yaml") for name in ("vote", "confidence")
+    )
+    assert [member.plane for member in vote.members] == [0, 1, 2]
 
     def predicted(model):
         return inference.predict(model, {"T1w": img}, bidsets.grid(), img, "cpu").get_fdata()
 
-    planes = [predicted(one) for one in vote.members]
-    assert all((one > 0).any() for one in planes)
-    # The grid of the networks is not that of the answer: borders differ by a part of a voxel.
-    assert dice(predicted(vote) >= 0.5, sum(one >= 0.5 for one in planes) >= 2) > 0.95
-    weighted = fusion.confidence(planes, [one >= 0.5 for one in planes])
-    assert dice(predicted(sure) >= 0.5, weighted >= 0.5) > 0.9
+    planes = [predicted(member) for member in vote.members]
+    assert all((plane > 0).any() for plane in planes)
+    # Votes are counted on the networks' grid, so borders on the image grid differ slightly.
+    assert dice(predicted(vote) >= 0.5, sum(plane >= 0.5 for plane in planes) >= 2) > 0.95
+    weighted = fusion.confidence(planes, [plane >= 0.5 for plane in planes])
+    assert dice(predicted(confidence) >= 0.5, weighted >= 0.5) > 0.9
 
 
-def test_the_vote_of_three_planes_through_the_app(s5, tmp_path):
+def test_the_app_with_the_vote_of_three_planes(s5, tmp_path):
     folder, _ = s5
-    found = through_the_app(folder / "cards/s5-vote.yaml", tmp_path)
-    # Votes are masks: only their borders are between nothing and lesion.
-    assert found.min() == 0 and found.max() == 1
-    assert ((found > 0.01) & (found < 0.99)).sum() < (found >= 0.99).sum()
+    probability = run_app(folder / "cards/s5-vote.yaml", tmp_path)
+    # Votes are masks, with intermediate values only at borders.
+    assert probability.min() == 0 and probability.max() == 1
+    assert ((probability > 0.01) & (probability < 0.99)).sum() < (probability >= 0.99).sum()
 
 
-def test_an_encoder_that_is_not_there(tmp_path, capsys, monkeypatch):
+def test_a_missing_encoder(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path))
     data = bidsets.atlas(tmp_path / "data", 3)
     recipe = tiny("s5", split={"validation": 1})
@@ -223,8 +228,8 @@ def test_an_encoder_that_is_not_there(tmp_path, capsys, monkeypatch):
     assert "bids_stroke-models fetch resnet50-imagenet" in capsys.readouterr().err
 
 
-def kept(folder, shape=(20, 24, 16)):
-    """An archive of a scan whose voxels tell where they are."""
+def archive(folder, shape=(20, 24, 16)):
+    """An archive of a scan whose intensities are voxel indices."""
     image = np.stack(np.indices(shape)).astype(np.float16) + 1
     label = np.zeros(shape, bool)
     label[5:9, 6:11, 4:12] = True
@@ -235,7 +240,7 @@ def kept(folder, shape=(20, 24, 16)):
 
 
 def test_slices_of_each_plane(tmp_path):
-    path, image, label = kept(tmp_path)
+    path, image, label = archive(tmp_path)
     for axis, tile in enumerate(((1, 24, 16), (20, 1, 16), (20, 24, 1))):
         (pictures, labels, masks) = slices.Slices([path], tile)[0]
         sides = [side for side in tile if side != 1]
@@ -246,43 +251,43 @@ def test_slices_of_each_plane(tmp_path):
         assert labels.sum() == label.sum() and len(masks) == len(expected)
 
 
-def test_slices_are_padded_cut_and_drawn(tmp_path):
-    path, _, label = kept(tmp_path)
+def test_slices_are_padded_cropped_and_drawn(tmp_path):
+    path, _, label = archive(tmp_path)
     pictures, labels, _ = slices.Slices([path], (16, 32, 1))[0]
     assert pictures.shape[1:] == (3, 16, 32) and labels.sum() == label.sum()
     assert pictures[0, 0, 0, 4] == 3 and not pictures[..., :4].any()
     drawn = slices.Slices([path] * 2, (20, 24, 1), number=5)
-    assert [len(part) for part in slices.together([drawn[0], drawn[1]])] == [10, 10, 10]
+    assert [len(part) for part in slices.collate([drawn[0], drawn[1]])] == [10, 10, 10]
 
 
-def test_slices_that_are_held_out(tmp_path):
-    path, _, _ = kept(tmp_path)
+def test_held_out_slices(tmp_path):
+    path, _, _ = archive(tmp_path)
     held_out = SplitRules(validation=0.2, test=0.3)
-    found = []
+    positions = []
     for part in ("training", "validation"):
         pictures, _, _ = slices.Slices([path], (20, 1, 16), held_out=held_out, part=part)[0]
-        found.append(pictures[:, 1].amax((1, 2)).tolist())
-    training, validation = found
+        positions.append(pictures[:, 1].amax((1, 2)).tolist())
+    training, validation = positions
     assert training and validation and not set(training) & set(validation)
     assert len(training) + len(validation) < 24
 
 
-def test_images_and_labels_move_together():
+def test_augmentation_transforms_images_and_labels_alike():
     torch.manual_seed(0)
     label = torch.zeros(16, 1, 40, 56)
     label[:, :, 10:18, 14:30] = 1
     image, mask = 5 * label, torch.ones_like(label)
-    image, moved, mask = slices.augmented((image, label, mask), Augmentation(15, 0.1, 0.05, flip=True))
+    image, moved, mask = slices.augment((image, label, mask), Augmentation(15, 0.1, 0.05, flip=True))
     assert (image[moved == 1] > 2.4).all() and (image[moved == 0] < 2.6).all()
     areas = moved.sum((1, 2, 3))
-    assert areas.min() > 0.75 * 128 and areas.max() < 1.3 * 128  # zoom alone changes them
+    assert areas.min() > 0.75 * 128 and areas.max() < 1.3 * 128  # only zoom changes areas
     rows = (moved * torch.arange(40)[:, None]).sum((1, 2, 3)) / areas
     assert (rows < 20).any() and (rows > 20).any()  # some are mirrored
-    still = slices.augmented((5 * label, label, torch.ones_like(label)), Augmentation())
-    torch.testing.assert_close(still[1], label)
+    unchanged = slices.augment((5 * label, label, torch.ones_like(label)), Augmentation())
+    torch.testing.assert_close(unchanged[1], label)
 
 
-def test_groups_of_a_stage(tmp_path):
+def test_patients_of_a_stage(tmp_path):
     def patient(dataset, name):
         return Patient(dataset, name, "n/a", "", ("T1w",), 1.0, True, "", tmp_path / name)
 
@@ -291,9 +296,9 @@ def test_groups_of_a_stage(tmp_path):
     parts = {"training": [a, b], "intermediate": [c, d], "validation": []}
     regions = {c: "R1", d: "R4"}
 
-    def choose(group):
-        return groups.choose(group, parts, "own", regions.get)
+    def select(group):
+        return groups.select_patients(group, parts, "own", regions.get)
 
-    assert choose(None) == [a, b, c, d]
-    assert choose("source") == [a] and choose("target") == [b]
-    assert choose(["R1"]) == [c] and choose(["R1", "R4"]) == [c, d] and choose(["R2"]) == []
+    assert select(None) == [a, b, c, d]
+    assert select("source") == [a] and select("target") == [b]
+    assert select(["R1"]) == [c] and select(["R1", "R4"]) == [c, d] and select(["R2"]) == []

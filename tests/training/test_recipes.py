@@ -1,4 +1,4 @@
-"""Every recipe for patients at toy size, from scans to scores; trainings are killed and continued."""
+"""Every recipe for patients at toy size, from scans to scores, with killed trainings."""
 
 import json
 import os
@@ -34,8 +34,8 @@ TINY = {
         "spacing": [4.0] * 3,
     },
 }
-# Recipe, that whose model it starts from, the card that it leaves. A participant takes a minute:
-# without BIDS_STROKE_SLOW, two recipes are tested.
+# Recipe, recipe of its initial model, and exported card. A participant takes a minute: without
+# BIDS_STROKE_SLOW, two recipes are tested.
 QUICK = ("s2_zoom_in", "s4_adapt")
 RECIPES = {
     "s2": (None, "s2-E"),
@@ -52,20 +52,23 @@ RECIPES = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Scans to train on in ``atlas``; a patient in ``patients``, and the true mask in ``truth``."""
+    """Training scans in ``atlas``, a patient in ``patients``, and the true mask in ``truth``."""
     folder = tmp_path_factory.mktemp("recipes")
     atlas = bidsets.atlas(folder / "atlas", 5)
     for n, path in enumerate(sorted(atlas.rglob("*_T1w.nii.gz"))):
         for contrast in ("FLAIR", "T2w"):
             img, _ = bidsets.scan(n, contrast=CONTRASTS[contrast])
             image.save(img, path.with_name(path.name.replace("T1w", contrast)))
-    patients, truth = bidsets.start(folder / "patients"), bidsets.start(folder / "truth")
+    patients, truth = (
+        bidsets.empty_dataset(folder / "patients"),
+        bidsets.empty_dataset(folder / "truth"),
+    )
     for contrast, sign in CONTRASTS.items():
         img, lesion = bidsets.scan(50, contrast=sign)
         image.save(img, patients / f"sub-1/anat/sub-1_{contrast}.nii.gz")
     image.save(lesion, truth / "sub-1/anat/sub-1_space-T1w_label-L_mask.nii.gz")
     recipe = yaml.safe_load(tiny("embedded_plus_open", folder).read_text())
-    untaught = {
+    untrained = {
         "name": "simulated",
         "network": recipe["network"],
         "channels": [{"contrast": contrast, "required": False} for contrast in CONTRASTS],
@@ -77,13 +80,13 @@ def folder(tmp_path_factory):
         **recipe["card"],
     }
     writing.write(
-        untaught, [weights.build(Network(**recipe["network"])).state_dict()], folder / "cards"
+        untrained, [weights.build(Network(**recipe["network"])).state_dict()], folder / "cards"
     )
     return folder
 
 
 def tiny(name, folder):
-    """The recipe, with a network of a few convolutions, for a few epochs at 4 mm."""
+    """A recipe at 4 mm with a small network and few epochs."""
     recipe = recipes.read_content(name)
     recipe["data"]["brain_extraction"] = "none"
     recipe["split"] = {"folds": 2} if "folds" in recipe["split"] else {"validation": 1}
@@ -106,7 +109,7 @@ def tiny(name, folder):
 
 
 def trained(name, start, folder):
-    """Train, kill, train on, and make cards; returns the folder of the cards."""
+    """Train with an interruption by a kill, export the cards, and return their folder."""
     cards = folder / "cards"
     if (cards / f"{name}.yaml").is_file():
         return cards
@@ -131,7 +134,7 @@ def trained(name, start, folder):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_leads_from_scans_to_scores(name, folder):
+def test_a_recipe_from_scans_to_scores(name, folder):
     start, model = RECIPES[name]
     if name not in QUICK and "BIDS_STROKE_SLOW" not in os.environ:
         pytest.skip("takes minutes: set BIDS_STROKE_SLOW to run it")

@@ -1,5 +1,5 @@
-// The table of sessions: sorted, filtered, downloaded; and the rating of what was seen. All text from
-// the data is set as text, never as markup.
+// Table of sessions (sorting, filtering, download) and visual rating. Text from the data is inserted as
+// text, never as markup.
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const find = selector => document.querySelector(selector);
@@ -7,10 +7,10 @@ const place = Object.fromEntries(data.columns.map((column, index) => [column.nam
 const keys = data.rows.map(row => `${row[place.participant_id]}\t${row[place.session_id] ?? ""}`);
 const store = `bids_stroke ratings ${location.pathname}`;
 const ratings = stored();
-const state = {sort: 0, down: false, chosen: new Set(), seen: []};
+const state = {sort: 0, down: false, chosen: new Set(), visible: []};
 data.columns.forEach((column, index) => column.first && state.chosen.add(index));
 
-// Where a browser keeps nothing, ratings last as long as the page.
+// Without local storage, ratings are lost when the page is closed.
 function stored(change) {
   try {
     if (change) localStorage.setItem(store, JSON.stringify(change));
@@ -21,9 +21,9 @@ function stored(change) {
 }
 
 function element(name, text, properties = {}) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(text);
-  return made;
+  const node = Object.assign(document.createElement(name), properties);
+  node.append(text);
+  return node;
 }
 
 function shown(value) {
@@ -32,17 +32,17 @@ function shown(value) {
   return Math.abs(value) >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
 }
 
-// Numbers by value, text in natural order, missing values always last.
+// Sort numbers by value and text in natural order; missing values are always last.
 const collator = new Intl.Collator(undefined, {numeric: true});
 function order(a, b) {
-  const one = data.rows[a][state.sort], other = data.rows[b][state.sort];
-  if (one === null || other === null) return (one === null) - (other === null) || a - b;
-  const numbers = typeof one === "number" && typeof other === "number";
-  const difference = numbers ? one - other : collator.compare(one, other);
+  const first = data.rows[a][state.sort], second = data.rows[b][state.sort];
+  if (first === null || second === null) return (first === null) - (second === null) || a - b;
+  const numbers = typeof first === "number" && typeof second === "number";
+  const difference = numbers ? first - second : collator.compare(first, second);
   return (state.down ? -difference : difference) || a - b;
 }
 
-// Words that any cell has, and conditions on columns: lesion_volume_ml>50 hemisphere=left
+// Words in any cell, and conditions on columns: lesion_volume_ml>50 hemisphere=left
 function matcher(text) {
   const tests = text.trim().split(/\s+/).filter(Boolean).map(term => {
     const parts = term.match(/^(\w+)(>=|<=|>|<|=)(.+)$/);
@@ -61,7 +61,7 @@ function matcher(text) {
   return row => tests.every(test => test(row));
 }
 
-const lines = [];  // a table row for each session, made again when the columns change
+const lines = [];  // table row of each session, redrawn when the columns change
 function drawRow(row, index) {
   const line = document.createElement("tr");
   for (const column of state.chosen) {
@@ -71,10 +71,10 @@ function drawRow(row, index) {
     if (name === "participant_id" && value in data.links) {
       cell.append(element("a", value, {href: data.links[value]}));
     } else if (name === "status") {
-      const mine = ratings[keys[index]]?.rating;
+      const rating = ratings[keys[index]]?.rating;
       const kind = value === "failed" ? "failed" : value === "done" ? "" : "plain";
       cell.append(element("span", value, {className: `status ${kind}`}));
-      if (mine) cell.append(" ", element("span", mine, {className: `status ${mine}`}));
+      if (rating) cell.append(" ", element("span", rating, {className: `status ${rating}`}));
     } else {
       cell.append(shown(value));
     }
@@ -104,9 +104,9 @@ function drawHead() {
 
 function update() {
   const matches = matcher(find("#filter").value);
-  state.seen = data.rows.map((_, index) => index).filter(index => matches(data.rows[index])).sort(order);
-  find("#cohort tbody").replaceChildren(...state.seen.map(index => lines[index]));
-  find("#shown").textContent = `${state.seen.length} of ${data.rows.length} sessions`;
+  state.visible = data.rows.map((_, index) => index).filter(index => matches(data.rows[index])).sort(order);
+  find("#cohort tbody").replaceChildren(...state.visible.map(index => lines[index]));
+  find("#shown").textContent = `${state.visible.length} of ${data.rows.length} sessions`;
 }
 
 function draw() {
@@ -131,14 +131,14 @@ function download(name, kind, text) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
-// A spreadsheet takes text that starts like a formula for one: an apostrophe keeps it text.
+// Spreadsheets interpret some text as formulas: a leading apostrophe prevents this.
 function quoted(value) {
   if (value === null) return "n/a";
   if (typeof value === "number") return String(value);
   return `"${value.replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
 }
 find("#csv").onclick = () => {
-  const rows = state.seen.map(index => data.rows[index].map(quoted).join(","));
+  const rows = state.visible.map(index => data.rows[index].map(quoted).join(","));
   download("group_lesion.csv", "text/csv", [data.columns.map(column => quoted(column.name)).join(","), ...rows, ""].join("\r\n"));
 };
 find("#export").onclick = () => {
@@ -147,44 +147,44 @@ find("#export").onclick = () => {
   download("ratings.tsv", "text/tab-separated-values", ["participant_id\tsession_id\trating\tnotes", ...rated, ""].join("\n"));
 };
 
-// Rating: one session after the other, in the order of the table.
+// Rating of the sessions in the order of the table.
 const dialog = find("#rating"), notes = find("#notes");
 let at = 0, picture = 0;
-function look() {
-  const index = state.seen[at], row = data.rows[index], files = data.pictures[index], mine = ratings[keys[index]] ?? {};
+function showSession() {
+  const index = state.visible[at], row = data.rows[index], files = data.pictures[index], rated = ratings[keys[index]] ?? {};
   picture = files.length ? picture % files.length : 0;
   find("#who").textContent = keys[index].replace("\t", " ");
-  find("#place").textContent = `${at + 1} of ${state.seen.length}`;
-  find("#verdict").textContent = mine.rating ?? "not rated";
-  find("#verdict").className = `status ${mine.rating ?? "plain"}`;
-  notes.value = mine.notes ?? "";
-  const image = files.length && element("img", "", {src: files[picture], alt: `${files[picture]} cannot be shown: keep this page in its folder`});
-  find("#picture").replaceChildren(image || element("p", "This session has no pictures."));
-  const told = [...state.chosen].slice(1).filter(column => row[column] !== null);
-  find("#facts").textContent = told.map(column => `${data.columns[column].title}: ${shown(row[column])}`).join(" · ");
+  find("#place").textContent = `${at + 1} of ${state.visible.length}`;
+  find("#verdict").textContent = rated.rating ?? "not rated";
+  find("#verdict").className = `status ${rated.rating ?? "plain"}`;
+  notes.value = rated.notes ?? "";
+  const image = files.length && element("img", "", {src: files[picture], alt: `${files[picture]} cannot be shown; open this page in its original folder`});
+  find("#picture").replaceChildren(image || element("p", "This session has no figures."));
+  const values = [...state.chosen].slice(1).filter(column => row[column] !== null);
+  find("#facts").textContent = values.map(column => `${data.columns[column].title}: ${shown(row[column])}`).join(" · ");
 }
-function keep(change) {
-  const key = keys[state.seen[at]];
+function rate(change) {
+  const key = keys[state.visible[at]];
   ratings[key] = {...ratings[key], ...change};
   stored(ratings);
 }
 function step(by) {
-  at = (at + by + state.seen.length) % state.seen.length;
-  look();
+  at = (at + by + state.visible.length) % state.visible.length;
+  showSession();
 }
 const actions = {
-  a: () => { keep({rating: "accept"}); step(1); },
-  r: () => { keep({rating: "reject"}); step(1); },
-  x: () => { keep({rating: undefined}); look(); },
+  a: () => { rate({rating: "accept"}); step(1); },
+  r: () => { rate({rating: "reject"}); step(1); },
+  x: () => { rate({rating: undefined}); showSession(); },
   n: () => notes.focus(),
-  p: () => { picture += 1; look(); },
+  p: () => { picture += 1; showSession(); },
   ArrowUp: () => find("#picture").scrollBy(0, -200),
   ArrowDown: () => find("#picture").scrollBy(0, 200),
   ArrowLeft: () => step(-1),
   ArrowRight: () => step(1),
   Escape: () => dialog.close(),
 };
-notes.oninput = () => keep({notes: notes.value});
+notes.oninput = () => rate({notes: notes.value});
 dialog.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target === notes) {
@@ -201,9 +201,9 @@ for (const button of dialog.querySelectorAll("[data-key]")) button.onclick = act
 dialog.tabIndex = -1;
 dialog.onclose = draw;
 find("#rate").onclick = () => {
-  if (!state.seen.length) return;
+  if (!state.visible.length) return;
   at = 0;
-  look();
+  showSession();
   dialog.showModal();
   dialog.focus();
 };

@@ -1,8 +1,8 @@
-"""The U-Nets that nnU-Net v2 plans (Isensee et al. 2021, 2024), for inference.
+"""U-Nets planned by nnU-Net v2 (Isensee et al. 2021, 2024), for inference.
 
-Plain convolutions (``PlainConvUNet``) or residual blocks in the encoder (``ResidualEncoderUNet``);
-the names of parameters are those of nnU-Net's package ``dynamic-network-architectures``, without the
-copies that it keeps under further names (:func:`bids_stroke.models.networks.dynamic_unet.canonical`).
+The encoder has plain convolutions (``PlainConvUNet``) or residual blocks (``ResidualEncoderUNet``).
+Parameter names match nnU-Net's package ``dynamic-network-architectures``, without the duplicates that
+it stores under other names (:func:`bids_stroke.models.networks.dynamic_unet.canonical`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-#: Sizes or steps along the three axes.
+#: Kernel sizes or strides along the three axes.
 Triple: TypeAlias = tuple[int, int, int]
 _ONE = (1, 1, 1)
 
@@ -37,12 +37,12 @@ class Block(nn.Module):
         self.nonlin = nn.Identity() if linear else nn.LeakyReLU(inplace=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(batch, channels, …)`` to ``(batch, features, …)``, smaller by the stride."""
+        """Map ``(batch, channels, …)`` to ``(batch, features, …)``, downsampled by the stride."""
         return self.nonlin(self.norm(self.conv(x)))
 
 
 class Stack(nn.Module):
-    """Several blocks; the first one takes the stride."""
+    """Sequence of blocks; the first block has the stride."""
 
     def __init__(
         self, number: int, channels: int, features: int, kernel: Triple, stride: Triple, bias: bool
@@ -53,12 +53,12 @@ class Stack(nn.Module):
         self.convs = nn.Sequential(first, *rest)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(batch, channels, …)`` to ``(batch, features, …)``, smaller by the stride."""
+        """Map ``(batch, channels, …)`` to ``(batch, features, …)``, downsampled by the stride."""
         return self.convs(x)
 
 
 class Residual(nn.Module):
-    """Residual block of ResNet-D (He et al. 2019): the skip is pooled, then projected."""
+    """Residual block of ResNet-D (He et al. 2019), whose skip connection is pooled and projected."""
 
     def __init__(
         self, channels: int, features: int, kernel: Triple, stride: Triple, bias: bool
@@ -75,12 +75,12 @@ class Residual(nn.Module):
         self.skip = nn.Sequential(*steps)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(batch, channels, …)`` to ``(batch, features, …)``, smaller by the stride."""
+        """Map ``(batch, channels, …)`` to ``(batch, features, …)``, downsampled by the stride."""
         return self.nonlin2(self.conv2(self.conv1(x)) + self.skip(x))
 
 
 class Residuals(nn.Module):
-    """Several residual blocks; the first one takes the stride."""
+    """Sequence of residual blocks; the first block has the stride."""
 
     def __init__(
         self, number: int, channels: int, features: int, kernel: Triple, stride: Triple, bias: bool
@@ -91,12 +91,12 @@ class Residuals(nn.Module):
         self.blocks = nn.Sequential(first, *rest)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(batch, channels, …)`` to ``(batch, features, …)``, smaller by the stride."""
+        """Map ``(batch, channels, …)`` to ``(batch, features, …)``, downsampled by the stride."""
         return self.blocks(x)
 
 
 class Encoder(nn.Module):
-    """Features of every stage."""
+    """Encoder that returns the features of every stage."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class Encoder(nn.Module):
         self.stages = nn.Sequential(*stages)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """``(batch, channels, …)`` to the features of each stage, the finest first."""
+        """Map ``(batch, channels, …)`` to the features of each stage, the finest first."""
         x = self.stem(x) if self.stem else x
         skips = []
         for stage in self.stages:
@@ -133,7 +133,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Logits at full resolution; the layers of deep supervision are kept, and not used."""
+    """Decoder to logits at full resolution; the layers for deep supervision are not used."""
 
     def __init__(
         self,
@@ -155,13 +155,13 @@ class Decoder(nn.Module):
             self.seg_layers.append(nn.Conv3d(width, classes, 1))
 
     def forward(self, skips: list[torch.Tensor]) -> torch.Tensor:
-        """Features of each stage to logits ``(batch, classes, …)``.
+        """Map the features of each stage to logits ``(batch, classes, …)``.
 
-        The list ``skips`` is used up, so that arrays of full resolution go as soon as they can.
+        The list ``skips`` is emptied, so that memory of full-resolution arrays is released early.
         """
         x = skips.pop()
         for up, stage, width in zip(self.transpconvs, self.stages, self.widths, strict=True):
-            # Not by torch.cat, which needs the skip and what comes up at the same time.
+            # torch.cat would need the skip and the upsampled features in memory at the same time.
             both = functional.pad(skips.pop(), (0, 0, 0, 0, 0, 0, width, 0))
             both[:, :width] = up(x)
             x = both
@@ -172,7 +172,7 @@ class Decoder(nn.Module):
 
 
 class DynamicUNet(nn.Module):
-    """``(batch, in_channels, …)`` to logits ``(batch, out_channels, …)``."""
+    """U-Net from ``(batch, in_channels, …)`` to logits ``(batch, out_channels, …)``."""
 
     def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class DynamicUNet(nn.Module):
         self.decoder = decoder
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(batch, in_channels, …)`` to logits ``(batch, out_channels, …)``."""
+        """Map ``(batch, in_channels, …)`` to logits ``(batch, out_channels, …)``."""
         return self.decoder(self.encoder(x))
 
 
@@ -200,12 +200,12 @@ def build(
     Parameters
     ----------
     features : sequence of int
-        Feature maps of each stage.
+        Number of feature maps of each stage.
     kernels, strides : sequence of (int, int, int)
-        Of each stage's convolutions, and of its first one.
+        Kernel size of the convolutions of each stage, and stride of its first convolution.
     encoder, decoder : sequence of int
-        Convolutions (residual blocks) of each stage, from the finest to the coarsest; convolutions
-        of each step back.
+        Number of convolutions (or residual blocks) of each encoder stage, from the finest to the
+        coarsest, and of convolutions of each decoder stage.
     bias : bool
         Whether convolutions have a bias.
     residual : bool
@@ -223,7 +223,7 @@ def _triples(sizes: Sequence[Sequence[int]]) -> list[Triple]:
 
 
 def canonical(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A state dictionary of nnU-Net without what it stores twice."""
+    """Return a state dictionary of nnU-Net without duplicate entries."""
     copies = ("decoder.encoder.", ".all_modules.")
     return {
         name.removeprefix("_orig_mod.").removeprefix("module."): values

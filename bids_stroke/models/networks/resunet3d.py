@@ -1,9 +1,9 @@
-"""The 3D-ResU-Net of Tomita et al. (NeuroImage Clin 2020): residual blocks, group normalization.
+"""3D-ResU-Net of Tomita et al. (NeuroImage Clin 2020): residual blocks with group normalization.
 
-The paper counts 52 layers and leaves out how they are shared among the stages. Here they are the
+The paper reports 52 layers but not their distribution among the stages. This implementation uses the
 convolutions of MONAI's SegResNet (Myronenko 2018): one at the input, two in each of 13 residual blocks
-of the encoder and 8 of the decoder, four that halve the resolution, four that project before it is
-doubled, and one at the output (1 + 26 + 16 + 4 + 4 + 1).
+of the encoder and 8 of the decoder, four for downsampling, four for projection before upsampling, and
+one at the output (1 + 26 + 16 + 4 + 4 + 1).
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from torch.nn import functional
 
 
 class ResUNet3D(nn.Module):
-    """``(batch, in_channels, x, y, z)`` to logits ``(batch, out_channels, x, y, z)``.
+    """Network from ``(batch, in_channels, x, y, z)`` to logits ``(batch, out_channels, x, y, z)``.
 
-    Inputs of any size are padded with zeros, the mean of the brain, to multiples of the coarsest
-    voxel.
+    Inputs of any size are padded with zeros (the mean of the standardized brain) to multiples of the
+    coarsest voxel.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class ResUNet3D(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(batch, in_channels, x, y, z)`` to logits ``(batch, out_channels, x, y, z)``."""
+        """Map ``(batch, in_channels, x, y, z)`` to logits ``(batch, out_channels, x, y, z)``."""
         sides = x.shape[2:]
         missing = [-side % self.multiple for side in sides]
         padding = [side for pad in reversed(missing) for side in (pad // 2, pad - pad // 2)]
-        kept = [slice(pad // 2, pad // 2 + side) for pad, side in zip(missing, sides, strict=True)]
-        return self.net(functional.pad(x, padding))[(..., *kept)]
+        unpadded = [slice(pad // 2, pad // 2 + side) for pad, side in zip(missing, sides, strict=True)]
+        return self.net(functional.pad(x, padding))[(..., *unpadded)]
 
 
 def build(
@@ -64,10 +64,10 @@ def build(
     Parameters
     ----------
     features : int
-        Feature maps at full resolution; they double with every halving.
+        Number of feature maps at full resolution, doubled with every downsampling.
     encoder, decoder : sequence of int
-        Residual blocks of each stage.
+        Number of residual blocks of each stage.
     groups : int
-        Of the normalization.
+        Groups of the normalization.
     """
     return ResUNet3D(in_channels, out_channels, features, tuple(encoder), tuple(decoder), groups)

@@ -1,8 +1,8 @@
-"""Residual 3D U-Net that works on folded voxels: every 2x2x2 block becomes channels.
+"""Residual 3D U-Net on folded voxels: every 2x2x2 block is rearranged into channels.
 
-Folding keeps all of the input's detail while every convolution runs on an eighth of the voxels, so
-that a whole brain at 2 mm takes a fraction of a second on a laptop. The unfolding at the end is
-the sub-pixel convolution of Shi et al. (CVPR 2016).
+Folding keeps the full detail of the input, while every convolution runs on an eighth of the voxels: a
+whole brain at 2 mm takes a fraction of a second on a laptop. The unfolding at the end is the sub-pixel
+convolution of Shi et al. (CVPR 2016).
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ FOLD = 2
 
 
 class FoldedUNet(nn.Module):
-    """``(batch, in_channels, x, y, z)`` to logits ``(batch, out_channels, x, y, z)``.
+    """Network from ``(batch, in_channels, x, y, z)`` to logits ``(batch, out_channels, x, y, z)``.
 
-    Each side of the input is a multiple of ``2 * prod(strides)``.
+    Each side of the input must be a multiple of ``2 * prod(strides)``.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class FoldedUNet(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(batch, in_channels, x, y, z)`` to logits ``(batch, out_channels, x, y, z)``."""
+        """Map ``(batch, in_channels, x, y, z)`` to logits ``(batch, out_channels, x, y, z)``."""
         folded = pixelunshuffle(x, 3, FOLD)
         return pixelshuffle(self.unet(folded), 3, FOLD)
 
@@ -61,14 +61,14 @@ def build(
     Parameters
     ----------
     channels : sequence of int
-        Feature maps of each level.
+        Number of feature maps of each level.
     strides : sequence of int
-        Downsampling between levels, one less than ``channels``; the last level has none of its
-        own. A first stride of 1 keeps the folded resolution.
+        Downsampling between levels (one value less than ``channels``). A first stride of 1 keeps the
+        folded resolution.
     residual_units : int
-        Convolutions in each residual block.
+        Number of convolutions in each residual block.
     activation : str
-        By MONAI's names. ``leakyrelu`` learns faster on a CPU than the default.
+        Name of the activation in MONAI. On a CPU, ``leakyrelu`` trains faster than the default.
     """
     levels = tuple(channels), tuple(strides)
     return FoldedUNet(in_channels, out_channels, *levels, residual_units, activation)

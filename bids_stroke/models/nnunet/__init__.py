@@ -1,1 +1,1 @@
-"""nnU-Net v2: checkpoints, results folders, inference."""
+"""nnU-Net v2: checkpoints, results folders and inference."""

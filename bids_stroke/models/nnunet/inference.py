@@ -1,8 +1,8 @@
-"""Preprocessing, tiling and resampling of the output as in nnU-Net v2 (Isensee et al. 2021).
+"""Preprocessing, tiled inference and resampling of the output as in nnU-Net v2 (Isensee et al. 2021).
 
-Arrays are in nnU-Net's order: (channels, z, y, x), transposed as its plan says. Only the difference of
-the logits of lesion and background is kept: resampling and averaging are linear, so the answer is
-that of nnU-Net.
+Arrays are in nnU-Net's order (channels, z, y, x), transposed according to its plan. Only the difference
+between the logits of lesion and background is stored. Resampling and averaging are linear, so the
+result equals that of nnU-Net.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,28 +22,28 @@ from bids_stroke.errors import ModelError
 from bids_stroke.models.card import Card, Plan
 from bids_stroke.spatial import image
 from bids_stroke.spatial.grid import bounding_box, resample, same_grid
-from bids_stroke.spatial.masks import on_grid
+from bids_stroke.spatial.masks import resample_mask
 
 Number = TypeVar("Number", int, float)
-ANISOTROPY = 3  # of spacings; beyond, the coarse axis is resampled by itself
-STEP = 0.5  # of the tile, between tiles
-SIGMA = 1 / 8  # of the tile, of the Gaussian that weighs its voxels
+ANISOTROPY = 3  # ratio of spacings above which the coarse axis is resampled separately
+STEP = 0.5  # step between tiles, relative to the tile size
+SIGMA = 1 / 8  # standard deviation of the Gaussian weights, relative to the tile size
 
 
 @dataclass(frozen=True)
 class Box:
-    """Where the network's grid lies in an image.
+    """Location of the network's grid in an image.
 
     Attributes
     ----------
     grid : nib.Nifti1Image
-        The image's grid, RAS.
+        Image that defines the full grid, in RAS orientation.
     box : tuple of slice
-        What was cut out, in the network's order of axes.
+        Cropped part, in the network's axis order.
     order : tuple of int
-        The network's axes among (z, y, x).
+        Order of the network's axes, as indices into (z, y, x).
     spacings : tuple of tuple of float
-        Of the image and of the network, mm, in the network's order.
+        Voxel sizes (mm) of the image and of the network, in the network's axis order.
     """
 
     grid: nib.Nifti1Image
@@ -51,13 +51,13 @@ class Box:
     order: tuple[int, int, int]
     spacings: tuple[tuple[float, ...], tuple[float, ...]]
 
-    def back(self, logits: np.ndarray, reference: nib.Nifti1Image) -> nib.Nifti1Image:
-        """Bring logits to a reference grid, as probability."""
+    def to_reference(self, logits: np.ndarray, reference: nib.Nifti1Image) -> nib.Nifti1Image:
+        """Resample logits to a reference grid and convert them to probabilities."""
         shape = tuple(part.stop - part.start for part in self.box)
-        of_image, of_network = self.spacings
-        moved = resize(logits, shape, of_network, of_image, order=1)
+        image_spacing, network_spacing = self.spacings
+        resized = resize(logits, shape, network_spacing, image_spacing, order=1)
         probability = np.zeros(tuple(self.grid.shape[2 - axis] for axis in self.order), np.float32)
-        probability[self.box] = 1 / (1 + np.exp(-moved.astype(np.float32)))
+        probability[self.box] = 1 / (1 + np.exp(-resized.astype(np.float32)))
         stored = probability.transpose(np.argsort(self.order)).transpose(2, 1, 0)
         return resample(image.like(stored, self.grid), reference)
 
@@ -65,22 +65,24 @@ class Box:
 def prepare(
     card: Card, images: Mapping[str, nib.Nifti1Image], brain: nib.Nifti1Image
 ) -> tuple[np.ndarray, Box]:
-    """Mask, crop, standardize and resample images that lie on one grid.
+    """Mask, crop, standardize and resample images on the same grid.
 
     Parameters
     ----------
     card : Card
     images : dict of str to nib.Nifti1Image
+        Images by contrast.
     brain : nib.Nifti1Image
-        On the grid of the first image; voxels outside are zero.
+        Brain mask on the grid of the first image; voxels outside are set to zero.
 
     Returns
     -------
     tuple of (ndarray, Box)
+        Input (channels, …), float32, and its location in the image.
     """
     plan, contrasts = _plan(card), [channel.contrast for channel in card.channels]
     grid = images[contrasts[0]]
-    inside = np.asanyarray(on_grid(brain, grid).dataobj) > 0
+    inside = np.asanyarray(resample_mask(brain, grid).dataobj) > 0
     brains = [np.where(inside, _on(grid, images[contrast]), 0) for contrast in contrasts]
     axes = plan.transpose
     data = np.stack([values.transpose(2, 1, 0).transpose(axes) for values in brains])
@@ -101,7 +103,7 @@ def prepare(
 
 def _plan(card: Card) -> Plan:
     if card.plan is None:
-        raise ModelError(f"{card.path} asks for the normalization nnunet; add its plan.")
+        raise ModelError(f"{card.path} has the normalization nnunet but no plan; add the plan.")
     return card.plan
 
 
@@ -112,7 +114,7 @@ def _on(grid: nib.Nifti1Image, img: nib.Nifti1Image) -> np.ndarray:
 
 
 def _network_order(values: Sequence[Number], axes: Sequence[int]) -> tuple[Number, ...]:
-    """(x, y, z) to the order of the network's axes."""
+    """Reorder (x, y, z) values to the network's axis order."""
     return tuple(values[2 - axis] for axis in axes)
 
 
@@ -123,15 +125,17 @@ def resize(
     target: Sequence[float],
     order: int,
 ) -> np.ndarray:
-    """Resample an array (three axes) from ``spacing`` to the ``shape`` that it has at ``target``.
+    """Resample a 3D array from ``spacing`` to ``shape``, its shape at the spacing ``target``.
 
-    Splines of ``order``; where one axis is more than three times coarser, on either grid, splines
-    within its slices and the nearest slice along it.
+    Interpolation uses splines of the given ``order``. If one axis is more than three times coarser on
+    either grid, splines are used within the slices and nearest neighbors across them.
     """
     if data.shape == tuple(shape):
         return data
-    uneven = next((sizes for sizes in (spacing, target) if max(sizes) / min(sizes) > ANISOTROPY), None)
-    coarse = None if uneven is None else _coarse_axis(uneven)
+    anisotropic = next(
+        (sizes for sizes in (spacing, target) if max(sizes) / min(sizes) > ANISOTROPY), None
+    )
+    coarse = None if anisotropic is None else _coarse_axis(anisotropic)
     orders = [0 if axis == coarse else order for axis in range(3)]
     low, high = data.min(), data.max()
     if coarse is None and order == 1:
@@ -148,7 +152,7 @@ def resize(
 
 
 def _coarse_axis(spacing: Sequence[float]) -> int | None:
-    """The coarsest axis; None where there are two."""
+    """Return the axis of the largest spacing, or None if two axes share it."""
     axes = [axis for axis, size in enumerate(spacing) if size == max(spacing)]
     return axes[0] if len(axes) == 1 else None
 
@@ -156,16 +160,17 @@ def _coarse_axis(spacing: Sequence[float]) -> int | None:
 def logits(
     card: Card, networks: Iterable[torch.nn.Module], data: np.ndarray, device: str, mirror: bool
 ) -> np.ndarray:
-    """Logit of lesion against background, averaged over networks and overlapping tiles.
+    """Return the logit of lesion versus background, averaged over networks and overlapping tiles.
 
     Parameters
     ----------
     networks : iterable of torch.nn.Module
-        One of each fold, used one after the other.
+        Network of each fold, used sequentially.
     data : ndarray, (channels, …)
     device : str
     mirror : bool
-        Average with the predictions of the image mirrored along the axes of the training.
+        Average the predictions of the image and its mirror images along the axes that were mirrored
+        in training.
 
     Returns
     -------
@@ -180,15 +185,15 @@ def logits(
     flips = list(chain.from_iterable(combinations(axes, n) for n in range(len(axes) + 1)))
     total = torch.zeros(padded.shape[2:], device=device)
     for network in networks:
-        network = devices.place_network(network, device, over=["norm"])
+        network = devices.place_network(network, device, in_place=["norm"])
         with torch.inference_mode(), devices.fast_arithmetic(device):
             total = total + _tiled(network, padded, tile, flips)
     mean = (total / len(card.all_weights)).cpu().numpy()
-    kept = tuple(
+    unpadded = tuple(
         slice(before, size - after)
         for (before, after), size in zip(padding[1:], mean.shape, strict=True)
     )
-    return mean[kept]
+    return mean[unpadded]
 
 
 def _tiled(
@@ -203,19 +208,19 @@ def _tiled(
         window = tuple(slice(start, start + side) for start, side in zip(corner, tile, strict=True))
         part = batch[:, :, *window]
         for flip in flips:
-            answer = _lesion(network(part.flip(flip))).flip(flip)
-            total[window] += weight * answer[0, 0] / len(flips)
+            logit = _lesion_logit(network(part.flip(flip))).flip(flip)
+            total[window] += weight * logit[0, 0] / len(flips)
         weights[window] += weight
     return total / weights
 
 
-def _lesion(answer: torch.Tensor) -> torch.Tensor:
-    answer = answer.float()
-    return answer[:, 1:2] - answer[:, :1]
+def _lesion_logit(output: torch.Tensor) -> torch.Tensor:
+    output = output.float()
+    return output[:, 1:2] - output[:, :1]
 
 
 def _corners(size: int, side: int) -> list[int]:
-    """First voxels of tiles that cover an axis, evenly spaced, at most ``STEP`` apart."""
+    """Return the first voxels of evenly spaced tiles that cover an axis, at most ``STEP`` apart."""
     number = int(np.ceil((size - side) / (side * STEP))) + 1
     step = (size - side) / max(number - 1, 1)
     return [round(step * index) for index in range(number)]

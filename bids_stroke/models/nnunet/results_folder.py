@@ -1,4 +1,4 @@
-"""Results folders of nnU-Net v2, read as cards without nnU-Net and without its pickles."""
+"""Results folders of nnU-Net v2, read as model cards without nnU-Net or pickled code."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,22 +9,23 @@ from bids_stroke.errors import ModelError
 from bids_stroke.models.card import CONTRASTS, Card, Channel, Network, Plan, Weights
 from bids_stroke.utils.files import PathLike, checksum
 
-from .checkpoint import CHECKPOINTS, outline
+from .checkpoint import CHECKPOINTS, read_metadata
 
-#: Content of a JSON file of nnU-Net, or of a section in it.
+#: Content of an nnU-Net JSON file or of one of its sections.
 Section: TypeAlias = Mapping[str, Any]
 Number = TypeVar("Number", int, float)
 _ARCHITECTURES = {"PlainConvUNet": False, "ResidualEncoderUNet": True}
 
 
 def read(folder: PathLike) -> Card:
-    """Read a results folder (``Trainer__Plans__configuration``) as a card.
+    """Read a results folder (``Trainer__Plans__configuration``) as a model card.
 
     Parameters
     ----------
     folder : path
-        Holds ``plans.json``, ``dataset.json`` and ``fold_*/checkpoint_final.pth`` (else
-        ``checkpoint_best.pth``). ``FOLDER?folds=0,1&checkpoint=checkpoint_best.pth`` chooses.
+        Folder with ``plans.json``, ``dataset.json`` and ``fold_*/checkpoint_final.pth`` (or
+        ``checkpoint_best.pth``). ``FOLDER?folds=0,1&checkpoint=checkpoint_best.pth`` selects folds and
+        checkpoint.
 
     Returns
     -------
@@ -33,19 +34,20 @@ def read(folder: PathLike) -> Card:
     Raises
     ------
     ModelError
-        If files are missing, or the network or its data is not one that can be predicted.
+        If files are missing, or the network or the dataset is not supported.
     """
-    name, _, asked = str(folder).partition("?")
-    path, choice = Path(name).resolve(), dict(part.split("=") for part in asked.split("&") if part)
+    name, _, query = str(folder).partition("?")
+    path, choice = Path(name).resolve(), dict(part.split("=") for part in query.split("&") if part)
     try:
         plans = json.loads((path / "plans.json").read_text())
         dataset = json.loads((path / "dataset.json").read_text())
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"{path} is no results folder of nnU-Net v2 ({error}); give the folder with plans.json."
+            f"{path} is not an nnU-Net v2 results folder ({error}); give the folder that contains "
+            "plans.json."
         ) from None
     files = _files(path, choice)
-    checkpoint = outline(files[0])
+    checkpoint = read_metadata(files[0])
     configuration = checkpoint["init_args"]["configuration"]
     try:
         settings = _configuration(plans, configuration)
@@ -65,9 +67,9 @@ def read(folder: PathLike) -> Card:
             plan=_plan(plans, settings, checkpoint),
             trained_on=f"nnU-Net dataset {plans['dataset_name']}, {dataset.get('numTraining')} scans",
             measured=[],
-            notes=["An nnU-Net of the user's; nothing was measured."],
+            notes=["User-supplied nnU-Net; its accuracy was not measured."],
             citation=dataset.get("reference") or "nnU-Net (Isensee et al., Nature Methods 2021).",
-            path=path if not asked else Path(f"{path}?{asked}"),
+            path=path if not query else Path(f"{path}?{query}"),
         )
     except (KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
@@ -89,14 +91,16 @@ def _files(path: Path, choice: Mapping[str, str]) -> list[Path]:
 def _configuration(plans: Section, name: str) -> Section:
     settings = plans["configurations"][name]
     while "inherits_from" in settings:
-        own = {key: value for key, value in settings.items() if key != "inherits_from"}
-        settings = {**plans["configurations"][settings["inherits_from"]], **own}
+        overrides = {key: value for key, value in settings.items() if key != "inherits_from"}
+        settings = {**plans["configurations"][settings["inherits_from"]], **overrides}
     if settings.get("previous_stage"):
-        raise ValueError("a cascade's second stage needs the first; give the first")
+        raise ValueError("the second stage of a cascade is not supported; give the first stage")
     if len(settings["patch_size"]) != 3:
-        raise ValueError("a 2D configuration; train 3d_fullres")
+        raise ValueError("2D configurations are not supported; train 3d_fullres")
     if set(settings["normalization_schemes"]) != {"ZScoreNormalization"}:
-        raise ValueError(f"its normalization is {settings['normalization_schemes']}, not z-score")
+        raise ValueError(
+            f"the normalization {settings['normalization_schemes']} is not supported; use z-score"
+        )
     return settings
 
 
@@ -105,39 +109,40 @@ def _channels(dataset: Section) -> tuple[Channel, ...]:
     contrasts = {name.lower(): name for name in CONTRASTS} | {"t1": "T1w", "t2": "T2w"}
     if not {name.lower() for name in names} <= contrasts.keys():
         raise ValueError(
-            f"dataset.json names the channels {', '.join(names)}; name them by {', '.join(CONTRASTS)}"
+            f"dataset.json has the channels {', '.join(names)}; their names must be among "
+            f"{', '.join(CONTRASTS)}"
         )
     labels = dataset["labels"]
     if sorted(labels.values(), key=str) != [0, 1] or "regions_class_order" in dataset:
-        raise ValueError(f"its labels are {', '.join(labels)}; background and lesion are needed")
+        raise ValueError(f"its labels are {', '.join(labels)}; they must be background and lesion")
     return tuple(Channel(contrasts[name.lower()]) for name in names)
 
 
 def arguments(plans: Section, configuration: str, channels: int) -> dict[str, Any]:
-    """Arguments of :func:`bids_stroke.models.networks.dynamic_unet.build` for a configuration of
-    ``plans.json``.
+    """Return the arguments of :func:`bids_stroke.models.networks.dynamic_unet.build` for a
+    configuration of ``plans.json``.
 
     Raises
     ------
     ValueError
-        If the network is of another kind.
+        If the network architecture is not supported.
     """
     architecture = _configuration(plans, configuration)["architecture"]
     kind = architecture["network_class_name"].rpartition(".")[2]
-    given = architecture["arch_kwargs"]
-    parts = [str(given[key]).rpartition(".")[2] for key in ("conv_op", "norm_op", "nonlin")]
+    keywords = architecture["arch_kwargs"]
+    parts = [str(keywords[key]).rpartition(".")[2] for key in ("conv_op", "norm_op", "nonlin")]
     if kind not in _ARCHITECTURES or parts != ["Conv3d", "InstanceNorm3d", "LeakyReLU"]:
-        raise ValueError(f"its network is a {kind} of {', '.join(parts)}")
+        raise ValueError(f"the network {kind} with {', '.join(parts)} is not supported")
     residual = _ARCHITECTURES[kind]
     return {
         "in_channels": channels,
         "out_channels": 2,
-        "features": given["features_per_stage"],
-        "kernels": given["kernel_sizes"],
-        "strides": given["strides"],
-        "encoder": given["n_blocks_per_stage" if residual else "n_conv_per_stage"],
-        "decoder": given["n_conv_per_stage_decoder"],
-        "bias": given["conv_bias"],
+        "features": keywords["features_per_stage"],
+        "kernels": keywords["kernel_sizes"],
+        "strides": keywords["strides"],
+        "encoder": keywords["n_blocks_per_stage" if residual else "n_conv_per_stage"],
+        "decoder": keywords["n_conv_per_stage_decoder"],
+        "bias": keywords["conv_bias"],
         "residual": residual,
     }
 
@@ -152,7 +157,7 @@ def _plan(plans: Section, settings: Section, checkpoint: Section) -> Plan:
 
 
 def _ras(values: Sequence[Number], axes: Sequence[int]) -> tuple[Number, Number, Number]:
-    """The network's order of axes to (x, y, z)."""
+    """Reorder values from the network's axis order to (x, y, z)."""
     stored = dict(zip(axes, values, strict=True))
     return stored[2], stored[1], stored[0]
 
@@ -161,6 +166,6 @@ def _weights(file: Path, dataset: Section) -> Weights:
     return Weights(
         sha256=checksum(file),
         bytes=file.stat().st_size,
-        licence=dataset.get("licence") or dataset.get("license") or "of its makers",
+        licence=dataset.get("licence") or dataset.get("license") or "not stated",
         file=str(file),
     )

@@ -1,6 +1,6 @@
 """Figures in SVG.
 
-Images over slices (``mosaic``, ``slices``, ``svg``): ``brain_mask``, ``flicker``, ``lesion``,
-``tract``, ``overlap``. Matplotlib plots (``plots``): ``cohort``, ``evaluation``. The captions of the
-participant's figures are in ``data/report_spec.yml``.
+Slice figures (based on ``mosaic``, ``slices``, ``svg``): ``brain_mask``, ``flicker``, ``lesion``,
+``tract``, ``overlap``. Matplotlib plots (based on ``plots``): ``cohort``, ``evaluation``. The captions
+of participant figures are in ``data/report_spec.yml``.
 """

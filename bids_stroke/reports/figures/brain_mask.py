@@ -1,4 +1,4 @@
-"""The figure of a brain mask."""
+"""Figure of a brain mask."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from .slices import field_of_view
 
 
 def draw_brain_mask(t1w_img: nib.Nifti1Image, mask_img: nib.Nifti1Image, out: PathLike) -> Path:
-    """Draw the contour of a brain mask over the head, in three planes."""
+    """Draw the contour of a brain mask on slices of the head in three planes."""
     field = field_of_view(mask_img, margin=18)
     panels, size = mosaic.layout(field.planes())
     masks = mosaic.sections(mask_img, panels)

@@ -1,4 +1,4 @@
-"""Plots of a cohort from the group table, as SVG text."""
+"""Plots of the group table, as SVG text."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, RED = "#1f5fa8", "#b3261e"
-#: Marker and color of a hemisphere, which differ without colors too.
+#: Marker and color of each hemisphere; the markers differ without color.
 SIDES = {"left": ("o", "#1f5fa8"), "right": ("^", "#c2410c"), "bilateral": ("s", "#5b3a8c")}
-MOST_LEVELS = 8  # of a column that sessions are divided by
-LEAST_SESSIONS = 3  # of a number, on average, for it to divide them
-MOST_POINTS = 300  # drawn of a group, beside its box
+MAX_LEVELS = 8  # levels of a grouping column
+MIN_SESSIONS = 3  # sessions per value, on average, for a numeric column to define groups
+MAX_POINTS = 300  # points drawn for each group
 LINEAR_ML = 0.1
-#: Axis of volumes: logarithmic, linear below a tenth of a milliliter, so that zero has its place.
+#: Volume axis: logarithmic, but linear below a tenth of a milliliter to include zero.
 VOLUMES = {"linthresh": LINEAR_ML, "linscale": 0.3}
 
 
 class Measure(NamedTuple):
-    """A column of the table: a volume (ml), on a logarithmic axis, or a ``share`` (0-1)."""
+    """Column of the table: a volume (ml), shown on a logarithmic axis, or a ``share`` (0-1)."""
 
     column: str
     title: str
@@ -32,72 +32,73 @@ class Measure(NamedTuple):
 
 
 def distributions(table: pd.DataFrame, measures: Sequence[Measure]) -> str:
-    """Histograms of columns over the sessions.
+    """Plot histograms of columns over the sessions.
 
     Parameters
     ----------
     table : pandas.DataFrame
     measures : sequence of Measure
     """
-    drawn, panels = _panels(measures)
+    figure, panels = _panels(measures)
     for axes, measure in panels:
         values = table[measure.column].dropna()
         if measure.share:
             edges = np.linspace(0, 1, 21).tolist()
         else:
-            most = max(values.max(), 1) if len(values) else 1
-            edges = [0, *np.geomspace(LINEAR_ML, most, 25).tolist()]
+            maximum = max(values.max(), 1) if len(values) else 1
+            edges = [0, *np.geomspace(LINEAR_ML, maximum, 25).tolist()]
             values = values.clip(lower=LINEAR_ML)
         axes.hist(values, edges, color=INK, alpha=0.8)
         axes.set(xlabel=measure.title, ylabel="sessions")
         _scale(axes, "x", values, measure)
-    return plots.svg_text(drawn, "distributions")
+    return plots.svg_text(figure, "distributions")
 
 
 def groups(table: pd.DataFrame, column: str, measures: Sequence[Measure]) -> str | None:
-    """Columns over the sessions, divided by another: boxes and points for texts, a scatter plot for
-    numbers; None where the column does not divide the sessions.
+    """Plot columns by a grouping column: box plots for categories, scatter plots for numbers.
+
+    Returns None if the column does not define groups.
 
     Parameters
     ----------
     table : pandas.DataFrame
     column : str
-        The column that divides, such as those of participants.tsv.
+        Grouping column, such as a column of participants.tsv.
     measures : sequence of Measure
     """
     numbers = pd.to_numeric(table[column], errors="coerce")
-    texts = table[column].dropna().astype(str)
-    most = min(MOST_LEVELS, len(texts) / LEAST_SESSIONS)
-    if numbers.notna().sum() == len(texts) and texts.nunique() > most:
+    labels = table[column].dropna().astype(str)
+    max_levels = min(MAX_LEVELS, len(labels) / MIN_SESSIONS)
+    if numbers.notna().sum() == len(labels) and labels.nunique() > max_levels:
         return _scatters(table, column, numbers, measures)
-    levels = sorted(texts.unique())
-    if not 2 <= len(levels) <= MOST_LEVELS:
+    levels = sorted(labels.unique())
+    if not 2 <= len(levels) <= MAX_LEVELS:
         return None
-    drawn, panels = _panels(measures)
+    figure, panels = _panels(measures)
     jitter = np.random.default_rng(0)
     for axes, measure in panels:
         name = measure.column
-        values = [table.loc[texts.index[texts == level], name].dropna() for level in levels]
+        values = [table.loc[labels.index[labels == level], name].dropna() for level in levels]
         axes.boxplot(values, widths=0.5, showfliers=False, medianprops={"color": RED})
-        for place, of_level in enumerate(values, 1):
-            points = of_level.sample(min(len(of_level), MOST_POINTS), random_state=0)
-            beside = place + jitter.uniform(-0.15, 0.15, len(points))
-            axes.scatter(beside, points, s=9, color=INK, alpha=0.5)
+        for position, level_values in enumerate(values, 1):
+            points = level_values.sample(min(len(level_values), MAX_POINTS), random_state=0)
+            x = position + jitter.uniform(-0.15, 0.15, len(points))
+            axes.scatter(x, points, s=9, color=INK, alpha=0.5)
         counts = zip(levels, map(len, values), strict=True)
         names = [f"{_short(level)} ({count})" for level, count in counts]
         axes.set_xticks(range(1, len(levels) + 1), names, fontsize=8)
         axes.set(ylabel=measure.title, xlabel=_short(column))
         _scale(axes, "y", table[name], measure)
-    return plots.svg_text(drawn, f"groups {column}")
+    return plots.svg_text(figure, f"groups {column}")
 
 
 def _scatters(table: pd.DataFrame, column: str, numbers: pd.Series, measures: Sequence[Measure]) -> str:
-    drawn, panels = _panels(measures)
+    figure, panels = _panels(measures)
     for axes, measure in panels:
         axes.scatter(numbers, table[measure.column], s=9, color=INK, alpha=0.5)
         axes.set(ylabel=measure.title, xlabel=_short(column))
         _scale(axes, "y", table[measure.column], measure)
-    return plots.svg_text(drawn, f"scatter {column}")
+    return plots.svg_text(figure, f"scatter {column}")
 
 
 def load_against_volume(
@@ -106,39 +107,40 @@ def load_against_volume(
     load: Measure,
     links: Mapping[str, str],
 ) -> str:
-    """A load against the lesion's volume, by hemisphere; points are links.
+    """Plot a load against lesion volume, by hemisphere; points link to participant reports.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        With ``hemisphere`` and ``participant_id``.
+        Table with ``hemisphere`` and ``participant_id``.
     volume : pandas.Series
-        ml.
+        Lesion volumes (ml).
     load : Measure
     links : mapping of str to str
-        Participants to the addresses of their reports.
+        Report addresses by participant.
     """
     loads = table[load.column]
-    drawn = plots.figure(7, 4.2)
-    axes = drawn.subplots()
+    figure = plots.figure(7, 4.2)
+    axes = figure.subplots()
     for side, (marker, color) in SIDES.items():
-        mine = table["hemisphere"].eq(side) & volume.notna() & loads.notna()
-        points = axes.scatter(volume[mine], loads[mine], s=26, marker=marker, color=color, alpha=0.65,
-                              label=f"{side} ({mine.sum()})")  # fmt: skip
-        points.set_urls([links.get(name) for name in table.loc[mine, "participant_id"]])
+        selected = table["hemisphere"].eq(side) & volume.notna() & loads.notna()
+        label = f"{side} ({selected.sum()})"
+        points = axes.scatter(volume[selected], loads[selected], s=26, marker=marker, color=color,
+                              alpha=0.65, label=label)  # fmt: skip
+        points.set_urls([links.get(name) for name in table.loc[selected, "participant_id"]])
     axes.set_xscale("symlog", **VOLUMES)
     axes.set(xlabel="Lesion volume (ml)", ylabel=load.title, xlim=_span(volume))
     _scale(axes, "y", loads, load)
     axes.legend(fontsize=8, frameon=False)
     axes.grid(alpha=0.25)
-    return plots.svg_text(drawn, f"{load.column} against volume")
+    return plots.svg_text(figure, f"{load.column} against volume")
 
 
 def _panels(measures: Sequence[Measure]) -> tuple["Figure", list[tuple["Axes", Measure]]]:
-    """A figure with a panel for each measure."""
-    drawn = plots.figure(12, 3.2)
-    axes = np.ravel(drawn.subplots(1, len(measures)))
-    return drawn, list(zip(axes, measures, strict=True))
+    """Create a figure with a panel for each measure."""
+    figure = plots.figure(12, 3.2)
+    axes = np.ravel(figure.subplots(1, len(measures)))
+    return figure, list(zip(axes, measures, strict=True))
 
 
 def _scale(axes: "Axes", direction: str, values: pd.Series, measure: Measure) -> None:
@@ -151,12 +153,12 @@ def _scale(axes: "Axes", direction: str, values: pd.Series, measure: Measure) ->
 
 
 def _span(values: pd.Series) -> tuple[float, float]:
-    """Limits of an axis of volumes."""
-    most = values.max()
-    return 0, 1.5 * most if most > LINEAR_ML else 1
+    """Return the limits of a volume axis."""
+    maximum = values.max()
+    return 0, 1.5 * maximum if maximum > LINEAR_ML else 1
 
 
-def _short(text: str, most: int = 24) -> str:
-    """A label of at most ``most`` letters."""
-    text = str(text).replace("$", r"\$")  # no mathematics in names
-    return text if len(text) <= most else f"{text[:most]}…"
+def _short(text: str, length: int = 24) -> str:
+    """Truncate a label to ``length`` characters."""
+    text = str(text).replace("$", r"\$")  # labels are not mathematical expressions
+    return text if len(text) <= length else f"{text[:length]}…"

@@ -26,29 +26,29 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Scores that the evaluation's page shows, and draws as box plots.
+#: Scores that the evaluation page shows as box plots.
 SHOWN = ("dice", "f1_isles", "hd95_mm", "assd_mm", "precision", "sensitivity", "er_lv", "er_ll")
-NAME_LETTERS = 40  # of a line of a model's name
+NAME_LETTERS = 40  # maximum line length of a model name
 COLORS = ("#1f5fa8", "#c2410c", "#2e8b57", "#7c3aed", "#b3261e", "#0e7490", "#a16207", "#475569")
 POINTS, LINE = COLORS[0], COLORS[4]
 
 
 def draw_evaluation(rows: pd.DataFrame, folder: Path, orientation: str | None = None) -> list[Picture]:
-    """Draw all figures of an evaluation into a folder.
+    """Draw all figures of an evaluation.
 
     Parameters
     ----------
     rows : pandas.DataFrame
-        Pairs of masks, as :func:`bids_stroke.evaluation.run.evaluate` gives them.
+        Pairs of masks from :func:`bids_stroke.evaluation.run.evaluate`.
     folder : Path
-        For the figures: plots as SVG and PNG, cases as SVG.
+        Output folder: plots as SVG and PNG, cases as SVG.
     orientation : {"RAS", "LAS"}, optional
-        That of masks whose headers state none.
+        Orientation of masks whose header does not define one.
 
     Returns
     -------
     list of Picture
-        In the order of the page: the scores of all models, then agreement and cases of each.
+        In the order of the page: scores of all models, then agreement and cases of each model.
     """
     rows = rows.dropna(subset="dice")
     if not len(rows):
@@ -63,7 +63,7 @@ def draw_evaluation(rows: pd.DataFrame, folder: Path, orientation: str | None = 
         figure = plots.figure(12, 3.8)
         _draw_agreement(figure, pairs)
         svg = _save(figure, folder, f"{name}_agreement")
-        pictures.append(Picture(f"{model}: volumes, and Dice against volume", svg))
+        pictures.append(Picture(f"{model}: agreement of volumes, and Dice against volume", svg))
         for case, row in _cases(pairs).items():
             path = folder / f"{name}_{case}.svg"
             if _draw_case(row, f"{case.title()} case, Dice {row['dice']:.2f}", path, orientation):
@@ -74,7 +74,7 @@ def draw_evaluation(rows: pd.DataFrame, folder: Path, orientation: str | None = 
 
 
 def _save(figure: "Figure", folder: Path, name: str) -> Markup:
-    """Write a matplotlib figure as SVG and PNG; returns the SVG."""
+    """Save a matplotlib figure as SVG and PNG, and return the SVG."""
     svg = plots.svg_text(figure, name)
     with atomic(folder / f"{name}.svg") as partial:
         partial.write_text(svg, encoding="utf-8")
@@ -84,7 +84,7 @@ def _save(figure: "Figure", folder: Path, name: str) -> Markup:
 
 
 def _draw_scores(figure: "Figure", rows: pd.DataFrame, models: Sequence[str]) -> None:
-    """Box plots of the shown scores, a box for each model."""
+    """Draw box plots of the scores, with a box for each model."""
     names = [textwrap.fill(model, NAME_LETTERS) for model in models]
     colors = [COLORS[i % len(COLORS)] for i in range(len(models))]
     grid = figure.subplots(2, 4, sharey=True)
@@ -99,25 +99,25 @@ def _draw_scores(figure: "Figure", rows: pd.DataFrame, models: Sequence[str]) ->
             box.set(facecolor=color, alpha=0.55)
         axes.set_title(score, fontsize=10)
         axes.grid(axis="x", alpha=0.3)
-    # The panels share this axis; the first model is on top.
+    # All panels share this axis; the first model is at the top.
     grid.flat[-1].set_yticks(range(1, len(models) + 1), names, fontsize=8)
     grid.flat[-1].set_ylim(len(models) + 0.5, 0.5)
 
 
 def _draw_agreement(figure: "Figure", pairs: pd.DataFrame) -> None:
-    """Predicted against true volume, Bland-Altman, and Dice against log10 volume."""
-    left, middle, right = figure.subplots(1, 3)
+    """Draw predicted against true volume, a Bland-Altman plot, and Dice against log10 volume."""
+    left, center, right = figure.subplots(1, 3)
     _draw_volumes(left, pairs)
-    _draw_bland_altman(middle, pairs)
+    _draw_bland_altman(center, pairs)
     _draw_dice(right, pairs[pairs["true_volume_ml"] > 0])
 
 
 def _draw_volumes(axes: "Axes", pairs: pd.DataFrame) -> None:
     true, predicted = pairs["true_volume_ml"], pairs["predicted_volume_ml"]
     line = statistics.regress(true, predicted)
-    most = float(max(true.max(), predicted.max(), 1))
+    maximum = float(max(true.max(), predicted.max(), 1))
     axes.scatter(true, predicted, s=14, color=POINTS, alpha=0.7)
-    axes.plot([0, most], [0, most], color="gray", linewidth=1, linestyle=":")
+    axes.plot([0, maximum], [0, maximum], color="gray", linewidth=1, linestyle=":")
     if np.isfinite(line.slope):
         ends = np.array([0, float(true.max())])
         axes.plot(ends, line.intercept + line.slope * ends, color=LINE)
@@ -148,14 +148,14 @@ def _draw_dice(axes: "Axes", pairs: pd.DataFrame) -> None:
 
 
 def _cases(pairs: pd.DataFrame) -> dict[str, pd.Series]:
-    """Best, median and worst scan with a true lesion, by Dice."""
+    """Select the best, median and worst scan with a true lesion, by Dice."""
     ranked = pairs[pairs["true_volume_ml"] > 0].sort_values("dice", ascending=False)
-    places = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1}
-    return {name: ranked.iloc[place] for name, place in places.items()} if len(ranked) else {}
+    ranks = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1}
+    return {name: ranked.iloc[rank] for name, rank in ranks.items()} if len(ranked) else {}
 
 
 def _draw_case(row: pd.Series, title: str, path: Path, orientation: str | None) -> bool:
-    """Draw truth and prediction of a scan on its image; False where it has none."""
+    """Draw truth and prediction of a scan on its image; return False if there is no image."""
     background = _background(Path(row["prediction"]))
     if background is None:
         return False
@@ -165,7 +165,7 @@ def _draw_case(row: pd.Series, title: str, path: Path, orientation: str | None) 
 
 
 def _background(prediction: Path) -> nib.Nifti1Image | None:
-    """The image that a predicted mask lies on: the template, or the one beside the mask; or None."""
+    """Load the image of a predicted mask: the template, or an image in the folder of the mask."""
     mask = supplied_masks.parse_lesion_mask(prediction)
     if mask is None or mask.space is None:
         return None

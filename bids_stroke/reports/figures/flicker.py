@@ -1,4 +1,4 @@
-"""The figure of two aligned images that alternate: registration, alignment to the template, bias."""
+"""Figure of two aligned images that alternate: registration, normalization, bias correction."""
 
 from pathlib import Path
 
@@ -19,23 +19,23 @@ def draw_flicker(
     contour_img: nib.Nifti1Image | None = None,
     labels: tuple[str, str] = ("T1w", "FLAIR"),
 ) -> Path:
-    """Draw two aligned images that alternate under the pointer, with a contour over both.
+    """Draw two aligned images that alternate on hover or focus, with a contour on both.
 
     Parameters
     ----------
     fixed_img, moving_img : nib.Nifti1Image
-        Aligned in world space; their grids may differ. ``moving_img`` is the one seen at rest.
+        Images aligned in world space, on any grids. ``moving_img`` is visible without hover.
     out : path
         SVG file.
     contour_img : nib.Nifti1Image, optional
-        Mask (brain or white matter) whose outline is drawn and which sets the field of view.
+        Mask (brain or white matter) whose contour is drawn; it also defines the field of view.
     labels : pair of str
         Names of the fixed and of the moving image.
     """
     field = field_of_view(fixed_img if contour_img is None else contour_img, margin=12)
     panels, size = mosaic.layout(field.planes())
     masks = [] if contour_img is None else mosaic.sections(contour_img, panels)
-    # Gray levels follow the brain, also where the contour is that of the white matter alone.
+    # The intensity window covers the brain, even if the contour is that of white matter.
     inside = [ndimage.grey_closing(mask, 15) for mask in masks]
     fixed, moving = (
         mosaic.raster(mosaic.sections(img, panels), panels, size, inside)

@@ -1,6 +1,6 @@
-"""Figures of a lesion: its contour, its probability, and a predicted beside a true mask.
+"""Figures of a lesion: contour, probability, and comparison of a predicted and a true mask.
 
-The captions under them in the participant's report are in ``data/report_spec.yml``.
+The captions in the participant report are in ``data/report_spec.yml``.
 """
 
 from pathlib import Path
@@ -26,9 +26,9 @@ def draw_lesion(
 ) -> Path:
     """Draw the contour of a lesion.
 
-    The first row is a close-up in each plane; the second shows axial slices through the whole brain;
-    three rows of slices that spread over the lesion follow. The figure of an empty mask states that
-    no lesion was found.
+    The first row is a close-up in each plane. The second row shows axial slices of the entire brain.
+    The other three rows show slices through the lesion. The figure of an empty mask states that no
+    lesion was found.
 
     Parameters
     ----------
@@ -39,15 +39,15 @@ def draw_lesion(
     label : str
         Name of the background image.
     brain_img : nib.Nifti1Image, optional
-        Brain mask that sets the field of view and the intensity window; without it, the head does.
+        Brain mask that defines the field of view and the intensity window; default: the head.
     """
     field = field_of_view(background_img if brain_img is None else brain_img, margin=6)
     if np.any(np.asanyarray(mask_img.dataobj)):
         title = f"Lesion on {label}"
         alt = f"{title}: contour of the mask on slices in three planes"
         strip = svg.title(title, svg.HIDE, [("lesion", LESION)])
-        whole, close = field.spread(AXIAL), slices.close_up(mask_img)
-        rows = [close, *whole, *slices.through_planes(mask_img, field)]
+        rows = [slices.close_up(mask_img), *field.spread(AXIAL)]
+        rows += slices.through_planes(mask_img, field)
     else:
         title = alt = f"No lesion found on {label}"
         strip = svg.title(title)
@@ -71,20 +71,20 @@ def draw_probability(
     label: str = "T1w",
     brain_img: nib.Nifti1Image | None = None,
 ) -> Path:
-    """Draw the probability of a lesion in color, and the contour of the mask made from it.
+    """Draw the lesion probability in color, and the contour of the lesion mask.
 
     Parameters
     ----------
     probability_img, mask_img : nib.Nifti1Image
-        Same grid; probabilities from 0 to 1.
+        Probability (0-1) and mask on the same grid.
     background_img, out, label, brain_img
-        As for :func:`bids_stroke.reports.figures.lesion.draw_lesion`.
+        As in :func:`bids_stroke.reports.figures.lesion.draw_lesion`.
     """
     field = field_of_view(background_img if brain_img is None else brain_img, margin=6)
-    marked = like(probability_img.get_fdata(dtype=np.float32) >= FAINT, mask_img, np.uint8)
+    visible = like(probability_img.get_fdata(dtype=np.float32) >= FAINT, mask_img, np.uint8)
     rows = field.spread(AXIAL)
-    if np.any(marked.dataobj):
-        rows += [slices.through(marked, AXIAL, field), slices.through(marked, CORONAL, field)]
+    if np.any(visible.dataobj):
+        rows += [slices.through(visible, AXIAL, field), slices.through(visible, CORONAL, field)]
     panels, size = mosaic.layout(rows)
     size = svg.with_strips(size)
     inside = None if brain_img is None else mosaic.sections(brain_img, panels)
@@ -110,8 +110,7 @@ def draw_comparison(
     title: str,
     out: PathLike,
 ) -> Path:
-    """Draw the contours of a true and of a predicted mask, in three rows of slices that spread over
-    both, on an image or on the template."""
+    """Draw the contours of a true and a predicted mask, on three rows of slices through both."""
     both = (np.asanyarray(truth_img.dataobj) > 0) | (np.asanyarray(pred_img.dataobj) > 0)
     either = like(both, truth_img, np.uint8)
     field = field_of_view(background_img, margin=6)

@@ -1,8 +1,8 @@
-"""Mosaics, the basis of the slice figures: slices laid out in rows, with contours over them.
+"""Mosaics of slices in rows, with contours and labels.
 
-A mosaic is a single JPEG, with contours and labels drawn as vectors over it. Slices are cut in world
-space every ``STEP`` mm, so that anisotropic, oblique and non-RAS images look as the head does.
-Neurological convention: the patient's left is on the left.
+A mosaic is a single JPEG; contours and labels are vectors. Slices are sampled in world space with a
+pixel spacing of ``STEP`` mm, so that anisotropic, oblique and non-RAS images are shown undistorted.
+Neurological convention: the left side of the patient is on the left.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,8 +18,8 @@ from . import svg
 from .slices import GAP, SAGITTAL, WIDTH, Cut, section
 from .svg import STRIP, Colors, Size, unit
 
-LINE = 20  # height of the line of text under a row of slices, pixels
-WIDEST_GAP = 40
+LINE = 20  # height of the text below a row of slices, pixels
+MAX_GAP = 40
 
 #: Sections through an image, one for each panel.
 Sections = Sequence[NDArray[np.floating]]
@@ -27,16 +27,16 @@ Sections = Sequence[NDArray[np.floating]]
 
 @dataclass(frozen=True)
 class Overlay:
-    """Values that are shown in color over the gray slices.
+    """Values shown in color on the gray slices.
 
     Attributes
     ----------
     slices : sequence of (rows, columns) arrays
-        Values at the panels.
+        Values in each panel.
     colors : function
-        Values to their colors, see :data:`bids_stroke.reports.figures.svg.Colors`.
+        Maps values to colors, see :data:`bids_stroke.reports.figures.svg.Colors`.
     opacity : function
-        Values to their opacity (0-1), an array of the same shape.
+        Maps values to opacities (0-1), an array of the same shape.
     """
 
     slices: Sections
@@ -45,7 +45,7 @@ class Overlay:
 
 
 class Panel(NamedTuple):
-    """A slice in its place in a mosaic (pixels); ``first`` of its plane in a row."""
+    """Slice at a position in a mosaic (pixels); ``first`` marks the first slice of a plane in a row."""
 
     cut: Cut
     left: int
@@ -54,12 +54,12 @@ class Panel(NamedTuple):
 
 
 def layout(rows: Iterable[Sequence[Cut]]) -> tuple[list[Panel], Size]:
-    """Place rows of slices, each centered in the width; returns panels and (width, height)."""
+    """Arrange rows of slices, each centered; return panels and (width, height)."""
     panels, top = [], STRIP
     for row in rows:
         shapes = [cut.field.shape(cut.axis) for cut in row]
         free = WIDTH - sum(width for _, width in shapes)
-        gap = max(min(free / len(row), WIDEST_GAP), 0)
+        gap = max(min(free / len(row), MAX_GAP), 0)
         left = max((free - gap * (len(row) - 1)) / 2, 0)
         axis = None
         for cut, (_, width) in zip(row, shapes, strict=True):
@@ -73,7 +73,7 @@ def layout(rows: Iterable[Sequence[Cut]]) -> tuple[list[Panel], Size]:
 def sections(
     img: nib.Nifti1Image, panels: Iterable[Panel], order: int = 1
 ) -> list[NDArray[np.float32]]:
-    """Cut an image at every panel."""
+    """Sample the slice of an image for each panel."""
     return [section(img, panel.cut, order) for panel in panels]
 
 
@@ -84,11 +84,10 @@ def raster(
     inside: Sections | None = None,
     overlay: Overlay | None = None,
 ) -> str:
-    """The mosaic as an ``<image>`` element, under an
-    :class:`bids_stroke.reports.figures.mosaic.Overlay`.
+    """Draw the mosaic as an ``<image>`` element, with an optional overlay.
 
-    Gray levels extend from the 0.5 to the 99.5 percentile of ``inside`` (masks at the panels; without
-    them, of the head).
+    The intensity window extends from the 0.5th to the 99.5th percentile within ``inside`` (masks in the
+    panels), or within the head.
     """
     low, high = _window(slices, inside)
     width, height = size
@@ -96,15 +95,15 @@ def raster(
     for i, (panel, piece) in enumerate(zip(panels, slices, strict=True)):
         pixels = 255 * unit(piece, low, high)
         if overlay:
-            over = overlay.opacity(overlay.slices[i])[..., None]
-            pixels = (1 - over) * pixels[..., None] + over * overlay.colors(overlay.slices[i])
-        place = canvas[panel.top :, panel.left :][: piece.shape[0], : piece.shape[1]]
-        place[:] = pixels[:, : place.shape[1]]
+            opacity = overlay.opacity(overlay.slices[i])[..., None]
+            pixels = (1 - opacity) * pixels[..., None] + opacity * overlay.colors(overlay.slices[i])
+        target = canvas[panel.top :, panel.left :][: piece.shape[0], : piece.shape[1]]
+        target[:] = pixels[:, : target.shape[1]]
     return svg.image(canvas, 0, 0, width, height)
 
 
 def _window(slices: Sections, inside: Sections | None) -> tuple[float, float]:
-    """Values that are shown black and white."""
+    """Return the intensities that are shown in black and white."""
     values = np.concatenate([piece.ravel() for piece in slices])
     if inside:
         head = np.concatenate([piece.ravel() for piece in inside]) > 0.5
@@ -115,16 +114,16 @@ def _window(slices: Sections, inside: Sections | None) -> tuple[float, float]:
 
 
 def contours(masks: Sections, panels: Iterable[Panel], color: str) -> str:
-    """Outlines of ``masks`` (sections at ``panels``) at one half, as one ``<path>`` element."""
+    """Draw the contours of ``masks`` (sections in ``panels``) at 0.5 as a ``<path>`` element."""
     strokes = []
     for mask, panel in zip(masks, panels, strict=True):
-        # A frame of zeros closes the outline of a mask that leaves the field of view.
+        # A border of zeros closes the contour of a mask that leaves the field of view.
         origin = panel.left - 0.5, panel.top - 0.5
         generator = contour_generator(z=np.pad(mask, 1))
-        # The type is that of every kind of lines; the default kind is a list of arrays.
+        # The annotation covers all line types; the default line type is a list of arrays.
         lines: list[NDArray[np.floating]] = generator.lines(0.5)  # type: ignore[assignment]
         for line in lines:
-            points = line[:-1] if len(line) < 16 else line[:-1:2]  # half the points are enough
+            points = line[:-1] if len(line) < 16 else line[:-1:2]  # half of the points suffice
             points = np.round(points + origin, 1)
             steps = np.diff(points, axis=0)
             start = "{:g},{:g}".format(*points[0])
@@ -133,7 +132,7 @@ def contours(masks: Sections, panels: Iterable[Panel], color: str) -> str:
 
 
 def marks(panels: Iterable[Panel]) -> str:
-    """Positions under the slices, and sides beside the first slice of each plane of a row."""
+    """Draw the position below each slice, and the sides at the first slice of each plane."""
     texts = []
     for panel in panels:
         axis = panel.cut.axis

@@ -1,4 +1,4 @@
-"""The figure of the lesion overlap of a cohort."""
+"""Figure of the lesion overlap of a cohort."""
 
 from pathlib import Path
 
@@ -14,24 +14,24 @@ from .slices import AXIAL, CORONAL, SAGITTAL, field_of_view
 
 
 def draw_overlap(count_img: nib.Nifti1Image, template_img: nib.Nifti1Image, out: PathLike) -> Path:
-    """Draw the number of sessions whose lesion covers each voxel, in color on the template."""
+    """Draw the number of sessions with a lesion in each voxel, in color on the template."""
     field = field_of_view(template_img, margin=4)
     rows = field.spread(AXIAL, rows=2) + field.spread(CORONAL) + field.spread(SAGITTAL)
     panels, size = mosaic.layout(rows)
     size = svg.with_strips(size)
-    most = int(np.max(np.asanyarray(count_img.dataobj)))
-    colors = plasma(1, most)
+    maximum = int(np.max(np.asanyarray(count_img.dataobj)))
+    colors = plasma(1, maximum)
     overlay = Overlay(
         mosaic.sections(count_img, panels, order=0), colors, lambda count: 0.85 * (count > 0)
     )
-    title = "Lesion overlap" if most else "Lesion overlap: no lesion in any session"
+    title = "Lesion overlap" if maximum else "Lesion overlap: no lesion in any session"
     layers = [
         mosaic.raster(mosaic.sections(template_img, panels), panels, size, None, overlay),
         mosaic.marks(panels),
         svg.title(title),
     ]
-    if most:
-        ticks = np.unique(np.linspace(1, most, min(most, 5)).round().astype(int))
+    if maximum:
+        ticks = np.unique(np.linspace(1, maximum, min(maximum, 5)).round().astype(int))
         layers.append(svg.colorbar(colors, ticks.tolist(), "sessions", size))
-    alt = f"Lesion overlap on slices of the template: at most {most} sessions in a voxel"
+    alt = f"Lesion overlap on slices of the template: at most {maximum} sessions in a voxel"
     return svg.write(out, size, layers, alt)

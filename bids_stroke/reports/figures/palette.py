@@ -5,15 +5,15 @@ from numpy.typing import NDArray
 
 from .svg import Colors, unit
 
-LESION = "#ff2d55"  # a crimson light enough to stand out of gray matter
+LESION = "#ff2d55"  # crimson, bright enough to contrast with gray matter
 OUTLINE = "#35d0ba"
-FAINT = 0.05  # probabilities below are not drawn
-#: The part of the colormap below is left out: it would not stand out of the image.
+FAINT = 0.05  # lower probabilities are not drawn
+#: Start of the used part of the colormap; darker colors have too little contrast with the image.
 DARKEST = 0.2
 
 
 def plasma(low: float, high: float) -> Colors:
-    """Colors of values from ``low`` to ``high``, readable with color blindness."""
+    """Create a colormap from ``low`` to ``high`` that is suitable for color blindness."""
     from matplotlib import colormaps
 
     def colors(values: NDArray[np.floating]) -> NDArray[np.floating]:

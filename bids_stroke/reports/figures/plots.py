@@ -9,17 +9,17 @@ if TYPE_CHECKING:
 
 
 def figure(width: float, height: float) -> "Figure":
-    """An empty matplotlib figure (inches) without a window."""
+    """Create an empty matplotlib figure (size in inches) without a window."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def svg_text(drawn: "Figure", salt: str) -> str:
-    """A matplotlib figure as an ``<svg>`` element; the same data and ``salt`` give the same text."""
+def svg_text(figure: "Figure", salt: str) -> str:
+    """Convert a matplotlib figure to an ``<svg>`` element; deterministic for data and ``salt``."""
     import matplotlib
 
     stream = StringIO()
     with matplotlib.rc_context({"svg.hashsalt": salt}):
-        drawn.savefig(stream, format="svg", metadata={"Date": None})
+        figure.savefig(stream, format="svg", metadata={"Date": None})
     return re.sub(r"^.*?(?=<svg)", "", stream.getvalue(), flags=re.DOTALL)

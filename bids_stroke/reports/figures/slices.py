@@ -10,11 +10,14 @@ from nibabel.affines import apply_affine, voxel_sizes
 from numpy.typing import NDArray
 from scipy import ndimage
 
-WIDTH = 1500  # pixels of a figure
-GAP = 6  # pixels between panels, at least
-STEP = 0.8  # mm between the pixels of a mosaic
-CLOSE_WIDTH = 480  # pixels of a close-up
-CLOSE_MARGIN, CLOSE_LEAST = 10, 28  # mm around a lesion, and half the least field of view
+WIDTH = 1500  # width of a figure, pixels
+GAP = 6  # smallest gap between panels, pixels
+STEP = 0.8  # pixel spacing of a mosaic, mm
+CLOSE_UP_WIDTH = 480  # width of a close-up, pixels
+CLOSE_UP_MARGIN, CLOSE_UP_HALF_MIN = (
+    10,
+    28,
+)  # margin around a lesion and smallest half field of view, mm
 SAGITTAL, CORONAL, AXIAL = 0, 1, 2
 
 
@@ -28,39 +31,39 @@ class Field:
     step: float = STEP
 
     def pixels(self, axis: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """World coordinates of the rows and of the columns of slices perpendicular to ``axis``."""
+        """Return the world coordinates of rows and columns of slices perpendicular to ``axis``."""
         across, up = (other for other in range(3) if other != axis)
         low, high = self.low - self.margin, self.high + self.margin
         rows = np.arange(low[up], high[up], self.step)[::-1]
         return rows, np.arange(low[across], high[across], self.step)
 
     def shape(self, axis: int) -> tuple[int, int]:
-        """Numbers of rows and of columns of the slices perpendicular to ``axis``."""
+        """Return the numbers of rows and columns of slices perpendicular to ``axis``."""
         rows, columns = self.pixels(axis)
         return rows.size, columns.size
 
     def columns(self, axis: int) -> int:
-        """How many slices perpendicular to ``axis`` fit side by side."""
+        """Return the number of slices perpendicular to ``axis`` that fit side by side."""
         return max(1, (WIDTH + GAP) // (self.shape(axis)[1] + GAP))
 
     def row(self, axis: int, positions: Iterable[float]) -> list["Cut"]:
-        """A row of slices perpendicular to ``axis``."""
+        """Create a row of slices perpendicular to ``axis``."""
         return [Cut(self, axis, float(position)) for position in positions]
 
     def spread(self, axis: int, rows: int = 1) -> list[list["Cut"]]:
-        """Rows of slices over the whole field of view."""
+        """Create rows of slices over the entire field of view."""
         low, high = self.low[axis], self.high[axis]
         n = rows * self.columns(axis)
         positions = np.round(np.linspace(low + 0.1 * (high - low), high - 0.07 * (high - low), n))
         return [self.row(axis, part) for part in np.split(positions, rows)]
 
     def planes(self) -> list[list["Cut"]]:
-        """A row of slices in each plane, over the whole field of view."""
+        """Create a row of slices in each plane over the entire field of view."""
         return [row for axis in (AXIAL, CORONAL, SAGITTAL) for row in self.spread(axis)]
 
 
 class Cut(NamedTuple):
-    """A slice: perpendicular to world ``axis`` at ``position`` (mm)."""
+    """Slice perpendicular to world ``axis`` at ``position`` (mm)."""
 
     field: Field
     axis: int
@@ -68,7 +71,7 @@ class Cut(NamedTuple):
 
 
 def section(img: nib.Nifti1Image, cut: Cut, order: int = 1) -> NDArray[np.float32]:
-    """Cut a slice of ``img`` in world space, as it is displayed.
+    """Sample a slice of ``img`` in world space, in display orientation.
 
     Returns
     -------
@@ -87,7 +90,7 @@ def section(img: nib.Nifti1Image, cut: Cut, order: int = 1) -> NDArray[np.float3
 
 
 def field_of_view(img: nib.Nifti1Image, margin: float) -> Field:
-    """Box in world space around the bright voxels of ``img`` (a mask, or the head)."""
+    """Compute the box in world space around the bright voxels of ``img`` (a mask or a head)."""
     stride = np.maximum(np.round(2 / voxel_sizes(img.affine)), 1).astype(int)
     data = img.get_fdata(dtype=np.float32)[tuple(slice(None, None, step) for step in stride)]
     low, high = data.min(), max(np.percentile(data, 99.5), data.mean())
@@ -99,14 +102,14 @@ def field_of_view(img: nib.Nifti1Image, margin: float) -> Field:
 
 
 def close_up(mask_img: nib.Nifti1Image) -> list[Cut]:
-    """A row of three large slices, one in each plane, through the largest part of a mask."""
+    """Create a row of three large slices through the largest component of a mask, one per plane."""
     mask = np.asanyarray(mask_img.dataobj) > 0
     parts, _ = ndimage.label(mask)
     largest = np.argwhere(parts == np.argmax(np.bincount(parts[mask])))
     world = apply_affine(mask_img.affine, largest)
-    middle, half = (world.max(0) + world.min(0)) / 2, np.ptp(world, axis=0).max() / 2
-    half = max(half + CLOSE_MARGIN, CLOSE_LEAST)
-    field = Field(middle - half, middle + half, 0, step=2 * half / CLOSE_WIDTH)
+    center, half = (world.max(0) + world.min(0)) / 2, np.ptp(world, axis=0).max() / 2
+    half = max(half + CLOSE_UP_MARGIN, CLOSE_UP_HALF_MIN)
+    field = Field(center - half, center + half, 0, step=2 * half / CLOSE_UP_WIDTH)
     rounded = np.round(world)
     return [
         Cut(field, axis, float(values[np.argmax(counts)]))
@@ -116,7 +119,7 @@ def close_up(mask_img: nib.Nifti1Image) -> list[Cut]:
 
 
 def through(mask_img: nib.Nifti1Image, axis: int, field: Field) -> list[Cut]:
-    """A row of slices spread evenly over a mask; slices between its parts are skipped."""
+    """Create a row of evenly spaced slices through a mask; slices without mask voxels are skipped."""
     voxels = np.argwhere(np.asanyarray(mask_img.dataobj) > 0)
     occupied = np.unique(np.round(apply_affine(mask_img.affine, voxels)[:, axis]))
     n = min(field.columns(axis), len(occupied))
@@ -124,5 +127,5 @@ def through(mask_img: nib.Nifti1Image, axis: int, field: Field) -> list[Cut]:
 
 
 def through_planes(mask_img: nib.Nifti1Image, field: Field) -> list[list[Cut]]:
-    """A row of slices in each plane, spread evenly over a mask."""
+    """Create a row of evenly spaced slices through a mask in each plane."""
     return [through(mask_img, axis, field) for axis in (AXIAL, CORONAL, SAGITTAL)]

@@ -1,4 +1,4 @@
-"""SVG elements and files of the figures: text, titles, color bars, JPEG images inside the SVG."""
+"""SVG elements and files: text, titles, color bars, embedded JPEG images."""
 
 import re
 from base64 import b64decode, b64encode
@@ -16,8 +16,8 @@ from bids_stroke.utils.files import PathLike, atomic
 
 from .slices import WIDTH
 
-STRIP = 34  # height of the strips that hold the title and the color bar, pixels
-QUALITY = 80  # of the JPEG
+STRIP = 34  # height of the strips with the title and the color bar, pixels
+QUALITY = 80  # JPEG quality
 HIDE = "hover or focus to hide the contour"
 RASTER = re.compile(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)")
 STYLE = """\
@@ -33,19 +33,19 @@ text {font: 14px Helvetica, Arial, sans-serif; fill: #c9d1d9}
 }
 """
 
-#: Colors of an array of values: red, green and blue (0-255) in a further last axis.
+#: Maps an array of values to red, green and blue (0-255) in an additional last axis.
 Colors = Callable[[NDArray[np.floating]], NDArray[np.floating]]
 #: Width and height of a figure, pixels.
 Size = tuple[int, int]
 
 
 def unit(values: NDArray[np.floating] | float, low: float, high: float) -> NDArray[np.floating]:
-    """Scale values between ``low`` and ``high`` to 0 to 1; values outside are clipped."""
+    """Scale values from ``low`` to ``high`` to 0 to 1; other values are clipped."""
     return np.clip((values - low) / ((high - low) or 1), 0, 1)
 
 
 def image(pixels: NDArray[np.uint8], x: float, y: float, width: float, height: float) -> str:
-    """Pixels, (rows, columns) or (rows, columns, 3), as an ``<image>`` element."""
+    """Create an ``<image>`` element from pixels, (rows, columns) or (rows, columns, 3)."""
     return (
         f'<image x="{x}" y="{y}" width="{width}" height="{height}" preserveAspectRatio="none" '
         f'href="data:image/jpeg;base64,{_jpeg(Image.fromarray(pixels))}"/>\n'
@@ -59,7 +59,7 @@ def text(
     anchor: Literal["start", "middle", "end"] = "start",
     kind: Literal["note", "title", "side"] = "note",
 ) -> str:
-    """A line of text as a ``<text>`` element; special characters are escaped."""
+    """Create a ``<text>`` element; special characters are escaped."""
     return (
         f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" class="{kind}">'
         f"{escape(str(content))}</text>\n"
@@ -67,8 +67,7 @@ def text(
 
 
 def title(words: str, hint: str = "", legend: Sequence[tuple[str, str]] = ()) -> str:
-    """The strip on top: the title, the legend (names and colors of the contours), and the hint on
-    what the pointer does."""
+    """Create the top strip: title, legend (names and colors of contours), and a hint on hover."""
     parts = [
         f'<rect width="{WIDTH}" height="{STRIP}" fill="#000"/>\n',
         text(words, 12, 22, kind="title"),
@@ -83,7 +82,7 @@ def title(words: str, hint: str = "", legend: Sequence[tuple[str, str]] = ()) ->
 
 
 def colorbar(colors: Colors, ticks: Sequence[float], label: str, size: Size) -> str:
-    """Colors from the first of ``ticks`` to the last, on the strips below the slices."""
+    """Create a color bar from the lowest to the highest tick, on the strips below the slices."""
     width, height = size
     left, top, length = width / 2 - 220, height - 2 * STRIP + 10, 440
     low, high = min(ticks), max(ticks)
@@ -97,7 +96,7 @@ def colorbar(colors: Colors, ticks: Sequence[float], label: str, size: Size) -> 
 
 
 def with_strips(size: Size, strips: int = 2) -> Size:
-    """Size of a figure with strips below the slices."""
+    """Add the height of strips below the slices to the size of a figure."""
     return size[0], size[1] + strips * STRIP
 
 
@@ -108,14 +107,13 @@ def write(
     alt: str,
     kind: Literal["still", "fading", "flicker"] = "still",
 ) -> Path:
-    """Write a figure; ``alt`` describes it to those who cannot see it.
+    """Write a figure; ``alt`` is its alternative text.
 
-    A figure that changes under the pointer (``kind`` other than ``still``) also changes with the
-    keyboard's focus: its contours fade, or its images alternate.
+    If ``kind`` is not ``still``, contours fade or images alternate on hover and on keyboard focus.
     """
     width, height = size
     focus = "" if kind == "still" else ' tabindex="0"'
-    # nireports edits the line of the root element: keep it on a line by itself.
+    # nireports edits the line of the root element: keep the element on a separate line.
     svg = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" class="{kind}" '
@@ -128,21 +126,21 @@ def write(
     return Path(out)
 
 
-def shrunk(svg: str, scale: float) -> str:
-    """A figure whose JPEG images have ``scale`` times the pixels in each direction; contours and
-    text stay as they are."""
+def downscale(svg: str, scale: float) -> str:
+    """Scale the JPEG images of a figure by ``scale`` in each direction; contours and text are
+    unchanged."""
 
-    def smaller(match: re.Match[str]) -> str:
+    def resize(match: re.Match[str]) -> str:
         picture = Image.open(BytesIO(b64decode(match[1])))
         width, height = (max(round(scale * pixels), 1) for pixels in picture.size)
         resized = picture.resize((width, height), Image.Resampling.BOX)
         return f"data:image/jpeg;base64,{_jpeg(resized)}"
 
-    return RASTER.sub(smaller, svg)
+    return RASTER.sub(resize, svg)
 
 
 def _jpeg(picture: Image.Image) -> str:
-    """A picture as JPEG in Base64."""
+    """Encode a picture as JPEG in Base64."""
     stream = BytesIO()
     picture.save(stream, "JPEG", quality=QUALITY, subsampling=0, optimize=True)
     return b64encode(stream.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""The figure of a lesion over a tract, with charts of the share of each slice that is lesion."""
+"""Figure of a lesion and a tract, with charts of the lesioned share of each cross-section."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ from .palette import FAINT, LESION, OUTLINE
 from .slices import AXIAL, CORONAL, WIDTH, field_of_view
 from .svg import STRIP
 
-CHART = 76  # height of the chart of a side, pixels
+CHART = 76  # height of the chart of each side, pixels
 _DIRECTIONS = {"x": "from left to right", "y": "from back to front", "z": "from foot to head"}
 
 
@@ -29,20 +29,20 @@ def draw_tract(
     name: str = "corticospinal tract",
     axis: str | None = "z",
 ) -> Path:
-    """Draw a lesion over a tract, and the share of each cross-section of the tract that is lesion.
+    """Draw a lesion and a tract, and the lesioned share of each cross-section of the tract.
 
     Parameters
     ----------
     background_img, mask_img : nib.Nifti1Image
-        On the grid of the tract.
+        Background and lesion mask on the grid of the tract.
     sides : mapping of str to nib.Nifti1Image
-        ``L`` and ``R``: probability, 0 to 1.
+        Tract probability (0-1) of the sides ``L`` and ``R``.
     out : path
         SVG file.
     name : str
         Name of the tract.
     axis : {"x", "y", "z"}, optional
-        Along which the tract runs; without one, no cross-sections are drawn.
+        Axis along which the tract runs; without an axis, no charts are drawn.
     """
     both = np.sum([side.get_fdata(dtype=np.float32) for side in sides.values()], axis=0)
     tract_img = like(both, mask_img, np.float32)
@@ -73,23 +73,23 @@ def draw_tract(
 
 
 def _summary(profile: pd.DataFrame) -> str:
-    """The largest shares, for the description of the figure."""
+    """Describe the largest shares for the alternative text."""
     left, right = (
         f"{profile[side].max():.0%}" if len(profile) else "n/a" for side in ("left", "right")
     )
     return (
-        ", and the share of each cross-section of the tract that is lesion: at most "
+        ", and the lesioned share of each cross-section of the tract: at most "
         f"{left} on the left and {right} on the right"
     )
 
 
 def _charts(profile: pd.DataFrame, top: int, axis: str) -> str:
-    """Bars of the share that is lesion, along the axis of the tract, a chart for each side."""
+    """Draw the lesioned share along the axis of the tract as bars, with a chart for each side."""
     positions = profile["position_mm"].to_numpy()
     left, width = 150, WIDTH - 200
     step = width / max(len(positions), 1)
     parts = [
-        svg.text("Share of each cross-section of the tract that is lesion", 12, top + 22, kind="title"),
+        svg.text("Lesioned share of each cross-section of the tract", 12, top + 22, kind="title"),
         svg.text(f"{axis} (mm), {_DIRECTIONS[axis]}", WIDTH - 12, top + 22, "end"),
     ]
     for row, side in enumerate(("left", "right")):

@@ -1,1 +1,1 @@
-"""The report of a cohort: a page with numbers, the table of sessions, outliers, pictures and plots."""
+"""Group report: key figures, table of sessions, outliers, figures and plots."""

@@ -1,4 +1,4 @@
-"""Files of the participants that the group report links to or shows."""
+"""Participant files that the group report links to or embeds."""
 
 import re
 from collections.abc import Iterable
@@ -11,14 +11,14 @@ from markupsafe import Markup
 from bids_stroke.bids import record
 from bids_stroke.bids.names import is_participant, join_session_name
 
-#: End of the kind of an output that is a figure.
+#: Suffix of the roles of figures in records.
 FIGURE = "_figure"
-#: A value of a table; missing ones are NaN or None.
+#: Value of a table; missing values are NaN or None.
 Value: TypeAlias = str | float | None
 
 
 def report_links(out_dir: Path, participants: Iterable[Value]) -> dict[str, str]:
-    """Participants to the addresses of their reports, where these exist."""
+    """Return the addresses of existing participant reports, by participant."""
     return {
         name: f"{name}.html"
         for name in set(map(str, participants))
@@ -27,20 +27,22 @@ def report_links(out_dir: Path, participants: Iterable[Value]) -> dict[str, str]
 
 
 def session_figures(out_dir: Path, participant: Value, session: Value) -> dict[str, list[Path]]:
-    """Figures that the record of a session lists, by their ``desc-`` entity; ``session`` is missing or
-    empty for a participant without sessions."""
+    """List the figures in the record of a session by ``desc-`` entity.
+
+    ``session`` is missing or empty for participants without sessions.
+    """
     participant = str(participant)
     if not is_participant(participant):
         return {}
     name = join_session_name(participant, None if pd.isna(session) else str(session))
-    listing = record.read(out_dir, name)
+    session_record = record.read(out_dir, name)
     figures: dict[str, list[Path]] = {}
-    for kind, path in listing.files(out_dir) if listing else ():
-        if kind.endswith(FIGURE):
-            figures.setdefault(kind.removesuffix(FIGURE), []).append(path)
-    return {kind: sorted(paths) for kind, paths in figures.items()}
+    for role, path in session_record.files(out_dir) if session_record else ():
+        if role.endswith(FIGURE):
+            figures.setdefault(role.removesuffix(FIGURE), []).append(path)
+    return {desc: sorted(paths) for desc, paths in figures.items()}
 
 
 def inline_svg(path: Path) -> Markup:
-    """A figure as an element of the page, without its XML declaration."""
+    """Read a figure as an inline element, without its XML declaration."""
     return Markup(re.sub(r"^<\?xml.*?\?>\s*", "", path.read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""The page of the group report, ``group.html``."""
+"""Group report, ``group.html``."""
 
 import json
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from bids_stroke.reports.viewer import page as viewer_page
 from bids_stroke.utils.files import PathLike
 
 from .files import inline_svg, report_links
-from .outliers import marks, pictured_outliers
+from .outliers import outlier_measures, pictured_outliers
 from .plots import plot_cohort
-from .table import ExcludedSession, lesion_volumes, ordered, table_data
+from .table import ExcludedSession, arrange_table, lesion_volumes, table_data
 from .tiles import cohort_tiles
 
 
@@ -38,8 +38,8 @@ def group_report(
     out_dir : path
         Folder of the derivatives.
     table : pandas.DataFrame
-        Rows of ``group_lesion.tsv``. Only ``participant_id`` is required; known columns come
-        first, all others follow.
+        Rows of ``group_lesion.tsv``. Only ``participant_id`` is required; columns of the package come
+        first.
     overlap_svg_path : path, optional
         Figure of the lesion overlap.
     failed : sequence of ExcludedSession
@@ -47,27 +47,27 @@ def group_report(
     summary : pandas.DataFrame, optional
         Rows of ``group_loads.tsv``.
     evaluated : Page, optional
-        Comparison with manual masks, below ``out_dir``.
+        Evaluation against manual masks, in a subfolder of ``out_dir``.
     rejected : sequence of ExcludedSession
-        Sessions left out by their rating.
+        Sessions excluded by their rating.
     groups : sequence of str
-        Columns that sessions are divided by in the plots.
+        Grouping columns of the plots.
     notices : sequence of str
-        Sentences on top of the page.
+        Notices at the top of the page.
     """
     out_dir = Path(out_dir)
     volumes = lesion_volumes(table)
     outliers = _outliers(table)
-    shown = ordered(table.assign(stands_out=marks(table, outliers)), failed)
-    links = report_links(out_dir, shown["participant_id"])
-    viewer = out_dir / viewer_page.name_of("group")
+    arranged = arrange_table(table.assign(stands_out=outlier_measures(table, outliers)), failed)
+    links = report_links(out_dir, arranged["participant_id"])
+    viewer = out_dir / viewer_page.viewer_name("group")
     return render(
         "group.html",
         out_dir / "group.html",
         tiles=cohort_tiles(table, volumes, failed),
         overlap=inline_svg(Path(overlap_svg_path)) if overlap_svg_path else None,
         viewer=viewer.name if viewer.is_file() else None,
-        data=table_data(shown, groups, links, out_dir),
+        data=table_data(arranged, groups, links, out_dir),
         plots=plot_cohort(table, volumes, groups, links),
         outliers=pictured_outliers(outliers, out_dir, links),
         limit=qc_outliers.LIMIT,
@@ -89,7 +89,7 @@ def _outliers(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _versions(out_dir: Path) -> dict[str, str]:
-    """Software that made the derivatives, from their ``dataset_description.json``."""
+    """Read the software versions from ``dataset_description.json``."""
     try:
         description = json.loads((out_dir / "dataset_description.json").read_text("utf-8"))
         software = description.get("GeneratedBy", [])

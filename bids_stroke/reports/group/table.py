@@ -1,4 +1,4 @@
-"""The table of the sessions on the group report, and the data of its script."""
+"""Table of sessions in the group report, and the data of its script."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,19 +13,24 @@ from bids_stroke.reports.columns import MEASURES, column_title, number
 
 from .files import Value, session_figures
 
-FIRST = (
+LEADING_COLUMNS = (
     *("participant_id", "session_id", "status"),
     *MEASURES,
     *("mean_probability", "brain_volume_ml", "template_brain_dice", "stands_out"),
 )
-#: Columns hidden at first.
-LATER = {"lesion_volume_mni_ml", "cst_category_status", "cst_raw_load_ml_left", "cst_raw_load_ml_right"}
-REVIEWED = ("lesion", "mni", "brain", "tract", "ownmni")  # figures that a rater looks at
+#: Columns hidden initially.
+HIDDEN_COLUMNS = {
+    "lesion_volume_mni_ml",
+    "cst_category_status",
+    "cst_raw_load_ml_left",
+    "cst_raw_load_ml_right",
+}
+REVIEWED_FIGURES = ("lesion", "mni", "brain", "tract", "ownmni")  # figures shown for rating
 KEYS = ("participant_id", "session_id")
 
 
 class ExcludedSession(NamedTuple):
-    """A session without a measurement in the table, because it failed or was rejected."""
+    """Session that is missing in the table because it failed or was rejected."""
 
     participant_id: str
     session_id: str | None = None
@@ -33,13 +38,13 @@ class ExcludedSession(NamedTuple):
 
 
 def session_keys(table: pd.DataFrame) -> list[str]:
-    """The columns of a table that identify a session."""
+    """List the columns of a table that identify a session."""
     return [column for column in KEYS if column in table]
 
 
 def lesion_volumes(table: pd.DataFrame) -> pd.Series:
-    """Volumes of the lesions (ml): the native ones, those in the template where there are none."""
-    native, in_template = (_numbers(table, f"lesion_volume{of}_ml") for of in ("", "_mni"))
+    """Return lesion volumes (ml): native, or in the template if there is no native volume."""
+    native, in_template = (_numbers(table, f"lesion_volume{suffix}_ml") for suffix in ("", "_mni"))
     return pd.Series(native_or_template(native, in_template), index=table.index)
 
 
@@ -48,19 +53,19 @@ def _numbers(table: pd.DataFrame, name: str) -> pd.Series:
     return pd.to_numeric(values, errors="coerce")
 
 
-def ordered(table: pd.DataFrame, failed: Sequence[ExcludedSession]) -> pd.DataFrame:
-    """The table with a ``status`` column and rows of failed sessions, in the order of the page; empty
-    columns are left out."""
+def arrange_table(table: pd.DataFrame, failed: Sequence[ExcludedSession]) -> pd.DataFrame:
+    """Add the ``status`` column and rows of failed sessions, remove empty columns, and sort the table
+    for the page."""
     table = table.copy()
     if "status" not in table:
         empty = lesion_volumes(table) == 0
         table["status"] = empty.map({True: "no lesion found", False: "done"})
     if failed:
-        missing = [(item.participant_id, item.session_id, "failed") for item in failed]
-        rows = pd.DataFrame(missing, columns=[*KEYS, "status"], dtype=object)
+        statuses = [(item.participant_id, item.session_id, "failed") for item in failed]
+        rows = pd.DataFrame(statuses, columns=[*KEYS, "status"], dtype=object)
         table = pd.concat([table, rows], ignore_index=True)
     table = table.dropna(axis="columns", how="all")
-    first = [column for column in FIRST if column in table]
+    first = [column for column in LEADING_COLUMNS if column in table]
     rest = [column for column in table if column not in first]
     table = table[first + rest]
     return table.sort_values(
@@ -71,16 +76,16 @@ def ordered(table: pd.DataFrame, failed: Sequence[ExcludedSession]) -> pd.DataFr
 def table_data(
     table: pd.DataFrame, groups: Sequence[str], links: Mapping[str, str], out_dir: Path
 ) -> dict[str, object]:
-    """What the page's script (``data/templates/group.js``) draws the table and the rating from.
+    """Build the data for the script of the page (``data/templates/group.js``).
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of :func:`bids_stroke.reports.group.table.ordered`.
+        Table from :func:`bids_stroke.reports.group.table.arrange_table`.
     groups : sequence of str
-        Columns that sessions are divided by; the page shows the first four.
+        Grouping columns; the page shows the first four.
     links : mapping of str to str
-        Participants to the addresses of their reports.
+        Report addresses by participant.
     out_dir : Path
         Folder of the derivatives.
     """
@@ -92,16 +97,16 @@ def table_data(
                 "name": name,
                 "title": column_title(name),
                 "number": name in numeric,
-                "first": (name in FIRST and name not in LATER) or name in groups[:4],
+                "first": (name in LEADING_COLUMNS and name not in HIDDEN_COLUMNS) or name in groups[:4],
             }
             for name in table
         ],
-        "rows": [[_plain(value) for value in row] for row in table.itertuples(index=False)],
+        "rows": [[_json_value(value) for value in row] for row in table.itertuples(index=False)],
         "links": links,
         "pictures": [
             [
                 path.relative_to(out_dir).as_posix()
-                for kind in REVIEWED
+                for kind in REVIEWED_FIGURES
                 for path in figures.get(kind, [])
             ]
             for figures in (
@@ -112,8 +117,8 @@ def table_data(
     }
 
 
-def _plain(value: Value) -> float | str | None:
-    """A value as JSON has it: a number of six digits, a text, or None."""
+def _json_value(value: Value) -> float | str | None:
+    """Convert a value for JSON: number with six significant digits, text, or None."""
     real = number(value)
     if real is not None:
         return float(f"{real:.6g}")

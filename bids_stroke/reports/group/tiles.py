@@ -9,7 +9,7 @@ from .table import ExcludedSession, session_keys
 
 
 class Tile(NamedTuple):
-    """A number on top of the page, and its label."""
+    """Key figure at the top of the page, with its label."""
 
     label: str
     value: int | str
@@ -18,10 +18,10 @@ class Tile(NamedTuple):
 def cohort_tiles(
     table: pd.DataFrame, volumes: pd.Series, failed: Sequence[ExcludedSession]
 ) -> list[Tile]:
-    """Count participants and sessions, and summarize the volumes (ml) of the lesions."""
-    people = {*table["participant_id"], *(session.participant_id for session in failed)}
+    """Count participants and sessions, and summarize lesion volumes (ml)."""
+    participants = {*table["participant_id"], *(session.participant_id for session in failed)}
     tiles = [
-        Tile("Participants", len(people)),
+        Tile("Participants", len(participants)),
         Tile("Sessions measured", len(table[session_keys(table)].drop_duplicates())),
         Tile("Sessions without a lesion", int((volumes == 0).sum())),
         Tile("Sessions failed", len(failed)),

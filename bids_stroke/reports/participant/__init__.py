@@ -1,5 +1,6 @@
-"""The report of a participant, and the methods text.
+"""Participant report and methods text.
 
-The captions of the figures and their order are in ``data/report_spec.yml``, the figures in
-:mod:`bids_stroke.reports.figures`, the HTML in ``data/templates/participant.html``.
+``data/report_spec.yml`` defines the order and the captions of figures,
+:mod:`bids_stroke.reports.figures` draws the figures, and ``data/templates/participant.html`` is the
+HTML template.
 """

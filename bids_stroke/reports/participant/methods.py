@@ -1,4 +1,4 @@
-"""The methods text: sentences of the workflows, with versions, references and licences."""
+"""Methods text: descriptions of the workflows, with versions, references and licenses."""
 
 import re
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ _KEY = re.compile(r"\[@([\w-]+)\]")
 
 
 def write(output_dir: PathLike) -> Path | None:
-    """Write ``CITATION.md`` from the records of all sessions; None if there are none.
+    """Write ``CITATION.md`` from the records of all sessions; return None if there are no records.
 
-    An unchanged text is left alone.
+    The file is not rewritten if the text is unchanged.
     """
     records = [record for record in read_all(output_dir) if record.description]
     if not records:
@@ -35,15 +35,15 @@ def write(output_dir: PathLike) -> Path | None:
 
 
 def compose(records: Sequence[Record]) -> str:
-    """Compose the text: what was done to which sessions, with numbered references."""
+    """Compose the text: processing steps by session, with numbered references."""
     texts: dict[str, list[str]] = {}
     for record in records:
         texts.setdefault(record.description, []).append(record.name)
     references = yaml.safe_load(_REFERENCES.read_text())
     tract = tract_cards.load_card()
     references["tract"] = " ".join(f"{tract.citation} {tract.licence}".split())
-    licence = super_regions.super_regions_card().licence
-    references["talairach"] = " ".join(f"{references['talairach']} {licence}".split())
+    license_text = super_regions.super_regions_card().licence
+    references["talairach"] = " ".join(f"{references['talairach']} {license_text}".split())
     keys = ["bids_stroke", "nipype"]
     start = f"Images were processed with bids_stroke {__version__} [1], which is based on Nipype [2]."
     paragraphs = []
@@ -71,17 +71,17 @@ def compose(records: Sequence[Record]) -> str:
 
 
 def _number(key: str, keys: list[str]) -> int:
-    """Number of a reference; a new one is added to ``keys``."""
+    """Return the number of a reference; new references are added to ``keys``."""
     if key not in keys:
         keys.append(key)
     return keys.index(key) + 1
 
 
 def _model(name: str, weights_sha256: str) -> str:
-    """Line on a model, with licence and citation where its card is in the catalog."""
+    """Describe a model, with license and citation if its card is in the catalog."""
     line = f"- model {name}, weights {weights_sha256[:12]}"
     try:
         card = catalog.load(name)
-    except StrokeError:  # a card given by its path
+    except StrokeError:  # a card that was specified by path
         return line
-    return f"{line}, licence {card.licence}: {' '.join(card.citation.split())}"
+    return f"{line}, license {card.licence}: {' '.join(card.citation.split())}"

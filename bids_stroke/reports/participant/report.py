@@ -1,7 +1,8 @@
-"""The report of one participant: reportlets gathered into one HTML file.
+"""Participant report: reportlets combined in one HTML file.
 
-nireports finds and orders the reportlets by ``data/report_spec.yml``; its own page loads its style
-from the network and leaves the figures outside, so the page is rendered from our templates.
+nireports collects and orders the reportlets by ``data/report_spec.yml``. Its HTML page loads styles
+from the network and links to the figures; this page is therefore rendered from the templates of the
+package.
 """
 
 import re
@@ -21,9 +22,9 @@ from bids_stroke.bids.record import Record, read_participant
 from bids_stroke.cohort.table import Row, session_row
 from bids_stroke.data import DATA
 from bids_stroke.reports.columns import MEASURES, number
-from bids_stroke.reports.figures.svg import shrunk
+from bids_stroke.reports.figures.svg import downscale
 from bids_stroke.reports.rendering import render
-from bids_stroke.reports.viewer.session import path_of
+from bids_stroke.reports.viewer.session import viewer_path
 from bids_stroke.utils.files import PathLike
 
 from .methods import compose
@@ -31,10 +32,10 @@ from .methods import compose
 if TYPE_CHECKING:
     from nireports.assembler.reportlet import Reportlet  # slow to load
 
-MOST_BYTES = 5_000_000  # of the figures of a page
-ROWS = 20  # of a table shown; the rest is in the file
+MAX_BYTES = 5_000_000  # total size of the figures of a page
+ROWS = 20  # rows shown of each table
 FIGURE = re.compile(r'(?:src|data)="\./([^"]+\.svg)"')
-ABOVE = re.compile(r"^.*?/(?=sub-)")  # of a path, the folders above the participant's
+PARENTS = re.compile(r"^.*?/(?=sub-)")  # folders above the participant folder
 SHOWN = (*MEASURES, "mean_probability", "brain_volume_ml", "template_brain_dice", "snr", "cnr")
 
 
@@ -46,49 +47,49 @@ def participant_report(
 ) -> Path:
     """Write ``out_dir/sub-XX.html``, a self-contained file, and return its path.
 
-    It holds, for every session: a summary, the figures, and the tables of components and loads. Then
-    the methods text, and the errors (of the records, and the crash files
-    ``logs/sub-XX[_ses-YY]_crash.txt``). The captions of the figures are in ``data/report_spec.yml``.
-    A session whose files cannot be shown is listed among the errors, and the page has the others.
+    For each session, the page contains a summary, the figures, and the tables of components and loads.
+    The methods text and the errors (from records and crash files ``logs/sub-XX[_ses-YY]_crash.txt``)
+    follow. A session whose files cannot be shown is listed as an error and does not affect the other
+    sessions. ``data/report_spec.yml`` defines the captions of the figures.
 
     Parameters
     ----------
     subject : str
-        Label, with or without ``sub-``.
+        Participant label, with or without ``sub-``.
     embed_viewers : bool
-        Put the sessions' viewers into the page and remove their files, in place of a link to each.
+        Embed the viewers in the page and remove their files, instead of linking to them.
     records : sequence of Record, optional
-        Records of the participant's sessions; by default, those in the output folder.
+        Records of the sessions of the participant; default: the records in the output folder.
 
     Raises
     ------
     UnshownSessionsError
-        After the page is written, if there are such sessions.
+        If there are sessions that cannot be shown; raised after the page is written.
     """
     out_dir = Path(out_dir)
     name = f"sub-{subject.removeprefix('sub-')}"
     if records is None:
         records = read_participant(out_dir, name)
     errors = [_error(out_dir, record) for record in records if record.status != "ok"]
-    # On a copy: nireports rewrites the figures in place, and pybids takes entities from anywhere
-    # in the path, so that out_dir itself must not be part of it.
+    # Use a copy: nireports rewrites figures in place, and pybids reads entities from the complete
+    # path, which must not contain out_dir.
     with TemporaryDirectory(prefix="report-") as folder:
-        stage = Path(folder)
-        figures = stage / name / "figures"
+        staging = Path(folder)
+        figures = staging / name / "figures"
         figures.mkdir(parents=True)
         scale = _scale(path for record in records for path in _figures(out_dir, record))
         unshown: dict[str, Exception] = {}
         for record in records:
             try:
                 _write_reportlets(out_dir, record, figures, scale, embed_viewers)
-            except Exception as error:  # of the files of this session: the others are shown
+            except Exception as error:  # in the files of this session; the others are shown
                 unshown[record.name] = error
                 errors.append({"session": record.name, "message": _reason(error), "text": ""})
-        described = [record for record in records if record.description]
-        methods = compose(described) if described else ""
+        with_description = [record for record in records if record.description]
+        methods = compose(with_description) if with_description else ""
         render("methods.html", figures / derivative(name, "log", ".html", desc="methods"), text=methods)
         render("errors.html", figures / derivative(name, "log", ".html", desc="errors"), errors=errors)
-        parts = _parts(stage, name)
+        parts = _parts(staging, name)
     page = render(
         "participant.html",
         out_dir / f"{name}.html",
@@ -98,14 +99,14 @@ def participant_report(
         version=__version__,
     )
     for record in records if embed_viewers else ():
-        path_of(out_dir, record.name).unlink(missing_ok=True)
+        viewer_path(out_dir, record.name).unlink(missing_ok=True)
     if unshown:
         raise UnshownSessionsError(unshown)
     return page
 
 
 class UnshownSessionsError(Exception):
-    """Sessions that a report cannot show, with the error of each."""
+    """Sessions that cannot be shown in a report, with the error of each session."""
 
     def __init__(self, errors: Mapping[str, Exception]) -> None:
         super().__init__(", ".join(errors))
@@ -121,29 +122,29 @@ def _figures(out_dir: Path, record: Record) -> list[Path]:
 
 
 def _scale(figures: Iterable[Path]) -> float:
-    """Scale of the pictures: smaller ones for many sessions, so that the page can be mailed."""
+    """Return the scale of the images, which decreases with many sessions to limit the page size."""
     size = sum(path.stat().st_size for path in figures)
-    # A pixel of a smaller picture takes more bytes: not the square root.
-    return (MOST_BYTES / size) ** 0.75 if size > MOST_BYTES else 1.0
+    # The exponent is above 0.5 because small images need more bytes per pixel.
+    return (MAX_BYTES / size) ** 0.75 if size > MAX_BYTES else 1.0
 
 
 def _write_reportlets(
     out_dir: Path, record: Record, figures: Path, scale: float, embed_viewers: bool
 ) -> None:
-    """Write the figures, the summary and the tables of a session to the folder of reportlets."""
+    """Write figures, summary and tables of a session to the folder of reportlets."""
     out = figures / derivative(record.name, "log", ".html", desc="summary")
     viewers = _viewer(out_dir, record, embed_viewers)
     render("summary.html", out, **_summary(out_dir, record), **viewers)
     _write_tables(out_dir, record, figures)
     for path in _figures(out_dir, record):
         svg = path.read_text(encoding="utf-8")
-        svg = shrunk(svg, scale) if scale < 1 else svg
+        svg = downscale(svg, scale) if scale < 1 else svg
         (figures / path.name).write_text(svg, encoding="utf-8")
 
 
 def _viewer(out_dir: Path, record: Record, embed: bool) -> dict[str, str | None]:
-    """The viewer of a session where there is one: the name of its file, or its page."""
-    path = path_of(out_dir, record.name)
+    """Return the file name or the page of the viewer of a session, if it exists."""
+    path = viewer_path(out_dir, record.name)
     exists = record.status == "ok" and path.is_file()
     return {
         "viewer_link": path.name if exists and not embed else None,
@@ -152,7 +153,7 @@ def _viewer(out_dir: Path, record: Record, embed: bool) -> dict[str, str | None]
 
 
 def _summary(out_dir: Path, record: Record) -> dict[str, Any]:
-    """The context of the template of the summary of a session."""
+    """Return the template context of the summary of a session."""
     measures: dict[str, Any] = {}
     notes = [note for note in record.notes if note not in record.ambiguous]
     warnings = list(record.ambiguous)
@@ -162,7 +163,7 @@ def _summary(out_dir: Path, record: Record) -> dict[str, Any]:
         notes += _volume_interval(row)
         warnings += record.flags.values()
     elif record.status == "ok":
-        warnings.append("Some outputs are missing: run the session again.")
+        warnings.append("Some outputs are missing; run the participant level again.")
     uses = {"lesion mask": ["lesion"]} | {name: ["model input"] for name in record.contrasts}
     if record.reference:
         uses[record.reference] = ["native space", *uses.get(record.reference, [])]
@@ -171,7 +172,7 @@ def _summary(out_dir: Path, record: Record) -> dict[str, Any]:
         "warnings": warnings,
         "measures": measures,
         "inputs": [
-            (contrast, path, ABOVE.sub("", path), ", ".join(uses.get(contrast, ["not used"])))
+            (contrast, path, PARENTS.sub("", path), ", ".join(uses.get(contrast, ["not used"])))
             for contrast, path in record.inputs.items()
         ],
         "notes": notes,
@@ -187,7 +188,7 @@ def _summary(out_dir: Path, record: Record) -> dict[str, Any]:
 
 
 def _volume_interval(row: Row) -> list[str]:
-    """The interval of the lesion volume as a sentence, where the model's card has a calibration."""
+    """Describe the interval of the lesion volume, if the model card has a calibration."""
     low, high = (row[f"lesion_volume_{end}95_ml"] for end in ("low", "high"))
     if pd.isna(low) or pd.isna(high):
         return []
@@ -198,19 +199,19 @@ def _volume_interval(row: Row) -> list[str]:
 
 
 def _error(out_dir: Path, record: Record) -> dict[str, str]:
-    """Why a session failed, and its crash file where there is one."""
+    """Return the error message of a session and the content of its crash file."""
     path = crash_path(out_dir, record.name)
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    message = record.error or "The session did not end well."
+    message = record.error or "The session failed."
     return {"session": record.name, "message": message, "text": text.strip()}
 
 
-def _parts(stage: Path, name: str) -> list[dict[str, Any]]:
-    """Sections of the page, one per session and one per section without sessions."""
+def _parts(staging: Path, name: str) -> list[dict[str, Any]]:
+    """Build the sections of the page: one per session, and one per section without sessions."""
     from nireports.assembler.report import Report
 
     report = Report(
-        stage,
+        staging,
         None,
         bootstrap_file=DATA / "report_spec.yml",
         out_filename=f"{name}.html",
@@ -224,7 +225,8 @@ def _parts(stage: Path, name: str) -> list[dict[str, Any]]:
                 {
                     "subtitle": reportlet.subtitle,
                     "components": [
-                        (_inline(content, stage), caption) for content, caption in reportlet.components
+                        (_inline(content, staging), caption)
+                        for content, caption in reportlet.components
                     ],
                 }
                 for reportlet in reportlets
@@ -235,19 +237,19 @@ def _parts(stage: Path, name: str) -> list[dict[str, Any]]:
 
 
 def _session(reportlet: "Reportlet") -> str | None:
-    """The session of a reportlet, which nireports keeps in its name alone."""
+    """Extract the session of a reportlet from its name."""
     match = re.search(r"(?:^|_)session-([^_]+)", reportlet.name)
     return match[1] if match else None
 
 
-def _inline(content: str, stage: Path) -> Markup:
-    """The reportlet's HTML, with a linked figure put inside the page."""
+def _inline(content: str, staging: Path) -> Markup:
+    """Return the HTML of a reportlet with an inline figure."""
     match = FIGURE.search(content)
-    return Markup((stage / match[1]).read_text(encoding="utf-8") if match else content)
+    return Markup((staging / match[1]).read_text(encoding="utf-8") if match else content)
 
 
 def _write_tables(out_dir: Path, record: Record, figures: Path) -> None:
-    """Write the tables of lesion components and of loads as reportlets, one of each a session."""
+    """Write reportlets with the tables of components and of loads of a session."""
     tables = {"components": ("components",), "loads": ("loads", "regions")}
     for desc, shown in tables.items():
         paths = sorted(path for kind, path in record.files(out_dir) if kind in shown)
@@ -257,7 +259,7 @@ def _write_tables(out_dir: Path, record: Record, figures: Path) -> None:
 
 
 def _table(path: Path, out_dir: Path) -> dict[str, Any]:
-    """The context of a table."""
+    """Return the template context of a table."""
     table = pd.read_csv(path, sep="\t", na_values="n/a")
     numeric = [column for column in table if any(number(value) is not None for value in table[column])]
     return {

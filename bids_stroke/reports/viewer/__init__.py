@@ -1,1 +1,1 @@
-"""The interactive viewer: of a session (``session``), of a cohort (``overlap``)."""
+"""Interactive viewers: of a session (``session``) and of the lesion overlap (``overlap``)."""

@@ -1,4 +1,4 @@
-"""Layers of the interactive viewer, quantized on one grid."""
+"""Image layers of the interactive viewer, quantized and on a common grid."""
 
 import gzip
 from base64 import b64encode
@@ -17,35 +17,35 @@ from scipy import ndimage
 from bids_stroke.reports.figures.palette import DARKEST, OUTLINE
 from bids_stroke.spatial import image
 from bids_stroke.spatial.grid import blank, bounding_box, regrid, resample
-from bids_stroke.spatial.masks import on_grid
+from bids_stroke.spatial.masks import resample_mask
 
-MARGIN_MM = 15  # of the head that is kept around the brain
-FINEST_MM = 1.0
-#: Colors of values that increase, as in the figures.
+MARGIN_MM = 15  # margin around the brain in which the head is shown
+MIN_ZOOM_MM = 1.0
+#: Sequential colormap, as in the figures.
 RAMP = tuple(to_hex(color) for color in colormaps["plasma"](np.linspace(DARKEST, 1, 9)))
 TRACT = ("#0f766e", OUTLINE, "#ccfff5")
-LEVELS = (256, 128, 64, 32)  # of gray: the first that fits
+LEVELS = (256, 128, 64, 32)  # numbers of gray levels; the first that fits is used
 
 
 @dataclass(frozen=True)
 class Layer:
-    """An image that the viewer shows.
+    """Image shown in the viewer.
 
     Attributes
     ----------
     title : str
     img : nib.Nifti1Image
-        On the grid of the viewer.
+        Image on the grid of the viewer.
     low, high : float
-        Values that have the first and the last of ``colors``.
+        Values of the first and the last color.
     colors : tuple of str
-        ``#rrggbb``; gray without any.
+        Colormap as ``#rrggbb``; empty for gray.
     opacity : float
-        0-1.
+        Initial opacity (0-1).
     shown : bool
-        Whether it is shown at first.
+        Whether the layer is visible initially.
     unit : str, optional
-        Written behind a value; a mask has none.
+        Unit of the displayed value; None for masks.
     """
 
     title: str
@@ -59,8 +59,8 @@ class Layer:
 
 
 class ViewerField(NamedTuple):
-    """The field of a viewer: an image along the axes of the world, which of its voxels are near the
-    brain, and the brain mask on its grid."""
+    """Field of view of a viewer: image aligned with world axes, and on the same grid the mask of
+    voxels near the brain and the brain mask."""
 
     img: nib.Nifti1Image
     near: NDArray[np.bool_]
@@ -68,28 +68,28 @@ class ViewerField(NamedTuple):
 
 
 def field(img: nib.Nifti1Image, brain_img: nib.Nifti1Image) -> ViewerField:
-    """Cut the field of a viewer out of an image.
+    """Crop an image to the field of view of a viewer.
 
     Parameters
     ----------
     img, brain_img : nib.Nifti1Image
-        An image, and the mask of its brain.
+        Image and its brain mask.
 
     Returns
     -------
     ViewerField
-        Voxels no finer than ``FINEST_MM``, in the box around the voxels within ``MARGIN_MM`` of the
-        brain.
+        Bounding box of the voxels within ``MARGIN_MM`` of the brain, with a voxel size of at least
+        ``MIN_ZOOM_MM``.
     """
     grid = image.conform(img)
     zooms = voxel_sizes(grid.affine)
-    if zooms.min() < 0.99 * FINEST_MM:
-        zooms = np.maximum(zooms, FINEST_MM)
+    if zooms.min() < 0.99 * MIN_ZOOM_MM:
+        zooms = np.maximum(zooms, MIN_ZOOM_MM)
         grid = regrid(grid, zooms)
     if not np.allclose(grid.affine[:3, :3], np.diag(zooms), atol=1e-4):
         shape, affine = vox2out_vox(grid, np.full(3, zooms.min()))
         grid = resample(grid, blank(shape, affine), order=3)
-    brain = on_grid(brain_img, grid)
+    brain = resample_mask(brain_img, grid)
     outside = np.asanyarray(brain.dataobj) == 0
     near = ndimage.distance_transform_edt(outside, voxel_sizes(grid.affine)) <= MARGIN_MM
     box = bounding_box(near)
@@ -99,19 +99,25 @@ def field(img: nib.Nifti1Image, brain_img: nib.Nifti1Image) -> ViewerField:
 def background(
     title: str, img: nib.Nifti1Image, near: NDArray[np.bool_], brain_img: nib.Nifti1Image
 ) -> Layer:
-    """Make the gray layer of an image: black where it is not ``near`` the brain, clipped at the
-    extremes, its window from the 0.5 to the 99.5 percentile of the brain."""
+    """Create the gray layer of an image.
+
+    Voxels that are not ``near`` the brain are black. Intensities are clipped to the 0.1th and 99.9th
+    percentiles; the window extends from the 0.5th to the 99.5th percentile of the brain.
+    """
     data = img.get_fdata(dtype=np.float32)
-    least, most = np.percentile(data[near], (0.1, 99.9))
+    minimum, maximum = np.percentile(data[near], (0.1, 99.9))
     inside = data[np.asanyarray(brain_img.dataobj) > 0]
     low, high = np.percentile(inside if inside.size else data, (0.5, 99.5))
-    clipped = np.where(near, np.clip(data, least, most), least)
+    clipped = np.where(near, np.clip(data, minimum, maximum), minimum)
     return Layer(title, image.like(clipped, img, np.float32), float(low), float(high))
 
 
-def packed(img: nib.Nifti1Image, levels: int = LEVELS[0]) -> str:
-    """Encode an image as gzipped NIfTI in Base64: integers unchanged, other values quantized to
-    ``levels`` gray levels between the extremes (one byte a voxel; the header holds the scale)."""
+def encode(img: nib.Nifti1Image, levels: int = LEVELS[0]) -> str:
+    """Encode an image as gzipped NIfTI in Base64.
+
+    Integers are unchanged. Other values are quantized to ``levels`` gray levels from minimum to maximum
+    (one byte per voxel; the header contains the scale).
+    """
     data = np.asanyarray(img.dataobj)
     if np.issubdtype(data.dtype, np.integer):
         out = nib.Nifti1Image(data, img.affine)

@@ -1,4 +1,4 @@
-"""NiiVue, which shows the images of a viewer, from the package ``ipyniivue``."""
+"""NiiVue, the JavaScript library of the viewers, from the package ``ipyniivue``."""
 
 import gzip
 import re
@@ -14,33 +14,33 @@ _EXPORT = re.compile(rb"export\s*\{[^{}]*\};?\s*$")
 
 
 @lru_cache(maxsize=1)
-def packed() -> str:
-    """:func:`bids_stroke.reports.viewer.niivue.module`, gzipped, in Base64 (text)."""
+def encoded_module() -> str:
+    """Return :func:`bids_stroke.reports.viewer.niivue.module`, gzipped and encoded in Base64."""
     return b64encode(gzip.compress(module(), mtime=0)).decode()
 
 
 def module() -> bytes:
-    """NiiVue as JavaScript: a module that sets ``globalThis.Niivue``.
+    """Extract NiiVue as a JavaScript module that sets ``globalThis.Niivue``.
 
-    ``ipyniivue`` has it in the module of its widget, which exports the widget alone; the name of the
-    class is read from the place where the widget makes an instance.
+    ``ipyniivue`` contains NiiVue in the module of its widget, which exports only the widget. The name
+    of the class is read from the code that creates an instance.
 
     Raises
     ------
     ResourceError
-        If the package is missing, or its module is made in another way.
+        If the package is missing or its module has another structure.
     """
     path = package_file("ipyniivue", "static/widget.js", "The viewer")
     code = path.read_bytes()
     match = _CLASS.search(code)
     if not match or not _EXPORT.search(code):
         raise ResourceError(
-            f"{path} is not the NiiVue that the viewer knows; install the version of ipyniivue that "
-            "constraints.txt names."
+            f"{path} contains an unsupported version of NiiVue; install the version of ipyniivue that "
+            "is listed in constraints.txt."
         )
     return _EXPORT.sub(b"globalThis.Niivue=" + match[1].replace(b"\\", b"\\\\") + b";", code)
 
 
-def licence() -> str | None:
-    """Licence of NiiVue, as text; None if the package has no such file."""
+def license_text() -> str | None:
+    """Return the license of NiiVue; None if the package does not include it."""
     return distribution("ipyniivue").read_text("licenses/LICENSE")

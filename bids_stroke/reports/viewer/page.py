@@ -1,8 +1,8 @@
-"""The page of the interactive viewer: images quantized, and shown by NiiVue in one HTML file.
+"""Page of the interactive viewer: a self-contained HTML file with quantized images and NiiVue.
 
-All images of a viewer lie on one grid along the axes of the world, as the slices of the figures do
-(NiiVue shows planes of voxels): that of the reference image where it is such a grid, at 1 mm where it
-is finer. Only voxels near the brain are kept: the file stays small, and most of the face is left out.
+NiiVue shows planes of voxels. All images of a viewer are therefore on a common grid aligned with world
+axes: the grid of the reference image if it is aligned, with a voxel size of at least 1 mm. Only voxels
+near the brain are included, which limits the file size and removes most of the face.
 """
 
 from collections.abc import Sequence
@@ -17,17 +17,17 @@ from bids_stroke.reports.rendering import render
 from bids_stroke.utils.files import PathLike
 
 from . import niivue
-from .layers import LEVELS, MARGIN_MM, Layer, packed
+from .layers import LEVELS, MARGIN_MM, Layer, encode
 
-BACKGROUND_BYTES = 11_500_000  # of all backgrounds of a file, which is to stay under 15 MB
+BACKGROUND_BYTES = 11_500_000  # maximum size of all backgrounds, for files below 15 MB
 
 
-def name_of(session_name: str) -> str:
-    """File name of the viewer of a session."""
+def viewer_name(session_name: str) -> str:
+    """Return the file name of the viewer of a session."""
     return f"{session_name}_viewer.html"
 
 
-def page(
+def write_page(
     out: PathLike,
     title: str,
     backgrounds: Sequence[Layer],
@@ -41,15 +41,15 @@ def page(
     out : path
     title : str
     backgrounds, overlays : sequence of Layer
-        All on one grid; the overlays in the order in which they are drawn.
+        Layers on a common grid; overlays in drawing order.
     brain_img : nib.Nifti1Image
-        Mask of the voxels that are rendered in 3D.
+        Mask of the voxels shown in the 3D rendering.
 
     Returns
     -------
     Path
     """
-    data = [*_packed_backgrounds(backgrounds), *(packed(layer.img) for layer in overlays)]
+    data = [*_encode_backgrounds(backgrounds), *(encode(layer.img) for layer in overlays)]
     scene = {
         "layers": [
             {
@@ -62,7 +62,7 @@ def page(
             for layer, content in zip((*backgrounds, *overlays), data, strict=True)
         ],
         "backgrounds": len(backgrounds),
-        "brain": packed(brain_img),
+        "brain": encode(brain_img),
         "start": _start(overlays[0].img, brain_img),
     }
     return render(
@@ -72,25 +72,28 @@ def page(
         backgrounds=backgrounds,
         overlays=overlays,
         scene=scene,
-        niivue=niivue.packed(),
-        licence=niivue.licence(),
+        niivue=niivue.encoded_module(),
+        license=niivue.license_text(),
         margin=MARGIN_MM,
         version=__version__,
     )
 
 
-def _packed_backgrounds(backgrounds: Sequence[Layer]) -> list[str]:
-    """Encode the backgrounds in the most gray levels that fit."""
+def _encode_backgrounds(backgrounds: Sequence[Layer]) -> list[str]:
+    """Encode the backgrounds with as many gray levels as the file size allows."""
     for levels in LEVELS:
-        data = [packed(layer.img, levels) for layer in backgrounds]
+        data = [encode(layer.img, levels) for layer in backgrounds]
         if sum(map(len, data)) <= BACKGROUND_BYTES:
             break
     return data
 
 
 def _start(img: nib.Nifti1Image, brain_img: nib.Nifti1Image) -> list[float]:
-    """Where the crosshair starts (mm): the voxel among the largest values that is nearest to their
-    center; without any, the center of the brain."""
+    """Return the initial position of the crosshair (mm).
+
+    This is the voxel with the maximum value that is nearest to the center of all such voxels, or the
+    center of the brain for an empty image.
+    """
     data = np.asanyarray(img.dataobj)
     if not data.any():
         data = np.asanyarray(brain_img.dataobj)

@@ -1,4 +1,4 @@
-"""The interactive viewer of a session, from the derivatives that its record lists."""
+"""Interactive viewer of a session, from the derivatives in its record."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,32 +15,32 @@ from bids_stroke.reports.figures.palette import FAINT, LESION
 from bids_stroke.settings import DEFAULT_TRACT
 from bids_stroke.spatial import image
 from bids_stroke.spatial.grid import resample
-from bids_stroke.spatial.masks import on_grid
+from bids_stroke.spatial.masks import resample_mask
 from bids_stroke.spatial.templates import TEMPLATE, template
 from bids_stroke.spatial.transforms import apply
 from bids_stroke.utils.files import PathLike
 
 from .layers import RAMP, TRACT, Layer, background, field
-from .page import name_of, page
+from .page import viewer_name, write_page
 
 
-def path_of(out_dir: PathLike, session_name: str) -> Path:
-    """Path of the viewer of a session."""
-    return Path(out_dir) / name_of(session_name)
+def viewer_path(out_dir: PathLike, session_name: str) -> Path:
+    """Return the path of the viewer of a session."""
+    return Path(out_dir) / viewer_name(session_name)
 
 
 def write_viewer(out_dir: PathLike, record: Record, tracts: Sequence[str] = (DEFAULT_TRACT,)) -> Path:
-    """Write the viewer of a session beside its participant's report.
+    """Write the viewer of a session to the folder of the participant report.
 
     Parameters
     ----------
     out_dir : path
         Folder of the derivatives.
     record : Record
-        Of a session that ended well.
+        Record of a session that was processed successfully.
     tracts : sequence of str
-        Tracts of the run, as :func:`bids_stroke.atlases.tract_cards.load_card` takes them; those that
-        the session was measured on are shown.
+        Tracts of the run, as arguments of :func:`bids_stroke.atlases.tract_cards.load_card`. Only
+        tracts in which the session was measured are shown.
 
     Returns
     -------
@@ -50,35 +50,35 @@ def write_viewer(out_dir: PathLike, record: Record, tracts: Sequence[str] = (DEF
     Raises
     ------
     ResourceError
-        If NiiVue or a tract's file is missing.
+        If NiiVue or a tract file is missing.
     """
     files = _Files(Path(out_dir), record)
     grid, near, brain = field(*files.reference())
     gray = [background(title, img, near, brain) for title, img in files.contrasts(grid).items()]
     overlays = files.overlays(grid, Maps(tuple(tracts)).cards)
-    return page(path_of(out_dir, record.name), record.name, gray, overlays, brain)
+    return write_page(viewer_path(out_dir, record.name), record.name, gray, overlays, brain)
 
 
 class _Files:
-    """The derivatives of a session, loaded as images."""
+    """Loads the derivatives of a session as images."""
 
     def __init__(self, out_dir: Path, record: Record) -> None:
         self._out_dir, self._record = out_dir, record
         #: A user-supplied mask in a template space has no native space.
         self._in_template = record.reference not in (*REFERENCES, TRACE)
-        self._place = TEMPLATE if self._in_template else None
+        self._space = TEMPLATE if self._in_template else None
 
-    def _path(self, kind: str, place: str | None = None) -> Path:
-        return self._record.require(self._out_dir, kind, place)
+    def _path(self, kind: str, space: str | None = None) -> Path:
+        return self._record.require(self._out_dir, kind, space)
 
     def reference(self) -> tuple[nib.Nifti1Image, nib.Nifti1Image]:
-        """The reference image and its brain mask."""
+        """Load the reference image and its brain mask."""
         if self._in_template:
             return template().t1w, template().brain
         return image.load(self._path("image")), image.load(self._path("brain_mask"))
 
     def contrasts(self, grid: nib.Nifti1Image) -> dict[str, nib.Nifti1Image]:
-        """The images of the session on ``grid``, which is cut out of the reference image."""
+        """Load the images of the session on ``grid``, the cropped reference image."""
         images = {self._record.reference or TEMPLATE: grid}
         if self._in_template:
             return {TEMPLATE: grid}
@@ -90,10 +90,10 @@ class _Files:
         return images
 
     def overlays(self, grid: nib.Nifti1Image, cards: Sequence[TractCard]) -> list[Layer]:
-        """Layers of the lesion, its probability where there is one, and the tracts."""
-        lesion = on_grid(image.load(self._path("lesion_mask", self._place)), grid)
+        """Create the layers of the lesion, its probability (if available) and the tracts."""
+        lesion = resample_mask(image.load(self._path("lesion_mask", self._space)), grid)
         layers = [Layer("Lesion", lesion, 1, 1, (LESION, LESION), 0.5)]
-        probability = self._record.path(self._out_dir, "lesion_probability", self._place)
+        probability = self._record.path(self._out_dir, "lesion_probability", self._space)
         if probability:
             resampled = resample(image.load(probability), grid)
             layers.append(Layer("Probability", resampled, FAINT, 1, RAMP, 0.7, False, ""))
@@ -101,13 +101,13 @@ class _Files:
         measured = self._record.paths(self._out_dir, "loads")
         for card in cards:
             if card.atlas in measured:
-                moved = _tract(card, grid, from_template)
-                layers.append(Layer(card.name, moved, FAINT, 1, TRACT, 0.7, True, ""))
+                tract_img = _tract(card, grid, from_template)
+                layers.append(Layer(card.name, tract_img, FAINT, 1, TRACT, 0.7, True, ""))
         return layers
 
 
 def _tract(card: TractCard, grid: nib.Nifti1Image, transforms: Sequence[Path]) -> nib.Nifti1Image:
-    """Both sides of a tract on ``grid``."""
+    """Combine both sides of a tract on ``grid``."""
     sides = load_tract(card)
     left, right = (sides[side].get_fdata(dtype=np.float32) for side in "LR")
     both = image.like(np.minimum(left + right, 1), sides["L"], np.float32)

@@ -1,4 +1,4 @@
-"""Clock of a training: time so far, and the budget of a call."""
+"""Training time and the budget of a call."""
 
 import time
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from lightning.pytorch.callbacks import Callback
 
 @dataclass(frozen=True)
 class Budget:
-    """Minutes and steps of one call; None for no limit."""
+    """Limits of one call in minutes and steps; None for no limit."""
 
     minutes: float | None = None
     steps: int | None = None
 
 
 class Clock(Callback):
-    """Ends a call at its budget, and counts the minutes of all calls of a training.
+    """Callback that stops training at the budget and counts the minutes of all calls.
 
     Parameters
     ----------
@@ -26,17 +26,17 @@ class Clock(Callback):
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
-        self.earlier = 0.0
+        self.previous_minutes = 0.0
         self.started = time.monotonic()
         self.first_step = 0
 
     @property
     def minutes(self) -> float:
-        """Minutes of training so far, earlier calls included."""
-        return self.earlier + self._elapsed()
+        """Minutes of training so far, including previous calls."""
+        return self.previous_minutes + self._elapsed()
 
-    def spent(self, step: int) -> float:
-        """Share (0 to 1) of the budget that is spent: the larger of time and steps."""
+    def budget_fraction(self, step: int) -> float:
+        """Return the used share (0 to 1) of the budget, the larger of time and steps."""
         shares = [0.0]
         if self.budget.minutes:
             shares.append(self._elapsed() / self.budget.minutes)
@@ -52,23 +52,23 @@ class Clock(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: object
     ) -> None:
-        """End the training when the budget is spent."""
-        if self.spent(trainer.global_step) >= 1:
+        """Stop training when the budget is used up."""
+        if self.budget_fraction(trainer.global_step) >= 1:
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        """Minutes so far, for the checkpoint."""
+        """Return the state for the checkpoint."""
         return {"minutes": self.minutes}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from the minutes of a checkpoint."""
-        self.earlier = float(state_dict["minutes"])
+        """Restore the state of a checkpoint."""
+        self.previous_minutes = float(state_dict["minutes"])
 
     def _elapsed(self) -> float:
         return (time.monotonic() - self.started) / 60
 
 
-def clock_of(trainer: pl.Trainer) -> Clock:
-    """The clock among the callbacks of a trainer."""
+def get_clock(trainer: pl.Trainer) -> Clock:
+    """Return the clock of a trainer."""
     # Lightning sets the callbacks without declaring them.
     return next(c for c in trainer.callbacks if isinstance(c, Clock))  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ from .saving import save_weights
 
 
 class Learner(pl.LightningModule):
-    """BCE and soft Dice inside the brain; Adam; cosine annealing with warm restarts.
+    """Training step with BCE and soft Dice inside the brain, Adam, and cosine annealing with restarts.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ class Learner(pl.LightningModule):
 
     def __init__(self, network: nn.Module, stage: Stage, loss: Loss) -> None:
         super().__init__()
-        form = torch.channels_last if 1 in stage.tile else torch.channels_last_3d
-        self.network = network.to(memory_format=form)  # type: ignore[call-overload]
+        memory_format = torch.channels_last if 1 in stage.tile else torch.channels_last_3d
+        self.network = network.to(memory_format=memory_format)  # type: ignore[call-overload]
         self.stage = stage
         self.frozen = [network.get_submodule(name) for name in stage.frozen]
         network.train().requires_grad_(True)
@@ -48,18 +48,18 @@ class Learner(pl.LightningModule):
         )
 
     def on_train_epoch_start(self) -> None:
-        """Keep the normalization of frozen modules."""
+        """Keep the normalization statistics of frozen modules."""
         for module in self.frozen:
             module.eval()
 
     def configure_optimizers(self) -> Any:
-        """Adam of the weights that learn, and its schedule."""
-        learning = [weight for weight in self.network.parameters() if weight.requires_grad]
-        optimizer = torch.optim.Adam(learning, lr=self.stage.learning_rate)
+        """Return Adam for the trainable weights and its schedule."""
+        trainable = [weight for weight in self.network.parameters() if weight.requires_grad]
+        optimizer = torch.optim.Adam(trainable, lr=self.stage.learning_rate)
         return [optimizer], [CosineAnnealingWarmRestarts(optimizer, self.stage.cycle)]
 
     def training_step(self, batch: Tensors, batch_idx: int) -> torch.Tensor:
-        """Loss of a batch."""
+        """Return the loss of a batch."""
         image, label, mask = batch
         loss = self.loss(self._logits(image, mask), label)
         self.log("loss", loss, on_epoch=True, on_step=False, sync_dist=True)
@@ -69,22 +69,22 @@ class Learner(pl.LightningModule):
         """Log loss and Dice of a scan."""
         image, label, mask = batch
         logits = self._logits(image, mask)
-        # A batch is a scan, of whatever number of slices.
+        # A batch is one scan with any number of slices.
         self.log("val_loss", self.loss(logits, label), sync_dist=True, batch_size=1)
         self.log("val_dice", scores.dice(logits > 0, label > 0), sync_dist=True, batch_size=1)
 
     def _logits(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return scores.inside(self.network(image).float(), mask)
+        return scores.mask_logits(self.network(image).float(), mask)
 
 
 class Snapshots(Callback):
-    """Write the weights at the end of some epochs (counted from 1)."""
+    """Callback that writes the weights at the end of selected epochs (counted from 1)."""
 
     def __init__(self, folder: PathLike, epochs: Sequence[int]) -> None:
         self.folder, self.epochs = Path(folder), epochs
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Write them, if the epoch is one of those."""
+        """Write the weights if the epoch is selected."""
         assert isinstance(module, Learner)
         epoch = trainer.current_epoch + 1
         if epoch in self.epochs and trainer.is_global_zero:

@@ -21,7 +21,7 @@ from bids_stroke.training.simulation.synthesis import Simulator
 from bids_stroke.utils.files import PathLike, atomic
 
 from . import samples, sources
-from .clock import Budget, Clock, clock_of
+from .clock import Budget, Clock, get_clock
 from .saving import SUMMARY, WEIGHTS, loggers, save_weights
 from .segmenter import AveragedWeights, Segmenter
 
@@ -30,7 +30,7 @@ CHECKPOINT_MINUTES = 5
 
 @dataclass(frozen=True)
 class Summary:
-    """Result of a training: Dice by threshold and by input on the validation samples."""
+    """Result of a training; ``validation`` holds the Dice by threshold and by input."""
 
     steps: int
     minutes: float
@@ -47,15 +47,16 @@ def train_on_simulations(
     initial: Card | None = None,
     decay_from: Path | None = None,
 ) -> Summary:
-    """Find the files, prepare them, and train (see :func:`bids_stroke.training.engine.loop.fit`).
+    """Prepare the source files of a recipe and train (:func:`bids_stroke.training.engine.loop.fit`).
 
     Parameters
     ----------
     recipe : SimulationRecipe
     out : path
-        Also receives ``split.csv``, the part of each file, and ``cache``, the prepared heads.
+        Output folder. It also contains ``split.csv``, the part of each file, and ``cache``, the
+        prepared heads.
     data : path
-        Folder that holds the folders of the recipe's ``sources``.
+        Folder that contains the folders of the recipe's ``sources``.
     minutes : float, optional
         Duration of this call.
     steps : int, optional
@@ -63,23 +64,27 @@ def train_on_simulations(
     initial : Card, optional
         Model to start from.
     decay_from : Path, optional
-        Checkpoint of another training from which the learning rate decays to zero.
+        Checkpoint from which the learning rate decays to zero.
 
     Raises
     ------
     UsageError
-        If ``decay_from`` is no checkpoint.
+        If ``decay_from`` does not exist.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    files = sources.parts(recipe, data)
+    files = sources.find_files(recipe, data)
     _write_split(files, out / "split.csv")
-    loaded = {part: sources.material(files[part], out / "cache") for part in ("training", "validation")}
+    loaded = {
+        part: sources.load_files(files[part], out / "cache") for part in ("training", "validation")
+    }
     device = devices.resolve("auto")
-    on = {"training": "cpu" if workers(recipe.training) else device, "validation": device}
-    training, validation = (sources.simulator(loaded[part], recipe, on[part]) for part in on)
+    device_of = {"training": "cpu" if workers(recipe.training) else device, "validation": device}
+    training, validation = (
+        sources.build_simulator(loaded[part], recipe, device_of[part]) for part in device_of
+    )
     if decay_from and not decay_from.is_file():
-        raise UsageError(f"{decay_from} is no checkpoint; name a last.ckpt of a training.")
+        raise UsageError(f"{decay_from} does not exist; give the last.ckpt of a training.")
     budget = Budget(minutes or (recipe.training.decay_minutes if decay_from else None), steps)
     start = initial_weights(recipe, initial) if initial else None
     return fit(recipe, training, validation, out, budget, initial=start, decay_from=decay_from)
@@ -95,11 +100,11 @@ def fit(
     initial: Mapping[str, torch.Tensor] | None = None,
     decay_from: Path | None = None,
 ) -> Summary:
-    """Train the recipe's network on two simulators.
+    """Train the network of a recipe with simulators for training and validation.
 
-    Writes ``weights.safetensors`` (averaged weights), ``checkpoints/last.ckpt`` every five minutes
-    (from which the same call continues), ``log/version_*/metrics.csv``, TensorBoard's files and, at
-    the end, ``summary.json``.
+    The function writes ``weights.safetensors`` (averaged weights), ``checkpoints/last.ckpt`` every
+    five minutes (from which a repeated call continues), ``log/version_*/metrics.csv``, TensorBoard
+    files and, at the end, ``summary.json``.
 
     Parameters
     ----------
@@ -111,8 +116,8 @@ def fit(
     initial : dict of str to tensor, optional
         Weights to start from.
     decay_from : Path, optional
-        Checkpoint from which the learning rate decays to zero over the budget; a decay that was
-        interrupted starts again.
+        Checkpoint from which the learning rate decays to zero over the budget. An interrupted decay
+        starts again from this checkpoint.
     """
     settings, out = recipe.training, Path(out)
     torch.set_num_threads(settings.threads)
@@ -123,10 +128,10 @@ def fit(
         network.load_state_dict(initial)
     module = Segmenter(network, settings, recipe.inputs, decay=decay_from is not None)
     trainer = _trainer(settings, out, budget)
-    begun = torch.load(last, weights_only=True)["global_step"] if last.exists() else 0
-    # A continued training must not see the same samples again.
-    stream = samples.Stream(training, recipe, [recipe.sample_seed, begun])
-    fixed = samples.Fixed(validation, recipe, [recipe.seed, 1])
+    first_step = torch.load(last, weights_only=True)["global_step"] if last.exists() else 0
+    # A continued training draws new samples.
+    stream = samples.SampleStream(training, recipe, [recipe.sample_seed, first_step])
+    fixed = samples.ValidationSamples(validation, recipe, [recipe.seed, 1])
     loaders = (
         DataLoader(
             stream,
@@ -136,13 +141,13 @@ def fit(
         ),
         DataLoader(fixed, 1),
     )
-    trainer.fit(module, *loaders, ckpt_path=last if begun else None, weights_only=True)
+    trainer.fit(module, *loaders, ckpt_path=last if first_step else None, weights_only=True)
     trainer.save_checkpoint(out / "checkpoints" / "last.ckpt")
     trainer.validate(module, loaders[1], verbose=False)
     save_weights(module.average.module, out / WEIGHTS)
     summary = Summary(
         steps=trainer.global_step,
-        minutes=round(clock_of(trainer).minutes, 1),
+        minutes=round(get_clock(trainer).minutes, 1),
         validation={k: round(float(v), 4) for k, v in trainer.callback_metrics.items()},
     )
     with atomic(out / SUMMARY) as partial:
@@ -151,12 +156,12 @@ def fit(
 
 
 def workers(settings: SimulationTraining) -> int:
-    """Processes that simulate beside a GPU. A CPU simulates between the steps of the training."""
+    """Return the number of processes that simulate for a GPU; on a CPU, the training process does."""
     return settings.workers if torch.cuda.is_available() else 0
 
 
 def initial_weights(recipe: SimulationRecipe, source: Card) -> dict[str, torch.Tensor]:
-    """Weights of a model for the recipe's network; channels that the model lacks start at zero."""
+    """Adapt the weights of a model to the recipe's network; channels that it lacks start at zero."""
     target = weights.build(recipe.network).state_dict()
     channels = [channel.contrast for channel in source.channels]
     wanted = [*recipe.channels, *(f"mirrored {c}" for c in recipe.channels if recipe.mirror)]

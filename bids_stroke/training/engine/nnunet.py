@@ -1,4 +1,4 @@
-"""Training with nnU-Net v2: conversion of the data, and settings from the recipe."""
+"""Training with nnU-Net v2: conversion of the data and settings of the recipe."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from bids_stroke.models.card import Card, Network
 from bids_stroke.models.nnunet import results_folder
 from bids_stroke.spatial import image
 from bids_stroke.training.export import RESULTS
-from bids_stroke.training.parallel import map_unordered, reason
+from bids_stroke.training.parallel import error_message, map_unordered
 from bids_stroke.training.patients import split
 from bids_stroke.training.patients.patient import Parts, Patient
 from bids_stroke.training.recipe_settings import NNUNetRecipe
@@ -27,14 +27,14 @@ from bids_stroke.utils.files import PathLike, atomic
 
 DATASET = 1
 CONFIGURATION = "3d_fullres"
-PROCESSES = "nnUNet_n_proc_DA"  # variable of the processes that augment
+PROCESSES = "nnUNet_n_proc_DA"  # environment variable for the number of augmentation processes
 PLANS = "nnUNetPlans"
 TRAINER = "nnUNetTrainer"
 
 
 @dataclass(frozen=True)
 class FoldSummary:
-    """Folder of nnU-Net's results, the fold that was trained, and its scans by part."""
+    """Results folder of nnU-Net, trained fold, and number of scans by part."""
 
     results: str
     fold: int
@@ -50,30 +50,37 @@ def train(
     source: Card | None = None,
     processes: int = 1,
 ) -> FoldSummary:
-    """Convert, plan, preprocess and train one fold; what is done is not done again.
+    """Convert, plan, preprocess and train one fold; completed steps are skipped.
 
     Parameters
     ----------
     recipe : NNUNetRecipe
     parts : dict of str to list of Patient
     table : DataFrame
-        The split.
+        Split of the subjects.
     out : Path
-        Receives ``raw`` and ``preprocessed`` (nnU-Net's data), ``results``, and with a ``source``
-        ``adapt.tsv``.
+        Output folder for ``raw`` and ``preprocessed`` (data of nnU-Net), ``results`` and, with a
+        ``source``, ``adapt.tsv``.
     fold : int
     source : Card, optional
         Model to start from, adapted to the plan.
+    processes : int
+        Number of processes for conversion, planning and preprocessing.
 
     Returns
     -------
     FoldSummary
+
+    Raises
+    ------
+    DatasetError
+        If a scan cannot be converted, or no training scan has a lesion.
     """
     name = f"Dataset{DATASET:03d}_{''.join(filter(str.isalnum, recipe.name))}"
     out = Path(out).resolve()
     _environment(out, recipe.nnunet.workers)
     if not any(patient.lesion_ml for patient in parts["training"]):
-        raise DatasetError("None of the scans for training holds a lesion; add some.")
+        raise DatasetError("No training scan contains a lesion; add scans with lesions.")
     scans = [*parts["training"], *parts["validation"]]
     contrasts = recipe.data.contrasts
     raw, preprocessed = out / "raw" / name, out / "preprocessed" / name
@@ -93,21 +100,21 @@ def train(
 
 
 def _environment(out: Path, workers: int) -> None:
-    """nnU-Net reads folders and the number of processes from the environment alone."""
+    """Set the environment variables from which nnU-Net reads folders and numbers of processes."""
     for key, folder in (("raw", "raw"), ("preprocessed", "preprocessed"), ("results", RESULTS)):
         os.environ[f"nnUNet_{key}"] = str(out / folder)
-    # Its planner takes the number for one of threads: see _plan.
+    # The planner uses this variable as a number of threads; see _plan.
     os.environ.update({PROCESSES: str(workers), "nnUNet_def_n_proc": str(max(workers, 1))})
 
 
 def _convert(scans: Sequence[Patient], raw: Path, recipe: NNUNetRecipe, processes: int) -> None:
-    """Write brains and masks by nnU-Net's names."""
+    """Write skull-stripped images and lesion masks in nnU-Net's layout."""
     raw.mkdir(parents=True, exist_ok=True)
     contrasts = recipe.data.contrasts
     jobs = [(patient, contrasts, raw) for patient in scans]
     for (patient, *_), result in map_unordered(_case, jobs, processes):
         if isinstance(result, Exception):
-            raise DatasetError(f"{patient.name} cannot be used: {reason(result)}") from result
+            raise DatasetError(f"{patient.name} cannot be used: {error_message(result)}") from result
     content = {
         "name": recipe.name,
         "channel_names": {str(n): contrast for n, contrast in enumerate(contrasts)},
@@ -123,17 +130,17 @@ def _convert(scans: Sequence[Patient], raw: Path, recipe: NNUNetRecipe, processe
 
 def _case(patient: Patient, contrasts: Sequence[str], raw: Path) -> Path:
     label = raw / "labelsTr" / f"{patient.name}.nii.gz"
-    mark = raw / "imagesTr" / f".{patient.name}-{patient.key[:12]}"
-    if mark.is_file():
+    marker = raw / "imagesTr" / f".{patient.name}-{patient.key[:12]}"
+    if marker.is_file():
         return label
     mask = np.asanyarray(patient.load("brain").dataobj) > 0
     for number, contrast in enumerate(contrasts):
         img = patient.load(contrast)
         stripped = image.like(img.get_fdata() * mask, img, np.float32)
         image.save(stripped, raw / "imagesTr" / f"{patient.name}_{number:04d}.nii.gz")
-    drawn = patient.load("lesion")
-    image.save(image.like((np.asanyarray(drawn.dataobj) > 0) & mask, drawn, np.uint8), label)
-    mark.touch()
+    lesion = patient.load("lesion")
+    image.save(image.like((np.asanyarray(lesion.dataobj) > 0) & mask, lesion, np.uint8), label)
+    marker.touch()
     return label
 
 
@@ -165,7 +172,7 @@ def _plan(recipe: NNUNetRecipe, processes: int, preprocessed: Path) -> None:
 
 
 def _initial(source: Card, preprocessed: Path, contrasts: Sequence[str], out: Path) -> Path:
-    """Weights of a model, made to fit the plan."""
+    """Write the weights of a model, adapted to the plan."""
     plans = json.loads((preprocessed / f"{PLANS}.json").read_text())
     arguments = results_folder.arguments(plans, CONFIGURATION, len(contrasts))
     target = weights.build(Network("dynamic_unet", arguments)).state_dict()
@@ -179,29 +186,29 @@ def _initial(source: Card, preprocessed: Path, contrasts: Sequence[str], out: Pa
 
 
 def _add_settings(path: Path, settings: dict[str, Any]) -> None:
-    """Add the recipe's settings for the trainer to ``dataset.json``."""
+    """Add the recipe's trainer settings to ``dataset.json``."""
     content = json.loads(path.read_text()) | {"bids_stroke": settings}
     path.write_text(json.dumps(content, indent=2))
 
 
 def _splits(parts: Parts, table: pd.DataFrame, folds: int | None) -> list[dict[str, list[str]]]:
-    """nnU-Net's list of splits, one per fold."""
+    """Return nnU-Net's list of splits, one per fold."""
     names = {part: [patient.name for patient in parts[part]] for part in ("training", "validation")}
     if not folds:
         return [{"train": names["training"], "val": names["validation"]}]
-    everyone = [*parts["training"], *parts["validation"]]
-    validates = {patient.name: int(part) for patient, part in split.part_of(everyone, table) if part}
+    patients = [*parts["training"], *parts["validation"]]
+    fold_of = {patient.name: int(part) for patient, part in split.assign_parts(patients, table) if part}
     return [
         {
-            "train": [name for name, number in validates.items() if number != fold],
-            "val": [name for name, number in validates.items() if number == fold],
+            "train": [name for name, number in fold_of.items() if number != fold],
+            "val": [name for name, number in fold_of.items() if number == fold],
         }
         for fold in range(folds)
     ]
 
 
 def _run(preprocessed: Path, fold: int, latest: Path) -> None:
-    """Train on all GPUs of this machine, or on the CPU."""
+    """Train on all GPUs of the machine, or on the CPU."""
     gpus = torch.cuda.device_count()
     if gpus < 2:
         _train(None, preprocessed, fold, latest, 1)

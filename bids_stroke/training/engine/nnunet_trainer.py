@@ -1,4 +1,4 @@
-"""nnU-Net's trainer with the settings of a recipe, which are read from ``dataset.json``."""
+"""nnU-Net's trainer with the settings of a recipe, read from ``dataset.json``."""
 
 import csv
 import time
@@ -20,10 +20,10 @@ CURVES = ("train_losses", "val_losses", "mean_fg_dice", "lrs")
 
 
 class nnUNetTrainer(original.nnUNetTrainer):
-    """Rate, epochs, augmentation and start of the recipe; otherwise nnU-Net's own.
+    """nnU-Net trainer with learning rate, epochs, augmentation and initial weights of a recipe.
 
-    ``checkpoint_lowest_loss.pth`` is kept where the validation loss was lowest. The network is
-    nnU-Net's, and so is the name: its own commands can open what this trainer leaves.
+    ``checkpoint_lowest_loss.pth`` stores the network with the lowest validation loss. The class has the
+    name of nnU-Net's default trainer, so that nnU-Net's commands can read the results.
     """
 
     def __init__(
@@ -45,20 +45,20 @@ class nnUNetTrainer(original.nnUNetTrainer):
         self.save_every = self.settings.save_every
 
     def initialize(self) -> None:
-        """Build the network, and give it the weights to start from."""
+        """Build the network and load the initial weights."""
         super().initialize()
         if self.initial_weights:
             network: Any = getattr(self.network, "module", self.network)
             state = load_file(self.initial_weights)
-            plain = getattr(network, "_orig_mod", network)
-            missing, unexpected = plain.load_state_dict(state, False)
+            uncompiled = getattr(network, "_orig_mod", network)
+            missing, unexpected = uncompiled.load_state_dict(state, False)
             if unexpected or canonical({name: torch.empty(0) for name in missing}):
                 raise RuntimeError(f"{self.initial_weights} does not fit the plan")
 
     def configure_rotation_dummyDA_mirroring_and_inital_patch_size(
         self,
     ) -> tuple[tuple[float, float], bool, Any, tuple[int, ...]]:
-        """Rotation of the recipe, and mirroring left to right alone."""
+        """Set the rotation of the recipe and left-right mirroring."""
         _, flat, _, _ = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
         angle = np.deg2rad(self.settings.rotation)
         rotation = (-angle, angle)
@@ -66,13 +66,13 @@ class nnUNetTrainer(original.nnUNetTrainer):
         size = get_patch_size(patch, rotation, rotation, rotation, self.settings.scaling)
         if flat:
             size[0] = patch[0]
-        # The last axis of nnU-Net's order is left to right, before its plan reorders them.
+        # Left-right is the last axis of nnU-Net's order before the transposition by the plan.
         sagittal = (list(self.plans_manager.transpose_forward).index(2),)
         self.inference_allowed_mirroring_axes = sagittal
         return rotation, flat, size, sagittal
 
     def get_training_transforms(self, *arguments: Any, **keywords: Any) -> Any:
-        """nnU-Net's transforms with the scaling of the recipe."""
+        """Return nnU-Net's transforms with the scaling of the recipe."""
         composed = original.nnUNetTrainer.get_training_transforms(*arguments, **keywords)
         for transform in composed.transforms:
             if isinstance(transform, SpatialTransform):
@@ -80,7 +80,7 @@ class nnUNetTrainer(original.nnUNetTrainer):
         return composed
 
     def on_epoch_end(self) -> None:
-        """Keep the checkpoint of the lowest loss, and log the curves."""
+        """Save the checkpoint of the lowest validation loss and log the curves."""
         epoch = self.current_epoch
         super().on_epoch_end()
         if self.local_rank:

@@ -1,4 +1,4 @@
-"""Progress of a training: a bar with the remaining time; on a pipe, a line per epoch."""
+"""Progress of a training: a bar with the remaining time or, without terminal, a line per epoch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,11 +12,11 @@ from rich.progress import Progress as Bar
 
 
 class Progress(Callback):
-    """Show the epochs of a training."""
+    """Callback that shows the epochs of a training."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, title: str) -> None:
         self.console = Console(stderr=True)
-        self.what = what
+        self.title = title
         self.bar: Bar | None = None
         self.task = TaskID(0)
 
@@ -29,7 +29,7 @@ class Progress(Callback):
             *columns, TimeRemainingColumn(), console=self.console, disable=not self.console.is_terminal
         )
         total = (trainer.max_epochs or 0) * trainer.num_training_batches
-        self.task = self.bar.add_task(self.what, total=total, completed=trainer.global_step, state="")
+        self.task = self.bar.add_task(self.title, total=total, completed=trainer.global_step, state="")
         self.bar.start()
 
     def on_train_batch_end(
@@ -49,12 +49,12 @@ class Progress(Callback):
         if not self.bar:
             return
         metrics = trainer.callback_metrics
-        shown = [f"{key} {float(metrics[key]):.3f}" for key in ("loss", "val_dice") if key in metrics]
-        state = ", ".join(shown)
-        state = f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}, {state}"
+        scores = [f"{key} {float(metrics[key]):.3f}" for key in ("loss", "val_dice") if key in metrics]
+        epoch = f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
+        state = f"{epoch}, {', '.join(scores)}"
         self.bar.update(self.task, state=state)
         if not self.console.is_terminal:
-            self.console.print(f"{self.what}: {state}", soft_wrap=True, highlight=False)
+            self.console.print(f"{self.title}: {state}", soft_wrap=True, highlight=False)
 
     def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Remove the bar."""

@@ -1,4 +1,4 @@
-"""Samples for the training loop: an endless stream, and a fixed set for validation."""
+"""Samples for the training loop: an endless stream and a fixed validation set."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -19,11 +19,11 @@ from bids_stroke.training.recipe_settings import (
 )
 from bids_stroke.training.simulation.synthesis import Sample, Simulator, network_input
 
-POOL = 128  # simulated samples that are kept, to be shown again
-#: Volume (ml) of a lesion whose voxels count once in the loss, where volumes matter.
+POOL_SIZE = 128  # simulated samples stored for reuse
+#: Lesion volume (ml) with a weight of 1 if the loss is weighted by volume.
 REFERENCE_ML = 10.0
-#: Factor by which a failed alignment is worse than a usual one.
-WRONG = 10.0
+#: Ratio of the errors of failed and usual alignments.
+FAILED_ALIGNMENT = 10.0
 
 
 #: Image (channels, x, y, z), label and brain mask (1, x, y, z).
@@ -31,9 +31,9 @@ Tensors: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class WeightedTensors(NamedTuple):
-    """What the network is shown of a sample.
+    """Sample as presented to the network.
 
-    ``image``: (channels, x, y, z) in half precision; ``label`` and ``mask``: (1, x, y, z), bool;
+    ``image``: (channels, x, y, z), half precision; ``label`` and ``mask``: (1, x, y, z), bool;
     ``weight``: (1, x, y, z), half precision, weight of each voxel in the loss.
     """
 
@@ -43,15 +43,15 @@ class WeightedTensors(NamedTuple):
     weight: torch.Tensor
 
 
-#: Fields of :class:`WeightedTensors` as batches.
+#: Batched fields of :class:`WeightedTensors`.
 Batch: TypeAlias = Sequence[torch.Tensor]
 
 
 def tensors(sample: Sample, recipe: SimulationRecipe, rng: np.random.Generator) -> WeightedTensors:
-    """Input, label and weights of a sample.
+    """Return the input, label and weights of a sample.
 
-    The lesion outside the extracted brain cannot be seen, and is left out. A recipe with ``mirror``
-    adds the channels reflected about a mid-plane whose error ``rng`` draws.
+    Lesion voxels outside the extracted brain are excluded. With ``mirror`` in the recipe, channels
+    reflected about a randomly inaccurate mid-sagittal plane are added.
     """
     image = network_input(sample, recipe.channels)
     if recipe.mirror:
@@ -64,10 +64,11 @@ def tensors(sample: Sample, recipe: SimulationRecipe, rng: np.random.Generator) 
 
 
 def draw_reflection(sample: Sample, error: MirrorError, rng: np.random.Generator) -> np.ndarray | None:
-    """Reflection (4, 4) from voxels to voxels about an inaccurate mid-plane; None for no alignment."""
+    """Draw a voxel-to-voxel reflection (4, 4) about an inaccurate mid-sagittal plane, or None for a
+    missing alignment."""
     if rng.random() < error.absent:
         return None
-    factor = WRONG if rng.random() < error.wrong else 1.0
+    factor = FAILED_ALIGNMENT if rng.random() < error.wrong else 1.0
     inaccurate = np.eye(4)
     angles = rng.normal(0, factor * error.rotation, 3)
     inaccurate[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
@@ -78,8 +79,11 @@ def draw_reflection(sample: Sample, error: MirrorError, rng: np.random.Generator
 def voxel_weights(
     label: torch.Tensor, visibility: torch.Tensor, settings: LesionWeights, spacing: float
 ) -> torch.Tensor:
-    """Weight of each voxel in the loss: 1 outside lesions; inside, visibility times a factor by the
-    volume of the lesion (:class:`bids_stroke.training.recipe_settings.LesionWeights`)."""
+    """Return the weight of each voxel in the loss.
+
+    It is 1 outside lesions and, inside, the visibility times a factor for the volume of the lesion
+    (:class:`bids_stroke.training.recipe_settings.LesionWeights`).
+    """
     weight = torch.where(label, visibility.clamp(min=settings.floor), 1.0)
     if settings.power and label.any():
         numbers, _ = ndimage.label(label.cpu().numpy())
@@ -91,8 +95,8 @@ def voxel_weights(
     return weight
 
 
-class Stream(IterableDataset[WeightedTensors]):
-    """Endless samples of one simulator, different in every worker.
+class SampleStream(IterableDataset[WeightedTensors]):
+    """Endless stream of simulated samples, different in every worker.
 
     Parameters
     ----------
@@ -112,17 +116,17 @@ class Stream(IterableDataset[WeightedTensors]):
         rng = np.random.default_rng(seed)
         shares = np.array([entry.share for entry in self.recipe.inputs])
         for number in count():
-            chosen = self.recipe.inputs[rng.choice(len(shares), p=shares / shares.sum())].contrasts
-            yield tensors(self.simulator.sample([*seed, number], chosen), self.recipe, rng)
+            contrasts = self.recipe.inputs[rng.choice(len(shares), p=shares / shares.sum())].contrasts
+            yield tensors(self.simulator.sample([*seed, number], contrasts), self.recipe, rng)
 
 
-class Pool:
-    """The last samples, shown again: making one takes longer than learning from it.
+class SamplePool:
+    """Pool of recent samples for reuse, because simulating a sample takes longer than a training step.
 
     Parameters
     ----------
     size : int
-        Samples that are kept, on the device where they arrive.
+        Number of stored samples. They stay on the device on which they arrive.
     seed : int
     """
 
@@ -131,8 +135,9 @@ class Pool:
         self.rng = np.random.default_rng(seed)
 
     def batch(self, fresh: Batch, number: int) -> list[torch.Tensor]:
-        """Keep the samples of the batch ``fresh``, and show ``number`` of those that are kept, the
-        fresh ones first, each mirrored (left-right) or not.
+        """Store the samples of the batch ``fresh`` and return ``number`` stored samples.
+
+        The fresh samples come first. Each sample is mirrored left-right at random.
 
         Returns
         -------
@@ -141,16 +146,16 @@ class Pool:
         """
         new = list(zip(*fresh, strict=True))
         self.samples.extend(new)
-        again = self.rng.integers(len(self.samples), size=number - len(new))
-        shown = [*new, *(self.samples[index] for index in again)]
-        turned = [
-            [part.flip(1) for part in sample] if self.rng.integers(2) else sample for sample in shown
+        indices = self.rng.integers(len(self.samples), size=number - len(new))
+        selected = [*new, *(self.samples[index] for index in indices)]
+        flipped = [
+            [part.flip(1) for part in sample] if self.rng.integers(2) else sample for sample in selected
         ]
-        return [torch.stack(parts).float() for parts in zip(*turned, strict=True)]
+        return [torch.stack(parts).float() for parts in zip(*flipped, strict=True)]
 
 
-class Fixed(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]]):
-    """The same samples every time, each with the next entry of the recipe's inputs."""
+class ValidationSamples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]]):
+    """Fixed set of samples that cycle through the entries of the recipe's inputs."""
 
     def __init__(self, simulator: Simulator, recipe: SimulationRecipe, seed: Sequence[int]) -> None:
         self.samples: list[tuple[Tensors, int]] = []
@@ -170,5 +175,5 @@ class Fixed(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]]):
 
 
 def single_threaded(_: int) -> None:
-    """Start of a loader's worker: the cores are shared with the training itself."""
+    """Limit a loader's worker to one thread, because the training process uses the same cores."""
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Files of a training: the weights of its network and its logs."""
+"""Output files of a training: weights and logs."""
 
 from pathlib import Path
 
@@ -12,16 +12,18 @@ WEIGHTS, SUMMARY = "weights.safetensors", "summary.json"
 
 
 def loggers(out: Path) -> list[Logger]:
-    """Loggers of the scores of a training, as CSV and for TensorBoard."""
+    """Return the loggers of a training (CSV and TensorBoard)."""
     return [CSVLogger(out, name="log"), TensorBoardLogger(out, name="tensorboard", version="")]
 
 
 def save_weights(network: nn.Module, path: PathLike) -> Path:
-    """Write the state dictionary of ``network`` as safetensors (atomic): parameters as float16, and
-    what a normalization has counted as it is."""
-    halved = {name for name, _ in network.named_parameters()}
+    """Write the state dictionary of ``network`` as safetensors (atomically).
+
+    Parameters are stored as float16; buffers keep their type.
+    """
+    parameters = {name for name, _ in network.named_parameters()}
     state = {
-        name: (values.half() if name in halved else values).detach().cpu().contiguous()
+        name: (values.half() if name in parameters else values).detach().cpu().contiguous()
         for name, values in network.state_dict().items()
     }
     with atomic(path) as partial:

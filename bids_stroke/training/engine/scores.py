@@ -1,19 +1,19 @@
-"""Common parts of training losses and scores: logits inside the brain, Dice of tensors."""
+"""Losses and scores of training: logits inside the brain, Dice, weighted loss."""
 
 import torch
 from torch.nn import functional
 
-OUTSIDE = -20.0  # logit outside the brain: surely no lesion
+OUTSIDE_LOGIT = -20.0  # logit outside the brain, a lesion probability of practically zero
 
 
-def inside(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Logits inside the brain mask, and :data:`bids_stroke.training.engine.scores.OUTSIDE`
-    elsewhere."""
-    return logits.masked_fill(mask == 0, OUTSIDE)
+def mask_logits(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Set logits outside the brain mask to
+    :data:`bids_stroke.training.engine.scores.OUTSIDE_LOGIT`."""
+    return logits.masked_fill(mask == 0, OUTSIDE_LOGIT)
 
 
 def dice(predicted: torch.Tensor, truth: torch.Tensor) -> float:
-    """Dice of two boolean tensors; 1 when both are empty."""
+    """Return the Dice of two boolean tensors; 1 if both are empty."""
     total = int(predicted.sum() + truth.sum())
     return 2 * int((predicted & truth).sum()) / total if total else 1.0
 
@@ -21,16 +21,17 @@ def dice(predicted: torch.Tensor, truth: torch.Tensor) -> float:
 def weighted_loss(
     logits: torch.Tensor, label: torch.Tensor, weight: torch.Tensor, smoothing: float
 ) -> torch.Tensor:
-    """Weighted cross-entropy plus weighted soft Dice loss of a whole batch.
+    """Return the weighted cross-entropy plus the weighted soft Dice loss of a batch.
 
-    Dice is computed over the batch: scan by scan, small lesions drive a network to mark nothing.
+    The Dice is computed over the batch, because small lesions in a Dice of single scans lead to
+    networks that predict no lesion.
 
     Parameters
     ----------
     logits, label, weight : tensor, (batch, 1, x, y, z)
     smoothing : float
-        Added to both sides of the fraction (voxels), so that samples without a lesion push false
-        positives down.
+        Voxels added to numerator and denominator of the Dice, so that samples without lesion reduce
+        false positives.
     """
     entropy = functional.binary_cross_entropy_with_logits(logits, label, weight)
     probability = logits.sigmoid()

@@ -16,18 +16,18 @@ from bids_stroke.compute import devices
 from bids_stroke.training.recipe_settings import Input, SimulationTraining
 
 from . import samples, scores
-from .clock import clock_of
+from .clock import get_clock
 from .saving import save_weights
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 
 
 class Segmenter(pl.LightningModule):
-    """Weighted Dice and cross-entropy inside the brain; AdamW; a warm-up, then a constant rate.
+    """Training step with weighted Dice and cross-entropy inside the brain, and AdamW.
 
-    With ``decay`` the rate falls to zero along a cosine over the budget of the trainer's
-    :class:`bids_stroke.training.engine.clock.Clock`. An exponential moving average of the weights is
-    validated and exported.
+    The learning rate is constant after a warm-up. With ``decay``, it decreases to zero along a cosine
+    over the budget of the trainer's :class:`bids_stroke.training.engine.clock.Clock`. An exponential
+    moving average of the weights is validated and exported.
     """
 
     def __init__(
@@ -38,18 +38,18 @@ class Segmenter(pl.LightningModule):
         decay: bool = False,
     ) -> None:
         super().__init__()
-        self.network = devices.place_network(network, "cpu")  # Lightning moves it
+        self.network = devices.place_network(network, "cpu")  # Lightning moves it to the device
         self.average = AveragedModel(
             network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay), use_buffers=True
         )
         self.settings = settings
         self.names = ["+".join(entry.contrasts) for entry in inputs]
         self.decay = decay
-        self.pool = samples.Pool(samples.POOL, seed=0)
+        self.pool = samples.SamplePool(samples.POOL_SIZE, seed=0)
         self.scores: list[list[float]] = []
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW of all weights."""
+        """Return AdamW for all weights."""
         return torch.optim.AdamW(
             self.network.parameters(),
             lr=self.settings.learning_rate,
@@ -57,36 +57,36 @@ class Segmenter(pl.LightningModule):
         )
 
     def learning_rate(self, step: int, spent: float) -> float:
-        """Learning rate of a step, when a share (0 to 1) of the budget is spent."""
+        """Return the learning rate of a step when a share ``spent`` (0 to 1) of the budget is used."""
         rate = self.settings.learning_rate * min(1.0, (step + 1) / self.settings.warmup_steps)
-        # A plain number: checkpoints hold no NumPy types.
+        # A Python float, because checkpoints must not contain NumPy types.
         return rate * 0.5 * (1 + math.cos(math.pi * spent)) if self.decay else rate
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Add earlier samples to a batch for training."""
+        """Add earlier samples to a training batch."""
         return self.pool.batch(batch, self.settings.batch) if self.trainer.training else batch
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Set the learning rate."""
-        clock = clock_of(self.trainer)
-        rate = self.learning_rate(self.global_step, clock.spent(self.global_step))
+        clock = get_clock(self.trainer)
+        rate = self.learning_rate(self.global_step, clock.budget_fraction(self.global_step))
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
 
     def training_step(self, batch: samples.Batch, batch_idx: int) -> torch.Tensor:
-        """Loss of a batch."""
+        """Return the loss of a batch."""
         image, label, mask, weight = batch
-        # On a CPU one by one, so that norms need no copies (devices.place_network).
+        # Samples run one by one on a CPU, so that norms need no copies (devices.place_network).
         parts = image.split(1) if image.device.type == "cpu" else [image]
         logits = torch.cat([self.network(part) for part in parts]).float()
         loss = scores.weighted_loss(
-            scores.inside(logits, mask), label, weight, self.settings.dice_smoothing
+            scores.mask_logits(logits, mask), label, weight, self.settings.dice_smoothing
         )
         self.log("loss", loss, prog_bar=True)
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Update the average of the weights."""
+        """Update the averaged weights."""
         self.average.update_parameters(self.network)
 
     def validation_step(
@@ -94,7 +94,7 @@ class Segmenter(pl.LightningModule):
         batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor],
         batch_idx: int,
     ) -> None:
-        """Keep the Dice of each sample with a lesion, by threshold."""
+        """Store the Dice by threshold of each sample with a lesion."""
         image, label, mask, entry = batch
         probability = self.average(image).float().sigmoid() * mask
         for p, truth, index in zip(probability, label > 0, entry.tolist(), strict=True):
@@ -108,21 +108,21 @@ class Segmenter(pl.LightningModule):
         table, self.scores = np.array(self.scores), []
         columns = zip(THRESHOLDS, table[:, 1:].mean(0), strict=True)
         values = {f"dice_{t}": float(mean) for t, mean in columns}
-        values["minutes"] = clock_of(self.trainer).minutes
-        middle = 1 + THRESHOLDS.index(0.5)
+        values["minutes"] = get_clock(self.trainer).minutes
+        column = 1 + THRESHOLDS.index(0.5)
         for index in np.unique(table[:, 0]).astype(int):
-            values[self.names[index]] = float(table[table[:, 0] == index, middle].mean())
+            values[self.names[index]] = float(table[table[:, 0] == index, column].mean())
         self.log_dict(values, on_epoch=True)
 
 
 class AveragedWeights(Callback):
-    """Write the averaged weights after each validation."""
+    """Callback that writes the averaged weights after each validation."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Write them, but not in the check before training."""
+        """Write the weights, except in the sanity check before training."""
         assert isinstance(module, Segmenter)
         if not trainer.sanity_checking:
             save_weights(module.average.module, self.path)

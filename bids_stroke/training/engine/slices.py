@@ -19,24 +19,25 @@ PARTS = ("validation", "test", "training")
 
 
 class Slices(Dataset[Tensors]):
-    """Some random slices of each scan, anew every time; or all of them.
+    """Random slices of each scan, drawn again for every access, or all slices.
 
-    Only slices that hold brain count. An item is a tuple of tensors: images (slices, channels, rows,
+    Slices without brain are excluded. An item is a tuple of tensors: images (slices, channels, rows,
     columns), labels and brain masks (slices, 1, rows, columns).
 
     Parameters
     ----------
     paths : sequence of Path
-        Archives of :func:`bids_stroke.training.patients.arrays.arrays`.
+        Archives written by :func:`bids_stroke.training.patients.arrays.arrays`.
     tile : sequence of int
-        Voxels; 1 on the axis across the slices. They are padded with zeros, or cut around their centre.
+        Size (voxels), 1 along the axis across the slices. Slices are padded with zeros or cropped
+        around their center.
     number : int or None
-        Slices of a scan at a time; None for all.
+        Number of slices per scan and access; None for all.
     augmentation : Augmentation, optional
-        Of random slices; sagittal slices are not mirrored.
+        Augmentation of random slices; sagittal slices are not mirrored.
     held_out : SplitRules, optional
-        Shares of the slices of each scan that are held out for ``validation`` and ``test``: scans are
-        in all parts then.
+        Shares of the slices of each scan that are held out for ``validation`` and ``test``; every scan
+        then belongs to all parts.
     part : {"training", "validation"}
     """
 
@@ -63,57 +64,59 @@ class Slices(Dataset[Tensors]):
     def __getitem__(self, index: int) -> Tensors:
         volumes = arrays.read(self.paths[index])
         others = tuple(axis for axis in range(3) if axis != self.axis)
-        chosen = np.flatnonzero(volumes.mask.any(others))
-        chosen = chosen[self._of_part(self.paths[index].stem, len(chosen))]
+        indices = np.flatnonzero(volumes.mask.any(others))
+        indices = indices[self._in_part(self.paths[index].stem, len(indices))]
         if self.number:
-            # torch's generator is another one in every worker and epoch.
-            chosen = chosen[torch.randint(len(chosen), (self.number,)).numpy()]
+            # The generator of torch differs between workers and epochs.
+            indices = indices[torch.randint(len(indices), (self.number,)).numpy()]
         parts = (volumes.image, volumes.label[None], volumes.mask[None])
-        slices = [np.moveaxis(part.take(chosen, self.axis + 1), self.axis + 1, 0) for part in parts]
-        image, label, mask = (self._fit(torch.from_numpy(part.astype(np.float32))) for part in slices)
+        slices = [np.moveaxis(part.take(indices, self.axis + 1), self.axis + 1, 0) for part in parts]
+        image, label, mask = (
+            self._pad_or_crop(torch.from_numpy(part.astype(np.float32))) for part in slices
+        )
         if not self.augmentation:
             return image, label, mask
         flip = self.augmentation.flip and self.axis != 0
-        return augmented((image, label, mask), replace(self.augmentation, flip=flip))
+        return augment((image, label, mask), replace(self.augmentation, flip=flip))
 
-    def _of_part(self, name: str, number: int) -> np.ndarray:
-        """Which slices of a scan are those of the part; the same in every run."""
+    def _in_part(self, name: str, number: int) -> np.ndarray:
+        """Return which slices of a scan belong to the part (bool), the same in every run."""
         drawn = np.random.default_rng(crc32(name.encode())).random(number)
         ends = np.cumsum([self.held_out.validation, self.held_out.test])
         return np.searchsorted(ends, drawn, side="right") == PARTS.index(self.part)
 
-    def _fit(self, slices: torch.Tensor) -> torch.Tensor:
-        missing = [side - have for side, have in zip(self.shape, slices.shape[2:], strict=True)]
+    def _pad_or_crop(self, slices: torch.Tensor) -> torch.Tensor:
+        missing = [target - side for target, side in zip(self.shape, slices.shape[2:], strict=True)]
         pads = [pad for gap in missing[::-1] for pad in (gap // 2, gap - gap // 2)]
-        return functional.pad(slices, pads)  # negative padding cuts
+        return functional.pad(slices, pads)  # negative padding crops
 
 
-def together(items: Sequence[Tensors]) -> Tensors:
-    """The slices of several scans as one batch."""
+def collate(items: Sequence[Tensors]) -> Tensors:
+    """Concatenate the slices of several scans to one batch."""
     image, label, mask = (torch.cat(parts) for parts in zip(*items, strict=True))
     return image, label, mask
 
 
-def augmented(tensors: Tensors, augmentation: Augmentation) -> Tensors:
-    """Move images, labels and masks alike, each slice by its own rotation, zoom and shift; ``flip``
+def augment(tensors: Tensors, augmentation: Augmentation) -> Tensors:
+    """Apply a random rotation, zoom and shift to each slice of images, labels and masks; ``flip``
     mirrors half of the slices along their rows."""
     number = len(tensors[0])
 
-    def drawn(reach: float) -> torch.Tensor:
-        return (2 * torch.rand(number) - 1) * reach
+    def draw(limit: float) -> torch.Tensor:
+        return (2 * torch.rand(number) - 1) * limit
 
-    angle, size = torch.deg2rad(drawn(augmentation.rotation)), 1 + drawn(augmentation.zoom)
+    angle, size = torch.deg2rad(draw(augmentation.rotation)), 1 + draw(augmentation.zoom)
     side = torch.ones(number)
     if augmentation.flip:
         side = torch.where(torch.rand(number) < 0.5, -1.0, 1.0)
-    reach = 2 * augmentation.shift
+    shift = 2 * augmentation.shift
     rows, columns = tensors[0].shape[2:]
     cosine, sine = torch.cos(angle) / size, torch.sin(angle) / size
-    # grid_sample counts each side from -1 to 1: a rotation must not shear slices that are no squares.
+    # Coordinates of grid_sample range from -1 to 1 on each side; the ratio of sides avoids shear.
     theta = torch.stack(
         [
-            torch.stack([cosine, -sine * side * rows / columns, drawn(reach)], 1),
-            torch.stack([sine * columns / rows, cosine * side, drawn(reach)], 1),
+            torch.stack([cosine, -sine * side * rows / columns, draw(shift)], 1),
+            torch.stack([sine * columns / rows, cosine * side, draw(shift)], 1),
         ],
         1,
     )

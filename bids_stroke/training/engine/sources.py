@@ -1,4 +1,4 @@
-"""Heads and lesions of a recipe for simulated strokes: discovery, split and loading."""
+"""Source files (heads and lesions) of a simulation recipe: discovery, split and loading."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,43 +13,44 @@ from bids_stroke.utils.files import PathLike
 
 #: Files by kind: ``heads``, ``lesions``.
 Files: TypeAlias = dict[str, list[Path]]
-Material: TypeAlias = tuple[Sequence[subjects.Subject], Sequence[subjects.Lesion]]
+SimulatorInputs: TypeAlias = tuple[Sequence[subjects.Subject], Sequence[subjects.Lesion]]
 
 
-def parts(recipe: SimulationRecipe, data: PathLike) -> dict[str, Files]:
-    """Files of each part: ``{"training": {"heads": [...], "lesions": [...]}, …}``.
+def find_files(recipe: SimulationRecipe, data: PathLike) -> dict[str, Files]:
+    """Find the files of each part: ``{"training": {"heads": [...], "lesions": [...]}, …}``.
 
-    The recipe's split names the files of validation and test; all others are training files.
+    The recipe's split lists the files for validation and test; all others are training files.
 
     Raises
     ------
     DatasetError
         If a file of the split is missing.
     """
-    divided: dict[str, Files] = {part: {kind: [] for kind in recipe.sources} for part in PARTS}
-    listed = dict(recipe.split)
+    files: dict[str, Files] = {part: {kind: [] for kind in recipe.sources} for part in PARTS}
+    missing = dict(recipe.split)
     for kind, folders in recipe.sources.items():
         for folder in folders:
-            for path in subjects.scans([Path(data) / folder]):
-                place = path.relative_to(data).as_posix()
-                part = listed.pop(place, "training")
-                divided[part][kind].append(path)
-    if listed:
+            for path in subjects.find_scans([Path(data) / folder]):
+                part = missing.pop(path.relative_to(data).as_posix(), "training")
+                files[part][kind].append(path)
+    if missing:
         raise DatasetError(
-            f"{data} lacks {next(iter(listed))}, one of {len(listed)} missing files of the recipe's "
-            "split; complete the data, or give the recipe another split."
+            f"{data} lacks {next(iter(missing))}, one of {len(missing)} missing files of the recipe's "
+            "split; add the files or change the split of the recipe."
         )
-    return divided
+    return files
 
 
-def material(files: Files, cache: PathLike) -> Material:
-    """Load the files of a part: subjects and lesions, as
-    :class:`bids_stroke.training.simulation.synthesis.Simulator` takes them."""
-    heads = [subjects.subject(path, cache) for path in files["heads"]]
-    return heads, [lesion for path in files["lesions"] if (lesion := subjects.lesion(path))]
+def load_files(files: Files, cache: PathLike) -> SimulatorInputs:
+    """Load the subjects and lesions of a part, the inputs of
+    :class:`bids_stroke.training.simulation.synthesis.Simulator`."""
+    heads = [subjects.load_subject(path, cache) for path in files["heads"]]
+    return heads, [lesion for path in files["lesions"] if (lesion := subjects.load_lesion(path))]
 
 
-def simulator(loaded: Material, recipe: SimulationRecipe, device: str = "cpu") -> Simulator:
-    """The :class:`bids_stroke.training.simulation.synthesis.Simulator` of a recipe, of what
-    :func:`bids_stroke.training.engine.sources.material` has loaded."""
+def build_simulator(
+    loaded: SimulatorInputs, recipe: SimulationRecipe, device: str = "cpu"
+) -> Simulator:
+    """Build the :class:`bids_stroke.training.simulation.synthesis.Simulator` of a recipe from the
+    inputs loaded by :func:`bids_stroke.training.engine.sources.load_files`."""
     return Simulator(*loaded, recipe.tile, recipe.spacing, recipe.synthesis, device)

@@ -45,14 +45,14 @@ _PARTS = ("training", "intermediate", "validation")
 
 @dataclass(frozen=True)
 class StageSummary:
-    """What a stage came to: epochs, scans by part, and loss and Dice of its last epoch."""
+    """Summary of a stage: epochs, number of scans by part, and loss and Dice of the last epoch."""
 
     epochs: int
     scans: dict[str, int]
     scores: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
-        """Content of ``summary.json``."""
+        """Return the content of ``summary.json``."""
         return {"epochs": self.epochs, "scans": self.scans, **self.scores}
 
     @classmethod
@@ -70,43 +70,50 @@ def train(
     arrays: Path | None = None,
     initial: Mapping[str, torch.Tensor] | None = None,
 ) -> dict[str, StageSummary]:
-    """Train the recipe's network on patients, stage after stage.
+    """Train the network of a recipe on patients, stage by stage.
 
-    A stage that is complete is not trained again; one that was interrupted continues from its last
-    epoch. Each stage leaves ``STAGE/weights.safetensors``, ``snapshot-EPOCH.safetensors``, logs as CSV
-    and for TensorBoard, and ``summary.json``.
+    Complete stages are skipped, and an interrupted stage continues from its last epoch. Each stage
+    writes ``STAGE/weights.safetensors``, ``snapshot-EPOCH.safetensors``, logs (CSV and TensorBoard) and
+    ``summary.json``.
 
     Parameters
     ----------
     recipe : StagedRecipe
     parts : dict of str to list of Patient
-        ``training``, ``intermediate`` and ``validation``.
+        Patients of the parts ``training``, ``intermediate`` and ``validation``.
     out : Path
+        Output folder.
     processes : int
-        For bringing scans to the network's grid.
+        Number of processes for resampling scans to the network's grid.
     arrays : Path, optional
-        For the scans on the network's grid, which several trainings may share; default in ``out``.
+        Folder for scans on the network's grid, which several trainings can share; by default a folder
+        in ``out``.
     initial : dict of str to tensor, optional
         Weights to start from.
 
     Returns
     -------
     dict of str to StageSummary
-        By the names of the stages.
+        Summary of each stage by its name.
+
+    Raises
+    ------
+    DatasetError
+        If a scan cannot be used, or the training scans do not fit the recipe.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     scans = {patient.name: patient for part in _PARTS for patient in parts[part]}
-    paths = on_grid(scans.values(), recipe.data, arrays or out / "arrays", processes)
+    paths = prepare_arrays(scans.values(), recipe.data, arrays or out / "arrays", processes)
     region_of = _region_of(paths, recipe.data)
     pl.seed_everything(recipe.seed, workers=True, verbose=False)
     network = _network(recipe, initial)
     validation = sorted(paths[patient.name] for patient in parts["validation"])
     summaries = {}
     for stage in recipe.stages:
-        chosen = groups.choose(stage.group, parts, recipe.target, region_of)
-        if not chosen and isinstance(stage.group, list):
-            continue  # no lesion of the intermediate part lies in these regions
-        training = sorted(paths[patient.name] for patient in chosen)
+        patients = groups.select_patients(stage.group, parts, recipe.target, region_of)
+        if not patients and isinstance(stage.group, list):
+            continue  # no patient of the intermediate part has a lesion in these regions
+        training = sorted(paths[patient.name] for patient in patients)
         tiles.check(training, stage.tile, "training")
         files = {"training": training, "validation": validation}
         folder = out / stage.name
@@ -115,31 +122,43 @@ def train(
     return summaries
 
 
-def on_grid(scans: Iterable[Patient], data: GridData, folder: Path, processes: int) -> dict[str, Path]:
-    """Bring patients to the grid of a recipe's ``data``, once.
+def prepare_arrays(
+    scans: Iterable[Patient], data: GridData, folder: Path, processes: int
+) -> dict[str, Path]:
+    """Resample the scans of patients to the grid of a recipe's ``data`` unless done before.
 
     Returns
     -------
     dict of str to Path
-        Archive of each (:func:`bids_stroke.training.patients.arrays.arrays`) by its name.
+        Archive (:func:`bids_stroke.training.patients.arrays.arrays`) of each patient by name.
+
+    Raises
+    ------
+    DatasetError
+        If a scan cannot be resampled.
     """
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [(patient, data.contrasts, data.space, data.spacing, folder) for patient in scans]
     paths = {}
     for (patient, *_), path in parallel.map_unordered(patient_arrays, jobs, processes):
         if isinstance(path, Exception):
-            raise DatasetError(f"{patient.name} cannot be used: {parallel.reason(path)}") from path
+            raise DatasetError(
+                f"{patient.name} cannot be used: {parallel.error_message(path)}"
+            ) from path
         paths[patient.name] = path
     return paths
 
 
 def _network(recipe: StagedRecipe, initial: Mapping[str, torch.Tensor] | None) -> nn.Module:
-    """The recipe's network as training starts."""
+    """Build the network of a recipe with its initial weights."""
     network = build(recipe.network)
     if recipe.encoder:
         net = getattr(network, "net", None)
         if not isinstance(net, ResNet50UNet):
-            raise UsageError(f"{recipe.name} names an encoder; the network resnet50_unet takes one.")
+            raise UsageError(
+                f"Recipe {recipe.name} sets an encoder, which only the network resnet50_unet supports; "
+                "remove it."
+            )
         imagenet.load(net, recipe.encoder)
     if initial is not None:
         network.load_state_dict(initial)
@@ -147,15 +166,15 @@ def _network(recipe: StagedRecipe, initial: Mapping[str, torch.Tensor] | None) -
 
 
 def _region_of(paths: Mapping[str, Path], data: GridData) -> Callable[[Patient], str | None]:
-    """A function that returns the super-region of a patient."""
+    """Return a function that locates the super-region of a patient's lesion."""
 
     @cache
-    def regions() -> groups.Regions:
-        return groups.Regions(data.spacing)
+    def locator() -> groups.RegionLocator:
+        return groups.RegionLocator(data.spacing)
 
     @cache
     def region_of(patient: Patient) -> str | None:
-        return regions().of(read_array(paths[patient.name], "label"))
+        return locator().locate(read_array(paths[patient.name], "label"))
 
     return region_of
 
@@ -163,7 +182,7 @@ def _region_of(paths: Mapping[str, Path], data: GridData) -> Callable[[Patient],
 def _datasets(
     stage: Stage, files: Mapping[str, Sequence[Path]], recipe: StagedRecipe
 ) -> tuple[Dataset[Tensors], Dataset[Tensors]]:
-    """What a stage trains and validates on."""
+    """Return the training and validation datasets of a stage."""
     data, settings = recipe.data, recipe.training
     if 1 not in stage.tile:
         shared = (stage.tile, data.contrasts, data.groups)
@@ -184,13 +203,13 @@ def _datasets(
 def _loaders(
     stage: Stage, files: Mapping[str, Sequence[Path]], recipe: StagedRecipe
 ) -> tuple[DataLoader[Tensors], DataLoader[Tensors]]:
-    """Loaders of batches for training, and of single scans for validation."""
+    """Return the loaders of training batches and of single validation scans."""
     settings = recipe.training
     training, validation = _datasets(stage, files, recipe)
     workers: dict[str, Any] = {
         "num_workers": settings.workers,
         "persistent_workers": settings.workers > 0,
-        "collate_fn": slices.together if 1 in stage.tile else None,
+        "collate_fn": slices.collate if 1 in stage.tile else None,
     }
     return (
         DataLoader(training, settings.batch, shuffle=True, **workers),
@@ -205,10 +224,10 @@ def _run(
     recipe: StagedRecipe,
     out: Path,
 ) -> StageSummary:
-    """Train a stage, or continue it; one that is complete is not trained again."""
-    done = out / SUMMARY
-    if done.is_file():
-        return StageSummary.from_json(json.loads(done.read_text()))
+    """Train or continue a stage unless it is complete."""
+    summary_path = out / SUMMARY
+    if summary_path.is_file():
+        return StageSummary.from_json(json.loads(summary_path.read_text()))
     training, validation = _loaders(stage, files, recipe)
     trainer = _trainer(stage, recipe.training, out)
     last = out / "checkpoints" / "last.ckpt"
@@ -222,7 +241,7 @@ def _run(
     )
     if trainer.is_global_zero:
         save_weights(module.network, out / WEIGHTS)
-        with atomic(done) as partial:
+        with atomic(summary_path) as partial:
             partial.write_text(json.dumps(summary.to_json(), indent=2))
     trainer.strategy.barrier()
     return summary
@@ -242,9 +261,9 @@ def _trainer(stage: Stage, settings: StageTraining, out: Path) -> pl.Trainer:
         log_every_n_steps=1,
         logger=loggers(out),
         callbacks=[
-            # The snapshot comes first: after a kill between the two, its epoch is run again.
+            # Snapshots precede checkpoints, so that an interruption in between repeats the epoch.
             Snapshots(out, stage.snapshots),
-            # Without anything to monitor, the one that is kept is the latest.
+            # Without a monitored metric, the latest checkpoint is kept.
             ModelCheckpoint(
                 out / "checkpoints",
                 "last",

@@ -12,27 +12,27 @@ from bids_stroke.training.patients import arrays
 
 from .samples import Tensors
 
-FILLED = 0.5  # share of a tile that scans must fill; the rest is padding
+FILLED = 0.5  # smallest share of a tile that scans must fill; the rest is padding
 
 
 class Tiles(Dataset[Tensors]):
-    """One random tile of each case, anew every time; or always the tile at the centre.
+    """Random tile of each scan, drawn again for every access, or the central tile.
 
     Parameters
     ----------
     paths : sequence of Path
-        Archives of :func:`bids_stroke.training.patients.arrays.arrays`.
+        Archives written by :func:`bids_stroke.training.patients.arrays.arrays`.
     tile : sequence of int
-        Voxels; smaller volumes are padded with zeros.
+        Tile size (voxels); smaller volumes are padded with zeros.
     channels : sequence of str
-        Contrasts, in the order of the network's channels.
+        Contrasts in the order of the network's channels.
     inputs : sequence of sequence of str
-        Sets of contrasts that may be shown together; one of those that a case has is drawn. The
-        first one that it has is taken at the centre.
+        Sets of contrasts that are presented together. For random tiles, one of the sets available in
+        the scan is drawn; for central tiles, the first available set is used.
     flip : bool
-        Mirror left to right at random.
+        Mirror left-right at random.
     random : bool
-        False for the tile at the centre.
+        Whether tiles are random; otherwise the central tile is used.
     """
 
     def __init__(
@@ -55,38 +55,39 @@ class Tiles(Dataset[Tensors]):
 
     def __getitem__(self, index: int) -> Tensors:
         volumes = arrays.read(self.paths[index])
-        # torch's generator is another one in every worker and epoch.
+        # The generator of torch differs between workers and epochs.
         rng = np.random.default_rng(int(torch.randint(2**62, (1,)))) if self.random else None
         channels = volumes.image.astype(np.float32)
-        present = np.asarray(channels.any((1, 2, 3)))
-        groups = [group for group in self.inputs if present[group].all()]
-        shown = groups[rng.integers(len(groups)) if rng else 0]
-        channels[~np.array(shown)] = 0
+        available = np.asarray(channels.any((1, 2, 3)))
+        groups = [group for group in self.inputs if available[group].all()]
+        group = groups[rng.integers(len(groups)) if rng else 0]
+        channels[~np.array(group)] = 0
         parts = (channels, volumes.label[None], volumes.mask[None])
         window = self._window(np.array(channels.shape[1:]), rng)
-        tiles = [torch.from_numpy(self._cut(part, window).astype(np.float32)) for part in parts]
+        tiles = [torch.from_numpy(self._crop(part, window).astype(np.float32)) for part in parts]
         if self.flip and rng and rng.integers(2):
             tiles = [tile.flip(1) for tile in tiles]
         image, label, mask = tiles
         return image, label, mask
 
     def _window(self, shape: np.ndarray, rng: np.random.Generator | None) -> list[slice]:
-        spare = np.maximum(shape - self.tile, 0)
-        start = rng.integers(spare + 1) if rng else spare // 2
+        last = np.maximum(shape - self.tile, 0)
+        start = rng.integers(last + 1) if rng else last // 2
         return [slice(a, a + side) for a, side in zip(start, self.tile, strict=True)]
 
-    def _cut(self, array: np.ndarray, window: Sequence[slice]) -> np.ndarray:
+    def _crop(self, array: np.ndarray, window: Sequence[slice]) -> np.ndarray:
         part = array[(slice(None), *window)]
         missing = self.tile - part.shape[1:]
         return np.pad(part, [(0, 0), *((gap // 2, gap - gap // 2) for gap in missing)])
 
 
-def check(paths: Sequence[Path], tile: Sequence[int], what: str) -> None:
-    """Refuse data that cannot fill a tile or holds no lesion.
+def check(paths: Sequence[Path], tile: Sequence[int], part: str) -> None:
+    """Check that the scans of a part contain lesions and fill the tile.
 
     Raises
     ------
     DatasetError
+        If no scan contains a lesion, or the tile is too large.
     """
     shapes, lesions = [], 0
     for path in paths:
@@ -94,11 +95,13 @@ def check(paths: Sequence[Path], tile: Sequence[int], what: str) -> None:
         shapes.append(label.shape)
         lesions += int(label.any())
     if not lesions:
-        raise DatasetError(f"None of the {len(paths)} scans for {what} holds a lesion; add some.")
+        raise DatasetError(
+            f"None of the {len(paths)} scans for {part} contains a lesion; add scans with lesions."
+        )
     filled = [np.prod(np.minimum(shape, tile)) / np.prod(tile) for shape in shapes]
     if np.median(filled) < FILLED:
         sizes = ["×".join(f"{side:g}" for side in sides) for sides in (tile, np.median(shapes, axis=0))]
         raise DatasetError(
-            f"The tile of {sizes[0]} voxels is too large for the scans for {what} (median {sizes[1]}); "
-            "make tile smaller in the recipe, or spacing finer."
+            f"The tile of {sizes[0]} voxels is too large for the scans for {part} (median {sizes[1]}); "
+            "set a smaller tile or a finer spacing in the recipe."
         )

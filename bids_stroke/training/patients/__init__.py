@@ -1,1 +1,1 @@
-"""Scans of patients for training: preparation, split, groups."""
+"""Patient scans for training: preparation, split, groups."""

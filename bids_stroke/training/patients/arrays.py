@@ -1,4 +1,4 @@
-"""Patients on the grid of a network, as archives of arrays."""
+"""Scans of patients on the grid of a network, stored as NumPy archives."""
 
 import hashlib
 import json
@@ -16,8 +16,8 @@ from .patient import Patient
 
 
 class Volumes(NamedTuple):
-    """A patient on a network's grid: ``image`` (channels, x, y, z) float16, ``label`` and ``mask``
-    (x, y, z) bool."""
+    """Scan of a patient on a network's grid: ``image``, float16 (channels, x, y, z); ``label`` and
+    ``mask``, bool (x, y, z)."""
 
     image: np.ndarray
     label: np.ndarray
@@ -27,24 +27,24 @@ class Volumes(NamedTuple):
 def arrays(
     patient: Patient, contrasts: Sequence[str], space: str, spacing: Sequence[float], folder: Path
 ) -> Path:
-    """Bring a patient to a network's grid, once.
+    """Resample the scans of a patient to a network's grid unless done before.
 
     Parameters
     ----------
     patient : Patient
     contrasts : sequence of str
-        Those of the network, in order.
+        Contrasts of the network, in channel order.
     space : str
-        That of the network, as in a card.
+        Space of the network, as in a model card.
     spacing : sequence of float
-        mm.
+        Voxel size (mm).
     folder : Path
-        Receives the archive.
+        Output folder for the archive.
 
     Returns
     -------
     Path
-        Of an uncompressed archive of :class:`bids_stroke.training.patients.arrays.Volumes`.
+        Uncompressed archive of :class:`bids_stroke.training.patients.arrays.Volumes`.
     """
     grid = {"space": space, "spacing": spacing}
     content = json.dumps([patient.key, list(contrasts), grid])
@@ -58,7 +58,7 @@ def arrays(
 
 
 def read(path: Path) -> Volumes:
-    """Read an archive of :func:`bids_stroke.training.patients.arrays.arrays`."""
+    """Read an archive written by :func:`bids_stroke.training.patients.arrays.arrays`."""
     with np.load(path) as archive:
         return Volumes(*(archive[name] for name in Volumes._fields))
 

@@ -1,4 +1,4 @@
-"""A patient's session whose scans are prepared for training."""
+"""Session of a patient with scans prepared for training."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,21 @@ from bids_stroke.spatial import image
 
 @dataclass(frozen=True)
 class Patient:
-    """A prepared session.
+    """Prepared session of a patient.
 
-    ``folder`` holds the bias-corrected ``contrasts`` and the masks ``brain`` and ``lesion``
-    (``NAME.nii.gz``), all on one grid in RAS order; ``aligned`` tells whether it is in the template's
-    space, and ``key`` changes with the files that it was made of.
+    Attributes
+    ----------
+    contrasts : tuple of str
+        Available contrasts.
+    lesion_ml : float
+        Lesion volume (ml).
+    aligned : bool
+        Whether the scans are in template space.
+    key : str
+        Cache key, which changes with the source files.
+    folder : Path
+        Folder with the bias-corrected contrasts and the masks ``brain`` and ``lesion``
+        (``NAME.nii.gz``), all on one grid in RAS orientation.
     """
 
     dataset: str
@@ -30,11 +40,11 @@ class Patient:
 
     @property
     def name(self) -> str:
-        """Name of the case, unique among datasets."""
+        """Name of the session, unique among datasets."""
         return self.folder.name
 
     def load(self, name: str) -> nib.Nifti1Image:
-        """Image of a contrast, or a mask."""
+        """Load the image of a contrast, or a mask."""
         return image.load(self.folder / f"{name}.nii.gz")
 
 
@@ -42,6 +52,6 @@ class Patient:
 Parts: TypeAlias = dict[str, list[Patient]]
 
 
-def plain(name: str) -> str:
-    """Letters and numbers of a name, as a dataset has it in tables and files."""
+def alphanumeric(name: str) -> str:
+    """Return the letters and digits of a dataset name, for tables and file names."""
     return "".join(letter for letter in name if letter.isalnum()) or "dataset"

@@ -1,4 +1,4 @@
-"""Preparation of the scans of patients with lesion masks, kept in a cache."""
+"""Preparation of the scans of patients with lesion masks; results are cached."""
 
 import hashlib
 import json
@@ -28,74 +28,79 @@ from bids_stroke.spatial import (
     masks,
     transforms,
 )
-from bids_stroke.training.parallel import map_unordered, reason
+from bids_stroke.training.parallel import error_message, map_unordered
 from bids_stroke.utils.files import PathLike
 
-from .patient import Patient, plain
+from .patient import Patient, alphanumeric
 
 MASKS = ("brain", "lesion")
-Tell: TypeAlias = Callable[[str], object]
+Reporter: TypeAlias = Callable[[str], object]
 
 
-def gather(
+def prepare_patients(
     datasets: Sequence[tuple[Path, Path]],
     contrasts: Sequence[str],
     cache: PathLike,
     extraction: str,
     device: str = "cpu",
     processes: int = 1,
-    tell: Tell = print,
+    report: Reporter = print,
 ) -> list[Patient]:
-    """Find and prepare the patients of some datasets; what was prepared before is kept.
+    """Find and prepare the patients of several datasets, except those in the cache.
 
     Parameters
     ----------
     datasets : sequence of (Path, Path)
-        BIDS datasets, and where their lesion masks lie (the names that are known:
+        BIDS datasets and the folders of their lesion masks (supported file names:
         :mod:`bids_stroke.bids.supplied_masks`).
     contrasts : sequence of str
-        Those that a network may use.
+        Contrasts that the network can use.
     cache : Path
+        Folder for prepared scans.
     extraction : {"hd-bet", "deepbet", "none"}
-        Brain extraction; brain masks that lie with the lesion masks are taken instead.
+        Method of brain extraction. Brain masks in the folder of the lesion masks take precedence.
+    device : str
     processes : int
-        Sessions that are prepared side by side.
-    tell : callable
-        Takes a line for the user.
+        Number of sessions that are prepared in parallel.
+    report : callable
+        Function that receives messages for the user.
 
     Returns
     -------
     list of Patient
+        Patients sorted by name.
 
     Raises
     ------
     DatasetError
-        If no patient is left.
+        If no session can be used.
     """
     jobs = []
     for folder, labels in datasets:
         sites = _sites(folder)
-        for session in _sessions(folder, labels, contrasts, tell):
+        for session in _sessions(folder, labels, contrasts, report):
             jobs.append((folder.name, session, sites.get(session.participant), contrasts))
-    prepared = map_unordered(prepare, [(*job, cache, extraction, device) for job in jobs], processes)
+    prepared = map_unordered(
+        prepare_session, [(*job, cache, extraction, device) for job in jobs], processes
+    )
     patients = []
     for number, (job, result) in enumerate(prepared, 1):
         name = f"{number} of {len(jobs)}: {job[1].name}"
         if isinstance(result, Exception):
-            tell(f"{name} is left out: {reason(result)}")
+            report(f"{name} is left out: {error_message(result)}")
             continue
-        tell(f"{name} is prepared.")
+        report(f"{name} is prepared.")
         if result.contrasts:
             patients.append(result)
     if not patients:
         raise DatasetError(
             f"No session of {', '.join(str(folder) for folder, _ in datasets)} has a lesion mask and "
-            f"any of {', '.join(contrasts)}; check the paths and the names of the masks."
+            f"one of {', '.join(contrasts)}; check the paths and the file names of the masks."
         )
     return sorted(patients, key=lambda patient: patient.name)
 
 
-def prepare(
+def prepare_session(
     dataset: str,
     session: Session,
     site: str | None,
@@ -104,20 +109,20 @@ def prepare(
     extraction: str,
     device: str,
 ) -> Patient:
-    """Take a session through the steps of a participant up to the segmentation.
+    """Prepare a session with the steps of the participant level before segmentation.
 
     Returns
     -------
     Patient
     """
-    name = f"{plain(dataset)}_{session.name}"
+    name = f"{alphanumeric(dataset)}_{session.name}"
     folder = Path(cache) / name
     used = [c for c in session.images if c in contrasts]
     lesion = _lesion_mask(session)
     key = _key(session, used, extraction)
-    note = folder / "prepared.json"
-    kept = json.loads(note.read_text()) if note.is_file() else {}
-    if kept.get("key") != key:
+    record_path = folder / "prepared.json"
+    record = json.loads(record_path.read_text()) if record_path.is_file() else {}
+    if record.get("key") != key:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder.parent, prefix=".partial-") as partial:
             images = _images(session, used, extraction, device, Path(partial))
@@ -125,17 +130,17 @@ def prepare(
             for kind, img in images.items():
                 image.save(img, complete / f"{kind}.nii.gz")
             ml = np.count_nonzero(images["lesion"].dataobj) * grid.voxel_volume(images["lesion"])
-            kept = {"key": key, "lesion_ml": ml / 1000}
-            (complete / note.name).write_text(json.dumps(kept))
+            record = {"key": key, "lesion_ml": ml / 1000}
+            (complete / record_path.name).write_text(json.dumps(record))
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(complete, folder)
     return Patient(
-        dataset=plain(dataset),
+        dataset=alphanumeric(dataset),
         subject=session.participant,
         session=split_session_name(session.name)[1] or "n/a",
-        site=site or _site_of(session.subject) or plain(dataset),
+        site=site or _site_of(session.subject) or alphanumeric(dataset),
         contrasts=tuple(used),
-        lesion_ml=kept["lesion_ml"],
+        lesion_ml=record["lesion_ml"],
         aligned=lesion.in_template,
         key=key,
         folder=folder,
@@ -145,7 +150,7 @@ def prepare(
 def _images(
     session: Session, used: Sequence[str], extraction: str, device: str, folder: Path
 ) -> dict[str, nib.Nifti1Image]:
-    """Prepared contrasts and masks on the grid of the reference image."""
+    """Return the prepared contrasts and masks on the grid of the reference image."""
     lesion = _lesion_mask(session)
     first = next(iter(session.images)) if lesion.in_template else session.reference
     source = session.images[first]
@@ -153,62 +158,64 @@ def _images(
     brain = _brain_mask(session, reference, source, extraction, device)
     corrected = bias.correct_bias(reference, brain)
     images = {first: corrected, "brain": brain}
-    drawn = masks.binarize(image.load_supplied(lesion.path))
+    lesion_mask = masks.binarize(image.load_supplied(lesion.path))
     for contrast, path in session.images.items():
         if contrast == first or (contrast not in used and contrast != lesion.space):
             continue
         raw = image.conform(image.load_supplied(path))
         if lesion.in_template:
-            inside = masks.on_grid(brain, raw)
+            inside = masks.resample_mask(brain, raw)
             images[contrast] = grid.resample(bias.correct_bias(raw, inside), reference)
             continue
         to, back = linear_registration.rigid(raw, corrected, brain, folder / contrast)
         inside = transforms.apply(brain, raw, [back], "mask")
         images[contrast] = transforms.apply(bias.correct_bias(raw, inside), reference, [to])
         if contrast == lesion.space:
-            fitted = grid.fit_to_grid(drawn, raw, path)
+            fitted = grid.fit_to_grid(lesion_mask, raw, path)
             images["lesion"] = transforms.apply(fitted, reference, [to], "mask")
     if "lesion" not in images:
-        images["lesion"] = grid.fit_to_grid(drawn, reference, source)
+        images["lesion"] = grid.fit_to_grid(lesion_mask, reference, source)
     return {kind: images[kind] for kind in (*used, *MASKS)}
 
 
 def _brain_mask(
     session: Session, reference: nib.Nifti1Image, source: Path, extraction: str, device: str
 ) -> nib.Nifti1Image:
-    """The user-supplied brain mask on the grid of the reference image, or an extracted one."""
+    """Return the user-supplied or extracted brain mask on the grid of the reference image."""
     if session.brain_mask:
         return masks.fit_brain_mask(image.load_supplied(session.brain_mask), reference, source)
     return brain_extraction.extract(reference, extraction, device, source)
 
 
 def _lesion_mask(session: Session) -> SuppliedMask:
-    """Lesion mask of a session, which sessions for training always have."""
+    """Return the lesion mask of a session; all sessions for training have one."""
     assert session.lesion is not None
     return session.lesion
 
 
-def _sessions(folder: Path, labels: Path, contrasts: Sequence[str], tell: Tell) -> list[Session]:
-    """Sessions with a lesion mask and an image in its space."""
+def _sessions(folder: Path, labels: Path, contrasts: Sequence[str], report: Reporter) -> list[Session]:
+    """Find the sessions with a lesion mask and an image in its space."""
     for path in (folder, labels):
         if not path.is_dir():
-            raise DatasetError(f"{path} is not a folder; give BIDS datasets and folders of masks.")
-    sessions, left_out = find(
+            raise DatasetError(
+                f"{path} is not a folder; give the folders of BIDS datasets and lesion masks."
+            )
+    sessions, excluded = find(
         folder.resolve(),
         lesion_derivatives=labels.resolve(),
         contrasts=contrasts,
         derivatives=(labels.resolve(),),
     )
-    for item in left_out:
-        tell(f"{item.name} is left out: {item.reason}")
+    for item in excluded:
+        report(f"{item.name} is left out: {item.reason}")
     for session in sessions:
         if not session.images:
-            tell(f"{session.name} is left out: it has a lesion mask and no image in the same space.")
+            report(f"{session.name} is left out: it has a lesion mask but no image in the same space.")
     return [session for session in sessions if session.images]
 
 
 def _sites(folder: Path) -> dict[str, str]:
-    """Site of each participant, where participants.tsv has a column of that name."""
+    """Return the site of each participant if participants.tsv has a site column."""
     path = folder / "participants.tsv"
     if not path.is_file():
         return {}
@@ -219,13 +226,13 @@ def _sites(folder: Path) -> dict[str, str]:
 
 
 def _site_of(subject: str) -> str | None:
-    """ATLAS v2.0 numbers subjects within research sites: r001s001."""
+    """Return the site in a subject label of ATLAS v2.0 (``r001`` in ``r001s001``)."""
     site, _, number = subject.partition("s")
     return site if site[:1] == "r" and site[1:].isdigit() and number.isdigit() else None
 
 
 def _key(session: Session, used: Sequence[str], extraction: str) -> str:
-    """What the prepared images depend on."""
+    """Return the cache key of the prepared images."""
     paths = [*session.images.values(), _lesion_mask(session).path, session.brain_mask]
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path]
     content = [__version__, stats, used, session.reference, extraction]

@@ -1,4 +1,4 @@
-"""Split into training and held-out subjects, stratified by site and lesion volume, as a TSV."""
+"""Split into training and held-out subjects, stratified by site and lesion volume, in a TSV file."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,31 +16,32 @@ from .patient import Parts, Patient
 
 PARTS = ("training", "intermediate", "validation", "test")
 COLUMNS = ("dataset", "participant_id", "site", "lesion_volume_ml", "part")
-#: A subject in a split: (dataset, participant), or (participant,) where no dataset is named.
+#: Subject in a split: (dataset, participant), or (participant,) if the split has no datasets.
 Key: TypeAlias = tuple[str, ...]
 
 
 def make(
     patients: Sequence[Patient], rules: SplitRules, seed: int, target: str | None = None
 ) -> pd.DataFrame:
-    """Divide subjects at random.
+    """Draw a random split, stratified by site and lesion volume.
 
-    Subjects are put in order of site and lesion volume (the largest of their sessions), and every
-    part takes one of each run of neighbours, so that all parts have like sites and volumes.
+    Subjects are sorted by site and lesion volume (the largest of their sessions). The sorted list is
+    cut into runs, and one subject is drawn from each run for every part, so that sites and volumes
+    are similar in all parts.
 
     Parameters
     ----------
     patients : sequence of Patient
     rules : SplitRules
-        With ``folds``, ``part`` is the number of the fold that a subject validates.
+        With ``folds``, ``part`` is the number of the fold in which a subject is used for validation.
     seed : int
     target : str, optional
-        Dataset of whom no one is intermediate.
+        Dataset whose subjects are not assigned to the part ``intermediate``.
 
     Returns
     -------
     DataFrame
-        One row per subject, :data:`bids_stroke.training.patients.split.COLUMNS`.
+        One row per subject with the columns :data:`bids_stroke.training.patients.split.COLUMNS`.
 
     Raises
     ------
@@ -57,14 +58,14 @@ def make(
     }
     if sum(counts.values()) + max(rules.folds or 1, 1) > len(table):
         raise DatasetError(
-            f"{len(table)} subjects are too few for the split of the recipe ({_described(rules)}); "
-            "lower it."
+            f"{len(table)} subjects are too few for the split of the recipe ({_describe(rules)}); "
+            "reduce the held-out parts."
         )
     table["part"] = "training"
     for part, count in counts.items():
-        table.loc[_one_of_each(_training(table), count, rng), "part"] = part
-    able = [row for row in _training(table) if table.loc[row, "dataset"] != target]
-    drawn = _one_of_each(able, _count(rules.intermediate, len(able)), rng)
+        table.loc[_draw_from_runs(_training(table), count, rng), "part"] = part
+    candidates = [row for row in _training(table) if table.loc[row, "dataset"] != target]
+    drawn = _draw_from_runs(candidates, _count(rules.intermediate, len(candidates)), rng)
     table.loc[drawn, "part"] = "intermediate"
     if rules.folds:
         _draw_folds(table, _training(table), rules.folds, rng)
@@ -72,12 +73,12 @@ def make(
 
 
 def read(path: PathLike) -> pd.DataFrame:
-    """Read a split.
+    """Read a split from a TSV file.
 
     Raises
     ------
     DatasetError
-        If it lacks columns, or names unknown parts.
+        If the file cannot be read, lacks columns, or has unknown parts.
     """
     try:
         table = pd.read_csv(path, sep="\t", dtype=str)
@@ -85,17 +86,17 @@ def read(path: PathLike) -> pd.DataFrame:
         raise DatasetError(f"{path} cannot be read as a split ({error}).") from None
     missing = {"participant_id", "part"} - set(table)
     if missing:
-        raise DatasetError(f"{path} lacks the column {', '.join(sorted(missing))}.")
+        raise DatasetError(f"{path} lacks the column {', '.join(sorted(missing))}; add it.")
     unknown = [part for part in table["part"].astype(str) if part not in PARTS and not part.isdigit()]
     if unknown:
         raise DatasetError(
-            f"{path} has the part {unknown[0]}; use {', '.join(PARTS)}, or numbers of folds."
+            f"{path} has the unknown part {unknown[0]}; use {', '.join(PARTS)} or numbers of folds."
         )
     return table
 
 
 def write(table: pd.DataFrame, path: Path) -> Path:
-    """Write a split."""
+    """Write a split as a TSV file."""
     return write_tsv(table, path)
 
 
@@ -105,17 +106,17 @@ def divide(
     fold: int | None = None,
     by_slice: bool = False,
 ) -> Parts:
-    """Give each part of a split its patients; who is not in it is left out.
+    """Divide patients into the parts of a split; patients that it does not list are excluded.
 
     Parameters
     ----------
     patients : sequence of Patient
     table : DataFrame
-        The split.
+        Split of the subjects.
     fold : int, optional
-        The fold that validates; the others train.
+        Fold for validation; the other folds are used for training.
     by_slice : bool
-        Whether all who train validate too, with other slices.
+        Whether all training patients are also used for validation, with other slices.
 
     Returns
     -------
@@ -124,23 +125,23 @@ def divide(
     Raises
     ------
     DatasetError
-        If a subject of the split has no scan, or no one trains or validates.
+        If a subject of the split has no scan, or training or validation is empty.
     """
     _check_subjects(patients, table)
     divided: Parts = {part: [] for part in PARTS}
-    for patient, part in part_of(patients, table):
+    for patient, part in assign_parts(patients, table):
         if part:
             divided[_part_in_fold(part, fold)].append(patient)
     if by_slice:
         divided["validation"] = divided["training"]
     for part in ("training", "validation"):
         if not divided[part]:
-            raise DatasetError(f"The split leaves no one for {part}; change it.")
+            raise DatasetError(f"The split has no subject for {part}; change the split.")
     return divided
 
 
-def part_of(patients: Iterable[Patient], table: pd.DataFrame) -> list[tuple[Patient, str | None]]:
-    """Pairs of each patient and its part; None for one that is not in the split."""
+def assign_parts(patients: Iterable[Patient], table: pd.DataFrame) -> list[tuple[Patient, str | None]]:
+    """Return pairs of each patient and its part, which is None for patients not in the split."""
     parts = _parts(table)
     return [
         (patient, next((parts[key] for key in _keys(patient) if key in parts), None))
@@ -149,25 +150,25 @@ def part_of(patients: Iterable[Patient], table: pd.DataFrame) -> list[tuple[Pati
 
 
 def _check_subjects(patients: Iterable[Patient], table: pd.DataFrame) -> None:
-    """Refuse a split that names a subject without scans."""
-    present = {key for patient in patients for key in _keys(patient)}
-    missing = sorted(set(_parts(table)) - present)
+    """Check that every subject of a split has scans."""
+    available = {key for patient in patients for key in _keys(patient)}
+    missing = sorted(set(_parts(table)) - available)
     if missing:
         raise DatasetError(
-            f"The split names {' '.join(missing[0])}, of whom no scan with a lesion mask is there; "
-            "take the row out, or check the dataset."
+            f"The split lists {' '.join(missing[0])}, which has no scan with a lesion mask; remove the "
+            "row or check the dataset."
         )
 
 
 def _part_in_fold(part: str, fold: int | None) -> str:
-    """Part of a subject in the training of a fold."""
+    """Return the part of a subject in the training of a fold."""
     if part in PARTS:
         return part
     return "validation" if fold is not None and int(part) == fold else "training"
 
 
 def _parts(table: pd.DataFrame) -> Mapping[Key, str]:
-    """Part of each subject of a split."""
+    """Return the part of each subject of a split."""
     keys = [name for name in ("dataset", "participant_id") if name in table]
     return dict(zip(table[keys].itertuples(index=False, name=None), table["part"], strict=True))
 
@@ -186,12 +187,12 @@ def _subjects(patients: Sequence[Patient]) -> pd.DataFrame:
 
 
 def _training(table: pd.DataFrame) -> list[int]:
-    """Rows that no part has taken yet."""
+    """Return the rows that are not assigned to a held-out part."""
     return [row for row, part in enumerate(table["part"]) if part == "training"]
 
 
-def _described(rules: SplitRules) -> str:
-    """The rules as a recipe has them."""
+def _describe(rules: SplitRules) -> str:
+    """Format the rules as in a recipe."""
     return ", ".join(f"{key} {value}" for key, value in vars(rules).items() if value and key != "by")
 
 
@@ -199,13 +200,13 @@ def _count(share: float, total: int) -> int:
     return round(share * total) if share < 1 else int(share)
 
 
-def _one_of_each(rows: Sequence[int], count: int, rng: np.random.Generator) -> list[int]:
-    """One of each of ``count`` runs of neighbours, of nearly equal length."""
+def _draw_from_runs(rows: Sequence[int], count: int, rng: np.random.Generator) -> list[int]:
+    """Cut the rows into ``count`` runs of nearly equal length and draw one row from each."""
     return [int(rng.choice(run)) for run in np.array_split(rows, count)] if count else []
 
 
 def _draw_folds(table: pd.DataFrame, rows: Sequence[int], folds: int, rng: np.random.Generator) -> None:
-    """Give each run of neighbours one subject per fold."""
+    """Assign the rows of each run of ``folds`` rows to different folds."""
     for start in range(0, len(rows), folds):
         run = rows[start : start + folds]
         for row, fold in zip(run, rng.permutation(folds), strict=False):

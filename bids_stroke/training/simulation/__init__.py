@@ -1,1 +1,1 @@
-"""Simulated strokes: heads, lesions, scanner."""
+"""Simulation of strokes: heads, lesions and scanner."""

@@ -1,7 +1,8 @@
-"""Atrophy: brains that shrink within their skulls, by a smooth displacement.
+"""Brain atrophy by a smooth displacement.
 
-Ventricles, sulci and cisterns widen and the brain's surface retracts, because every voxel samples the
-subject a few mm towards the nearest fluid. Lengths are in mm, ranges are drawn uniformly.
+Every voxel samples the subject a few mm towards the nearest fluid. Ventricles, sulci and cisterns
+therefore widen, and the brain surface retracts from the skull. Lengths are in mm. Values are drawn
+uniformly from their ranges.
 """
 
 from collections.abc import Sequence
@@ -15,10 +16,10 @@ from .pose import sample_labels
 from .subjects import Subject
 
 STEP = 2  # voxels between the nodes of the displacement
-#: Largest displacement relative to the width of the smoothing. Above 1.66 the displacement of a single
-#: smoothed edge folds.
+#: Range of the largest displacement, relative to the width of the smoothing. Above 1.66, the
+#: displacement of a single smoothed edge folds.
 REACH = (0.3, 1.4)
-WIDTH = (2.0, 9.0)
+WIDTH = (2.0, 9.0)  # range of the width of the smoothing (mm)
 
 
 def shrink(
@@ -30,18 +31,18 @@ def shrink(
     ----------
     subject : Subject
     grid : tensor, (1, X, Y, Z, 3)
-        Where each voxel of the tile samples the subject, as for ``grid_sample``
+        Sampling position of each voxel of the tile in ``grid_sample`` coordinates
         (:func:`bids_stroke.training.simulation.pose.draw_pose`).
     tile : sequence of int
-        Voxels.
+        Tile size (voxels).
     spacing : float
-        Side of a voxel (mm).
+        Voxel size (mm).
     draw : Draw
 
     Returns
     -------
     tensor, (1, X, Y, Z, 3)
-        Displaced positions.
+        Displaced sampling positions.
     """
     coarse = grid[:, ::STEP, ::STEP, ::STEP]
     tissue, mask = sample_labels(subject, coarse, coarse.shape[1:4])
@@ -50,10 +51,10 @@ def shrink(
     slope = torch.stack(torch.gradient(blur(fluid, width / (STEP * spacing))))
     # The steepest slope of a smoothed step edge is 1 / (width sqrt(2 pi)).
     scale = 2.5 * (width / (STEP * spacing)) * draw.uniform(*REACH) * width / spacing
-    where = region(fluid.shape, STEP * spacing, draw)
-    moved = resize(scale * where * slope, grid.shape[1:4])
+    weights = draw_region(fluid.shape, STEP * spacing, draw)
+    displacement = resize(scale * weights * slope, grid.shape[1:4])
     side = torch.tensor(grid.shape[1:4], device=grid.device) - 1
-    shift = 2 * moved / side[:, None, None, None]
+    shift = 2 * displacement / side[:, None, None, None]
     identity = functional.affine_grid(
         torch.eye(3, 4, device=grid.device)[None], [1, 1, *grid.shape[1:4]], align_corners=True
     )
@@ -63,8 +64,8 @@ def shrink(
     return displaced.permute(0, 2, 3, 4, 1)
 
 
-def region(shape: Sequence[int], spacing: float, draw: Draw) -> torch.Tensor:
-    """Weights of a smooth region: everywhere, one half (x), a random part, or around a point."""
+def draw_region(shape: Sequence[int], spacing: float, draw: Draw) -> torch.Tensor:
+    """Draw the weights of a smooth region: everywhere, one half (x), a random part, or near a point."""
     kind = draw.pick(("everywhere", "half", "part", "point"))
     if kind == "half":
         side = torch.linspace(-1, 1, shape[0], device=draw.device)[:, None, None]
@@ -73,10 +74,10 @@ def region(shape: Sequence[int], spacing: float, draw: Draw) -> torch.Tensor:
         return ramp(draw.field(shape, 60 / spacing), 0, 2)
     if kind == "point":
         width = draw.uniform(15, 35) / spacing
-        places = [side * draw.uniform(0.15, 0.85) for side in shape]
-        near = [
-            torch.exp(-(((torch.arange(side, device=draw.device) - place) / width) ** 2) / 2)
-            for side, place in zip(shape, places, strict=True)
+        center = [side * draw.uniform(0.15, 0.85) for side in shape]
+        profiles = [
+            torch.exp(-(((torch.arange(side, device=draw.device) - position) / width) ** 2) / 2)
+            for side, position in zip(shape, center, strict=True)
         ]
-        return torch.einsum("i,j,k->ijk", *near)
+        return torch.einsum("i,j,k->ijk", *profiles)
     return torch.ones(tuple(shape), device=draw.device)

@@ -1,6 +1,6 @@
 """Findings that resemble a stroke: widened sulci, hyperintensities, perivascular spaces.
 
-Lengths are in mm, ranges are drawn uniformly.
+Lengths are in mm. Values are drawn uniformly from their ranges.
 """
 
 import torch
@@ -9,8 +9,8 @@ from .appearance import Box, Head
 from .fields import Draw, blur, lerp, ramp
 
 
-def widen(head: Head, where: torch.Tensor, draw: Draw, box: Box = ...) -> None:
-    """Widen ventricles and sulci where the weights ``where`` say, as atrophy does."""
+def widen(head: Head, region: torch.Tensor, draw: Draw, box: Box = ...) -> None:
+    """Widen ventricles and sulci in a ``region`` (weights), as in atrophy."""
     spacing = head.spacing
     sulci = blur(head.fluid[box], draw.uniform(0.8, 2.8) / spacing) * draw.uniform(0.8, 2.4)
     weight = sulci.clamp(0, 1) ** 1.5
@@ -19,14 +19,14 @@ def widen(head: Head, where: torch.Tensor, draw: Draw, box: Box = ...) -> None:
         spread = blur(ventricles, draw.uniform(2, 6) / spacing)
         wide = ramp(spread, draw.uniform(0.1, 0.4), 0.15)
         weight = torch.maximum(weight, wide)
-        head.ventricles[box] = ventricles | ((wide * where > 0.5) & head.mask[box])
-    weight = weight * where * head.mask[box]
+        head.ventricles[box] = ventricles | ((wide * region > 0.5) & head.mask[box])
+    weight = weight * region * head.mask[box]
     head.fluid[box] = torch.maximum(head.fluid[box], weight)
     head.blend("fluid", weight, box)
 
 
 def hyperintensities(head: Head, draw: Draw) -> None:
-    """Caps around the ventricles and spots in the white matter: bright on FLAIR, no stroke."""
+    """Paint white matter hyperintensities: caps around the ventricles and spots in white matter."""
     shape, spacing = head.mask.shape, head.spacing
     weight = torch.zeros(shape, device=head.mask.device)
     if draw.chance(0.7):
@@ -40,14 +40,14 @@ def hyperintensities(head: Head, draw: Draw) -> None:
         )
     weight = weight * blur(head.white, 1 / spacing) * draw.uniform(0.3, 1)
     for contrast, image in head.images.items():
-        drawn = head.looks[contrast]
+        drawn = head.intensities[contrast]
         mild = draw.uniform(0, 0.5) if contrast == "T1w" else draw.uniform(0.5, 1)
         level = 1 + mild * (drawn["gliosis"] - 1)
         image.copy_(lerp(image, level, weight))
 
 
 def perivascular(head: Head, draw: Draw) -> None:
-    """Thin fluid-filled streaks in white matter and basal ganglia."""
+    """Paint perivascular spaces: thin fluid-filled streaks in white matter and basal ganglia."""
     number = int(draw.rng.integers(5, 60))
     streaks = _spots(head.white, number, draw.uniform(0.5, 0.9), draw, head.spacing)
     axis, reach = int(draw.rng.integers(3)), int(draw.rng.integers(1, 4))
@@ -56,13 +56,13 @@ def perivascular(head: Head, draw: Draw) -> None:
     head.blend("fluid", streaks * head.mask * draw.uniform(0.2, 0.7))
 
 
-def _spots(where: torch.Tensor, number: int, sigma: float, draw: Draw, spacing: float) -> torch.Tensor:
-    """Blurred points at random places of ``where``, each about 1 at its centre."""
-    points = torch.zeros(where.shape, device=where.device)
-    places = where.flatten().nonzero()[:, 0]
-    if not len(places):
+def _spots(mask: torch.Tensor, number: int, sigma: float, draw: Draw, spacing: float) -> torch.Tensor:
+    """Return blurred points at random voxels of ``mask``, each about 1 at its center."""
+    points = torch.zeros(mask.shape, device=mask.device)
+    voxels = mask.flatten().nonzero()[:, 0]
+    if not len(voxels):
         return points
-    chosen = draw.rng.integers(len(places), size=number)
-    points.view(-1)[places[torch.from_numpy(chosen).to(places.device)]] = 1
+    indices = draw.rng.integers(len(voxels), size=number)
+    points.view(-1)[voxels[torch.from_numpy(indices).to(voxels.device)]] = 1
     spread = blur(points, sigma / spacing)
     return (spread / spread.max().clamp_min(1e-6)).clamp(0, 1)

@@ -1,9 +1,9 @@
-"""Digital heads with a chronic stroke lesion, scanned as T1w and FLAIR.
+"""Digital head phantoms with a chronic stroke lesion, in T1w and FLAIR.
 
-A head is painted tissue by tissue, partial volumes included, around the MNI152 template (ICBM
-2009a symmetric, inside nilearn). A scan pulls it back through pose, size, shape and ex-vacuo
-shift, composed, so that every volume is interpolated once. World coordinates are RAS, in mm;
-``head`` coordinates are the patient's own, before the pose.
+A head is painted tissue by tissue, with partial volumes, around the MNI152 template (ICBM 2009a
+symmetric, from nilearn). Pose, size, shape and ex-vacuo shift are composed for a scan, so that every
+volume is interpolated once. World coordinates are RAS, in mm; ``head`` coordinates are those of the
+patient before the pose.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from .phantom_grid import COARSE, CORNERS, ellipsoid, grid_axes, radius, random_
 from .phantom_template import Template
 
 CONTRASTS = ("T1w", "FLAIR")
-# Relative intensities in T1w and FLAIR.
+# Relative intensities on T1w and FLAIR.
 INTENSITY = {
     "air": (0.02, 0.02),
     "csf": (0.20, 0.10),
@@ -36,7 +36,7 @@ INTENSITY = {
     "skin": (0.50, 0.38),
     "vitreous": (0.20, 0.10),
 }
-# Extracranial organs: tissue, centre and radii (mm); mirrored to the left.
+# Extracranial structures: tissue, center and radii (mm); mirrored to the left.
 ORGANS = (
     ("fat", (31, 56, -38), (17, 22, 15)),
     ("vitreous", (32, 66, -39), (12, 12, 12)),
@@ -48,7 +48,7 @@ ORGANS = (
     ("bone", (0, -20, -110), (17, 12, 34)),
     ("marrow", (0, -20, -110), (14, 9, 32)),
 )
-# Points of the right lateral ventricle: horn, body, atrium.
+# Points of the right lateral ventricle: frontal horn, body, atrium.
 VENTRICLE = ((14, 20, 8), (16, -10, 22), (26, -42, 14))
 CONTROL = 40.0  # mm between the control points of the deformation
 
@@ -57,13 +57,13 @@ CONTROL = 40.0  # mm between the control points of the deformation
 class Warp:
     """Map from head to template: affine, then cubic B-spline deformation and ex-vacuo shift.
 
-    Control displacements below 0.4 of their spacing keep the deformation one to one (Rueckert et
-    al., MICCAI 2006).
+    Control displacements below 0.4 of their spacing keep the deformation invertible (Rueckert et al.,
+    MICCAI 2006).
     """
 
     affine: np.ndarray
     control: np.ndarray
-    centre: np.ndarray
+    center: np.ndarray
     shift: np.ndarray
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
@@ -74,14 +74,17 @@ class Warp:
             ndimage.map_coordinates(values, knots, order=3, prefilter=False, mode="nearest")
             for values in self.control
         ]
-        near = np.exp(-((points - self.centre) ** 2).sum(-1, keepdims=True) / (2 * 12**2))
+        near = np.exp(-((points - self.center) ** 2).sum(-1, keepdims=True) / (2 * 12**2))
         return points + np.stack(free, -1) + near * self.shift
 
 
 @dataclass(frozen=True)
 class Head:
-    """Relative intensities ``T1w``, ``FLAIR`` and fractions ``lesion``, ``brain`` in ``volumes``,
-    on the grid of the template; ``warp`` maps head to template coordinates."""
+    """Head phantom.
+
+    ``volumes`` holds relative intensities (``T1w``, ``FLAIR``) and fractions (``lesion``, ``brain``) on
+    the grid of the template; ``warp`` maps head to template coordinates.
+    """
 
     resolution: float
     volumes: dict[str, np.ndarray]
@@ -97,9 +100,9 @@ def head(template: Template, side: str, rng: np.random.Generator) -> Head:
         Hemisphere of the lesion; its volume is drawn around 27 to 70 ml.
     """
     sign = {"left": -1, "right": 1}[side]
-    centre = np.array([43, -8, 10]) + rng.normal(0, (2, 9, 6))
-    ventricle = min(VENTRICLE, key=lambda point: np.linalg.norm(centre - point))
-    outward = (centre - ventricle) / np.linalg.norm(centre - ventricle)
+    center = np.array([43, -8, 10]) + rng.normal(0, (2, 9, 6))
+    ventricle = min(VENTRICLE, key=lambda point: np.linalg.norm(center - point))
+    outward = (center - ventricle) / np.linalg.norm(center - ventricle)
     mirror = np.array([sign, 1, 1])
     size = rng.uniform(0.9, 1.0) * rng.uniform(0.98, 1.02, 3)
     turn = Rotation.from_rotvec(rng.normal(0, 0.02, 3)).as_matrix()
@@ -113,7 +116,7 @@ def head(template: Template, side: str, rng: np.random.Generator) -> Head:
     contrasts = _surroundings(template, rng)
     _paint_brain(contrasts, template, rng)
     ml = rng.uniform(27, 70) * np.linalg.det(warp.affine)
-    lesion = _lesion(template, mirror * centre, ml, rng)
+    lesion = _lesion(template, mirror * center, ml, rng)
     _paint_hyperintensities(contrasts, template, lesion, rng)
     _paint_lesion(contrasts, template, lesion, rng)
     above = grid_axes(template.resolution)[2] > -72  # the cord below is not brain
@@ -122,7 +125,7 @@ def head(template: Template, side: str, rng: np.random.Generator) -> Head:
 
 
 def _surroundings(template: Template, rng: np.random.Generator) -> list[np.ndarray]:
-    """Paint everything but the brain; returns the two contrasts."""
+    """Paint all tissues outside the brain and return the two contrasts."""
     resolution = template.resolution
     contrasts = [np.full(template.gm.shape, value, np.float32) for value in INTENSITY["air"]]
     thickness = 1 + 0.12 * random_field(12, rng)
@@ -132,9 +135,9 @@ def _surroundings(template: Template, rng: np.random.Generator) -> list[np.ndarr
     _paint(contrasts, step(depth - 6.5, resolution), "muscle")
     streaks = template.fine(random_field(3, rng))
     _paint(contrasts, np.clip(streaks - 0.6, 0, 1) * (depth > 6), "fat")
-    for tissue, centre, radii in ORGANS:
+    for tissue, center, radii in ORGANS:
         for mirror in (-1, 1):
-            where, inside = ellipsoid(centre * np.array([mirror, 1, 1]), radii, resolution)
+            where, inside = ellipsoid(center * np.array([mirror, 1, 1]), radii, resolution)
             _paint([volume[where] for volume in contrasts], step(inside, resolution), tissue)
     height = template.fine(template.skull / thickness)
     _paint(contrasts, step(7 - height, resolution), "bone")
@@ -145,11 +148,11 @@ def _surroundings(template: Template, rng: np.random.Generator) -> list[np.ndarr
 
 
 def _paint_brain(contrasts: Sequence[np.ndarray], template: Template, rng: np.random.Generator) -> None:
-    """Paint the brain: sharpened fractions, and the texture of the mean T1w."""
+    """Paint the brain with sharpened tissue fractions and the texture of the mean T1w."""
     where = bounding_box(template.brain > 0)
     gm, wm, brain = (getattr(template, name)[where] for name in ("gm", "wm", "brain"))
     mottle = template.fine(random_field(6, rng))[where]
-    # Atrophy, uneven; the square undoes some of the blur of an average of many brains.
+    # Uneven atrophy. The square reduces the blur of the average of many brains.
     csf = np.clip(brain - gm - wm, 0, 1) * np.exp(rng.uniform(0, 0.5) + 0.4 * mottle)
     fractions = np.stack([csf, gm, wm]) ** 2 + 1e-6
     fractions /= fractions.sum(0)
@@ -161,18 +164,18 @@ def _paint_brain(contrasts: Sequence[np.ndarray], template: Template, rng: np.ra
         volume[where] += brain * (tissue * (1 + 0.02 * mottle) - volume[where])
 
 
-def _lesion(template: Template, centre: np.ndarray, ml: float, rng: np.random.Generator) -> np.ndarray:
-    """Fraction of lesion: a noisy ellipsoid cut to the territory, of ``ml`` before the warp."""
+def _lesion(template: Template, center: np.ndarray, ml: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw the lesion fraction: a noisy ellipsoid within the territory, of ``ml`` before the warp."""
     resolution = template.resolution
     x, y, z = axes = grid_axes(COARSE)
     radii = 25 * np.array([0.8, 1.2, 1.0]) * rng.uniform(0.9, 1.1, 3)
     core = (
-        25 * (1 - radius(axes, centre, radii)) + 5 * random_field(7, rng) + 1.5 * random_field(3, rng)
+        25 * (1 - radius(axes, center, radii)) + 5 * random_field(7, rng) + 1.5 * random_field(3, rng)
     )
-    # In one hemisphere, above the tentorium, and out of the ventricles.
+    # In one hemisphere, above the tentorium and outside the ventricles.
     tissue = 15 * (0.5 - template.csf)
     above = z + 22 + 0.4 * y + 3 * random_field(6, rng)
-    territory = np.minimum(np.minimum(np.sign(centre[0]) * x - 8, above), tissue)
+    territory = np.minimum(np.minimum(np.sign(center[0]) * x - 8, above), tissue)
     core, territory = template.fine(core), template.fine(territory)
     candidates = core[(territory > 0) & (template.brain > 0.5)]
     rank = candidates.size - round(ml * 1000 / resolution**3)
@@ -188,7 +191,7 @@ def _paint_lesion(
     lesion: np.ndarray,
     rng: np.random.Generator,
 ) -> None:
-    """Paint gliosis, and a cavity where the spared tissue is further than the rim is wide."""
+    """Paint gliosis, and a cavity where the distance to spared tissue exceeds the width of the rim."""
     where = bounding_box(lesion > 0, margin=round(12 / template.resolution))
     spared = (template.brain[where] > 0.5) & (lesion[where] < 0.5)
     depth = ndimage.distance_transform_edt(~spared) * template.resolution

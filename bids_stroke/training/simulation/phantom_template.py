@@ -1,6 +1,6 @@
-"""Anatomy of all digital heads: the MNI152 template on an extended grid, with skull and skin.
+"""Anatomy of head phantoms: the MNI152 template on an extended grid, with skull and skin.
 
-The template is ICBM 2009a symmetric, inside nilearn.
+The template is ICBM 2009a symmetric, from nilearn.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from bids_stroke.spatial.grid import blank, bounding_box, resample
 
 from .phantom_grid import COARSE, CORNERS, ellipsoid, grid_shape
 
-# The outline of the head below the skull, as ellipsoids: face, jaw, neck, nose, ear.
+# Outline of the head below the skull as ellipsoids: face, jaw, neck, nose, ear.
 OUTLINE = (
     ((0, 30, -55), (68, 66, 70)),
     ((0, 45, -95), (48, 48, 35)),
@@ -26,11 +26,11 @@ OUTLINE = (
 
 @dataclass(frozen=True)
 class Template:
-    """What all heads share.
+    """Anatomy shared by all heads.
 
-    On a grid of ``resolution`` mm: mean ``T1w``, fractions of ``gm``, ``wm`` and ``brain`` (cord
-    included). At ``COARSE`` spacing: smoothed fluid (``csf``), and the distances (mm, positive
-    outside) from ``skull`` (its inner surface) and ``skin``.
+    On a grid of ``resolution`` mm: mean ``T1w`` and fractions of ``gm``, ``wm`` and ``brain``
+    (including the spinal cord). At ``COARSE`` spacing: smoothed fluid (``csf``) and the distances (mm,
+    positive outside) from the inner surface of the ``skull`` and from the ``skin``.
     """
 
     resolution: float
@@ -43,7 +43,7 @@ class Template:
     skin: np.ndarray
 
     def fine(self, field: np.ndarray) -> np.ndarray:
-        """Bring a field from ``COARSE`` spacing to the template's grid."""
+        """Resample a field from ``COARSE`` spacing to the template's grid."""
         scale = np.eye(3) * self.resolution / COARSE
         return ndimage.affine_transform(
             field, scale, output_shape=self.gm.shape, order=1, mode="nearest"
@@ -51,7 +51,7 @@ class Template:
 
 
 def template(resolution: float = 1.0) -> Template:
-    """Build what all heads share, on a grid of ``resolution`` mm (1 or coarser)."""
+    """Build the shared anatomy on a grid of ``resolution`` mm (1 or coarser)."""
     from nilearn import datasets
 
     loaders = (
@@ -66,23 +66,23 @@ def template(resolution: float = 1.0) -> Template:
     brain = (t1w > 0).astype(np.float32)
     fluid = np.maximum(brain - gm - wm, 0)
     csf = ndimage.gaussian_filter(_extend(fluid, affine, COARSE), 1)
-    # Fissures closed and 2.5 mm of fluid added.
-    dilated = _outwards(_extend(brain, affine, COARSE) > 0.5) < 15
-    skull = ndimage.gaussian_filter(_outwards(_outwards(dilated) < -15), 1) - 2.5
+    # Fissures are closed, and 2.5 mm of fluid are added.
+    dilated = _signed_distance(_extend(brain, affine, COARSE) > 0.5) < 15
+    skull = ndimage.gaussian_filter(_signed_distance(_signed_distance(dilated) < -15), 1) - 2.5
     head = skull < 13
-    for centre, radii in OUTLINE:
+    for center, radii in OUTLINE:
         for mirror in (-1, 1):
-            where, depth = ellipsoid(centre * np.array([mirror, 1, 1]), radii, COARSE)
+            where, depth = ellipsoid(center * np.array([mirror, 1, 1]), radii, COARSE)
             head[where] |= depth > 0
-    skin = ndimage.gaussian_filter(_outwards(head), 1)
+    skin = ndimage.gaussian_filter(_signed_distance(head), 1)
     t1w, gm, wm, brain = (_extend(data, affine, resolution) for data in (t1w, gm, wm, brain))
     t1w /= np.maximum(brain, 0.01)
     return Template(resolution, t1w, gm, wm, brain, csf, skull, skin)
 
 
 def _extend(data: np.ndarray, affine: np.ndarray, resolution: float) -> np.ndarray:
-    """Volume of the template on the extended grid, the cord continued downwards."""
-    # The lowest slice of the template is cut short; the next one is repeated.
+    """Resample a volume of the template to the extended grid and extend the spinal cord downwards."""
+    # The lowest slice of the template is incomplete; the next slice is repeated.
     below = int(affine[2, 3] - CORNERS[0, 2]) + 1
     data = np.pad(data[:, :, 1:], ((0, 0), (0, 0), (below, 0)), mode="edge")
     data = ndimage.gaussian_filter(data, (resolution - 1) / 2)
@@ -91,7 +91,7 @@ def _extend(data: np.ndarray, affine: np.ndarray, resolution: float) -> np.ndarr
     return np.asanyarray(resample(source, grid).dataobj)
 
 
-def _outwards(mask: np.ndarray) -> np.ndarray:
-    """Signed distance (mm, negative inside) from the surface of a mask at ``COARSE`` spacing."""
+def _signed_distance(mask: np.ndarray) -> np.ndarray:
+    """Return the signed distance (mm, negative inside) from the surface of a mask."""
     edt = ndimage.distance_transform_edt
     return (COARSE * (edt(~mask) - edt(mask))).astype(np.float32)

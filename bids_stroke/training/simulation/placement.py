@@ -1,4 +1,4 @@
-"""Placement of the shapes of real lesions at their location in the template."""
+"""Placement of real lesion shapes at their location in the template."""
 
 from collections.abc import Sequence
 
@@ -15,22 +15,22 @@ from .fields import Draw, blur, resize
 from .pose import STRIDE
 from .subjects import Lesion
 
-MARGIN = 8  # voxels around a lesion that its appearance may change
+MARGIN = 8  # voxels around a lesion whose appearance may change
 
 
 class LesionShapes:
-    """Shapes to choose from, by their volume."""
+    """Collection of lesion shapes sorted by volume."""
 
     def __init__(self, lesions: Sequence[Lesion]) -> None:
         self.lesions = sorted(lesions, key=lambda lesion: lesion.volume)
         self.volumes = np.array([lesion.volume for lesion in self.lesions])
 
     def choose(self, volume: float, draw: Draw) -> tuple[Lesion, float]:
-        """A lesion of about ``volume`` ml, and the scale (length) that makes it exact."""
-        near = np.flatnonzero(np.abs(np.log(self.volumes / volume)) < np.log(1.5)).tolist()
-        if not near:
-            near = [int(np.abs(np.log(self.volumes / volume)).argmin())]
-        lesion = self.lesions[draw.pick(near)]
+        """Draw a lesion of about ``volume`` ml, and return it with the length scale to that volume."""
+        candidates = np.flatnonzero(np.abs(np.log(self.volumes / volume)) < np.log(1.5)).tolist()
+        if not candidates:
+            candidates = [int(np.abs(np.log(self.volumes / volume)).argmin())]
+        lesion = self.lesions[draw.pick(candidates)]
         return lesion, float(np.clip((volume / lesion.volume) ** (1 / 3), 0.6, 1.6))
 
 
@@ -49,13 +49,13 @@ def place(
     ----------
     lesion : Lesion
     scale : float
-        Factor of its lengths.
+        Scale of lengths.
     nodes : float tensor, (3, i, j, k)
-        Template coordinates of every ``STRIDE``-th voxel of the tile (mm).
+        Template coordinates (mm) of every ``STRIDE``-th voxel of the tile.
     tile : sequence of int
-        Voxels.
+        Tile size (voxels).
     spacing : float
-        Side of a voxel (mm).
+        Voxel size (mm).
     ranges : dict
         The recipe's ``synthesis`` section.
     draw : Draw
@@ -63,7 +63,8 @@ def place(
     Returns
     -------
     tuple of (Tensor, list of int), or None
-        Weights of the lesion in a part of the tile, and where the part starts; None outside.
+        Lesion weights in a part of the tile, and the first voxel of the part; None if the lesion is
+        outside the tile.
     """
     to_voxels = _variation(lesion, scale, ranges, draw)
     amplitude = draw.uniform(0, ranges["lesion_warp"])
@@ -76,28 +77,31 @@ def place(
     voxels = torch.einsum("ab,bijk->aijk", linear, nodes + wave) + constant[:, None, None, None]
     last = torch.tensor(np.array(lesion.data.shape) - 1, device=nodes.device)
     upper = last[:, None, None, None]
-    near = ((voxels > -1) & (voxels < upper + 1)).all(0).cpu().numpy()
-    if not near.any():
+    inside = ((voxels > -1) & (voxels < upper + 1)).all(0).cpu().numpy()
+    if not inside.any():
         return None
-    part = bounding_box(near, int(np.ceil(MARGIN / STRIDE)))
+    part = bounding_box(inside, int(np.ceil(MARGIN / STRIDE)))
     fine = [STRIDE * (p.stop - p.start - 1) + 1 for p in part]
-    where = resize(2 * voxels[(slice(None), *part)] / upper - 1, fine)
+    positions = resize(2 * voxels[(slice(None), *part)] / upper - 1, fine)
     data = torch.from_numpy(lesion.data).float().to(nodes.device)[None, None]
-    where = where.flip(0).permute(1, 2, 3, 0)[None]
-    weights = functional.grid_sample(data, where, align_corners=True)[0, 0]
+    positions = positions.flip(0).permute(1, 2, 3, 0)[None]
+    weights = functional.grid_sample(data, positions, align_corners=True)[0, 0]
     corner = [STRIDE * p.start for p in part]
     inner = tuple(slice(n - c) for n, c in zip(tile, corner, strict=True))
     return blur(weights[inner], 0.5), corner
 
 
 def _variation(lesion: Lesion, scale: float, ranges: Section, draw: Draw) -> np.ndarray:
-    """Template coordinates to the lesion's voxels (4, 4), randomly mirrored, turned and moved."""
-    centre = (lesion.affine @ [*((np.array(lesion.data.shape) - 1) / 2), 1])[:3]
+    """Draw an affine (4, 4) from template coordinates to the lesion's voxels.
+
+    The lesion is randomly mirrored, rotated, scaled and shifted.
+    """
+    center = (lesion.affine @ [*((np.array(lesion.data.shape) - 1) / 2), 1])[:3]
     angles = draw.rng.uniform(-1, 1, 3) * ranges["lesion_rotation"]
-    turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
-    turn = turn @ np.diag(1 / (scale * draw.rng.uniform(0.9, 1.1, 3)))
-    move = draw.rng.uniform(-1, 1, 3) * ranges["lesion_shift"]
+    matrix = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+    matrix = matrix @ np.diag(1 / (scale * draw.rng.uniform(0.9, 1.1, 3)))
+    shift = draw.rng.uniform(-1, 1, 3) * ranges["lesion_shift"]
     mirror = np.diag([draw.pick((-1, 1)), 1, 1])
-    # template -> mirrored -> turned about the lesion's centre -> the lesion's voxels
-    vary = from_matvec(turn @ mirror, centre + move - turn @ centre)
-    return np.linalg.inv(lesion.affine) @ vary
+    # template -> mirrored -> rotated about the lesion's center -> voxels of the lesion
+    variation = from_matvec(matrix @ mirror, center + shift - matrix @ center)
+    return np.linalg.inv(lesion.affine) @ variation

@@ -1,4 +1,4 @@
-"""Scans of digital heads: pose, field of view, receive field, noise, storage."""
+"""Scans of head phantoms: pose, field of view, receive field, noise, storage."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,10 +19,10 @@ SNR = 25  # in white matter
 
 
 class Protocol(NamedTuple):
-    """Field of view and its centre in the head (mm), stored axes, scanner units per relative one."""
+    """Acquisition: field of view (mm), its center in the head (mm), stored axes, and intensity gain."""
 
     extent: tuple[int, int, int]
-    centre: tuple[int, int, int]
+    center: tuple[int, int, int]
     axes: str
     gain: int
 
@@ -35,8 +35,12 @@ PROTOCOLS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """Geometry of one scan: its grid (RAS), the axes that it is stored in, and where each voxel
-    samples the volumes of a head (3, x, y, z * subslices; ``subslices`` make up a slice)."""
+    """Geometry of a scan.
+
+    ``shape`` and ``affine`` define the grid (RAS), and ``axes`` the stored orientation. ``coordinates``
+    (3, x, y, z * subslices) are the sampling positions in the volumes of a head; each slice is the mean
+    of ``subslices``.
+    """
 
     shape: tuple[int, ...]
     affine: np.ndarray
@@ -46,30 +50,31 @@ class Plan:
 
 
 def poses(rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Draw where the head lies in each scan (4 x 4, head to scanner coordinates).
+    """Draw the pose of the head in each scan (4 x 4 matrix from head to scanner coordinates).
 
-    Up to 8 degrees and 10 mm, and for the FLAIR 1 to 3 degrees and 1 to 3 mm further.
+    The head is rotated by 2 to 8 degrees and shifted by 2 to 10 mm. For the FLAIR, it moves by another
+    1 to 3 degrees and 1 to 3 mm.
     """
     first = _rigid(rng, (2, 8), (2, 10))
     return {"T1w": first, "FLAIR": _rigid(rng, (1, 3), (1, 3)) @ first}
 
 
 def plan(head: Head, contrast: str, pose: np.ndarray, rng: np.random.Generator) -> Plan:
-    """Plan a scan of ``head`` in ``pose``: T1w isotropic and straight, FLAIR in oblique slices
-    3 mm thicker than its pixels."""
+    """Plan a scan of ``head`` in ``pose``: an isotropic T1w aligned with the scanner, or a FLAIR with
+    oblique slices that are 3 mm thicker than the pixel size."""
     protocol = PROTOCOLS[contrast]
-    slices = contrast == "FLAIR"
-    spacing = head.resolution + np.array([0, 0, 3 * slices])
-    angles = rng.normal((-8, 0, 0), 2) if slices else np.zeros(3)
+    oblique = contrast == "FLAIR"
+    spacing = head.resolution + np.array([0, 0, 3 * oblique])
+    angles = rng.normal((-8, 0, 0), 2) if oblique else np.zeros(3)
     matrix = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() * spacing
     shape = np.ceil(np.array(protocol.extent) / spacing).astype(int)
-    middle = apply_affine(pose, protocol.centre) + rng.uniform(-3, 3, 3)
-    affine = from_matvec(matrix, middle - matrix @ ((shape - 1) / 2))
+    center = apply_affine(pose, protocol.center) + rng.uniform(-3, 3, 3)
+    affine = from_matvec(matrix, center - matrix @ ((shape - 1) / 2))
     subslices = round(spacing[2] / head.resolution)
-    # The map is smooth: every fourth voxel is mapped, and the coordinates interpolated.
+    # The map is smooth: every fourth voxel is mapped, and coordinates are interpolated.
     fine = shape * (1, 1, subslices)
-    marks = (np.linspace(0, size - 1, size // 4 + 2) for size in fine)
-    voxels = np.stack(np.meshgrid(*marks, indexing="ij"), -1)
+    axes = (np.linspace(0, size - 1, size // 4 + 2) for size in fine)
+    voxels = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
     voxels[..., 2] = (voxels[..., 2] + 0.5) / subslices - 0.5
     points = head.warp(apply_affine(np.linalg.inv(pose) @ affine, voxels))
     sparse = (points - CORNERS[0]) / head.resolution
@@ -78,7 +83,7 @@ def plan(head: Head, contrast: str, pose: np.ndarray, rng: np.random.Generator) 
 
 
 def scan(head: Head, contrast: str, plan: Plan, rng: np.random.Generator) -> nib.Nifti1Image:
-    """Scan ``head``: receive field, Rician noise, int16."""
+    """Scan ``head`` with receive field and Rician noise, stored as int16."""
     signal = _sample(head, contrast, plan)
     field = ndimage.zoom(rng.uniform(-0.25, 0.25, (4, 4, 4)), 3, order=3)
     signal *= np.exp(enlarge(field, plan.shape))
@@ -97,17 +102,17 @@ def scan_head(
     Returns
     -------
     scans, masks : dict of nib.Nifti1Image
-        By contrast; and ``lesion`` and ``brain`` on the grid of the T1w.
+        Scans by contrast, and the masks ``lesion`` and ``brain`` on the grid of the T1w.
     """
-    placed = poses(rng)
-    plans = {contrast: plan(head, contrast, pose, rng) for contrast, pose in placed.items()}
+    drawn = poses(rng)
+    plans = {contrast: plan(head, contrast, pose, rng) for contrast, pose in drawn.items()}
     scans = {contrast: scan(head, contrast, planned, rng) for contrast, planned in plans.items()}
     masks = {name: truth(head, name, plans["T1w"]) for name in ("lesion", "brain")}
     return scans, masks
 
 
 def truth(head: Head, name: str, plan: Plan) -> nib.Nifti1Image:
-    """Mask of ``name`` ("lesion" or "brain") on the grid of a scan: fractions of at least 0.5."""
+    """Return the true mask of "lesion" or "brain" on the grid of a scan: fractions of at least 0.5."""
     return _store(at_least_half(_sample(head, name, plan)).astype(np.uint8), plan)
 
 
@@ -115,10 +120,10 @@ def _rigid(
     rng: np.random.Generator, degrees: tuple[float, float], shift: tuple[float, float]
 ) -> np.ndarray:
     """Draw a rotation about the origin and a translation, each within its range."""
-    turn, move = rng.normal(size=(2, 3))
-    turn *= np.deg2rad(rng.uniform(*degrees)) / np.linalg.norm(turn)
-    move *= rng.uniform(*shift) / np.linalg.norm(move)
-    return from_matvec(Rotation.from_rotvec(turn).as_matrix(), move)
+    rotation, translation = rng.normal(size=(2, 3))
+    rotation *= np.deg2rad(rng.uniform(*degrees)) / np.linalg.norm(rotation)
+    translation *= rng.uniform(*shift) / np.linalg.norm(translation)
+    return from_matvec(Rotation.from_rotvec(rotation).as_matrix(), translation)
 
 
 def _sample(head: Head, name: str, plan: Plan) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Appearance of chronic and subacute strokes in each contrast.
 
-Intensities are relative to white matter, ranges are drawn uniformly, lengths are in mm.
+Intensities are relative to white matter. Values are drawn uniformly from their ranges. Lengths are in
+mm.
 """
 
 from collections.abc import Sequence
@@ -15,20 +16,21 @@ from .appearance import Head
 from .distractors import widen
 from .fields import Draw, blur, lerp, ramp
 
-ISLAND = 30  # mm³; tracers leave out smaller pieces
-#: Change of intensity (white matter 1) that makes a lesion voxel fully visible.
-VISIBLE = 0.25
-#: A part of a volume.
+ISLAND_MM3 = 30  # smaller islands (mm³) are removed, because human raters do not draw them
+#: Change of intensity (white matter 1) at which a lesion voxel is fully visible.
+FULLY_VISIBLE = 0.25
+#: Part of a volume.
 Box: TypeAlias = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
-class Pasted:
-    """A lesion in a part of the volume.
+class PastedLesion:
+    """Lesion in a part of the volume.
 
-    ``box`` is the part; ``label`` (bool) is the lesion within the brain and outside the ventricles, as
-    tracers draw it; ``visibility`` (0 to 1) is the largest change of intensity over the images,
-    relative to :data:`VISIBLE`; ``cavity`` (0 to 1) is the fluid of a chronic lesion.
+    ``box`` is the part of the volume. ``label`` (bool) is the lesion within the brain and outside the
+    ventricles, as human raters draw it. ``visibility`` (0 to 1) is the largest change of intensity over
+    the images, relative to :data:`FULLY_VISIBLE`. ``cavity`` (0 to 1) is the fluid fraction of a
+    chronic lesion.
     """
 
     box: Box
@@ -39,7 +41,7 @@ class Pasted:
 
 def paste(
     head: Head, weights: torch.Tensor, corner: Sequence[int], stage: str, draw: Draw
-) -> Pasted | None:
+) -> PastedLesion | None:
     """Paste one lesion.
 
     Parameters
@@ -47,16 +49,16 @@ def paste(
     weights : float tensor (i, j, k)
         Lesion weights, 0 to 1, of a part of the volume with some margin.
     corner : tuple of int
-        Where that part starts.
+        First voxel of the part.
     stage : {"chronic", "subacute"}
 
     Returns
     -------
-    Pasted or None
-        None where the lesion lies outside the brain.
+    PastedLesion or None
+        None if the lesion is outside the brain.
     """
     box = tuple(slice(c, c + side) for c, side in zip(corner, weights.shape, strict=True))
-    lesion = _traced(_outline(head, weights, box, draw), head.spacing)
+    lesion = _remove_islands(_roughen_border(head, weights, box, draw), head.spacing)
     if not lesion.any():
         return None
     before = {contrast: image[box].clone() for contrast, image in head.images.items()}
@@ -66,25 +68,25 @@ def paste(
     else:
         cavity = chronic(head, lesion, box, draw)
     changes = [(image[box] - before[contrast]).abs() for contrast, image in head.images.items()]
-    visibility = (torch.stack(changes).amax(0) / VISIBLE).clamp(max=1)
-    if cavity is not None and draw.chance(0.4):  # shrinkage pulls ventricle and sulci
+    visibility = (torch.stack(changes).amax(0) / FULLY_VISIBLE).clamp(max=1)
+    if cavity is not None and draw.chance(0.4):  # ex-vacuo widening of ventricles and sulci
         near = (3 * blur(lesion, 6 / head.spacing)).clamp(0, 1) * ~lesion
         widen(head, near, draw, box)
-    return Pasted(box, lesion, visibility, cavity)
+    return PastedLesion(box, lesion, visibility, cavity)
 
 
-def _outline(head: Head, weights: torch.Tensor, box: Box, draw: Draw) -> torch.Tensor:
-    """The lesion with a rough border, within the brain and outside the ventricles."""
+def _roughen_border(head: Head, weights: torch.Tensor, box: Box, draw: Draw) -> torch.Tensor:
+    """Return the lesion with a rough border, within the brain and outside the ventricles."""
     allowed = head.mask[box] & ~head.ventricles[box]
     rough = draw.uniform(0, 0.25) * draw.field(weights.shape, 6 / head.spacing)
     lesion = (weights + rough * (weights > 0.05) > 0.5) & allowed
     smooth = (weights > 0.5) & allowed
-    # A small lesion that roughening would erase keeps its smooth border.
+    # Small lesions keep their smooth border if roughening would remove most of them.
     return smooth if 2 * lesion.sum() < smooth.sum() else lesion
 
 
 def chronic(head: Head, lesion: torch.Tensor, box: Box, draw: Draw) -> torch.Tensor:
-    """A fluid-filled cavity, crossed by strands, in gliotic tissue with a soft rim."""
+    """Paint a chronic lesion: a fluid-filled cavity with strands, in gliotic tissue with a soft rim."""
     spacing, shape = head.spacing, lesion.shape
     edge = blur(lesion, draw.uniform(0.6, 1.4) / spacing)
     uneven = 1 + 0.25 * draw.field(shape, draw.uniform(4, 12) / spacing)
@@ -101,9 +103,9 @@ def chronic(head: Head, lesion: torch.Tensor, box: Box, draw: Draw) -> torch.Ten
         cavity = cavity * (1 - strands)
     inside = head.mask[box]
     for contrast, image in head.images.items():
-        drawn = head.looks[contrast]
+        drawn = head.intensities[contrast]
         part = image[box]
-        if contrast == "T1w":  # darkens the tissue, whose structure stays
+        if contrast == "T1w":  # the tissue gets darker but keeps its structure
             loss = draw.uniform(0.2, 0.55)
             scarred = part * (1 - loss * torch.maximum(scar, 0.5 * halo))
         else:
@@ -115,7 +117,7 @@ def chronic(head: Head, lesion: torch.Tensor, box: Box, draw: Draw) -> torch.Ten
 
 
 def subacute(head: Head, lesion: torch.Tensor, box: Box, draw: Draw) -> None:
-    """Swollen tissue with soft edges: moderately dark on T1w, bright on FLAIR and T2w."""
+    """Paint a subacute lesion: swollen tissue, moderately dark on T1w, bright on FLAIR and T2w."""
     spacing, shape = head.spacing, lesion.shape
     edge = blur(lesion, draw.uniform(0.8, 2.5) / spacing)
     uneven = 1 + 0.2 * draw.field(shape, draw.uniform(4, 12) / spacing)
@@ -124,7 +126,7 @@ def subacute(head: Head, lesion: torch.Tensor, box: Box, draw: Draw) -> None:
     filled = head.fluid[box] * edge * draw.uniform(0, 0.9)  # swelling closes the sulci
     filled = filled * ~head.ventricles[box]
     for contrast, image in head.images.items():
-        drawn = head.looks[contrast]
+        drawn = head.intensities[contrast]
         part = image[box]
         swollen = lerp(part, drawn["gray"], filled)
         if contrast == "T1w":
@@ -135,7 +137,7 @@ def subacute(head: Head, lesion: torch.Tensor, box: Box, draw: Draw) -> None:
         image[box] = torch.where(inside, edema, part)
 
 
-def _traced(lesion: torch.Tensor, spacing: float) -> torch.Tensor:
-    """``lesion`` without the islands that no tracer would see, which turning and clipping leave."""
-    kept = threshold(lesion.cpu().numpy(), 0.5, ISLAND, spacing**3) > 0
+def _remove_islands(lesion: torch.Tensor, spacing: float) -> torch.Tensor:
+    """Remove small islands, which result from rotation and clipping."""
+    kept = threshold(lesion.cpu().numpy(), 0.5, ISLAND_MM3, spacing**3) > 0
     return torch.from_numpy(kept).to(lesion.device)

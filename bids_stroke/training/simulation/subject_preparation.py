@@ -1,6 +1,6 @@
-"""Heads and brains as subjects of the simulator: tissues, brain mask, transform to the template.
+"""Preparation of heads and brains for the simulator: tissues, brain mask, map to the template.
 
-Label maps follow FreeSurfer's numbers, with tissues outside the brain from 500 (SynthSeg's training
+Label maps use FreeSurfer's labels; labels from 500 are tissues outside the brain (SynthSeg's training
 maps, Billot et al., Med Image Anal 2023).
 """
 
@@ -25,7 +25,7 @@ TISSUES = (
     *("cerebellar cortex", "cerebellar white", "vessel", "soft", "bone", "fat", "fluid"),
 )
 BRAIN = tuple(TISSUES.index(name) for name in TISSUES[2:10])
-# FreeSurfer label -> tissue; labels from 500 are outside the brain, all others within are cortex.
+# FreeSurfer labels of each tissue. Other labels are cortex or, from 500, soft tissue.
 FREESURFER = {
     "csf": (24,),
     "ventricle": (4, 5, 14, 15, 43, 44, 72),
@@ -42,16 +42,18 @@ FREESURFER = {
     "fat": (516,),
 }
 WHITE = 160  # stored intensity of white matter on T1w
-FLAIR_WHITE = 80  # on FLAIR, whose bright lesions need the range
-FLUID_ON_FLAIR = 0.4  # relative to white matter, as real FLAIRs have it
+FLAIR_WHITE = 80  # stored intensity on FLAIR, which leaves range for bright lesions
+FLUID_ON_FLAIR = 0.4  # relative to white matter, as on real FLAIR images
 NODES = 4.0  # mm between the nodes of the map to the template
-LATERAL = ((-32, 32), (-60, 42), (-18, 38))  # box of the ventricles in MNI (mm); spares the insula
-FLUID = 0.45  # darker than this, relative to white matter, may be fluid
+LATERAL = ((-32, 32), (-60, 42), (-18, 38))  # box of the ventricles in MNI (mm) without the insula
+FLUID = 0.45  # intensity, relative to white matter, below which a voxel may be fluid
 
 
 def prepare(img: nib.Nifti1Image) -> dict[str, np.ndarray]:
-    """Arrays of a :class:`~bids_stroke.training.simulation.subjects.Subject` from a label map or a
-    skull-stripped T1w: integer images with values of at least 500 are label maps."""
+    """Prepare the arrays of a :class:`~bids_stroke.training.simulation.subjects.Subject`.
+
+    Integer images with values of at least 500 are label maps; all others are skull-stripped T1w images.
+    """
     data = np.asanyarray(img.dataobj)
     if np.issubdtype(img.get_data_dtype(), np.integer) and data.max() >= 500:
         return _prepare_labels(img, data)
@@ -59,8 +61,8 @@ def prepare(img: nib.Nifti1Image) -> dict[str, np.ndarray]:
 
 
 def prepare_pair(t1w: nib.Nifti1Image, flair: nib.Nifti1Image) -> dict[str, np.ndarray]:
-    """Arrays of a :class:`~bids_stroke.training.simulation.subjects.Subject` from the T1w and the FLAIR
-    of a head with skull, which are extracted, registered and corrected for bias."""
+    """Prepare the arrays of a :class:`~bids_stroke.training.simulation.subjects.Subject` from a T1w and
+    a FLAIR with skull, by brain extraction, registration and bias correction."""
     brain = brain_extraction.extract(t1w, "deepbet")
     inside = np.asanyarray(brain.dataobj) > 0
     corrected = correct_bias(t1w, brain).get_fdata(dtype=np.float32)
@@ -77,15 +79,16 @@ def prepare_pair(t1w: nib.Nifti1Image, flair: nib.Nifti1Image) -> dict[str, np.n
 
 def _prepare_labels(img: nib.Nifti1Image, data: np.ndarray) -> dict[str, np.ndarray]:
     if not np.allclose(voxel_sizes(img.affine), 1, atol=0.05):
-        raise DatasetError(f"A label map has voxels of {voxel_sizes(img.affine)} mm; 1 mm is needed.")
+        sizes = "×".join(f"{size:g}" for size in voxel_sizes(img.affine))
+        raise DatasetError(f"A label map has voxels of {sizes} mm; resample it to 1 mm.")
     table = np.full(int(data.max()) + 1, TISSUES.index("cortex"), np.uint8)
     table[500:] = TISSUES.index("soft")
     for name, labels in FREESURFER.items():
         table[[label for label in labels if label < len(table)]] = TISSUES.index(name)
     tissue = table[data]
     mask = _closed(np.isin(tissue, BRAIN), 4)
-    look = {"cortex": 0.7, "striatum": 0.72, "cerebellar cortex": 0.7, "ventricle": 0.2, "csf": 0.2}
-    values = np.array([look.get(name, 0.95) for name in TISSUES])
+    levels = {"cortex": 0.7, "striatum": 0.72, "cerebellar cortex": 0.7, "ventricle": 0.2, "csf": 0.2}
+    values = np.array([levels.get(name, 0.95) for name in TISSUES])
     values[TISSUES.index("thalamus")] = 0.85
     t1w = ndimage.gaussian_filter((values[tissue] * mask).astype(np.float32), 0.6)
     return {
@@ -139,7 +142,7 @@ def _closed(mask: np.ndarray, radius: int) -> np.ndarray:
 
 
 def _central(template: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Voxels whose template coordinates lie in the box of the ventricles."""
+    """Return the voxels whose template coordinates are in the box of the ventricles."""
     zoom = [np.arange(side) / NODES for side in shape]
     grid = np.stack(np.meshgrid(*zoom, indexing="ij"))
     inside = np.ones(shape, bool)
@@ -150,7 +153,7 @@ def _central(template: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 def _template_coordinates(t1w: nib.Nifti1Image, mask: np.ndarray) -> np.ndarray:
-    """MNI coordinates of the nodes of a brain, by ANTs SyN at 3 mm (subject fixed)."""
+    """Compute the MNI coordinates of the nodes of a brain by ANTs SyN at 3 mm (subject fixed)."""
     import ants
     import pandas as pd
     from nilearn.datasets import load_mni152_template
@@ -163,9 +166,9 @@ def _template_coordinates(t1w: nib.Nifti1Image, mask: np.ndarray) -> np.ndarray:
     result = register(fixed, moving, type_of_transform="SyN", **settings)
     counts = [int(np.ceil((side - 1) / NODES)) + 1 for side in mask.shape]
     nodes = np.stack(np.meshgrid(*[np.arange(n) * NODES for n in counts], indexing="ij"), -1)
-    points = apply_affine(t1w.affine, nodes.reshape(-1, 3)) * (-1, -1, 1)  # ITK counts in LPS
+    points = apply_affine(t1w.affine, nodes.reshape(-1, 3)) * (-1, -1, 1)  # RAS to ITK's LPS
     moved = ants.apply_transforms_to_points(
         3, pd.DataFrame(points, columns=list("xyz")), list(result.forward)
     )
-    found = moved[["x", "y", "z"]].to_numpy() * (-1, -1, 1)
-    return np.moveaxis(found.reshape(*counts, 3), -1, 0).astype(np.float16)
+    coordinates = moved[["x", "y", "z"]].to_numpy() * (-1, -1, 1)
+    return np.moveaxis(coordinates.reshape(*counts, 3), -1, 0).astype(np.float16)

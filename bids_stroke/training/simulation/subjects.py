@@ -1,7 +1,7 @@
-"""Sources of samples: healthy heads and brains, and shapes of real lesions.
+"""Sources of samples: healthy heads and brains, and real lesion shapes.
 
-A subject is prepared once and kept in a cache: tissue labels, the T1w where there is one, and
-where its points lie in the template (a registration).
+Prepared subjects are cached: tissue labels, T1w (except for label maps) and the registration to the
+template.
 """
 
 from collections.abc import Iterable
@@ -24,24 +24,24 @@ from .subject_preparation import FLUID_ON_FLAIR, prepare, prepare_pair
 
 @dataclass(frozen=True)
 class Subject:
-    """A head or brain on a 1 mm RAS grid.
+    """Head or brain on a 1 mm RAS grid.
 
     Attributes
     ----------
     tissue : array of uint8, (x, y, z)
         Indices into :data:`bids_stroke.training.simulation.subject_preparation.TISSUES`.
     mask : array of bool, (x, y, z)
-        Brain, sulci and ventricles included.
+        Brain mask, including sulci and ventricles.
     t1w : array of uint8, (x, y, z), or None
-        Skull-stripped T1w, white matter at
+        Skull-stripped T1w with white matter at
         :data:`bids_stroke.training.simulation.subject_preparation.WHITE`; None for a label map.
     flair : array of uint8, (x, y, z), or None
-        Skull-stripped FLAIR of the same head, white matter at
+        Skull-stripped FLAIR of the same head with white matter at
         :data:`bids_stroke.training.simulation.subject_preparation.FLAIR_WHITE`.
     levels : array of 3 floats, or None
-        Median T1w of fluid, gray and white matter, relative to white matter.
+        Median T1w intensity of fluid, gray and white matter, relative to white matter.
     affine : array, (4, 4)
-        Voxels to mm of the subject.
+        Affine from voxels to coordinates of the subject (mm).
     template : array of float16, (3, i, j, k)
         MNI coordinates (mm) of nodes, every ``NODES`` voxels from the first voxel.
     """
@@ -57,20 +57,20 @@ class Subject:
 
     @property
     def fluid_levels(self) -> dict[str, float]:
-        """Intensity of fluid on the scans by contrast, white matter 1; empty for a label map."""
+        """Intensity of fluid by contrast, relative to white matter; empty for a label map."""
         if self.levels is None:
             return {}
         return {"T1w": float(self.levels[0]), "FLAIR": FLUID_ON_FLAIR}
 
-    def centre(self) -> np.ndarray:
-        """Centre of the brain's bounding box, in voxels."""
+    def center(self) -> np.ndarray:
+        """Return the center of the brain's bounding box (voxels)."""
         box = bounding_box(self.mask)
         return np.array([(part.start + part.stop - 1) / 2 for part in box])
 
 
 @dataclass(frozen=True)
 class Lesion:
-    """A lesion mask in template space, cropped to its bounding box."""
+    """Lesion mask in template space, cropped to its bounding box."""
 
     name: str
     data: np.ndarray  # (x, y, z) bool
@@ -78,18 +78,18 @@ class Lesion:
     volume: float  # ml
 
 
-def scans(folders: Iterable[PathLike]) -> list[Path]:
-    """Sorted NIfTI files of some folders, or of patterns of files.
+def find_scans(folders: Iterable[PathLike]) -> list[Path]:
+    """Return the sorted NIfTI files in folders or of file patterns.
 
     Raises
     ------
     DatasetError
-        If there is none.
+        If no file is found.
     """
-    places = [Path(folder) for folder in folders]
-    paths = sorted(path for place in places for path in _matching(place))
+    patterns = [Path(folder) for folder in folders]
+    paths = sorted(path for pattern in patterns for path in _matching(pattern))
     if not paths:
-        raise DatasetError(f"No NIfTI file lies in {', '.join(map(str, places))}.")
+        raise DatasetError(f"No NIfTI file was found in {', '.join(map(str, patterns))}.")
     return paths
 
 
@@ -98,31 +98,31 @@ def _matching(folder: Path) -> Iterable[Path]:
     return (path for path in pattern if is_image(path.name))
 
 
-def subject(path: PathLike, cache: PathLike) -> Subject:
-    """Prepare a head, or read it from ``cache``.
+def load_subject(path: PathLike, cache: PathLike) -> Subject:
+    """Load a head from ``cache``, or prepare it.
 
-    Integer images with values of at least 500 are label maps. A file ``NAME_T1W.nii.gz`` beside
-    ``NAME_FLAIR.nii.gz`` is a head with skull, of which both contrasts are kept. All others are
-    skull-stripped T1w.
+    Integer images with values of at least 500 are label maps. A file ``NAME_T1W.nii.gz`` next to
+    ``NAME_FLAIR.nii.gz`` is a head with skull whose two contrasts are used. All others are
+    skull-stripped T1w images.
     """
     path = Path(path)
     name = path.name.split(".")[0]
-    kept = Path(cache) / f"{name}.npz"
-    if not kept.exists():
+    archive = Path(cache) / f"{name}.npz"
+    if not archive.exists():
         flair = path.with_name(path.name.replace("_T1W.", "_FLAIR."))
         images = [conform(load_supplied(p)) for p in (path, flair) if p == path or p.is_file()]
         pair = flair != path and len(images) == 2
         arrays: dict[str, Any] = prepare_pair(*images) if pair else prepare(images[0])
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(kept) as partial, partial.open("wb") as stream:
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(archive) as partial, partial.open("wb") as stream:
             np.savez_compressed(stream, **arrays)
-    return cached(kept)
+    return read_subject(archive)
 
 
-def cached(path: PathLike) -> Subject:
+def read_subject(path: PathLike) -> Subject:
     """Read a prepared subject."""
-    with np.load(path) as kept:
-        arrays = {key: kept[key] for key in kept.files}
+    with np.load(path) as archive:
+        arrays = {key: archive[key] for key in archive.files}
     return Subject(
         name=Path(path).stem,
         tissue=arrays["tissue"],
@@ -135,8 +135,8 @@ def cached(path: PathLike) -> Subject:
     )
 
 
-def lesion(path: PathLike) -> Lesion | None:
-    """Load a lesion mask in template space and crop it; None where it is empty."""
+def load_lesion(path: PathLike) -> Lesion | None:
+    """Load a lesion mask in template space and crop it; return None if it is empty."""
     img = binarize(conform(load_supplied(path)))
     data = np.asanyarray(img.dataobj) > 0
     if not data.any():
@@ -144,6 +144,6 @@ def lesion(path: PathLike) -> Lesion | None:
     box = bounding_box(data, 1)
     start = from_matvec(np.eye(3), [part.start for part in box])
     volume = data.sum() * abs(np.linalg.det(img.affine[:3, :3])) / 1000
-    # The folder is part of the name: two cohorts may number their patients alike.
+    # The folder is part of the name, because two cohorts may have the same file names.
     name = f"{Path(path).parent.name}/{Path(path).name}"
     return Lesion(name, data[box], img.affine @ start, float(volume))

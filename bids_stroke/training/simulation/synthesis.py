@@ -1,8 +1,8 @@
-"""Generator of simulated strokes: images from healthy heads and real lesion shapes.
+"""Simulator of strokes: images from healthy heads and real lesion shapes.
 
-One generator, three sources: label maps painted at random (SynthSeg: Billot et al., Med Image Anal
-2023; with lesions: Chalcroft et al., MELBA 2025), real T1w brains remapped to each contrast, and
-the shapes of real lesions, which a registration brings from the template to each subject.
+The sources are label maps painted with random intensities (SynthSeg: Billot et al., Med Image Anal
+2023; with lesions: Chalcroft et al., MELBA 2025), real T1w brains remapped to each contrast, and real
+lesion shapes, which are mapped from the template to each subject by registration.
 """
 
 from collections.abc import Sequence
@@ -16,29 +16,46 @@ from nibabel.affines import from_matvec
 from bids_stroke.spatial.grid import bounding_box
 from bids_stroke.training.recipe_settings import Section
 
-from . import appearance, artefacts, atrophy, distractors, pose, strokes
+from . import appearance, artifacts, atrophy, distractors, pose, strokes
 from .fields import Draw, Seed, standardize
 from .placement import LesionShapes, place
 from .subject_preparation import NODES, TISSUES
 from .subjects import Lesion, Subject
 
-CONTRASTS = tuple(appearance.LOOKS)
-AROUND = 14  # mm of the head kept around the brain
-HELD_FLUID = 0.4  # share of the shrunken brains whose mask reaches to the skull
+CONTRASTS = tuple(appearance.INTENSITIES)
+MARGIN_MM = 14  # margin of the head around the brain (mm)
+FLUID_IN_MASK = 0.4  # share of atrophic brains whose mask extends to the skull
 #: Volume (ml) and stage of each lesion of a sample.
 PlannedLesions: TypeAlias = Sequence[tuple[float, str]]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A simulated head on the tile's grid.
+    """Simulated head on the tile's grid.
 
-    ``images``: contrast to float32 tensor (x, y, z), white matter about 1; ``label`` and ``mask``:
-    bool, the lesion and the brain mask as extraction draws it; ``visibility``: float tensor, 1 outside
-    lesions (:class:`bids_stroke.training.simulation.strokes.Pasted`); ``brain``: the true mask, within
-    the field of view; ``stages``: stage of each lesion; ``head``: name of the subject; ``stripped``:
-    whether the subject has no skull; ``affine``: voxels to mm, the tile's center at the origin;
-    ``template``: voxels to template coordinates (mm), the best affine map.
+    Attributes
+    ----------
+    images : dict of str to tensor, (x, y, z)
+        float32 images by contrast, with white matter at about 1.
+    label : bool tensor, (x, y, z)
+        Lesion.
+    mask : bool tensor, (x, y, z)
+        Brain mask with errors of brain extraction.
+    visibility : float tensor, (x, y, z)
+        Visibility of lesion voxels (:class:`bids_stroke.training.simulation.strokes.PastedLesion`), 1
+        outside lesions.
+    brain : bool tensor, (x, y, z)
+        True brain mask within the field of view.
+    stages : tuple of str
+        Stage of each lesion.
+    head : str
+        Name of the subject.
+    stripped : bool
+        Whether the subject is skull-stripped.
+    affine : array, (4, 4)
+        Affine from voxels to mm, with the origin at the center of the tile.
+    template : array, (4, 4)
+        Least-squares affine from voxels to template coordinates (mm).
     """
 
     images: dict[str, torch.Tensor]
@@ -55,8 +72,7 @@ class Sample:
 
 @dataclass
 class _Masks:
-    """Masks of a sample while it is made: brain, brain as extraction draws it, lesions, and how visible
-    the lesions are."""
+    """Masks of a sample under construction: true brain, extracted brain, lesions, and visibility."""
 
     brain: torch.Tensor
     extracted: torch.Tensor
@@ -65,7 +81,7 @@ class _Masks:
 
 
 class Simulator:
-    """Draws heads and lesions and simulates samples.
+    """Simulator of samples from random heads and lesions.
 
     Parameters
     ----------
@@ -74,11 +90,11 @@ class Simulator:
     tile : sequence of int
         Shape of the samples.
     spacing : float
-        Side of a voxel (mm).
+        Voxel size (mm).
     ranges : dict
         The recipe's ``synthesis`` section.
     device : str
-        Where samples are made.
+        Device on which samples are simulated.
     """
 
     def __init__(
@@ -90,7 +106,7 @@ class Simulator:
         ranges: Section,
         device: str = "cpu",
     ) -> None:
-        self.subjects = [_around_brain(subject) for subject in subjects]
+        self.subjects = [_crop_to_brain(subject) for subject in subjects]
         self.shares = _shares(self.subjects, ranges)
         self.shapes = LesionShapes(lesions)
         self.tile = tuple(tile)
@@ -110,9 +126,9 @@ class Simulator:
         Parameters
         ----------
         seed : int or sequence of int
-            Decides everything.
+            Seed of all random draws.
         contrasts : sequence of str
-            Images to make.
+            Contrasts to simulate.
         subject : int, optional
             Index of the subject; drawn by default.
         lesions : list of (float, str), optional
@@ -125,22 +141,22 @@ class Simulator:
         draw, ranges = Draw(seed, self.device), self.ranges
         if subject is None:
             subject = draw.pick(range(len(self.subjects)), self.shares)
-        chosen = self.subjects[subject]
-        grid = pose.draw_pose(chosen, self.tile, self.spacing, ranges, draw)
-        grid, tissue, mask, scans = self._anatomy(chosen, grid, draw)
+        source = self.subjects[subject]
+        grid = pose.draw_pose(source, self.tile, self.spacing, ranges, draw)
+        grid, tissue, mask, scans = self._anatomy(source, grid, draw)
         head = appearance.head(
-            tissue, mask, scans, chosen.levels, contrasts, self.spacing, ranges, draw
+            tissue, mask, scans, source.levels, contrasts, self.spacing, ranges, draw
         )
-        self._distract(head, draw)
+        self._add_distractors(head, draw)
         if lesions is None:
             lesions = self._draw_lesions(draw)
-        nodes = pose.template_nodes(chosen, grid)
+        nodes = pose.template_nodes(source, grid)
         masks = _Masks(mask, mask, torch.zeros_like(mask), torch.ones(mask.shape, device=mask.device))
         if draw.chance(ranges["misjudged"]):
-            masks.extracted = artefacts.misjudge(mask, head.fluid > 0.5, self.spacing, draw)
+            masks.extracted = artifacts.simulate_extraction(mask, head.fluid > 0.5, self.spacing, draw)
         stages = self._paste(head, nodes, lesions, masks, draw)
         images = self._scan(head, masks, draw)
-        centre = -self.spacing * (np.array(self.tile) - 1) / 2
+        center = -self.spacing * (np.array(self.tile) - 1) / 2
         return Sample(
             images=images,
             label=masks.label,
@@ -148,18 +164,19 @@ class Simulator:
             visibility=masks.visibility,
             brain=masks.brain,
             stages=tuple(stages),
-            head=chosen.name,
-            stripped=chosen.t1w is not None,
-            affine=from_matvec(np.eye(3) * self.spacing, centre),
+            head=source.name,
+            stripped=source.t1w is not None,
+            affine=from_matvec(np.eye(3) * self.spacing, center),
             template=pose.affine_to_template(nodes, mask),
         )
 
     def _anatomy(
         self, subject: Subject, grid: torch.Tensor, draw: Draw
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
-        """Sampling positions, tissue, brain mask and scans of a subject, with atrophy by chance.
+        """Sample the tissue, brain mask and scans of a subject, with atrophy at random.
 
-        The space above a shrunken brain is fluid, which brain extraction keeps or leaves out.
+        The space between an atrophic brain and the skull is fluid, which brain extraction may include.
+        Returns the sampling positions, tissue, brain mask and scans.
         """
         tissue, mask = pose.sample_labels(subject, grid, self.tile)
         if not draw.chance(self.ranges["distractors"]["atrophy"]):
@@ -168,7 +185,7 @@ class Simulator:
         grid = atrophy.shrink(subject, grid, self.tile, self.spacing, draw)
         tissue, mask = pose.sample_labels(subject, grid, self.tile)
         scans = pose.sample_scans(subject, grid, self.tile)
-        if not draw.chance(HELD_FLUID):
+        if not draw.chance(FLUID_IN_MASK):
             return grid, tissue, mask, scans
         space = skull & ~mask
         tissue = torch.where(space, TISSUES.index("csf"), tissue)
@@ -176,7 +193,7 @@ class Simulator:
             scans[contrast] = torch.where(space, subject.fluid_levels[contrast], volume)
         return grid, tissue, mask | skull, scans
 
-    def _distract(self, head: appearance.Head, draw: Draw) -> None:
+    def _add_distractors(self, head: appearance.Head, draw: Draw) -> None:
         """Add findings that resemble a stroke."""
         chances = self.ranges["distractors"]
         if draw.chance(chances["hyperintensities"]):
@@ -185,7 +202,7 @@ class Simulator:
             distractors.perivascular(head, draw)
 
     def _draw_lesions(self, draw: Draw) -> PlannedLesions:
-        """Number, volumes (log-uniform within a class) and stages."""
+        """Draw the number of lesions, their volumes (log-uniform within a class) and stages."""
         ranges = self.ranges
         number = draw.pick(range(len(ranges["lesion_counts"])), ranges["lesion_counts"])
         drawn = []
@@ -204,7 +221,7 @@ class Simulator:
         masks: _Masks,
         draw: Draw,
     ) -> list[str]:
-        """Paste lesions; returns the stages of those that lie within the tile."""
+        """Paste lesions and return the stages of those within the tile."""
         stages = []
         for volume, stage in lesions:
             shape, scale = self.shapes.choose(volume, draw)
@@ -215,58 +232,60 @@ class Simulator:
             if pasted is None:
                 continue
             if pasted.cavity is not None and draw.chance(self.ranges["lost_cavity"]):
-                masks.extracted = artefacts.lose_cavity(
+                masks.extracted = artifacts.exclude_cavity(
                     masks.extracted, pasted.cavity, pasted.box, self.spacing, draw
                 )
             masks.label[pasted.box] |= pasted.label
-            seen = masks.visibility[pasted.box]
-            masks.visibility[pasted.box] = torch.where(pasted.label, pasted.visibility, seen)
+            visibility = masks.visibility[pasted.box]
+            masks.visibility[pasted.box] = torch.where(pasted.label, pasted.visibility, visibility)
             stages.append(stage)
         return stages
 
     def _scan(self, head: appearance.Head, masks: _Masks, draw: Draw) -> dict[str, torch.Tensor]:
-        """Images of the scanner; a field of view that ends within the brain cuts the masks too."""
+        """Simulate the scans; a field of view that ends within the brain also crops the masks."""
         ranges, images = self.ranges, dict(head.images)
         if draw.chance(ranges["cut"]):
-            masks.extracted, kept = artefacts.cut(masks.extracted, self.spacing, draw)
+            masks.extracted, kept = artifacts.crop_field_of_view(masks.extracted, self.spacing, draw)
             masks.brain, masks.label = masks.brain & kept, masks.label & kept
             images = {contrast: image * kept for contrast, image in images.items()}
         first = next(iter(images))
         for contrast, image in images.items():
-            if contrast != first:  # registration of a second contrast is never perfect
-                reach = draw.uniform(0, ranges["misalignment"]) / self.spacing
+            if contrast != first:  # residual misalignment of registered contrasts
+                distance = draw.uniform(0, ranges["misalignment"]) / self.spacing
                 offset = draw.rng.uniform(-1, 1, 3)
-                image = artefacts.shift(image, reach * offset / np.linalg.norm(offset))
-            images[contrast] = artefacts.scan(image, contrast, self.spacing, ranges["scanner"], draw)
+                image = artifacts.shift(image, distance * offset / np.linalg.norm(offset))
+            images[contrast] = artifacts.scan(image, contrast, self.spacing, ranges["scanner"], draw)
         return images
 
 
 def network_input(sample: Sample, channels: Sequence[str]) -> torch.Tensor:
-    """What a network sees of a sample: ``(channels, x, y, z)``; absent contrasts are zero."""
-    absent = torch.zeros_like(sample.mask, dtype=torch.float32)
+    """Return the network input (channels, x, y, z) of a sample; missing contrasts are zero."""
+    zeros = torch.zeros_like(sample.mask, dtype=torch.float32)
     return torch.stack(
-        [standardize(sample.images[c], sample.mask) if c in sample.images else absent for c in channels]
+        [standardize(sample.images[c], sample.mask) if c in sample.images else zeros for c in channels]
     )
 
 
 def _shares(subjects: Sequence[Subject], ranges: Section) -> list[float]:
-    """How often each subject is drawn: label maps and pairs of contrasts by their shares of the recipe,
-    single brains the rest."""
+    """Return the probability of each subject.
+
+    Label maps and pairs of contrasts have the shares in the recipe; single brains share the rest.
+    """
     kinds = [
         "label_maps" if subject.t1w is None else "brains" if subject.flair is None else "pairs"
         for subject in subjects
     ]
-    whole = {"label_maps": ranges["label_maps"], "pairs": ranges.get("pairs", 0.0)}
-    whole = {kind: share for kind, share in whole.items() if kind in kinds}
-    whole["brains"] = 1 - sum(whole.values())
-    return [whole[kind] / kinds.count(kind) for kind in kinds]
+    shares = {"label_maps": ranges["label_maps"], "pairs": ranges.get("pairs", 0.0)}
+    shares = {kind: share for kind, share in shares.items() if kind in kinds}
+    shares["brains"] = 1 - sum(shares.values())
+    return [shares[kind] / kinds.count(kind) for kind in kinds]
 
 
-def _around_brain(subject: Subject) -> Subject:
-    """Crop the head to the brain and ``AROUND`` mm, in steps of the template's nodes."""
+def _crop_to_brain(subject: Subject) -> Subject:
+    """Crop the head to the brain with a margin of ``MARGIN_MM``, aligned with the template's nodes."""
     step = int(NODES)
-    around = bounding_box(subject.mask, AROUND)
-    box = tuple(slice(p.start // step * step, p.stop) for p in around)
+    margin_box = bounding_box(subject.mask, MARGIN_MM)
+    box = tuple(slice(p.start // step * step, p.stop) for p in margin_box)
     nodes = tuple(slice(p.start // step, -(-(p.stop - 1) // step) + 1) for p in box)
     return replace(
         subject,

@@ -1,4 +1,4 @@
-"""The networks that read slices: what their modules state, and ImageNet's weights."""
+"""2D networks: documented sizes and receptive fields, and ImageNet weights."""
 
 import hashlib
 import re
@@ -17,46 +17,46 @@ from bids_stroke.models import imagenet
 from bids_stroke.models.networks import planar
 from bids_stroke.models.networks.planar import resnet50_unet
 
-#: Arguments that make the networks small, and leave convolutions where they are.
+#: Arguments that reduce feature maps but keep all convolutions.
 TINY = {name: {"features": 4} for name in planar.NETWORKS} | {
     "fc_densenet": {"features": 2, "growth": 1},
     "vnet": {},
 }
 
 
-def linear(module):
-    """Take out what hides or spreads gradients: maxima, and statistics over the slice."""
+def make_linear(module):
+    """Replace layers that hide or spread gradients: max pooling and normalization."""
     for name, child in module.named_children():
         if isinstance(child, nn.MaxPool2d):
             setattr(module, name, nn.AvgPool2d(child.kernel_size, child.stride, child.padding))
         elif isinstance(child, nn.BatchNorm2d | nn.InstanceNorm2d):
             setattr(module, name, nn.Identity())
         else:
-            linear(child)
+            make_linear(child)
 
 
 def receptive_field(name, side):
-    """Columns that an output pixel sees; the most of some places within the coarsest pixel."""
+    """Largest number of input columns that affect an output pixel, over several pixels."""
     network = planar.build(name, **TINY[name]).eval()
-    linear(network)
+    make_linear(network)
     with torch.no_grad():
         for weight in network.parameters():
             weight.fill_(1 / weight[0].numel() if weight.ndim > 1 else 1e-3)
-    places = torch.tensor([0, 5, 8, 10, 15, 21, 26, 31])
-    image = torch.ones(len(places), 1, 32, side, requires_grad=True)
-    seen = network(image)[torch.arange(len(places)), 0, 16, side // 2 + places]
-    (gradient,) = torch.autograd.grad(1e25 * seen.sum(), image)
+    offsets = torch.tensor([0, 5, 8, 10, 15, 21, 26, 31])
+    image = torch.ones(len(offsets), 1, 32, side, requires_grad=True)
+    outputs = network(image)[torch.arange(len(offsets)), 0, 16, side // 2 + offsets]
+    (gradient,) = torch.autograd.grad(1e25 * outputs.sum(), image)
     columns = [row.nonzero() for row in gradient[:, 0].abs().sum(1)]
-    return max(int(found.max() - found.min()) + 1 for found in columns)
+    return max(int(indices.max() - indices.min()) + 1 for indices in columns)
 
 
 @pytest.mark.parametrize("name", planar.NETWORKS)
-def test_a_network_is_as_its_module_states(name):
+def test_parameters_and_receptive_field_match_the_docstring(name):
     doc = planar.NETWORKS[name].__doc__
     stated = re.search(r"([\d,]+) parameters, receptive field of (\d+) pixels", doc)
     network = planar.build(name)
     assert sum(weight.numel() for weight in network.parameters()) == int(stated[1].replace(",", ""))
-    # Wide enough for what is stated, and for more.
+    # Wider than the stated receptive field.
     side = 32 * (int(stated[2]) // 32 + 4)
     assert receptive_field(name, side) == int(stated[2])
 
@@ -68,14 +68,18 @@ def test_slices_of_any_size_and_gradients_everywhere(name):
     logits = network(torch.randn(2, 2, 45, 38))
     assert logits.shape == (2, 1, 45, 38)
     nn.functional.binary_cross_entropy_with_logits(logits, torch.rand_like(logits)).backward()
-    still = [n for n, w in network.named_parameters() if w.grad is None or not w.grad.isfinite().all()]
-    # U-Net++ has outputs of lower depth, which are for deep supervision.
-    assert [n for n in still if "final_conv_0_" not in n] == []
+    without_gradient = [
+        name
+        for name, weight in network.named_parameters()
+        if weight.grad is None or not weight.grad.isfinite().all()
+    ]
+    # U-Net++ has outputs of lower depth for deep supervision.
+    assert [name for name in without_gradient if "final_conv_0_" not in name] == []
     assert any(weight.grad.any() for weight in list(network.parameters())[:2])
 
 
 def test_an_unknown_network():
-    with pytest.raises(ModelError, match="There is no network lenet; known: attention_unet"):
+    with pytest.raises(ModelError, match="Unknown network lenet; use one of attention_unet"):
         planar.build("lenet")
 
 
@@ -105,28 +109,28 @@ def published():
     return state | {"fc.weight": torch.randn(1000, 2048), "fc.bias": torch.randn(1000)}
 
 
-def test_torchvisions_weights_load_by_their_names(published):
+def test_torchvision_weights_load_by_their_names(published):
     network = planar.build("resnet50_unet", in_channels=3).net
     resnet50_unet.load_encoder(network, published)
-    own = network.encoder.state_dict()
-    assert own.keys() == {name for name in published if not name.startswith("fc.")}
-    assert all(torch.equal(own[name], published[name]) for name in own)
+    loaded = network.encoder.state_dict()
+    assert loaded.keys() == {name for name in published if not name.startswith("fc.")}
+    assert all(torch.equal(loaded[name], published[name]) for name in loaded)
 
 
-def test_equal_channels_give_what_equal_colours_gave(published):
+def test_equal_channels_give_the_output_of_equal_colors(published):
     image = torch.rand(1, 1, 64, 64)
-    answers = []
+    outputs = []
     for channels in (3, 1, 2):
         network = planar.build("resnet50_unet", in_channels=channels).net
         resnet50_unet.load_encoder(network, published)
-        answers.append(network.encoder.conv1(image.repeat(1, channels, 1, 1)))
-    for answer in answers[1:]:
-        torch.testing.assert_close(answer, answers[0], rtol=1e-3, atol=1e-4)
+        outputs.append(network.encoder.conv1(image.repeat(1, channels, 1, 1)))
+    for output in outputs[1:]:
+        torch.testing.assert_close(output, outputs[0], rtol=1e-3, atol=1e-4)
 
 
 def test_weights_of_another_network(published, tmp_path):
     network = planar.build("resnet50_unet", features=8).net
-    with pytest.raises(ModelError, match="not those of the ResNet-50"):
+    with pytest.raises(ModelError, match="do not fit the ResNet-50 encoder"):
         resnet50_unet.load_encoder(network, published)
     with pytest.raises(ModelError, match="bids_stroke-models fetch resnet50-imagenet"):
         imagenet.load(network, tmp_path / "resnet50.pth")
@@ -137,7 +141,7 @@ def test_weights_of_another_network(published, tmp_path):
 
 @pytest.fixture
 def served(monkeypatch, tmp_path):
-    """A folder, and the address at which it is served."""
+    """A folder and the URL of an HTTPS server for it."""
     folder = tmp_path / "served"
     folder.mkdir()
     handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
@@ -145,7 +149,9 @@ def served(monkeypatch, tmp_path):
         yield folder, server.address
 
 
-def test_fetched_once_and_kept_as_safetensors(published, tmp_path, monkeypatch, served, capsys):
+def test_weights_are_downloaded_and_stored_as_safetensors(
+    published, tmp_path, monkeypatch, served, capsys
+):
     folder, url = served
     home = tmp_path / "home"
     monkeypatch.setenv("BIDS_STROKE_HOME", str(home))
@@ -164,5 +170,5 @@ def test_fetched_once_and_kept_as_safetensors(published, tmp_path, monkeypatch, 
     assert "ImageNet, whose terms" in capsys.readouterr().out
     assert models.main(["fetch", imagenet.NAME, "--accept-licence"]) == 0
     save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(ModelError, match="not those of the ResNet-50"):
+    with pytest.raises(ModelError, match="do not fit the ResNet-50 encoder"):
         imagenet.load(network, imagenet.NAME)

@@ -1,4 +1,4 @@
-"""Results folders of nnU-Net as models; their answer must be that of nnU-Net itself."""
+"""Results folders of nnU-Net as models; predictions must equal those of nnU-Net itself."""
 
 import shutil
 from contextlib import nullcontext
@@ -16,8 +16,8 @@ from bids_stroke.models import catalog, inference
 from bids_stroke.models.adaptation import adapt_model
 from bids_stroke.training.export import export
 
-# Network, whether anisotropic; spacing and patch of the plan (z, y, x); shape and voxels of the image
-# (x, y, z); how the plan reorders its axes.
+# Network, anisotropic kernels; spacing and patch of the plan (z, y, x); shape and voxel size of the
+# image (x, y, z); axis order of the plan.
 PLAIN, RESIDUAL = "PlainConvUNet", "ResidualEncoderUNet"
 CASES = {
     "isotropic": (PLAIN, False, (2, 2, 2), (16, 24, 20), (60, 50, 40), (1.5, 1.6, 1.7), (0, 1, 2)),
@@ -31,7 +31,7 @@ CASES = {
     find_spec("nnunetv2") is None, reason="nnunetv2 is not installed: pip install .[nnunet]"
 )
 @pytest.mark.parametrize(("case", "mirror"), [*((case, False) for case in CASES), ("isotropic", True)])
-def test_the_answer_is_that_of_nnunet(case, mirror, tmp_path, monkeypatch):
+def test_predictions_equal_those_of_nnunet(case, mirror, tmp_path, monkeypatch):
     kind, flat, spacing, patch, shape, zooms, transpose = CASES[case]
     folder = nnunets.write(
         tmp_path / "model",
@@ -46,15 +46,15 @@ def test_the_answer_is_that_of_nnunet(case, mirror, tmp_path, monkeypatch):
     mask = nnunets.brain(shape, zooms, 1)[1]
     model = catalog.load(f"nnunet:{folder}")
     expected = nnunets.reference(folder, images, tuple(range(len(model.all_weights))), mirror)
-    given = dict(zip(("T1w", "FLAIR"), images, strict=True))
+    by_contrast = dict(zip(("T1w", "FLAIR"), images, strict=True))
     inside = np.asanyarray(mask.dataobj) > 0
     assert 0.02 < (expected[inside] > 0.5).mean() < 0.6
-    fast = inference.predict(model, given, mask, images[0], "cpu", mirror).get_fdata()
+    fast = inference.predict(model, by_contrast, mask, images[0], "cpu", mirror).get_fdata()
     assert dice(fast > 0.5, (expected > 0.5) & inside) >= 0.995
     monkeypatch.setattr(devices, "fast_arithmetic", lambda device: nullcontext())
-    found = inference.predict(model, given, mask, images[0], "cpu", mirror).get_fdata()
-    assert dice(found > 0.5, (expected > 0.5) & inside) >= 0.999
-    assert np.abs(found - expected)[inside].max() < 0.03
+    exact = inference.predict(model, by_contrast, mask, images[0], "cpu", mirror).get_fdata()
+    assert dice(exact > 0.5, (expected > 0.5) & inside) >= 0.999
+    assert np.abs(exact - expected)[inside].max() < 0.03
 
 
 @pytest.fixture(scope="module")
@@ -69,46 +69,46 @@ def scan():
 
 
 @pytest.mark.parametrize("new", ["duplicated", "zeros"])
-def test_an_adapted_network_answers_as_its_source(folder, scan, new, tmp_path):
-    """Duplicated: where both channels are equal. Zeros: whatever the new channel holds."""
+def test_an_adapted_network_predicts_as_its_source(folder, scan, new, tmp_path):
+    """Duplicated: if both channels are equal. Zeros: with any content of the new channel."""
     t1w, mask = scan
     source = catalog.load(folder)
     path, report = adapt_model(source, ("T1w", "FLAIR"), tmp_path, new)
     other = t1w if new == "duplicated" else nnunets.brain(t1w.shape, (1.8, 1.8, 1.8), 9)[0]
     expected = inference.predict(source, {"T1w": t1w}, mask, t1w, "cpu").get_fdata()
     images = {"T1w": t1w, "FLAIR": other}
-    found = inference.predict(catalog.load(path), images, mask, t1w, "cpu").get_fdata()
-    np.testing.assert_allclose(found, expected, atol=2e-2)
+    adapted = inference.predict(catalog.load(path), images, mask, t1w, "cpu").get_fdata()
+    np.testing.assert_allclose(adapted, expected, atol=2e-2)
     assert expected.max() > 0.5
     assert report.counts()["expanded"] == 1
     assert set(report.counts()) == {"expanded", "copied"}
 
 
-def test_a_checkpoint_that_would_run_code_is_refused(folder, tmp_path):
+def test_a_checkpoint_with_code_is_rejected(folder, tmp_path):
     class Code:
         def __reduce__(self):
             return (print, ("run",))
 
     shutil.copytree(folder, tmp_path / "model")
     torch.save({"network_weights": Code()}, tmp_path / "model/fold_0/checkpoint_final.pth")
-    with pytest.raises(ModelError, match="cannot be read as a checkpoint"):
+    with pytest.raises(ModelError, match="cannot be read as an nnU-Net checkpoint"):
         catalog.load(f"nnunet:{tmp_path / 'model'}")
 
 
-def test_a_folder_without_the_fold_that_was_asked_for(folder):
+def test_a_missing_fold_is_an_error(folder):
     with pytest.raises(ModelError, match="has no checkpoint_final"):
         catalog.load(f"nnunet:{folder}?folds=3")
 
 
-def test_a_folder_becomes_a_card_that_answers_alike(folder, scan, tmp_path):
+def test_an_exported_card_predicts_as_the_results_folder(folder, scan, tmp_path):
     t1w, mask = scan
     (path,) = export(folder, tmp_path, "mine")
-    written = catalog.load(path)
-    assert [one.file for one in written.all_weights] == ["mine.safetensors"]
-    found, expected = (
+    exported = catalog.load(path)
+    assert [weights.file for weights in exported.all_weights] == ["mine.safetensors"]
+    predicted, expected = (
         inference.predict(model, {"T1w": t1w}, mask, t1w, "cpu").get_fdata()
-        for model in (written, catalog.load(folder))
+        for model in (exported, catalog.load(folder))
     )
-    np.testing.assert_array_equal(found, expected)
-    with pytest.raises(ModelError, match="needs T1w"):
-        written.select(("FLAIR",))
+    np.testing.assert_array_equal(predicted, expected)
+    with pytest.raises(ModelError, match="requires T1w"):
+        exported.select(("FLAIR",))

@@ -1,4 +1,4 @@
-"""Results folders of nnU-Net as cards."""
+"""Results folders of nnU-Net as model cards."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ from bids_stroke.models import catalog, weights
 
 
 def test_a_checkpoint_is_read_once_for_its_checksum(tmp_path, monkeypatch):
-    """However often its card is loaded and its weights are located in a process."""
+    """The checksum is computed once per process for repeated calls."""
     network = nnunets.architecture()
     folder = nnunets.write(tmp_path / "m", network, (2, 2, 2), (16, 16, 16), folds=2, steps=0)
     checkpoints = sorted(folder.glob("fold_*/*.pth"))

@@ -5,7 +5,7 @@ from bids_stroke.reports.figures.brain_mask import draw_brain_mask
 from bids_stroke.reports.figures.lesion import draw_lesion
 
 
-def test_images_read_from_files_serve(tmp_path):
+def test_images_loaded_from_files(tmp_path):
     for name, image in (("t1w", head()), ("mask", ball("RAS", (0, 0, 10), 60))):
         nib.save(image, tmp_path / f"{name}.nii.gz")
     t1w, mask = (nib.load(tmp_path / f"{name}.nii.gz") for name in ("t1w", "mask"))

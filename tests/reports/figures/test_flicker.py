@@ -8,13 +8,13 @@ from drawings import AFFINES, SVG, ball, contours, head, images, texts
 from bids_stroke.reports.figures.flicker import draw_flicker
 
 
-def test_flicker_holds_both_images_on_one_layout(tmp_path):
+def test_both_images_have_the_same_layout(tmp_path):
     dim = nib.Nifti1Image(head("PSR").get_fdata() * 0.1, AFFINES["PSR"])
     brain = ball("RAS", (0, 0, 10), 62)
     out = draw_flicker(head(), dim, tmp_path / "a.svg", brain, ("T1w", "FLAIR"))
     fixed, moving = images(out)
     assert fixed.shape == moving.shape
-    # One head on two grids, each in its own window: the same picture but for interpolation.
+    # The same head on two grids, each with its intensity window: equal except for interpolation.
     assert np.abs(fixed.astype(int) - moving).mean() < 5
     assert {"T1w", "FLAIR"} <= set(texts(out))
     (group,) = ET.parse(out).getroot().iter(f"{SVG}g")

@@ -20,7 +20,7 @@ def test_lesion_figure(tmp_path, orientation):
     assert contours(out) >= lesion_cuts, "every cut through the lesion shows it"
 
 
-def test_cuts_reach_a_small_lesion_beside_a_large_one(tmp_path):
+def test_slices_include_a_small_lesion_and_a_large_one(tmp_path):
     both = ball("RAS", (-30, 0, 10), 22).get_fdata() + ball("RAS", (40, 0, 10), 4).get_fdata()
     mask = nib.Nifti1Image(both.astype(np.uint8), AFFINES["RAS"])
     out = draw_lesion(head(), mask, tmp_path / "a.svg")
@@ -36,7 +36,7 @@ def test_a_lesion_of_one_voxel_is_drawn(tmp_path):
     assert contours(out) >= 3
 
 
-def test_probability_is_colored_where_there_is_some_and_the_mask_outlined(tmp_path):
+def test_probability_is_colored_and_the_mask_has_a_contour(tmp_path):
     certain = ball("RAS", (-30, 0, 10), 12)
     wide = ball("RAS", (-30, 0, 10), 20).get_fdata()
     probability = nib.Nifti1Image(0.3 * wide + 0.6 * certain.get_fdata(), AFFINES["RAS"])
@@ -51,7 +51,7 @@ def test_probability_is_colored_where_there_is_some_and_the_mask_outlined(tmp_pa
     assert (np.ptp(raster.astype(int), axis=-1) > 60).mean() < 1e-3
 
 
-def test_an_empty_mask_makes_a_figure_that_says_so(tmp_path):
+def test_the_figure_of_an_empty_mask_states_that_there_is_no_lesion(tmp_path):
     empty = nib.Nifti1Image(np.zeros(SHAPES["RAS"], np.uint8), AFFINES["RAS"])
     out = draw_lesion(head(), empty, tmp_path / "a.svg", "FLAIR", brain_img=head())
     assert "No lesion found on FLAIR" in texts(out)

@@ -7,7 +7,7 @@ from bids_stroke.reports.figures import slices
 
 
 @pytest.mark.parametrize("orientation", AFFINES)
-def test_sections_show_left_on_the_left_and_up_above(orientation):
+def test_orientation_of_sections(orientation):
     field = slices.field_of_view(head(orientation), margin=5)
     lesion = ball(orientation, (-30, 20, 35), 12)
     for axis, position in ((slices.CORONAL, 20), (slices.AXIAL, 35)):
@@ -22,7 +22,7 @@ def test_sections_show_left_on_the_left_and_up_above(orientation):
 
 
 @pytest.mark.parametrize("orientation", AFFINES)
-def test_a_sphere_is_round_whatever_the_voxels(orientation):
+def test_a_sphere_is_round_for_any_voxel_size(orientation):
     field = slices.field_of_view(head(orientation), margin=5)
     for axis in range(3):
         where = slices.Cut(field, axis, (0, 0, 10)[axis])
@@ -40,7 +40,7 @@ def test_the_field_of_view_follows_the_world_box(orientation):
 
 
 @pytest.mark.parametrize("orientation", AFFINES)
-def test_the_close_up_is_centred_on_the_largest_part(orientation):
+def test_the_close_up_is_centered_on_the_largest_component(orientation):
     far = ball(orientation, (40, 30, 30), 4).get_fdata()
     both = ball(orientation, (-30, 0, 10), 12).get_fdata() + far
     mask = nib.Nifti1Image(both.astype(np.uint8), AFFINES[orientation])

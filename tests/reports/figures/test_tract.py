@@ -10,7 +10,7 @@ from bids_stroke.atlases import loads
 from bids_stroke.reports.figures.tract import draw_tract
 
 
-def test_tract_figure_charts_the_share_of_each_slice(tmp_path):
+def test_tract_figure_shows_the_share_of_each_cross_section(tmp_path):
     def column(x):
         world = apply_affine(AFFINES["RAS"], np.moveaxis(np.indices(SHAPES["RAS"]), 0, -1))
         near = (np.abs(world[..., 0] - x) < 5) & (np.abs(world[..., 1]) < 5)

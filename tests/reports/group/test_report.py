@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from bids_stroke.bids.record import Record
-from bids_stroke.cohort.columns import COLUMNS, described
+from bids_stroke.cohort.columns import COLUMNS, describe_columns
 from bids_stroke.reports.group.report import group_report
-from bids_stroke.reports.group.table import FIRST, ExcludedSession
+from bids_stroke.reports.group.table import LEADING_COLUMNS, ExcludedSession
 
 HOSTILE = '"><script>alert(1)</script>'
 
@@ -28,18 +28,18 @@ def table():
 
 
 def content(path):
-    """What the page's script draws the table from."""
+    """Data of the script of the page."""
     html = path.read_text(encoding="utf-8")
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html)[1])
 
 
 def cells(path):
-    """Titles and rows of the cohort's table."""
+    """Titles and rows of the table of sessions."""
     data = content(path)
     return [column["title"] for column in data["columns"]], data["rows"]
 
 
-def test_known_columns_first_and_participants_in_natural_order(tmp_path, table):
+def test_order_of_columns_and_participants(tmp_path, table):
     titles, rows = cells(group_report(tmp_path, table))
     assert titles == [
         "Participant ID",
@@ -56,7 +56,7 @@ def test_known_columns_first_and_participants_in_natural_order(tmp_path, table):
     ]
 
 
-def test_numbers_on_top(tmp_path, table):
+def test_key_figures(tmp_path, table):
     (tmp_path / "dataset_description.json").write_text(
         json.dumps({"GeneratedBy": [{"Name": "bids_stroke", "Version": "9.8"}]})
     )
@@ -88,7 +88,7 @@ def test_failed_sessions_are_listed_and_in_the_table(tmp_path, table):
     assert rows[2] == ["sub-3", "ses-1", "failed", None, None, None]
 
 
-def test_what_comes_from_the_data_is_escaped(tmp_path):
+def test_text_from_the_data_is_escaped(tmp_path):
     table = pd.DataFrame({"participant_id": [HOSTILE], HOSTILE: [HOSTILE]})
     failed = [ExcludedSession(HOSTILE, reason=HOSTILE)]
     (tmp_path / "dataset_description.json").write_text(
@@ -99,7 +99,7 @@ def test_what_comes_from_the_data_is_escaped(tmp_path):
     assert html.count("<script") == 2, "the page's own, and its data"
 
 
-def test_the_page_holds_the_figure_and_loads_nothing(tmp_path, table):
+def test_the_page_embeds_the_figure_and_loads_nothing(tmp_path, table):
     figure = tmp_path / "overlap.svg"
     figure.write_text('<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>\n')
     html = group_report(tmp_path, table, figure).read_text(encoding="utf-8")
@@ -110,7 +110,7 @@ def test_the_page_holds_the_figure_and_loads_nothing(tmp_path, table):
     assert all(target.startswith("#") for target in re.findall(r"url\((.*?)\)", markup))
 
 
-def test_participants_alone_or_failures_alone_make_a_report(tmp_path):
+def test_reports_with_only_participants_or_only_failures(tmp_path):
     alone = group_report(tmp_path, pd.DataFrame({"participant_id": ["sub-1"]}))
     titles, rows = cells(alone)
     assert titles == ["Participant ID", "Status"] and rows == [["sub-1", "done"]]
@@ -120,10 +120,14 @@ def test_participants_alone_or_failures_alone_make_a_report(tmp_path):
     assert rows == [["sub-1", "failed"]]
 
 
-def test_the_first_columns_are_columns_of_the_cohort():
-    assert {name for name in FIRST if not name.startswith("cst_")} <= {*COLUMNS, "status", "stands_out"}
-    loads = [name for name in FIRST if name.startswith("cst_")]
-    columns = described(dict.fromkeys([*loads, "cst_category_status"]))
+def test_the_first_columns_are_columns_of_the_group_table():
+    assert {name for name in LEADING_COLUMNS if not name.startswith("cst_")} <= {
+        *COLUMNS,
+        "status",
+        "stands_out",
+    }
+    loads = [name for name in LEADING_COLUMNS if name.startswith("cst_")]
+    columns = describe_columns(dict.fromkeys([*loads, "cst_category_status"]))
     assert not any("participants.tsv" in columns[name]["Description"] for name in loads)
 
 
@@ -154,7 +158,7 @@ def cohort_of(n):
     )
 
 
-def test_outliers_are_shown_with_their_picture(tmp_path):
+def test_outliers_are_shown_with_a_figure(tmp_path):
     table = cohort_of(20)
     table.loc[4, "brain_volume_ml"] = 500
     figure = tmp_path / "sub-4" / "figures" / "sub-4_desc-brain_T1w.svg"
@@ -174,7 +178,7 @@ def test_outliers_are_shown_with_their_picture(tmp_path):
     assert content(out)["pictures"][4] == ["sub-4/figures/sub-4_desc-brain_T1w.svg"]
 
 
-def test_plots_divide_the_sessions_by_columns_that_divide(tmp_path):
+def test_plots_by_grouping_columns(tmp_path):
     table = cohort_of(30)
     groups = ["sex", "age", "id"]
     html = group_report(tmp_path, table, groups=groups).read_text(encoding="utf-8")

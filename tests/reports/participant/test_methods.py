@@ -20,14 +20,14 @@ CARD = cards.make(optional=("T1w", "FLAIR"))
 
 
 def record(name, description, **more):
-    known = Record(name, "x", status="ok", model="unheard-of", weights_sha256="abcdef0123456789")
-    return replace(known, description=description, versions={"torch": "2.0"}, **more)
+    base = Record(name, "x", status="ok", model="unheard-of", weights_sha256="abcdef0123456789")
+    return replace(base, description=description, versions={"torch": "2.0"}, **more)
 
 
 def references_of(text):
-    """Number to text of the list of references."""
-    found = re.findall(r"^(\d+)\. (.+)$", text.partition("## References")[2], re.M)
-    return {int(number): reference for number, reference in found}
+    """Extract the references from the text, by number."""
+    references = re.findall(r"^(\d+)\. (.+)$", text.partition("## References")[2], re.M)
+    return {int(number): reference for number, reference in references}
 
 
 def test_references_are_numbered_in_the_order_of_first_use():
@@ -39,12 +39,12 @@ def test_references_are_numbered_in_the_order_of_first_use():
     }
 
 
-def test_the_same_text_stands_once():
+def test_identical_texts_are_merged():
     text = methods.compose([record("sub-01", "Same."), record("sub-02", "Same.")])
     assert text.count("Same.") == 1 and "sub-01" not in text
 
 
-def test_different_texts_name_their_sessions_and_share_numbers():
+def test_different_texts_list_their_sessions_and_share_references():
     records = [
         record("sub-01", "Short [@n4]."),
         record("sub-02_ses-a", "Long [@feng], [@n4]."),
@@ -56,7 +56,7 @@ def test_different_texts_name_their_sessions_and_share_numbers():
     assert len(references_of(text)) == 4
 
 
-def test_models_and_software_are_named_once():
+def test_models_and_software_are_listed_once():
     records = [record("sub-01", "Same."), record("sub-02", "Same.")]
     text = methods.compose(records)
     assert text.count("- model unheard-of, weights abcdef012345") == 1
@@ -64,12 +64,12 @@ def test_models_and_software_are_named_once():
 
 
 def test_supplied_brain_masks_have_no_model():
-    known = Record("sub-01", "x", status="ok", model="own masks", description="Same.")
-    text = methods.compose([known])
+    base = Record("sub-01", "x", status="ok", model="own masks", description="Same.")
+    text = methods.compose([base])
     assert "- model" not in text
 
 
-def test_the_tract_comes_with_its_licence():
+def test_the_tract_is_cited_with_its_license():
     text = methods.compose([record("sub-01", "The tract [@tract].")])
     tract = tract_cards.load_card()
     assert references_of(text)[3] == " ".join(f"{tract.citation} {tract.licence}".split())
@@ -77,7 +77,7 @@ def test_the_tract_comes_with_its_licence():
 
 
 def description(folder, contrasts, brain_extraction, supplied_brain_mask=False, normalization="masked"):
-    """What a session's workflow says of itself."""
+    """Description of the workflow of a session."""
     from bids_stroke.pipelines.participant import init_session_wf
 
     images = {contrast: folder / f"sub-01_{contrast}.nii.gz" for contrast in contrasts}
@@ -121,7 +121,7 @@ def test_supplied_brain_masks_are_described(tmp_path):
         assert "[@" not in methods.compose([record("sub-01", text)])
 
 
-def test_every_reference_of_the_workflows_is_known_and_none_is_idle(tmp_path):
+def test_all_references_are_used_and_all_citations_defined(tmp_path):
     variants = [
         (("T1w",), "hd-bet", False),
         (("T1w", "FLAIR"), "deepbet", False, "enantiomorphic"),
@@ -138,17 +138,17 @@ def test_every_reference_of_the_workflows_is_known_and_none_is_idle(tmp_path):
     assert cited == set(references_of(composed))
 
 
-def test_how_the_brain_was_found(tmp_path):
+def test_brain_extraction_is_described(tmp_path):
     assert "supplied by the user" in description(tmp_path, ("T1w",), "hd-bet", supplied_brain_mask=True)
     assert "deepbet [@deepbet]" in description(tmp_path, ("T1w",), "deepbet")
     assert "FLAIR image was registered" in description(tmp_path, ("T1w", "FLAIR"), "none")
 
 
-@pytest.mark.parametrize("described", [True, False])
-def test_write(tmp_path, described):
-    record("sub-01", "Done [@n4]." if described else "").write(tmp_path)
+@pytest.mark.parametrize("has_description", [True, False])
+def test_write(tmp_path, has_description):
+    record("sub-01", "Done [@n4]." if has_description else "").write(tmp_path)
     path = methods.write(tmp_path)
-    if not described:  # a session that failed before it could tell
+    if not has_description:  # a session that failed before its workflow was built
         assert path is None and not (tmp_path / "CITATION.md").exists()
         return
     assert "Done [3]." in path.read_text(encoding="utf-8")

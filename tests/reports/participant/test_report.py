@@ -11,7 +11,7 @@ from bids_stroke.bids.record import Record
 from bids_stroke.cohort.columns import COLUMNS
 from bids_stroke.reports.columns import MEASURES, cell, column_title
 from bids_stroke.reports.figures.brain_mask import draw_brain_mask
-from bids_stroke.reports.participant.report import MOST_BYTES, participant_report
+from bids_stroke.reports.participant.report import MAX_BYTES, participant_report
 from bids_stroke.spatial.templates import TEMPLATE
 
 SVG = (
@@ -22,7 +22,7 @@ SVG = (
 
 
 class Links(HTMLParser):
-    """Collects what a page loads, and its text."""
+    """Collects the resources that a page loads, and its text."""
 
     def __init__(self):
         super().__init__()
@@ -56,7 +56,7 @@ FIGURES = (
 
 
 def session(out, name, **facts):
-    """The figures and the record of a session."""
+    """Write the figures and the record of a session."""
     figures = out / name.split("_")[0] / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     drawn = {}
@@ -80,10 +80,10 @@ def session(out, name, **facts):
 
 
 def tables(out, name):
-    """Tables and mask of a session, as the pipelines write them: 30 components, 1 ml in all."""
+    """Write tables and mask of a session as the pipelines do: 30 components, 1 ml in total."""
     folder = out.joinpath(*name.split("_")) / "anat"
     folder.mkdir(parents=True)
-    found = "label-L_desc-T1lesion"
+    entities = "label-L_desc-T1lesion"
     components = pd.DataFrame({"component": ["all", *range(1, 30)], "volume_ml": 1.0})
     components = components.assign(hemisphere="left", max_probability=0.9, mean_probability=0.7)
     components = components.assign(volume_template_ml=1.2, outside_brain_share=0.0)
@@ -101,15 +101,15 @@ def tables(out, name):
     )
     quality = pd.DataFrame({"contrast": ["T1w"], "brain_volume_ml": [1234.0], "snr": [20.0]})
     written = {
-        f"{name}_space-T1w_{found}_morph.tsv": components,
-        f"{name}_space-{TEMPLATE}_atlas-CST_{found}_morph.tsv": loads,
+        f"{name}_space-T1w_{entities}_morph.tsv": components,
+        f"{name}_space-{TEMPLATE}_atlas-CST_{entities}_morph.tsv": loads,
         f"{name}_desc-quality_morph.tsv": quality,
     }
     for file, table in written.items():
         table.to_csv(folder / file, sep="\t", index=False, na_rep="n/a")
     mask = nib.Nifti1Image(np.ones((2, 2, 2), np.uint8), np.eye(4))
-    nib.save(mask, folder / f"{name}_space-{TEMPLATE}_res-1_{found}_mask.nii.gz")
-    names = [*written, f"{name}_space-{TEMPLATE}_res-1_{found}_mask.nii.gz"]
+    nib.save(mask, folder / f"{name}_space-{TEMPLATE}_res-1_{entities}_mask.nii.gz")
+    names = [*written, f"{name}_space-{TEMPLATE}_res-1_{entities}_mask.nii.gz"]
     roles = ("components", "loads@CST", "image_quality", f"lesion_mask@{TEMPLATE}")
     paths = ((folder / file).relative_to(out).as_posix() for file in names)
     return dict(zip(roles, paths, strict=True))
@@ -117,7 +117,7 @@ def tables(out, name):
 
 @pytest.fixture
 def derivatives(tmp_path):
-    # pybids would take the subject and the datatype from these folders.
+    # pybids would read the subject and the datatype from these folders.
     out = tmp_path / "anat" / "sub-99" / "out"
     names = ("sub-01_ses-1", "sub-01_ses-2", "sub-01_ses-10", "sub-012_ses-1", "sub-02")
     for name in names:
@@ -125,7 +125,7 @@ def derivatives(tmp_path):
     return out
 
 
-def test_each_session_has_its_own_figures_once(derivatives):
+def test_each_session_has_its_figures_once(derivatives):
     out = participant_report(derivatives, "sub-01")
     assert out == derivatives / "sub-01.html"
     html = out.read_text(encoding="utf-8")
@@ -134,9 +134,9 @@ def test_each_session_has_its_own_figures_once(derivatives):
     assert sorted(headings[:-2]) == ["Session 1", "Session 10", "Session 2"]
     for part in html.split("<h2>Session ")[1:]:
         name = f"sub-01_ses-{part.split('<')[0]}"
-        found = re.findall(r"<text>\[(\S+) (\S+)\]</text>", part)
-        assert {owner for owner, _ in found} == {name}
-        assert sorted(figure for _, figure in found) == sorted(FIGURES)
+        figures = re.findall(r"<text>\[(\S+) (\S+)\]</text>", part)
+        assert {owner for owner, _ in figures} == {name}
+        assert sorted(figure for _, figure in figures) == sorted(FIGURES)
         assert "Contour of the lesion mask on the FLAIR." in part
         assert f"/data/{name}_T1w.nii.gz" in part and "simstroke" in part
 
@@ -153,7 +153,7 @@ def test_the_page_loads_nothing(derivatives):
     assert "link" not in page.tags and "object" not in page.tags
 
 
-def test_the_figures_stay_as_they_are(derivatives):
+def test_the_figures_are_not_modified(derivatives):
     def contents():
         return {path: path.read_bytes() for path in derivatives.rglob("*.svg")}
 
@@ -173,11 +173,11 @@ def test_measures_components_and_loads(derivatives):
     assert tiles["CST weighted load left"] == "0.567" and tiles["CST raw load right"] == "0"
     assert tiles["CST max slice load left"] == "0.2" and "CST category" not in tiles
     assert "&lt;i&gt;small" in part and "unvalidated" in part
-    assert "Volume (ml)" in part and "and 10 more rows in the file" in part
+    assert "Volume (ml)" in part and "The file has 10 more rows." in part
     assert "n/a" in part and "desc-quality" not in part
 
 
-def test_viewers_are_linked_or_put_inside(derivatives):
+def test_viewers_are_linked_or_embedded(derivatives):
     content = """<title a='1'>"viewer" & &amp; more</title>"""
     path = derivatives / "sub-01_ses-2_viewer.html"
     path.write_text(content)
@@ -212,7 +212,7 @@ def test_a_session_that_failed_at_once_has_a_report(tmp_path):
     assert "sub-08" in participant_report(tmp_path, "08").read_text(), "not even a record"
 
 
-def test_what_a_record_tells_is_escaped(tmp_path):
+def test_text_of_records_is_escaped(tmp_path):
     hostile = "<script>alert(1)</script>"
     facts = {"notes": [hostile], "error": hostile, "status": "failed"}
     Record(
@@ -255,13 +255,13 @@ def test_column_titles():
     assert column_title("age") == "Age"
 
 
-def test_the_measures_shown_are_columns_of_the_cohort():
+def test_the_measures_are_columns_of_the_group_table():
     assert {name for name in MEASURES if not name.startswith("cst_")} <= set(COLUMNS)
     loads = (name.removeprefix("cst_").removesuffix("_left") for name in MEASURES)
     assert {"weighted_load_ml", "raw_load_ml", "max_slice_load"} <= set(loads)
 
 
-def test_many_figures_are_made_smaller(tmp_path):
+def test_many_figures_are_downscaled(tmp_path):
     rng = np.random.default_rng(0)
     noise = rng.uniform(0, 100, (90, 100, 90)).astype(np.float32)
     head = nib.Nifti1Image(noise, np.diag([2.0, 2, 2, 1]))
@@ -269,7 +269,7 @@ def test_many_figures_are_made_smaller(tmp_path):
     folder = tmp_path / "sub-01" / "figures"
     folder.mkdir(parents=True)
     drawn = draw_brain_mask(head, mask, tmp_path / "brain.svg").read_text()
-    sessions = [f"sub-01_ses-{number:02}" for number in range(1 + 2 * MOST_BYTES // len(drawn))]
+    sessions = [f"sub-01_ses-{number:02}" for number in range(1 + 2 * MAX_BYTES // len(drawn))]
     for name in sessions:
         path = folder / f"{name}_desc-brain_T1w.svg"
         path.write_text(drawn)

@@ -1,4 +1,4 @@
-"""The loop must follow its budgets, continue where it stopped, and leave weights that load."""
+"""The training loop follows its budget, continues from checkpoints, and writes loadable weights."""
 
 import copy
 import json
@@ -45,17 +45,17 @@ def recipe(content):
 
 
 def changed(recipe, **settings):
-    """The recipe with other settings of its training."""
+    """The recipe with changed training settings."""
     return replace(recipe, training=replace(recipe.training, **settings))
 
 
 def fit(recipe, out, steps, **options):
-    """Train for some steps on the toy heads."""
+    """Train on the toy heads for some steps."""
     budget = Budget(steps=steps)
     return loop.fit(recipe, toys.simulator(), toys.simulator(), out, budget, **options)
 
 
-def test_two_steps_leave_loadable_weights(recipe, tmp_path):
+def test_two_steps_write_loadable_weights(recipe, tmp_path):
     summary = fit(recipe, tmp_path, 2)
     assert summary.steps == 2
     network = weights.build(recipe.network)
@@ -64,13 +64,13 @@ def test_two_steps_leave_loadable_weights(recipe, tmp_path):
     assert list((tmp_path / "tensorboard").glob("events*"))
 
 
-def test_the_same_call_continues(recipe, tmp_path):
+def test_a_repeated_call_continues_training(recipe, tmp_path):
     fit(recipe, tmp_path, 2)
     first = load_file(tmp_path / "weights.safetensors")
     summary = fit(recipe, tmp_path, 2)
     assert summary.steps == 4
-    kept = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
-    assert kept["global_step"] == 4
+    checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 4
     # One step of Adam changes a weight by at most the learning rate.
     second = load_file(tmp_path / "weights.safetensors")
     rate = recipe.training.learning_rate
@@ -78,16 +78,16 @@ def test_the_same_call_continues(recipe, tmp_path):
     assert all((first[n].float() - second[n].float()).abs().max() < 4 * rate for n in first)
 
 
-def test_other_weights_are_a_start(recipe, tmp_path):
+def test_training_starts_from_initial_weights(recipe, tmp_path):
     network = weights.build(recipe.network)
     recipe = changed(recipe, learning_rate=0.0, weight_decay=0.0)
     fit(recipe, tmp_path / "out", 1, initial=network.state_dict())
-    found = load_file(tmp_path / "out" / "weights.safetensors")
+    trained = load_file(tmp_path / "out" / "weights.safetensors")
     for name, values in network.half().state_dict().items():
-        torch.testing.assert_close(found[name], values, atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(trained[name], values, atol=1e-3, rtol=1e-3)
 
 
-def test_the_clock_ends_training(recipe, tmp_path):
+def test_training_ends_after_the_budget_of_minutes(recipe, tmp_path):
     budget = Budget(minutes=0.01)
     summary = loop.fit(recipe, toys.simulator(), toys.simulator(), tmp_path, budget)
     assert 1 <= summary.steps < 1000
@@ -106,19 +106,21 @@ def test_learning_rate_warms_up_and_stays_or_decays(recipe):
     assert decay.learning_rate(5000, 1) == pytest.approx(0, abs=1e-9)
 
 
-def test_a_decay_starts_from_a_checkpoint_and_leaves_it_alone(recipe, tmp_path):
+def test_a_decay_starts_from_a_checkpoint_without_changing_it(recipe, tmp_path):
     fit(recipe, tmp_path / "long", 2)
     checkpoint = tmp_path / "long" / "checkpoints" / "last.ckpt"
     before = checkpoint.read_bytes()
     summary = fit(recipe, tmp_path / "candidate", 2, decay_from=checkpoint)
     assert summary.steps == 4
     assert checkpoint.read_bytes() == before
-    first, then = (load_file(tmp_path / name / "weights.safetensors") for name in ("long", "candidate"))
-    assert any(not torch.equal(first[name], then[name]) for name in first)
+    first, decayed = (
+        load_file(tmp_path / name / "weights.safetensors") for name in ("long", "candidate")
+    )
+    assert any(not torch.equal(first[name], decayed[name]) for name in first)
 
 
-def test_mirrored_channels_start_at_the_function_of_the_model(content, tmp_path):
-    """A wider first convolution with zeros for the new channels computes what the model computes."""
+def test_a_network_with_new_mirrored_channels_predicts_as_the_model(content, tmp_path):
+    """The weights of the new channels are zero."""
     content["network"]["arguments"]["in_channels"] = 6
     recipe = parse_simulation(content | {"mirror": toys.RECIPE["mirror"]}, "tiny")
     narrow = replace(recipe.network, arguments=recipe.network.arguments | {"in_channels": 3})
@@ -132,7 +134,7 @@ def test_mirrored_channels_start_at_the_function_of_the_model(content, tmp_path)
 
 
 def test_weighted_loss_by_hand():
-    """Probability 0.5 everywhere: entropy ln 2 times the mean weight; Dice of the weighted sums."""
+    """With a probability of 0.5, the entropy is ln 2 times the mean weight; Dice of weighted sums."""
     label = torch.tensor([1.0, 0, 0, 0]).reshape(1, 1, 4, 1, 1)
     weight = torch.tensor([2.0, 1, 1, 1]).reshape(1, 1, 4, 1, 1)
     loss = scores.weighted_loss(torch.zeros_like(label), label, weight, 0.0)
@@ -143,14 +145,14 @@ def test_weighted_loss_by_hand():
     assert plain > 0
 
 
-def test_unweighted_loss_is_monais():
+def test_unweighted_loss_equals_that_of_monai():
     logits, label = torch.randn(2, 1, 6, 6, 6), (torch.rand(2, 1, 6, 6, 6) > 0.8).float()
     reference = DiceCELoss(sigmoid=True, batch=True, smooth_nr=10.0, smooth_dr=10.0)
-    found = scores.weighted_loss(logits, label, torch.ones_like(label), 10.0)
-    torch.testing.assert_close(found, reference(logits, label))
+    loss = scores.weighted_loss(logits, label, torch.ones_like(label), 10.0)
+    torch.testing.assert_close(loss, reference(logits, label))
 
 
-def test_shipped_recipe_builds_a_network_that_keeps_the_tile():
+def test_the_network_of_the_embedded_recipe():
     embedded = read_recipe("embedded")
     network = weights.build(embedded.network).eval()
     assert all(side % 16 == 0 for side in embedded.tile)
@@ -168,7 +170,7 @@ def test_dice_by_hand():
 
 
 def test_a_short_run_on_real_files(shared, content, tmp_path):
-    """Three heads and a few lesions, prepared, split and trained by the command."""
+    """The command prepares and splits three heads and several lesions, and trains."""
     data, files = tmp_path / "data", []
     for folder, number in (("head_labels", 3), ("lesions_chronic", 12)):
         (data / folder).mkdir(parents=True)
@@ -191,16 +193,16 @@ def test_a_short_run_on_real_files(shared, content, tmp_path):
     assert set(parts) == set(files)
 
 
-def test_a_split_that_names_missing_files_is_refused(recipe, tmp_path):
+def test_a_split_with_missing_files_is_an_error(recipe, tmp_path):
     recipe = replace(recipe, sources={"heads": ["brains_t1w"], "lesions": ["lesions_acute"]})
     for folder in ("brains_t1w", "lesions_acute"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.nii.gz").touch()
     with pytest.raises(DatasetError, match="missing files of the recipe's split"):
-        sources.parts(recipe, tmp_path)
+        sources.find_files(recipe, tmp_path)
 
 
-def test_command_names_what_a_recipe_lacks(tmp_path, capsys):
+def test_command_reports_missing_sections_of_a_recipe(tmp_path, capsys):
     bad = tmp_path / "bad.yaml"
     bad.write_text("name: x\n")
     assert main([str(bad), str(tmp_path), "--data", "d"]) == 2
@@ -209,8 +211,8 @@ def test_command_names_what_a_recipe_lacks(tmp_path, capsys):
     assert "cannot be read as a recipe" in capsys.readouterr().err
 
 
-def test_command_asks_for_the_data(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("BIDS_STROKE_SHARED", str(tmp_path))  # of the tests alone
+def test_command_requires_the_data_folder(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("BIDS_STROKE_SHARED", str(tmp_path))  # used only by tests
     assert main(["embedded", str(tmp_path)]) == 2
     assert "The training data are missing; give their folder with --data." in capsys.readouterr().err
     assert read_recipe("embedded").name == "embedded"

@@ -1,4 +1,4 @@
-"""S4 at toy size: one contrast, then adapted to two, in folds; killed and continued."""
+"""S4 at toy size: a T1w network, adapted to two contrasts in two folds, with a killed training."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ pytest.importorskip("nnunetv2", reason="nnunetv2 is not installed: pip install .
 
 
 def recipe(name, folder, **changes):
-    """A recipe of nnU-Net at 4 mm: three epochs of two steps."""
+    """A recipe for nnU-Net at 4 mm with three epochs of two steps."""
     tiny = recipes.read_content(name)
     tiny["data"]["brain_extraction"] = "none"
     tiny["nnunet"] |= {
@@ -41,16 +41,16 @@ def recipe(name, folder, **changes):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A T1w network, killed after its first epoch and continued, and two folds of a T1w+FLAIR network
-    that start from it."""
+    """A T1w network, whose training is killed after the first epoch and continued, and two folds of a
+    T1w+FLAIR network that start from it."""
     folder = tmp_path_factory.mktemp("s4")
     atlas = bidsets.atlas(folder / "atlas", 5)
     for n, path in enumerate(sorted(atlas.rglob("*_T1w.nii.gz"))):
         image.save(bidsets.scan(n, contrast=-1)[0], path.with_name(path.name.replace("T1w", "FLAIR")))
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
 
-    def command(path, out, *more):
-        arguments = [path, atlas, folder / out, "--labels", atlas, *more]
+    def command(path, out, *options):
+        arguments = [path, atlas, folder / out, "--labels", atlas, *options]
         return [sys.executable, "-m", "bids_stroke.cli.train", *map(str, arguments)]
 
     first = command(recipe("s4", folder), "t1w")
@@ -67,9 +67,9 @@ def trained(tmp_path_factory):
     assert models.main(["export", str(folder / "t1w"), cards]) == 0
     second = recipe("s4_adapt", folder, split={"folds": 2})
     for fold in "01":
-        more = ["--initial", f"{cards}/s4.yaml", "--fold", fold]
+        options = ["--initial", f"{cards}/s4.yaml", "--fold", fold]
         adapted = subprocess.run(
-            command(second, "both", *more), capture_output=True, text=True, env=environment
+            command(second, "both", *options), capture_output=True, text=True, env=environment
         )
         assert adapted.returncode == 0, adapted.stderr
     assert models.main(["export", str(folder / "both"), cards]) == 0
@@ -98,14 +98,14 @@ def test_the_plan_has_the_settings_of_the_recipe(trained):
     assert (model.threshold, model.min_component_mm3) == (0.2, 10)
 
 
-def test_the_two_contrast_network_starts_from_the_other(trained):
+def test_the_two_contrast_network_starts_from_the_t1w_network(trained):
     folder, _ = trained
     rows = (folder / "both/adapt.tsv").read_text().splitlines()[1:]
     actions = [row.split("\t")[1] for row in rows]
     assert actions.count("expanded") == 1 and set(actions) == {"expanded", "copied"}
 
 
-def test_folds_validate_everyone_once(trained):
+def test_every_patient_is_validated_in_one_fold(trained):
     folder, _ = trained
     (path,) = (folder / "both/preprocessed").rglob("splits_final.json")
     splits = json.loads(path.read_text())
@@ -119,6 +119,6 @@ def test_the_card_of_both_folds_predicts(trained):
     assert len(model.all_weights) == 2
     assert model.select(("T1w", "FLAIR", "T2w")) == ("T1w", "FLAIR")
     images = {"T1w": bidsets.scan(9)[0], "FLAIR": bidsets.scan(9, contrast=-1)[0]}
-    found = inference.predict(model, images, bidsets.grid(), images["T1w"], "cpu").get_fdata()
+    probability = inference.predict(model, images, bidsets.grid(), images["T1w"], "cpu").get_fdata()
     inside = np.asanyarray(bidsets.grid().dataobj) > 0
-    assert found[inside].std() > 0 and not found[~inside].any()
+    assert probability[inside].std() > 0 and not probability[~inside].any()

@@ -1,4 +1,4 @@
-"""The stream of samples, and the fixed ones."""
+"""Stream, pool and validation set of samples."""
 
 from dataclasses import replace
 from itertools import islice
@@ -9,9 +9,9 @@ import torch
 import toys
 
 from bids_stroke.training.engine.samples import (
-    Fixed,
-    Pool,
-    Stream,
+    SamplePool,
+    SampleStream,
+    ValidationSamples,
     draw_reflection,
     tensors,
     voxel_weights,
@@ -25,69 +25,72 @@ CHANNELS = RECIPE.channels
 
 
 def stream(seed, recipe=RECIPE):
-    return Stream(toys.simulator(), recipe, [seed])
+    return SampleStream(toys.simulator(), recipe, [seed])
 
 
-def same(one, other):
-    return all(torch.equal(a, b.float()) for a, b in zip(one, other, strict=True))
+def same(batched, sample):
+    return all(torch.equal(a, b.float()) for a, b in zip(batched, sample, strict=True))
 
 
-def test_stream_is_new_every_time_and_reproducible():
-    first, again, other = (list(islice(stream(seed), 3)) for seed in (1, 1, 2))
-    for one, two in zip(first, again, strict=True):
-        assert all(map(torch.equal, one, two))
+def test_the_stream_is_reproducible_and_its_samples_differ():
+    first, repeated, other = (list(islice(stream(seed), 3)) for seed in (1, 1, 2))
+    for sample, copy in zip(first, repeated, strict=True):
+        assert all(map(torch.equal, sample, copy))
     assert not torch.equal(first[0][0], first[1][0])
     assert not torch.equal(first[0][0], other[0][0])
 
 
-def test_pool_shows_what_is_fresh_and_earlier_samples_again_or_mirrored():
-    pool, samples = Pool(3, seed=1), stream(1)
-    known = []
-    for one in islice(samples, 5):
-        known = [*known, one][-3:]
-        batch = pool.batch([part[None] for part in one], 4)
-        assert batch[0].shape == (4, *one[0].shape) and batch[0].dtype == torch.float32
-        for shown in zip(*batch, strict=True):
-            assert any(same(shown, kept) or same(shown, [t.flip(1) for t in kept]) for kept in known)
+def test_the_pool_returns_fresh_and_earlier_samples_possibly_mirrored():
+    pool, samples = SamplePool(3, seed=1), stream(1)
+    stored = []
+    for sample in islice(samples, 5):
+        stored = [*stored, sample][-3:]
+        batch = pool.batch([part[None] for part in sample], 4)
+        assert batch[0].shape == (4, *sample[0].shape) and batch[0].dtype == torch.float32
+        for returned in zip(*batch, strict=True):
+            assert any(
+                same(returned, candidate) or same(returned, [part.flip(1) for part in candidate])
+                for candidate in stored
+            )
         fresh = [part[0] for part in batch]
-        assert same(fresh, one) or same(fresh, [t.flip(1) for t in one])
+        assert same(fresh, sample) or same(fresh, [part.flip(1) for part in sample])
 
 
-def test_labels_stay_within_the_mask():
+def test_labels_are_within_the_mask():
     for image, label, mask, weight in islice(stream(4), 6):
         assert image.shape[0] == 2 * len(CHANNELS) and label.shape == mask.shape == weight.shape
         assert not (label & ~mask).any()
         assert (weight[~label] == 1).all()
 
 
-def test_fixed_samples_take_the_inputs_in_turn():
+def test_validation_samples_cycle_through_the_inputs():
     recipe = replace(RECIPE, training=replace(RECIPE.training, validation_samples=8))
-    fixed = Fixed(toys.simulator(), recipe, [1])
-    assert [fixed[i][3] for i in range(8)] == [0, 1, 2, 3] * 2
-    for image, _, _, entry in (fixed[i] for i in range(8)):
-        shown = [c for c, part in zip(CHANNELS, image[:3], strict=True) if part.any()]
-        assert shown == RECIPE.inputs[entry].contrasts
+    samples = ValidationSamples(toys.simulator(), recipe, [1])
+    assert [samples[i][3] for i in range(8)] == [0, 1, 2, 3] * 2
+    for image, _, _, entry in (samples[i] for i in range(8)):
+        contrasts = [c for c, part in zip(CHANNELS, image[:3], strict=True) if part.any()]
+        assert contrasts == RECIPE.inputs[entry].contrasts
 
 
-def test_mirrored_channels_of_an_exact_mid_plane_are_the_flipped_image():
-    """The toy head lies in the middle of the tile, so that the mid-plane is the tile's own."""
+def test_mirrored_channels_of_an_exact_midsagittal_plane_are_the_flipped_image():
+    """The toy head is centered in the tile, so that its mid-sagittal plane is that of the tile."""
     exact = MirrorError(rotation=0, shift=0, wrong=0, absent=0)
     sample = toys.simulator(**toys.STILL).sample(3, ("T1w",), subject=1)
-    shown = tensors(sample, replace(RECIPE, mirror=exact), np.random.default_rng(0))
+    image = tensors(sample, replace(RECIPE, mirror=exact), np.random.default_rng(0)).image
     inside = fields.erode(sample.mask, 2)
-    flipped, mirrored = shown.image[0].flip(0)[inside], shown.image[3][inside]
+    flipped, mirrored = image[0].flip(0)[inside], image[3][inside]
     assert np.corrcoef(flipped.float(), mirrored.float())[0, 1] > 0.95
-    assert not shown.image[[1, 2, 4, 5]].any()
+    assert not image[[1, 2, 4, 5]].any()
 
 
-def test_mirrored_channels_are_absent_or_wrong_by_chance():
+def test_mirrored_channels_are_missing_or_wrong_with_their_probabilities():
     sample = toys.simulator().sample(3, lesions=[])
     rng = np.random.default_rng(0)
     assert draw_reflection(sample, MirrorError(1, 1, 0, absent=1), rng) is None
-    plane = sample.template[0]  # of the mid-plane: x = 0
+    plane = sample.template[0]  # mid-sagittal plane: x = 0
 
     def distance(wrong):
-        """Mean distance (mm) of reflected mid-plane points from the mid-plane."""
+        """Mean distance (mm) of reflected mid-sagittal points from the mid-sagittal plane."""
         points = np.linalg.inv(sample.template) @ np.array([0.0, 10, 10, 1])
         drawn = [draw_reflection(sample, MirrorError(1, 1, wrong, 0), rng) for _ in range(50)]
         return np.mean([abs(plane @ across @ points) for across in drawn])
@@ -95,7 +98,7 @@ def test_mirrored_channels_are_absent_or_wrong_by_chance():
     assert 0 < distance(0) < 4 < distance(1)
 
 
-def test_weights_grow_as_lesions_shrink():
+def test_small_lesions_have_larger_weights():
     """0.8 and 8 ml at 2 mm: (10 / 0.8) ** 0.5 = 3.54, (10 / 8) ** 0.5 = 1.12."""
     label = torch.zeros(30, 30, 30, dtype=torch.bool)
     label[2:7, 2:7, 2:6] = True

@@ -1,4 +1,4 @@
-"""S2 at toy size, from scans in template space to the mask of a participant; killed and continued."""
+"""S2 at toy size, from scans in template space to a lesion mask, with a killed training."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from bids_stroke.training.patients.arrays import arrays
 
 
 def recipe(folder, **changes):
-    """The recipe s2 at 4 mm, with a network of a few convolutions."""
+    """The recipe s2 at 4 mm with a small network."""
     tiny = recipes.read_content("s2")
     tiny["data"] |= {"spacing": [4.0, 4.0, 4.0], "brain_extraction": "none"}
     tiny["split"] = {"validation": 1, "test": 1}
@@ -49,7 +49,7 @@ def recipe(folder, **changes):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A training that was killed in its second stage and given again: dataset, folder, cards."""
+    """A training that is killed in its second stage and continued, and its exported cards."""
     folder = tmp_path_factory.mktemp("s2")
     atlas = bidsets.atlas(folder / "atlas", 7, radii=(12, 16, 20))
     arguments = [recipe(folder), atlas, folder / "run", "--labels", atlas]
@@ -67,7 +67,7 @@ def trained(tmp_path_factory):
     return atlas, folder, done, before
 
 
-def test_a_killed_training_continues_where_it_was(trained):
+def test_a_killed_training_continues(trained):
     _, folder, done, before = trained
     assert "is prepared" in done.stderr and "zoom-in: epoch" not in done.stderr
     assert "zoom-out: epoch 2 of 6" not in done.stderr and "zoom-out: epoch 6 of 6" in done.stderr
@@ -79,75 +79,76 @@ def test_a_killed_training_continues_where_it_was(trained):
     assert all("val_dice" in path.read_text() for path in metrics)
 
 
-def test_another_recipe_is_refused(trained, tmp_path, capsys):
+def test_a_folder_with_another_recipe_is_an_error(trained, tmp_path, capsys):
     atlas, folder, *_ = trained
     arguments = [recipe(tmp_path, seed=1), atlas, folder / "run", "--labels", atlas]
     assert train.main(list(map(str, arguments))) == 2
-    assert "run holds a training by another recipe; give another folder" in capsys.readouterr().err
+    assert "run contains a training by another recipe; give another folder" in capsys.readouterr().err
 
 
-def test_the_ensemble_of_the_snapshots_finds_a_lesion(trained):
+def test_the_ensemble_of_snapshots_detects_a_lesion(trained):
     _, folder, _, _ = trained
     img, lesion = bidsets.scan(50, 18)
     ensemble = catalog.load(folder / "cards/s2-E.yaml")
-    assert [one.name for one in ensemble.members] == ["s2-2", "s2-4", "s2-6"]
+    assert [member.name for member in ensemble.members] == ["s2-2", "s2-4", "s2-6"]
     predicted = inference.predict(ensemble, {"T1w": img}, bidsets.grid(), img, "cpu").get_fdata()
-    # Six epochs teach where the lesion is, how much of it depends on the processor's precision.
+    # After six epochs, the location of the lesion is right; its extent depends on the hardware.
     inside = np.asanyarray(lesion.dataobj) > 0
     around = (np.asanyarray(img.dataobj) > 0) & ~inside
     assert predicted[inside].mean() > 2 * predicted[around].mean()
 
 
-def test_nothing_is_found_outside_the_window(trained):
-    """The network sees the centre of the template; what is beyond is no lesion."""
+def test_the_probability_is_zero_outside_the_window(trained):
     _, folder, _, _ = trained
     model = catalog.load(folder / "cards/s2.yaml")
     img, _ = bidsets.scan(50, 18)
-    found = inference.predict(model, {"T1w": img}, bidsets.grid(), img, "cpu")
+    probability = inference.predict(model, {"T1w": img}, bidsets.grid(), img, "cpu")
     inside = [(side - size) // 2 for side, size in zip(img.shape, model.window, strict=True)]
     outer = np.ones(img.shape, bool)
-    # The affine to the template may move the window by a voxel or two.
+    # The affine to the template may shift the window by one or two voxels.
     sides = zip(inside, img.shape, strict=True)
     outer[tuple(slice(max(n - 2, 0), side - n + 2) for n, side in sides)] = False
-    assert not found.get_fdata()[outer].any()
+    assert not probability.get_fdata()[outer].any()
 
 
-def test_a_tile_that_scans_do_not_fill_and_scans_without_lesion(tmp_path):
+def test_tiles_that_are_too_large_and_scans_without_lesion_are_errors(tmp_path):
     atlas = bidsets.atlas(tmp_path / "atlas", 1)
-    (one,) = preparation.gather([(atlas, atlas)], ("T1w",), tmp_path / "c", "none", tell=lambda _: None)
-    path = arrays(one, ("T1w",), "native", [4.0, 4.0, 4.0], tmp_path)
+    (patient,) = preparation.prepare_patients(
+        [(atlas, atlas)], ("T1w",), tmp_path / "c", "none", report=lambda _: None
+    )
+    path = arrays(patient, ("T1w",), "native", [4.0, 4.0, 4.0], tmp_path)
     tiles.check([path], (32, 32, 32), "training")
     with pytest.raises(DatasetError, match="128×128×128 voxels is too large"):
         tiles.check([path], (128, 128, 128), "training")
-    with np.load(path) as kept:
-        content = dict(kept)
+    with np.load(path) as archive:
+        content = dict(archive)
     np.savez(tmp_path / "empty.npz", **content | {"label": np.zeros_like(content["label"])})
-    with pytest.raises(DatasetError, match="None of the 1 scans for training holds a lesion"):
+    with pytest.raises(DatasetError, match="None of the 1 scans for training contains a lesion"):
         tiles.check([tmp_path / "empty.npz"], (32, 32, 32), "training")
 
 
-def test_tiles_show_one_set_of_contrasts_at_once(tmp_path):
+def test_tiles_contain_one_set_of_contrasts(tmp_path):
     image = np.ones((3, 20, 20, 20), np.float16)
-    image[2] = 0  # this case has no T2w
+    image[2] = 0  # this scan has no T2w
     label = np.zeros((20, 20, 20), bool)
     label[3:9, 4:8, 5:9] = True
     np.savez(tmp_path / "case.npz", image=image, label=label, mask=np.ones_like(label))
     inputs = [["T1w", "FLAIR"], ["FLAIR"], ["T2w"]]
     contrasts = ("T1w", "FLAIR", "T2w")
-    shown = tiles.Tiles([tmp_path / "case.npz"], (16, 24, 20), contrasts, inputs, flip=True)
-    seen = set()
+    dataset = tiles.Tiles([tmp_path / "case.npz"], (16, 24, 20), contrasts, inputs, flip=True)
+    drawn = set()
     for _ in range(40):
-        shape, (tile, lesion, brain) = (16, 24, 20), shown[0]
+        shape, (tile, lesion, brain) = (16, 24, 20), dataset[0]
         assert tile.shape[1:] == lesion.shape[1:] == brain.shape[1:] == shape
         assert brain.sum() == 16 * 20 * 20  # padded in the second axis
-        seen.add(tuple(bool(channel.any()) for channel in tile))
-    assert seen == {(True, True, False), (False, True, False)}
-    still = tiles.Tiles([tmp_path / "case.npz"], (16, 24, 20), contrasts, inputs, random=False)
-    assert (still[0][0] == still[0][0]).all()
-    assert still[0][1].sum() == label.sum()
+        drawn.add(tuple(bool(channel.any()) for channel in tile))
+    assert drawn == {(True, True, False), (False, True, False)}
+    central = tiles.Tiles([tmp_path / "case.npz"], (16, 24, 20), contrasts, inputs, random=False)
+    assert (central[0][0] == central[0][0]).all()
+    assert central[0][1].sum() == label.sum()
 
 
-def test_command_lines_that_do_not_fit(tmp_path, capsys):
+def test_invalid_command_lines(tmp_path, capsys):
     for arguments, words in (
         (["s2", "out"], "name a BIDS dataset"),
         (["s2", "bids", "out"], "--labels has 0 folders of masks for 1 datasets"),

@@ -18,11 +18,11 @@ def volume():
 def test_blur_is_gaussian(volume, sigma, tolerance):
     point = np.zeros((41, 41, 41), np.float32)
     point[20, 20, 20] = 1
-    found = fields.blur(torch.from_numpy(point), sigma).numpy()
+    blurred = fields.blur(torch.from_numpy(point), sigma).numpy()
     expected = ndimage.gaussian_filter(point, sigma, truncate=2.5)
-    np.testing.assert_allclose(found.sum(), 1, atol=0.01)
-    assert np.abs(found - expected).max() < tolerance * max(1, 3 * expected.max())
-    spread = np.sqrt((found.sum((1, 2)) * (np.arange(41) - 20) ** 2).sum())
+    np.testing.assert_allclose(blurred.sum(), 1, atol=0.01)
+    assert np.abs(blurred - expected).max() < tolerance * max(1, 3 * expected.max())
+    spread = np.sqrt((blurred.sum((1, 2)) * (np.arange(41) - 20) ** 2).sum())
     assert spread == pytest.approx(sigma, rel=0.12)
 
 
@@ -43,13 +43,13 @@ def test_morphology(volume, radius):
     np.testing.assert_array_equal(fields.erode(torch.from_numpy(dilated), radius).numpy(), eroded)
 
 
-def test_standardize_is_what_inference_does(volume):
+def test_standardize_equals_the_zscore_of_inference(volume):
     mask = volume > -0.5
-    found = fields.standardize(torch.from_numpy(volume), torch.from_numpy(mask)).numpy()
-    np.testing.assert_allclose(found, image.zscore(volume, mask), atol=1e-5)
+    standardized = fields.standardize(torch.from_numpy(volume), torch.from_numpy(mask)).numpy()
+    np.testing.assert_allclose(standardized, image.zscore(volume, mask), atol=1e-5)
 
 
-def test_a_seed_decides_all_draws():
+def test_draws_depend_on_the_seed():
     draws = [fields.Draw(seed) for seed in (4, 4, 5)]
     noise = [draw.noise((3, 3, 3)) + draw.uniform(0, 1) for draw in draws]
     assert torch.equal(noise[0], noise[1])

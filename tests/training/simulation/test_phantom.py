@@ -1,4 +1,4 @@
-"""Simulated heads: what is painted, where it lies, and how it is scanned."""
+"""Head phantoms: tissues, geometry and scans."""
 
 import nibabel as nib
 import numpy as np
@@ -18,7 +18,7 @@ def template():
 
 
 def scanned(template, side, seed):
-    """A head, its poses, and per contrast: scan, true lesion, true brain."""
+    """A head, its poses, and the scan, true lesion and true brain of each contrast."""
     rng = np.random.default_rng(seed)
     head = phantom.head(template, side, rng)
     poses = scanner.poses(rng)
@@ -40,12 +40,12 @@ def world(mask):
     return apply_affine(mask.affine, np.argwhere(mask.get_fdata() > 0))
 
 
-def at(img, points):
+def sample(img, points):
     voxels = apply_affine(np.linalg.inv(img.affine), points)
     return ndimage.map_coordinates(img.get_fdata(), voxels.T, order=1)
 
 
-def test_lesion_has_the_volume_and_lies_in_the_brain(patient):
+def test_volumes_of_lesion_and_brain(patient):
     *_, images = patient
     for _, lesion, brain in images.values():
         lesion_ml = lesion.get_fdata().sum() * np.prod(voxel_sizes(lesion.affine)) / 1000
@@ -55,20 +55,20 @@ def test_lesion_has_the_volume_and_lies_in_the_brain(patient):
         assert not (lesion.get_fdata() > brain.get_fdata()).any()
 
 
-def test_lesion_is_on_its_side_once_the_pose_is_undone(patient):
+def test_lesion_is_in_the_chosen_hemisphere(patient):
     side, _, poses, images = patient
     for contrast, (_, lesion, _) in images.items():
         x = apply_affine(np.linalg.inv(poses[contrast]), world(lesion))[:, 0]
         assert np.mean(x < 0 if side == "left" else x > 0) > 0.99
 
 
-def test_lesion_differs_from_mirror_tissue_as_a_chronic_stroke_does(patient):
+def test_lesion_has_the_contrast_of_a_chronic_stroke(patient):
     _, _, poses, images = patient
     values = {}
     for contrast, (img, lesion, _) in images.items():
         inside = world(lesion)
         mirror = apply_affine(np.linalg.inv(poses[contrast]), inside) * (-1, 1, 1)
-        values[contrast] = at(img, inside), at(img, apply_affine(poses[contrast], mirror))
+        values[contrast] = sample(img, inside), sample(img, apply_affine(poses[contrast], mirror))
     t1w, healthy_t1w = values["T1w"]
     flair, healthy_flair = values["FLAIR"]
     assert np.median(t1w) < 0.65 * np.median(healthy_t1w)
@@ -78,14 +78,14 @@ def test_lesion_differs_from_mirror_tissue_as_a_chronic_stroke_does(patient):
 
 def test_poses_relate_the_two_scans(patient):
     _, _, poses, images = patient
-    moved = poses["FLAIR"] @ np.linalg.inv(poses["T1w"])
+    t1w_to_flair = poses["FLAIR"] @ np.linalg.inv(poses["T1w"])
     for index in (1, 2):
         t1w, flair = (world(images[contrast][index]) for contrast in ("T1w", "FLAIR"))
-        gap = apply_affine(moved, t1w.mean(0)) - flair.mean(0)
+        gap = apply_affine(t1w_to_flair, t1w.mean(0)) - flair.mean(0)
         assert np.linalg.norm(gap) < 1
 
 
-def test_grids_are_what_a_scanner_would_give(patient):
+def test_grids_are_those_of_the_protocol(patient):
     *_, images = patient
     for contrast, axes, zooms in (("T1w", "PSR", (3, 3, 3)), ("FLAIR", "LAS", (3, 3, 6))):
         for img in images[contrast]:
@@ -100,45 +100,45 @@ def test_grids_are_what_a_scanner_would_give(patient):
     assert np.rad2deg(oblique).max() > 2
 
 
-def test_brain_reaches_no_edge_of_the_scans(patient):
+def test_brain_is_within_the_field_of_view(patient):
     *_, images = patient
     for _, _, brain in images.values():
         inner = brain.get_fdata()[1:-1, 1:-1, 1:-1]
         assert inner.sum() == brain.get_fdata().sum()
 
 
-def test_warp_folds_nowhere(patient):
+def test_warp_does_not_fold(patient):
     _, head, *_ = patient
     grid = np.stack(np.meshgrid(*[np.arange(-72, 73, 6.0)] * 3, indexing="ij"), -1)
     columns = [(head.warp(grid + step) - head.warp(grid - step)) / 0.2 for step in 0.1 * np.eye(3)]
     assert np.linalg.det(np.stack(columns, -1)).min() > 0.3
 
 
-def test_seed_decides_everything(template, patient):
+def test_heads_depend_on_the_seed(template, patient):
     side, head, _, images = patient
-    *_, again = scanned(template, side, 7)
+    *_, repeated = scanned(template, side, 7)
     for contrast in images:
-        for one, two in zip(images[contrast], again[contrast], strict=True):
-            np.testing.assert_array_equal(one.dataobj, two.dataobj)
-            np.testing.assert_array_equal(one.affine, two.affine)
+        for first, second in zip(images[contrast], repeated[contrast], strict=True):
+            np.testing.assert_array_equal(first.dataobj, second.dataobj)
+            np.testing.assert_array_equal(first.affine, second.affine)
     other = phantom.head(template, side, np.random.default_rng(8))
     assert not np.array_equal(other.volumes["lesion"], head.volumes["lesion"])
     assert not np.array_equal(other.volumes["T1w"], head.volumes["T1w"])
 
 
-def test_resolution_keeps_the_head(template):
+def test_the_head_does_not_depend_on_the_resolution(template):
     fine = phantom.head(template, "left", np.random.default_rng(7))
     coarse = phantom.head(phantom_template.template(4.0), "left", np.random.default_rng(7))
     np.testing.assert_array_equal(coarse.warp.control, fine.warp.control)
-    volumes = [one.volumes["lesion"].sum() * one.resolution**3 for one in (fine, coarse)]
+    volumes = [head.volumes["lesion"].sum() * head.resolution**3 for head in (fine, coarse)]
     assert volumes[1] == pytest.approx(volumes[0], rel=0.08)
 
 
-def test_poses_stay_within_their_ranges():
+def test_poses_are_within_their_ranges():
     for seed in range(20):
         poses = scanner.poses(np.random.default_rng(seed))
-        further = poses["FLAIR"] @ np.linalg.inv(poses["T1w"])
-        for pose, degrees, shift in ((poses["T1w"], 8, 10), (further, 3, 3)):
+        t1w_to_flair = poses["FLAIR"] @ np.linalg.inv(poses["T1w"])
+        for pose, degrees, shift in ((poses["T1w"], 8, 10), (t1w_to_flair, 3, 3)):
             angle = np.rad2deg(Rotation.from_matrix(pose[:3, :3]).magnitude())
             assert 1 <= angle <= degrees
             assert np.linalg.norm(pose[:3, 3]) <= shift

@@ -1,4 +1,4 @@
-"""Simulated strokes: where they lie, how they look, what the network is shown of them."""
+"""Simulated strokes: location, appearance and network input."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from nibabel.affines import apply_affine
 
 from bids_stroke.training.simulation import (
     appearance,
-    artefacts,
+    artifacts,
     atrophy,
     fields,
     pose,
@@ -25,37 +25,37 @@ SCANNER = toys.RECIPE["synthesis"]["scanner"]
 
 
 def side(sample):
-    """Mean x (mm) of the lesion in the tile."""
+    """Mean x coordinate (mm) of the lesion."""
     voxels = np.argwhere(sample.label.numpy())
     return apply_affine(sample.affine, voxels)[:, 0].mean()
 
 
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
-def test_lesion_lies_where_the_template_says(head):
+def test_lesion_is_at_its_template_location(head):
     simulator = toys.simulator(**toys.STILL)
-    centres = []
+    centers = []
     for seed in range(12):
         sample = simulator.sample(seed, subject=head, lesions=[(3.0, "chronic")])
         assert sample.label.any()
         assert not (sample.label & ~sample.brain).any()
-        centres.append(side(sample))
-    assert {round(abs(x) / 13) for x in centres} == {1}  # 13 mm from the middle, either side
-    assert min(centres) < 0 < max(centres)
+        centers.append(side(sample))
+    assert {round(abs(x) / 13) for x in centers} == {1}  # 13 mm from the midline, on either side
+    assert min(centers) < 0 < max(centers)
 
 
-def test_volume_is_what_was_asked_for():
+def test_lesions_have_the_requested_volume():
     simulator = toys.simulator(**toys.STILL)
     for volume in (0.4, 2.5):
-        found = [
+        volumes = [
             simulator.sample(seed, subject=0, lesions=[(volume, "subacute")]).label.sum() * 0.008
             for seed in range(6)
         ]
-        assert np.median(found) == pytest.approx(volume, rel=0.3)
+        assert np.median(volumes) == pytest.approx(volume, rel=0.3)
 
 
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 @pytest.mark.parametrize("stage", ["chronic", "subacute"])
-def test_stages_look_like_strokes(head, stage):
+def test_stages_have_the_contrast_of_strokes(head, stage):
     simulator = toys.simulator(**toys.STILL)
     change = {contrast: [] for contrast in synthesis.CONTRASTS}
     for seed in range(10):
@@ -70,7 +70,7 @@ def test_stages_look_like_strokes(head, stage):
         assert np.median(change["FLAIR"]) > 1.15
 
 
-def test_chronic_cavity_is_fluid_and_its_rim_bright_on_flair():
+def test_chronic_cavity_is_dark_and_its_rim_bright_on_flair():
     simulator = toys.simulator(**toys.STILL)
     ratios = []
     for seed in range(10):
@@ -82,19 +82,19 @@ def test_chronic_cavity_is_fluid_and_its_rim_bright_on_flair():
     assert np.median(ratios) < 0.9
 
 
-def test_no_lesion_without_lesions():
+def test_samples_without_lesions():
     sample = toys.simulator().sample(3, lesions=[])
     assert not sample.label.any()
     assert sample.stages == ()
 
 
-def test_a_seed_decides_everything():
+def test_samples_depend_on_the_seed():
     simulator = toys.simulator()
-    one, two, other = (simulator.sample([5, n]) for n in (1, 1, 2))
+    first, same, other = (simulator.sample([5, n]) for n in (1, 1, 2))
     for contrast in synthesis.CONTRASTS:
-        assert torch.equal(one.images[contrast], two.images[contrast])
-        assert not torch.equal(one.images[contrast], other.images[contrast])
-    assert torch.equal(one.label, two.label) and torch.equal(one.mask, two.mask)
+        assert torch.equal(first.images[contrast], same.images[contrast])
+        assert not torch.equal(first.images[contrast], other.images[contrast])
+    assert torch.equal(first.label, same.label) and torch.equal(first.mask, same.mask)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -108,18 +108,18 @@ def test_every_sample_is_finite_and_standardized(seed):
     assert (inside.std(1) - 1).abs().max() < 1e-2
 
 
-def test_absent_contrasts_are_zero():
+def test_missing_contrasts_are_zero():
     sample = toys.simulator().sample(1, ("FLAIR",))
     image = synthesis.network_input(sample, ("T1w", "FLAIR", "T2w"))
     assert not image[[0, 2]].any() and image[1].any()
 
 
-def test_cut_takes_the_same_from_image_and_mask():
+def test_the_field_of_view_crops_image_and_mask():
     mask = torch.from_numpy(toys.ball(20))
     for seed in range(10):
-        left, kept = artefacts.cut(mask, 1.0, fields.Draw(seed))
-        assert torch.equal(left, mask & kept)
-        assert 0 < left.sum() < mask.sum()
+        cropped, field_of_view = artifacts.crop_field_of_view(mask, 1.0, fields.Draw(seed))
+        assert torch.equal(cropped, mask & field_of_view)
+        assert 0 < cropped.sum() < mask.sum()
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -130,7 +130,7 @@ def test_true_masks_end_with_the_field_of_view(seed):
     assert not (sample.label & ~sample.brain).any()
 
 
-def test_islands_that_no_tracer_sees_are_no_lesion():
+def test_small_islands_are_removed():
     weights = torch.zeros(32, 32, 32)
     weights[4:12, 10:20, 10:20] = 1
     weights[20, 15, 15] = 1  # 8 mm³
@@ -142,40 +142,40 @@ def test_islands_that_no_tracer_sees_are_no_lesion():
     assert not label[20, 15, 15] and label[25, 15, 15] and label[8, 15, 15]
 
 
-def test_shift_moves_by_fractions_of_a_voxel():
+def test_shift_by_a_fraction_of_a_voxel():
     ramp = torch.arange(20.0)[:, None, None].expand(20, 5, 5)
-    moved = artefacts.shift(ramp, (0.25, 0, 0))
+    moved = artifacts.shift(ramp, (0.25, 0, 0))
     torch.testing.assert_close(moved[1:], ramp[1:] - 0.25)
 
 
-def test_misjudged_masks_stay_close():
+def test_extracted_masks_are_close_to_the_true_mask():
     mask, skull = (torch.from_numpy(toys.ball(radius)) for radius in (20, 22))
     overlap = []
     for seed in range(20):
-        found = artefacts.misjudge(mask, skull & ~mask, 2.0, fields.Draw(seed))
-        overlap.append(float(2 * (found & mask).sum() / (found.sum() + mask.sum())))
+        extracted = artifacts.simulate_extraction(mask, skull & ~mask, 2.0, fields.Draw(seed))
+        overlap.append(float(2 * (extracted & mask).sum() / (extracted.sum() + mask.sum())))
     assert min(overlap) > 0.8 and max(overlap) < 1
 
 
-def test_some_masks_hold_the_fluid_around_a_shrunken_brain():
+def test_some_extracted_masks_include_the_fluid_around_an_atrophic_brain():
     brain, skull = (torch.from_numpy(toys.ball(radius)) for radius in (10, 13))
-    fluid, held = skull & ~brain, []
+    fluid, shares = skull & ~brain, []
     for seed in range(20):
-        found = artefacts.misjudge(brain, fluid, 1.0, fields.Draw(seed))
-        held.append(float((found & fluid).sum() / fluid.sum()))
-    assert min(held) < 0.1 and max(held) > 0.9
+        extracted = artifacts.simulate_extraction(brain, fluid, 1.0, fields.Draw(seed))
+        shares.append(float((extracted & fluid).sum() / fluid.sum()))
+    assert min(shares) < 0.1 and max(shares) > 0.9
 
 
-@pytest.mark.parametrize("chance", [0, 1])
-def test_masks_are_misjudged_by_chance(chance):
-    sample = toys.simulator(**toys.STILL | {"misjudged": chance}).sample(3, lesions=[])
-    assert torch.equal(sample.mask, sample.brain) == (chance == 0)
+@pytest.mark.parametrize("probability", [0, 1])
+def test_masks_have_extraction_errors_with_their_probability(probability):
+    sample = toys.simulator(**toys.STILL | {"misjudged": probability}).sample(3, lesions=[])
+    assert torch.equal(sample.mask, sample.brain) == (probability == 0)
 
 
-def test_thick_slices_keep_the_shape():
+def test_thick_slices_have_the_shape_of_the_image():
     image = torch.rand(21, 23, 25)
     for seed in range(5):
-        out = artefacts.thick_slices(image, 1.0, fields.Draw(seed))
+        out = artifacts.thick_slices(image, 1.0, fields.Draw(seed))
         assert out.shape == image.shape
         assert out.std() < image.std()
         assert float(out.mean()) == pytest.approx(float(image.mean()), rel=0.02)
@@ -191,7 +191,7 @@ def test_visibility_is_the_largest_change_of_a_lesion_voxel(seed):
     before = {contrast: image.clone() for contrast, image in head.images.items()}
     pasted = strokes.paste(head, weights, (0, 0, 0), "subacute", draw)
     changes = [(head.images[contrast] - before[contrast]).abs() for contrast in before]
-    expected = (torch.stack(changes).amax(0) / strokes.VISIBLE).clamp(max=1)
+    expected = (torch.stack(changes).amax(0) / strokes.FULLY_VISIBLE).clamp(max=1)
     torch.testing.assert_close(pasted.visibility, expected)
 
 
@@ -202,8 +202,8 @@ def test_visibility_is_one_outside_lesions():
 
 
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
-def test_template_map_of_a_sample_is_that_of_the_subject(head):
-    """Without a pose, the tile's center is the template's origin, and sizes vary by 5 %."""
+def test_template_affine_of_a_sample_equals_that_of_the_subject(head):
+    """Without a pose, the center of the tile is the origin of the template, and sizes vary by 5%."""
     sample = toys.simulator(**toys.STILL).sample(1, subject=head, lesions=[])
     center = sample.template @ [*(np.array(sample.label.shape) - 1) / 2, 1]
     np.testing.assert_allclose(center[:3], 0, atol=1)
@@ -215,19 +215,19 @@ def test_template_map_of_a_sample_is_that_of_the_subject(head):
     ], atol=0.01)  # fmt: skip
 
 
-def fluid_volume(subject, grid, tile):
+def brain_volume(subject, grid, tile):
     tissue, mask = pose.sample_labels(subject, grid, tile)
     brain = mask & ~torch.isin(tissue, torch.tensor(appearance.FLUIDS))
     return int(brain.sum())
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_atrophy_shrinks_the_brain_and_folds_almost_nowhere(seed):
+def test_atrophy_shrinks_the_brain_without_folding(seed):
     subject, tile = toys.head(), (48, 48, 48)
     grid = pose.draw_pose(subject, tile, 1.5, toys.RECIPE["synthesis"] | toys.STILL, fields.Draw(seed))
     shrunk = atrophy.shrink(subject, grid, tile, 1.5, fields.Draw(seed))
     assert shrunk.shape == grid.shape
-    volumes = [fluid_volume(subject, where, tile) for where in (grid, shrunk)]
+    volumes = [brain_volume(subject, positions, tile) for positions in (grid, shrunk)]
     assert volumes[1] < volumes[0]
     columns = [torch.gradient(shrunk[0, ..., axis]) for axis in range(3)]
     jacobian = torch.stack([torch.stack(column) for column in columns])
@@ -235,8 +235,8 @@ def test_atrophy_shrinks_the_brain_and_folds_almost_nowhere(seed):
     assert (signs == signs[24, 24, 24]).float().mean() > 0.99
 
 
-def test_atrophy_leaves_the_template_map_consistent():
-    """Lesions are placed through the displaced map: they stay within the shrunken brain."""
+def test_lesions_are_within_an_atrophic_brain():
+    """Lesions are placed by the displaced template coordinates."""
     simulator = toys.simulator(**toys.STILL | {"distractors": {
         "atrophy": 1, "hyperintensities": 0, "perivascular": 0}})  # fmt: skip
     for seed in range(4):
@@ -244,8 +244,8 @@ def test_atrophy_leaves_the_template_map_consistent():
         assert sample.label.any() and not (sample.label & ~sample.brain).any()
 
 
-def test_a_real_flair_is_shown_as_it_is():
-    """A background with a FLAIR of its own: bright in one half, which no remapped T1w is."""
+def test_a_real_flair_is_not_remapped():
+    """One half of the real FLAIR is brighter, unlike a remapped T1w."""
     brain = toys.head(t1w=True)
     flair = (brain.mask * subject_preparation.FLAIR_WHITE).astype(np.uint8)
     flair[: toys.SIDE // 2] *= 2

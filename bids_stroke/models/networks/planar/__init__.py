@@ -1,9 +1,9 @@
-"""Networks that read slices: the eight of Mohapatra et al. 2023, and the one of Chowdhury et al. 2025.
+"""2D networks: the eight of Mohapatra et al. 2023 and the one of Chowdhury et al. 2025.
 
-Each module has a ``build(in_channels, out_channels, …)``; a further network is one more of them and a
-line in :data:`bids_stroke.models.networks.planar.NETWORKS`. Where the papers leave sizes open, those of
-the networks' first publications are taken, most of them halved to 32 feature maps at full resolution,
-and batch normalization.
+Each module has a function ``build(in_channels, out_channels, …)``. To add a network, add a module and
+an entry in :data:`bids_stroke.models.networks.planar.NETWORKS`. Sizes that the papers do not report
+are taken from the original publication of each network, most of them halved to 32 feature maps at
+full resolution, with batch normalization.
 """
 
 from typing import Any
@@ -37,14 +37,14 @@ NETWORKS = {
     "vgg_unet": vgg_unet,
     "vnet": vnet,
 }
-MULTIPLE = 32  # the coarsest pixel of any of them
+MULTIPLE = 32  # largest downsampling factor of all networks
 
 
 class Padded(nn.Module):
-    """``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, rows, columns)``.
-
-    Slices of any size are padded with zeros, the mean of the brain, to multiples of
+    """Wrapper that pads slices of any size to multiples of
     :data:`bids_stroke.models.networks.planar.MULTIPLE`.
+
+    The padding is zero, the mean of the standardized brain.
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -52,7 +52,7 @@ class Padded(nn.Module):
         self.net = net
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, …)``."""
+        """Map ``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, …)``."""
         rows, columns = x.shape[2:]
         bottom, right = -rows % MULTIPLE, -columns % MULTIPLE
         return self.net(functional.pad(x, (0, right, 0, bottom)))[..., :rows, :columns]
@@ -64,15 +64,15 @@ def build(network: str, **arguments: Any) -> Padded:
     Parameters
     ----------
     network : str
-        One of :data:`bids_stroke.models.networks.planar.NETWORKS`.
+        Name in :data:`bids_stroke.models.networks.planar.NETWORKS`.
     **arguments
-        Of its ``build``.
+        Arguments of the ``build`` function of the network.
 
     Raises
     ------
     ModelError
-        If there is no such network.
+        If the network is unknown.
     """
     if network not in NETWORKS:
-        raise ModelError(f"There is no network {network}; known: {', '.join(NETWORKS)}.")
+        raise ModelError(f"Unknown network {network}; use one of {', '.join(NETWORKS)}.")
     return Padded(NETWORKS[network].build(**arguments))

@@ -1,11 +1,11 @@
-"""Blocks shared by several networks."""
+"""Building blocks shared by several networks."""
 
 import torch
 from torch import nn
 
 
 def convolutions(in_channels: int, out_channels: int, number: int = 2) -> nn.Sequential:
-    """3x3 convolutions, each with batch normalization and ReLU."""
+    """Return a sequence of 3x3 convolutions, each with batch normalization and ReLU."""
     layers: list[nn.Module] = []
     for n in range(number):
         layers += [
@@ -17,8 +17,8 @@ def convolutions(in_channels: int, out_channels: int, number: int = 2) -> nn.Seq
 
 
 class Up(nn.Module):
-    """Twice the resolution by a transposed convolution, the encoder's features of that resolution
-    beside it (where there are any), and two convolutions."""
+    """Upsampling block: transposed convolution, concatenation with a skip connection (optional), and
+    two convolutions."""
 
     def __init__(self, in_channels: int, skipped: int, out_channels: int) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Up(nn.Module):
         self.convolutions = convolutions(out_channels + skipped, out_channels)
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor | None = None) -> torch.Tensor:
-        """``(slices, in_channels, rows, columns)`` and, twice as large, ``(slices, skipped, …)`` to
-        ``(slices, out_channels, 2 rows, 2 columns)``."""
+        """Map ``(slices, in_channels, rows, columns)`` and the skip ``(slices, skipped, 2 rows,
+        2 columns)`` to ``(slices, out_channels, 2 rows, 2 columns)``."""
         x = self.up(x)
         return self.convolutions(x if skip is None else torch.cat([x, skip], 1))

@@ -1,4 +1,4 @@
-"""FC-DenseNet56 (Jégou et al., CVPRW 2017): dense blocks of four layers, five halvings.
+"""FC-DenseNet56 (Jégou et al., CVPRW 2017): dense blocks of four layers, five downsamplings.
 
 1,372,513 parameters, receptive field of 823 pixels.
 """
@@ -8,7 +8,7 @@ from torch import nn
 
 
 def layer(in_channels: int, growth: int, kernel: int = 3) -> nn.Sequential:
-    """Normalization, ReLU, convolution."""
+    """Return a sequence of normalization, ReLU and convolution."""
     return nn.Sequential(
         nn.BatchNorm2d(in_channels),
         nn.ReLU(),
@@ -17,14 +17,14 @@ def layer(in_channels: int, growth: int, kernel: int = 3) -> nn.Sequential:
 
 
 class Block(nn.Module):
-    """Each layer reads the input and what the layers before it made; answers with what is new."""
+    """Dense block: each layer receives the input and all earlier features; returns the new features."""
 
     def __init__(self, in_channels: int, growth: int, layers: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layer(in_channels + n * growth, growth) for n in range(layers))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(slices, in_channels, rows, columns)`` to ``(slices, layers * growth, rows, columns)``."""
+        """Map ``(slices, in_channels, rows, columns)`` to ``(slices, layers * growth, …)``."""
         features: list[torch.Tensor] = []
         for layer in self.layers:
             features.append(layer(torch.cat([x, *features], 1)))
@@ -32,7 +32,7 @@ class Block(nn.Module):
 
 
 class FCDenseNet(nn.Module):
-    """Dense blocks down and up, with skip connections; what is not new is not carried up."""
+    """Encoder and decoder of dense blocks with skip connections; only new features are upsampled."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class FCDenseNet(nn.Module):
         self.head = nn.Conv2d(made + made + widths[1], out_channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, …)``."""
+        """Map ``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, …)``."""
         x, skips = self.first(x), []
         for block, shrink in zip(self.downs, self.shrink, strict=False):
             skips.append(torch.cat([x, block(x)], 1))
@@ -83,12 +83,12 @@ def build(
     Parameters
     ----------
     features : int
-        Feature maps of the first convolution.
+        Number of feature maps of the first convolution.
     growth : int
-        Feature maps that each layer adds.
+        Number of feature maps that each layer adds.
     layers : int
-        Of each dense block.
+        Number of layers of each dense block.
     depth : int
-        Halvings of the resolution.
+        Number of downsamplings.
     """
     return FCDenseNet(in_channels, out_channels, features, growth, layers, depth)

@@ -1,4 +1,4 @@
-"""ResNet encoder-decoder: ResNet-34 (He et al., CVPR 2016), MONAI's, and a decoder of transposed
+"""ResNet encoder-decoder: MONAI's ResNet-34 (He et al., CVPR 2016) and a decoder of transposed
 convolutions without skip connections.
 
 23,550,593 parameters, receptive field of 1027 pixels.
@@ -14,8 +14,10 @@ from .blocks import Up
 
 
 class Encoder(ResNet):
-    """MONAI's residual network on slices, by torchvision's names of the weights, without its
-    classifier; it answers with the features of five resolutions, the finest first."""
+    """MONAI's 2D residual network without classifier, with torchvision's parameter names.
+
+    It returns the features of five resolutions, the finest first.
+    """
 
     def __init__(self, block: str, in_channels: int, features: int) -> None:
         super().__init__(
@@ -30,7 +32,7 @@ class Encoder(ResNet):
         )
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:  # type: ignore[override]
-        """``(slices, in_channels, rows, columns)`` to the features of five resolutions."""
+        """Map ``(slices, in_channels, rows, columns)`` to the features of five resolutions."""
         features = [self.act(self.bn1(self.conv1(x)))]
         x = self.maxpool(features[0])
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
@@ -40,7 +42,7 @@ class Encoder(ResNet):
 
 
 class ResNetDecoder(nn.Module):
-    """Encoder, and five doublings of the resolution."""
+    """ResNet encoder and five upsampling blocks."""
 
     def __init__(self, in_channels: int, out_channels: int, features: int) -> None:
         super().__init__()
@@ -50,7 +52,7 @@ class ResNetDecoder(nn.Module):
         self.head = nn.Conv2d(widths[-1], out_channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, …)``."""
+        """Map ``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, …)``."""
         x = self.encoder(x)[-1]
         for up in self.ups:
             x = up(x)
@@ -58,5 +60,5 @@ class ResNetDecoder(nn.Module):
 
 
 def build(in_channels: int = 1, out_channels: int = 1, features: int = 64) -> ResNetDecoder:
-    """Build the network; ``features`` are the maps after the first convolution."""
+    """Build the network; ``features`` is the number of maps after the first convolution."""
     return ResNetDecoder(in_channels, out_channels, features)

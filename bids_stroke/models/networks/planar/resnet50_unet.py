@@ -1,7 +1,7 @@
-"""U-Net decoder on a ResNet-50 (Chowdhury et al. 2025; encoder: He et al., CVPR 2016).
+"""U-Net with a ResNet-50 encoder (Chowdhury et al. 2025; encoder: He et al., CVPR 2016).
 
-30,461,825 parameters, receptive field of 555 pixels. The weights of the encoder have
-torchvision's names, so that those trained on ImageNet load as they are published.
+30,461,825 parameters, receptive field of 555 pixels. The encoder has torchvision's parameter names, so
+that published ImageNet weights can be loaded directly.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ CLASSIFIER = "fc."
 
 
 class ResNet50UNet(nn.Module):
-    """Features of five resolutions, and five doublings, four of them with a skip connection."""
+    """ResNet-50 encoder and five upsampling blocks, four of them with a skip connection."""
 
     def __init__(self, in_channels: int, out_channels: int, features: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class ResNet50UNet(nn.Module):
         self.head = nn.Conv2d(widths[-1], out_channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, …)``."""
+        """Map ``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, …)``."""
         *skips, x = self.encoder(x)
         for up, skip in zip(self.ups, [*skips[::-1], None], strict=True):
             x = up(x, skip)
@@ -40,26 +40,26 @@ class ResNet50UNet(nn.Module):
 
 
 def build(in_channels: int = 1, out_channels: int = 1, features: int = 64) -> ResNet50UNet:
-    """Build the network; ``features`` are the maps after the first convolution (ResNet-50: 64)."""
+    """Build the network; ``features`` is the number of maps after the first convolution."""
     return ResNet50UNet(in_channels, out_channels, features)
 
 
 def load_encoder(network: ResNet50UNet, state: Mapping[str, torch.Tensor]) -> None:
-    """Give the encoder weights that were trained on images of three colours.
+    """Load encoder weights that were trained on RGB images.
 
-    With another number of channels, each of them gets the mean of the colours' weights, scaled so that
-    equal channels give what equal colours gave.
+    If the network has another number of channels, each channel gets the mean of the RGB weights, scaled
+    so that equal channels give the output of equal colors.
 
     Parameters
     ----------
     network : ResNet50UNet
     state : dict of str to tensor
-        By torchvision's names; the classifier is left out.
+        Weights with torchvision's names; the classifier is ignored.
 
     Raises
     ------
     ModelError
-        If they are not those of this encoder.
+        If the weights do not fit the encoder.
     """
     encoder = {name: values for name, values in state.items() if not name.startswith(CLASSIFIER)}
     first = encoder.get("conv1.weight", torch.empty(0))
@@ -71,6 +71,6 @@ def load_encoder(network: ResNet50UNet, state: Mapping[str, torch.Tensor]) -> No
         network.encoder.load_state_dict(encoder, strict=True)
     except RuntimeError:
         raise ModelError(
-            "The weights are not those of the ResNet-50 of this network; give torchvision's "
-            "resnet50 as a file."
+            "The weights do not fit the ResNet-50 encoder of this network; use the file of "
+            "torchvision's resnet50."
         ) from None

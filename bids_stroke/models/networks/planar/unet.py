@@ -1,4 +1,4 @@
-"""U-Net (Ronneberger et al., MICCAI 2015), MONAI's (Falk et al., Nature Methods 2019), with batch
+"""U-Net (Ronneberger et al., MICCAI 2015) as in MONAI (Falk et al., Nature Methods 2019), with batch
 normalization.
 
 1,978,433 parameters, receptive field of 204 pixels.
@@ -8,7 +8,7 @@ from monai.networks.nets import BasicUNet
 
 
 def build(in_channels: int = 1, out_channels: int = 1, features: int = 32) -> BasicUNet:
-    """Build the network; ``features`` are the maps at full resolution."""
+    """Build the network; ``features`` is the number of maps at full resolution."""
     return BasicUNet(
         spatial_dims=2,
         in_channels=in_channels,

@@ -1,4 +1,4 @@
-"""U-Net++ (Zhou et al., DLMIA 2018), MONAI's: nested skip connections; the deepest output is used.
+"""U-Net++ (Zhou et al., DLMIA 2018) as in MONAI: nested skip connections, with the deepest output.
 
 2,410,180 parameters, receptive field of 204 pixels.
 """
@@ -8,15 +8,15 @@ from monai.networks.nets import BasicUNetPlusPlus
 
 
 class UNetPlusPlus(BasicUNetPlusPlus):
-    """MONAI's network, which answers with a list of one."""
+    """MONAI's network, returning its only output instead of a list."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, …)``."""
+        """Map ``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, …)``."""
         return super().forward(x)[0]
 
 
 def build(in_channels: int = 1, out_channels: int = 1, features: int = 32) -> UNetPlusPlus:
-    """Build the network; ``features`` are the maps at full resolution."""
+    """Build the network; ``features`` is the number of maps at full resolution."""
     return UNetPlusPlus(
         spatial_dims=2,
         in_channels=in_channels,

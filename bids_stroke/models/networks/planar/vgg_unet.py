@@ -1,5 +1,5 @@
-"""VGG U-Net: a U-Net whose encoder is VGG16 (Simonyan and Zisserman, ICLR 2015; as an encoder:
-Iglovikov and Shvets 2018), with batch normalization.
+"""VGG U-Net: U-Net with a VGG16 encoder (Simonyan and Zisserman, ICLR 2015; as an encoder: Iglovikov
+and Shvets 2018) and batch normalization.
 
 6,468,385 parameters, receptive field of 260 pixels.
 """
@@ -9,11 +9,11 @@ from torch import nn
 
 from .blocks import Up, convolutions
 
-STAGES = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))  # width over features, convolutions
+STAGES = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))  # multiple of features, number of convolutions
 
 
 class VGGUNet(nn.Module):
-    """Thirteen convolutions down, with max pooling between stages; transposed ones up."""
+    """Encoder of thirteen convolutions with max pooling, and a decoder of transposed convolutions."""
 
     def __init__(self, in_channels: int, out_channels: int, features: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class VGGUNet(nn.Module):
         self.head = nn.Conv2d(features, out_channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, …)``."""
+        """Map ``(slices, in_channels, rows, columns)`` to logits ``(slices, out_channels, …)``."""
         skips: list[torch.Tensor] = []
         for stage in self.stages:
             x = stage(self.pool(x) if skips else x)
@@ -41,5 +41,5 @@ class VGGUNet(nn.Module):
 
 
 def build(in_channels: int = 1, out_channels: int = 1, features: int = 32) -> VGGUNet:
-    """Build the network; ``features`` are the maps at full resolution (64 in VGG16)."""
+    """Build the network; ``features`` is the number of maps at full resolution (64 in VGG16)."""
     return VGGUNet(in_channels, out_channels, features)

@@ -1,7 +1,7 @@
-"""V-Net (Milletari et al., 3DV 2016), MONAI's, on slices: residual stages of 5x5 convolutions.
+"""2D V-Net (Milletari et al., 3DV 2016) as in MONAI: residual stages of 5x5 convolutions.
 
-9,357,924 parameters, receptive field of 396 pixels. Its widths are fixed; the number
-of input channels divides 16.
+9,357,924 parameters, receptive field of 396 pixels. The number of feature maps is fixed; the number of
+input channels must divide 16.
 """
 
 from monai.networks.nets import VNet
