@@ -1,28 +1,31 @@
 """Errors that a user can act on.
 
 ``StrokeError``
-    Base class: its message is one sentence that names the file, what is wrong and what to do. The
-    command line prints it without a traceback.
+    Base class. The message is one sentence that names the file, states what is wrong, and states what
+    to do. The command line prints it without a traceback.
 
-    - ``UsageError``: the command line asks for something impossible (exit status 2).
-    - ``DatasetError``: a dataset is missing, is not BIDS, or holds nothing usable.
-    - ``ImageError``: an image cannot be used (unreadable, not 3D, not finite, bad affine).
-    - ``ModelError``: a model card or its weights cannot be used, or not on these contrasts.
-    - ``ResourceError``: something that the run needs (template, tract, device, disk) is missing;
-      ``DownloadError``: it cannot be downloaded.
+    - ``UsageError``: the options of the command line are invalid or contradict each other (exit
+      status 2).
+    - ``DatasetError``: a dataset is missing, is not in BIDS format, or contains no usable file.
+    - ``ImageError``: an image cannot be used (unreadable, not 3D, not finite, invalid affine).
+    - ``ModelError``: a model card or its weights are invalid, or the model does not support the
+      available contrasts.
+    - ``ResourceError``: a resource of the run (template, tract, device, disk) is missing.
+      ``DownloadError``: the resource cannot be downloaded. ``SessionLockedError``: another run is
+      processing the session.
 """
 
 
 class StrokeError(Exception):
-    """Base of every error that a user can act on."""
+    """Base class of the errors that a user can act on."""
 
 
 class UsageError(StrokeError):
-    """The command line asks for something impossible."""
+    """The options of the command line are invalid or contradict each other."""
 
 
 class DatasetError(StrokeError):
-    """A dataset is missing, is not BIDS, or holds nothing usable."""
+    """A dataset is missing, is not in BIDS format, or contains no usable file."""
 
 
 class ImageError(StrokeError):
@@ -30,11 +33,11 @@ class ImageError(StrokeError):
 
 
 class ModelError(StrokeError):
-    """A model cannot be used, or not on these contrasts."""
+    """A model is invalid, or does not support the available contrasts."""
 
 
 class ResourceError(StrokeError):
-    """Something that the run needs is missing."""
+    """A resource that the run needs is missing."""
 
 
 class DownloadError(ResourceError):

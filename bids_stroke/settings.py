@@ -1,4 +1,4 @@
-"""Settings of a run: one frozen dataclass, checked once."""
+"""Settings of a run: a frozen dataclass that is checked once."""
 
 import json
 import os
@@ -21,8 +21,8 @@ DEFAULT_TRACT = "juelich-cst"
 class Settings:
     """Options of a run, with their defaults.
 
-    Paths are absolute; ``mem_mb`` and ``nprocs`` are totals; ``omp_nthreads`` is for one session, None
-    to share the cores out.
+    Paths are absolute. ``mem_mb`` and ``nprocs`` are totals. ``omp_nthreads`` is the number of threads
+    of one session; with None, the cores are divided among the sessions.
     """
 
     bids_dir: Path
@@ -64,17 +64,19 @@ class Settings:
     qc_ratings: Path | None = None
 
     def check(self) -> None:
-        """Check the options and the folders, once, before anything is started.
+        """Check the options and the folders before the run starts.
 
         Raises
         ------
         DatasetError, ResourceError, UsageError
-            One sentence that names the path and what to do.
+            If an option or a folder cannot be used; the message names it and what to do.
         """
         self._check_folders()
         if self.cutoffs_ml and not 0 < self.cutoffs_ml[0] <= self.cutoffs_ml[1]:
             lower, upper = self.cutoffs_ml
-            raise UsageError(f"--cutoffs {lower:g} {upper:g} must be positive, the lower first.")
+            raise UsageError(
+                f"--cutoffs {lower:g} {upper:g} is invalid; give two positive values, the lower first."
+            )
         if self.plugin_file and not self.plugin_file.is_file():
             raise UsageError(f"{self.plugin_file} does not exist; check --plugin-file.")
         if self.output_dir.resolve() == self.bids_dir.resolve():
@@ -86,39 +88,39 @@ class Settings:
             _check_writable(folder)
 
     def _check_folders(self) -> None:
-        """Check the folders that are read."""
-        if not self.reports_only:  # which need the derivatives alone
-            _check_folder(self.bids_dir, "give the root of a BIDS dataset")
+        """Check the input folders."""
+        if not self.reports_only:  # reports need only the derivatives
+            _check_folder(self.bids_dir, "give the root folder of a BIDS dataset")
             if self.level == "participant":
                 self._check_dataset()
         for folder in self.derivatives:
-            _check_folder(folder, "give --derivatives existing folders")
+            _check_folder(folder, "check --derivatives")
         if self.lesion_derivatives:
-            _check_folder(self.lesion_derivatives, "give --lesion-derivatives an existing one")
+            _check_folder(self.lesion_derivatives, "check --lesion-derivatives")
         if self.ground_truth:
-            _check_folder(self.ground_truth, "give --ground-truth the manual masks")
+            _check_folder(self.ground_truth, "check --ground-truth")
 
     def _check_dataset(self) -> None:
-        """Check the description of the dataset."""
+        """Check ``dataset_description.json``."""
         description = self.bids_dir / "dataset_description.json"
         if self.skip_bids_validation:
             return
         if not description.is_file():
             raise DatasetError(
                 f"{self.bids_dir} has no dataset_description.json, so it is not a BIDS dataset; add "
-                "it, or use --skip-bids-validation."
+                "the file, or use --skip-bids-validation."
             )
         try:
             content = json.loads(description.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError, RecursionError) as error:
-            raise DatasetError(f"{description} is not valid JSON ({error}); mend it.") from None
+            raise DatasetError(f"{description} is not valid JSON ({error}); fix the file.") from None
         if not isinstance(content, dict) or not {"Name", "BIDSVersion"} <= content.keys():
-            raise DatasetError(f"{description} lacks Name or BIDSVersion; add them.")
+            raise DatasetError(f"{description} has no Name or no BIDSVersion; add the missing field.")
 
 
 def _check_folder(folder: Path, advice: str) -> None:
     if not folder.is_dir():
-        raise DatasetError(f"{folder} is not a folder; {advice}.")
+        raise DatasetError(f"{folder} does not exist or is not a folder; {advice}.")
 
 
 def _check_writable(folder: Path) -> None:
@@ -126,4 +128,6 @@ def _check_writable(folder: Path) -> None:
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise ResourceError(f"{folder} cannot be written; choose another folder or mend permissions.")
+        raise ResourceError(
+            f"{folder} cannot be written to; choose another folder or fix its permissions."
+        )

@@ -1,1 +1,1 @@
-"""Nipype wiring: which step feeds which."""
+"""Nipype workflows: the connections between the processing steps."""

@@ -1,4 +1,4 @@
-"""From raw images to brains: check, brain extraction, bias correction, coregistration."""
+"""Anatomical workflows: conformation, brain extraction, bias correction, coregistration."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from .base import LesionWorkflow, identity, on_device
 _EXTRACTION = {
     "hd-bet": "The brain was extracted with HD-BET [@hdbet].",
     "deepbet": "The brain was extracted with deepbet [@deepbet].",
-    "none": "The images were given as brains.",
+    "none": "The images were already skull-stripped.",
 }
 
 
@@ -36,10 +36,10 @@ def init_reference_wf(
     ----------
     brain_extraction : {"hd-bet", "deepbet", "none"}
     supplied_brain_mask : path or None
-        Brain mask to take instead.
+        User-supplied brain mask, used instead of brain extraction.
     device : str
     orientation : {"RAS", "LAS"} or None
-        That of files whose headers state none
+        Assumed orientation of files whose headers define none
 
     Inputs
     ------
@@ -56,11 +56,11 @@ def init_reference_wf(
         Bias-corrected image
     """
     workflow = LesionWorkflow(name=name)
-    how = _EXTRACTION[brain_extraction]
+    sentence = _EXTRACTION[brain_extraction]
     if supplied_brain_mask:
-        how = "The brain mask was supplied by the user."
+        sentence = "The brain mask was supplied by the user."
     workflow.__desc__ = (
-        f"Images were reordered to RAS. {how} "
+        f"Images were reordered to RAS. {sentence} "
         "The bias field was corrected inside the brain with N4 [@n4]."
     )
     inputnode = identity("inputnode", ["in_file"])
@@ -88,14 +88,14 @@ def init_reference_wf(
 def init_coregistration_wf(
     *, reference: str, contrast: str, orientation: str | None = None, name: str
 ) -> LesionWorkflow:
-    """Prepare a further contrast: registered to the reference image, both directions kept.
+    """Prepare an additional contrast and register it to the reference image.
 
     Parameters
     ----------
     reference, contrast : str
-        For the methods section.
+        Contrasts of the two images, for the methods section.
     orientation : {"RAS", "LAS"} or None
-        That of an image whose header states none
+        Assumed orientation of an image whose header defines none
 
     Inputs
     ------
@@ -104,7 +104,7 @@ def init_coregistration_wf(
     reference
         Bias-corrected reference image
     brain
-        Its brain mask
+        Brain mask of the reference image
 
     Outputs
     -------
@@ -121,7 +121,7 @@ def init_coregistration_wf(
     to_reference
         Transform from the contrast to the reference
     from_reference
-        Its inverse
+        Transform from the reference to the contrast
     """
     workflow = LesionWorkflow(name=name)
     workflow.__desc__ = (
@@ -143,15 +143,15 @@ def init_coregistration_wf(
         (inputnode, rigid, [("reference", "fixed"), ("brain", "fixed_mask")]),
         (inputnode, brain, [("brain", "in_file")]),
         (conform, brain, [("out_file", "reference")]),
-        (rigid, brain, [(("fixed_to_moving", _listed), "transforms")]),
+        (rigid, brain, [(("fixed_to_moving", _as_list), "transforms")]),
         (conform, bias, [("out_file", "in_file")]),
         (brain, bias, [("out_file", "mask_file")]),
         (bias, on_reference, [("out_file", "in_file")]),
         (inputnode, on_reference, [("reference", "reference")]),
-        (rigid, on_reference, [(("moving_to_fixed", _listed), "transforms")]),
+        (rigid, on_reference, [(("moving_to_fixed", _as_list), "transforms")]),
         (inputnode, reference_moved, [("reference", "in_file")]),
         (conform, reference_moved, [("out_file", "reference")]),
-        (rigid, reference_moved, [(("fixed_to_moving", _listed), "transforms")]),
+        (rigid, reference_moved, [(("fixed_to_moving", _as_list), "transforms")]),
         (rigid, outputnode, [
             ("moving_to_fixed", "to_reference"),
             ("fixed_to_moving", "from_reference"),
@@ -165,5 +165,5 @@ def init_coregistration_wf(
     return workflow
 
 
-def _listed(path: str) -> list[str]:
+def _as_list(path: str) -> list[str]:
     return [path]

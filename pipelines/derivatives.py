@@ -21,7 +21,7 @@ from bids_stroke.spatial.templates import TEMPLATE
 class Derivatives:
     """Names and sidecars of the derivatives of one session.
 
-    Each sink is made here: ``outputs`` collects the path of each derivative by its role.
+    This class creates all sinks. ``outputs`` collects the path of each derivative by its role.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Derivatives:
     maps : Maps
     sources : SourceDatasets
     orientation : {"RAS", "LAS"} or None
-        That of raw images whose headers state none.
+        Assumed orientation of raw images whose headers define none.
     """
 
     def __init__(
@@ -57,28 +57,28 @@ class Derivatives:
         self.outputs: dict[str, Path] = {}
 
     def path(self, suffix: str, extension: str = ".nii.gz", **entities: str) -> Path:
-        """Path of a derivative."""
+        """Return the path of a derivative."""
         return self.folder / derivative(self.session.name, suffix, extension, **entities)
 
     def figure(self, desc: str, suffix: str, **entities: str) -> Path:
-        """Path of a figure."""
+        """Return the path of a figure."""
         return self.figures / derivative(self.session.name, suffix, ".svg", desc=desc, **entities)
 
     def sources(self, *paths: Path) -> list[str]:
-        """BIDS URIs of files."""
+        """Return the BIDS URIs of files."""
         return list(map(self._sources.uri, paths))
 
     def reference_uri(self, contrast: str) -> str:
-        """``SpatialReference`` of a space that is not a template."""
+        """Return the ``SpatialReference`` of a space that is not a template."""
         return self.sources(self.session.images[contrast])[0]
 
     def brain(self, **more: Any) -> dict[str, Any]:
-        """Sidecar of a brain mask."""
+        """Return the sidecar of a brain mask."""
         sources = self.sources(self.session.images[self.session.reference])
         return {"Type": "Brain", "RawSources": sources, "Sources": sources, **more}
 
     def lesion(self, **more: Any) -> dict[str, Any]:
-        """Sidecar of a lesion mask or probability."""
+        """Return the sidecar of a lesion mask or probability map."""
         if self.session.lesion:
             return {"Type": "Lesion", "Sources": self.sources(self.session.lesion.path), **more}
         assert self.card is not None
@@ -102,7 +102,7 @@ class Derivatives:
         place: str | None = None,
         raw: Path | None = None,
     ) -> Node:
-        """Make the node ``ds_<name>`` that writes a derivative under its final name.
+        """Create the node ``ds_<name>``, which writes a derivative under its final name.
 
         Parameters
         ----------
@@ -111,7 +111,7 @@ class Derivatives:
         metadata : dict, optional
             JSON sidecar.
         raw : Path, optional
-            Raw image whose axis order the derivative takes.
+            Raw image that defines the axis order of the derivative.
         """
         node = Node(Sink(out_file=str(path), metadata=metadata or {}), name=f"ds_{name}")
         if raw:
@@ -127,7 +127,7 @@ class Derivatives:
         place: str | None = None,
         raw: Path | None = None,
     ) -> Node:
-        """Make the sink of the brain mask."""
+        """Create the sink of the brain mask."""
         path = self.path("mask", **entities, desc="brain")
         return self.sink("brain", "brain_mask", path, self.brain(**metadata), place=place, raw=raw)
 
@@ -140,7 +140,7 @@ class Derivatives:
         place: str | None = None,
         raw: Path | None = None,
     ) -> Node:
-        """Make the sink of a bias-corrected image."""
+        """Create the sink of a bias-corrected image."""
         path = self.path(contrast, **entities, desc="preproc")
         return self.sink("preproc", "image", path, metadata, place=place, raw=raw)
 
@@ -152,7 +152,7 @@ class Derivatives:
         *,
         place: str,
     ) -> dict[str, Node]:
-        """Make the sinks of transforms, which ``spaces`` maps to their source and target."""
+        """Create the sinks of transforms; ``spaces`` maps each to its source and target space."""
         return {
             field: self.sink(
                 field,
@@ -165,7 +165,7 @@ class Derivatives:
         }
 
     def components_sink(self, space: str, *, place: str | None = None) -> Node:
-        """Make the sink of the table of components, measured on the grid of ``space``."""
+        """Create the sink of the table of components, measured on the grid of ``space``."""
         path = self.path("morph", ".tsv", space=space, label="L", desc=self.desc)
         return self.sink("components", "components", path, measurements.COLUMNS, place=place)
 
@@ -177,20 +177,18 @@ class Derivatives:
         place: str | None = None,
         raw: Path | None = None,
     ) -> dict[str, Node]:
-        """Make the sinks of the lesion mask, and of its probability where there is one."""
-        described = self.lesion(**metadata)
+        """Create the sinks of the lesion mask and, if available, its probability map."""
+        sidecar = self.lesion(**metadata)
         kinds = {"lesion": ("lesion_mask", "mask")}
         if self.has_probability:
             kinds["probability"] = ("lesion_probability", "probseg")
         return {
-            field: self.sink(
-                field, kind, self.path(suffix, **entities), described, place=place, raw=raw
-            )
+            field: self.sink(field, kind, self.path(suffix, **entities), sidecar, place=place, raw=raw)
             for field, (kind, suffix) in kinds.items()
         }
 
     def table_sink(self) -> Node:
-        """Make the sink of the tables of tracts and atlases."""
+        """Create the sink of the tables of tracts and atlases."""
         columns = self.maps.columns
         tracts = {card.atlas for card in self.maps.cards}
         entities = {"space": TEMPLATE, "label": "L", "desc": self.desc}

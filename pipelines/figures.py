@@ -1,4 +1,4 @@
-"""Figures of a session: drawn from the fields of an input node, and kept."""
+"""Figures of a session, drawn from the fields of a node."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,11 +14,11 @@ from .derivatives import Derivatives
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure: how it is drawn, and its file.
+    """Interface, inputs and file name of a figure.
 
-    ``fields`` maps inputs of the interface to fields of a node; ``desc``, ``suffix`` and
-    ``entities`` name the file; ``place`` is where the figure belongs (see
-    :func:`bids_stroke.bids.record.role`); ``name`` names the nodes.
+    ``fields`` maps inputs of the interface to fields of a node. ``desc``, ``suffix`` and
+    ``entities`` define the file name. ``place`` is the contrast, template space or atlas of the
+    figure (see :func:`bids_stroke.bids.record.role`). ``name`` is the prefix of the node names.
     """
 
     name: str
@@ -33,14 +33,14 @@ class Figure:
 def draw(
     workflow: LesionWorkflow, names: Derivatives, figure: Figure, source: str = "inputnode"
 ) -> None:
-    """Draw a figure from fields of the node ``source``, and keep it."""
+    """Draw a figure from fields of the node ``source`` and write it."""
     node = Node(figure.interface, name=f"{figure.name}_figure")
     path = names.figure(figure.desc, figure.suffix, **figure.entities)
     kind = f"{figure.desc}_figure"
     sink = names.sink(f"{figure.name}_figure", kind, path, place=figure.place)
-    shown = workflow.get_node(source)
+    source_node = workflow.get_node(source)
     workflow.connect([
-        (shown, node, [(field, target) for target, field in figure.fields.items()]),
+        (source_node, node, [(field, target) for target, field in figure.fields.items()]),
         (node, sink, [("out_figure", "in_file")]),
     ])  # fmt: skip
 
@@ -58,7 +58,7 @@ def draw_bias(
 def draw_lesion(
     workflow: LesionWorkflow, names: Derivatives, contrast: str, place: str | None = None
 ) -> None:
-    """Draw the lesion, and its probability where there is one, on an image of the session."""
+    """Draw the lesion and, if available, its probability on an image of the session."""
     fields = {"in_file": "preproc", "lesion": "lesion", "brain": "brain"}
     interface = LesionFigure(label=contrast)
     draw(workflow, names, Figure("lesion", interface, fields, "lesion", contrast, place))
@@ -69,7 +69,7 @@ def draw_lesion(
 
 
 def draw_tracts(workflow: LesionWorkflow, names: Derivatives, background: str, suffix: str) -> None:
-    """Draw the lesion over each tract, on an image in template space."""
+    """Draw the lesion and each tract on an image in template space."""
     fields = {"in_file": background, "lesion": "lesion"}
     for tract, card in zip(names.maps.tracts, names.maps.cards, strict=True):
         name = f"tract_{card.atlas.lower()}"

@@ -1,4 +1,4 @@
-"""A lesion-filled T1w image, for programs that expect an intact head."""
+"""Lesion filling of the T1w image, for programs that expect a brain without lesions."""
 
 from nipype.pipeline.engine import Node
 
@@ -11,8 +11,7 @@ from .figures import Figure, draw
 
 
 def init_filling_wf(*, names: Derivatives, name: str = "filling_wf") -> LesionWorkflow:
-    """Fill the lesion of the reference image with mirrored tissue, and write the derivative and its
-    figure.
+    """Fill the lesion of the reference image with mirrored tissue; write the image and its figure.
 
     Parameters
     ----------
@@ -29,21 +28,21 @@ def init_filling_wf(*, names: Derivatives, name: str = "filling_wf") -> LesionWo
     to_template
         Transform to the template
     from_template
-        Transform back
+        Transform from the template to the image
     """
     workflow = LesionWorkflow(name=name)
     reference = names.session.reference
     raw = names.session.images[reference]
     workflow.__desc__ = (
-        f"For other programs, the lesion was filled in the {reference} image with the mirrored tissue "
-        "of the other hemisphere [@nachev], through the transforms of the normalization."
+        f"For other programs, the lesion in the {reference} image was filled with the mirrored tissue "
+        "of the other hemisphere [@nachev], using the transforms of the normalization."
     )
     inputnode = identity("inputnode", ["preproc", "brain", "lesion", "to_template", "from_template"])
     fill = Node(FillLesion(), name="fill")
     path = names.path(reference, desc="lesionfilled")
     metadata = {"SkullStripped": False, "Sources": names.sources(raw)}
     sink = names.sink("filled", "filled_image", path, metadata, raw=raw)
-    shown = identity("shown", ["preproc", "filled", "brain"])
+    figure_inputs = identity("figure_inputs", ["preproc", "filled", "brain"])
     workflow.connect([
         (inputnode, fill, [
             ("preproc", "in_file"),
@@ -53,10 +52,15 @@ def init_filling_wf(*, names: Derivatives, name: str = "filling_wf") -> LesionWo
             ("from_template", "from_template"),
         ]),
         (fill, sink, [("out_file", "in_file"), ("volumes", "measured")]),
-        (inputnode, shown, [("preproc", "preproc"), ("brain", "brain")]),
-        (fill, shown, [("out_file", "filled")]),
+        (inputnode, figure_inputs, [("preproc", "preproc"), ("brain", "brain")]),
+        (fill, figure_inputs, [("out_file", "filled")]),
     ])  # fmt: skip
     interface = FlickerFigure(labels=(reference, f"{reference} with the lesion filled"))
     fields = {"fixed": "preproc", "moving": "filled", "contour": "brain"}
-    draw(workflow, names, Figure("filling", interface, fields, "lesionfilled", reference), "shown")
+    draw(
+        workflow,
+        names,
+        Figure("filling", interface, fields, "lesionfilled", reference),
+        "figure_inputs",
+    )
     return workflow

@@ -1,4 +1,4 @@
-"""From brains to the lesion mask."""
+"""Workflows of the lesion mask: segmentation, user-supplied masks, resampling."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,10 +30,10 @@ def init_lesion_wf(
     ----------
     card : Card
     contrasts : sequence of str
-        The contrasts that the model uses, in the order of ``images``.
+        Contrasts that the model uses, in the order of ``images``.
     device : str
     mirror : bool
-        Average with the prediction of the mirrored head
+        Average the predictions on the original and the mirrored images
 
     Inputs
     ------
@@ -51,11 +51,11 @@ def init_lesion_wf(
     """
     workflow = LesionWorkflow(name=name)
     workflow.__desc__ = (
-        f"Lesions were segmented on {' and '.join(contrasts)} with the model {card.name} "
-        f"(intensities standardized inside the brain, {card.spacing[0]:g} mm"
-        f"{', averaged with the mirrored head' if mirror else ''}), and kept where the "
-        f"probability was at least {card.threshold:g} in 26-connected components of at least "
-        f"{card.min_component_mm3:g} mm³."
+        f"Lesions were segmented on {' and '.join(contrasts)} with the model {card.name} (intensities "
+        f"standardized inside the brain, {card.spacing[0]:g} mm"
+        f"{', averaged with the prediction on the mirrored images' if mirror else ''}). The lesion "
+        f"mask contains voxels with a probability of at least {card.threshold:g} in 26-connected "
+        f"components of at least {card.min_component_mm3:g} mm³."
     )
     inputnode = identity("inputnode", ["images", "brain"])
     outputnode = identity("outputnode", ["probability", "lesion"])
@@ -91,25 +91,25 @@ def init_supplied_lesion_wf(
     orientation: str | None = None,
     name: str = "supplied_lesion_wf",
 ) -> LesionWorkflow:
-    """Take the user's lesion mask.
+    """Import a user-supplied lesion mask.
 
     Parameters
     ----------
     mask : SuppliedMask
     source : Path
-        Raw image that the mask was drawn on, for messages.
+        Raw image that the mask was drawn on, named in error messages.
     orientation : {"RAS", "LAS"} or None
-        That of a mask whose header states none
+        Assumed orientation of a mask whose header defines none
 
     Inputs
     ------
     image
-        That image in RAS order
+        Image that the mask was drawn on, in RAS order
 
     Outputs
     -------
     lesion
-        Lesion mask on its grid
+        Lesion mask on the grid of that image
     """
     workflow = LesionWorkflow(name=name)
     workflow.__desc__ = f"Lesion masks were supplied by the user, drawn on the {mask.space} image."
@@ -124,13 +124,15 @@ def init_supplied_lesion_wf(
     return workflow
 
 
-def init_other_grid_wf(*, probability: bool = True, name: str = "other_grid_wf") -> LesionWorkflow:
-    """Bring the lesion to the grid of another contrast.
+def init_lesion_resampling_wf(
+    *, probability: bool = True, name: str = "lesion_resampling_wf"
+) -> LesionWorkflow:
+    """Resample the lesion to the grid of another contrast.
 
     Parameters
     ----------
     probability : bool
-        Whether the lesion has probabilities.
+        Whether there is a lesion probability map.
 
     Inputs
     ------
@@ -141,7 +143,7 @@ def init_other_grid_wf(*, probability: bool = True, name: str = "other_grid_wf")
     reference
         Image on the other grid
     transform
-        Transform to it
+        Transform to the other image
 
     Outputs
     -------

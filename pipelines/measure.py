@@ -1,4 +1,4 @@
-"""From masks to numbers."""
+"""Workflows of measurements: lesion volumes, tract loads, regions, image quality."""
 
 from collections.abc import Mapping
 
@@ -28,39 +28,38 @@ def init_measure_wf(
     ----------
     maps : Maps
     probability : bool
-        Whether the lesion has probabilities.
+        Whether there is a lesion probability map.
     min_component_mm3 : float
-        Smaller components of a probability are no lesion.
+        Minimum volume of the components of a thresholded probability map.
     volume_errors : dict of int to (float, float), optional
-        Calibration of the volume
-        (:class:`bids_stroke.models.calibration.Calibration`).
+        Calibration of the volume (:class:`bids_stroke.models.calibration.Calibration`).
 
     Inputs
     ------
     lesion
-        Lesion mask on the grid that it was found or drawn on
+        Lesion mask on the grid that it was segmented or drawn on
     probability
-        Lesion probability, same grid
+        Lesion probability on the same grid
     transforms
-        List of the transforms that carry points of that grid to the template
+        List of the transforms that map points of that grid to the template
     lesion_template
         Lesion mask on the template's grid
     probability_template
-        Lesion probability, same grid
+        Lesion probability on the template's grid
 
     Outputs
     -------
     components
         Table of the components
     tables
-        List of tables, of tracts and then of atlases
+        List of tables: first of tracts, then of atlases
     """
     workflow = LesionWorkflow(name=name)
     workflow.__desc__ = (
-        f"Lesion load was measured on {' and '.join(map(_cited, maps.cards))} as raw load [@zhu], "
-        "fraction, weighted load [@feng] and largest slice load; the share of the lesion in each of "
-        "four super-regions [@superregions] of gyri [@talairach], with cerebellum and brainstem "
-        "[@neuromorphometrics], was measured as well."
+        f"Lesion load was measured on {' and '.join(map(_describe_tract, maps.cards))} as raw load "
+        "[@zhu], fraction, weighted load [@feng] and largest slice load. The fraction of the lesion in "
+        "each of four super-regions [@superregions] of gyri [@talairach], in the cerebellum and in the "
+        "brainstem [@neuromorphometrics] was also measured."
     )
     with_probability = ["probability", "probability_template"] if probability else []
     inputnode = identity("inputnode", ["lesion", "transforms", "lesion_template", *with_probability])
@@ -98,9 +97,9 @@ def init_measure_wf(
     return workflow
 
 
-def _cited(card: TractCard) -> str:
-    own = " ".join(card.citation.split())
-    reference = " [@tract]" if card.package else f" ({own})" if own else ""
+def _describe_tract(card: TractCard) -> str:
+    citation = " ".join(card.citation.split())
+    reference = " [@tract]" if card.package else f" ({citation})" if citation else ""
     return f"the probability map of the {card.name}{reference}"
 
 
@@ -110,7 +109,7 @@ def init_quality_wf(*, contrast: str, reference: str, name: str = "quality_wf") 
     Parameters
     ----------
     contrast, reference : str
-        Contrast of the image and of the reference image, which may be the same.
+        Contrasts of the image and of the reference image, which may be identical.
 
     Inputs
     ------
@@ -119,22 +118,22 @@ def init_quality_wf(*, contrast: str, reference: str, name: str = "quality_wf") 
     preproc
         Bias-corrected image
     brain
-        Brain mask on its grid
+        Brain mask on the grid of the image
     template_brain
         The template's brain mask
     from_template
         Transform from the template to the reference image
     from_reference
-        Transform from the reference image to this one, if it is another
+        Transform from the reference image to the image, if they differ
     reference_moved
-        Reference image on the grid of this one, if it is another
+        Reference image on the grid of the image, if they differ
     brain_template
         The session's brain mask on the template's grid
 
     Outputs
     -------
     table
-        One row of image quality measures
+        Table with one row of image quality measures
     """
     workflow = LesionWorkflow(name=name)
     images = {"conformed": "raw", "preproc": "in_file", "brain": "brain"}

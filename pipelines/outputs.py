@@ -1,4 +1,4 @@
-"""Outputs of a session: which derivatives and figures are kept from each step."""
+"""Outputs of a session: derivatives and figures of each step."""
 
 from nipype.pipeline.engine import Node
 
@@ -14,8 +14,8 @@ from .figures import Figure, draw, draw_bias, draw_lesion, draw_tracts
 _RESOLUTION = {"Resolution": "1 mm isotropic, the grid of the template"}
 
 
-def _keep(workflow: LesionWorkflow, inputnode: Node, sinks: dict[str, Node]) -> None:
-    """Feed each sink from the field of its name."""
+def _connect_sinks(workflow: LesionWorkflow, inputnode: Node, sinks: dict[str, Node]) -> None:
+    """Connect each sink to the field of the same name."""
     workflow.connect([(inputnode, sink, [(field, "in_file")]) for field, sink in sinks.items()])
 
 
@@ -66,7 +66,7 @@ def init_reference_outputs_wf(
         ),
     }
     inputnode = identity("inputnode", ["conformed", *sinks])
-    _keep(workflow, inputnode, sinks)
+    _connect_sinks(workflow, inputnode, sinks)
     fields = {"in_file": "conformed", "mask": "brain"}
     draw(workflow, names, Figure("brain", BrainMaskFigure(), fields, "brain", reference))
     draw_bias(workflow, names, reference)
@@ -75,7 +75,7 @@ def init_reference_outputs_wf(
 
 
 def init_contrast_outputs_wf(*, names: Derivatives, contrast: str, name: str) -> LesionWorkflow:
-    """Write the derivatives and figures on the grid of a further contrast.
+    """Write the derivatives and figures on the grid of an additional contrast.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def init_contrast_outputs_wf(*, names: Derivatives, contrast: str, name: str) ->
     to_reference
         Transform to the reference image
     from_reference
-        Its inverse
+        Transform from the reference image
     """
     workflow = LesionWorkflow(name=name)
     reference, raw = names.session.reference, names.session.images[contrast]
@@ -129,7 +129,7 @@ def init_contrast_outputs_wf(*, names: Derivatives, contrast: str, name: str) ->
         **names.transform_sinks(transforms, ".mat", sources, place=contrast),
     }
     inputnode = identity("inputnode", ["conformed", *sinks])
-    _keep(workflow, inputnode, sinks)
+    _connect_sinks(workflow, inputnode, sinks)
     draw_bias(workflow, names, contrast, contrast)
     draw_lesion(workflow, names, contrast, contrast)
     fields = {"fixed": "reference_moved", "moving": "preproc", "contour": "brain"}
@@ -139,7 +139,7 @@ def init_contrast_outputs_wf(*, names: Derivatives, contrast: str, name: str) ->
 
 
 def init_space_outputs_wf(*, names: Derivatives, space: Space, name: str) -> LesionWorkflow:
-    """Write the derivatives and figures on the grid of a template, and the transforms.
+    """Write the derivatives, figures and transforms of a template space.
 
     Parameters
     ----------
@@ -159,11 +159,11 @@ def init_space_outputs_wf(*, names: Derivatives, space: Space, name: str) -> Les
     to_template
         Transform to the template
     from_template
-        Transform back
+        Transform from the template
     template
-        The template
+        Template image
     template_brain
-        The template's brain mask
+        Brain mask of the template
     """
     workflow = LesionWorkflow(name=name)
     reference = names.session.reference
@@ -181,7 +181,7 @@ def init_space_outputs_wf(*, names: Derivatives, space: Space, name: str) -> Les
         **names.transform_sinks(transforms, ".h5", raw, place=space.name),
     }
     inputnode = identity("inputnode", [*sinks, "template", "template_brain"])
-    _keep(workflow, inputnode, sinks)
+    _connect_sinks(workflow, inputnode, sinks)
     interface = FlickerFigure(labels=(space.name, reference))
     fields = {"fixed": "template", "moving": "preproc", "contour": "template_brain"}
     entities = {"space": space.name}
@@ -206,14 +206,14 @@ def init_template_outputs_wf(
     lesion
         Lesion mask on the template's grid
     tables
-        List of tables, of tracts and then of atlases
+        List of tables: first of tracts, then of atlases
     template_brain
-        The template's brain mask
+        Brain mask of the template
     """
     workflow = LesionWorkflow(name=name)
     reference = names.session.reference
     inputnode = identity("inputnode", ["preproc", "lesion", "tables", "template_brain"])
-    _keep(workflow, inputnode, {"tables": names.table_sink()})
+    _connect_sinks(workflow, inputnode, {"tables": names.table_sink()})
     fields = {"in_file": "preproc", "lesion": "lesion", "brain": "template_brain"}
     interface = LesionFigure(label=TEMPLATE)
     draw(workflow, names, Figure("lesion", interface, fields, "lesionmni", reference))
@@ -237,11 +237,11 @@ def init_supplied_outputs_wf(
     components
         Table of components
     tables
-        List of tables, of tracts and then of atlases
+        List of tables: first of tracts, then of atlases
     background
         Image on the template's grid
     template_brain
-        The template's brain mask
+        Brain mask of the template
     """
     workflow = LesionWorkflow(name=name)
     lesion_entities = {"space": TEMPLATE, "res": "1", "label": "L", "desc": names.desc}
@@ -251,7 +251,7 @@ def init_supplied_outputs_wf(
         "tables": names.table_sink(),
     }
     inputnode = identity("inputnode", [*sinks, "background", "template_brain"])
-    _keep(workflow, inputnode, sinks)
+    _connect_sinks(workflow, inputnode, sinks)
     fields = {"in_file": "background", "lesion": "lesion", "brain": "template_brain"}
     interface = LesionFigure(label=TEMPLATE)
     draw(workflow, names, Figure("lesion", interface, fields, "ownmni", "mask"))

@@ -1,4 +1,4 @@
-"""One session, from raw images to derivatives."""
+"""Workflow of a session, from raw images to derivatives."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +17,7 @@ from .anat import init_coregistration_wf, init_reference_wf
 from .base import LesionWorkflow, identity
 from .derivatives import Derivatives
 from .filling import init_filling_wf
-from .lesion import init_lesion_wf, init_other_grid_wf, init_supplied_lesion_wf
+from .lesion import init_lesion_resampling_wf, init_lesion_wf, init_supplied_lesion_wf
 from .measure import init_measure_wf, init_quality_wf
 from .outputs import (
     init_contrast_outputs_wf,
@@ -31,9 +31,11 @@ _PREPARED = (("outputnode.preproc", "inputnode.preproc"), ("outputnode.brain", "
 _CONFORMED = (("outputnode.conformed", "inputnode.conformed"), *_PREPARED)
 
 
-def _lesion(names: Derivatives, *, to: str = "") -> list[tuple[str, str]]:
-    """Connections of a lesion, and of its probability where there is one, to fields that end in
-    ``to``."""
+def _lesion_connections(names: Derivatives, *, to: str = "") -> list[tuple[str, str]]:
+    """Return the connections of the lesion and, if available, its probability.
+
+    ``to`` is the suffix of the names of the target fields.
+    """
     fields = ["lesion", "probability"] if names.has_probability else ["lesion"]
     return [(f"outputnode.{field}", f"inputnode.{field}{to}") for field in fields]
 
@@ -52,7 +54,7 @@ def init_session_wf(
     orientation: str | None = None,
     name: str = "session_wf",
 ) -> LesionWorkflow:
-    """Take a session through all steps.
+    """Process a session.
 
     Parameters
     ----------
@@ -64,12 +66,12 @@ def init_session_wf(
     brain_extraction : {"hd-bet", "deepbet", "none"}
     normalization : {"masked", "enantiomorphic"}
     spaces : sequence of Space
-        The first is the default one, in which the loads are measured.
+        Template spaces; the first is the default space, in which the loads are measured.
     device : str
     mirror : bool
-        Average the lesion's prediction with that of the mirrored head
+        Average the predictions on the original and the mirrored images
     orientation : {"RAS", "LAS"} or None
-        That of files whose headers state none
+        Assumed orientation of files whose headers define none
     """
     workflow = LesionWorkflow(name=name)
     reference = session.reference
@@ -115,7 +117,7 @@ def init_session_wf(
     reference_outputs_wf = init_reference_outputs_wf(names=names)
     template_outputs_wf = init_template_outputs_wf(names=names)
     workflow.derivatives = names.outputs
-    # Points of the lesion go through the reference image to the template.
+    # Points of the lesion are mapped to the template through the reference image.
     steps = [(template_wf, "from_template")]
     if session.drawn_on in others:
         steps.insert(0, (coregistered[session.drawn_on], "from_reference"))
@@ -123,11 +125,11 @@ def init_session_wf(
     for place, (step, field) in enumerate(steps, 1):
         workflow.connect([(step, to_template, [(f"outputnode.{field}", f"in{place}")])])
     workflow.connect([
-        (drawn_wf, measure_wf, _lesion(names)),
+        (drawn_wf, measure_wf, _lesion_connections(names)),
         (to_template, measure_wf, [("out", "inputnode.transforms")]),
-        (template_wf, measure_wf, _lesion(names, to="_template")),
+        (template_wf, measure_wf, _lesion_connections(names, to="_template")),
         (reference_wf, reference_outputs_wf, [*_CONFORMED]),
-        (lesion_wf, reference_outputs_wf, _lesion(names)),
+        (lesion_wf, reference_outputs_wf, _lesion_connections(names)),
         (measure_wf, reference_outputs_wf, [("outputnode.components", "inputnode.components")]),
         (quality, reference_outputs_wf, [("out_table", "inputnode.quality")]),
         (template_wf, template_outputs_wf, [
@@ -137,7 +139,7 @@ def init_session_wf(
         ]),
         (measure_wf, template_outputs_wf, [("outputnode.tables", "inputnode.tables")]),
     ])  # fmt: skip
-    if reference == "T1w":  # what other programs take
+    if reference == "T1w":  # the contrast that other programs use
         filling_wf = init_filling_wf(names=names)
         transforms = ("to_template", "from_template")
         workflow.connect([
@@ -148,18 +150,18 @@ def init_session_wf(
     for contrast, coregistration_wf in coregistered.items():
         outputs_wf = workflow.get_node(f"{contrast.lower()}_outputs_wf")
         if contrast == session.drawn_on and not card:
-            workflow.connect([(drawn_wf, outputs_wf, _lesion(names))])
+            workflow.connect([(drawn_wf, outputs_wf, _lesion_connections(names))])
             continue
-        grid_wf = init_other_grid_wf(
+        grid_wf = init_lesion_resampling_wf(
             probability=names.has_probability, name=f"{contrast.lower()}_lesion_wf"
         )
         workflow.connect([
-            (lesion_wf, grid_wf, _lesion(names)),
+            (lesion_wf, grid_wf, _lesion_connections(names)),
             (coregistration_wf, grid_wf, [
                 ("outputnode.preproc", "inputnode.reference"),
                 ("outputnode.from_reference", "inputnode.transform"),
             ]),
-            (grid_wf, outputs_wf, _lesion(names)),
+            (grid_wf, outputs_wf, _lesion_connections(names)),
         ])  # fmt: skip
     return workflow
 
@@ -170,7 +172,7 @@ def _add_quality(
     coregistered: Mapping[str, LesionWorkflow],
     template_wf: LesionWorkflow,
 ) -> Node:
-    """Wire the quality of each image; returns the node with the table of all."""
+    """Connect the quality measures of all images; return the node with the joint table."""
     tables = Node(Merge(1 + len(coregistered)), name="quality_tables")
     join = Node(Join(), name="quality")
     prepared = {reference: workflow.get_node("reference_wf"), **coregistered}
@@ -205,7 +207,7 @@ def _add_space(
     names: Derivatives,
     lesion_wf: LesionWorkflow,
 ) -> LesionWorkflow:
-    """Wire a template space: normalized, outputs kept; returns its normalization."""
+    """Connect the normalization to a template space and its outputs; return the normalization."""
     stem = "template" if space == DEFAULT_SPACE else space.name.lower()
     template_wf = init_template_wf(
         space=space,
@@ -217,10 +219,10 @@ def _add_space(
     fields = ("to_template", "from_template", "template", "template_brain")
     workflow.connect([
         (workflow.get_node("reference_wf"), template_wf, [*_PREPARED]),
-        (lesion_wf, template_wf, _lesion(names)),
+        (lesion_wf, template_wf, _lesion_connections(names)),
         (template_wf, outputs_wf, [
             *_PREPARED,
-            *_lesion(names),
+            *_lesion_connections(names),
             *((f"outputnode.{field}", f"inputnode.{field}") for field in fields),
         ]),
     ])  # fmt: skip
@@ -233,7 +235,7 @@ def _segment(
     prepared: Mapping[str, LesionWorkflow],
     used: Sequence[str],
 ) -> None:
-    """Wire the contrasts that the model uses, in its order."""
+    """Connect the contrasts that the model uses, in the order of its channels."""
     images = Node(Merge(len(used)), name="images")
     for place, contrast in enumerate(used, 1):
         wf = prepared[contrast]
@@ -250,13 +252,15 @@ def _add_supplied_lesion(
     supplied_wf: LesionWorkflow,
     coregistration_wf: LesionWorkflow | None,
 ) -> LesionWorkflow:
-    """Wire a user-supplied lesion mask, drawn on the reference image or on a further contrast; returns
-    the workflow whose output is the mask on the grid of the reference."""
+    """Connect a user-supplied lesion mask, drawn on the reference image or on another contrast.
+
+    Return the workflow whose output is the mask on the grid of the reference.
+    """
     reference_wf = workflow.get_node("reference_wf")
     if coregistration_wf is None:
         workflow.connect([(reference_wf, supplied_wf, [("outputnode.conformed", "inputnode.image")])])
         return supplied_wf
-    lesion_wf = init_other_grid_wf(probability=False, name="reference_lesion_wf")
+    lesion_wf = init_lesion_resampling_wf(probability=False, name="reference_lesion_wf")
     workflow.connect([
         (coregistration_wf, supplied_wf, [("outputnode.preproc", "inputnode.image")]),
         (supplied_wf, lesion_wf, [("outputnode.lesion", "inputnode.lesion")]),
@@ -267,7 +271,7 @@ def _add_supplied_lesion(
 
 
 def _add_contrast(workflow: LesionWorkflow, contrast: str, names: Derivatives) -> LesionWorkflow:
-    """Wire a further contrast: registered, outputs kept; returns its coregistration."""
+    """Connect the coregistration and outputs of an additional contrast; return the coregistration."""
     stem = contrast.lower()
     coregistration_wf = init_coregistration_wf(
         reference=names.session.reference,

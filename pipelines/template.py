@@ -1,4 +1,4 @@
-"""To the template and back, without being led by the lesion."""
+"""Workflow of the normalization to a template, without bias from the lesion."""
 
 from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node
@@ -9,7 +9,7 @@ from bids_stroke.spatial.template_spaces import DEFAULT_SPACE, Space
 from .base import LesionWorkflow, identity
 
 _METHODS = {
-    "enantiomorphic": "the lesion replaced by the mirrored tissue of the other hemisphere [@nachev]",
+    "enantiomorphic": "the lesion replaced with the mirrored tissue of the other hemisphere [@nachev]",
     "masked": "the lesion excluded from the cost function [@brett]",
 }
 
@@ -28,7 +28,7 @@ def init_template_wf(
     normalization : {"enantiomorphic", "masked"}
     space : Space
     probability : bool
-        Whether the lesion has probabilities.
+        Whether there is a lesion probability map.
 
     Inputs
     ------
@@ -46,7 +46,7 @@ def init_template_wf(
     to_template
         Transform to the template
     from_template
-        Transform back
+        Transform from the template
     preproc
         Image on the template's grid
     brain
@@ -56,9 +56,9 @@ def init_template_wf(
     probability
         Lesion probability on the template's grid
     template
-        The template
+        Template image
     template_brain
-        The template's brain mask
+        Brain mask of the template
     """
     workflow = LesionWorkflow(name=name)
     source = "[@mni2009]" if space == DEFAULT_SPACE else "(from TemplateFlow [@templateflow])"
@@ -97,6 +97,6 @@ def init_template_wf(
             (apply, outputnode, [("out_file", field)]),
         ])  # fmt: skip
         if field == "preproc":
-            # The template is a brain: so is what is compared with it.
+            # The template is skull-stripped, so the image is skull-stripped, too.
             workflow.connect([(inputnode, apply, [("brain", "mask")])])
     return workflow

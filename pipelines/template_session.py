@@ -1,4 +1,4 @@
-"""A session whose lesion mask is supplied in a template space."""
+"""Workflow of a session with a user-supplied lesion mask in a template space."""
 
 from nipype.pipeline.engine import Node
 
@@ -22,7 +22,7 @@ def init_template_session_wf(
     sources: SourceDatasets,
     name: str = "session_wf",
 ) -> LesionWorkflow:
-    """Measure a user-supplied lesion mask that is in a template space; there is nothing to register.
+    """Measure a user-supplied lesion mask in a template space, without registration.
 
     Parameters
     ----------
@@ -40,8 +40,12 @@ def init_template_session_wf(
         maps=maps,
         sources=sources,
     )
-    how = f"brought to {TEMPLATE} [@mni2009]" if has_transform(space) else f"taken for {TEMPLATE}"
-    workflow.__desc__ = f"Lesion masks in {space} were supplied by the user and {how}."
+    step = (
+        f"transformed to {TEMPLATE} [@mni2009]"
+        if has_transform(space)
+        else f"assumed to be in {TEMPLATE}"
+    )
+    workflow.__desc__ = f"Lesion masks in {space} were supplied by the user and {step}."
     template = Node(Template(), name="template")
     lesion = Node(
         MoveToTemplate(in_file=str(session.lesion.path), space=space, is_mask=True), name="lesion"

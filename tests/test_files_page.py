@@ -17,7 +17,7 @@ def test_selection_rules():
 
 def test_entities():
     (row,) = (line for line in PAGE.splitlines() if line.startswith("| entities | `acq`"))
-    assert set(re.findall(r"`(\w+)`", row)) == supplied_masks._OF_IMAGE
+    assert set(re.findall(r"`(\w+)`", row)) == supplied_masks._IMAGE_ENTITIES
     (row,) = (line for line in PAGE.splitlines() if line.startswith("| number or text"))
     assert set(re.findall(r"`(\w+)`", row)) - {"01"} == names.NUMBERED
     for space in names._SCANNER_SPACES:

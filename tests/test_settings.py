@@ -51,8 +51,8 @@ def test_missing_dataset(settings, tmp_path):
     [
         ("{", "not valid JSON"),
         ("", "not valid JSON"),
-        ('["Name", "BIDSVersion"]', "lacks"),
-        ('{"Name": "x"}', "lacks"),
+        ('["Name", "BIDSVersion"]', "has no Name"),
+        ('{"Name": "x"}', "has no Name"),
     ],
 )
 def test_invalid_description_is_refused_unless_skipped(settings, text, words):

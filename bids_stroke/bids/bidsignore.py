@@ -1,25 +1,27 @@
-"""The file ``.bidsignore`` of a dataset: patterns of files that do not count, as in ``.gitignore``."""
+"""Patterns of ignored files in the ``.bidsignore`` of a dataset, in the syntax of ``.gitignore``."""
 
 import re
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-_TOKEN = re.compile(r"(?P<escaped>\\.)|(?P<deep>/\*\*/|^\*\*/|/\*\*$)|(?P<set>\[[^\]]+\])|(?P<one>.)")
+_TOKEN = re.compile(
+    r"(?P<escaped>\\.)|(?P<deep>/\*\*/|^\*\*/|/\*\*$)|(?P<set>\[[^\]]+\])|(?P<character>.)"
+)
 _DEEP = {"/**/": "/(?:.*/)?", "**/": "(?:.*/)?", "/**": "/.*"}
 _WILD = {"*": "[^/]*", "?": "[^/]"}
 
 
 class _Pattern(NamedTuple):
-    """A line of the file: its regular expression, whether it re-includes, and whether it is of folders
-    alone."""
+    """A line of the file: its regular expression, whether it re-includes paths (``!``), and whether it
+    matches folders only."""
 
     regex: re.Pattern[str]
     negated: bool
-    of_folders: bool
+    folders_only: bool
 
 
 class BidsIgnore:
-    """The patterns of a dataset; empty without a ``.bidsignore``."""
+    """Patterns of a dataset; empty without a ``.bidsignore``."""
 
     def __init__(self, dataset: Path) -> None:
         path = dataset / ".bidsignore"
@@ -32,7 +34,7 @@ class BidsIgnore:
         return not self._patterns
 
     def ignores(self, relative: str) -> bool:
-        """Whether a file, relative to the dataset, is ignored: it, or a folder above it."""
+        """Return whether a file (path relative to the dataset), or a folder above it, is ignored."""
         if self.is_empty:
             return False
         return self.ignores_folder(str(PurePosixPath(relative).parent)) or self._matches(
@@ -40,40 +42,40 @@ class BidsIgnore:
         )
 
     def ignores_folder(self, relative: str) -> bool:
-        """Whether a folder, relative to the dataset, or one above it, is ignored."""
+        """Return whether a folder (path relative to the dataset), or one above it, is ignored."""
         path = PurePosixPath(relative)
         folders = [path, *path.parents][:-1]
         return any(self._matches(str(folder), True) for folder in folders)
 
     def _matches(self, relative: str, is_folder: bool) -> bool:
-        """Whether the last pattern that matches a path excludes it."""
+        """Return whether the last pattern that matches a path excludes it."""
         ignored = False
         for pattern in self._patterns:
-            if (is_folder or not pattern.of_folders) and pattern.regex.fullmatch(relative):
+            if (is_folder or not pattern.folders_only) and pattern.regex.fullmatch(relative):
                 ignored = not pattern.negated
         return ignored
 
 
 def _parse(line: str) -> _Pattern | None:
-    """Parse a line; None for a comment and for an empty line."""
+    """Parse a line; return None for a comment or an empty line."""
     line = re.sub(r"(?<!\\)\s+$", "", line)
     if not line or line.startswith("#"):
         return None
     negated = line.startswith("!")
     pattern = line[1:] if negated else line
-    of_folders = pattern.endswith("/")
+    folders_only = pattern.endswith("/")
     pattern = pattern.removesuffix("/")
-    # Only a pattern without a slash, but for the last, holds at any depth.
-    anywhere = "" if "/" in pattern else "(?:.*/)?"
-    regex = anywhere + "".join(map(_translate, _TOKEN.finditer(pattern.removeprefix("/"))))
+    # A pattern matches at any depth only if it has no slash other than a trailing one.
+    prefix = "" if "/" in pattern else "(?:.*/)?"
+    regex = prefix + "".join(map(_translate, _TOKEN.finditer(pattern.removeprefix("/"))))
     try:
-        return _Pattern(re.compile(regex), negated, of_folders)
-    except re.error:  # a set such as [z-a], which matches nothing
+        return _Pattern(re.compile(regex), negated, folders_only)
+    except re.error:  # an invalid set such as [z-a] matches nothing
         return None
 
 
 def _translate(token: re.Match[str]) -> str:
-    """The regular expression of a part of a pattern."""
+    """Translate a part of a pattern into a regular expression."""
     text = token[0]
     if token["escaped"]:
         return re.escape(text[1:])

@@ -1,4 +1,4 @@
-"""The choice of one image of a contrast: which images never count, and which of the others comes first.
+"""Choice of one image of a contrast: excluded images, and the order of preference of the others.
 
 ``docs/files.md`` lists these rules.
 """
@@ -21,10 +21,10 @@ from .names import Name, comparable, in_scanner_space, natural_key
 from .sessions import Selection, Unused
 from .sidecars import has_contrast_agent
 
-#: Least extent (mm) from left to right, back to front and bottom to top of a field of view that holds
-#: an adult's brain.
+#: Minimum field of view (mm) that covers an adult brain: left-right, posterior-anterior,
+#: inferior-superior.
 BRAIN_MM = (120, 150, 110)
-#: Voxels are equally fine if their volumes differ by less than this share.
+#: Voxel volumes are equal if they differ by less than this fraction.
 _SAME_VOLUME = 0.01
 _COMPLEX_PARTS = ("phase", "real", "imag")
 _FIRST = float("-inf")
@@ -37,45 +37,46 @@ def usable(
     selection: Selection,
     template: str | None = None,
 ) -> list[Path]:
-    """The images of a contrast that may be chosen; the others are added to the unused ones.
+    """Return the usable images of a contrast; add the others to the unused files of the selection.
 
     Parameters
     ----------
     contrast : str
     paths : iterable of Path
     values : mapping
-        The filter of the contrast: what it asks for by name counts, but for parts of complex images.
+        Filter of the contrast. It can select single inversions of MP2RAGE and images in other spaces,
+        but not the phase, real or imaginary part of a complex image.
     selection : Selection
     template : str, optional
-        The template space of the images; by default that of the scanner.
+        Template space of the images; scanner space by default.
     """
-    kept = []
+    usable_paths = []
     for path in paths:
         if reason := _exclusion(contrast, path, filters.for_pybids(values), template):
             selection.unused.append(Unused(path, reason, excluded=True))
         else:
-            kept.append(path)
-    return kept
+            usable_paths.append(path)
+    return usable_paths
 
 
 def _exclusion(contrast: str, path: Path, values: Filter, template: str | None) -> str | None:
-    """Why an image never counts; None if it may be chosen."""
+    """Return why an image is excluded, or None if it is usable."""
     entities = Name.parse(path).entities
     space = entities.get("space")
     if (part := entities.get("part")) in _COMPLEX_PARTS:
-        return f"part-{part} is no image of magnitude"
+        return f"part-{part} is not a magnitude image"
     if "inv" in entities and "inv" not in values:
-        return f"inv-{entities['inv']} is a single inversion of MP2RAGE; a filter by inv takes it"
+        return f"inv-{entities['inv']} is a single inversion of MP2RAGE; filter by inv to use it"
     if template:
         return None if space == template else f"it is not in {template}, the space of the lesion mask"
     if not in_scanner_space(space, contrast) and "space" not in values:
-        return f"it is in another space, {space}; a filter by space takes it"
+        return f"it is in space {space}; filter by space to use it"
     return None
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """An image of a contrast that may be chosen."""
+    """A usable image of a contrast."""
 
     contrast: str
     path: Path
@@ -87,7 +88,7 @@ class _Candidate:
 
     @cached_property
     def problem(self) -> str | None:
-        """Why the image cannot be read, or is of no head; None if nothing is wrong with its header."""
+        """Problem with the header of the image; None if the header is valid."""
         try:
             image.check_header(self.path, self.orientation)
         except ImageError as error:
@@ -98,12 +99,12 @@ class _Candidate:
     def header(self) -> nib.Nifti1Image | None:
         try:
             return image.open_image(self.path, self.orientation)
-        except Exception:  # ``problem`` states what is wrong
+        except Exception:  # ``problem`` describes the error
             return None
 
     @cached_property
     def field_mm(self) -> tuple[float, ...]:
-        """Extent from left to right, back to front and bottom to top (mm); 0 of an unusable image."""
+        """Field of view (mm): left-right, posterior-anterior, inferior-superior; 0 if unusable."""
         if self.problem is not None or self.header is None:
             return (0, 0, 0)
         axes = nib.io_orientation(self.header.affine)[:, 0].astype(int)
@@ -116,17 +117,17 @@ class _Candidate:
         return volume if np.isfinite(volume) else np.inf
 
     def number(self, key: str) -> float | None:
-        """Value of a numbered entity; None without one."""
+        """Return the value of a numbered entity, or None without it."""
         value = comparable(key, self.name.entities.get(key))
         return value if isinstance(value, int) else None
 
 
 @dataclass(frozen=True)
 class _Rule:
-    """A preference: of the images left, those of the smallest ``measure`` stay.
+    """A preference: the candidates with the smallest ``measure`` remain.
 
-    ``text`` is what the chosen image has; ``reason`` states why another one is not chosen. A rule that
-    is not ``clear`` chooses among images that are all fit for use.
+    ``text`` describes the chosen image. ``reason`` states why another image is not chosen. If
+    ``clear`` is False, the rule chooses among images that are all suitable, so the choice is ambiguous.
     """
 
     text: str
@@ -135,12 +136,12 @@ class _Rule:
     clear: bool = False
     tolerance: float = 0
 
-    def split(self, left: Sequence[_Candidate]) -> tuple[list[_Candidate], list[_Candidate]]:
-        """The images that stay, and those that do not."""
-        most = min(map(self.measure, left))
-        most *= 1 + self.tolerance
-        kept = [item for item in left if self.measure(item) <= most]
-        return kept, [item for item in left if item not in kept]
+    def split(self, candidates: Sequence[_Candidate]) -> tuple[list[_Candidate], list[_Candidate]]:
+        """Split candidates into those that remain and those that do not."""
+        limit = min(map(self.measure, candidates))
+        limit *= 1 + self.tolerance
+        remaining = [item for item in candidates if self.measure(item) <= limit]
+        return remaining, [item for item in candidates if item not in remaining]
 
 
 def _problem(candidate: _Candidate) -> float:
@@ -153,9 +154,9 @@ def _derived(candidate: _Candidate) -> float:
     return "desc" in candidate.name.entities or len(candidate.name.words) > 1
 
 
-def _holds_no_brain(candidate: _Candidate) -> float:
+def _is_smaller_than_brain(candidate: _Candidate) -> float:
     pairs = zip(candidate.field_mm, BRAIN_MM, strict=True)
-    return any(side < least for side, least in pairs)
+    return any(side < minimum for side, minimum in pairs)
 
 
 def _echo(candidate: _Candidate) -> float:
@@ -166,52 +167,52 @@ def _echo(candidate: _Candidate) -> float:
 
 
 def _best_echo(candidate: _Candidate) -> str:
-    """The echo that has most of the contrast."""
+    """Return which echo has the strongest contrast."""
     return "first echo" if candidate.contrast == "T1w" else "last echo"
 
 
 _RULES = (
-    _Rule("readable as an image of a head", _problem, lambda item: item.problem or "unreadable"),
+    _Rule("a readable head image", _problem, lambda item: item.problem or "unreadable"),
     _Rule(
-        "without contrast agent",
+        "no contrast agent",
         lambda item: has_contrast_agent(item.path),
-        lambda item: "it was taken with contrast agent",
+        lambda item: "it was acquired with a contrast agent",
         clear=True,
     ),
     _Rule(
-        "not derived from another image",
+        "not a derived image",
         _derived,
-        lambda item: "its name has desc- or a further word: it is derived from another image",
+        lambda item: "its name has desc- or an additional suffix: it is derived from another image",
         clear=True,
     ),
     _Rule(
-        "a field of view that holds a brain",
-        _holds_no_brain,
+        "a field of view that covers the brain",
+        _is_smaller_than_brain,
         lambda item: (
-            f"its field of view of {headers.format_shape(item.field_mm)} mm holds no whole brain"
+            f"its field of view of {headers.format_shape(item.field_mm)} mm does not cover the brain"
         ),
         clear=True,
     ),
     _Rule(
-        "the combination of echoes, or the echo of most contrast",
+        "the combined echoes, or the echo with the strongest contrast",
         _echo,
         lambda item: (
-            f"echo-{item.name.entities['echo']} is not the {_best_echo(item)}, nor a combination"
+            f"echo-{item.name.entities['echo']} is neither the {_best_echo(item)} nor a combination"
         ),
     ),
     _Rule(
-        "the finest voxels",
+        "the smallest voxels",
         lambda item: item.voxel_mm3,
-        lambda item: f"its voxels of {item.voxel_mm3:.3g} mm³ are larger",
+        lambda item: f"its voxels are larger ({item.voxel_mm3:.3g} mm³)",
         tolerance=_SAME_VOLUME,
     ),
     _Rule(
         "the latest run",
         lambda item: -(item.number("run") or 0),
         lambda item: (
-            f"run-{item.name.entities['run']} is not the latest"
+            f"run-{item.name.entities['run']} is not the latest run"
             if "run" in item.name.entities
-            else "it has no run-, others have"
+            else "its name has no run-, unlike others"
         ),
     ),
 )
@@ -224,38 +225,38 @@ def choose(
     selection: Selection,
     orientation: str | None = None,
 ) -> Path:
-    """Choose one of several images of a contrast, and note why.
+    """Choose one of several images of a contrast and add a note with the reason.
 
     Parameters
     ----------
     contrast : str
     paths : sequence of Path
-        At least one, as :func:`bids_stroke.bids.choice.usable` gives them.
+        At least one path, from :func:`bids_stroke.bids.choice.usable`.
     values : mapping
-        The filter of the contrast.
+        Filter of the contrast.
     selection : Selection
     orientation : {"RAS", "LAS"}, optional
-        That which is assumed of images whose headers state none.
+        Assumed orientation of images whose headers define none.
     """
     if len(paths) == 1:
         return paths[0]
-    left = sorted((_Candidate(contrast, path, orientation) for path in paths), key=_by_name)
+    remaining = sorted((_Candidate(contrast, path, orientation) for path in paths), key=_by_name)
     applied: list[_Rule] = []
     dropped: list[Unused] = []
     for rule in _RULES:
-        left, others = rule.split(left)
-        dropped += [Unused(item.path, rule.reason(item)) for item in others]
-        applied += [rule] if others else []
-    *equal, last = left
-    dropped += [Unused(item.path, f"by name it comes before {last.path.name}") for item in equal]
+        remaining, rejected = rule.split(remaining)
+        dropped += [Unused(item.path, rule.reason(item)) for item in rejected]
+        applied += [rule] if rejected else []
+    *equal, last = remaining
+    dropped += [Unused(item.path, f"it comes before {last.path.name} by name") for item in equal]
     selection.unused += dropped
-    why = ", then ".join([*(rule.text for rule in applied), *(["the last name"] if equal else [])])
+    reasons = ", then ".join([*(rule.text for rule in applied), *(["the last name"] if equal else [])])
     other = dropped[-1].path
     filter_text = filters.suggestion(contrast, last.path, other, values)
-    otherwise = f"filter with {filter_text}" if filter_text else "remove or rename one of them"
+    advice = f"filter with {filter_text}" if filter_text else "remove or rename one of them"
     selection.note(
-        f"{last.path.name} was chosen of {len(paths)} {contrast} images: {why}; to choose "
-        f"{other.name}, {otherwise}.",
+        f"{last.path.name} was chosen from {len(paths)} {contrast} images: {reasons}; to choose "
+        f"{other.name}, {advice}.",
         ambiguous=bool(equal) or not all(rule.clear for rule in applied),
     )
     return last.path

@@ -1,4 +1,4 @@
-"""Writing of BIDS derivatives: tables, sidecars, dataset files."""
+"""Write BIDS derivatives: tables, sidecars and dataset files."""
 
 import json
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ def write_json(content: object, path: PathLike) -> Path:
 
 
 def write_tsv(table: pd.DataFrame, path: PathLike) -> Path:
-    """Write a data frame as BIDS has it: tabs, ``n/a`` for missing, up to six significant digits."""
+    """Write a table in BIDS format: tabs, ``n/a`` for missing values, up to six significant digits."""
     with files.atomic(path) as partial:
         table.to_csv(partial, sep="\t", na_rep="n/a", index=False, float_format="%.6g")
     return Path(path)
 
 
-#: Patterns of the outputs that the validator does not know.
+#: Patterns of the outputs that the BIDS validator does not know.
 IGNORED = (
     "*_xfm.*",
     "*_morph.*",
@@ -44,28 +44,30 @@ IGNORED = (
 )
 
 
-def _together(contrasts: Sequence[str]) -> str:
+def _format_contrasts(contrasts: Sequence[str]) -> str:
     *first, last = contrasts
     return f"{', '.join(first)} and {last} images" if first else f"{last} image"
 
 
-#: What each ``desc`` of the derivatives stands for.
+#: Meaning of each ``desc`` entity of the derivatives.
 DESCRIPTIONS = {
-    "desc-preproc": "Bias-corrected (N4); on the raw grid, or on that of space.",
+    "desc-preproc": "Bias-corrected image (N4), on the grid of the raw image or of its space entity.",
     "desc-brain": "Brain mask.",
     **{
-        f"desc-{description_of(contrasts)}": f"Lesion found on the {_together(contrasts)}."
+        f"desc-{description_of(contrasts)}": f"Lesion segmented on the {_format_contrasts(contrasts)}."
         for number in range(1, 5)
         for contrasts in combinations((*REFERENCES, TRACE), number)
     },
-    "desc-lesionfilled": "Bias-corrected (N4), the lesion filled by mirrored tissue; on the raw grid.",
+    "desc-lesionfilled": (
+        "Bias-corrected image (N4), lesion filled with mirrored tissue, on the grid of the raw image."
+    ),
     "desc-ownlesion": "Lesion mask supplied by the user.",
     "desc-quality": "Image quality measures of the session.",
 }
 
 
 def write_dataset_files(sources: SourceDatasets) -> None:
-    """Write what makes the output folder a BIDS derivatives dataset; unchanged files are left alone."""
+    """Write the top-level files of a derivatives dataset; unchanged files are not rewritten."""
     output_dir = sources.output_dir
     description = {
         "Name": "bids_stroke: stroke lesion masks, volumes and tract loads",

@@ -1,7 +1,7 @@
-"""PyBIDS's index of the images of a dataset.
+"""PyBIDS index of the images of a dataset.
 
-PyBIDS would read every file below the root, ten times slower than the app starts; what the app looks
-for are images of two folders of each session.
+By default, PyBIDS reads every file below the root, which takes ten times longer than the start of the
+app. The app needs only the images in two folders of each session, so this index contains only those.
 """
 
 import json
@@ -28,24 +28,25 @@ from .bidsignore import BidsIgnore
 from .folders import split_folders
 from .names import FOLDERS, NUMBERED, is_hidden, is_image
 
-#: PyBIDS's name for the file of an index.
+#: File name of a PyBIDS index.
 DATABASE = "layout_index.sqlite"
 
 
 class Index:
-    """The images of a dataset by query; all are found at once, since a query per session takes
-    minutes on a large dataset.
+    """Images of a dataset by query.
+
+    A query covers all sessions, because a query per session takes minutes on a large dataset.
 
     Parameters
     ----------
     bids_dir : Path
     database_dir : Path, optional
-        Folder of an index that is reused, or made if there is none.
+        Folder of an index that is reused, or created if it does not exist.
 
     Raises
     ------
     DatasetError
-        If the index is one of another dataset.
+        If the index belongs to another dataset.
     """
 
     def __init__(self, bids_dir: Path, database_dir: Path | None = None) -> None:
@@ -61,23 +62,24 @@ class Index:
         self._layout = _layout(bids_dir, self._folder.name)
         if Path(self._layout.root) != bids_dir:
             raise DatasetError(
-                f"{database_dir} is the index of {self._layout.root}; give another --bids-database-dir."
+                f"{database_dir} is the index of {self._layout.root}; change --bids-database-dir."
             )
 
     def by_session(self, **query: object) -> dict[tuple[str, str | None], list[Path]]:
-        """Paths of the images that a query of PyBIDS selects, by participant and session.
+        """Return the paths of the images that a PyBIDS query selects, by participant and session.
 
-        The session is None where there is none. What ``.bidsignore`` lists is left out.
+        The session is None without ``ses-``. Files that ``.bidsignore`` lists are excluded.
         """
         return self._by_session(query, ignored=False)
 
     def ignored_by_session(self) -> dict[tuple[str, str | None], list[Path]]:
-        """Paths of the images that ``.bidsignore`` lists, by participant and session."""
+        """Return the paths of the images that ``.bidsignore`` lists, by participant and session."""
         return {} if self.ignore.is_empty else self._by_session({}, ignored=True)
 
     def empty_folders(self) -> Iterator[str]:
-        """Folders of sessions, or of participants without, that hold no file, not even a hidden one;
-        relative to the dataset.
+        """Yield the empty folders of sessions, or of participants without sessions.
+
+        The paths are relative to the dataset. A folder with a hidden file is not empty.
         """
         for subject in _folders(str(self.root), "sub-"):
             for folder in _folders(subject, "ses-") or [subject]:
@@ -97,13 +99,13 @@ class Index:
 
 
 def write(bids_dir: Path, folder: Path) -> None:
-    """Write the index of a dataset to ``folder``, atomically: other runs may do the same."""
+    """Write the index of a dataset to ``folder``, atomically, since other runs may write it too."""
     with files.atomic(folder / DATABASE) as partial:
         _layout(bids_dir, partial.parent)
 
 
 def _index_images(layout: BIDSLayout) -> None:
-    """Index the images of sessions (an indexer of PyBIDS, which has objects made for each file)."""
+    """Index the images of sessions: an indexer for PyBIDS that inserts files in bulk."""
     entities = [entity for config in layout.config.values() for entity in config.entities.values()]
     files, tags = [], []
     for path in _images(layout.root):
@@ -126,8 +128,10 @@ def _index_images(layout: BIDSLayout) -> None:
 
 
 def _images(root: str) -> Iterator[str]:
-    """Images of the sessions of a dataset, and of participants beside their sessions; another file
-    stands for a session without any."""
+    """Yield the images of sessions, and images of participants outside of their session folders.
+
+    A session without images is represented by any other of its files.
+    """
     for subject in _folders(root, "sub-"):
         sessions = _folders(subject, "ses-")
         for session in sessions or [subject]:
@@ -146,11 +150,11 @@ def _images_of_session(folder: str) -> list[str]:
 
 
 def _all_files(folder: str) -> Iterator[str]:
-    for place, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not is_hidden(name)]
         for name in names:
             if not is_hidden(name):
-                yield os.path.join(place, name)
+                yield os.path.join(parent, name)
 
 
 def _folders(folder: str, start: str) -> list[str]:
@@ -178,9 +182,11 @@ def _layout(bids_dir: Path, database: PathLike | None = None) -> BIDSLayout:
 
 
 def _entities_below(root: Path) -> dict[str, Any]:
-    """PyBIDS's patterns of entities, for names below ``root``: by default they take a folder named
-    sub-study above the dataset for the participant of every file. ``desc`` is added; numbered
-    entities are numbers."""
+    """Return the entity patterns of PyBIDS, restricted to paths below ``root``.
+
+    By default, PyBIDS takes a folder such as sub-study above the dataset as the participant of every
+    file. The entity ``desc`` is added, and numbered entities are integers.
+    """
     config = json.loads(Path(get_option("config_paths")["bids"]).read_text(encoding="utf-8"))
     config["entities"].append({"name": "desc", "pattern": r"[_/\\]+desc-([a-zA-Z0-9+]+)"})
     for entity in config["entities"]:

@@ -1,4 +1,4 @@
-"""The images of a dataset by contrast and session, after the filters."""
+"""Images of a dataset by contrast and session, after filtering."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,23 +11,23 @@ from .folders import split_folders
 from .names import FOLDERS, IMAGE_EXTENSIONS, TRACE, Name, contrast_of, is_dotted, is_image
 from .sessions import Unused
 
-#: Why an image of another suffix is not used.
+#: Reasons why images with other suffixes are not used.
 _OTHER_SUFFIX = {
     "UNIT1": "UNIT1 of MP2RAGE has noise around the head; remove the noise and name the image T1w",
-    "MP2RAGE": "a single inversion of MP2RAGE is no T1w",
+    "MP2RAGE": "an MP2RAGE inversion image is not a T1w",
 }
 
 
 class Images:
-    """The images of a dataset by contrast and session, after the filters.
+    """Images of a dataset by contrast and session, after filtering.
 
     Parameters
     ----------
     bids_dir : Path
     filters : mapping
-        A filter may name any entity; its keys are contrasts in lower case, as in fMRIPrep.
+        Filters by contrast in lower case, as in fMRIPrep. A filter can use any entity.
     database_dir : Path, optional
-        Folder of an index that is reused, or made if there is none.
+        Folder of an index that is reused, or created if it does not exist.
     """
 
     def __init__(
@@ -38,21 +38,21 @@ class Images:
         self.root = bids_dir
         self._index = Index(bids_dir, database_dir)
         self._filters = filters or {}
-        #: Files of each session, and of each participant beside its sessions (None).
+        #: Files of each session; files of a participant without ``ses-`` have the session None.
         self.sessions = self._index.by_session()
         self._ignored = self._index.ignored_by_session()
         self._images: dict[str, dict[tuple[str, str | None], list[Path]]] = {}
 
     def filter_of(self, contrast: str) -> Filter:
-        """The filter of a contrast; empty without one."""
+        """Return the filter of a contrast; empty without one."""
         return self._filters.get(contrast.lower(), {})
 
     def ignores_folder(self, relative: str) -> bool:
-        """Whether ``.bidsignore`` lists a folder, relative to the dataset."""
+        """Return whether ``.bidsignore`` lists a folder (path relative to the dataset)."""
         return self._index.ignore.ignores_folder(relative)
 
     def empty_folders(self) -> list[tuple[str, str | None]]:
-        """Participants and sessions whose folders hold no file, and are not ignored."""
+        """Return the participants and sessions whose folders are empty and not ignored."""
         return [
             labels
             for folder in self._index.empty_folders()
@@ -63,41 +63,45 @@ class Images:
         ]
 
     def has_images(self, subject: str, label: str | None) -> bool:
-        """Whether a session has an image of a contrast."""
+        """Return whether a session has an image of any supported contrast."""
         return any(map(contrast_of, self.sessions.get((subject, label), [])))
 
-    def of(self, contrast: str, subject: str, label: str | None) -> list[Path]:
-        """Paths of the images of a contrast of a session.
+    def of_contrast(self, contrast: str, subject: str, label: str | None) -> list[Path]:
+        """Return the paths of the images of a contrast in a session.
 
         Raises
         ------
         UsageError
-            If the filter of the contrast cannot be used.
+            If the filter of the contrast is invalid.
         """
         if contrast not in self._images:
             self._images[contrast] = self._query(contrast)
         return list(self._images[contrast].get((subject, label), []))
 
-    def others(self, subject: str, label: str | None) -> Iterator[Unused]:
-        """The images of a session that are of no contrast, or that a filter or ``.bidsignore`` leaves
-        out."""
+    def unused(self, subject: str, label: str | None) -> Iterator[Unused]:
+        """Yield the images of a session that are excluded.
+
+        They have no supported contrast, or a filter or ``.bidsignore`` excludes them.
+        """
         for path in filter(contrast_of, self._ignored.get((subject, label), [])):
-            yield Unused(path, ".bidsignore lists it")
+            yield Unused(path, "it is listed in .bidsignore")
         for path in self.sessions.get((subject, label), []):
             if path.parent.name not in FOLDERS or not is_image(path.name):
                 continue
             contrast = contrast_of(path)
             if contrast is None and is_dotted(path):
-                yield Unused(path, "its name has a dot, which BIDS allows before the extension alone")
+                yield Unused(path, "its name has a dot, which BIDS allows only before the extension")
             elif contrast is None:
                 suffix = Name.parse(path).suffix
-                yield Unused(path, _OTHER_SUFFIX.get(suffix, f"{suffix or 'it'} is no contrast in use"))
-            elif path not in self.of(contrast, subject, label):
-                reason = f"the filter of {contrast.lower()} leaves it out"
+                yield Unused(
+                    path, _OTHER_SUFFIX.get(suffix, f"{suffix or 'it'} is not a supported contrast")
+                )
+            elif path not in self.of_contrast(contrast, subject, label):
+                reason = f"the {contrast.lower()} filter excludes it"
                 yield Unused(path, reason)
 
     def _query(self, contrast: str) -> dict[tuple[str, str | None], list[Path]]:
-        """Images of a contrast by participant and session."""
+        """Query the images of a contrast; return them by participant and session."""
         query: dict[str, object] = {"extension": list(IMAGE_EXTENSIONS)}
         if contrast == TRACE:
             query |= {"datatype": "dwi", "suffix": "dwi", "reconstruction": TRACE}
@@ -105,14 +109,14 @@ class Images:
             query |= {"datatype": "anat", "suffix": contrast}
         values = filters.for_pybids(self.filter_of(contrast))
         try:
-            found = self._index.by_session(**{**query, **values})
-        except Exception as error:  # of PyBIDS, of its database, of a pattern
+            images = self._index.by_session(**{**query, **values})
+        except Exception as error:  # from PyBIDS, its database, or a regular expression
             reason = " ".join(str(error).partition(" If you")[0].partition("[SQL")[0].split())
             raise UsageError(f"--bids-filter-file cannot filter {contrast} images: {reason}") from None
-        others = [p for paths in found.values() for p in paths if contrast_of(p) != contrast]
+        others = [p for paths in images.values() for p in paths if contrast_of(p) != contrast]
         if others:
             raise UsageError(
-                f"--bids-filter-file takes {others[0].name} for a {contrast} image; leave suffix out "
-                "of the filter."
+                f"--bids-filter-file selects {others[0].name} as a {contrast} image; remove suffix "
+                "from the filter."
             )
-        return found
+        return images

@@ -1,4 +1,4 @@
-"""BIDS names: parsing and formatting of the names of sessions, images and derivatives."""
+"""Parse and format the BIDS names of sessions, images and derivatives."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -12,23 +12,23 @@ from bids_stroke.errors import ResourceError
 from bids_stroke.settings import SPACES
 from bids_stroke.utils.files import PathLike
 
-#: The order in which a contrast serves as the reference image of a session.
+#: Contrasts that can be the reference image of a session, in order of preference.
 REFERENCES = ("T1w", "FLAIR", "T2w")
-#: The contrast that user-supplied lesion masks may be drawn on besides; the reference of a session
+#: Additional contrast that user-supplied lesion masks may be drawn on; the reference of a session
 #: without any of :data:`bids_stroke.bids.names.REFERENCES`.
 TRACE = "TRACE"
-#: Longest name of a session, in characters: names of files have up to 255, and those of derivatives up
-#: to 100 more than the session's.
+#: Maximum length of a session name. A file name has up to 255 characters, and that of a derivative
+#: up to 100 more than the session name.
 MAX_SESSION_NAME = 150
-#: Entities of derivatives after those of the session, in BIDS order.
+#: Entities of derivatives that follow those of the session, in BIDS order.
 ENTITIES = ("space", "atlas", "seg", "res", "label", "desc")
-#: Folders with images, and what their names hold: of diffusion, maps are of use, not series.
+#: Folders with images, and the text that file names must contain: diffusion maps, but not series.
 FOLDERS = {"anat": "", "dwi": "_rec-"}
 #: Extensions of images.
 IMAGE_EXTENSIONS = (".nii", ".nii.gz")
-#: Entities whose values are numbers: ``run-1`` and ``run-01`` are the same run.
+#: Entities with numeric values: ``run-1`` and ``run-01`` are the same run.
 NUMBERED = frozenset({"run", "echo", "inv", "flip", "chunk", "split"})
-#: Values of ``space-`` that stand for the grid of the scanner.
+#: Values of ``space-`` that denote scanner space.
 _SCANNER_SPACES = frozenset({"orig", "native", "scanner", "individual"})
 
 _SUBJECT, _SESSION = "sub-", "ses-"
@@ -36,9 +36,9 @@ _SUBJECT, _SESSION = "sub-", "ses-"
 
 @dataclass(frozen=True)
 class Name:
-    """Parts of the name of a file.
+    """Parts of a file name.
 
-    ``words`` are the parts that are not entities; the last of them is the suffix.
+    ``words`` are the parts that are not entities; the last word is the suffix.
     """
 
     entities: dict[str, str]
@@ -46,7 +46,7 @@ class Name:
 
     @classmethod
     def parse(cls, path: PathLike) -> Self:
-        """Parse the name of a file.
+        """Parse a file name.
 
         >>> name = Name.parse("sub-1_run-2_T2w_desc-lesion_mask.nii.gz")
         >>> name.entities, name.words
@@ -59,19 +59,18 @@ class Name:
 
     @property
     def suffix(self) -> str:
-        """The suffix, such as ``mask``; empty without one."""
+        """Suffix, such as ``mask``; empty without one."""
         return self.words[-1] if self.words else ""
 
     @property
     def session_name(self) -> str:
-        """The name of the session, as :func:`bids_stroke.bids.names.session_name`; empty in a name
-        without participant."""
+        """Session name, as from :func:`bids_stroke.bids.names.session_name`; empty without ``sub-``."""
         subject = self.entities.get("sub")
         return session_name(subject, self.entities.get("ses")) if subject else ""
 
 
 def is_image(name: str) -> bool:
-    """Whether the name of a file is that of an image; hidden files do not count.
+    """Return whether a file name is that of an image; hidden files are not images.
 
     >>> is_image("sub-01_T1w.nii.gz"), is_image("._sub-01_T1w.nii.gz"), is_image("sub-01_T1w.json")
     (True, False, False)
@@ -80,7 +79,7 @@ def is_image(name: str) -> bool:
 
 
 def is_dotted(path: PathLike) -> bool:
-    """Whether the name of an image has a dot before its extension, so that its parts are unknown.
+    """Return whether the name of an image has a dot before its extension, which BIDS forbids.
 
     >>> is_dotted("sub-01_acq-0.8mm_T1w.nii.gz"), is_dotted("sub-01_T1w.nii.gz")
     (True, False)
@@ -89,12 +88,12 @@ def is_dotted(path: PathLike) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether the name of a file or folder is hidden, as those that macOS leaves beside others."""
+    """Return whether a file or folder is hidden, such as the ``._`` files of macOS."""
     return name.startswith(".")
 
 
 def comparable(key: str, value: object) -> object:
-    """Value of an entity as BIDS compares it: a number for those that are numbered, else text.
+    """Convert the value of an entity for comparison: a number if it is numbered, otherwise text.
 
     >>> comparable("run", "01"), comparable("run", 1), comparable("acq", "01")
     (1, 1, '01')
@@ -104,7 +103,7 @@ def comparable(key: str, value: object) -> object:
 
 
 def entity(path: PathLike, key: str) -> str | None:
-    """Value of an entity in the name of a file; None without it.
+    """Return the value of an entity in a file name, or None without it.
 
     >>> entity("sub-01_acq-a_ce-gadolinium_T1w.nii.gz", "ce")
     'gadolinium'
@@ -113,7 +112,7 @@ def entity(path: PathLike, key: str) -> str | None:
 
 
 def contrast_of(path: PathLike) -> str | None:
-    """The contrast of a raw image by its name; None for another file.
+    """Return the contrast of a raw image by its name, or None for another file.
 
     >>> contrast_of("sub-01_rec-TRACE_dwi.nii"), contrast_of("sub-01_UNIT1.nii")
     ('TRACE', None)
@@ -125,7 +124,9 @@ def contrast_of(path: PathLike) -> str | None:
 
 
 def session_name(subject: str, session: str | None = None) -> str:
-    """Name of a session, from labels without ``sub-`` and ``ses-``; its files start with it.
+    """Return the name of a session, with which its file names start.
+
+    The labels have no ``sub-`` and ``ses-``.
 
     >>> session_name("01"), session_name("01", "a")
     ('sub-01', 'sub-01_ses-a')
@@ -134,7 +135,7 @@ def session_name(subject: str, session: str | None = None) -> str:
 
 
 def split_session_name(session_name: str) -> tuple[str, str]:
-    """Participant and session of the name of a session; the session is empty where there is none.
+    """Split a session name into participant and session, which is empty without ``ses-``.
 
     >>> split_session_name("sub-01_ses-a"), split_session_name("sub-01")
     (('sub-01', 'ses-a'), ('sub-01', ''))
@@ -144,7 +145,7 @@ def split_session_name(session_name: str) -> tuple[str, str]:
 
 
 def join_session_name(participant: str, session: str | None) -> str:
-    """Name of a session from ``sub-XX`` and ``ses-YY``, the inverse of
+    """Join ``sub-XX`` and ``ses-YY`` to a session name: the inverse of
     :func:`bids_stroke.bids.names.split_session_name`."""
     return f"{participant}_{session}" if session else participant
 
@@ -152,7 +153,7 @@ def join_session_name(participant: str, session: str | None) -> str:
 def has_labels(
     session_name: str, participants: Collection[str] = (), sessions: Collection[str] = ()
 ) -> bool:
-    """Whether a session has one of the labels of participants and of sessions; empty labels take all.
+    """Return whether a session has one of the given labels; empty labels match all sessions.
 
     >>> has_labels("sub-01_ses-a", ["01"]), has_labels("sub-01_ses-a", ["01"], ["b"])
     (True, False)
@@ -164,7 +165,7 @@ def has_labels(
 
 
 def with_prefix(text: str, prefix: str) -> str:
-    """A label of a table with its prefix and without blanks around; empty if the label is.
+    """Strip a label of a table and add its prefix; an empty label stays empty.
 
     >>> with_prefix(" 01 ", "sub-"), with_prefix("sub-01", "sub-"), with_prefix(" ", "sub-")
     ('sub-01', 'sub-01', '')
@@ -174,17 +175,17 @@ def with_prefix(text: str, prefix: str) -> str:
 
 
 def is_participant(name: str) -> bool:
-    """Whether a name is that of a participant, ``sub-`` and a label."""
+    """Return whether a name is ``sub-`` and a label."""
     return re.fullmatch(f"{_SUBJECT}[a-zA-Z0-9]+", name) is not None
 
 
 def is_label(text: str) -> bool:
-    """Whether a text can be the label of a participant or of a session."""
+    """Return whether a text is a valid label of a participant or session."""
     return re.fullmatch(r"[A-Za-z0-9+]+", text) is not None
 
 
 def folder_of(session_name: str) -> Path:
-    """Folder of the anatomical files of a session, relative to the dataset.
+    """Return the folder of the anatomical files of a session, relative to the dataset.
 
     >>> folder_of("sub-01_ses-a").as_posix()
     'sub-01/ses-a/anat'
@@ -195,7 +196,7 @@ def folder_of(session_name: str) -> Path:
 def derivative(
     session_name: str, suffix: str, extension: str = ".nii.gz", **entities: str | None
 ) -> str:
-    """Name of a file of a session with its entities in BIDS order, as derivatives have them.
+    """Return the file name of a derivative, with its entities in BIDS order.
 
     >>> derivative("sub-01", "mask", space="T1w", label="L", desc="T1lesion")
     'sub-01_space-T1w_label-L_desc-T1lesion_mask.nii.gz'
@@ -203,12 +204,12 @@ def derivative(
     unknown = set(entities) - set(ENTITIES)
     if unknown:
         raise ValueError(f"unknown entities {sorted(unknown)}")
-    middle = [f"{key}-{entities[key]}" for key in ENTITIES if entities.get(key)]
-    return "_".join([session_name, *middle, suffix]) + extension
+    parts = [f"{key}-{entities[key]}" for key in ENTITIES if entities.get(key)]
+    return "_".join([session_name, *parts, suffix]) + extension
 
 
 def transform(session_name: str, source: str, target: str, extension: str) -> str:
-    """Name of a transform from one space to another.
+    """Return the file name of a transform from one space to another.
 
     >>> transform("sub-01", "FLAIR", "T1w", ".mat")
     'sub-01_from-FLAIR_to-T1w_mode-image_xfm.mat'
@@ -217,20 +218,20 @@ def transform(session_name: str, source: str, target: str, extension: str) -> st
 
 
 def with_suffix(path: Path, suffix: str) -> Path:
-    """Path of the file beside another whose name differs in the suffix alone."""
+    """Return a path in the same folder whose file name differs only in the suffix."""
     stem, dot, extension = path.name.partition(".")
     return path.with_name("_".join([*stem.split("_")[:-1], suffix]) + dot + extension)
 
 
 def sidecar_of(path: Path) -> Path:
-    """Path of the JSON sidecar of a file."""
+    """Return the path of the JSON sidecar of a file."""
     return path.with_name(path.name.partition(".")[0] + ".json")
 
 
 def description_of(contrasts: Iterable[str]) -> str:
-    """``desc`` of a lesion after the contrasts that the model used.
+    """Return the ``desc`` of a lesion, formed from the contrasts that the model used.
 
-    Without contrasts, a user-supplied mask gets ``ownlesion``.
+    Without contrasts, the result is ``ownlesion``, for a user-supplied mask.
 
     >>> description_of(["T1w", "FLAIR"]), description_of([])
     ('T1FLAIRlesion', 'ownlesion')
@@ -239,12 +240,12 @@ def description_of(contrasts: Iterable[str]) -> str:
 
 
 def is_template(space: str | None) -> bool:
-    """Whether the value of a ``space-`` entity is a template, and not a contrast."""
+    """Return whether a value of ``space-`` is a template, not a contrast."""
     return space is not None and space.startswith("MNI")
 
 
 def in_scanner_space(space: str | None, contrast: str) -> bool:
-    """Whether an image of a contrast lies where it was acquired, by the value of its ``space-``.
+    """Return whether an image of a contrast is in scanner space, by the value of its ``space-``.
 
     >>> in_scanner_space(None, "T1w"), in_scanner_space("orig", "T1w"), in_scanner_space("T1w", "FLAIR")
     (True, True, False)
@@ -253,35 +254,34 @@ def in_scanner_space(space: str | None, contrast: str) -> bool:
 
 
 def space_of(path: PathLike) -> str:
-    """Template space of a map by the ``space-`` in its name.
+    """Return the template space of a map from the ``space-`` in its name.
 
     Raises
     ------
     ResourceError
-        If there is none.
+        If the name has no ``space-``.
     """
     space = _entity_of_map(path, "space")
     if not space:
         raise ResourceError(
-            f"{path} does not tell its template space; put space-{SPACES[0]} or another space into its "
-            "name."
+            f"{path} has no space- in its name; add the template space, such as space-{SPACES[0]}."
         )
     return space
 
 
 def label_of(path: PathLike) -> str:
-    """Label of a map: its ``atlas-`` entity, else the name without ``space-``."""
+    """Return the label of a map: its ``atlas-`` entity, else the name without ``space-``."""
     stem = Path(path).name.partition(".nii")[0]
     without_space = re.sub("space-[0-9A-Za-z]+", "", stem)
     return _entity_of_map(path, "atlas") or re.sub("[^0-9A-Za-z]", "", without_space) or "map"
 
 
 def _entity_of_map(path: PathLike, key: str) -> str | None:
-    """Value of an entity of a map, whose name need not be a BIDS name otherwise."""
+    """Return the value of an entity of a map, whose name need not follow BIDS otherwise."""
     match = re.search(f"(?:^|_){key}-([0-9A-Za-z]+)", Path(path).name)
     return match[1] if match else None
 
 
 def natural_key(name: str | float | None) -> str:
-    """Sort key that puts ``run-10`` after ``run-2``; missing values (NaN) come first."""
+    """Return a sort key that puts ``run-10`` after ``run-2``, and missing values (NaN) first."""
     return re.sub(r"\d+", lambda digits: digits[0].zfill(12), "" if pd.isna(name) else str(name))

@@ -1,7 +1,7 @@
-"""The record of a session: its inputs, its outputs by role, and how it ended.
+"""Record of a session: its inputs, its outputs by role, and its status.
 
-A second run skips sessions whose record is complete; the reports and the group level take the files of
-a session from its record.
+A second run skips the sessions whose record is complete. The reports and the group level find the files
+of a session through its record.
 """
 
 import hashlib
@@ -22,15 +22,15 @@ from .sessions import Session
 from .source_datasets import SourceDatasets
 from .supplied_masks import SuppliedMask
 
-_AT = "@"  # between kind and place of a role
+_AT = "@"  # separates the kind and the place of a role
 #: Status of a session whose run has not ended.
 UNFINISHED = "unfinished"
-#: Why a session failed that left no record.
-_NO_END = "its run did not end, or its record is damaged; run the participant level again."
+#: Error of a session without a record.
+_UNFINISHED_ERROR = "its run did not finish, or its record is damaged; run the participant level again."
 
 
 def role(kind: str, place: str | None = None) -> str:
-    """Role of an output: its kind, and the contrast, template space or atlas where it belongs.
+    """Return the role of an output: its kind, and its place (a contrast, template space or atlas).
 
     Outputs on the grid of the reference image have no place.
 
@@ -42,14 +42,14 @@ def role(kind: str, place: str | None = None) -> str:
 
 @dataclass
 class Record:
-    """How a session ended.
+    """Inputs, outputs and status of a session.
 
-    ``status`` is ``ok``, ``failed`` or :data:`bids_stroke.bids.record.UNFINISHED`; ``identity`` is a
-    checksum of everything that the outputs depend on; ``contents`` and ``status_of_inputs`` belong to
-    the input files (:class:`bids_stroke.utils.contents.Contents`); ``outputs`` maps the :func:`role` of
-    each output to its path, relative to the output folder; ``error`` is a sentence, ``steps`` are
-    seconds per step, ``flags`` the QC checks that the session failed, with all that is wrong by each;
-    ``ambiguous`` are those of the ``notes`` on a choice of files that the files leave open.
+    ``status`` is ``ok``, ``failed`` or :data:`bids_stroke.bids.record.UNFINISHED`. ``identity`` is a
+    checksum of everything that the outputs depend on. ``contents`` and ``status_of_inputs`` describe
+    the input files (:class:`bids_stroke.utils.contents.Contents`). ``outputs`` maps the :func:`role`
+    of each output to its path, relative to the output folder. ``error`` is a sentence. ``steps`` maps
+    steps to seconds. ``flags`` maps each failed QC check to a description. ``ambiguous`` contains the
+    ``notes`` on choices that the names and headers of the files do not determine.
     """
 
     name: str
@@ -74,17 +74,17 @@ class Record:
     versions: dict[str, str] = field(default_factory=dict)
 
     def complete(self, output_dir: PathLike) -> bool:
-        """Whether the session succeeded and all of its outputs still exist."""
+        """Return whether the session succeeded and all of its outputs exist."""
         paths = map(Path(output_dir).joinpath, self.outputs.values())
         return self.status == "ok" and all(path.is_file() for path in paths)
 
     def path(self, output_dir: PathLike, kind: str, place: str | None = None) -> Path | None:
-        """Path of an output by its role; None without one."""
+        """Return the path of an output by its role, or None."""
         relative = self.outputs.get(role(kind, place))
         return Path(output_dir) / relative if relative else None
 
     def require(self, output_dir: PathLike, kind: str, place: str | None = None) -> Path:
-        """Path of an output by its role.
+        """Return the path of an output by its role.
 
         Raises
         ------
@@ -93,14 +93,14 @@ class Record:
         """
         path = self.path(output_dir, kind, place)
         if path is None:
-            listing = logs.record_path(output_dir, self.name)
+            record = logs.record_path(output_dir, self.name)
             raise DatasetError(
-                f"{listing} lists no {role(kind, place)}; run the participant level again."
+                f"{record} lists no output {role(kind, place)}; run the participant level again."
             )
         return path
 
     def paths(self, output_dir: PathLike, kind: str) -> dict[str, Path]:
-        """Paths of all outputs of a kind that have a place, by that place."""
+        """Return the paths of all outputs of a kind that have a place, by place."""
         start = kind + _AT
         return {
             name.removeprefix(start): Path(output_dir) / relative
@@ -109,29 +109,34 @@ class Record:
         }
 
     def files(self, output_dir: PathLike) -> Iterator[tuple[str, Path]]:
-        """Kind and path of each output that exists."""
+        """Yield the kind and path of each existing output."""
         for name, relative in self.outputs.items():
             path = Path(output_dir) / relative
             if path.is_file():
                 yield name.partition(_AT)[0], path
 
     def write(self, output_dir: PathLike) -> Path:
-        """Write the record under its name, atomically."""
+        """Write the record atomically."""
         return write_json(asdict(self), logs.record_path(output_dir, self.name))
 
 
 def write_unfinished(record: Record, output_dir: PathLike) -> None:
-    """Write the record of a session that starts: it lists the files that the session may leave."""
+    """Write the record of a session that starts, with the files that it may write."""
     Record(
-        record.name, record.identity, UNFINISHED, _NO_END, record.model, outputs=record.outputs
+        record.name,
+        record.identity,
+        UNFINISHED,
+        _UNFINISHED_ERROR,
+        record.model,
+        outputs=record.outputs,
     ).write(output_dir)
 
 
-def withdraw(output_dir: PathLike, name: str) -> None:
-    """Replace the record of a session by one of a session that has not ended, which lists its files."""
+def invalidate(output_dir: PathLike, name: str) -> None:
+    """Mark the record of a session as unfinished; the record still lists the existing files."""
     path = logs.record_path(output_dir, name)
     if path.exists():
-        path.read_bytes()  # raises an error with the path of what is not a regular file
+        path.read_bytes()  # raises an error with the path if it is not a regular file
         paths = enumerate(_listed_files(output_dir, name))
         outputs = {str(number): str(path.relative_to(output_dir)) for number, path in paths}
         write_unfinished(Record(name, "", outputs=outputs), output_dir)
@@ -140,8 +145,8 @@ def withdraw(output_dir: PathLike, name: str) -> None:
 def remove(output_dir: PathLike, name: str, keep: Container[Path] = ()) -> None:
     """Remove the outputs of an earlier run of a session, and then its record.
 
-    Only files that the record lists are removed, whichever version wrote it, and none of ``keep``.
-    Without a record, the session counts as failed.
+    Only files in the record are removed, whichever version wrote it, except those in ``keep``.
+    A session without a record counts as failed.
     """
     for path in _listed_files(output_dir, name):
         if path not in keep:
@@ -152,7 +157,7 @@ def remove(output_dir: PathLike, name: str, keep: Container[Path] = ()) -> None:
 
 
 def _listed_files(output_dir: PathLike, name: str) -> Iterator[Path]:
-    """Existing files of a session that its record lists, whichever version wrote the record."""
+    """Yield the existing files in the record of a session, whichever version wrote the record."""
     try:
         outputs = json.loads(logs.record_path(output_dir, name).read_text())["outputs"]
     except (OSError, ValueError, TypeError, KeyError):
@@ -160,13 +165,15 @@ def _listed_files(output_dir: PathLike, name: str) -> Iterator[Path]:
     participant, _ = split_session_name(name)
     for relative in outputs.values() if isinstance(outputs, dict) else outputs:
         parts = Path(str(relative)).parts
-        own = parts[:1] == (participant,) and ".." not in parts and parts[-1].startswith(f"{name}_")
-        if own and (path := Path(output_dir, *parts)).is_file():
+        is_output = (
+            parts[:1] == (participant,) and ".." not in parts and parts[-1].startswith(f"{name}_")
+        )
+        if is_output and (path := Path(output_dir, *parts)).is_file():
             yield path
 
 
 def read(output_dir: PathLike, name: str) -> Record | None:
-    """Read the record of a session; None if it is missing, or unreadable for this version."""
+    """Read the record of a session; return None if this version cannot read it."""
     try:
         record = Record(**json.loads(logs.record_path(output_dir, name).read_text()))
     except (OSError, ValueError, TypeError):
@@ -175,28 +182,30 @@ def read(output_dir: PathLike, name: str) -> Record | None:
 
 
 def read_all(output_dir: PathLike) -> list[Record]:
-    """Records of all sessions, in order of name.
+    """Read the records of all sessions, sorted by name.
 
-    A session that was started and left no record, as in a run that was killed, has a record that
-    says so.
+    A session that was started and left no record, for example because its run was killed, gets a record
+    with an error.
     """
     names = {*logs.started(output_dir), *logs.recorded(output_dir)}
-    return [read(output_dir, name) or Record(name, "", error=_NO_END) for name in sorted(names)]
+    return [
+        read(output_dir, name) or Record(name, "", error=_UNFINISHED_ERROR) for name in sorted(names)
+    ]
 
 
 def read_selected(
     output_dir: PathLike, participants: Sequence[str] = (), sessions: Sequence[str] = ()
 ) -> list[Record]:
-    """Records of the sessions with the given labels, in order of name; all by default.
+    """Read the records of the sessions with the given labels, sorted by name; all by default.
 
     Raises
     ------
     DatasetError
-        If the folder has no session of a participant, or with a session label, that is given.
+        If the folder has no session of a given participant, or with a given session label.
     """
     records = read_all(output_dir)
-    given = {"participant": (participants, "sub-"), "session": (sessions, "ses-")}
-    for column, (kind, (labels, prefix)) in enumerate(given.items()):
+    requested = {"participant": (participants, "sub-"), "session": (sessions, "ses-")}
+    for column, (kind, (labels, prefix)) in enumerate(requested.items()):
         available = {split_session_name(record.name)[column] for record in records}
         unknown = [label for label in labels if prefix + label not in available]
         if unknown:
@@ -209,43 +218,47 @@ def read_selected(
 def restrict_to_records(
     folder: Path, masks: Mapping[tuple[str, str | None], list[SuppliedMask]]
 ) -> dict[tuple[str, str | None], list[SuppliedMask]]:
-    """Of the masks of an output folder, those that the records of complete sessions list; all of any
-    other folder."""
+    """Restrict the masks of an output folder to those in the records of complete sessions.
+
+    The masks of any other folder are all returned.
+    """
     if not logs.recorded(folder):
         return dict(masks)
     complete = (record for record in read_all(folder) if record.complete(folder))
     listed = {path for record in complete for _, path in record.files(folder)}
-    kept = {key: [mask for mask in several if mask.path in listed] for key, several in masks.items()}
-    return {key: several for key, several in kept.items() if several}
+    selected = {
+        key: [mask for mask in several if mask.path in listed] for key, several in masks.items()
+    }
+    return {key: several for key, several in selected.items() if several}
 
 
 def read_participant(output_dir: PathLike, subject: str) -> list[Record]:
-    """Records of the sessions of one participant, ``sub-XX``, that have ended, in order of name."""
+    """Read the records of the finished sessions of a participant (``sub-XX``), sorted by name."""
     records = (read(output_dir, name) for name in logs.recorded(output_dir, subject))
     return [record for record in records if record and record.status != UNFINISHED]
 
 
-def read_inputs(session: Session, sources: SourceDatasets, known: Record | None = None) -> Contents:
-    """Contents of the images and masks of a session, by their names in the source datasets.
+def read_inputs(session: Session, sources: SourceDatasets, previous: Record | None = None) -> Contents:
+    """Read the contents of the images and masks of a session, by their URIs in the source datasets.
 
     Parameters
     ----------
     session : Session
     sources : SourceDatasets
-    known : Record, optional
-        That of an earlier run: files that have not been touched since are not read again.
+    previous : Record, optional
+        Record of an earlier run. Files that have not been modified since are not read again.
     """
     supplied = [session.brain_mask, session.lesion.path if session.lesion else None]
     files = [*session.images.values(), *(path for path in supplied if path)]
-    earlier = Contents(known.contents, known.status_of_inputs) if known else None
+    earlier = Contents(previous.contents, previous.status_of_inputs) if previous else None
     return read_contents({sources.uri(path): path for path in files}, earlier)
 
 
 def identity(contents: Contents, **settings: object) -> str:
-    """Checksum of everything that the outputs of a session depend on.
+    """Return the checksum of everything that the outputs of a session depend on.
 
-    Inputs count by their contents and their names in the dataset, neither by the place where the
-    dataset is mounted nor by a time.
+    It depends on the contents of the inputs and their paths in the dataset, but not on where the
+    dataset is mounted nor on modification times.
     """
     content = {"version": __version__, "files": contents.keys, **settings}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Selection of the images of a session by a model, and of its brain mask."""
+"""Select the images of a session that a model uses, and its brain mask."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from bids_stroke.spatial import grid, image
 
 from .candidates import Candidates
 from .names import REFERENCES, TRACE, contrast_of
-from .sessions import ContrastSelector, Session, UnusableSession, Unused
+from .sessions import ContrastSelector, Session, UnusableSessionError, Unused
 from .supplied_masks import SuppliedMask
 
 
@@ -17,37 +17,39 @@ def select_images(files: Candidates, card: ContrastSelector) -> Session:
 
     Raises
     ------
-    UnusableSession
-        If the session has no image, or the model does not take those it has.
+    UnusableSessionError
+        If the session has no image, or the model does not support its contrasts.
     """
     channels = {channel.contrast for channel in card.channels}
     paths = {contrast: files.usable(contrast) for contrast in (*REFERENCES, TRACE)}
     if TRACE not in channels:
-        unused = [Unused(path, f"the model {card.name} takes no TRACE") for path in paths.pop(TRACE)]
+        unused = [
+            Unused(path, f"the model {card.name} does not use TRACE") for path in paths.pop(TRACE)
+        ]
         files.selection.unused += unused
     chosen = files.choose_each(paths)
     if not chosen:
         raise _no_image(files)
     if refusal := _refusal(files.name, card, tuple(chosen)):
-        raise UnusableSession(refusal)
+        raise UnusableSessionError(refusal)
     reference = next(c for c in REFERENCES if c in chosen and (c == "T1w" or card.takes(c)))
-    return session_of(files, chosen, reference)
+    return build_session(files, chosen, reference)
 
 
-def _no_image(files: Candidates) -> UnusableSession:
-    """A session without any image that can be chosen: refused if its images never count."""
+def _no_image(files: Candidates) -> UnusableSessionError:
+    """Create the error of a session without usable image; it is refused if images were excluded."""
     refused = any(item.excluded for item in files.selection.unused)
-    reason = "there is no T1w, FLAIR or T2w image in its anat folder"
-    return UnusableSession(reason + listing(files.selection.unused), refused)
+    reason = "it has no usable T1w, FLAIR or T2w image in its anat folder"
+    return UnusableSessionError(reason + format_unused(files.selection.unused), refused)
 
 
-def listing(unused: Sequence[Unused]) -> str:
-    """Files that are not used, for the end of a sentence."""
+def format_unused(unused: Sequence[Unused]) -> str:
+    """List unused files for the end of a sentence."""
     return f"; not used: {', '.join(map(str, unused[:4]))}" if unused else ""
 
 
 def _refusal(name: str, card: ContrastSelector, contrasts: tuple[str, ...]) -> str | None:
-    """Why a model does not take the contrasts of a session; None if it does."""
+    """Return why a model does not support the contrasts of a session, or None if it does."""
     if "T1w" in contrasts:
         try:
             card.select(contrasts)
@@ -58,19 +60,19 @@ def _refusal(name: str, card: ContrastSelector, contrasts: tuple[str, ...]) -> s
         return None
     return (
         f"{name} has {' and '.join(contrasts)} but no T1w, and the model {card.name} does not "
-        f"take {' or '.join(contrasts)} alone; choose another with --model, or give lesion "
+        f"support {' or '.join(contrasts)} alone; choose another model with --model, or supply lesion "
         "masks with --lesion-derivatives."
     )
 
 
-def session_of(
+def build_session(
     files: Candidates, chosen: dict[str, Path], reference: str, lesion: SuppliedMask | None = None
 ) -> Session:
-    """The session of the images that were chosen, with its brain mask.
+    """Create a session from the chosen images, and select its brain mask.
 
     Raises
     ------
-    UnusableSession
+    UnusableSessionError
         If a brain mask belongs to no image of the session.
     """
     selection = files.selection
@@ -78,7 +80,7 @@ def session_of(
     if not (lesion and lesion.in_template):
         if reference != "T1w":
             excluded = [i for i in selection.unused if i.excluded and contrast_of(i.path) == "T1w"]
-            sentence = f"There is no T1w image: {reference} is the reference{listing(excluded)}."
+            sentence = f"No usable T1w image: {reference} is the reference{format_unused(excluded)}."
             selection.note(sentence, ambiguous=bool(excluded))
         brain_mask = _brain_mask(files, reference, chosen[reference])
     used = {brain_mask, lesion.path if lesion else None}
@@ -96,19 +98,23 @@ def session_of(
 
 
 def _brain_mask(files: Candidates, reference: str, path: Path) -> Path | None:
-    """Choose the brain mask of the reference image; None without one.
+    """Choose the brain mask of the reference image; return None without one.
 
     Raises
     ------
-    UnusableSession
+    UnusableSessionError
         If a brain mask belongs to no image of the session.
     """
     selection = files.selection
     others = [item.path for item in selection.unused if contrast_of(item.path) == reference]
-    reasons = {mask: _reason_against(mask, reference, path, others) for mask in files.brain_masks.own}
+    reasons = {
+        mask: _mismatch_reason(mask, reference, path, others) for mask in files.brain_masks.assigned
+    }
     for mask in reasons:
         _require_image(files, mask, [path, *others], reference)
-    reasons |= dict.fromkeys(files.brain_masks.unassigned, "it names none of several sessions")
+    reasons |= dict.fromkeys(
+        files.brain_masks.unassigned, "its name has no ses-, but there are several sessions"
+    )
     not_used = [Unused(mask.path, reason) for mask, reason in reasons.items() if reason]
     belonging = [mask for mask, reason in reasons.items() if reason is None]
     selection.unused += not_used
@@ -116,9 +122,9 @@ def _brain_mask(files: Candidates, reference: str, path: Path) -> Path | None:
         for item in not_used:
             selection.note(f"The brain mask {item.path} is not used: {item.reason}.", ambiguous=True)
         return None
-    chosen = max(belonging, key=lambda mask: (len(mask.of_image), fits(mask, path)))
+    chosen = max(belonging, key=lambda mask: (len(mask.image_entities), shares_grid(mask, path)))
     rest = [mask for mask in belonging if mask != chosen]
-    selection.unused += [Unused(mask.path, f"{chosen.path} comes first") for mask in rest]
+    selection.unused += [Unused(mask.path, f"{chosen.path} takes precedence") for mask in rest]
     selection.note(f"The brain mask is {chosen.path}.")
     return chosen.path
 
@@ -126,41 +132,41 @@ def _brain_mask(files: Candidates, reference: str, path: Path) -> Path | None:
 def _require_image(
     files: Candidates, mask: SuppliedMask, images: Sequence[Path], reference: str
 ) -> None:
-    """Refuse the session if a brain mask belongs to none of its images."""
+    """Raise an error if a brain mask belongs to none of the session's images."""
     if mask.space in (None, reference) and not any(map(mask.belongs_to, images)):
-        raise UnusableSession(
-            f"{mask.path} is a brain mask of {mask.described}, which no {reference} image of "
-            f"{files.name} is; name it after its image, or remove it."
+        raise UnusableSessionError(
+            f"{mask.path} is a brain mask of {mask.image_description}, but {files.name} has "
+            f"no such {reference} image; name the mask after its image, or remove it."
         )
 
 
-def _reason_against(
+def _mismatch_reason(
     mask: SuppliedMask, reference: str, path: Path, others: Sequence[Path]
 ) -> str | None:
-    """Why a brain mask is not of the reference image; None if it may be.
+    """Return why a brain mask does not belong to the reference image, or None if it does.
 
-    A mask whose name has no space is of the T1w; of another contrast, if it has its grid.
+    A mask without ``space-`` belongs to the T1w; it belongs to another contrast if the grids match.
     """
     if mask.space not in (None, reference):
-        return f"it is in the space of the {mask.space}"
-    if mask.space is None and reference != "T1w" and not fits(mask, path):
-        return f"it has another grid than {path.name}"
+        return f"it is in {mask.space} space"
+    if mask.space is None and reference != "T1w" and not shares_grid(mask, path):
+        return f"its grid differs from that of {path.name}"
     named_after_other = not mask.is_named_after(path) and any(map(mask.is_named_after, others))
     if named_after_other or not mask.belongs_to(path):
-        return f"it belongs to another image than {path.name}"
+        return f"it does not belong to {path.name}"
     return None
 
 
-def fits(mask: SuppliedMask, path: Path) -> bool:
-    """Whether a mask has the grid of an image, by their headers; not if one of them is unreadable.
+def shares_grid(mask: SuppliedMask, path: Path) -> bool:
+    """Return whether the headers of a mask and an image have the same grid; False if unreadable.
 
-    The grid of a file without orientation is the same for either orientation that may be assumed.
+    For files without orientation, the result does not depend on the assumed orientation.
     """
     try:
-        one, other = (
+        mask_grid, image_grid = (
             image.conform(grid.blank(img.shape[:3], img.affine))
             for img in map(image.open_image, (mask.path, path))
         )
-        return grid.same_grid(one, other, grid.FIT_TOLERANCE_VOXELS)
-    except Exception:  # the process of the session reports what is wrong with the file
+        return grid.same_grid(mask_grid, image_grid, grid.FIT_TOLERANCE_VOXELS)
+    except Exception:  # the subprocess of the session reports the error
         return False

@@ -1,4 +1,4 @@
-"""A session of a participant: its images and why they were chosen."""
+"""Sessions of participants: their images, and the reasons for the choice of images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from .supplied_masks import SuppliedMask
 
 
 class Channel(Protocol):
-    """An input channel of a model."""
+    """Input channel of a model."""
 
     @property
     def contrast(self) -> str:
@@ -18,7 +18,7 @@ class Channel(Protocol):
 
 
 class ContrastSelector(Protocol):
-    """A model, as far as it decides which images of a session are used."""
+    """Interface of a model that decides which images of a session are used."""
 
     @property
     def name(self) -> str:
@@ -29,22 +29,22 @@ class ContrastSelector(Protocol):
         """Input channels of the model."""
 
     def select(self, available: tuple[str, ...]) -> tuple[str, ...]:
-        """Choose the contrasts that the model uses of those that a session has.
+        """Return the contrasts that the model uses, from those that a session has.
 
         Raises
         ------
         ModelError
-            If the model cannot use these contrasts.
+            If the model does not support these contrasts.
         """
 
     def takes(self, contrast: str) -> bool:
-        """Whether the model works on ``contrast`` alone."""
+        """Return whether the model supports ``contrast`` alone."""
 
 
 class Unused(NamedTuple):
-    """A file of a session that is not used, and why.
+    """A file of a session that is not used, and the reason.
 
-    ``excluded`` are images of a contrast in use that are never chosen.
+    ``excluded`` marks images of a supported contrast that cannot be used.
     """
 
     path: Path
@@ -57,10 +57,10 @@ class Unused(NamedTuple):
 
 @dataclass
 class Selection:
-    """What the selection of a session has decided so far.
+    """Decisions during the selection of the files of a session.
 
-    ``notes`` are sentences for the log and the report; ``ambiguous`` are those of them on a choice that
-    the names and the headers of the files leave open; ``unused`` are the files that were not chosen.
+    ``notes`` are sentences for the log and the report. ``ambiguous`` contains the notes on choices that
+    the names and headers of the files do not determine. ``unused`` are the files that were not chosen.
     """
 
     notes: list[str] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Selection:
     unused: list[Unused] = field(default_factory=list)
 
     def note(self, sentence: str, ambiguous: bool = False) -> None:
-        """Add a note, once."""
+        """Add a note, unless it is already present."""
         if sentence in self.notes:
             return
         self.notes.append(sentence)
@@ -78,13 +78,13 @@ class Selection:
 
 @dataclass(frozen=True)
 class Session:
-    """One session of one participant: its images, and why they were chosen.
+    """Session of a participant: its images, and the reasons for their choice.
 
-    ``images`` maps contrasts to raw files; ``reference`` is the contrast whose grid is the native
-    space; ``notes`` are sentences for the log and the report, ``ambiguous`` are those of them on a
-    choice that the files leave open; ``unused`` are the files that were not chosen. With a
-    user-supplied ``lesion`` mask in a template space, that space is the reference, and there are only
-    images in that space.
+    ``images`` maps contrasts to raw files. ``reference`` is the contrast whose grid is the native
+    space. ``notes`` are sentences for the log and the report. ``ambiguous`` contains the notes on
+    choices that the names and headers of the files do not determine. ``unused`` are the files that
+    were not chosen. With a user-supplied ``lesion`` mask in a template space, that space is the
+    reference, and all images are in that space.
     """
 
     subject: str
@@ -99,38 +99,38 @@ class Session:
 
     @property
     def name(self) -> str:
-        """``sub-01`` or ``sub-01_ses-1``: the start of every file's name."""
+        """Session name, ``sub-01`` or ``sub-01_ses-1``, with which all file names start."""
         return session_name(self.subject, self.session)
 
     @property
     def in_template(self) -> bool:
-        """Whether the lesion mask is supplied in a template space: there is nothing to register."""
+        """Whether the lesion mask is supplied in a template space; no registration is needed then."""
         return self.lesion is not None and self.lesion.in_template
 
     @property
     def participant(self) -> str:
-        """``sub-01``."""
+        """Participant, such as ``sub-01``."""
         return session_name(self.subject)
 
     @property
     def drawn_on(self) -> str:
-        """The contrast or template space on whose grid the lesion is drawn or segmented."""
+        """Contrast or template space on whose grid the lesion is drawn or segmented."""
         return (self.lesion and self.lesion.space) or self.reference
 
     def processed(self, card: ContrastSelector | None) -> tuple[str, ...]:
-        """Contrasts that are processed.
+        """Return the contrasts that are processed.
 
-        These are the reference, those that the model uses (``card``; None for user-supplied masks),
-        that of the lesion, and FLAIR. Of images in a template space, one is shown.
+        These are the reference, the contrasts that the model uses (``card``; None for user-supplied
+        masks), the contrast of the lesion, and FLAIR. In a template space, only the first is used.
         """
         if self.in_template:
             return tuple(self.images)[:1]
         used = card.select(tuple(self.images)) if card else ()
-        wanted = {*used, "FLAIR", self.drawn_on} - {self.reference}
-        return (self.reference, *(contrast for contrast in self.images if contrast in wanted))
+        others = {*used, "FLAIR", self.drawn_on} - {self.reference}
+        return (self.reference, *(contrast for contrast in self.images if contrast in others))
 
     def files(self, card: ContrastSelector | None) -> list[Path]:
-        """The files that are read; ``card`` as for
+        """Return the input files; ``card`` is as for
         :meth:`bids_stroke.bids.sessions.Session.processed`."""
         supplied = (self.brain_mask, self.lesion and self.lesion.path)
         images = [self.images[contrast] for contrast in self.processed(card)]
@@ -142,9 +142,12 @@ class Session:
         return folder_of(self.name)
 
 
-class LeftOut(NamedTuple):
-    """A session that is not processed: its name, the reason in a sentence, whether it was ``refused``
-    (it has files that cannot be used) or has nothing to process, and its files."""
+class SkippedSession(NamedTuple):
+    """A session that is not processed.
+
+    ``reason`` is a sentence. ``refused`` is True for a session with files that cannot be used, and
+    False for a session without files to process. ``unused`` are its files.
+    """
 
     name: str
     reason: str
@@ -152,8 +155,8 @@ class LeftOut(NamedTuple):
     unused: tuple[Unused, ...] = ()
 
 
-class UnusableSession(Exception):
-    """A session whose files cannot be used, as in :class:`bids_stroke.bids.sessions.LeftOut`."""
+class UnusableSessionError(Exception):
+    """The files of a session cannot be used; see :class:`bids_stroke.bids.sessions.SkippedSession`."""
 
     def __init__(self, reason: str, refused: bool = True) -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""What the JSON sidecars of raw images state, by BIDS's principle of inheritance."""
+"""Metadata of raw images in JSON sidecars, by the inheritance principle of BIDS."""
 
 import json
 from collections.abc import Iterator
@@ -6,24 +6,24 @@ from pathlib import Path
 
 from .names import Name, entity
 
-#: What a sidecar has in the place of an agent where none was given.
-_NONE = ("", "n/a", "na", "no", "none", "unknown")
+#: Values of a sidecar that mean that no contrast agent was used.
+_NO_AGENT = ("", "n/a", "na", "no", "none", "unknown")
 
 
 def has_contrast_agent(path: Path) -> bool:
-    """Whether the name or the sidecars of an image report contrast agent."""
+    """Return whether the name or the sidecars of an image report a contrast agent."""
     if entity(path, "ce"):
         return True
-    agent = _first(path, "ContrastBolusIngredient")
-    return bool(agent) and str(agent).strip().lower() not in _NONE
+    agent = _metadata_value(path, "ContrastBolusIngredient")
+    return bool(agent) and str(agent).strip().lower() not in _NO_AGENT
 
 
-def _first(path: Path, key: str) -> object:
-    """The value of a key in the nearest sidecar that has it; None without one."""
+def _metadata_value(path: Path, key: str) -> object:
+    """Return the value of a key in the nearest sidecar that has the key, or None."""
     for sidecar in _sidecars(path):
         try:
             metadata = json.loads(sidecar.read_text("utf-8-sig"))
-        except (OSError, ValueError, RecursionError):  # no usable one
+        except (OSError, ValueError, RecursionError):  # unusable sidecar
             continue
         if isinstance(metadata, dict) and key in metadata:
             return metadata[key]
@@ -31,14 +31,17 @@ def _first(path: Path, key: str) -> object:
 
 
 def _sidecars(path: Path) -> Iterator[Path]:
-    """The sidecars of an image: in its folder, then in those above it up to the dataset's, those whose
-    names have the suffix of the image and no further entity; those with most entities first."""
+    """Yield the sidecars of an image, from its folder up to the root of the dataset.
+
+    The name of a sidecar has the suffix of the image and a subset of its entities. Within a folder, the
+    sidecar with most entities comes first.
+    """
     name = Name.parse(path)
     for folder in path.parents:
-        found = [(Name.parse(file), file) for file in sorted(folder.glob(f"*{name.suffix}.json"))]
+        sidecars = [(Name.parse(file), file) for file in sorted(folder.glob(f"*{name.suffix}.json"))]
         applicable = [
             (len(other.entities), file)
-            for other, file in found
+            for other, file in sidecars
             if other.words == name.words and other.entities.items() <= name.entities.items()
         ]
         yield from (file for _, file in sorted(applicable, reverse=True))

@@ -1,4 +1,4 @@
-"""The datasets that derivatives are made from: how they are identified, and URIs of their files."""
+"""Source datasets of derivatives: their identification, and the URIs of their files."""
 
 import json
 import os
@@ -16,15 +16,15 @@ _DOI = re.compile(r"10\.\d{4,9}/[^\s\"<>]+")
 
 @dataclass(frozen=True)
 class SourceDatasets:
-    """The datasets that the derivatives in ``output_dir`` are made from.
+    """Source datasets of the derivatives in ``output_dir``.
 
-    Nothing here depends on where a dataset is mounted: inside a container, its path is an accident.
+    Names and URIs do not depend on where a dataset is mounted: paths in a container are arbitrary.
 
     Attributes
     ----------
     bids_dir, output_dir : Path
     lesion_derivatives : Path or None
-        Dataset with the user's lesion masks.
+        Dataset with user-supplied lesion masks.
     """
 
     bids_dir: Path
@@ -33,35 +33,37 @@ class SourceDatasets:
 
     @property
     def roots(self) -> dict[str, Path]:
-        """Folders of the datasets by the names of their links."""
+        """Folders of the datasets by the names of their dataset links."""
         roots, masks = {"raw": self.bids_dir}, self.lesion_derivatives
         if masks and not masks.is_relative_to(self.bids_dir):
             roots["masks"] = masks
         return roots
 
     def uri(self, path: PathLike) -> str:
-        """BIDS URI of a file of a source (``bids:raw:``) or of a derivative (``bids::``); the bare name
-        of any other file."""
+        """Return the BIDS URI of a source file (``bids:raw:``) or derivative (``bids::``).
+
+        For any other file, the file name is returned.
+        """
         path = Path(path)
         starts = {root: f"bids:{name}:" for name, root in self.roots.items()}
-        # Any of the folders may lie in another: the innermost comes first.
+        # The folders may be nested: the innermost folder comes first.
         for root, start in sorted({**starts, self.output_dir: "bids::"}.items(), reverse=True):
             if path.is_relative_to(root):
                 return start + path.relative_to(root).as_posix()
         return path.name
 
-    def describe(self, known: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """``SourceDatasets`` and ``DatasetLinks`` of the description of the derivatives.
+    def describe(self, existing: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Return ``SourceDatasets`` and ``DatasetLinks`` for the description of the derivatives.
 
-        A link is the path relative to ``output_dir`` where there is one, else the DOI, else that of
-        ``known``.
+        A link is the path relative to ``output_dir`` if one exists, otherwise the DOI, otherwise the
+        link in ``existing``.
 
         Parameters
         ----------
-        known : mapping of str to str, optional
-            Links that the description has.
+        existing : mapping of str to str, optional
+            Links in the present description.
         """
-        links = {name: link for name, link in (known or {}).items() if not link.startswith("file:")}
+        links = {name: link for name, link in (existing or {}).items() if not link.startswith("file:")}
         sources = []
         for name, root in self.roots.items():
             content, relative = _read_description(root), _relative(root, self.output_dir)
@@ -75,7 +77,7 @@ class SourceDatasets:
 
 
 def links_in(folder: PathLike) -> dict[str, str]:
-    """``DatasetLinks`` of the description of a dataset; empty without them."""
+    """Return the ``DatasetLinks`` in the description of a dataset; empty without them."""
     links = _read_description(Path(folder)).get("DatasetLinks")
     items = links.items() if isinstance(links, dict) else ()
     return {name: link for name, link in items if isinstance(link, str)}
@@ -84,7 +86,7 @@ def links_in(folder: PathLike) -> dict[str, str]:
 def _read_description(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads((folder / DESCRIPTION).read_text("utf-8-sig"))
-    except (OSError, ValueError, RecursionError):  # the settings check it where it is needed
+    except (OSError, ValueError, RecursionError):  # the settings check the file if it is needed
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -95,10 +97,10 @@ def _doi(content: Mapping[str, Any]) -> str | None:
 
 
 def _relative(folder: Path, start: Path) -> str | None:
-    """Path of a folder relative to another.
+    """Return the path of a folder relative to another.
 
-    None for folders of different file systems, as the mounts of a container are: their path to each
-    other holds in that container alone.
+    The result is None for folders on different file systems, such as the mounts of a container, where
+    the relative path is valid only in that container.
     """
     folder, start = folder.resolve(), start.resolve()
     common = Path(os.path.commonpath([folder, start]))
@@ -108,6 +110,6 @@ def _relative(folder: Path, start: Path) -> str | None:
 
 
 def _device(path: Path) -> int:
-    """File system of a folder, which may not exist yet."""
+    """Return the file system of a folder, which need not exist yet."""
     existing = next(folder for folder in (path, *path.parents) if folder.exists())
     return existing.stat().st_dev

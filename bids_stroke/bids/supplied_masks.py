@@ -1,4 +1,4 @@
-"""Discovery of user-supplied masks, by the file names of labs and public cohorts.
+"""Find user-supplied masks by the naming schemes of BIDS and of public cohorts.
 
 Names of lesion masks:
 
@@ -19,7 +19,7 @@ from . import logs
 from .bidsignore import BidsIgnore
 from .names import REFERENCES, Name, comparable, is_hidden, is_image, is_template
 
-#: Contrasts that a mask can be drawn on, by what names call them.
+#: Contrasts that a mask can be drawn on, by their spellings in file names.
 CONTRASTS = {
     "t1": "T1w",
     "t1w": "T1w",
@@ -30,24 +30,24 @@ CONTRASTS = {
     "dwi": "TRACE",
 }
 _SUFFIXES = ("mask", "roi", "dseg")
-#: Entities that a mask has from the image that it was drawn on.
-_OF_IMAGE = frozenset(
+#: Entities that a mask shares with the image that it was drawn on.
+_IMAGE_ENTITIES = frozenset(
     {"acq", "ce", "chunk", "dir", "echo", "flip", "inv", "mt", "part", "rec", "run", "stain", "trc"}
 )
-#: Folders of a dataset whose files are not its own.
-_NO_DATA = ("derivatives", "sourcedata")
-#: What ``lesion`` is preceded by in a ``desc`` of tissue around or without the lesion.
+#: Folders of a dataset with files of other datasets.
+_NESTED_DATASETS = ("derivatives", "sourcedata")
+#: Prefixes of ``lesion`` in a ``desc`` of tissue around or without the lesion.
 _NO_LESION = ("non", "peri", "contra")
-#: Values of ``desc-`` of a mask of the whole lesion.
-_WHOLE = (None, "lesion")
+#: Values of ``desc-`` of a whole-lesion mask.
+_WHOLE_LESION = (None, "lesion")
 
 
 @dataclass(frozen=True)
 class SuppliedMask:
-    """A lesion or brain mask of a session.
+    """Lesion or brain mask of a session.
 
-    ``space`` is the contrast or the template whose space it is in, None where its name does not
-    say; ``entities`` are those of its name; ``root`` is the folder below which it was found.
+    ``space`` is the contrast or the template in whose space the mask is, or None if the name does not
+    contain it. ``entities`` are the entities of the name. ``root`` is the folder that was searched.
     """
 
     path: Path
@@ -57,41 +57,46 @@ class SuppliedMask:
 
     @property
     def in_template(self) -> bool:
-        """Whether it lies in a template space."""
+        """Whether the mask is in a template space."""
         return is_template(self.space)
 
     @property
-    def is_whole(self) -> bool:
-        """Whether its name is that of a whole lesion: no part, and no special kind of lesion."""
-        return self.entities.get("desc") in _WHOLE and "hemi" not in self.entities
+    def is_whole_lesion(self) -> bool:
+        """Whether the name is that of a whole lesion, not of a part or a special kind of lesion."""
+        return self.entities.get("desc") in _WHOLE_LESION and "hemi" not in self.entities
 
     @property
-    def of_image(self) -> dict[str, str]:
-        """The entities of its name that it has from its image."""
-        return {key: value for key, value in self.entities.items() if key in _OF_IMAGE}
+    def image_entities(self) -> dict[str, str]:
+        """Entities of the name that refer to the image of the mask."""
+        return {key: value for key, value in self.entities.items() if key in _IMAGE_ENTITIES}
 
     @property
-    def described(self) -> str:
-        """These entities as its name has them; empty without any."""
-        return "_".join(f"{key}-{value}" for key, value in self.of_image.items())
+    def image_description(self) -> str:
+        """Entities that refer to the image, as in the name; empty without any."""
+        return "_".join(f"{key}-{value}" for key, value in self.image_entities.items())
 
     def belongs_to(self, path: PathLike) -> bool:
-        """Whether the name of an image has the same value for each entity that a mask has from its
-        image, compared as BIDS compares them: ``run-1`` is ``run-01``."""
-        return _of_image(self.entities).items() <= _of_image(Name.parse(path).entities).items()
+        """Return whether the image entities of the mask match those of an image.
+
+        Values are compared by the rules of BIDS: ``run-1`` matches ``run-01``.
+        """
+        return (
+            _comparable_entities(self.entities).items()
+            <= _comparable_entities(Name.parse(path).entities).items()
+        )
 
     def is_named_after(self, path: PathLike) -> bool:
-        """Whether the name of an image has these values and no further entity."""
-        return _of_image(self.entities) == _of_image(Name.parse(path).entities)
+        """Return whether an image has the same image entities as the mask, and no others."""
+        return _comparable_entities(self.entities) == _comparable_entities(Name.parse(path).entities)
 
 
-def _of_image(entities: Mapping[str, str]) -> dict[str, object]:
-    """Entities that a mask has from its image, in comparable form."""
-    return {key: comparable(key, value) for key, value in entities.items() if key in _OF_IMAGE}
+def _comparable_entities(entities: Mapping[str, str]) -> dict[str, object]:
+    """Return the image entities of a name in comparable form."""
+    return {key: comparable(key, value) for key, value in entities.items() if key in _IMAGE_ENTITIES}
 
 
 def parse_lesion_mask(path: Path) -> SuppliedMask | None:
-    """Parse the name of a lesion mask; None for any other file."""
+    """Parse the name of a lesion mask; return None for any other file."""
     name = Name.parse(path)
     if name.suffix not in _SUFFIXES or "sub" not in name.entities:
         return None
@@ -107,83 +112,85 @@ def parse_lesion_mask(path: Path) -> SuppliedMask | None:
 
 
 def _is_lesion(desc: str) -> bool:
-    """Whether a ``desc`` in lower case names the lesion, and not tissue around or without it."""
+    """Return whether a ``desc`` in lower case denotes the lesion, not tissue around or without it."""
     before, word, after = desc.partition("lesion")
     return bool(word) and not before.endswith(_NO_LESION) and not after.startswith(("free", "fill"))
 
 
 def find_lesion_masks(
-    folder: Path, leave_out: Container[Path] = ()
+    folder: Path, exclude: Container[Path] = ()
 ) -> dict[tuple[str, str | None], list[SuppliedMask]]:
     """Find the lesion masks below a folder.
 
     Parameters
     ----------
     folder : Path
-    leave_out : container of Path
-        Folders that are not searched. Hidden folders, those named ``derivatives`` or ``sourcedata``,
-        those that ``.bidsignore`` lists, and output folders of bids_stroke below ``folder`` are left
-        out too, and so are links to a folder that is searched already. The patterns of files of
-        ``.bidsignore`` do not apply to masks, whose names the validator may not know.
+    exclude : container of Path
+        Folders that are not searched. These folders are not searched either: hidden folders, folders
+        named ``derivatives`` or ``sourcedata``, folders listed in ``.bidsignore``, output folders of
+        bids_stroke below ``folder``, and links to folders that are already searched. File patterns of
+        ``.bidsignore`` do not apply to masks, since the BIDS validator may not know their names.
 
     Returns
     -------
     dict
-        (subject, session or None) to a list of :class:`bids_stroke.bids.supplied_masks.SuppliedMask`,
-        those of a whole lesion first, then by name.
+        (subject, session or None) to a list of :class:`bids_stroke.bids.supplied_masks.SuppliedMask`:
+        whole-lesion masks first, then sorted by name.
     """
     masks: dict[tuple[str, str | None], list[SuppliedMask]] = {}
-    for path in _images(folder, leave_out):
+    for path in _images(folder, exclude):
         if mask := parse_lesion_mask(path):
             key = mask.entities["sub"], mask.entities.get("ses")
             masks.setdefault(key, []).append(replace(mask, root=folder))
     for of_session in masks.values():
-        of_session.sort(key=lambda mask: not mask.is_whole)
+        of_session.sort(key=lambda mask: not mask.is_whole_lesion)
     return masks
 
 
-def _images(folder: Path, leave_out: Container[Path] = ()) -> Iterator[Path]:
-    """Images of participants below a folder, in order of name within each folder; of a folder and the
-    links to it beside or below it, those of the folder itself."""
+def _images(folder: Path, exclude: Container[Path] = ()) -> Iterator[Path]:
+    """Yield the images of participants below a folder, sorted by name within each folder.
+
+    A folder is searched once; links to it in the same folder or below are not followed.
+    """
     ignore = BidsIgnore(folder)
     searched = set[str]()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        here = Path(place)
-        if os.path.realpath(place) in searched or (here != folder and logs.recorded(place)):
+    for root, folders, files in os.walk(folder, followlinks=True):
+        parent = Path(root)
+        if os.path.realpath(root) in searched or (parent != folder and logs.recorded(root)):
             folders.clear()
             continue
-        searched.add(os.path.realpath(place))
-        kept = [
+        searched.add(os.path.realpath(root))
+        subfolders = [
             name
             for name in folders
-            if name not in _NO_DATA
+            if name not in _NESTED_DATASETS
             and not is_hidden(name)
-            and here / name not in leave_out
-            and not ignore.ignores_folder((here / name).relative_to(folder).as_posix())
+            and parent / name not in exclude
+            and not ignore.ignores_folder((parent / name).relative_to(folder).as_posix())
         ]
-        folders[:] = sorted(kept, key=lambda name: ((here / name).is_symlink(), name))
+        folders[:] = sorted(subfolders, key=lambda name: ((parent / name).is_symlink(), name))
         for name in sorted(files):
             if name.startswith("sub-") and is_image(name):
-                yield here / name
+                yield parent / name
 
 
 def find_brain_masks(folders: Iterable[Path]) -> dict[tuple[str, str | None], list[SuppliedMask]]:
-    """Find the brain masks of derivatives datasets that lie on an image of their session.
+    """Find the brain masks of derivatives datasets that are on the grid of an image of their session.
 
     Returns
     -------
     dict
-        (subject, session or None) to the masks, those of the first folder first.
+        (subject, session or None) to the masks, in the order of the folders.
     """
     masks: dict[tuple[str, str | None], list[SuppliedMask]] = {}
     for folder in folders:
         for path in _images(folder):
-            name, places = Name.parse(path), path.relative_to(folder).parent.parts
+            name, parents = Name.parse(path), path.relative_to(folder).parent.parts
             space = name.entities.get("space")
             if (
                 (name.suffix, name.entities.get("desc")) == ("mask", "brain")
-                and places[-1:] == ("anat",)
-                and places[0].startswith("sub-")
+                and parents[-1:] == ("anat",)
+                and parents[0].startswith("sub-")
                 and space in (None, *REFERENCES)
             ):
                 mask = SuppliedMask(path, space, name.entities, root=folder)

@@ -1,29 +1,29 @@
-"""Chains of transforms between the spaces of a session, by the names of their files."""
+"""Chains of transforms between the spaces of a session, from their file names."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from .names import Name
 
-#: Files of transforms that ANTs applies.
+#: File extensions of transforms that ANTs can apply.
 EXTENSIONS = (".h5", ".mat", ".txt", ".nii", ".nii.gz")
 
 
 def chains_to(target: str, paths: Iterable[Path]) -> dict[str, tuple[Path, ...]]:
-    """Find the way from each space to a target, such as FLAIR to T1w to the template.
+    """Find the chain of transforms from each space to a target, such as FLAIR to T1w to the template.
 
     Parameters
     ----------
     target : str
-        A space as names have it.
+        Space, as in file names.
     paths : iterable of Path
-        Files of one session; those that are no transforms are left out, as are several transforms
-        between the same two spaces, of which none can be chosen.
+        Files of one session. Files that are not transforms are ignored. Several transforms between the
+        same two spaces are ambiguous and also ignored.
 
     Returns
     -------
     dict of str to tuple of Path
-        Transforms of images in the order of application, the fewest that lead there; empty from the
+        Shortest chain of image transforms from each space, in order of application; empty for the
         target itself.
 
     Examples
@@ -35,7 +35,7 @@ def chains_to(target: str, paths: Iterable[Path]) -> dict[str, tuple[Path, ...]]
     steps = _single_steps(paths)
     chains: dict[str, tuple[Path, ...]] = {target: ()}
     reached = [target]
-    for end in reached:  # grows while it is read: the nearest spaces come first
+    for end in reached:  # breadth-first search: the list grows during the iteration
         for (source, to), path in steps.items():
             if to == end and source not in chains:
                 chains[source] = (path, *chains[end])
@@ -44,7 +44,7 @@ def chains_to(target: str, paths: Iterable[Path]) -> dict[str, tuple[Path, ...]]
 
 
 def _single_steps(paths: Iterable[Path]) -> Mapping[tuple[str, str], Path]:
-    """Transforms by the spaces that they lead from and to."""
+    """Return the unambiguous transforms by source and target space."""
     steps: dict[tuple[str, str], list[Path]] = {}
     for path in sorted(paths):
         if ends := _ends(path):
@@ -53,7 +53,7 @@ def _single_steps(paths: Iterable[Path]) -> Mapping[tuple[str, str], Path]:
 
 
 def _ends(path: Path) -> tuple[str, str] | None:
-    """Spaces that a transform of images leads from and to; None for another file."""
+    """Return the source and target space of an image transform, or None for another file."""
     name = Name.parse(path)
     source, to, mode = (name.entities.get(key) for key in ("from", "to", "mode"))
     if name.suffix != "xfm" or mode not in (None, "image") or not path.name.endswith(EXTENSIONS):

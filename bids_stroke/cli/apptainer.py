@@ -1,4 +1,4 @@
-"""Commands in an Apptainer image that sees nothing but the folders and files of the run."""
+"""Commands in an Apptainer image in which only the folders and files of the run are mounted."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +13,14 @@ from .parser import hyphenated
 
 
 def commands(settings: Settings, group: Settings, image: Path) -> tuple[list[str], list[str]]:
-    """Make the commands ``bids_stroke`` and ``bids_stroke-slurm`` in an image.
+    """Create the commands that run ``bids_stroke`` and ``bids_stroke-slurm`` in an image.
 
     Parameters
     ----------
     settings, group : Settings
-        Those of the participant and of the group level.
+        Settings of the participant level and of the group level.
     image : Path
+        Apptainer image.
 
     Raises
     ------
@@ -36,34 +37,34 @@ def commands(settings: Settings, group: Settings, image: Path) -> tuple[list[str
     start += [] if settings.device == "cpu" else ["--nv"]
     for name, value in {**needed[1].environment, **needed[0].environment}.items():
         start += ["--env", f"{name}={value}"]
-    reads = (f"{_bindable(path)}:{path}:ro" for paths in needed for path in paths.read)
-    # Written folders come last, for they may lie in the dataset.
-    writes = (str(_bindable(path)) for paths in needed for path in paths.written)
-    for bind in dict.fromkeys([*reads, *writes]):
+    inputs = (f"{_bindable(path)}:{path}:ro" for paths in needed for path in paths.read)
+    # Output folders come last, since they may be inside of the dataset.
+    outputs = (str(_bindable(path)) for paths in needed for path in paths.written)
+    for bind in dict.fromkeys([*inputs, *outputs]):
         start += ["--bind", bind]
     return [*start, str(image), "bids_stroke"], [*start, str(image), "bids_stroke-slurm"]
 
 
 def _bindable(path: Path) -> Path:
-    """Check that Apptainer can bind a path.
+    """Return a path that Apptainer can bind.
 
     Raises
     ------
     UsageError
-        If the path holds a character that separates the parts of a bind.
+        If the path contains a character that separates the parts of a bind specification.
     """
     if set(str(path)) & set(",:"):
-        raise UsageError(f"{path} has a comma or a colon, which Apptainer cannot bind; rename it.")
+        raise UsageError(f"{path} has a comma or a colon, so Apptainer cannot bind it; rename it.")
     return path
 
 
-def absolute(settings: Settings, options: Sequence[str]) -> list[str]:
-    """Options for an image, in which only absolute paths lead to files.
+def require_absolute_paths(settings: Settings, options: Sequence[str]) -> list[str]:
+    """Return the options of a command in an image, in which paths must be absolute.
 
     Raises
     ------
     UsageError
-        If an option names a file by a relative path.
+        If an option contains a relative path.
     """
     folders = [str(settings.bids_dir), str(settings.output_dir)]
     words = map(hyphenated, options)
@@ -71,8 +72,8 @@ def absolute(settings: Settings, options: Sequence[str]) -> list[str]:
     tracts = filter(Path.is_file, map(Path, settings.tracts))
     for path in (*paths_in(given.values()), *tracts):
         if not path.is_absolute():
-            raise UsageError(f"{path} is a relative path; with --image, give the absolute path.")
+            raise UsageError(f"{path} is a relative path; with --image, use the absolute path.")
     if settings.lesion_derivatives or settings.model in catalog.names():
         return list(options)
-    # The card is read, and bound, where links to it lead.
+    # Links to the card are resolved, since the target is bound.
     return [*options, "--model", str(catalog.load(settings.model).path)]

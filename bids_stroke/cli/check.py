@@ -1,4 +1,4 @@
-"""``bids_stroke-check``: whether everything that a run needs is here and works."""
+"""``bids_stroke-check``: check the installation and the resources of the machine."""
 
 import argparse
 import sys
@@ -14,21 +14,21 @@ from .encoding import start_in_utf8
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; 1 if something is missing or damaged."""
+    """Run the command; return 1 if a part is missing or damaged, else 0."""
     start_in_utf8(argv)
     argparse.ArgumentParser(
         prog="bids_stroke-check",
-        description="Check, without network, that all parts of a run are here: weights, template, "
-        "tract, super-regions; and tell what a run may use.",
+        description="Check that the weights, template, tract and super-regions are installed and "
+        "intact, and report the available cores, memory and GPUs. No network is needed.",
     ).parse_args(argv)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            resources.find_places(Path(folder))
+            resources.ensure_writable_folders(Path(folder))
             print(f"bids_stroke {__version__}")
             print(f"cores: {resources.cores()}, memory: {resources.memory_mb()} MB, {_devices()}")
             failures = [name for name, check in CHECKS.items() if not _passes(name, check)]
     except FileNotFoundError as error:
-        print(f"temporary files: FAILED: {error}; mount a folder that can be written on /tmp.")
+        print(f"temporary files: FAILED: {error}; mount a writable folder at /tmp.")
         return 1
     return 1 if failures else 0
 
@@ -54,7 +54,7 @@ def _brain_extraction() -> str:
     from bids_stroke.spatial import hd_bet
 
     number = sum(1 for _ in hd_bet.networks())
-    return f"{number} networks of HD-BET, with the published checksums"
+    return f"{number} HD-BET networks, checksums match the published ones"
 
 
 def _model() -> str:
@@ -63,7 +63,7 @@ def _model() -> str:
 
     for card in catalog.load(DEFAULT_MODEL).leaves:
         weights.load(card)
-    return f"{DEFAULT_MODEL}, with the checksum of its card"
+    return f"{DEFAULT_MODEL}, checksum matches the model card"
 
 
 def _template() -> str:

@@ -1,4 +1,4 @@
-"""Downloads of a command, with progress bars."""
+"""Downloads with progress bars."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,17 +17,17 @@ def download_all(downloads: "Mapping[str, Callable[[Progress], list[Path]]]") ->
     Parameters
     ----------
     downloads : mapping of str to callable
-        Names to functions that download, report their progress, and return paths.
+        Functions by name, each of which downloads files, reports its progress, and returns the paths.
     """
     from rich.console import Console
     from rich.progress import Progress as ProgressBars
 
     with ProgressBars(console=Console(stderr=True)) as bars:
         for name, download in downloads.items():
-            for path in download(_shown_on(bars, bars.add_task(name))):
+            for path in download(_progress_callback(bars, bars.add_task(name))):
                 print(path)
 
 
-def _shown_on(bars: "ProgressBars", task: "TaskID") -> "Progress":
-    """Report the progress of a download on a bar."""
+def _progress_callback(bars: "ProgressBars", task: "TaskID") -> "Progress":
+    """Return a callback that shows the progress of a download on a bar."""
     return lambda done, total: bars.update(task, completed=done, total=total)

@@ -1,4 +1,4 @@
-"""``bids_stroke-evaluate``: compare predicted lesion masks with manual ones."""
+"""``bids_stroke-evaluate``: compare predicted lesion masks with manual masks."""
 
 import argparse
 import sys
@@ -16,41 +16,47 @@ if TYPE_CHECKING:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the parser of the command."""
     command = argparse.ArgumentParser(
         prog="bids_stroke-evaluate",
-        description="Compare the lesion masks of one or several models with manual ones: scores of "
-        "each scan, statistics, comparison of the models, the tables of published papers, pictures.",
+        description="Compare the lesion masks of one or several models with manual masks. The output "
+        "contains the scores of each scan, summary statistics, a comparison of the models, tables as "
+        "in published papers, and figures.",
     )
     command.add_argument(
         "pred",
         nargs="+",
         metavar="[NAME=]PRED",
-        help="folder of predicted masks, a BIDS derivative or files named as the true ones",
+        help="folder of predicted masks: BIDS derivatives, or files with the same names as the manual "
+        "masks",
     )
-    command.add_argument("truth", type=Path, metavar="TRUTH", help="folder of the manual masks")
-    command.add_argument("out", type=Path, metavar="OUT", help="folder for tables and pictures")
+    command.add_argument("truth", type=Path, metavar="TRUTH", help="folder of manual masks")
+    command.add_argument("out", type=Path, metavar="OUT", help="output folder for tables and figures")
     command.add_argument(
         "--participants",
         type=Path,
         metavar="TSV",
-        help="participants.tsv, whose columns (such as site) are groups, and whose column head names "
-        "the head that simulated participants share",
+        help="participants.tsv; its columns (such as site) define groups, and its column head "
+        "identifies the head that several simulated participants share",
     )
     command.add_argument(
         "--assume-orientation",
         choices=ORIENTATIONS,
-        help="directions of the axes of masks whose headers state none; without it they are not "
-        "compared",
+        help="assumed axis directions of masks whose headers define none; without this option such "
+        "masks are not compared",
     )
     command.add_argument(
-        "--nprocs", type=int, default=1, metavar="N", help="pairs at a time (default: 1)"
+        "--nprocs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of pairs to compare in parallel (default: 1)",
     )
     return command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; 1 if a pair could not be compared, 2 for a mistake in the command."""
+    """Run the command; return 1 if a pair could not be compared, 2 for a usage error, else 0."""
     start_in_utf8(argv)
     arguments = parser().parse_args(argv)
     try:
@@ -61,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    """Evaluate, write the folder of the evaluation, and print what could not be compared."""
+    """Compare the masks, write the output folder, and print the pairs that could not be compared."""
     from bids_stroke.cohort.participants import read_participants
     from bids_stroke.evaluation.run import evaluate, remarks_notice
     from bids_stroke.reports.evaluation import write_evaluation
@@ -76,39 +82,45 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if people is not None:
         _check_ids(rows, people, participants)
     page = write_evaluation(arguments.out, rows, lesions, people, orientation)
-    bad = rows[rows["tp"].isna()]
+    failed = rows[rows["tp"].isna()]
     columns = ["participant_id", "session_id", "model", "reason"]
-    for participant, session, model, reason in bad[columns].fillna("").itertuples(index=False):
+    for participant, session, model, reason in failed[columns].fillna("").itertuples(index=False):
         print(f"{participant} {session} {model}: {reason}")
     if notice := remarks_notice(rows):
         print(notice)
-    print(f"{len(rows) - len(bad)} pairs compared, {len(bad)} not: {page.path}")
-    return 1 if len(bad) else 0
+    print(f"{len(rows) - len(failed)} pairs compared, {len(failed)} not compared: {page.path}")
+    return 1 if len(failed) else 0
 
 
 def _check_ids(rows: "pd.DataFrame", people: "pd.DataFrame", path: Path) -> None:
-    """Print the ids of participants without a counterpart."""
+    """Print the participants that are missing in the table or in the comparison."""
     from bids_stroke.bids.names import with_prefix
     from bids_stroke.cohort.participants import unmatched_participants
 
     compared = {with_prefix(participant, "sub-") for participant in rows["participant_id"]}
     if compared.isdisjoint(people["participant_id"]):
-        raise UsageError(f"{path} has no row of any participant compared; check participant_id.")
+        raise UsageError(
+            f"{path} has no row for any compared participant; check its column participant_id."
+        )
     for sentence in unmatched_participants(compared, people, path):
         print(sentence)
 
 
 def _folders_by_model(arguments: Sequence[str]) -> dict[str, Path]:
-    """Folders by name of the model: ``NAME=DIR``, or the folder's own name."""
+    """Return folders by model name, from ``NAME=DIR`` or from the name of the folder."""
     folders: dict[str, Path] = {}
     for argument in arguments:
         name, equals, path = argument.partition("=")
         folder = Path(path if equals else argument)
         name = name if equals else folder.resolve().name
         if not folder.is_dir():
-            raise UsageError(f"{folder} is not a folder; name a folder of predicted masks.")
+            raise UsageError(
+                f"{folder} does not exist or is not a folder; give a folder of predicted masks."
+            )
         if name in folders:
-            raise UsageError(f"Two predictions are called {name}; name them, such as A={folder}.")
+            raise UsageError(
+                f"Two folders of predictions have the name {name}; add names, such as A={folder}."
+            )
         folders[name] = folder
     return folders
 

@@ -1,4 +1,4 @@
-"""Levels of analysis that use each option; an option that a level would ignore is wrong usage."""
+"""Analysis levels of each option; an option that has no effect at a level is a usage error."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
         LEVELS,
     ),
 }
-#: Options that others leave without effect, and those others.
+#: Options, and other options that have no effect if they are given.
 _EXCLUDED = {
     "--lesion-derivatives": ("--model", "--mirror"),
     "--reports-only": ("--dry-run", "--session-label"),
@@ -38,33 +38,33 @@ _EXCLUDED = {
 
 
 def check(words: Sequence[str], parser: argparse.ArgumentParser) -> None:
-    """Refuse options that have no effect.
+    """Raise an error for options that have no effect.
 
     Parameters
     ----------
     words : sequence of str
-        The command line.
+        Words of the command line.
     parser : argparse.ArgumentParser
-        Of :func:`bids_stroke.cli.options.build`; its defaults are removed.
+        Parser from :func:`bids_stroke.cli.options.build`; its defaults are removed.
 
     Raises
     ------
     UsageError
-        If an option is given that the level, or another option that is given, does not use.
+        If a given option has no effect at this level, or with another given option.
     """
     level, given = _given(words, parser)
     for option in sorted(given):
         levels = OPTIONS.get(option, LEVELS)
         if level not in levels:
-            raise UsageError(f"{option} goes with the {levels[0]} level; leave it out.")
+            raise UsageError(f"{option} is an option of the {levels[0]} level; remove it.")
     for option, others in _EXCLUDED.items():
         for other in others:
             if level == _PARTICIPANT and {option, other} <= given:
-                raise UsageError(f"{other} has no effect with {option}; leave one of them out.")
+                raise UsageError(f"{other} has no effect with {option}; remove one of them.")
 
 
 def _given(words: Sequence[str], parser: argparse.ArgumentParser) -> tuple[str, set[str]]:
-    """The level, and the long names of the options that a command line gives."""
+    """Return the level and the long names of the given options."""
     names = {action.dest: action.option_strings[-1:] for action in parser._actions}
     for action in parser._actions:
         action.default = argparse.SUPPRESS
@@ -73,13 +73,15 @@ def _given(words: Sequence[str], parser: argparse.ArgumentParser) -> tuple[str, 
     return given["analysis_level"], {name for dest in given for name in names[dest]}
 
 
-def select(words: Sequence[str], level: str, parser: argparse.ArgumentParser) -> Iterator[str]:
-    """The options of a command line that a level uses, with their values."""
-    kept = True
+def options_for_level(
+    words: Sequence[str], level: str, parser: argparse.ArgumentParser
+) -> Iterator[str]:
+    """Yield the options of a command line that apply to a level, with their values."""
+    is_used = True
     for word in words:
         if word.startswith("-"):
             name = word.partition("=")[0] if word.startswith("--") else word[:2]
             action = parser._option_string_actions.get(name.replace("_", "-"))
-            kept = action is None or level in OPTIONS.get(action.option_strings[-1], LEVELS)
-        if kept:
+            is_used = action is None or level in OPTIONS.get(action.option_strings[-1], LEVELS)
+        if is_used:
             yield word

@@ -1,4 +1,4 @@
-"""``bids_stroke-models``: what models there are; fetch, check, export and adapt them."""
+"""``bids_stroke-models``: list, show, download, verify, export and adapt models."""
 
 import argparse
 import sys
@@ -19,48 +19,72 @@ if TYPE_CHECKING:  # slow to import
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the parser of the command."""
     command = argparse.ArgumentParser(
-        prog="bids_stroke-models", description="Models of the lesion: MODEL is the name of an embedded "
-        "one, the path of a card, or nnunet:FOLDER for the results of an nnU-Net v2.",
-    )  # fmt: skip
+        prog="bids_stroke-models",
+        description="Manage lesion segmentation models. MODEL is the name of an included model, the "
+        "path of a model card, or nnunet:FOLDER for the results of an nnU-Net v2.",
+    )
     commands = command.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("list", help="the embedded models")
+    commands.add_parser("list", help="list the included models")
     for name, text in (
-        ("show", "tell what a model is"),
-        ("fetch", "download a card's weights"),
-        ("verify", "check the weights, and that they fit the network"),
+        ("show", "show the properties of a model"),
+        ("fetch", "download the weights of a model"),
+        ("verify", "check the weights against the model card and the network"),
     ):
         commands.add_parser(name, help=text).add_argument("model", metavar="MODEL")
     commands.choices["fetch"].add_argument(
-        "--accept-licence", action="store_true", help="accept the licence that is shown without it"
+        "--accept-licence",
+        action="store_true",
+        help="accept the license; without this option, the license is shown",
     )
-    export = commands.add_parser("export", help="make cards with safetensors of a training")
-    export.add_argument("run", type=Path, metavar="RUN", help="folder of a training or an nnU-Net")
-    export.add_argument("out", type=Path, metavar="OUT", help="folder for cards and weights")
-    export.add_argument("--name", help="name of the model (default: that of the recipe)")
-    export.add_argument("--licence", default="not chosen yet", help="licence of the weights")
-    search = commands.add_parser("search", help="find the best ensembles of several networks")
-    search.add_argument("run", type=Path, metavar="RUN", help="folder of a training by the recipe s1")
-    search.add_argument("out", type=Path, metavar="OUT", help="folder for cards, weights and tables")
-    search.add_argument("--licence", default="not chosen yet", help="licence of the weights")
-    search.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
-    adapt = commands.add_parser("adapt", help="take a trained network to further channels")
-    adapt.add_argument("model", metavar="SOURCE", help="model to take")
-    adapt.add_argument("out", type=Path, metavar="OUT", help="folder for the card and adapt.tsv")
-    adapt.add_argument("--channels", nargs="+", required=True, metavar="CONTRAST", help="T1w FLAIR …")
+    export = commands.add_parser(
+        "export", help="export a trained model as a model card with safetensors"
+    )
+    export.add_argument(
+        "run", type=Path, metavar="RUN", help="output folder of bids_stroke-train or of nnU-Net"
+    )
+    export.add_argument(
+        "out", type=Path, metavar="OUT", help="output folder for model cards and weights"
+    )
+    export.add_argument("--name", help="name of the model (default: name of the recipe)")
+    export.add_argument("--licence", default="not chosen yet", help="license of the weights")
+    search = commands.add_parser("search", help="find the best ensembles of the trained networks")
+    search.add_argument(
+        "run", type=Path, metavar="RUN", help="output folder of a training with recipe s1"
+    )
+    search.add_argument(
+        "out", type=Path, metavar="OUT", help="output folder for model cards, weights and tables"
+    )
+    search.add_argument("--licence", default="not chosen yet", help="license of the weights")
+    search.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    adapt = commands.add_parser("adapt", help="adapt a trained network to additional input channels")
+    adapt.add_argument("model", metavar="SOURCE", help="model to adapt")
+    adapt.add_argument(
+        "out", type=Path, metavar="OUT", help="output folder for the model card and adapt.tsv"
+    )
+    adapt.add_argument(
+        "--channels",
+        nargs="+",
+        required=True,
+        metavar="CONTRAST",
+        help="contrasts of the input channels, such as T1w FLAIR",
+    )
     adapt.add_argument(
         "--new", choices=("duplicated", "zeros"), default="duplicated",
-        help="weights of a new channel: the known ones duplicated, and all shared out; or zeros",
+        help="initial weights of new channels: duplicated (rescaled copies of the existing weights) or "
+        "zeros (default: duplicated)",
     )  # fmt: skip
     adapt.add_argument(
-        "--plans", metavar="MODEL", help="nnU-Net whose network it shall fit (default: that of SOURCE)"
+        "--plans",
+        metavar="MODEL",
+        help="nnU-Net that defines the target network (default: network of SOURCE)",
     )
     return command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit status."""
+    """Run the command and return the exit status."""
     return subcommands.run(parser(), _COMMANDS, argv)
 
 
@@ -82,9 +106,9 @@ def _show(arguments: argparse.Namespace) -> int:
         "contrasts": ", ".join(_contrasts(model)),
         "networks": ", ".join(map(_network, model.leaves)),
         "spacing": " × ".join(f"{mm:g}" for mm in model.spacing) + " mm",
-        "threshold": f"{model.threshold:g}, components from {model.min_component_mm3:g} mm³",
+        "threshold": f"{model.threshold:g}, components of at least {model.min_component_mm3:g} mm³",
         "weights": f"SHA-256 {model.sha256}",
-        "licence": model.licence,
+        "license": model.licence,
         "trained on": model.trained_on,
         "citation": model.citation,
         **{f"note {n}": note for n, note in enumerate(model.notes, 1)},
@@ -100,13 +124,14 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
     downloads: dict[str, Callable[[Progress], list[Path]]]
     if arguments.model == imagenet.NAME:
-        downloads, licence = {imagenet.NAME: imagenet.fetch}, imagenet.LICENCE
+        downloads, license_text = {imagenet.NAME: imagenet.fetch}, imagenet.LICENCE
     else:
         model = catalog.load(arguments.model)
-        downloads, licence = {card.name: partial(fetch, card) for card in model.leaves}, model.licence
+        downloads = {card.name: partial(fetch, card) for card in model.leaves}
+        license_text = model.licence
     if not arguments.accept_licence:
-        print(f"The weights of {arguments.model} are under this licence: {licence}")
-        raise UsageError("Give the command again with --accept-licence to accept it.")
+        print(f"License of the weights of {arguments.model}: {license_text}")
+        raise UsageError("Run the command again with --accept-licence to accept the license.")
     download_all(downloads)
     return 0
 
@@ -117,7 +142,8 @@ def _verify(arguments: argparse.Namespace) -> int:
     model = catalog.load(arguments.model)
     for card in model.leaves:
         number = sum(1 for _ in weights.load_folds(card))
-        print(f"{card.name}: {number} file{'s' * (number > 1)} as in the card, and fit for its network")
+        files = f"{number} file{'s match' if number > 1 else ' matches'}"
+        print(f"{card.name}: {files} the model card and the network")
     return 0
 
 
@@ -151,7 +177,7 @@ def _adapt(arguments: argparse.Namespace) -> int:
 
 
 def _network(card: "Card") -> str:
-    """Family of a network, and its name within the family."""
+    """Return the family of a network and its name within the family."""
     names = [card.network.family, card.network.arguments.get("network")]
     return " ".join(filter(None, names))
 

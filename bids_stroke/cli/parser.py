@@ -1,4 +1,4 @@
-"""From the command line to :class:`bids_stroke.settings.Settings`."""
+"""Parse the command line into :class:`bids_stroke.settings.Settings`."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ def parse(argv: Sequence[str] | None = None) -> Settings:
     Raises
     ------
     StrokeError
-        If a file or folder that was named cannot be used, or an option has no effect.
+        If a file or folder cannot be used, or an option has no effect.
     """
     words = [hyphenated(word) for word in (sys.argv[1:] if argv is None else argv)]
     args = vars(options.build().parse_args(words))
@@ -31,7 +31,7 @@ def parse(argv: Sequence[str] | None = None) -> Settings:
     args["atlases"] = _pairs(args.pop("atlas"), args.pop("atlas_labels"))
     if args["deterministic"]:
         if args["omp_nthreads"] not in (None, 1):
-            raise UsageError("--deterministic takes one thread a session; leave --omp-nthreads out.")
+            raise UsageError("--deterministic uses one thread per session; remove --omp-nthreads.")
         args["omp_nthreads"] = 1
     settings = Settings(**args)
     settings.check()
@@ -39,7 +39,7 @@ def parse(argv: Sequence[str] | None = None) -> Settings:
 
 
 def hyphenated(word: str) -> str:
-    """Spell an option with hyphens; other words stay as they are."""
+    """Replace underscores in an option with hyphens; return other words unchanged."""
     if not word.startswith("--"):
         return word
     option, equals, value = word.partition("=")
@@ -47,7 +47,7 @@ def hyphenated(word: str) -> str:
 
 
 def _frozen(value: object) -> object:
-    """Lists as tuples, paths as absolute ones, all else as it is."""
+    """Convert lists to tuples and paths to absolute paths; return other values unchanged."""
     if isinstance(value, Path):
         return value.absolute()
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
@@ -56,8 +56,8 @@ def _frozen(value: object) -> object:
 def _pairs(atlases: Sequence[Path], tables: Sequence[Path]) -> tuple[tuple[Path, Path], ...]:
     if len(atlases) != len(tables):
         raise UsageError(
-            f"--atlas names {len(atlases)} files and --atlas-labels {len(tables)}; give one table for "
-            "each atlas."
+            f"--atlas has {len(atlases)} files and --atlas-labels has {len(tables)}; give one table "
+            "for each atlas."
         )
     return tuple(zip(atlases, tables, strict=True))
 
@@ -69,19 +69,22 @@ def _filters(path: Path | None) -> dict[str, dict[str, object]]:
     try:
         filters = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} cannot be read as JSON ({error}); mend it.") from None
+        raise UsageError(f"{path} cannot be read as JSON ({error}); fix the file.") from None
     if not isinstance(filters, dict) or not all(isinstance(v, dict) for v in filters.values()):
-        raise UsageError(f'{path} needs the form {{"t1w": {{"acquisition": "mprage"}}}}.')
+        raise UsageError(
+            f'{path} must have the form {{"t1w": {{"acquisition": "mprage"}}}}; fix the file.'
+        )
     for entities in filters.values():
         for value in entities.values():
             if not _is_filter(value):
                 raise UsageError(
-                    f"{path} filters by {value!r:.60}; use texts, numbers, or lists of them."
+                    f"{path} filters by {value!r:.60}; use strings, numbers, or lists of them."
                 )
     unknown = set(filters) - {"t1w", "flair", "t2w", "trace", "lesion"}
     if unknown:
         raise UsageError(
-            f"{path} filters {', '.join(sorted(unknown))}; use t1w, flair, t2w, trace and lesion."
+            f"{path} has the unknown keys {', '.join(sorted(unknown))}; use t1w, flair, t2w, trace or "
+            "lesion."
         )
     return filters
 

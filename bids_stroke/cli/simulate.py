@@ -14,7 +14,7 @@ from bids_stroke.utils.files import PathLike, atomic
 from .encoding import start_in_utf8
 
 README = """\
-Simulated stroke patients: no scan of any person is in this dataset.
+Simulated stroke patients: this dataset contains no scan of any person.
 
 T1w and FLAIR images of digital heads with one chronic lesion in the territory of a middle cerebral
 artery, made by bids_stroke-simulate around the MNI152 (ICBM 2009a symmetric) template. Everything
@@ -32,47 +32,55 @@ PARTICIPANTS = {
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the parser of the command."""
     command = argparse.ArgumentParser(
         prog="bids_stroke-simulate",
-        description="Write a small BIDS dataset of simulated stroke patients, with true masks.",
+        description="Write a small BIDS dataset of simulated stroke patients with ground-truth masks.",
     )
     command.add_argument("out", type=Path, metavar="OUT", help="new folder for the dataset")
     command.add_argument(
-        "--participants", type=_within(int, 1, 999), default=3, metavar="N", help="default: 3"
+        "--participants",
+        type=_within(int, 1, 999),
+        default=3,
+        metavar="N",
+        help="number of participants (default: 3)",
     )
     command.add_argument(
         "--resolution",
         type=_within(float, 1, 4),
         default=1.0,
         metavar="MM",
-        help="voxels of the T1w, 1 to 4 mm; FLAIR slices are 3 mm thicker (default: 1)",
+        help="voxel size of the T1w, 1 to 4 mm; FLAIR slices are 3 mm thicker (default: 1)",
     )
     command.add_argument(
         "--brains",
         type=Path,
         nargs="+",
         metavar="DIR",
-        help="skull-stripped T1w of healthy people, or label maps of heads, to simulate on "
-        "(default: digital heads around the MNI152 template)",
+        help="folders of skull-stripped T1w images of healthy people, or of label maps of heads, to "
+        "add lesions to (default: digital heads around the MNI152 template)",
     )
     command.add_argument(
-        "--lesions", type=Path, nargs="+", metavar="DIR", help="lesion masks in MNI space, for --brains"
+        "--lesions",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="folders of lesion masks in MNI space, for --brains",
     )
     command.add_argument(
-        "--seed", type=_within(int, 0, 2**31), default=1, metavar="N", help="default: 1"
+        "--seed", type=_within(int, 0, 2**31), default=1, metavar="N", help="random seed (default: 1)"
     )
     return command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit status."""
+    """Run the command and return the exit status."""
     start_in_utf8(argv)
     arguments = vars(parser().parse_args(argv))
     out, brains, lesions = (arguments.pop(name) for name in ("out", "brains", "lesions"))
     try:
         if bool(brains) != bool(lesions):
-            raise UsageError("--brains and --lesions go together; give both or neither.")
+            raise UsageError("--brains and --lesions must be used together; give both or neither.")
         if brains:
             simulate(out, partial(_write_brains, brains=brains, lesions=lesions, **arguments))
         else:
@@ -84,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def simulate(out: PathLike, write: Callable[[Path], None]) -> None:
-    """Write a dataset to ``out``, which appears once ``write`` has filled it.
+    """Write a dataset to ``out`` atomically: the folder exists only after ``write`` has succeeded.
 
     Raises
     ------
@@ -93,19 +101,19 @@ def simulate(out: PathLike, write: Callable[[Path], None]) -> None:
     """
     out = Path(out).absolute()
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UsageError(f"{out} is not an empty folder; name a new one.")
+        raise UsageError(f"{out} is not an empty folder; choose a new folder.")
     try:
         with atomic(out) as folder:
             folder.mkdir()
             write(folder)
     except OSError as error:
         raise UsageError(
-            f"{out} cannot be written ({error.strerror or error}); name another folder."
+            f"{out} cannot be written ({error.strerror or error}); choose another folder."
         ) from None
 
 
 def _write_heads(folder: Path, participants: int, resolution: float, seed: int) -> None:
-    """Participants around the template."""
+    """Write participants with digital heads around the template."""
     import numpy as np
     import pandas as pd
 
@@ -118,7 +126,7 @@ def _write_heads(folder: Path, participants: int, resolution: float, seed: int) 
     template = phantom_template.template(resolution)
     rows = []
     for number in range(1, participants + 1):
-        # Each participant has its own stream: the first ones do not depend on how many follow.
+        # Each participant has a separate random stream, independent of the number of participants.
         rng = np.random.default_rng([seed, number])
         name, side = session_name(f"{number:02d}"), ("left", "right")[(number - 1) % 2]
         scans, masks = scanner.scan_head(phantom.head(template, side, rng), rng)
@@ -140,7 +148,7 @@ def _write_brains(
     resolution: float,
     seed: int,
 ) -> None:
-    """Participants from the user's brains and lesion shapes, in turn."""
+    """Write participants from user-supplied brains and lesion masks."""
     import tempfile
 
     from bids_stroke.training.simulation import dataset, subjects, synthesis
@@ -162,12 +170,12 @@ def _write_brains(
 
 
 def _within(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], int | float]:
-    """An argparse type: a number from ``low`` to ``high``."""
+    """Return an argparse type for numbers from ``low`` to ``high``."""
 
     def number(text: str) -> int | float:
         value = kind(text)
         if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not within {low} and {high}")
+            raise argparse.ArgumentTypeError(f"{text} is not between {low} and {high}")
         return value
 
     number.__name__ = kind.__name__

@@ -1,4 +1,4 @@
-"""``bids_stroke-slurm``: participants as an array of Slurm jobs, then the group level."""
+"""``bids_stroke-slurm``: run participants as a Slurm job array, then the group level."""
 
 import argparse
 import hashlib
@@ -20,7 +20,8 @@ from .encoding import start_in_utf8
 from .parser import parse
 
 _EPILOG = """\
-Further options are those of bids_stroke. The same command again submits what has failed or is new.
+All options of bids_stroke are accepted, too. Run the same command again to submit failed and new
+participants.
 
 examples:
   bids_stroke-slurm /data /out --sbatch="--partition=long --account=lab"
@@ -56,7 +57,7 @@ _SUBMIT = """\
 #!/bin/sh
 set -eu
 if [ -n "$(squeue --noheader --me --name={job})" ]; then
-    echo "jobs called {job} are still in the queue; wait for their end, or end them by:" >&2
+    echo "jobs named {job} are still in the queue; wait until they end, or cancel them with:" >&2
     echo "  scancel --me --name={job}" >&2
     exit 1
 fi
@@ -72,44 +73,44 @@ echo "group level: job ${{group%%;*}}"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's arguments, those of ``bids_stroke`` left out."""
+    """Return the parser of the command, without the options of ``bids_stroke``."""
     command = argparse.ArgumentParser(
         prog="bids_stroke-slurm",
-        description="Process a dataset on a Slurm cluster: an array of jobs, one for each "
-        "participant that is not complete, then the group level.",
+        description="Process a dataset on a Slurm cluster: a job array with one job for each\n"
+        "incomplete participant, then a job for the group level.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    command.add_argument("bids_dir", type=Path, help="root of the BIDS dataset")
-    command.add_argument("output_dir", type=Path, help="folder of the derivatives")
+    command.add_argument("bids_dir", type=Path, help="root folder of the BIDS dataset")
+    command.add_argument("output_dir", type=Path, help="output folder for the derivatives")
     command.add_argument(
         "--image",
         type=Path,
         metavar="SIF",
-        help="run in this Apptainer image; name all files by absolute paths then (default: as "
-        "installed here)",
+        help="run in this Apptainer image, which requires absolute paths in all options (default: run "
+        "the installed bids_stroke)",
     )
     command.add_argument(
         "--sbatch",
         default="",
         metavar="OPTIONS",
-        help="options of sbatch, such as --sbatch=--partition=long",
+        help="additional options of sbatch, such as --sbatch=--partition=long",
     )
     command.add_argument(
-        "--nprocs", type=int, default=4, metavar="N", help="cores of each job (default: 4)"
+        "--nprocs", type=int, default=4, metavar="N", help="cores per job (default: 4)"
     )
     command.add_argument(
-        "--mem-mb", type=int, default=6000, metavar="MB", help="memory of each job (default: 6000)"
+        "--mem-mb", type=int, default=6000, metavar="MB", help="memory per job (default: 6000)"
     )
     command.add_argument(
-        "--list", action="store_true", help="submit nothing; name the sessions that are not complete"
+        "--list", action="store_true", help="list the incomplete sessions without submitting jobs"
     )
     return command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; 1 if a session is not complete with ``--list``, or Slurm refuses."""
+    """Run the command; return 1 if sessions are incomplete (``--list``) or Slurm reports an error."""
     start_in_utf8(argv)
     arguments, options = parser().parse_known_args(argv)
     try:
@@ -118,9 +119,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             from bids_stroke.execution.participant import run_participants
 
             return run_participants(settings)
-        resources.find_places(settings.work_dir)
+        resources.ensure_writable_folders(settings.work_dir)
         if arguments.list:
-            return unfinished(settings)
+            return list_unfinished(settings)
         return submit(settings, group, arguments, options)
     except StrokeError as error:
         print(f"bids_stroke-slurm: error: {error}", file=sys.stderr)
@@ -140,23 +141,23 @@ def _settings(arguments: argparse.Namespace, options: Sequence[str]) -> tuple[Se
 
 
 def _options_of(options: Sequence[str], level: str) -> list[str]:
-    """The options that a level uses."""
-    return list(levels.select(options, level, run_options.build()))
+    """Return the options that apply to a level."""
+    return list(levels.options_for_level(options, level, run_options.build()))
 
 
-def unfinished(settings: Settings) -> int:
-    """Name every session that is not complete, and why; 1 if there is one."""
+def list_unfinished(settings: Settings) -> int:
+    """Print every incomplete session with the reason; return 1 if there are any, else 0."""
     from bids_stroke.bids import record as records
     from bids_stroke.execution.plan import make_plan
 
     plan = make_plan(settings)
     for job in plan.jobs:
         record = records.read(settings.output_dir, job.session.name)
-        reason = "it did not end; its job's log is in logs/slurm"
+        reason = "not finished; see the log of its job in logs/slurm"
         if record and record.status != records.UNFINISHED:
-            reason = record.error or "an option, its images or its outputs have changed since"
+            reason = record.error or "its options, images or outputs have changed since"
         print(f"{job.session.name}: {reason}")
-    refused = [session for session in plan.left_out if session.refused]
+    refused = [session for session in plan.skipped if session.refused]
     for session in refused:
         print(f"{session.name}: refused: {session.reason}")
     print(f"{len(plan.done)} of {len(plan.sessions) + len(refused)} sessions are complete")
@@ -166,21 +167,21 @@ def unfinished(settings: Settings) -> int:
 def submit(
     settings: Settings, group: Settings, arguments: argparse.Namespace, options: Sequence[str]
 ) -> int:
-    """Write the jobs to ``logs/slurm``, and submit them where Slurm is.
+    """Write the jobs to ``logs/slurm``, and submit them if Slurm is available.
 
     Parameters
     ----------
     settings, group : Settings
-        Those of the participant and of the group level.
+        Settings of the participant level and of the group level.
     arguments : argparse.Namespace
-        Of :func:`bids_stroke.cli.slurm.parser`.
+        Arguments from :func:`bids_stroke.cli.slurm.parser`.
     options : sequence of str
         Options of ``bids_stroke``.
 
     Raises
     ------
     ResourceError
-        If Slurm refuses them.
+        If Slurm does not accept the jobs.
     """
     from bids_stroke.bids import index
     from bids_stroke.execution.plan import make_plan
@@ -192,12 +193,12 @@ def submit(
     script = write_jobs(settings, group, labels, arguments, options)
     print(f"{len(labels)} participants to process, {len(plan.done)} sessions up to date")
     if not shutil.which("sbatch"):
-        print(f"Slurm is not here; submit the jobs on the cluster by: sh {script}")
+        print(f"sbatch was not found; submit the jobs on the cluster with: sh {script}")
         return 0
     done = subprocess.run(["sh", script], capture_output=True, text=True)
     print(done.stdout, end="")
     if done.returncode:
-        raise ResourceError(f"Slurm does not take the jobs of {script}: {done.stderr.strip()}")
+        raise ResourceError(f"Slurm did not accept the jobs of {script}: {done.stderr.strip()}")
     return 0
 
 
@@ -208,7 +209,7 @@ def write_jobs(
     arguments: argparse.Namespace,
     options: Sequence[str],
 ) -> Path:
-    """Write the scripts of the jobs and that which submits them, and return the latter's path.
+    """Write the scripts of the jobs and a script that submits them; return the path of the latter.
 
     Parameters
     ----------
@@ -227,13 +228,13 @@ def write_jobs(
         from . import apptainer  # slow to load
 
         app, listing = apptainer.commands(settings, group, arguments.image)
-        options = apptainer.absolute(settings, options)
+        options = apptainer.require_absolute_paths(settings, options)
     folders = [str(settings.bids_dir), str(settings.output_dir)]
     index = ["--bids-database-dir", str(settings.bids_database_dir)]
-    of_runs = ["--nprocs", str(arguments.nprocs), "--mem-mb", str(arguments.mem_mb), *index, *options]
+    words = ["--nprocs", str(arguments.nprocs), "--mem-mb", str(arguments.mem_mb), *index, *options]
     digest = hashlib.sha256(folders[1].encode()).hexdigest()[:8]
     values = {
-        "job": f"bids_stroke-{digest}",  # one output folder, one name
+        "job": f"bids_stroke-{digest}",  # one job name per output folder
         "last": len(labels) - 1,
         "cores": arguments.nprocs,
         "memory": arguments.mem_mb,
@@ -242,8 +243,8 @@ def write_jobs(
         "labels": " ".join(labels),
         "app": shlex.join([*app, *folders]),
         "list": shlex.join([*listing, *folders, "--list", *index, *options]),
-        "options": shlex.join(_options_of(of_runs, "participant")),
-        "group_options": shlex.join(_options_of(of_runs, "group")),
+        "options": shlex.join(_options_of(words, "participant")),
+        "group_options": shlex.join(_options_of(words, "group")),
         "sbatch": shlex.join(shlex.split(arguments.sbatch)),
         **{name: shlex.quote(str(path)) for name, path in paths.items()},
     }

@@ -1,4 +1,4 @@
-"""Entry point of commands that have subcommands."""
+"""Entry point of commands with subcommands."""
 
 import argparse
 import sys
@@ -14,16 +14,16 @@ def run(
     commands: Mapping[str, Callable[[argparse.Namespace], int]],
     argv: Sequence[str] | None,
 ) -> int:
-    """Run the subcommand that a command line names; returns the exit status.
+    """Run the subcommand of a command line and return the exit status.
 
     Parameters
     ----------
     parser : argparse.ArgumentParser
-        Its arguments have the name of the subcommand as ``command``.
+        Parser that stores the name of the subcommand as ``command``.
     commands : mapping of str to callable
         Subcommands by name; each returns an exit status.
     argv : sequence of str, optional
-        The words of the command line; those of the process by default.
+        Words of the command line; those of the process by default.
     """
     start_in_utf8(argv)
     arguments = parser.parse_args(argv)

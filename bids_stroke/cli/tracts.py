@@ -1,4 +1,4 @@
-"""``bids_stroke-tracts``: list the tracts, show their cards, and download their files."""
+"""``bids_stroke-tracts``: list tracts, show their cards, and download their files."""
 
 import argparse
 import sys
@@ -12,23 +12,29 @@ from .downloads import download_all
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the parser of the command."""
     command = argparse.ArgumentParser(
         prog="bids_stroke-tracts",
-        description="Tracts that loads are measured on: TRACT is a name, or the path of a card.",
+        description="List, show and download the tracts that lesion loads are measured on. TRACT is "
+        "the name of a tract or the path of a tract card.",
     )
     commands = command.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("list", help="names of the tracts, and whether their files are here")
-    for name, text in (("show", "show the card of a tract"), ("fetch", "download its files")):
+    commands.add_parser("list", help="list the tracts and whether their files are installed")
+    for name, text in (
+        ("show", "show the card of a tract"),
+        ("fetch", "download the files of a tract"),
+    ):
         commands.add_parser(name, help=text).add_argument("tract", metavar="TRACT")
     commands.choices["fetch"].add_argument(
-        "--accept-licence", action="store_true", help="accept the terms that are shown without it"
+        "--accept-licence",
+        action="store_true",
+        help="accept the license; without this option, the license is shown",
     )
     return command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit status."""
+    """Run the command and return the exit status."""
     return subcommands.run(parser(), _COMMANDS, argv)
 
 
@@ -37,8 +43,8 @@ def _list(_: argparse.Namespace) -> int:
 
     for name in tract_cards.names():
         card = tract_cards.load_card(name)
-        here = all(path.is_file() for path in card.paths)
-        print(f"{name}\t{card.name}\t{'here' if here else 'to be fetched'}")
+        is_installed = all(path.is_file() for path in card.paths)
+        print(f"{name}\t{card.name}\t{'installed' if is_installed else 'not downloaded'}")
     return 0
 
 
@@ -54,7 +60,7 @@ def _show(arguments: argparse.Namespace) -> int:
         "axis": card.axis or "none",
         "symmetric": "yes" if card.symmetric else "no",
         "cut-offs": f"{cutoffs['lower']:g} and {cutoffs['upper']:g} ml" if cutoffs else "none",
-        "licence": card.licence,
+        "license": card.licence,
         "citation": card.citation,
     }
     for key, value in rows.items():
@@ -67,8 +73,8 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
     card = tract_cards.load_card(arguments.tract)
     if not arguments.accept_licence:
-        print(f"The terms of {arguments.tract}: {' '.join(card.licence.split())}")
-        raise UsageError("Give the command again with --accept-licence to accept them.")
+        print(f"License of {arguments.tract}: {' '.join(card.licence.split())}")
+        raise UsageError("Run the command again with --accept-licence to accept the license.")
     download_all({card.name: partial(tract_cards.fetch, card)})
     return 0
 

@@ -17,24 +17,28 @@ from .encoding import start_in_utf8
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the parser of the command."""
     command = argparse.ArgumentParser(
         prog="bids_stroke-train",
         usage="bids_stroke-train RECIPE BIDS_DIR [BIDS_DIR …] OUT --labels DIR [DIR …] [options]\n"
         "       bids_stroke-train RECIPE OUT --data DIR [--minutes N] [--decay CHECKPOINT]",
-        description="Train a model on patients with lesion masks, or on simulated strokes. The same "
-        "command again continues a training that was interrupted.",
+        description="Train a model on patients with lesion masks, or on simulated strokes. Run the "
+        "same command again to continue an interrupted training.",
     )
     shipped = ", ".join(sorted(path.stem for path in RECIPES.glob("*.yaml")))
     command.add_argument(
-        "recipe", metavar="RECIPE", help=f"YAML file of all settings, or one that is shipped: {shipped}"
+        "recipe",
+        metavar="RECIPE",
+        help=f"YAML file with all settings, or the name of an included recipe: {shipped}",
     )
     command.add_argument(
-        "bids_dirs", nargs="*", type=Path, metavar="BIDS_DIR", help="datasets of patients"
+        "bids_dirs", nargs="*", type=Path, metavar="BIDS_DIR", help="BIDS datasets of patients"
     )
-    command.add_argument("out", type=Path, metavar="OUT", help="folder for weights and logs")
+    command.add_argument("out", type=Path, metavar="OUT", help="output folder for weights and logs")
     command.add_argument(
-        "--initial", metavar="MODEL", help="model, card or nnunet:FOLDER to start from and to adapt"
+        "--initial",
+        metavar="MODEL",
+        help="initial model: a name, a model card or nnunet:FOLDER; its channels are adapted",
     )
     patients = command.add_argument_group("patients")
     patients.add_argument(
@@ -43,41 +47,51 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         default=[],
         metavar="DIR",
-        help="where the lesion masks of each dataset lie, in the order of the datasets",
+        help="folders of the lesion masks of each dataset, in the order of the datasets",
     )
     patients.add_argument(
-        "--split", type=Path, metavar="TSV", help="participant_id and part of each, instead of a draw"
+        "--split",
+        type=Path,
+        metavar="TSV",
+        help="table with participant_id and part of each participant, instead of a random split",
     )
     patients.add_argument(
-        "--fold", type=int, metavar="N", help="the fold that validates, for recipes with folds (0)"
+        "--fold",
+        type=int,
+        metavar="N",
+        help="validation fold, for recipes with cross-validation (default: 0)",
     )
     patients.add_argument(
-        "--nprocs", type=int, default=1, metavar="N", help="scans prepared side by side (1)"
+        "--nprocs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of scans to prepare in parallel (default: 1)",
     )
     simulated = command.add_argument_group("simulated strokes")
     simulated.add_argument(
         "--data",
         type=Path,
         metavar="DIR",
-        help="folder that holds the folders of the recipe's sources",
+        help="folder that contains the source folders of the recipe",
     )
     simulated.add_argument(
         "--minutes",
         type=float,
         metavar="N",
-        help="duration of this call (until it is interrupted; for --decay, by the recipe)",
+        help="duration of this run (default: until interrupted; with --decay, defined by the recipe)",
     )
     simulated.add_argument(
         "--decay",
         type=Path,
         metavar="CHECKPOINT",
-        help="checkpoint of another training, from which the learning rate decays to zero",
+        help="checkpoint of another training to continue, with the learning rate decaying to zero",
     )
     return command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit status."""
+    """Run the command and return the exit status."""
     start_in_utf8(argv)
     arguments = parser().parse_intermixed_args(argv)
     try:
@@ -96,13 +110,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _patients(recipe: PatientRecipe, arguments: argparse.Namespace) -> dict[str, Any]:
     folders, labels = arguments.bids_dirs, arguments.labels
     if not folders:
-        raise UsageError(f"{arguments.recipe} trains on patients; name a BIDS dataset before OUT.")
+        raise UsageError(f"{arguments.recipe} trains on patients; give a BIDS dataset before OUT.")
     if len(labels) != len(folders):
         raise UsageError(
-            f"--labels names {len(labels)} folders of masks for {len(folders)} datasets; name one each."
+            f"--labels has {len(labels)} folders of masks for {len(folders)} datasets; give one per "
+            "dataset."
         )
     if arguments.minutes is not None or arguments.decay:
-        raise UsageError("--minutes and --decay go with simulated strokes; leave them out.")
+        raise UsageError("--minutes and --decay apply only to simulated strokes; remove them.")
     with _libraries():
         from bids_stroke.training.run import train_on_patients
     return train_on_patients(
@@ -119,13 +134,13 @@ def _patients(recipe: PatientRecipe, arguments: argparse.Namespace) -> dict[str,
 
 def _simulated(recipe: SimulationRecipe, arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.bids_dirs or arguments.labels:
-        raise UsageError(f"{arguments.recipe} trains on simulated strokes; give OUT alone, and --data.")
+        raise UsageError(f"{arguments.recipe} trains on simulated strokes; give only OUT and --data.")
     if arguments.data is None:
-        raise UsageError("Name the folder of the training data with --data.")
+        raise UsageError("The training data are missing; give their folder with --data.")
     if arguments.minutes is not None and not arguments.minutes > 0:
         raise UsageError(f"--minutes is {arguments.minutes:g}; give a positive number.")
     if arguments.initial and arguments.decay:
-        raise UsageError("--decay starts from its checkpoint; leave --initial out.")
+        raise UsageError("--decay starts from its own checkpoint; remove --initial.")
     with _libraries():
         from bids_stroke.training.engine.loop import train_on_simulations
         from bids_stroke.training.run import source_card
@@ -142,7 +157,7 @@ def _simulated(recipe: SimulationRecipe, arguments: argparse.Namespace) -> dict[
 
 @contextmanager
 def _libraries() -> Iterator[None]:
-    """Context of imports that load slowly and are not always installed."""
+    """Report missing packages during the import of optional dependencies."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -98,7 +98,7 @@ def find_masks(folder: PathLike) -> Masks:
     folder = Path(folder)
     if logs.recorded(folder):
         return _masks_of_records(folder)
-    named = supplied_masks.find_lesion_masks(folder, leave_out=[folder / "work"])
+    named = supplied_masks.find_lesion_masks(folder, exclude=[folder / "work"])
     return _masks_by_names(folder, named) if named else Masks(_masks_outside_bids(folder), {})
 
 
@@ -180,7 +180,7 @@ def _mask_by_name(mask: SuppliedMask) -> Mask:
     return Mask(
         mask.path,
         mask.space,
-        int(not mask.is_whole),
+        int(not mask.is_whole_lesion),
         probability if has_probability else None,
         chains_to(TEMPLATE, (path for path in files if Name.parse(path).session_name == name)),
         supplied=mask,

@@ -123,8 +123,8 @@ def _notes_on_images(truth: Mask, prediction: Mask) -> Iterator[str]:
         )
     elif truth.supplied and prediction.image and not truth.belongs_to(prediction.image):
         yield (
-            f"The true mask is of an image with {truth.supplied.described}, the predicted mask of "
-            f"{prediction.image.name}, {suffix}"
+            f"The true mask is of an image with {truth.supplied.image_description}, the predicted mask "
+            f"of {prediction.image.name}, {suffix}"
         )
 
 

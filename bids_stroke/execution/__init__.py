@@ -1,7 +1,7 @@
-"""One supervised process per session.
+"""Execution of a run, with one supervised subprocess per session.
 
-A killed run leaves complete files only under final names (:func:`bids_stroke.utils.files.atomic`),
-hidden ``.partial-*`` folders, which the next run removes (``workflow``), and the work folder, from
-which it resumes. A session that did not end has a record of its failure (``participant``), or none,
-which counts as a failure (:func:`bids_stroke.bids.record.read_all`).
+After a killed run, files under final names are complete (:func:`bids_stroke.utils.files.atomic`). The
+next run removes hidden ``.partial-*`` folders (``workflow``) and resumes from the work folder. An
+unfinished session has a record with an error (``participant``), or no record, which counts as a failure
+(:func:`bids_stroke.bids.record.read_all`).
 """

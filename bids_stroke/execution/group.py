@@ -1,4 +1,4 @@
-"""The group level: from the participants' derivatives alone."""
+"""The group level, computed from the derivatives of the participant level only."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ from bids_stroke.utils.text import enumeration
 
 
 def run_group(settings: Settings) -> int:
-    """Write the table, the overlap map and the report of the cohort; return the exit status."""
+    """Write the tables, maps and report of the cohort; return the exit status."""
     from bids_stroke.reports.figures.overlap import draw_overlap
     from bids_stroke.reports.group import report as group_report
     from bids_stroke.reports.viewer.overlap import write_overlap_viewer
@@ -64,25 +64,25 @@ def run_group(settings: Settings) -> int:
 
 
 def _write_further_tables(out: Path, cohort: "Cohort") -> None:
-    """Write the short table, and the long ones of tracts and regions."""
+    """Write the short table and the long tables of tracts and regions."""
     short, descriptions = long_tables.short_table(cohort.table)
     write_tsv(short, out / "group_short.tsv")
     write_json(descriptions, out / "group_short.json")
     for name, (_, descriptions) in long_tables.LONG_TABLES.items():
-        write_tsv(long_tables.long_table(name, out, cohort.ended), out / f"{name}.tsv")
+        write_tsv(long_tables.long_table(name, out, cohort.finished), out / f"{name}.tsv")
         write_json(descriptions, out / f"{name}.json")
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """The sessions of the group level.
+    """Sessions of the group level.
 
-    ``table`` has a row for each of the sessions ``ended``; its columns ``groups`` are those of
-    ``people``, which is ``participants.tsv``; ``notices`` are sentences for the user.
+    ``table`` has a row for each session in ``finished``. Its columns ``groups`` come from ``people``,
+    the content of ``participants.tsv``. ``notices`` are sentences for the user.
     """
 
     table: pd.DataFrame
-    ended: Sequence[Record]
+    finished: Sequence[Record]
     failed: Sequence[Record]
     rejected: Mapping[str, ExcludedSession]
     groups: Sequence[str]
@@ -91,15 +91,15 @@ class Cohort:
 
 
 def _collect(settings: Settings) -> Cohort:
-    """Collect the sessions with the labels that are given, apart from those that ratings reject."""
+    """Collect the sessions with the requested labels, except those rejected by QC ratings."""
     out = settings.output_dir
     records = read_selected(out, settings.participant_label, settings.session_label)
     rated = ratings.read_ratings(settings.qc_ratings) if settings.qc_ratings else None
     rejected = {} if rated is None else _rejected(records, rated)
-    kept = [record for record in records if record.name not in rejected]
-    if rejected and not kept:
+    accepted = [record for record in records if record.name not in rejected]
+    if rejected and not accepted:
         raise DatasetError(f"{settings.qc_ratings} rejects every session; check the ratings.")
-    measured, ended, failed = cohort_table.collect(out, kept, settings.strict)
+    measured, finished, failed = cohort_table.collect(out, accepted, settings.strict)
     path = settings.bids_dir / "participants.tsv"
     people = participants.read_participants(path)
     table = participants.merge_participants(measured, people)
@@ -107,7 +107,7 @@ def _collect(settings: Settings) -> Cohort:
         *_notices_of_models(measured),
         *_notices_of_labels(measured),
         *_notices_of_order(measured),
-        *long_tables.unmeasured_atlases(out, ended),
+        *long_tables.unmeasured_atlases(out, finished),
         *(
             participants.unmatched_participants(measured["participant_id"], people, path)
             if people is not None
@@ -116,54 +116,52 @@ def _collect(settings: Settings) -> Cohort:
         *(_notices_of_ratings(settings, rated) if rated is not None else ()),
     ]
     if settings.participant_label or settings.session_label:
-        notices.append(
-            f"Of all sessions, the {len(records)} with the labels that were given are shown."
-        )
+        notices.append(f"Only the {len(records)} sessions with the requested labels are included.")
     groups = [str(name) for name in table if name not in measured]
-    return Cohort(table, ended, failed, rejected, groups, people, notices)
+    return Cohort(table, finished, failed, rejected, groups, people, notices)
 
 
 def _notices_of_models(table: pd.DataFrame) -> Iterator[str]:
-    """A sentence if the lesions of the table are of several models."""
+    """Yield a notice if the lesions come from several models."""
     models = table["model"].value_counts()
     if len(models) > 1:
         listing = ", ".join(f"{model} ({number})" for model, number in models.items())
-        yield f"The lesions are of several models: {listing}; do not compare their volumes."
+        yield f"The lesions come from several models: {listing}; do not compare their volumes."
 
 
 def _notices_of_labels(table: pd.DataFrame) -> Iterator[str]:
-    """A sentence if participants have outputs with and without a session, perhaps of the same scan."""
+    """Yield a notice if participants have outputs with and without ``ses-``, perhaps of one scan."""
     without = table["session_id"].isna()
     both = {*table["participant_id"][without]} & {*table["participant_id"][~without]}
     if both:
         yield (
-            f"Sessions with and without ses- are of one participant: {enumeration(sorted(both))}. If "
-            "the dataset has one of them alone, remove the outputs and the record of the other."
+            f"These participants have outputs both with and without ses-: {enumeration(sorted(both))}. "
+            "If the dataset contains only one of the two, remove the outputs and record of the other."
         )
 
 
 def _notices_of_order(table: pd.DataFrame) -> Iterator[str]:
-    """A sentence if changes are between sessions whose names do not count up."""
+    """Yield a notice if volume changes are between sessions whose names are not numbered."""
     compared = table.dropna(subset="previous_session_id")
     labels = {*compared["session_id"], *compared["previous_session_id"]}
     if len({re.sub(r"\d+", "", label) for label in labels}) > 1:
         listing = ", ".join(sorted(labels, key=names.natural_key))
         yield (
-            f"Sessions are compared in the order of their names: {listing}. If that is not their order "
-            "in time, lesion_volume_change_ml has the wrong sign."
+            f"Sessions are compared in the order of their names: {listing}. If this is not their "
+            "chronological order, lesion_volume_change_ml has the wrong sign."
         )
 
 
 def _notices_of_ratings(settings: Settings, rated: pd.DataFrame) -> Iterator[str]:
-    """A sentence if the ratings reject sessions that do not exist."""
+    """Yield a notice if the ratings reject sessions that do not exist."""
     labels = [names.split_session_name(record.name) for record in read_all(settings.output_dir)]
     if unmatched := ratings.unmatched_rejections(rated, labels):
         listing = ", ".join(unmatched)
-        yield f"{settings.qc_ratings} rejects {listing}, of which there is no session."
+        yield f"{settings.qc_ratings} rejects {listing}, but there is no such session."
 
 
 def _rejected(records: Sequence[Record], rated: pd.DataFrame) -> dict[str, ExcludedSession]:
-    """Sessions that the ratings reject, by name, with the notes of the rating."""
+    """Return the sessions that the ratings reject, by name, with the notes of the rating."""
     excluded = {}
     for record in records:
         participant, session = names.split_session_name(record.name)
@@ -174,52 +172,52 @@ def _rejected(records: Sequence[Record], rated: pd.DataFrame) -> dict[str, Exclu
 
 
 def _write_maps(settings: Settings, cohort: Cohort) -> nib.Nifti1Image:
-    """Write the maps of overlap, which is returned, and of mean load."""
+    """Write the overlap map and the maps of mean load; return the overlap map."""
     out, number = settings.output_dir, len(cohort.table)
     for path in out.glob(
         derivative("group", "load", ".*", space=TEMPLATE, atlas="*", res="1", label="L")
     ):
-        path.unlink()  # of tracts that an earlier run was given
-    count = overlap.overlap(out, cohort.ended)
-    _map(out, count, f"Number of {number} sessions whose lesion covers the voxel", "count")
+        path.unlink()  # may be of a tract that only an earlier run used
+    count = overlap.overlap(out, cohort.finished)
+    _write_map(out, count, f"Number of sessions (of {number}) with a lesion in the voxel", "count")
     for card in maps.Maps(settings.tracts).cards:
         if columns.tract_prefix(card.atlas) in columns.tract_prefixes(cohort.table):
             loads = overlap.load_map(count, number, tracts.load_tract(card))
             text = (
-                f"Mean over {number} sessions of lesion times probability of the {card.name}; the "
-                "sum times the voxel volume is their mean raw load"
+                f"Lesion times probability of the {card.name}, averaged over {number} sessions; the "
+                "sum over voxels times the voxel volume is the mean raw load"
             )
-            _map(out, loads, text, "load", atlas=card.atlas)
+            _write_map(out, loads, text, "load", atlas=card.atlas)
     return count
 
 
 def _evaluate(settings: Settings, cohort: Cohort) -> Page | None:
-    """Compare the masks with manual ones, if there are any; what the group report shows of it."""
+    """Compare the masks with manual masks, if given; return the evaluation for the group report."""
     if settings.ground_truth is None:
         return None
-    left_out = {*cohort.rejected, *(record.name for record in cohort.failed if record.status == "ok")}
+    excluded = {*cohort.rejected, *(record.name for record in cohort.failed if record.status == "ok")}
 
-    def wanted(name: str) -> bool:
+    def is_included(name: str) -> bool:
         labels = settings.participant_label, settings.session_label
-        return name not in left_out and names.has_labels(name, *labels)
+        return name not in excluded and names.has_labels(name, *labels)
 
     models = {"+".join(cohort.table["model"].dropna().unique()) or "masks": settings.output_dir}
     orientation = settings.assume_orientation
-    rows, lesions = evaluate(models, settings.ground_truth, settings.nprocs, wanted, orientation)
+    rows, lesions = evaluate(models, settings.ground_truth, settings.nprocs, is_included, orientation)
     folder = settings.output_dir / "evaluation"
     page = write_evaluation(folder, rows, lesions, cohort.people, orientation)
     compared = int(rows["tp"].notna().sum())
-    print(f"{compared} of {len(rows)} masks compared with manual ones: {page.path}")
+    print(f"{compared} of {len(rows)} masks compared with manual masks: {page.path}")
     if notice := remarks_notice(rows):
         print(notice)
     return page
 
 
 def _print_summary(out: Path, cohort: Cohort) -> None:
-    """Print how many sessions there are, and which of them failed or are to be looked at."""
-    left_out = f", {len(cohort.rejected)} rejected" if cohort.rejected else ""
-    numbers = f"{len(cohort.table)} sessions, {len(cohort.failed)} failed{left_out}"
-    print(f"{numbers}: {out / 'group.html'}")
+    """Print the number of sessions, the failed ones, and those that failed QC checks."""
+    rejected = f", {len(cohort.rejected)} rejected" if cohort.rejected else ""
+    counts = f"{len(cohort.table)} sessions, {len(cohort.failed)} failed{rejected}"
+    print(f"{counts}: {out / 'group.html'}")
     for record in cohort.failed:
         print(f"  {record.name}: {_failure(record).reason}")
     for notice in cohort.notices:
@@ -227,12 +225,12 @@ def _print_summary(out: Path, cohort: Cohort) -> None:
     keys = ["participant_id", "session_id", "qc_flags"]
     flagged = cohort.table[keys].dropna(subset="qc_flags")
     if len(flagged):
-        print(f"{len(flagged)} sessions failed sanity gates, look at them:")
+        print(f"{len(flagged)} sessions failed QC checks; inspect them:")
     for participant, session, flags in flagged.fillna("").itertuples(index=False):
         print(f"  {participant} {session}: {flags}".replace(" :", ":"))
 
 
-def _map(out: Path, img: nib.Nifti1Image, description: str, suffix: str, **entities: str) -> None:
+def _write_map(out: Path, img: nib.Nifti1Image, description: str, suffix: str, **entities: str) -> None:
     """Write a map of the cohort and its sidecar."""
     name = derivative("group", suffix, space=TEMPLATE, res="1", label="L", **entities)
     image.save(img, out / name)

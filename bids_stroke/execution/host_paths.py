@@ -1,4 +1,4 @@
-"""Files and folders of the host that a run needs, for containers that see nothing else."""
+"""Files and folders of the host that a run needs, to be mounted in a container."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -13,20 +13,20 @@ from bids_stroke.settings import Settings
 from bids_stroke.spatial import template_spaces
 from bids_stroke.utils.cache import HOME_VARIABLE, cache_dir
 
-#: Settings that name the folders that a run writes.
+#: Settings with the folders that a run writes to.
 WRITTEN = ("output_dir", "work_dir")
 
 
 @dataclass(frozen=True)
 class HostPaths:
-    """What a run needs of the host.
+    """Files, folders and environment variables of the host that a run needs.
 
     Attributes
     ----------
     read, written : tuple of Path
-        Existing files and folders that it reads, each once, and folders that it writes.
+        Existing input files and folders, without duplicates, and output folders.
     environment : dict of str to str
-        Variables that lead to caches among them.
+        Variables with the locations of caches.
     """
 
     read: tuple[Path, ...]
@@ -37,8 +37,7 @@ class HostPaths:
 def find_host_paths(settings: Settings) -> HostPaths:
     """Find the files and folders of the host that a run needs.
 
-    Every setting that holds a path counts, and so does what the cards of the model and the tracts and
-    the output spaces name.
+    These are the paths in the settings, and the files of the model, the tracts and the output spaces.
 
     Raises
     ------
@@ -65,13 +64,13 @@ def find_host_paths(settings: Settings) -> HostPaths:
 
 
 def _existing(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """Each path once, in order, without those that do not exist and those of the package."""
+    """Return the existing paths outside of the package, in order and without duplicates."""
     absolute = dict.fromkeys(path.absolute() for path in paths)
     return tuple(path for path in absolute if path.exists() and not path.is_relative_to(DATA))
 
 
 def paths_in(values: Iterable[object]) -> Iterator[Path]:
-    """Yield the paths among values, however they are nested."""
+    """Yield the paths in arbitrarily nested values."""
     for value in values:
         if isinstance(value, Path):
             yield value
@@ -82,14 +81,14 @@ def paths_in(values: Iterable[object]) -> Iterator[Path]:
 
 
 def _template_files(spaces: Iterable[str]) -> Iterator[Path]:
-    """Files of TemplateFlow."""
+    """Yield the TemplateFlow files of template spaces."""
     for space in template_spaces.find_spaces(spaces):
         yield from (path for path in (space.t1w, space.brain) if path)
 
 
 def _model_files(model: Model) -> Iterator[Path]:
-    """Cards of a model and of its members, and their weights; the folder of an nnU-Net."""
-    yield Path(str(model.path).partition("?")[0])  # without the choice of folds
+    """Yield the cards and weights of a model and its members, or the folder of an nnU-Net."""
+    yield Path(str(model.path).partition("?")[0])  # without the selection of folds
     if isinstance(model, Card):
         yield from map(model.weights_path, model.all_weights)
         return

@@ -13,21 +13,22 @@ from bids_stroke.utils.files import PathLike
 
 @contextmanager
 def session_lock(output_dir: PathLike, name: str) -> Iterator[None]:
-    """Hold the lock of a session: two runs of it would overwrite each other's files.
+    """Hold the lock of a session, since two runs would overwrite each other's files.
 
     Raises
     ------
     SessionLockedError
-        If another run processes the session.
+        If another run is processing the session.
     """
     lock = FileLock(_path(output_dir, name), blocking=False)
     try:
         lock.acquire()
     except Timeout:
         raise SessionLockedError(
-            f"{name} is at work in another run, which holds {lock.lock_file}; wait for its end."
+            f"{name} is being processed by another run (lock file {lock.lock_file}); wait until it "
+            "ends."
         ) from None
-    except OSError:  # a file system without locks
+    except OSError:  # the file system does not support locks
         pass
     try:
         yield
@@ -37,9 +38,9 @@ def session_lock(output_dir: PathLike, name: str) -> Iterator[None]:
 
 @contextmanager
 def report_lock(output_dir: PathLike, subject: str) -> Iterator[None]:
-    """Hold the lock of the report of a participant (``sub-XX``), which its sessions write in turn."""
+    """Hold the lock of the report of a participant (``sub-XX``), which all of its sessions write."""
     lock = FileLock(_path(output_dir, f"{subject}_report"))
-    with suppress(OSError):  # a file system without locks
+    with suppress(OSError):  # the file system does not support locks
         lock.acquire()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Messages of the process of a session, and its result."""
+"""Messages and result of the subprocess of a session."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from bids_stroke.bids.record import Record
 class Started:
     """The workflow of a session starts.
 
-    ``steps`` is the number of its steps, ``record`` the record of the session so far.
+    ``steps`` is the number of steps. ``record`` is the present record of the session.
     """
 
     steps: int
@@ -27,17 +27,17 @@ class Step:
     seconds: float
 
     def add_to(self, record: Record) -> None:
-        """Add the seconds of a step that has ended to a record; below a second it is bookkeeping."""
+        """Add the duration of a finished step to a record, if it is at least one second."""
         if self.status != "start" and self.seconds >= 1:
             record.steps[self.name] = round(self.seconds, 1)
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a session ended: its last message.
+    """Final status of a session: its last message.
 
-    ``status`` is ``locked`` where another run processes the session; ``error`` is a sentence; ``flags``
-    are the QC checks that the session failed, with all that is wrong by each.
+    ``status`` is ``locked`` if another run is processing the session. ``error`` is a sentence.
+    ``flags`` maps each failed QC check to a description.
     """
 
     status: Literal["ok", "failed", "locked"]
@@ -48,5 +48,5 @@ class Result:
 
 
 Message: TypeAlias = Started | Step | Result
-#: Sends a message to the run.
+#: Function that sends a message to the main process.
 Send: TypeAlias = Callable[[Message], None]

@@ -1,4 +1,4 @@
-"""The participant level: every session in its own process, then the methods text of all."""
+"""The participant level: a subprocess for each session, then the methods text of all sessions."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ from .supervisor import Supervisor, Task
 
 
 class SummaryRow(NamedTuple):
-    """A session in the table at the end of a run."""
+    """Row of a session in the table at the end of a run."""
 
     name: str
     volume_ml: float | None
@@ -50,8 +50,8 @@ def run_participants(settings: Settings) -> int:
         for session in plan.sessions:
             for note in session.notes:
                 show.line(f"{session.name}: {note}")
-        for left_out in plan.left_out:
-            show.line(f"{left_out.name}: left out: {left_out.reason}")
+        for skipped in plan.skipped:
+            show.line(f"{skipped.name}: skipped: {skipped.reason}")
         for name in plan.done:
             show.line(f"{name}: up to date")
         results = _process(settings, plan, show)
@@ -59,34 +59,33 @@ def run_participants(settings: Settings) -> int:
         rows = list(_summary(settings, plan, results))
         show.summary(rows)
     statuses = {row.status for row in rows}
-    return 1 if statuses & {"failed", "locked", "not started", "failed a gate", "refused"} else 0
+    return 1 if statuses & {"failed", "locked", "not started", "failed QC", "refused"} else 0
 
 
 def _log(settings: Settings) -> Path:
-    """Log of the run.
+    """Return the path of the log of the run.
 
-    A run of a single participant has its own: there may be many at a time, on machines that share a
-    file system.
+    A run of a single participant has a separate log, since many such runs may share a file system.
     """
     labels = settings.participant_label
     return logs.run_log_path(settings.output_dir, f"sub-{labels[0]}" if len(labels) == 1 else None)
 
 
 def _process(settings: Settings, plan: Plan, show: progress.Progress) -> dict[str, Result]:
-    """Run the jobs and return their results by the names of the sessions."""
+    """Run the jobs; return their results by session name."""
     for job in plan.jobs:
-        _withdraw_record(settings, job)
+        _invalidate_record(settings, job)
     jobs = {job.session.name: job for job in plan.jobs}
     tasks = [Task(name, run_session, job) for name, job in jobs.items()]
-    watch = _Watch(show)
+    monitor = _Monitor(show)
     results: dict[str, Result] = {}
-    with Supervisor(settings, tasks, watch.message) as supervisor:
+    with Supervisor(settings, tasks, monitor.message) as supervisor:
         for task, result in supervisor.results():
             if task.name not in jobs:
                 show.report_ended(task.name, result)
                 continue
             if result.status == "failed":
-                result = _record_failure(settings, jobs[task.name], result, watch, supervisor)
+                result = _record_failure(settings, jobs[task.name], result, monitor, supervisor)
             results[task.name] = result
             show.ended(task.name, result)
             if result.status != "ok" and settings.stop_on_first_crash:
@@ -94,8 +93,8 @@ def _process(settings: Settings, plan: Plan, show: progress.Progress) -> dict[st
     return results
 
 
-class _Watch:
-    """Shows the messages of the sessions, and keeps what a record needs if a process is killed."""
+class _Monitor:
+    """Show the messages of the sessions and keep their records, in case a subprocess is killed."""
 
     def __init__(self, show: progress.Progress) -> None:
         self._show = show
@@ -109,31 +108,31 @@ class _Watch:
         self._show.message(name, message)
 
 
-def _withdraw_record(settings: Settings, job: Job) -> None:
-    """Withdraw the record of an earlier run: until it has ended, a session counts as failed.
+def _invalidate_record(settings: Settings, job: Job) -> None:
+    """Mark the record of an earlier run as unfinished: the session counts as failed until it ends.
 
-    The process of the session removes the outputs, when it starts.
+    The subprocess of the session removes the outputs when it starts.
     """
     # If another run holds the lock, the record belongs to that run.
     with suppress(SessionLockedError), session_lock(settings.output_dir, job.session.name):
-        records.withdraw(settings.output_dir, job.session.name)
+        records.invalidate(settings.output_dir, job.session.name)
 
 
 def _record_failure(
-    settings: Settings, job: Job, result: Result, watch: _Watch, supervisor: Supervisor
+    settings: Settings, job: Job, result: Result, monitor: _Monitor, supervisor: Supervisor
 ) -> Result:
-    """Write the record of a session whose process was killed, and add the task of its report.
+    """Write the record of a session whose subprocess was killed, and add a task for its report.
 
-    A process that was killed after it had written everything has succeeded.
+    If the subprocess was killed after all files were written, the session has succeeded.
     """
     name = job.session.name
     record = records.read(settings.output_dir, name)
     if record and job.is_done(record):
         return Result("ok", None, record.flags, record.lesion_volume_ml, result.seconds)
     if record is None or record.status == records.UNFINISHED:
-        record = watch.records.get(name) or job.record()
+        record = monitor.records.get(name) or job.record()
         record.status, record.error, record.seconds = "failed", result.error, result.seconds
-        # Where it cannot be written, the error stands in the log and in the summary.
+        # If the record cannot be written, the log and the summary still show the error.
         with suppress(OSError, SessionLockedError), session_lock(settings.output_dir, name):
             record.write(settings.output_dir)
         supervisor.add(Task(f"report of {name}", report_participant, job.session.participant))
@@ -141,17 +140,17 @@ def _record_failure(
 
 
 def _write_reports(settings: Settings) -> int:
-    """Write the reports of the participants that the output folder holds; return the exit status."""
+    """Write the reports of the participants in the output folder; return the exit status."""
     sessions = records.read_all(settings.output_dir)
     subjects = {split_session_name(record.name)[0] for record in sessions}
-    wanted = {f"sub-{label}" for label in settings.participant_label} or subjects
-    if not subjects or wanted - subjects:
-        names = " ".join(sorted(wanted - subjects)) or "any participant"
+    requested = {f"sub-{label}" for label in settings.participant_label} or subjects
+    if not subjects or requested - subjects:
+        names = " ".join(sorted(requested - subjects)) or "any participant"
         raise DatasetError(
-            f"{settings.output_dir} holds no records of {names}; run without --reports-only first."
+            f"{settings.output_dir} contains no records of {names}; run without --reports-only first."
         )
     status = 0
-    tasks = [Task(subject, report_participant, subject) for subject in sorted(wanted)]
+    tasks = [Task(subject, report_participant, subject) for subject in sorted(requested)]
     with Supervisor(settings, tasks) as supervisor:
         for task, result in supervisor.results():
             if result.status != "ok":
@@ -163,10 +162,10 @@ def _write_reports(settings: Settings) -> int:
 
 def _write_methods(output_dir: Path) -> None:
     """Write the methods text of all sessions."""
-    written = None
-    # Until nothing changes: another run may end a session, and write, at the same time.
-    while (path := methods.write(output_dir)) and files.stamp(path) != written:
-        written = files.stamp(path)
+    stamp = None
+    # Repeat until the file is unchanged: another run may finish a session and write it concurrently.
+    while (path := methods.write(output_dir)) and files.stamp(path) != stamp:
+        stamp = files.stamp(path)
 
 
 def _summary(settings: Settings, plan: Plan, results: Mapping[str, Result]) -> Iterator[SummaryRow]:
@@ -179,9 +178,9 @@ def _summary(settings: Settings, plan: Plan, results: Mapping[str, Result]) -> I
             yield _summary_of_result(settings, session, result)
         else:
             yield SummaryRow(session.name, None, None, "not started", "")
-    for left_out in plan.left_out:
-        status = "refused" if left_out.refused else "left out"
-        yield SummaryRow(left_out.name, None, None, status, left_out.reason)
+    for skipped in plan.skipped:
+        status = "refused" if skipped.refused else "skipped"
+        yield SummaryRow(skipped.name, None, None, status, skipped.reason)
 
 
 def _summary_of_result(settings: Settings, session: Session, result: Result) -> SummaryRow:
@@ -193,11 +192,11 @@ def _summary_of_result(settings: Settings, session: Session, result: Result) -> 
 
 
 def _remark(session: Session, flags: Mapping[str, str]) -> str:
-    """The QC checks that a session failed, and the choices of files that its files leave open."""
+    """List the failed QC checks of a session and the ambiguous choices of its files."""
     return " ".join([*flags.values(), *session.ambiguous])
 
 
 def _flagged(settings: Settings, status: str, flags: Mapping[str, str]) -> str:
     if not flags:
         return status
-    return "failed a gate" if settings.strict else f"{status}, look"
+    return "failed QC" if settings.strict else f"{status}, check"

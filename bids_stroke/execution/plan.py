@@ -1,4 +1,4 @@
-"""Plan of a run: sessions to process, complete ones, and those left out."""
+"""Plan of a run: sessions to process, complete sessions, and skipped sessions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from bids_stroke.atlases.maps import Maps
 from bids_stroke.bids import record as records
 from bids_stroke.bids.discovery import find
 from bids_stroke.bids.record import Record
-from bids_stroke.bids.sessions import LeftOut, Session
+from bids_stroke.bids.sessions import Session, SkippedSession
 from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.models import catalog
 from bids_stroke.models.card import Card
@@ -20,7 +20,7 @@ from bids_stroke.spatial import template_spaces
 
 from .plugins import read_plugin
 
-#: Model of a session with a user-supplied lesion mask, in its record.
+#: Value of ``model`` in the record of a session with a user-supplied lesion mask.
 SUPPLIED_MASKS = "own masks"
 
 
@@ -28,7 +28,7 @@ SUPPLIED_MASKS = "own masks"
 class Job:
     """A session to process.
 
-    ``card`` is None for user-supplied lesion masks; ``options`` are those that the outputs depend on.
+    ``card`` is None for user-supplied lesion masks. ``options`` are those that affect the outputs.
     """
 
     session: Session
@@ -37,14 +37,14 @@ class Job:
     options: Mapping[str, Any]
 
     def is_done(self, record: Record) -> bool:
-        """Whether a record of an earlier run is that of this job, and complete."""
+        """Return whether a record of an earlier run matches this job and is complete."""
         if not record.complete(self.sources.output_dir):
             return False
         contents = records.read_inputs(self.session, self.sources, record)
         return record.identity == records.identity(contents, **self.options)
 
     def record(self) -> Record:
-        """A record of the session before it has run."""
+        """Create the record of the session before it runs."""
         session, card = self.session, self.card
         lesion = {"lesion mask": session.lesion.path} if session.lesion else {}
         contents = records.read_inputs(session, self.sources)
@@ -65,14 +65,18 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """The sessions of a run: all of them, those to process, the records of those that are complete
-    already, and those left out. ``card`` is None for user-supplied lesion masks."""
+    """Sessions of a run.
+
+    ``sessions`` are all usable sessions, ``jobs`` those to process, ``done`` the records of those
+    that are complete, and ``skipped`` the unusable ones. ``card`` is None for user-supplied lesion
+    masks.
+    """
 
     card: Card | Ensemble | None
     sessions: list[Session]
     jobs: list[Job]
     done: dict[str, Record]
-    left_out: list[LeftOut]
+    skipped: list[SkippedSession]
 
 
 def make_plan(settings: Settings) -> Plan:
@@ -81,16 +85,16 @@ def make_plan(settings: Settings) -> Plan:
     Raises
     ------
     StrokeError
-        If something that the run needs cannot be used.
+        If an input or a resource of the run cannot be used.
     """
     read_plugin(settings.plugin_file)
     card = None if settings.lesion_derivatives else catalog.load(settings.model)
     maps = Maps(settings.tracts, settings.cutoffs_ml, settings.atlases)
     maps.check()
-    # Whatever is missing is reported before any work.
+    # Missing resources are reported before the run starts.
     template_spaces.find_spaces(settings.output_spaces)
     niivue.module()
-    sessions, left_out = find(
+    sessions, skipped = find(
         settings.bids_dir,
         card=card,
         lesion_derivatives=settings.lesion_derivatives,
@@ -99,10 +103,10 @@ def make_plan(settings: Settings) -> Plan:
         filters=settings.bids_filters,
         database_dir=settings.bids_database_dir,
         derivatives=settings.derivatives,
-        leave_out=(settings.output_dir, settings.work_dir),
+        exclude=(settings.output_dir, settings.work_dir),
         orientation=settings.assume_orientation,
     )
-    left_out = [_with_outputs(settings.output_dir, item) for item in left_out]
+    skipped = [_with_outputs(settings.output_dir, item) for item in skipped]
     sources = SourceDatasets(settings.bids_dir, settings.output_dir, settings.lesion_derivatives)
     options = {
         "card": card and card.identity(),
@@ -122,15 +126,15 @@ def make_plan(settings: Settings) -> Plan:
             done[session.name] = record
         else:
             jobs.append(job)
-    return Plan(card, sessions, jobs, done, left_out)
+    return Plan(card, sessions, jobs, done, skipped)
 
 
-def _with_outputs(output_dir: Path, item: LeftOut) -> LeftOut:
-    """A session that is left out; its reason mentions the outputs that an earlier run has left."""
+def _with_outputs(output_dir: Path, item: SkippedSession) -> SkippedSession:
+    """Extend the reason of a skipped session if outputs of an earlier run remain."""
     record = records.read(output_dir, item.name)
     if record is None or not record.complete(output_dir):
         return item
     reason = item.reason.removesuffix(".")
     return item._replace(
-        reason=f"{reason}; its outputs of an earlier run remain, and count at the group level."
+        reason=f"{reason}; its outputs of an earlier run remain and are used at the group level."
     )

@@ -1,4 +1,4 @@
-"""The process that sessions fork from: it has loaded what they need, and ends with its run."""
+"""Modules that the fork server of the sessions imports; it exits together with the run."""
 
 import bids_stroke.pipelines.participant
 import bids_stroke.pipelines.template_session  # noqa: F401

@@ -1,4 +1,4 @@
-"""Progress of a run: bars on a terminal, plain lines in a log, a table at the end."""
+"""Progress of a run: bars on a terminal, lines in a log, and a final table."""
 
 import logging
 import sys
@@ -20,21 +20,21 @@ from .plan import Plan
 
 
 class Progress:
-    """Progress of a run: a context manager.
+    """Context manager that shows the progress of a run.
 
     Parameters
     ----------
     log : Path
-        Plain lines are appended here, and printed where there is no terminal.
+        File that lines are appended to; they are also printed if there is no terminal.
     total : int
         Number of sessions to run.
     verbose : int
-        Whether to log the start of each step as well.
+        If positive, the start of each step is logged, too.
     """
 
     def __init__(self, log: Path, total: int, verbose: int = 0) -> None:
         self._verbose = verbose
-        logging.raiseExceptions = False  # a full disk is reported once, not for each line of the log
+        logging.raiseExceptions = False  # report a full disk once, not for each line of the log
         log.parent.mkdir(parents=True, exist_ok=True)
         self._console = Console(stderr=True)
         self._logger = logging.getLogger("bids_stroke.run")
@@ -75,13 +75,13 @@ class Progress:
         self._logger.handlers = []
 
     def line(self, text: str) -> None:
-        """Write a line to the log."""
+        """Log a line."""
         self._logger.info(text)
 
     def message(self, name: str, message: Message) -> None:
-        """Show a message of the process of a session."""
+        """Show a message from the subprocess of a session."""
         if isinstance(message, Started):
-            if name in self._tasks:  # it starts anew
+            if name in self._tasks:  # restarted
                 self._bars.remove_task(self._tasks[name])
             self._tasks[name] = self._bars.add_task(name, total=message.steps, step="")
             self.line(f"{name}: started")
@@ -99,7 +99,7 @@ class Progress:
                 self.line(f"{name}: {step.name} took {step.seconds:.0f} s")
 
     def ended(self, name: str, result: Result) -> None:
-        """Show that a session has ended."""
+        """Show the result of a session."""
         if name in self._tasks:
             self._bars.remove_task(self._tasks.pop(name))
         self._bars.advance(self._all)
@@ -109,7 +109,7 @@ class Progress:
             self.line(f"{name}: warning: {sentence}")
 
     def report_ended(self, name: str, result: Result) -> None:
-        """Show the error of the report of a session that has failed before."""
+        """Show the error of the report of a failed session."""
         if result.error:
             self.line(f"{name}: {result.error}")
 
@@ -124,32 +124,32 @@ class Progress:
                 "" if volume is None else f"{volume:.1f}",
                 "" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}",
                 status,
-                Text(remark or ""),  # an error may hold brackets, which rich takes for styles
+                Text(remark or ""),  # rich would parse brackets in an error as styles
             )
         self._bars.stop()
         Console().print(table)
 
 
 def print_plan(plan: Plan) -> None:
-    """Print which sessions would run, which of their files were chosen, which were not, and why."""
+    """Print which sessions would run, and which files are used and not used, with reasons."""
     for session in plan.sessions:
         done = session.name in plan.done
         processed = session.processed(plan.card)
         print(f"{session.name}: {'up to date' if done else _intention(session, processed)}")
         for note in session.notes:
             print(f"  {note}")
-        further = {c: path for c, path in session.images.items() if c not in processed}
-        _print_unused(Unused(path, f"{c} is not needed") for c, path in further.items())
+        others = {c: path for c, path in session.images.items() if c not in processed}
+        _print_unused(Unused(path, f"{c} is not needed") for c, path in others.items())
         _print_unused(session.unused)
-    for left_out in plan.left_out:
-        print(f"{left_out.name}: left out: {left_out.reason}")
-        _print_unused(left_out.unused)
+    for skipped in plan.skipped:
+        print(f"{skipped.name}: skipped: {skipped.reason}")
+        _print_unused(skipped.unused)
 
 
 def _intention(session: Session, processed: Container[str]) -> str:
     images = ", ".join(f"{c} {path.name}" for c, path in session.images.items() if c in processed)
-    what = images or "its lesion mask alone"
-    return f"would run on {what}; {session.reference} is the reference"
+    inputs = images or "its lesion mask only"
+    return f"would run on {inputs}; {session.reference} is the reference"
 
 
 def _print_unused(unused: Iterable[Unused]) -> None:

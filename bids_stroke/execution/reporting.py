@@ -1,4 +1,4 @@
-"""The reports of a participant: the last step of each of its sessions."""
+"""Write the reports of a participant: the last step of each of its sessions."""
 
 import logging
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ LOG = logging.getLogger("bids_stroke")
 def write_reports(settings: Settings, subject: str, ended: Record | None = None) -> None:
     """Write the viewers and the report of a participant.
 
-    A session that cannot be shown is logged, and the report is written without it.
+    If a session cannot be shown, the error is logged and the report is written without the session.
 
     Parameters
     ----------
@@ -25,13 +25,13 @@ def write_reports(settings: Settings, subject: str, ended: Record | None = None)
     subject : str
         ``sub-XX``.
     ended : Record, optional
-        Record, not written yet, of the session that has just ended: its viewer is written, and the
-        viewers of other sessions if they are missing. Without it, all viewers are written again.
+        Record, not yet written, of the session that has just ended. Its viewer is written, and those of
+        other sessions if they are missing. Without ``ended``, all viewers are written again.
 
     Raises
     ------
     Exception
-        If ``ended`` cannot be shown; without it, if any session cannot.
+        If ``ended`` cannot be shown; without ``ended``, if any session cannot be shown.
     DatasetError
         Without ``ended``, if a record cannot be read.
     """
@@ -56,7 +56,7 @@ def write_reports(settings: Settings, subject: str, ended: Record | None = None)
 def _write_viewers(
     settings: Settings, shown: Sequence[Record], ended: Record | None
 ) -> dict[str, Exception]:
-    """Write the viewers that are due; returns the errors of sessions that have none therefore."""
+    """Write the outdated or missing viewers; return the errors by session."""
     out, errors = settings.output_dir, dict[str, Exception]()
     for record in shown:
         due = ended is None or record is ended or not viewer.viewer_path(out, record.name).is_file()
@@ -64,13 +64,13 @@ def _write_viewers(
             continue
         try:
             viewer.write_viewer(out, record, settings.tracts)
-        except Exception as error:  # of the files of this session: the others have their viewers
+        except Exception as error:  # other sessions still get viewers
             errors[record.name] = error
     return errors
 
 
 def _refuse_unreadable(settings: Settings, subject: str) -> None:
-    """Refuse to replace a report by one that lacks a session."""
+    """Raise an error for an unreadable record, since the report would lack the session."""
     for name in logs.recorded(settings.output_dir, subject):
         if records.read(settings.output_dir, name) is None:
             path = logs.record_path(settings.output_dir, name)

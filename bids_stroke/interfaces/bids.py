@@ -1,4 +1,4 @@
-"""Interfaces to :mod:`bids_stroke.bids`: sinks of derivatives."""
+"""Nipype interfaces that write derivatives (see :mod:`bids_stroke.bids`)."""
 
 import shutil
 from pathlib import Path
@@ -23,25 +23,25 @@ from .base import (
 
 
 class Sink(ImageInterface):
-    """Write a derivative and its sidecar under their final names, whole or not at all."""
+    """Write a derivative and its sidecar atomically under their final names."""
 
     input_spec = inputs(
-        in_file=existing("what to keep"),
-        out_file=File(mandatory=True, desc="final name"),
-        raw=existing("raw image whose axis order the derivative takes", mandatory=False),
+        in_file=existing("file to write"),
+        out_file=File(mandatory=True, desc="final path"),
+        raw=existing("raw image that defines the axis order of the derivative", mandatory=False),
         orientation=orientation_field(),
-        metadata=traits.Dict(usedefault=True, desc="JSON sidecar; none if empty"),
-        measured=traits.Dict(usedefault=True, desc="further entries of the sidecar"),
+        metadata=traits.Dict(usedefault=True, desc="JSON sidecar; not written if empty"),
+        measured=traits.Dict(usedefault=True, desc="additional entries of the sidecar"),
     )
     output_spec = outputs(out_file=existing("the derivative"))
-    _always_run = True  # a derivative that was deleted comes back
+    _always_run = True  # a deleted derivative is written again
 
     def _run_on(self, _folder: Path) -> Outputs:
         target = Path(self.inputs.out_file)
         if self.inputs.metadata:
             write_json({**self.inputs.metadata, **self.inputs.measured}, sidecar_of(target))
         if isdefined(self.inputs.raw):
-            # Its header alone is needed.
+            # Only the header is needed.
             raw = image.open_image(self.inputs.raw, self.inputs.orientation)
             image.save(image.restore(image.load(self.inputs.in_file), raw), target)
         else:
@@ -53,8 +53,8 @@ class SinkTables(ImageInterface):
     """Write several tables and their sidecars under their final names."""
 
     input_spec = inputs(
-        in_file=traits.List(existing(), mandatory=True, desc="what to keep"),
-        out_file=traits.List(File, mandatory=True, desc="final names, in the same order"),
+        in_file=traits.List(existing(), mandatory=True, desc="files to write"),
+        out_file=traits.List(File, mandatory=True, desc="final paths, in the same order"),
         metadata=traits.List(traits.Dict, mandatory=True, desc="JSON sidecars, in the same order"),
     )
     output_spec = outputs(out_file=traits.List(existing(), desc="the derivatives"))

@@ -14,7 +14,7 @@ PATHS = [
     "sub-10/anat/sub-10_run-1_FLAIR.nii.gz",
     "extra/sub-03/anat/x.nii",
 ]
-#: A file, and the numbers of the paths that it lists, worked out by hand from gitignore(5).
+#: Content of .bidsignore, and the indices of the ignored paths, derived manually from gitignore(5).
 CASES = [
     ("", []),
     ("# *\n\n", []),
@@ -22,14 +22,14 @@ CASES = [
     ("sub-02\n", [3, 4]),
     ("sub-02/\r\n", [3, 4]),
     ("/sub-01/anat/*acq-[bc]*\n", [1, 2]),
-    ("sub-0?/anat/\n", [0, 1, 2]),  # a slash inside: from the root only
+    ("sub-0?/anat/\n", [0, 1, 2]),  # a pattern with a slash applies from the root
     ("anat/\n", [0, 1, 2, 3, 4, 5, 6]),
     ("anat/sub-01*\n", []),
     ("**/anat/sub-01*\n", [0, 1, 2]),
     ("sub-02/**/anat\n", [3, 4]),
     ("sub-01/**\n", [0, 1, 2]),
     ("*T1w*\n!*acq-*\n", [0, 3]),
-    ("sub-02/\n!sub-02/ses-1/anat/*\n", [3, 4]),  # below an ignored folder nothing comes back
+    ("sub-02/\n!sub-02/ses-1/anat/*\n", [3, 4]),  # files below an ignored folder cannot be re-included
     ("*[!1]_T1w.nii.gz\n", [1, 2]),
     ("\\#x\n", []),
     ("\ufeffsub-10/\n", [5]),
@@ -62,7 +62,7 @@ def test_patterns_as_git_reads_them(tmp_path, content):
 
 
 def test_folders(tmp_path):
-    """A pattern of a folder holds for what is below it, one of files for no folder."""
+    """A folder pattern applies to subfolders; a file pattern applies to no folder."""
     (tmp_path / ".bidsignore").write_text("sub-02/ses-1\n*_mask.nii.gz\n")
     ignore = BidsIgnore(tmp_path)
     assert ignore.ignores_folder("sub-02/ses-1") and ignore.ignores_folder("sub-02/ses-1/anat")

@@ -1,4 +1,4 @@
-"""Files of a participant beside its sessions: to which session they belong, if any."""
+"""Assignment of files without ``ses-`` to the sessions of a participant."""
 
 import cards
 import nibabel as nib
@@ -19,98 +19,100 @@ def add(root, *names):
 
 
 def find(root, **more):
-    """Names of the images of each session, the sessions left out, and those found."""
+    """Names of the images of each session, the skipped sessions, and the sessions."""
     more.setdefault("card", CARD)
-    sessions, left_out = discovery.find(root, **more)
+    sessions, skipped = discovery.find(root, **more)
     images = {
         session.name: {contrast: path.name for contrast, path in session.images.items()}
         for session in sessions
     }
     by_name = {session.name: session for session in sessions}
-    return images, {item.name: item for item in left_out}, by_name
+    return images, {item.name: item for item in skipped}, by_name
 
 
 BESIDE = "sub-02/anat/sub-02_{}"
 INSIDE = "sub-02/ses-{0}/anat/sub-02_ses-{0}_{1}"
 
 
-def test_images_beside_the_only_session_belong_to_it(tmp_path):
+def test_images_without_ses_belong_to_the_only_session(tmp_path):
     add(tmp_path, BESIDE.format("FLAIR"), INSIDE.format(1, "T1w"))
-    images, left_out, sessions = find(tmp_path)
+    images, skipped, sessions = find(tmp_path)
     assert images == {
         "sub-02_ses-1": {"T1w": "sub-02_ses-1_T1w.nii.gz", "FLAIR": "sub-02_FLAIR.nii.gz"}
     }
-    assert left_out == {}
-    assert any("sub-02_FLAIR.nii.gz names no session" in n for n in sessions["sub-02_ses-1"].notes)
+    assert skipped == {}
+    assert any("sub-02_FLAIR.nii.gz has no ses-" in n for n in sessions["sub-02_ses-1"].notes)
 
 
-def test_images_of_the_session_come_before_those_beside(tmp_path):
+def test_images_of_the_session_take_precedence(tmp_path):
     add(tmp_path, BESIDE.format("T1w"), INSIDE.format(1, "T1w"))
-    images, left_out, sessions = find(tmp_path)
-    assert images == {"sub-02_ses-1": {"T1w": "sub-02_ses-1_T1w.nii.gz"}} and left_out == {}
-    assert "sub-02_T1w.nii.gz (the session has its own)" in map(str, sessions["sub-02_ses-1"].unused)
+    images, skipped, sessions = find(tmp_path)
+    assert images == {"sub-02_ses-1": {"T1w": "sub-02_ses-1_T1w.nii.gz"}} and skipped == {}
+    assert "sub-02_T1w.nii.gz (the session has files of its own)" in map(
+        str, sessions["sub-02_ses-1"].unused
+    )
 
 
-def test_images_beside_several_sessions_are_named_and_refused(tmp_path):
+def test_images_without_ses_of_several_sessions_are_refused(tmp_path):
     add(tmp_path, BESIDE.format("T1w"), INSIDE.format(1, "T1w"), INSIDE.format(2, "FLAIR"))
-    images, left_out, _ = find(tmp_path)
+    images, skipped, _ = find(tmp_path)
     assert images == {
         "sub-02_ses-1": {"T1w": "sub-02_ses-1_T1w.nii.gz"},
         "sub-02_ses-2": {"FLAIR": "sub-02_ses-2_FLAIR.nii.gz"},
     }
-    assert left_out["sub-02"].refused and "sub-02_T1w.nii.gz" in left_out["sub-02"].reason
-    # Who asks for a session asks for nothing beside it; and so does who ignores it.
+    assert skipped["sub-02"].refused and "sub-02_T1w.nii.gz" in skipped["sub-02"].reason
+    # Not reported if a session is requested, or if the files are in .bidsignore.
     assert find(tmp_path, session_label=("1",))[1] == {}
     (tmp_path / ".bidsignore").write_text("sub-02/anat/\n")
     assert find(tmp_path)[1] == {}
 
 
-def test_images_beside_sessions_without_any_are_of_the_participant(tmp_path):
+def test_images_without_ses_beside_empty_sessions(tmp_path):
     add(tmp_path, BESIDE.format("T1w"))
     for session in "12":
         func = tmp_path / f"sub-02/ses-{session}/func"
         func.mkdir(parents=True)
         (func / f"sub-02_ses-{session}_task-rest_bold.nii.gz").touch()
-    images, left_out, _ = find(tmp_path)
+    images, skipped, _ = find(tmp_path)
     assert images == {"sub-02": {"T1w": "sub-02_T1w.nii.gz"}}
-    assert all(item.unused == () for item in left_out.values())
-    assert {name: item.refused for name, item in left_out.items()} == {
+    assert all(item.unused == () for item in skipped.values())
+    assert {name: item.refused for name, item in skipped.items()} == {
         "sub-02_ses-1": False,
         "sub-02_ses-2": False,
     }
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_a_mask_beside_two_sessions_is_not_used(tmp_path, own):
+def test_a_mask_without_ses_of_two_sessions_is_not_used(tmp_path, own):
     root, masks = tmp_path / "bids", tmp_path / "masks"
     add(root, *(INSIDE.format(session, "T1w") for session in "12"))
     add(masks, BESIDE.format("label-L_mask"))
     if own:
         add(masks, INSIDE.format(1, "label-L_mask"))
-    images, left_out, sessions = find(root, card=None, lesion_derivatives=masks)
+    images, skipped, sessions = find(root, card=None, lesion_derivatives=masks)
     assert images.keys() == ({"sub-02_ses-1"} if own else set())
-    for item in left_out.values():
+    for item in skipped.values():
         assert item.refused and "sub-02_label-L_mask.nii.gz" in item.reason
-    assert left_out.keys() == ({"sub-02_ses-2"} if own else {"sub-02_ses-1", "sub-02_ses-2"})
+    assert skipped.keys() == ({"sub-02_ses-2"} if own else {"sub-02_ses-1", "sub-02_ses-2"})
     if own:
         assert "sub-02_label-L_mask.nii.gz is not used" in sessions["sub-02_ses-1"].ambiguous[0]
 
 
 def test_a_mask_of_a_session_that_the_dataset_does_not_have_is_refused(tmp_path):
-    """The images of a participant without sessions are not those of the session of a mask."""
+    """Images of a participant without sessions do not belong to the session of a mask."""
     root, masks = tmp_path / "bids", tmp_path / "masks"
     add(root, BESIDE.format("T1w"))
     add(masks, INSIDE.format(1, "space-T1w_label-L_mask"))
-    images, left_out, _ = find(root, card=None, lesion_derivatives=masks)
+    images, skipped, _ = find(root, card=None, lesion_derivatives=masks)
     assert images == {}
-    assert {name: item.refused for name, item in left_out.items()} == {
+    assert {name: item.refused for name, item in skipped.items()} == {
         "sub-02": False,
         "sub-02_ses-1": True,
     }
-    assert "which sub-02_ses-1 does not have" in left_out["sub-02_ses-1"].reason
+    assert "which sub-02_ses-1 does not have" in skipped["sub-02_ses-1"].reason
 
 
-def test_a_mask_beside_the_only_session_belongs_to_it(tmp_path):
+def test_a_mask_without_ses_belongs_to_the_only_session(tmp_path):
     root, masks = tmp_path / "bids", tmp_path / "masks"
     add(root, INSIDE.format(1, "T1w"))
     add(masks, BESIDE.format("label-L_mask"), BESIDE.format("desc-brain_mask"))
@@ -120,7 +122,7 @@ def test_a_mask_beside_the_only_session_belongs_to_it(tmp_path):
     assert session.brain_mask.name == "sub-02_desc-brain_mask.nii.gz"
 
 
-def test_a_brain_mask_beside_two_sessions_is_not_used(tmp_path):
+def test_a_brain_mask_without_ses_of_two_sessions_is_not_used(tmp_path):
     root, masks = tmp_path / "bids", tmp_path / "masks"
     add(root, *(INSIDE.format(session, "T1w") for session in "12"))
     add(masks, BESIDE.format("desc-brain_mask"))
@@ -130,7 +132,7 @@ def test_a_brain_mask_beside_two_sessions_is_not_used(tmp_path):
         assert "sub-02_desc-brain_mask.nii.gz is not used" in session.ambiguous[0]
 
 
-def test_hidden_files_are_no_images_and_no_sessions(tmp_path):
+def test_hidden_files_are_ignored(tmp_path):
     add(tmp_path, "sub-01/anat/sub-01_T1w")
     for name in ("sub-01/anat/._sub-01_T1w.nii.gz", "sub-03/anat/._sub-03_T1w.nii.gz"):
         path = tmp_path / name
@@ -139,27 +141,27 @@ def test_hidden_files_are_no_images_and_no_sessions(tmp_path):
     (tmp_path / "sub-04").mkdir()
     (tmp_path / "sub-04/.DS_Store").touch()
     (tmp_path / "._sub-05").mkdir()
-    images, left_out, sessions = find(tmp_path)
-    assert images == {"sub-01": {"T1w": "sub-01_T1w.nii.gz"}} and left_out == {}
+    images, skipped, sessions = find(tmp_path)
+    assert images == {"sub-01": {"T1w": "sub-01_T1w.nii.gz"}} and skipped == {}
     assert sessions["sub-01"].notes == sessions["sub-01"].unused == ()
 
 
-def test_ignored_images_do_not_count(tmp_path):
+def test_images_in_bidsignore_are_ignored(tmp_path):
     add(tmp_path, "sub-01/anat/sub-01_run-1_T1w", "sub-01/anat/sub-01_run-2_T1w")
     add(tmp_path, "sub-02/anat/sub-02_T1w", INSIDE.format(1, "T1w").replace("02", "03"))
     (tmp_path / ".bidsignore").write_text("*_run-2_*\nsub-02\n/sub-03/ses-1/\n")
     index = tmp_path / "index"
-    for database in (None, index, index):  # an index made before obeys the file as well
-        images, left_out, _ = find(tmp_path, database_dir=database)
-        assert images == {"sub-01": {"T1w": "sub-01_run-1_T1w.nii.gz"}} and left_out == {}
+    for database in (None, index, index):  # .bidsignore also applies to an existing index
+        images, skipped, _ = find(tmp_path, database_dir=database)
+        assert images == {"sub-01": {"T1w": "sub-01_run-1_T1w.nii.gz"}} and skipped == {}
     (tmp_path / ".bidsignore").write_text("*_run-1_*\nsub-02\n/sub-03/ses-1/\n")
     assert find(tmp_path, database_dir=index)[0] == {"sub-01": {"T1w": "sub-01_run-2_T1w.nii.gz"}}
 
 
-def test_masks_of_ignored_participants_do_not_count(tmp_path):
+def test_masks_of_participants_in_bidsignore_are_ignored(tmp_path):
     root, masks = tmp_path / "bids", tmp_path / "masks"
     add(root, "sub-01/anat/sub-01_T1w", "sub-02/anat/sub-02_T1w")
     add(masks, *(f"sub-0{n}/anat/sub-0{n}_label-L_mask" for n in "12"))
     (root / ".bidsignore").write_text("sub-02/\n")
-    images, left_out, _ = find(root, card=None, lesion_derivatives=masks)
-    assert list(images) == ["sub-01"] and left_out == {}
+    images, skipped, _ = find(root, card=None, lesion_derivatives=masks)
+    assert list(images) == ["sub-01"] and skipped == {}

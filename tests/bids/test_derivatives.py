@@ -10,7 +10,7 @@ from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.models.card import CONTRASTS
 
 
-def test_every_description_that_can_be_written_is_described():
+def test_every_desc_has_a_description():
     for number in range(1, len(CONTRASTS) + 1):
         for contrasts in itertools.combinations(CONTRASTS, number):
             assert f"desc-{description_of(contrasts)}" in derivatives.DESCRIPTIONS
@@ -28,7 +28,7 @@ def test_tables_have_na_and_six_digits(tmp_path):
     )
 
 
-def test_json_keeps_letters(tmp_path):
+def test_json_is_written_in_utf8(tmp_path):
     derivatives.write_json({"Units": "mm³"}, tmp_path / "x.json")
     assert "mm³" in (tmp_path / "x.json").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "x.json").read_text()) == {"Units": "mm³"}

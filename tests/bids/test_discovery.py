@@ -13,7 +13,7 @@ T1W = cards.make()
 
 
 class Dataset:
-    """A small dataset: images of a few bytes under BIDS names."""
+    """A dataset of tiny images with BIDS names."""
 
     def __init__(self, root):
         self.root = root
@@ -29,8 +29,8 @@ class Dataset:
         return self
 
     def find(self, card=T1W, bids_dir=None, **more):
-        leave_out = (self.root / "derivatives" / "out", self.root / "work")
-        return discovery.find(bids_dir or self.root, card=card, leave_out=leave_out, **more)
+        exclude = (self.root / "derivatives" / "out", self.root / "work")
+        return discovery.find(bids_dir or self.root, card=card, exclude=exclude, **more)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_sessions_and_participants(dataset):
         "sub-01/ses-a/anat/sub-01_ses-a_FLAIR.nii.gz",
         "sub-01/ses-a/anat/sub-01_ses-a_T1map.nii.gz",
     )
-    sessions, left_out = dataset.find()
+    sessions, skipped = dataset.find()
     assert [session.name for session in sessions] == ["sub-01_ses-a", "sub-01_ses-b", "sub-02"]
     assert names(sessions[0]) == {
         "T1w": "sub-01_ses-a_T1w.nii.gz",
@@ -62,27 +62,27 @@ def test_sessions_and_participants(dataset):
     assert names(sessions[1]) == {"T1w": "sub-01_ses-b_T1w.nii"}
     assert all(session.notes == () and session.brain_mask is None for session in sessions)
     assert all(path.is_absolute() for path in sessions[0].images.values())
-    assert left_out == []
+    assert skipped == []
 
 
-def test_participants_and_sessions_that_were_asked_for(dataset):
+def test_requested_participants_and_sessions(dataset):
     dataset.add(*(
         f"sub-{subject}/ses-{session}/anat/sub-{subject}_ses-{session}_T1w.nii.gz"
         for subject in ("01", "02", "03")
         for session in ("a", "b")
     ))  # fmt: skip
-    sessions, left_out = dataset.find(participant_label=("03", "01", "03"), session_label=("b",))
+    sessions, skipped = dataset.find(participant_label=("03", "01", "03"), session_label=("b",))
     assert [session.name for session in sessions] == ["sub-01_ses-b", "sub-03_ses-b"]
-    assert left_out == []
+    assert skipped == []
 
 
-def test_unknown_participants_are_named(dataset):
+def test_unknown_participants_are_reported(dataset):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
     with pytest.raises(DatasetError, match=r"no participant 1, 7; it has 01"):
         dataset.find(participant_label=("1", "01", "7"))
 
 
-def test_an_unknown_session_is_named(dataset):
+def test_an_unknown_session_is_reported(dataset):
     dataset.add("sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz")
     with pytest.raises(DatasetError, match="no session c for 01"):
         dataset.find(session_label=("c",))
@@ -93,21 +93,21 @@ def test_a_dataset_without_images(dataset):
         dataset.find()
 
 
-def test_a_participant_without_anatomy_is_left_out(dataset):
+def test_a_participant_without_anatomical_images_is_skipped(dataset):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz", "sub-02/func/sub-02_task-rest_bold.nii.gz")
-    sessions, left_out = dataset.find()
+    sessions, skipped = dataset.find()
     assert [session.name for session in sessions] == ["sub-01"]
-    assert [name for name, *_ in left_out] == ["sub-02"]
-    assert "no T1w, FLAIR or T2w image" in left_out[0].reason
-    assert not left_out[0].refused
+    assert [name for name, *_ in skipped] == ["sub-02"]
+    assert "no usable T1w, FLAIR or T2w image" in skipped[0].reason
+    assert not skipped[0].refused
 
 
-def test_only_participants_folders_count(dataset):
+def test_only_participant_folders_are_searched(dataset):
     dataset.add(
         "sub-01/anat/sub-01_T1w.nii.gz",
         "sourcedata/sub-02/anat/sub-02_T1w.nii.gz",
         "derivatives/other/sub-03/anat/sub-03_desc-preproc_T1w.nii.gz",
-        "out/sub-01/anat/sub-01_desc-preproc_T1w.nii.gz",  # an earlier run's, within the dataset
+        "out/sub-01/anat/sub-01_desc-preproc_T1w.nii.gz",  # from an earlier run, inside the dataset
         "out/sub-04/anat/sub-04_desc-preproc_T1w.nii.gz",
         ".git/sub-05/anat/sub-05_T1w.nii.gz",
     )
@@ -116,18 +116,18 @@ def test_only_participants_folders_count(dataset):
     assert sessions[0].notes == ()
 
 
-def test_folders_above_the_dataset_do_not_count(tmp_path):
+def test_folders_above_the_dataset_are_ignored(tmp_path):
     dataset = Dataset(tmp_path / "sub-99" / "ses-x" / "func" / "acq-y+z")
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz", "sub-02/ses-a/anat/sub-02_ses-a_T1w.nii.gz")
-    sessions, left_out = dataset.find()
+    sessions, skipped = dataset.find()
     assert [(session.name, names(session)["T1w"]) for session in sessions] == [
         ("sub-01", "sub-01_T1w.nii.gz"),
         ("sub-02_ses-a", "sub-02_ses-a_T1w.nii.gz"),
     ]
-    assert left_out == []
+    assert skipped == []
 
 
-def test_a_dataset_behind_a_link(dataset, tmp_path):
+def test_a_linked_dataset(dataset, tmp_path):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
     link = tmp_path / "link"
     link.symlink_to(dataset.root)
@@ -136,7 +136,7 @@ def test_a_dataset_behind_a_link(dataset, tmp_path):
     assert SourceDatasets(link, tmp_path / "out").uri(path) == "bids:raw:sub-01/anat/sub-01_T1w.nii.gz"
 
 
-def test_links_to_images_as_datalad_makes_them(dataset, tmp_path):
+def test_links_to_images_as_created_by_datalad(dataset, tmp_path):
     dataset.add("sub-01/anat/sub-01_FLAIR.nii.gz")
     target = dataset.root / ".git/annex/objects/key.nii.gz"
     dataset.add(".git/annex/objects/key.nii.gz")
@@ -156,7 +156,7 @@ def test_the_finest_then_the_latest_run_is_chosen_and_noted(dataset):
     session = dataset.find()[0][0]
     assert names(session) == {"T1w": "sub-01_run-10_T1w.nii.gz"}
     assert len(session.notes) == 1
-    assert "sub-01_run-10_T1w.nii.gz was chosen of 4 T1w images" in session.notes[0]
+    assert "sub-01_run-10_T1w.nii.gz was chosen from 4 T1w images" in session.notes[0]
 
 
 def test_the_finest_wins_over_the_latest(dataset):
@@ -171,16 +171,16 @@ def test_an_unreadable_run_is_the_last_choice(dataset):
     assert names(dataset.find()[0][0]) == {"T1w": "sub-01_run-1_T1w.nii.gz"}
 
 
-# What the model takes
+# Contrasts of the model
 
 
 @pytest.mark.parametrize("contrast", ["FLAIR", "T2w"])
-def test_without_t1w_another_contrast_serves_if_the_model_takes_it(dataset, contrast):
+def test_without_t1w_another_supported_contrast_is_the_reference(dataset, contrast):
     dataset.add(f"sub-01/anat/sub-01_{contrast}.nii.gz")
-    sessions, left_out = dataset.find(cards.make(optional=("T1w", contrast)))
+    sessions, skipped = dataset.find(cards.make(optional=("T1w", contrast)))
     assert sessions[0].reference == contrast
     assert f"{contrast} is the reference" in sessions[0].notes[0]
-    assert left_out == []
+    assert skipped == []
 
 
 def test_without_t1w_flair_comes_before_t2w(dataset):
@@ -190,31 +190,31 @@ def test_without_t1w_flair_comes_before_t2w(dataset):
     assert dataset.find(cards.make("T2w"))[0][0].reference == "T2w"
 
 
-def test_without_t1w_a_t1w_model_leaves_the_session_out(dataset):
+def test_without_t1w_a_t1w_model_skips_the_session(dataset):
     dataset.add("sub-01/anat/sub-01_FLAIR.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz")
-    sessions, left_out = dataset.find(T1W)
+    sessions, skipped = dataset.find(T1W)
     assert [session.name for session in sessions] == ["sub-02"]
-    ((name, reason, refused, _),) = left_out
+    ((name, reason, refused, _),) = skipped
     assert name == "sub-01" and refused
     assert "has FLAIR but no T1w" in reason and "--model" in reason
 
 
-def test_a_session_without_a_contrast_that_the_model_needs_is_left_out(dataset):
+def test_a_session_without_a_required_contrast_is_skipped(dataset):
     dataset.add(
         "sub-01/anat/sub-01_T1w.nii.gz",
         "sub-02/anat/sub-02_T1w.nii.gz",
         "sub-02/anat/sub-02_FLAIR.nii.gz",
     )
-    sessions, left_out = dataset.find(cards.make("T1w", "FLAIR"))
+    sessions, skipped = dataset.find(cards.make("T1w", "FLAIR"))
     assert [session.name for session in sessions] == ["sub-02"]
-    assert [name for name, *_ in left_out] == ["sub-01"]
-    assert "requires FLAIR" in left_out[0][1]
+    assert [name for name, *_ in skipped] == ["sub-01"]
+    assert "requires FLAIR" in skipped[0][1]
 
 
 # Filters, masks
 
 
-def test_filters_choose_by_entity(dataset):
+def test_filters_select_by_entity(dataset):
     stem = "sub-01/anat/sub-01_{}.nii.gz"
     dataset.add(*map(stem.format, ("acq-mprage_T1w", "acq-space_T1w", "T1w", "acq-space_FLAIR")))
     for wanted, expected in (
@@ -226,23 +226,23 @@ def test_filters_choose_by_entity(dataset):
         assert session.notes == ()
 
 
-def test_a_filter_that_matches_nothing_leaves_out(dataset):
+def test_a_session_without_matching_images_is_skipped(dataset):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
     dataset.add("sub-02/anat/sub-02_run-3_T1w.nii.gz")
-    sessions, left_out = dataset.find(filters={"t1w": {"run": 3}})
+    sessions, skipped = dataset.find(filters={"t1w": {"run": 3}})
     assert [session.name for session in sessions] == ["sub-02"]
-    assert [(one.name, one.refused) for one in left_out] == [("sub-01", False)]
+    assert [(item.name, item.refused) for item in skipped] == [("sub-01", False)]
     with pytest.raises(DatasetError, match="no T1w, FLAIR or T2w image"):
         dataset.find(filters={"t1w": {"run": 4}})
 
 
-def test_a_misspelt_filter_is_wrong_usage(dataset):
+def test_a_misspelled_filter_is_a_usage_error(dataset):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
     with pytest.raises(UsageError, match=r"acquisitionn.*not a recognized entity"):
         dataset.find(filters={"t1w": {"acquisitionn": "mprage"}})
 
 
-def test_own_masks(dataset, tmp_path):
+def test_user_supplied_brain_masks(dataset, tmp_path):
     dataset.add(
         "sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz",
         "sub-01/ses-b/anat/sub-01_ses-b_T1w.nii.gz",
@@ -253,7 +253,7 @@ def test_own_masks(dataset, tmp_path):
     first = Dataset(tmp_path / "first").add(
         "sub-01/ses-a/anat/sub-01_ses-a_space-T1w_desc-brain_mask.nii.gz",
         "sub-01/ses-b/anat/sub-01_ses-b_space-MNI152NLin2009aSym_desc-brain_mask.nii.gz",
-        # Of a functional image, as fMRIPrep writes it.
+        # Mask of a functional image, as written by fMRIPrep.
         "sub-01/ses-b/func/sub-01_ses-b_task-rest_desc-brain_mask.nii.gz",
         "sub-03/anat/sub-03_space-FLAIR_desc-brain_mask.nii.gz",
         "sub-04/anat/sub-04_desc-brainstem_mask.nii.gz",
@@ -277,19 +277,19 @@ def test_own_masks(dataset, tmp_path):
     assert any(str(first.root) in note for note in sessions[0].notes)
 
 
-# Own lesion masks
+# User-supplied lesion masks
 
 
 def own(dataset, *paths, **more):
-    """Find the sessions of a dataset whose masks are in its derivatives."""
+    """Find the sessions of a dataset with lesion masks in its derivatives."""
     masks = dataset.root / "derivatives" / "lesion_masks"
     dataset.add(*(f"derivatives/lesion_masks/{path}" for path in paths))
     masks.mkdir(parents=True, exist_ok=True)
     return dataset.find(None, lesion_derivatives=masks, **more)
 
 
-def test_a_mask_chooses_the_run_that_it_was_drawn_on(dataset):
-    """The names of ARC."""
+def test_a_mask_selects_the_run_that_it_was_drawn_on(dataset):
+    """File names of ARC."""
     anat = "sub-M2265/ses-849/anat/sub-M2265_ses-849_"
     dataset.add(
         f"{anat}acq-tfl3p2_run-9_T1w.nii.gz",
@@ -297,16 +297,16 @@ def test_a_mask_chooses_the_run_that_it_was_drawn_on(dataset):
         f"{anat}acq-spc3p2_run-12_T2w.nii.gz",
         "sub-M2265/ses-2000/anat/sub-M2265_ses-2000_T1w.nii.gz",
     )
-    sessions, left_out = own(dataset, f"{anat}acq-spc3p2_run-10_T2w_desc-lesion_mask.nii.gz")
+    sessions, skipped = own(dataset, f"{anat}acq-spc3p2_run-10_T2w_desc-lesion_mask.nii.gz")
     (session,) = sessions
     assert (session.name, session.reference, session.drawn_on) == ("sub-M2265_ses-849", "T1w", "T2w")
     assert names(session)["T2w"] == "sub-M2265_ses-849_acq-spc3p2_run-10_T2w.nii.gz"
     assert "run-10_T2w_desc-lesion_mask.nii.gz" in session.notes[0]
-    assert [(one.name, one.refused) for one in left_out] == [("sub-M2265_ses-2000", False)]
+    assert [(item.name, item.refused) for item in skipped] == [("sub-M2265_ses-2000", False)]
 
 
 def test_masks_on_the_trace_image(dataset):
-    """The names of SOOP: the mask of all lesions, unless another is asked for."""
+    """File names of SOOP: the mask of all lesions, unless a filter selects another."""
     mask = "sub-{0}/dwi/sub-{0}_space-TRACE_desc-lesion{1}_mask.nii.gz"
     for subject in "12":
         dataset.add(
@@ -323,26 +323,26 @@ def test_masks_on_the_trace_image(dataset):
         "TRACE": "sub-1_rec-TRACE_dwi.nii.gz",
     }
     assert first.lesion.path.name == "sub-1_space-TRACE_desc-lesion_mask.nii.gz"
-    assert "chosen of 3" in first.notes[0]
+    assert "chosen from 3" in first.notes[0]
     assert (second.reference, second.drawn_on) == ("TRACE", "TRACE")
     (acute, _), _ = own(dataset, filters={"lesion": {"desc": "lesionAcute"}})
     assert acute.lesion.path.name == "sub-1_space-TRACE_desc-lesionAcute_mask.nii.gz"
 
 
 def test_masks_in_a_template_space(dataset):
-    """The names of ATLAS v2.0, with an image in the same space and without any image."""
+    """File names of ATLAS v2.0, with an image in the same space and without images."""
     stem = "sub-{0}/ses-1/anat/sub-{0}_ses-1_space-MNI152NLin2009aSym_{1}"
     dataset.add(stem.format("r001s001", "T1w.nii.gz"))
     masks = [stem.format(s, "label-L_desc-T1lesion_mask.nii.gz") for s in ("r001s001", "r001s002")]
-    sessions, left_out = own(dataset, *masks)
+    sessions, skipped = own(dataset, *masks)
     assert [session.name for session in sessions] == ["sub-r001s001_ses-1", "sub-r001s002_ses-1"]
     assert [len(session.images) for session in sessions] == [1, 0]
     assert all(session.lesion.in_template for session in sessions)
     assert {session.reference for session in sessions} == {"MNI152NLin2009aSym"}
-    assert left_out == []
+    assert skipped == []
 
 
-def test_masks_beside_the_images(dataset):
+def test_masks_in_the_folders_of_the_images(dataset):
     dataset.add(
         "sub-01/anat/sub-01_T1w.nii.gz",
         "sub-01/anat/sub-01_label-L_desc-T1lesion_mask.nii.gz",
@@ -353,7 +353,7 @@ def test_masks_beside_the_images(dataset):
     assert session.drawn_on == "T1w"
 
 
-def test_a_mask_whose_name_tells_no_contrast_is_matched_by_its_grid(dataset):
+def test_a_mask_without_contrast_in_its_name_is_matched_by_grid(dataset):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
     dataset.add("sub-01/anat/sub-01_FLAIR.nii.gz", spacing=3.0)
     path = dataset.root / "derivatives/lesion_masks/sub-01/anat/sub-01_label-lesion_roi.nii.gz"
@@ -379,14 +379,14 @@ def test_a_folder_without_masks(dataset):
         own(dataset)
 
 
-def test_a_mask_without_session_serves_a_participant_with_one(dataset):
+def test_a_mask_without_ses_is_assigned_to_the_only_session(dataset):
     dataset.add("sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz")
     dataset.add(*(f"sub-02/ses-{s}/anat/sub-02_ses-{s}_T1w.nii.gz" for s in "ab"))
     mask = "sub-{0}/anat/sub-{0}_space-T1w_label-L_mask.nii.gz"
-    sessions, left_out = own(dataset, mask.format("01"), mask.format("02"))
+    sessions, skipped = own(dataset, mask.format("01"), mask.format("02"))
     assert [session.name for session in sessions] == ["sub-01_ses-a"]
-    assert [(item.name, item.refused) for item in left_out] == [
+    assert [(item.name, item.refused) for item in skipped] == [
         ("sub-02_ses-a", True),
         ("sub-02_ses-b", True),
     ]
-    assert "names no session, and sub-02 has several" in left_out[0].reason
+    assert "no ses- in its name, but sub-02 has several" in skipped[0].reason

@@ -1,4 +1,4 @@
-"""One filter selects images and lesion masks by the same rules."""
+"""Filters apply to images and lesion masks by the same rules."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from bids_stroke.bids import filters
 from bids_stroke.bids.layout import Images
 from bids_stroke.errors import UsageError
 
-#: Entities of the names of the files.
+#: Entities in the file names.
 NAMES = ("run-01", "run-2", "acq-a_run-10", "acq-01_echo-01", "", "ce-gd_rec-norm", "acq-1_run-003")
 
 FILTERS = [
@@ -37,20 +37,20 @@ FILTERS = [
 
 
 @pytest.mark.parametrize(("values", "expected"), FILTERS)
-def test_images_and_masks_obey_the_same_rules(tmp_path, values, expected):
+def test_images_and_masks_are_filtered_by_the_same_rules(tmp_path, values, expected):
     stems = [f"sub-01_{name}_" if name else "sub-01_" for name in NAMES]
     (tmp_path / "sub-01/anat").mkdir(parents=True)
     for stem in stems:
         img = nib.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4))
         nib.save(img, tmp_path / f"sub-01/anat/{stem}T1w.nii.gz")
-    images = Images(tmp_path, filters={"t1w": values}).of("T1w", "01", None)
+    images = Images(tmp_path, filters={"t1w": values}).of_contrast("T1w", "01", None)
     of_images = {n for n, stem in enumerate(stems) if f"{stem}T1w.nii.gz" in {p.name for p in images}}
     masks = [Path(f"{stem}label-L_mask.nii") for stem in stems]
     of_masks = {n for n, mask in enumerate(masks) if not filters.mismatches(mask, values)}
     assert of_images == of_masks == expected
 
 
-def test_what_was_compared_is_named():
+def test_mismatched_entities_are_reported():
     path = Path("sub-01_run-02_desc-a_mask.nii")
     assert filters.mismatches(path, {"run": [1, 3], "desc": "b", "hemi": "L", "acq": None}) == [
         "run-02 is not [1, 3]",
@@ -79,5 +79,5 @@ def test_the_filter_that_chooses_another_file(chosen, other, values, expected):
     assert json.loads(text) == {"t1w": expected}
 
 
-def test_no_filter_tells_two_formats_apart():
+def test_no_filter_distinguishes_two_formats():
     assert filters.suggestion("T1w", Path("sub-1_T1w.nii"), Path("sub-1_T1w.nii.gz"), {}) is None

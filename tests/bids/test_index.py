@@ -27,11 +27,11 @@ def add(root, *paths):
     return root
 
 
-def names(found):
-    return {key: [path.name for path in paths] for key, paths in found.items()}
+def names(images):
+    return {key: [path.name for path in paths] for key, paths in images.items()}
 
 
-def test_images_are_indexed_and_every_session_is_known(root):
+def test_images_and_sessions_are_indexed(root):
     (root / "sub-03").mkdir()
     assert names(index.Index(root).by_session()) == {
         ("01", "1"): ["sub-01_ses-1_T1w.nii.gz", "sub-01_ses-1_rec-TRACE_dwi.nii"],
@@ -41,52 +41,52 @@ def test_images_are_indexed_and_every_session_is_known(root):
 
 
 def test_queries_name_entities(root):
-    found = index.Index(root).by_session(datatype="dwi", suffix="dwi", reconstruction="TRACE")
-    assert names(found) == {("01", "1"): ["sub-01_ses-1_rec-TRACE_dwi.nii"]}
+    images = index.Index(root).by_session(datatype="dwi", suffix="dwi", reconstruction="TRACE")
+    assert names(images) == {("01", "1"): ["sub-01_ses-1_rec-TRACE_dwi.nii"]}
     assert index.Index(root).by_session(suffix="bold", extension=[".nii.gz"]) == {}
 
 
-def test_a_folder_in_the_place_of_an_image_is_told_later(root):
+def test_a_folder_with_the_name_of_an_image_is_indexed(root):
     (root / "sub-02/anat/sub-02_T1w.nii.gz").mkdir()
     assert ("02", None) in index.Index(root).by_session(suffix="T1w")
 
 
-def test_an_index_is_made_once_and_only_read(root, tmp_path):
-    kept = tmp_path / "kept"
-    before = index.Index(root, kept).by_session()
-    assert [path.name for path in kept.iterdir()] == [index.DATABASE]
-    state = (kept / index.DATABASE).stat()
-    add(root, "sub-04/anat/sub-04_T1w.nii.gz")  # not seen through the old index
-    assert index.Index(root, kept).by_session() == before
-    assert (kept / index.DATABASE).stat() == state
+def test_an_index_is_created_once_and_reused(root, tmp_path):
+    folder = tmp_path / "kept"
+    before = index.Index(root, folder).by_session()
+    assert [path.name for path in folder.iterdir()] == [index.DATABASE]
+    state = (folder / index.DATABASE).stat()
+    add(root, "sub-04/anat/sub-04_T1w.nii.gz")  # not in the existing index
+    assert index.Index(root, folder).by_session() == before
+    assert (folder / index.DATABASE).stat() == state
     assert len(index.Index(root).by_session()) == len(before) + 1
 
 
 def test_an_index_of_another_dataset_is_refused(root, tmp_path):
-    kept = tmp_path / "kept"
-    index.write(root, kept)
-    with pytest.raises(DatasetError, match=r"is the index of .*bids; give another"):
-        index.Index(add(tmp_path / "other", "sub-01/anat/sub-01_T1w.nii.gz"), kept)
+    folder = tmp_path / "kept"
+    index.write(root, folder)
+    with pytest.raises(DatasetError, match=r"is the index of .*bids; change --bids"):
+        index.Index(add(tmp_path / "other", "sub-01/anat/sub-01_T1w.nii.gz"), folder)
 
 
-def _index_again_and_again(barrier, root, kept):
+def _write_repeatedly(barrier, root, folder):
     barrier.wait()
     for _ in range(5):
-        index.write(root, kept)
+        index.write(root, folder)
 
 
-def test_an_index_may_be_made_by_several_runs_at_once(root, tmp_path):
-    """Whoever reads it meanwhile finds it whole."""
-    kept = tmp_path / "kept"
-    index.write(root, kept)
+def test_several_runs_can_write_an_index_concurrently(root, tmp_path):
+    """A concurrent reader always sees a complete index."""
+    folder = tmp_path / "kept"
+    index.write(root, folder)
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(3)
-    arguments = (barrier, root, kept)
-    writers = [context.Process(target=_index_again_and_again, args=arguments) for _ in range(2)]
+    arguments = (barrier, root, folder)
+    writers = [context.Process(target=_write_repeatedly, args=arguments) for _ in range(2)]
     for writer in writers:
         writer.start()
     barrier.wait()
     while any(writer.is_alive() for writer in writers):
-        assert len(index.Index(root, kept).by_session()) == 3
+        assert len(index.Index(root, folder).by_session()) == 3
     assert [writer.exitcode for writer in writers] == [0, 0]
-    assert [path.name for path in kept.iterdir()] == [index.DATABASE]
+    assert [path.name for path in folder.iterdir()] == [index.DATABASE]

@@ -13,7 +13,7 @@ def test_examples():
     assert doctest.testmod(names).failed == 0
 
 
-def test_entities_come_in_the_order_of_bids():
+def test_entities_are_in_bids_order():
     name = derivative(
         "sub-01_ses-1",
         "mask",
@@ -27,11 +27,11 @@ def test_entities_come_in_the_order_of_bids():
     assert name == ("sub-01_ses-1_space-T1w_atlas-a_seg-s_res-1_label-L_desc-T1lesion_mask.nii.gz")
 
 
-def test_an_entity_without_value_is_left_out():
+def test_an_entity_without_value_is_omitted():
     assert derivative("sub-01", "morph", ".tsv", space=None, desc="x") == ("sub-01_desc-x_morph.tsv")
 
 
-def test_an_unknown_entity_is_a_mistake():
+def test_an_unknown_entity_is_an_error():
     with pytest.raises(ValueError, match="spcae"):
         derivative("sub-01", "mask", spcae="T1w")
 
@@ -45,7 +45,7 @@ def test_an_unknown_entity_is_a_mistake():
         (("T1w", "FLAIR", "T2w"), "T1FLAIRT2lesion"),
     ],
 )
-def test_the_description_tells_the_contrasts(contrasts, expected):
+def test_the_description_contains_the_contrasts(contrasts, expected):
     assert description_of(contrasts) == expected
 
 
@@ -73,7 +73,7 @@ def test_the_parts_of_the_name_of_a_session(session_name):
     assert names.join_session_name(*names.split_session_name(session_name)) == session_name
 
 
-def test_files_that_belong_together():
+def test_names_of_related_files():
     path = Path("/out/sub-01_space-T1w_label-L_mask.nii.gz")
     assert names.with_suffix(path, "probseg").name == "sub-01_space-T1w_label-L_probseg.nii.gz"
     assert names.sidecar_of(path) == Path("/out/sub-01_space-T1w_label-L_mask.json")
@@ -93,5 +93,5 @@ def test_numbers_are_sorted_by_value():
         ("space-MNI152NLin6Asym.nii", "MNI152NLin6Asym", "map"),
     ],
 )
-def test_maps_are_named_freely(file, space, label):
+def test_maps_need_no_bids_names(file, space, label):
     assert (names.space_of(file), names.label_of(file)) == (space, label)

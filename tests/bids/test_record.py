@@ -37,9 +37,9 @@ def test_identity_is_stable(session):
     assert identity(again) == identity(session)
 
 
-def test_identity_changes_with_the_content_of_an_image_alone(session):
-    """Neither with its time, nor with the place of the dataset; a change of one byte is noticed, also
-    where the time was set back."""
+def test_identity_depends_on_image_content_only(session):
+    """It does not depend on modification times or the path of the dataset. A change of one byte is
+    detected even if the time is restored."""
     before = identity(session)
     path = session.images["FLAIR"]
     os.utime(path, ns=(10**18, 10**18 + 1))
@@ -87,25 +87,25 @@ def test_identity_changes_with_the_version(session, monkeypatch):
     assert identity(session) != before
 
 
-def test_complete_means_ok_and_all_outputs_there(tmp_path):
+def test_complete_requires_ok_and_all_outputs(tmp_path):
     outputs = {"lesion_mask": "sub-01/anat/a.nii.gz", "components": "sub-01/anat/b.tsv"}
     for path in map(tmp_path.joinpath, outputs.values()):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    known = Record("sub-01", "x", status="ok", outputs=outputs)
-    assert known.complete(tmp_path)
-    assert not replace(known, status="failed").complete(tmp_path)
+    entry = Record("sub-01", "x", status="ok", outputs=outputs)
+    assert entry.complete(tmp_path)
+    assert not replace(entry, status="failed").complete(tmp_path)
     (tmp_path / outputs["components"]).unlink()
-    assert not known.complete(tmp_path)
+    assert not entry.complete(tmp_path)
     (tmp_path / outputs["components"]).mkdir()
-    assert not known.complete(tmp_path)
+    assert not entry.complete(tmp_path)
 
 
-def test_what_is_written_is_read(tmp_path):
-    known = Record("sub-01_ses-1", "x", error="Büro", steps={"a": 1.5}, contrasts=["T1w"])
-    path = known.write(tmp_path)
+def test_write_and_read(tmp_path):
+    entry = Record("sub-01_ses-1", "x", error="Büro", steps={"a": 1.5}, contrasts=["T1w"])
+    path = entry.write(tmp_path)
     assert path == tmp_path / "logs" / "sub-01_ses-1_run.json"
-    assert record.read(tmp_path, "sub-01_ses-1") == known
+    assert record.read(tmp_path, "sub-01_ses-1") == entry
     assert record.read(tmp_path, "sub-02") is None
 
 
@@ -121,9 +121,9 @@ def test_a_damaged_record_is_none(tmp_path, damage):
     assert record.read(tmp_path, "sub-01") is None
     (tmp_path / "logs/sub-04.log").touch()
     (tmp_path / "logs/sub-02_run.log").touch()
-    found = {known.name: known.error for known in record.read_all(tmp_path)}
-    unfinished = [name for name, error in found.items() if error]
-    assert list(found) == ["sub-01", "sub-02", "sub-03_ses-a", "sub-04"]
+    error_by_name = {entry.name: entry.error for entry in record.read_all(tmp_path)}
+    unfinished = [name for name, error in error_by_name.items() if error]
+    assert list(error_by_name) == ["sub-01", "sub-02", "sub-03_ses-a", "sub-04"]
     assert unfinished == ["sub-01", "sub-04"]
 
 
@@ -134,14 +134,14 @@ def test_outputs_by_role(tmp_path):
         "lesion_mask@MNI": "c",
         "lesion_masks@MNI": "d",
     }
-    known = Record("sub-01", "x", outputs=outputs)
-    assert known.path(tmp_path, "lesion_mask") == tmp_path / "a"
-    assert known.path(tmp_path, "lesion_mask", "T2w") is None
-    assert known.paths(tmp_path, "lesion_mask") == {"FLAIR": tmp_path / "b", "MNI": tmp_path / "c"}
+    entry = Record("sub-01", "x", outputs=outputs)
+    assert entry.path(tmp_path, "lesion_mask") == tmp_path / "a"
+    assert entry.path(tmp_path, "lesion_mask", "T2w") is None
+    assert entry.paths(tmp_path, "lesion_mask") == {"FLAIR": tmp_path / "b", "MNI": tmp_path / "c"}
     (tmp_path / "b").touch()
-    assert list(known.files(tmp_path)) == [("lesion_mask", tmp_path / "b")]
-    with pytest.raises(DatasetError, match=r"sub-01_run\.json lists no lesion_mask@T2w; run"):
-        known.require(tmp_path, "lesion_mask", "T2w")
+    assert list(entry.files(tmp_path)) == [("lesion_mask", tmp_path / "b")]
+    with pytest.raises(DatasetError, match=r"sub-01_run\.json lists no output lesion_mask@T2w; run"):
+        entry.require(tmp_path, "lesion_mask", "T2w")
 
 
 def test_a_record_of_outputs_without_roles_is_none(tmp_path):

@@ -1,4 +1,4 @@
-"""How the derivatives identify the datasets that they are made from."""
+"""Identification of the source datasets of derivatives."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ def dataset(folder, **description):
 
 @pytest.fixture
 def other_disk(tmp_path):
-    """A folder on another file system, as the mounts of a container are."""
+    """A folder on another file system, like a mount of a container."""
     memory = Path("/dev/shm")
     if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("there is no second file system")
@@ -43,7 +43,7 @@ def test_uri(path, bids_dir, output_dir, expected):
     assert sources.uri(path) == expected
 
 
-def test_masks_in_the_dataset_itself_are_files_of_it():
+def test_masks_inside_the_dataset_belong_to_it():
     masks = Path("/raw/derivatives/masks")
     sources = SourceDatasets(Path("/raw"), Path("/out"), masks)
     assert sources.uri(masks / "sub-01/x") == "bids:raw:derivatives/masks/sub-01/x"
@@ -58,15 +58,15 @@ def test_masks_in_the_dataset_itself_are_files_of_it():
         (("study/raw", "study/out"), "../raw"),
     ],
 )
-def test_a_path_within_one_tree_is_relative(tmp_path, folders, link):
+def test_links_within_one_tree_are_relative(tmp_path, folders, link):
     raw, out = (tmp_path / folder for folder in folders)
     described = SourceDatasets(dataset(raw), out).describe()
     assert described["DatasetLinks"] == {"raw": link}
     assert described["SourceDatasets"] == [{"Name": raw.name, "URL": link}]
 
 
-def test_a_mount_is_not_named(tmp_path, other_disk):
-    """Of a dataset without DOI on another file system, only the name is known."""
+def test_mount_points_are_not_recorded(tmp_path, other_disk):
+    """Only the name is recorded for a dataset without DOI on another file system."""
     raw, out = dataset(tmp_path / "data", Name="ARC"), other_disk / "out"
     described = SourceDatasets(raw, out).describe()
     assert described == {"SourceDatasets": [{"Name": "ARC"}], "DatasetLinks": {}}
@@ -85,20 +85,20 @@ def test_a_mount_is_not_named(tmp_path, other_disk):
 def test_a_doi_identifies_a_dataset_anywhere(tmp_path, other_disk, given, doi):
     raw = dataset(tmp_path / "data", Name="ARC", DatasetDOI=given)
     described = SourceDatasets(raw, other_disk).describe()
-    known = {"URL": f"https://doi.org/{doi}", "DOI": f"doi:{doi}"} if doi else {}
-    assert described["SourceDatasets"] == [{"Name": "ARC", **known}]
+    identifiers = {"URL": f"https://doi.org/{doi}", "DOI": f"doi:{doi}"} if doi else {}
+    assert described["SourceDatasets"] == [{"Name": "ARC", **identifiers}]
     assert described["DatasetLinks"] == ({"raw": f"doi:{doi}"} if doi else {})
 
 
-def test_a_dataset_of_masks_has_its_own_link(tmp_path):
+def test_a_mask_dataset_has_a_separate_link(tmp_path):
     raw, masks = dataset(tmp_path / "raw"), dataset(tmp_path / "masks", DatasetDOI="doi:10.1234/m")
     described = SourceDatasets(raw, tmp_path / "out", masks).describe()
     assert described["DatasetLinks"] == {"raw": "../raw", "masks": "../masks"}
     assert [source["Name"] for source in described["SourceDatasets"]] == ["raw", "masks"]
 
 
-def test_a_link_that_is_known_stays(tmp_path, other_disk):
-    """A link that the user added, or that a run outside of a container wrote; no path of a mount."""
+def test_existing_links_are_preserved(tmp_path, other_disk):
+    """A link added by the user, or by a run outside of a container, but no mount path."""
     links = {"raw": "../bids", "other": "file:///data"}
     out = dataset(other_disk / "out", DatasetLinks=links)
     described = SourceDatasets(dataset(tmp_path / "data"), out).describe(links_in(out))

@@ -9,7 +9,7 @@ from bids_stroke.bids import supplied_masks
 @pytest.mark.parametrize(
     "name, space",
     [
-        # BIDS, and what fMRIPrep takes.
+        # BIDS and fMRIPrep.
         ("sub-01_label-L_mask.nii.gz", None),
         ("sub-01_label-lesion_roi.nii.gz", None),
         ("sub-01_space-orig_label-L_mask.nii", None),
@@ -46,7 +46,7 @@ def test_names_of_masks(name, space):
         "group_label-L_mask.nii.gz",
     ],
 )
-def test_names_that_are_no_masks(name):
+def test_names_of_other_files(name):
     assert supplied_masks.parse_lesion_mask(Path(name)) is None
 
 
@@ -62,15 +62,15 @@ def test_find(tmp_path):
         tmp_path,
         *(soop.format(kind) for kind in ("Acute", "Chronic", "")),
         "sub-2/ses-b/anat/sub-2_ses-b_label-L_mask.nii.gz",
-        "R001/sub-3/anat/sub-3_label-L_mask.nii",  # participants in folders of their sites
+        "R001/sub-3/anat/sub-3_label-L_mask.nii",  # participants in site folders
         "out/sub-4/anat/sub-4_label-L_desc-T1lesion_mask.nii.gz",
         "derivatives/other/sub-5/anat/sub-5_label-L_mask.nii.gz",
         ".git/annex/sub-6_label-L_mask.nii.gz",
         "sub-7/anat/sub-7_label-L_mask.json",
     )
-    found = supplied_masks.find_lesion_masks(tmp_path, (tmp_path / "out",))
-    assert found.keys() == {("1", None), ("2", "b"), ("3", None)}
-    assert [mask.entities["desc"] for mask in found["1", None]] == [
+    masks_by_session = supplied_masks.find_lesion_masks(tmp_path, (tmp_path / "out",))
+    assert masks_by_session.keys() == {("1", None), ("2", "b"), ("3", None)}
+    assert [mask.entities["desc"] for mask in masks_by_session["1", None]] == [
         "lesion",
         "lesionAcute",
         "lesionChronic",
@@ -90,11 +90,11 @@ def test_all_masks_of_a_large_cohort(shared, tmp_path):
     with gzip.open(shared / "skeletons/ds004884_files.txt.gz", "rt") as lines:
         paths = [line.strip() for line in lines if "lesion_masks" in line]
     touch(tmp_path, *paths)
-    found = supplied_masks.find_lesion_masks(tmp_path / "derivatives/lesion_masks")
-    masks = [mask for several in found.values() for mask in several]
+    masks_by_session = supplied_masks.find_lesion_masks(tmp_path / "derivatives/lesion_masks")
+    masks = [mask for several in masks_by_session.values() for mask in several]
     assert len(masks) == len([path for path in paths if path.endswith(".nii.gz")]) == 228
     assert {mask.space for mask in masks} == {"T2w"}
-    (mask,) = found["M2265", "849"]
+    (mask,) = masks_by_session["M2265", "849"]
     assert mask.belongs_to("sub-M2265_ses-849_acq-spc3p2_run-10_T2w.nii.gz")
-    # From the root of the dataset, other derivatives are not looked into.
+    # Other derivatives are not searched from the root of the dataset.
     assert supplied_masks.find_lesion_masks(tmp_path) == {}

@@ -1,4 +1,4 @@
-"""The command that evaluates: files, page, exit status."""
+"""The evaluation command: files, report and exit status."""
 
 import json
 
@@ -12,7 +12,7 @@ from bids_stroke.cli.evaluate import main
 
 @pytest.fixture(scope="module")
 def masks(tmp_path_factory):
-    """Truth of eight participants and two predictions, one of them without the last."""
+    """Manual masks of eight participants and two predictions, one without the last participant."""
     root = tmp_path_factory.mktemp("masks")
     rng = np.random.default_rng(0)
     for number in range(8):
@@ -55,7 +55,7 @@ def test_every_file_is_written(done):
     assert set(summary[summary.grouping == "site"].group) == {"A", "B"}
 
 
-def test_page_tells_scores_and_failures(done):
+def test_page_shows_scores_and_failures(done):
     page = (done[1] / "evaluation.html").read_text()
     assert "no predicted mask of sub-7" in page
     assert page.count("<svg") >= 3 and "http" not in page.split("<body", 1)[0]
@@ -67,7 +67,7 @@ def test_page_shows_errors_with_median_number_and_ml(done):
     for score in ("er_lv", "absolute_volume_difference_ml"):
         row = scores.query("model == 'near' and grouping == 'all' and score == @score").iloc[0]
         assert f"; median {row['median']:.3g}, n 8" in page and f"<th>{score}</th>" in page
-    assert "of 8 independent units" in page
+    assert "from 8 independent units" in page
     assert "15 pairs have remarks" in page
 
 
@@ -84,15 +84,15 @@ def test_the_heads_of_simulated_participants_are_units(masks, tmp_path):
     means = rows.groupby("unit")["dice"].mean()
     assert (row["n"], row["units"]) == (8, 2)
     assert (row["low"], row["high"]) == pytest.approx((means.min(), means.max()))
-    assert "of 2 independent units" in (tmp_path / "out/evaluation.html").read_text()
+    assert "from 2 independent units" in (tmp_path / "out/evaluation.html").read_text()
 
 
-def test_mistakes_are_told_in_a_sentence(masks, tmp_path, capsys):
+def test_usage_errors(masks, tmp_path, capsys):
     truth, out = str(masks / "truth"), str(tmp_path / "out")
     assert main([str(tmp_path / "none"), truth, out]) == 2
-    assert "is not a folder" in capsys.readouterr().err
+    assert "does not exist or is not a folder" in capsys.readouterr().err
     assert main([str(masks / "near"), str(masks / "near"), truth, out]) == 2
-    assert "Two predictions" in capsys.readouterr().err
+    assert "have the name near" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert main([str(masks / "near"), str(tmp_path / "empty"), out]) == 1
     assert "contains no lesion mask" in capsys.readouterr().err
@@ -100,7 +100,7 @@ def test_mistakes_are_told_in_a_sentence(masks, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_ids_of_participants_are_matched_or_named(masks, tmp_path, capsys):
+def test_ids_of_participants_are_matched_or_reported(masks, tmp_path, capsys):
     command = [str(masks / "near"), str(masks / "truth"), str(tmp_path / "out")]
     people = tmp_path / "participants.tsv"
     people.write_text("participant_id\tsite\n" + "".join(f" {n}\tA\n" for n in range(1, 9)))
@@ -109,4 +109,4 @@ def test_ids_of_participants_are_matched_or_named(masks, tmp_path, capsys):
     assert "has no row for sub-0;" in shown and "without a session: sub-8." in shown
     people.write_text("participant_id\tsite\nsub-00\tA\n")
     assert main([*command, "--participants", str(people)]) == 2
-    assert "has no row of any participant compared" in capsys.readouterr().err
+    assert "has no row for any compared participant" in capsys.readouterr().err

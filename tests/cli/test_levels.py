@@ -1,4 +1,4 @@
-"""Which level uses which option: the table, and what the command line makes of each option."""
+"""Analysis levels of each option, and errors for options of other levels."""
 
 import json
 
@@ -8,7 +8,7 @@ from bids_stroke.cli import levels, options, parser
 from bids_stroke.errors import UsageError
 from bids_stroke.settings import LEVELS
 
-#: Values of the options that take some.
+#: Values of the options.
 VALUES = {
     "--participant-label": ["01"],
     "--session-label": ["1"],
@@ -17,7 +17,7 @@ VALUES = {
     "--derivatives": ["masks"],
     "--lesion-derivatives": ["masks"],
     "--assume-orientation": ["RAS"],
-    "--model": ["simstroke"],  # the default, given nevertheless
+    "--model": ["simstroke"],  # the default, given explicitly
     "--brain-extraction": ["none"],
     "--normalization": ["masked"],
     "--output-spaces": ["MNI152NLin6Asym"],
@@ -61,12 +61,12 @@ def test_every_option_has_its_levels():
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("option", long_names())
-def test_an_option_that_the_level_ignores_is_wrong_usage(folder, option, level):
+def test_an_option_of_another_level_is_a_usage_error(folder, option, level):
     words = ["bids", "out", level, option, *VALUES.get(option, [])]
     if level in levels.OPTIONS[option]:
         parser.parse(words)
         return
-    with pytest.raises(UsageError, match="goes with the") as caught:
+    with pytest.raises(UsageError, match="is an option of the") as caught:
         parser.parse(words)
     assert option in str(caught.value) or "--atlas" in str(caught.value)
 
@@ -78,7 +78,7 @@ def test_spellings(folder, spelling):
     if "work" in spelling:
         parser.parse(["bids", "out", level, *words])
         return
-    with pytest.raises(UsageError, match="goes with"):
+    with pytest.raises(UsageError, match="is an option of"):
         parser.parse(["bids", "out", level, *words])
 
 
@@ -91,12 +91,12 @@ def test_spellings(folder, spelling):
         (["--reports-only", "--session-label", "1"], "--session-label has no effect"),
     ],
 )
-def test_an_option_that_another_leaves_without_effect_is_wrong_usage(folder, words, message):
+def test_an_option_without_effect_is_a_usage_error(folder, words, message):
     with pytest.raises(UsageError, match=message):
         parser.parse(["bids", "out", "participant", *words])
 
 
-def test_the_reports_of_a_group_are_of_the_sessions_that_are_asked_for(folder):
+def test_session_label_with_reports_only_at_the_group_level(folder):
     parser.parse(["bids", "out", "group", "--reports-only", "--session-label", "1"])
 
 
@@ -115,4 +115,4 @@ def test_options_of_a_level(level, selected):
         "--model x -vv -w y --participant-label 01 02 --group-by sex --cutoffs 1 2 "
         "--bids_filter_file=z --qc_ratings=r"
     )
-    assert " ".join(levels.select(words.split(), level, options.build())) == selected
+    assert " ".join(levels.options_for_level(words.split(), level, options.build())) == selected

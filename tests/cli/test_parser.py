@@ -14,7 +14,7 @@ from bids_stroke.settings import DEFAULT_MODEL
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with a dataset, and the current one."""
+    """A folder with a dataset, as the current folder."""
     (tmp_path / "bids").mkdir()
     description = {"Name": "tested", "BIDSVersion": "1.10.0"}
     (tmp_path / "bids" / "dataset_description.json").write_text(json.dumps(description))
@@ -43,7 +43,7 @@ def test_defaults(folder):
     assert settings.verbose == 0
 
 
-def test_both_spellings_are_one_option(folder):
+def test_hyphens_and_underscores_are_equivalent(folder):
     (folder / "my_filters.json").write_text('{"t1w": {"run": 1}}')
     options = {
         "--participant-label": ["01", "02"],
@@ -107,7 +107,7 @@ def test_labels_with_and_without_prefix(folder):
         ["bids", "out", "participant", "--participant-label"],
     ],
 )
-def test_wrong_usage_ends_with_2(folder, argv, capsys):
+def test_usage_errors_exit_with_2(folder, argv, capsys):
     with pytest.raises(SystemExit) as caught:
         parser.parse(argv)
     assert caught.value.code == 2
@@ -120,9 +120,9 @@ def test_wrong_usage_ends_with_2(folder, argv, capsys):
     "text, words",
     [
         ("{", "cannot be read as JSON"),
-        ('["t1w"]', "needs the form"),
-        ('{"t1w": "mprage"}', "needs the form"),
-        ('{"bold": {"task": "rest"}, "t1w": {}}', "filters bold; use t1w, flair, t2w"),
+        ('["t1w"]', "must have the form"),
+        ('{"t1w": "mprage"}', "must have the form"),
+        ('{"bold": {"task": "rest"}, "t1w": {}}', "unknown keys bold; use t1w, flair, t2w"),
         (None, "cannot be read as JSON"),
     ],
 )
@@ -139,7 +139,7 @@ def test_settings_are_checked(folder):
         parser.parse(["absent", "out", "participant"])
 
 
-def test_help_tells_the_defaults(capsys):
+def test_help_shows_the_defaults(capsys):
     with pytest.raises(SystemExit) as caught:
         parser.parse(["--help"])
     assert caught.value.code == 0
@@ -157,7 +157,7 @@ def test_the_defaults_of_options_and_settings_agree(folder):
             assert getattr(settings, field.name) == field.default, field.name
 
 
-def test_what_to_measure_on(folder):
+def test_masks_tracts_and_atlases(folder):
     (folder / "masks").mkdir()
     settings = parse(
         "--lesion-derivatives", str(folder / "masks"), "--tract", "juelich-cst", "x.nii.gz",
@@ -175,15 +175,15 @@ def test_what_to_measure_on(folder):
     [
         (["--atlas", "a.nii.gz"], "one table for each atlas"),
         (["--cutoffs", "5", "2"], "the lower first"),
-        (["--cutoffs", "0", "2"], "must be positive"),
+        (["--cutoffs", "0", "2"], "give two positive values"),
     ],
 )
-def test_what_cannot_be_measured_on(folder, options, words):
+def test_invalid_atlases_and_cutoffs(folder, options, words):
     with pytest.raises(UsageError, match=words):
         parse(*options)
 
 
-def test_lesion_derivatives_that_are_not_there(folder):
+def test_missing_lesion_derivatives(folder):
     with pytest.raises(DatasetError, match="--lesion-derivatives"):
         parse("--lesion-derivatives", str(folder / "absent"))
 

@@ -1,4 +1,4 @@
-"""What a user sees before any session is started: plans, refusals and exit status."""
+"""Output of the command before sessions start: plans, errors and exit status."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ CARD = {
 
 @pytest.fixture
 def folder(tmp_path):
-    """A dataset of two participants, one without T1w, and a card."""
+    """A dataset of two participants, one without T1w, and a model card."""
     for name in ("sub-01_T1w", "sub-01_run-1_FLAIR", "sub-01_run-2_FLAIR", "sub-02_FLAIR"):
         path = tmp_path / "bids" / name[:6] / "anat" / f"{name}.nii.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,8 +49,8 @@ def run(folder, *options, bids="bids", out="out", level="participant"):
     return main([str(folder / bids), str(folder / out), level, *model, *options])
 
 
-def refusal(capsys):
-    """The one sentence on the error output."""
+def error_message(capsys):
+    """Return the only line on standard error."""
     shown = capsys.readouterr()
     assert shown.out == ""
     lines = shown.err.splitlines()
@@ -64,22 +64,22 @@ def below(folder):
 
 def test_no_dataset(folder, capsys):
     assert run(folder, bids="absent") == 1
-    assert "absent is not a folder" in refusal(capsys)
+    assert "absent does not exist or is not a folder" in error_message(capsys)
 
 
 def test_not_a_bids_dataset(folder, capsys):
     (folder / "bids" / "dataset_description.json").unlink()
     assert run(folder) == 1
-    assert "--skip-bids-validation" in refusal(capsys)
+    assert "--skip-bids-validation" in error_message(capsys)
 
 
-def test_a_template_that_is_not_there(folder, capsys, monkeypatch):
-    """Told before any work: the output folder is not even made."""
+def test_missing_template(folder, capsys, monkeypatch):
+    """Reported before the run starts: the output folder is not created."""
     monkeypatch.setenv("TEMPLATEFLOW_HOME", str(folder / "templates"))
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens on it
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # no server listens on this port
     assert run(folder, "--output-spaces", "MNI152NLin6Asym") == 1
     shown = capsys.readouterr().err
-    message = shown.splitlines()[-1]  # TemplateFlow tells what it tries to download
+    message = shown.splitlines()[-1]  # TemplateFlow prints what it downloads
     assert message.startswith("bids_stroke: error: The template space MNI152NLin6Asym needs ")
     assert "res-01_T1w.nii.gz" in message and "Traceback" not in shown
     assert not (folder / "out").exists()
@@ -87,50 +87,50 @@ def test_a_template_that_is_not_there(folder, capsys, monkeypatch):
 
 def test_unknown_model(folder, capsys):
     assert run(folder, "--model", "unheard-of") == 1
-    assert "Model unheard-of was not found" in refusal(capsys)
+    assert "Model unheard-of was not found" in error_message(capsys)
 
 
 def test_damaged_card(folder, capsys):
     (folder / "card.yaml").write_text("name: [")
     assert run(folder) == 1
-    assert "card.yaml is not a complete model card" in refusal(capsys)
+    assert "card.yaml is not a complete model card" in error_message(capsys)
 
 
 def test_unknown_participant(folder, capsys):
     assert run(folder, "--participant-label", "sub-07") == 1
-    assert "no participant 07; it has 01, 02" in refusal(capsys)
+    assert "no participant 07; it has 01, 02" in error_message(capsys)
 
 
 def test_unknown_session(folder, capsys):
     assert run(folder, "--session-label", "x") == 1
-    assert "no session x" in refusal(capsys)
+    assert "no session x" in error_message(capsys)
 
 
 def test_output_that_cannot_be_written(folder, capsys):
     (folder / "file").touch()
     assert run(folder, out="file/out") == 1
-    assert "file/out cannot be written" in refusal(capsys)
+    assert "file/out cannot be written" in error_message(capsys)
 
 
 def test_misspelt_filter(folder, capsys):
     (folder / "filters.json").write_text('{"t1w": {"acquisitionn": "x"}}')
     assert run(folder, "--bids-filter-file", str(folder / "filters.json")) == 2
-    assert "'acquisitionn' is not a recognized entity" in refusal(capsys)
+    assert "'acquisitionn' is not a recognized entity" in error_message(capsys)
 
 
 def test_a_bad_plugin_file(folder, capsys):
     (folder / "plugin.yml").write_text("plugin: [")
     assert run(folder, "--plugin-file", str(folder / "plugin.yml")) == 2
-    assert "plugin.yml cannot be read as YAML" in refusal(capsys)
+    assert "plugin.yml cannot be read as YAML" in error_message(capsys)
     assert not (folder / "out").exists()
 
 
-def test_group_of_nothing(folder, capsys):
+def test_group_level_without_sessions(folder, capsys):
     assert run(folder, level="group") == 1
-    assert "contains no complete session" in refusal(capsys)
+    assert "contains no complete session" in error_message(capsys)
 
 
-def test_nothing_is_written_by_a_refusal(folder, capsys):
+def test_errors_write_no_files(folder, capsys):
     before = below(folder)
     for options in (("--participant-label", "07"), ("--model", "unheard-of")):
         run(folder, *options)
@@ -138,18 +138,18 @@ def test_nothing_is_written_by_a_refusal(folder, capsys):
     assert below(folder) == before
 
 
-def test_dry_run_tells_reasons_and_writes_nothing(folder, capsys):
+def test_dry_run_shows_reasons_and_writes_nothing(folder, capsys):
     before = below(folder)
     assert run(folder, "--dry-run") == 0
     shown = capsys.readouterr().out
     assert "sub-01: would run on T1w sub-01_T1w.nii.gz, FLAIR sub-01_run-2_FLAIR.nii.gz" in shown
     assert "T1w is the reference" in shown
-    assert "sub-01_run-2_FLAIR.nii.gz was chosen of 2 FLAIR images" in shown
-    assert "sub-02: left out: sub-02 has FLAIR but no T1w" in shown
+    assert "sub-01_run-2_FLAIR.nii.gz was chosen from 2 FLAIR images" in shown
+    assert "sub-02: skipped: sub-02 has FLAIR but no T1w" in shown
     assert below(folder) == before
 
 
-def test_sessions_refused_make_a_failure(folder, capsys):
+def test_refused_sessions_are_failures(folder, capsys):
     assert run(folder, "--participant-label", "02") == 1
     shown = capsys.readouterr()
     assert "refused" in shown.out and "sub-02" in shown.out

@@ -1,4 +1,4 @@
-"""The command that writes a simulated dataset."""
+"""The simulation command."""
 
 import json
 import subprocess
@@ -33,12 +33,12 @@ def test_layout(dataset):
         for extension in (".nii.gz", ".json"):
             expected |= {f"{subject}/anat/{subject}_{c}{extension}" for c in ("T1w", "FLAIR")}
             expected |= {f"{truth}/{subject}/anat/{subject}_{mask}{extension}" for mask in MASKS}
-    found = {path.relative_to(dataset).as_posix() for path in dataset.rglob("*") if path.is_file()}
-    assert found == expected
+    files = {path.relative_to(dataset).as_posix() for path in dataset.rglob("*") if path.is_file()}
+    assert files == expected
     assert [path.name for path in dataset.parent.iterdir()] == [dataset.name]
 
 
-def test_truth_names_its_scan(dataset):
+def test_truth_refers_to_its_scan(dataset):
     truth = dataset / "derivatives" / "truth"
     description = json.loads((truth / "dataset_description.json").read_text())
     assert description["DatasetType"] == "derivative"
@@ -53,7 +53,7 @@ def test_truth_names_its_scan(dataset):
         np.testing.assert_array_equal(nib.load(path).affine, scan.affine)
 
 
-def test_participants_tell_the_side(dataset):
+def test_participants_table_contains_the_side(dataset):
     table = pd.read_csv(dataset / "participants.tsv", sep="\t", index_col="participant_id")
     described = json.loads((dataset / "participants.json").read_text())
     assert set(described) == set(table.columns)
@@ -61,17 +61,17 @@ def test_participants_tell_the_side(dataset):
     assert table.age.between(18, 100).all() and table.nihss.between(0, 42).all()
     for subject, side in table.lesion_side.items():
         folder = dataset / "derivatives" / "truth" / subject / "anat"
-        centres = []
+        centers = []
         for mask in MASKS:
             img = nib.load(folder / f"{subject}_{mask}.nii.gz")
-            centres.append(apply_affine(img.affine, np.argwhere(img.get_fdata()).mean(0)))
-        to_the_right = (centres[0] - centres[1])[0]
+            centers.append(apply_affine(img.affine, np.argwhere(img.get_fdata()).mean(0)))
+        to_the_right = (centers[0] - centers[1])[0]
         assert to_the_right < -15 if side == "left" else to_the_right > 15
 
 
 def test_first_participant_does_not_depend_on_the_others(dataset, tmp_path):
     out = tmp_path / "one"
-    out.mkdir()  # an empty folder may be there
+    out.mkdir()  # an empty folder may exist
     assert main([str(out), "--participants", "1", "--resolution", "4", "--seed", "3"]) == 0
     for contrast in ("T1w", "FLAIR"):
         name = f"sub-01/anat/sub-01_{contrast}.nii.gz"
@@ -82,7 +82,7 @@ def test_used_folder_is_refused(dataset, tmp_path, capsys):
     before = sorted(dataset.iterdir())
     assert main([str(dataset)]) == 2
     assert capsys.readouterr().err == (
-        f"bids_stroke-simulate: {dataset} is not an empty folder; name a new one.\n"
+        f"bids_stroke-simulate: {dataset} is not an empty folder; choose a new folder.\n"
     )
     assert sorted(dataset.iterdir()) == before
     file = tmp_path / "file"
@@ -109,7 +109,7 @@ def test_dataset_is_valid(dataset, part):
     assert result.returncode == 0
 
 
-def test_own_brains_and_lesions(tmp_path):
+def test_user_supplied_brains_and_lesions(tmp_path):
     template = load_mni152_template(resolution=2)
     grid = nib.affines.apply_affine(template.affine, np.moveaxis(np.indices(template.shape), 0, -1))
     lesion = np.linalg.norm(grid - (-30, -10, 25), axis=-1) < 12
@@ -132,10 +132,10 @@ def test_own_brains_and_lesions(tmp_path):
         assert all(img.shape == label.shape for img in images)
         assert not (label > brain).any() and 600 < brain.sum() * 0.064 < 2200
         assert row.lesion_volume == pytest.approx(label.sum() * 0.064, rel=1e-5)
-        # Nothing is known of the surroundings of a stripped brain.
+        # The background of a skull-stripped image is zero.
         assert not np.asarray(images[0].dataobj)[brain == 0].any()
 
 
-def test_brains_and_lesions_go_together(tmp_path, capsys):
+def test_brains_require_lesions(tmp_path, capsys):
     assert main([str(tmp_path / "out"), "--brains", str(tmp_path)]) == 2
     assert "--lesions" in capsys.readouterr().err

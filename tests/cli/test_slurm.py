@@ -1,4 +1,4 @@
-"""The jobs that are written for Slurm, where there is none; with one: tests/cluster."""
+"""Slurm jobs that are written without Slurm; tests/cluster uses a Slurm cluster."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ from bids_stroke.cli import slurm
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A dataset of three participants, the last of whom has no image that the model takes."""
+    """A dataset of three participants; the model does not support the images of the last one."""
     for name in ("sub-01_T1w", "sub-02_T1w", "sub-03_FLAIR"):
         path = tmp_path / "my bids" / name[:6] / "anat" / f"{name}.nii.gz"
         path.parent.mkdir(parents=True)
@@ -53,7 +53,7 @@ def test_jobs_are_written(folder, capsys):
 
 
 def test_a_job_runs_its_participant(folder):
-    """The very script of the array; the options and the folder with a space reach the run."""
+    """The script passes the options and the folder with a space to the run."""
     run(folder, "--mirror")
     text = script(folder, "participants").replace("exec ", "exec /bin/echo ")
     environment = {**os.environ, "SLURM_ARRAY_TASK_ID": "1"}
@@ -78,29 +78,37 @@ def test_jobs_in_an_image(folder):
     assert run(folder, "--image", str(folder / "absent.sif")) == 2
 
 
+def add_brain_mask(folder):
+    """Write a brain mask of sub-01, which a folder of ``--derivatives`` must contain."""
+    path = folder / "sub-01/anat/sub-01_desc-brain_mask.nii.gz"
+    path.parent.mkdir(parents=True)
+    nib.save(nib.Nifti1Image(np.ones((2, 2, 2), np.uint8), np.eye(4)), path)
+
+
 def binds_of(folder, *options):
-    """What the jobs in an image see of the host."""
+    """Return the bind mounts of the jobs in an image."""
     image = folder / "b.sif"
     image.touch()
     assert run(folder, "--image", str(image), *options) == 0
-    found = {}
+    binds = {}
     for name in ("participants", "group"):
         words = shlex.split(script(folder, name).split("exec ", 1)[1].splitlines()[0])
-        found[name] = {b for a, b in itertools.pairwise(words) if a == "--bind"}
-    return found
+        binds[name] = {b for a, b in itertools.pairwise(words) if a == "--bind"}
+    return binds
 
 
 def test_files_are_bound_however_they_are_named(folder):
-    """An option with =, and one of the group level alone."""
+    """An option with =, and an option of the group level."""
     masks, truth = folder / "masks", folder / "truth"
-    masks.mkdir(), truth.mkdir()
+    add_brain_mask(masks)
+    truth.mkdir()
     options = [f"--derivatives={masks}", "--ground-truth", str(truth)]
     binds = binds_of(folder, *options)
     assert {f"{masks}:{masks}:ro", f"{truth}:{truth}:ro"} <= binds["participants"] & binds["group"]
 
 
 def test_a_relative_path_is_refused_in_an_image(folder, monkeypatch, capsys):
-    (folder / "masks").mkdir()
+    add_brain_mask(folder / "masks")
     (folder / "b.sif").touch()
     monkeypatch.chdir(folder)
     assert run(folder, "--image", "b.sif", "--derivatives", "masks") == 2
@@ -108,7 +116,7 @@ def test_a_relative_path_is_refused_in_an_image(folder, monkeypatch, capsys):
 
 
 def test_a_path_that_cannot_be_bound_is_refused(folder, capsys):
-    (folder / "a,b").mkdir()
+    add_brain_mask(folder / "a,b")
     (folder / "b.sif").touch()
     options = ["--image", str(folder / "b.sif"), "--derivatives", str(folder / "a,b")]
     assert run(folder, *options) == 2
@@ -118,7 +126,7 @@ def test_a_path_that_cannot_be_bound_is_refused(folder, capsys):
 def test_sessions_that_are_not_complete_are_named(folder, capsys):
     assert run(folder, "--list") == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "sub-01: it did not end; its job's log is in logs/slurm"
+    assert lines[0] == "sub-01: not finished; see the log of its job in logs/slurm"
     assert lines[2].startswith("sub-03: refused: sub-03 has FLAIR but no T1w")
     assert lines[3] == "0 of 3 sessions are complete"
     assert not (folder / "out/logs").exists()

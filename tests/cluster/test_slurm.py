@@ -1,4 +1,4 @@
-"""A real Slurm: an array of participants with the group level after it, and Nipype's plugin."""
+"""Tests on a Slurm cluster: job array, group level, and the Slurm plugin of Nipype."""
 
 import json
 import os
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def bids(tmp_path):
-    """Own masks of three participants in template space, the second of which is cut short."""
+    """Lesion masks of three participants in template space; the second one is truncated."""
     root = tmp_path / "bids"
     mask = np.zeros(template().t1w.shape, np.uint8)
     mask[70:85, 100:120, 80:100] = 1
@@ -48,12 +48,12 @@ def command(module, bids, out, *options):
 
 
 def submit(bids, out):
-    """Submit, wait for the end of the group level, and return the exit status of each job."""
+    """Submit the jobs, wait for the group level, and return the exit status of each job."""
     options = ["--nprocs", "1", "--mem-mb", "4000", "--lesion-derivatives", str(bids)]
     done = command("bids_stroke.cli.slurm", bids, out, *options)
     assert done.returncode == 0, done.stderr
     group = done.stdout.rpartition("group level: job ")[2].strip()
-    # A job of no work that starts when the group level has ended, however it did.
+    # An empty job that starts after the group level has ended with any status.
     wait = ["sbatch", "--wait", f"--dependency=afterany:{group}", "--output=/dev/null", "--wrap=true"]
     subprocess.run(wait, check=True, capture_output=True)
     shown = subprocess.run(
@@ -70,8 +70,8 @@ def submit(bids, out):
 
 def test_an_array_and_the_group(bids, tmp_path):
     out = tmp_path / "out"
-    told, statuses = submit(bids, out)
-    assert "3 participants to process, 0 sessions up to date" in told
+    printed, statuses = submit(bids, out)
+    assert "3 participants to process, 0 sessions up to date" in printed
     assert statuses == {"0": 0, "1": 1, "2": 0, "group": 1}
     table = pd.read_csv(out / "group_lesion.tsv", sep="\t")
     assert list(table["participant_id"]) == ["sub-01", "sub-03"]
@@ -83,17 +83,17 @@ def test_an_array_and_the_group(bids, tmp_path):
     assert listed.returncode == 1
     assert listed.stdout.startswith("sub-02: ") and listed.stdout.count("sub-") == 3
 
-    # With a whole mask, the same command again takes this participant alone.
+    # With a complete mask, the same command processes only this participant.
     whole = mask_of(bids, "01").read_bytes()
     mask_of(bids, "02").write_bytes(whole)
-    told, statuses = submit(bids, out)
-    assert "1 participants to process, 2 sessions up to date" in told
+    printed, statuses = submit(bids, out)
+    assert "1 participants to process, 2 sessions up to date" in printed
     assert statuses == {"0": 0, "group": 0}
     assert len(pd.read_csv(out / "group_lesion.tsv", sep="\t")) == 3
 
 
 def test_the_plugin_of_nipype(tmp_path):
-    """Steps are jobs of their own; those that may use a GPU go to the GPU's partition."""
+    """Each step is a job; steps that may use a GPU run on the GPU partition."""
     bids = tmp_path / "bids"
     assert simulate.main([str(bids), "--participants", "1", "--resolution", "2"]) == 0
     (tmp_path / "plugin.yml").write_text(
@@ -105,8 +105,8 @@ def test_the_plugin_of_nipype(tmp_path):
     out = tmp_path / "out"
     done = command("bids_stroke", bids, out, "participant", *options)
     assert done.returncode == 0, done.stderr
-    known = json.loads((out / "logs/sub-01_run.json").read_text())
-    assert known["status"] == "ok"
+    entry = json.loads((out / "logs/sub-01_run.json").read_text())
+    assert entry["status"] == "ok"
     shown = subprocess.run(
         ["scontrol", "show", "job", "--oneliner"], check=True, capture_output=True, text=True
     )

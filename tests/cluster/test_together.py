@@ -1,4 +1,4 @@
-"""Participants that are processed at the same moment, into one output folder."""
+"""Concurrent runs of different participants with the same output folder."""
 
 import json
 import os
@@ -19,7 +19,7 @@ LABELS = ("01", "02")
 
 @pytest.fixture(scope="module")
 def bids(tmp_path_factory):
-    """Two participants with own masks in two template spaces, which the methods text tells apart."""
+    """Two participants with lesion masks in different template spaces, with different methods texts."""
     root = tmp_path_factory.mktemp("together") / "bids"
     mask = np.zeros((197, 233, 189), np.uint8)
     mask[60:70, 100:110, 70:80] = 1
@@ -39,12 +39,12 @@ def start(bids, out, label, *options):
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_session_at_work_is_refused(bids, tmp_path):
+def test_a_locked_session_is_refused(bids, tmp_path):
     (tmp_path / "logs").mkdir()
     with FileLock(tmp_path / "logs/.sub-01.lock"), start(bids, tmp_path, "01") as run:
         error = run.communicate()[1]
     assert run.returncode == 1
-    assert "sub-01 is at work in another run" in error and "Traceback" not in error
+    assert "sub-01 is being processed by another run" in error and "Traceback" not in error
 
 
 @pytest.mark.skipif(
@@ -61,18 +61,18 @@ def test_no_file_is_lost_or_broken(bids):
 
 
 def check(out):
-    """Every file that either run promised is there and can be read; what both write tells of both."""
+    """Check that all recorded files exist and are readable, and that shared files cover both runs."""
     records = record.read_all(out)
-    assert [known.name for known in records] == [f"sub-{label}" for label in LABELS]
-    assert all(known.complete(out) for known in records)
+    assert [entry.name for entry in records] == [f"sub-{label}" for label in LABELS]
+    assert all(entry.complete(out) for entry in records)
     for path in out.rglob("*.nii.gz"):
         nib.load(path).get_fdata()
     for path in out.rglob("*.json"):
         json.loads(path.read_text())
-    for known in records:
-        assert f"{known.name}: ok" in (out / f"logs/{known.name}_run.log").read_text()
-        assert (out / f"{known.name}.html").read_text().rstrip().endswith("</html>")
-    assert len({known.description for known in records}) == 2
+    for entry in records:
+        assert f"{entry.name}: ok" in (out / f"logs/{entry.name}_run.log").read_text()
+        assert (out / f"{entry.name}.html").read_text().rstrip().endswith("</html>")
+    assert len({entry.description for entry in records}) == 2
     assert (out / "CITATION.md").read_text() == methods.compose(records)
     for name in (".bidsignore", "README", "dataset_description.json", "descriptions.tsv"):
         assert (out / name).stat().st_size

@@ -1,8 +1,8 @@
-"""The images, run as users run them: read-only, without network, home, account or privileges.
+"""Container images, run read-only, without network, home, user account or privileges.
 
-``BIDS_STROKE_IMAGE`` names an image that podman or docker has, as ``build.sh`` makes it;
-``BIDS_STROKE_SIF`` the file of an Apptainer image, as ``apptainer.sh`` makes it, and
-``BIDS_STROKE_APPTAINER`` the command to run it with (default: apptainer).
+``BIDS_STROKE_IMAGE`` is the name of a podman or docker image, built by ``build.sh``.
+``BIDS_STROKE_SIF`` is the path of an Apptainer image, built by ``apptainer.sh``.
+``BIDS_STROKE_APPTAINER`` is the command that runs it (default: apptainer).
 """
 
 import json
@@ -27,7 +27,7 @@ MASK = "sub-01/anat/sub-01_space-T1w_label-L_desc-T1FLAIRlesion_mask.nii.gz"
 
 
 class Engine:
-    """Runs commands in an image of podman or docker."""
+    """Run commands in a podman or docker image."""
 
     brain_extraction = "hd-bet"
 
@@ -46,7 +46,7 @@ class Engine:
 
 
 class Apptainer:
-    """Runs commands in an image of Apptainer."""
+    """Run commands in an Apptainer image."""
 
     brain_extraction = "deepbet"
 
@@ -75,8 +75,10 @@ def container(request):
 
 @pytest.fixture(scope="module")
 def study():
-    """A dataset of two participants, the second of whom has an image cut short, where any user may
-    look: pytest's own folders are for its user alone."""
+    """A dataset of two participants, the second with a truncated image.
+
+    The folder is readable by all users, unlike the folders of pytest.
+    """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         root.chmod(0o755)
@@ -92,7 +94,7 @@ def simulated(root):
 
 @pytest.fixture(scope="module")
 def both(container, study):
-    """How the levels ended, and the output folder."""
+    """Run both levels; return the runs and the output folder."""
     out = study / type(container).__name__
     out.mkdir()
     out.chmod(0o777)
@@ -110,14 +112,14 @@ def test_version(container):
     assert (done.returncode, done.stdout) == (0, f"bids_stroke {__version__}\n"), done.stderr
 
 
-def test_everything_is_there(container):
+def test_check_passes(container):
     done = container.run(command="bids_stroke-check")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "5 networks of HD-BET" in done.stdout and "FAILED" not in done.stdout
+    assert "5 HD-BET networks" in done.stdout and "FAILED" not in done.stdout
 
 
-def test_nothing_else_is_there(container):
-    """No compiler, no headers, no tests, no caches: in the folder that the image adds."""
+def test_the_image_contains_no_other_files(container):
+    """The folder of the image contains no compiler, headers, tests or caches."""
     script = (
         "! command -v gcc cc c++ && test ! -e /opt/bids_stroke/bin/pip && test ! -e /src && "
         "test -z \"$(find /opt/bids_stroke -name '*.h' -o -type d -name tests)\" && "
@@ -135,24 +137,24 @@ def test_both_levels(both, study):
     assert "Traceback" not in participant.stderr
     assert group.returncode == 0, group.stderr
     assert "1 sessions, 1 failed" in group.stdout
-    truth, found = (nib.load(path).dataobj for path in (study / "bids" / TRUTH, out / MASK))
-    assert metrics.dice(found, truth) > 0.4
+    truth, mask = (nib.load(path).dataobj for path in (study / "bids" / TRUTH, out / MASK))
+    assert metrics.dice(mask, truth) > 0.4
     table = pd.read_csv(out / "group_lesion.tsv", sep="\t")
     assert list(table["participant_id"]) == ["sub-01"] and (out / "group.html").is_file()
 
 
-def test_what_was_promised_is_there(both):
+def test_all_recorded_outputs_exist(both):
     _, out = both
-    known = json.loads((out / "logs/sub-01_run.json").read_text())
-    assert known["status"] == "ok" and len(known["outputs"]) > 20
-    for path in map(out.joinpath, known["outputs"].values()):
+    entry = json.loads((out / "logs/sub-01_run.json").read_text())
+    assert entry["status"] == "ok" and len(entry["outputs"]) > 20
+    for path in map(out.joinpath, entry["outputs"].values()):
         assert path.stat().st_size
         if path.name.endswith(".nii.gz"):
             image.load(path)
     assert list(out.rglob(".partial*")) == []
 
 
-def test_a_second_run_has_nothing_to_do(both, container, study):
+def test_a_second_run_is_up_to_date(both, container, study):
     _, out = both
     folders = [f"{study / 'bids'}:/data:ro", f"{out}:/out"]
     options = ["--participant-label", "01", "--brain-extraction", container.brain_extraction]
@@ -161,7 +163,7 @@ def test_a_second_run_has_nothing_to_do(both, container, study):
 
 
 def test_without_any_folder_for_temporary_files(study):
-    """Only the output folder can be written, and the home is not there; a run gets to its verdict."""
+    """Only the output folder is writable and there is no home; the run still finishes."""
     engine = Engine()
     out = study / "only"
     out.mkdir()

@@ -1,4 +1,4 @@
-"""The same input gives the same output: to the last digit with one thread, nearly so with more."""
+"""Reproducibility: identical results with one thread, nearly identical with several threads."""
 
 import json
 import os
@@ -31,7 +31,7 @@ normalization.normalize(img, brain, lesion, sys.argv[1])
 
 
 def test_normalization_is_the_same_with_several_threads(tmp_path):
-    """The filling, the affine and SyN, twice: every point is carried to the same place."""
+    """Lesion filling, affine registration and SyN, twice: all points are mapped identically."""
     environment = os.environ | {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "2"}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     points = np.random.default_rng(0).uniform(-60, 60, (1000, 3))
@@ -48,7 +48,7 @@ def test_one_thread_for_each_session(tmp_path):
     arguments = [str(tmp_path), str(tmp_path / "out"), "participant", "--skip-bids-validation"]
     settings = parser.parse([*arguments, "--deterministic"])
     assert settings.deterministic and settings.omp_nthreads == 1
-    with pytest.raises(UsageError, match="one thread a session"):
+    with pytest.raises(UsageError, match="one thread per session"):
         parser.parse([*arguments, "--deterministic", "--omp-nthreads", "2"])
 
 
@@ -61,14 +61,14 @@ def test_the_same_images_again(tmp_path):
     for contrast, bright in (("T1w", 1.0), ("FLAIR", -1.0)):
         img, _ = bidsets.scan(1, contrast=bright, voxel=2)
         image.save(img, bids / f"sub-01/anat/sub-01_{contrast}.nii.gz")
-    ways = {
+    option_sets = {
         "first": ["--deterministic"],
         "second": ["--deterministic"],
         "one": ["--omp-nthreads", "1"],
         "two": ["--omp-nthreads", "2", "--nprocs", "2"],
     }
     seconds = {}
-    for name, options in ways.items():
+    for name, options in option_sets.items():
         out = tmp_path / name
         done = run(bids, out, "participant", "--brain-extraction", "none", *options)
         assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""What a run needs of the host: no setting that names a file is forgotten."""
+"""Files of the host that a run needs: every setting with a path is included."""
 
 import json
 import typing
@@ -18,13 +18,13 @@ ATLAS = "atlas-X_space-MNI152NLin2009aSym_dseg"
 
 
 def holds_path(kind):
-    """Whether a type is of paths, however they are nested."""
+    """Return whether a type contains paths at any level."""
     return kind is Path or any(map(holds_path, typing.get_args(kind)))
 
 
-#: Settings that hold paths, by their types.
+#: Settings that contain paths, by their types.
 PATHS = {name for name, kind in typing.get_type_hints(Settings).items() if holds_path(kind)}
-#: Settings of text that may name files.
+#: String settings that may be paths.
 NAMES = {"model", "tracts"}
 
 
@@ -48,7 +48,7 @@ def make(path):
 
 
 def write_card(folder, name, **weights):
-    """A card of a model beside its weights."""
+    """Write a model card; the weights are in the same folder."""
     content = asdict(cards.make(name=name))
     weights = {"sha256": "0" * 64, "bytes": 1, "licence": "CC0", **weights}
     content |= {
@@ -65,8 +65,8 @@ def write_card(folder, name, **weights):
 
 
 @pytest.mark.parametrize("name", sorted(PATHS))
-def test_each_setting_that_holds_paths(settings, tmp_path, name):
-    """By the types of the settings, so that a new one is tested as well."""
+def test_every_setting_with_paths(settings, tmp_path, name):
+    """Settings are found by their types, so that new ones are included."""
     first, second = tmp_path / "named", tmp_path / f"{ATLAS}.nii.gz"
     make(first), make(second)
     kind = typing.get_type_hints(Settings)[name]
@@ -79,8 +79,8 @@ def test_each_setting_that_holds_paths(settings, tmp_path, name):
     assert named <= set(needed.written if name in WRITTEN else needed.read)
 
 
-def test_each_option_that_takes_a_file_is_a_setting():
-    """Else the settings would not tell what the option needs."""
+def test_every_option_with_a_file_is_a_setting():
+    """Otherwise, the settings would not contain the path."""
     actions = {action.dest for action in options.build()._actions if action.type is Path}
     assert actions - {"atlas", "atlas_labels"} <= PATHS  # a pair of them is one of atlases
     texts = {field.name for field in fields(Settings) if "str" in str(field.type)}
@@ -89,8 +89,8 @@ def test_each_option_that_takes_a_file_is_a_setting():
     assert texts == NAMES | no_files
 
 
-def test_a_card_its_weights_and_those_of_members(settings, tmp_path):
-    """Two members, one with its weights beside it, one with weights of two folds."""
+def test_cards_and_weights_of_members(settings, tmp_path):
+    """Two members, one with one weights file, one with weights of two folds."""
     one = write_card(tmp_path / "a", "one", file="one.safetensors")
     two = write_card(tmp_path / "b", "two", file="two.safetensors")
     content = safe_yaml.read(two)
@@ -109,7 +109,7 @@ def test_a_card_its_weights_and_those_of_members(settings, tmp_path):
     assert {whole, one, two, *files} <= set(find_host_paths(replace(settings, model=str(whole))).read)
 
 
-def test_weights_of_the_cache_come_with_the_cache(settings, tmp_path, monkeypatch):
+def test_weights_in_the_cache_require_the_cache(settings, tmp_path, monkeypatch):
     monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path / "home"))
     card = write_card(tmp_path / "a", "one", url="https://example.org/one")
     needed = find_host_paths(replace(settings, model=str(card)))
@@ -140,7 +140,7 @@ def test_a_model_is_not_needed_for_supplied_masks(settings, tmp_path):
 
 
 def test_a_tract_by_its_card_and_by_its_map(settings, tmp_path):
-    """The map of a card lies beside the card."""
+    """The map of a card is in the folder of the card."""
     bare = make(tmp_path / "atlas-B_space-MNI152NLin6Asym_probseg.nii.gz")
     beside = make(tmp_path / "map.nii.gz")
     card = tmp_path / "mine.yaml"

@@ -1,4 +1,4 @@
-"""Which sessions of an earlier run are up to date."""
+"""Detection of sessions that are up to date."""
 
 import json
 import os
@@ -19,7 +19,7 @@ SCAN = "sub-01/anat/sub-01_T1w.nii.gz"
 
 @pytest.fixture
 def ended(tmp_path):
-    """Settings of a run, and the record of its session, which is complete."""
+    """Settings of a run with a complete record of its session."""
     path = tmp_path / "bids" / SCAN
     path.parent.mkdir(parents=True)
     nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4)), path)
@@ -52,7 +52,7 @@ def test_a_touched_image(ended):
 
 
 def test_another_mount(ended, tmp_path):
-    """Dataset and outputs lie elsewhere, with other inodes and times."""
+    """Dataset and outputs were moved and have other inodes and times."""
     for name in ("bids", "out"):
         shutil.copytree(tmp_path / name, tmp_path / "mnt" / name)
         shutil.rmtree(tmp_path / name)
@@ -61,7 +61,7 @@ def test_another_mount(ended, tmp_path):
 
 
 def test_one_voxel(ended):
-    """Of a file with the same size and time."""
+    """One voxel differs in a file with the same size and time."""
     path = ended.bids_dir / SCAN.removesuffix(".gz")
     (ended.bids_dir / SCAN).unlink()
     nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4)), path)
@@ -80,7 +80,7 @@ def test_one_voxel(ended):
 
 
 def test_content_that_git_annex_dropped(ended):
-    """And got again: the session is not run anew."""
+    """After the content is fetched again, the session is up to date."""
     path = ended.bids_dir / SCAN
     key = "MD5E-s9--0.nii.gz"
     target = ended.bids_dir / f".git/annex/objects/a/b/{key}/{key}"
@@ -93,13 +93,13 @@ def test_content_that_git_annex_dropped(ended):
     record.write(ended.output_dir)
     shutil.move(target, ended.work_dir)
     plan = make_plan(ended)
-    assert not plan.jobs and "datalad get" in plan.left_out[0].reason
+    assert not plan.jobs and "datalad get" in plan.skipped[0].reason
     shutil.copy(ended.work_dir, target)
     assert done(ended) == ["sub-01"]
 
 
 def test_the_record_of_an_earlier_version(ended):
-    """It lists no contents: the session is run again."""
+    """It has no file contents, so the session is processed again."""
     path = logs.record_path(ended.output_dir, "sub-01")
     content = json.loads(path.read_text())
     del content["contents"], content["status_of_inputs"]
@@ -107,7 +107,7 @@ def test_the_record_of_an_earlier_version(ended):
     assert done(ended) == []
 
 
-def test_weights_are_the_same_wherever_they_lie():
+def test_identity_does_not_depend_on_the_path_of_the_weights():
     card = cards.make()
     moved = replace(card, weights=replace(card.weights, file="/mnt/w"))
     other = replace(card, weights=replace(card.weights, sha256="1"))

@@ -1,4 +1,4 @@
-"""The reports of a participant, from the records of its sessions."""
+"""Reports of a participant, written from the records of its sessions."""
 
 import derived
 import pytest
@@ -16,7 +16,7 @@ def settings(tmp_path, monkeypatch):
 
 
 def session(out, name):
-    """The derivatives of a session, not measured on any tract, and its record."""
+    """Write the derivatives of a session without tract loads, and its record."""
     record = derived.session(out, name, zooms=(4, 4, 4), flair=False)
     del record.outputs["loads@imgsrcxonerroralert1"]
     record.write(out)
@@ -27,7 +27,7 @@ def viewers(folder):
     return sorted(path.name for path in folder.glob("*_viewer.html"))
 
 
-def test_only_sessions_that_ended_well_have_a_viewer(settings):
+def test_only_successful_sessions_have_a_viewer(settings):
     out = settings.output_dir
     for name in ("sub-01_ses-1", "sub-01_ses-2", "sub-011"):
         session(out, name)
@@ -51,7 +51,7 @@ def test_the_session_that_ended_is_shown_with_the_others(settings):
     assert "Session 1" in page and "Session 2" in page
 
 
-def test_a_session_that_cannot_be_shown_fails_no_other(settings):
+def test_a_session_that_cannot_be_shown_does_not_fail_others(settings):
     out = settings.output_dir
     damaged, ended = (session(out, name) for name in ("sub-01_ses-1", "sub-01_ses-2"))
     damaged.require(out, "components").write_text("")

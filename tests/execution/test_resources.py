@@ -1,4 +1,4 @@
-"""What the machine offers: limits of control groups, GPUs, places to write."""
+"""Resources of the machine: limits of control groups, GPUs, writable folders."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ def write(root, files):
 @pytest.mark.parametrize(
     "files",
     [
-        {  # version 2: the limit of a group above holds as well
+        {  # version 2: the limit of a parent group also applies
             "proc/self/cgroup": "0::/slurm/job_7/step_0\n",
             "sys/fs/cgroup/slurm/job_7/memory.max": f"{3000 * 2**20}\n",
             "sys/fs/cgroup/slurm/job_7/step_0/memory.max": "max\n",
@@ -32,7 +32,7 @@ def write(root, files):
             "sys/fs/cgroup/memory/slurm/job_7/memory.limit_in_bytes": f"{3000 * 2**20}\n",
             "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
         },
-        {  # a container sees its own group as the root, by a path that is not there
+        {  # in a container, the control group is the root, and its path does not exist
             "proc/self/cgroup": "0::/../../elsewhere\n",
             "sys/fs/cgroup/memory.max": f"{3000 * 2**20}\n",
         },
@@ -62,19 +62,19 @@ def test_visible_gpus(tmp_path, monkeypatch):
         assert resources.gpus(tmp_path) == seen
 
 
-def test_places_that_can_be_written(tmp_path, monkeypatch):
-    """A home that is not there, no name, too little room for temporary files: all are replaced."""
+def test_writable_folders(tmp_path, monkeypatch):
+    """A missing home, a missing user name and too little temporary space are replaced."""
     monkeypatch.setattr(tempfile, "tempdir", None)
     for name, value in {"HOME": "/absent", "TMPDIR": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     for name in ("LOGNAME", "USER"):
         monkeypatch.delenv(name, raising=False)
-    resources.find_places(tmp_path / "work")
+    resources.ensure_writable_folders(tmp_path / "work")
     assert os.environ["HOME"] == os.environ["TMPDIR"] == str(tmp_path)
     assert os.environ["LOGNAME"] == f"user{os.getuid()}"
     assert not (tmp_path / "work").exists()
     monkeypatch.setattr(resources, "TEMPORARY_MB", 2**40)
-    resources.find_places(tmp_path / "work")
+    resources.ensure_writable_folders(tmp_path / "work")
     assert tempfile.gettempdir() == os.environ["TMPDIR"] == str(tmp_path / "work/tmp")
     assert (tmp_path / "work/tmp").is_dir()
 
@@ -83,17 +83,17 @@ Running = namedtuple("Running", "threads gpu", defaults=(1, None))
 
 
 def test_sessions_are_spread_over_gpus():
-    assert supervisor.gpu_of_next([], []) is None
+    assert supervisor.allocate_gpu([], []) is None
     running = []
     for _ in range(5):
-        running.append(Running(gpu=supervisor.gpu_of_next(["0", "2"], running)))
+        running.append(Running(gpu=supervisor.allocate_gpu(["0", "2"], running)))
     assert [child.gpu for child in running] == ["0", "2", "0", "2", "0"]
     running.remove(Running(gpu="2"))
-    assert supervisor.gpu_of_next(["0", "2"], running) == "2"
+    assert supervisor.allocate_gpu(["0", "2"], running) == "2"
 
 
 def test_one_process_at_a_time_on_a_gpu():
-    """Whatever its folder for temporary files; another GPU is free."""
+    """For any temporary folder; another GPU is not locked."""
     with gpu_lock("GPU-1") as held:
         code = (
             "from bids_stroke.compute.devices import gpu_lock\n"

@@ -1,4 +1,4 @@
-"""How the machine is shared out among sessions, and what keeps two runs apart."""
+"""Distribution of resources among sessions, session locks and plugin files."""
 
 import os
 import subprocess
@@ -37,23 +37,23 @@ def settings(tmp_path):
         (("--nprocs", "2", "--mem-mb", "64000", "--omp-nthreads", "3"), 9, 1),
     ],
 )
-def test_sessions_at_once(settings, options, sessions, number):
-    assert supervisor.at_once(settings(*options), range(sessions)) == number
+def test_parallel_sessions(settings, options, sessions, number):
+    assert supervisor.parallel_sessions(settings(*options), range(sessions)) == number
 
 
 def test_every_core_is_used(settings):
-    """By the sessions that start together, and by the last one of all."""
+    """By sessions that start together, and by the last session."""
     eight = settings("--nprocs", "8")
     running = []
     for starting in (3, 2, 1):
-        running.append(Child(supervisor.threads_of_next(eight, running, starting)))
+        running.append(Child(supervisor.allocate_threads(eight, running, starting)))
     assert [child.threads for child in running] == [2, 3, 3]
-    assert supervisor.threads_of_next(eight, [], 1) == 8
-    assert supervisor.threads_of_next(eight, [Child(8)], 1) == 1
-    assert supervisor.threads_of_next(settings("--nprocs", "8", "--omp-nthreads", "3"), [], 1) == 3
+    assert supervisor.allocate_threads(eight, [], 1) == 8
+    assert supervisor.allocate_threads(eight, [Child(8)], 1) == 1
+    assert supervisor.allocate_threads(settings("--nprocs", "8", "--omp-nthreads", "3"), [], 1) == 3
 
 
-def test_what_is_loaded_before_the_fork_starts_no_threads_and_reads_no_number_of_them():
+def test_preloaded_modules_start_no_threads():
     code = (
         "import os, sys, bids_stroke.execution.preload; "
         "print(len(os.listdir('/proc/self/task')), {'ants', 'monai', 'torch'} & set(sys.modules))"
@@ -63,14 +63,14 @@ def test_what_is_loaded_before_the_fork_starts_no_threads_and_reads_no_number_of
     assert subprocess.check_output(command, env=environment, text=True) == "1 set()\n"
 
 
-def test_a_session_is_at_work_once(tmp_path):
-    one, other = Session("sub-01"), Session("sub-02")
-    with session_lock(tmp_path, one.name):
-        with pytest.raises(ResourceError, match="sub-01 is at work in another run"):
-            session_lock(tmp_path, one.name).__enter__()
-        with session_lock(tmp_path, other.name):
+def test_a_session_is_locked_while_it_runs(tmp_path):
+    first, second = Session("sub-01"), Session("sub-02")
+    with session_lock(tmp_path, first.name):
+        with pytest.raises(ResourceError, match="sub-01 is being processed by another run"):
+            session_lock(tmp_path, first.name).__enter__()
+        with session_lock(tmp_path, second.name):
             pass
-    with session_lock(tmp_path, one.name):
+    with session_lock(tmp_path, first.name):
         pass
 
 
@@ -87,10 +87,13 @@ def test_a_plugin_file(tmp_path):
         ("plugin: [", "cannot be read as YAML"),
         ("\udcff", "cannot be read as YAML"),
         ("SLURM", "not a mapping of keys to values"),
-        ("plugin_args: {}", "needs the keys plugin"),
-        ("{plugin: SLURM, plugin_arg: {}}", "needs the keys plugin"),
-        ("{plugin: SLURM, plugin_args: -p cpu}", "key: value below gpu_plugin_args and plugin_args"),
-        ("plugin: Slurm", "the plugin Slurm, which Nipype does not have"),
+        ("plugin_args: {}", "must contain plugin"),
+        ("{plugin: SLURM, plugin_arg: {}}", "must contain plugin"),
+        (
+            "{plugin: SLURM, plugin_args: -p cpu}",
+            "key: value pairs below gpu_plugin_args and plugin_args",
+        ),
+        ("plugin: Slurm", "the unknown Nipype plugin Slurm"),
     ],
 )
 def test_bad_plugin_files(tmp_path, text, words):

@@ -1,4 +1,4 @@
-"""Own masks in template space, through both levels."""
+"""User-supplied masks in template space at both levels."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from nibabel.affines import apply_affine
 from bids_stroke.cli.run import main
 from bids_stroke.spatial.templates import TEMPLATE
 
-# Centre of a cube of 9 mm, the template's name, and the axis order of the file.
+# Center of a cube of 9 mm, name of the template, and axis order of the file.
 MASKS = {
     "sub-01_ses-1": ((-22, -14, 8), TEMPLATE, "RAS"),
     "sub-01_ses-2": ((-22, -14, 8), TEMPLATE, "LPS"),
@@ -30,10 +30,10 @@ def out(tmp_path_factory):
     bids = tmp_path_factory.mktemp("masks") / "bids"
     affine = np.diag([1.0, 1.0, 1.0, 1.0])
     affine[:3, 3] = -90, -125, -71
-    for name, (centre, space, axes) in MASKS.items():
+    for name, (center, space, axes) in MASKS.items():
         mask = np.zeros((181, 217, 181), np.uint8)
-        if centre:
-            voxel = apply_affine(np.linalg.inv(affine), centre).astype(int)
+        if center:
+            voxel = apply_affine(np.linalg.inv(affine), center).astype(int)
             mask[tuple(slice(v - 4, v + 5) for v in voxel)] = 1
         turn = nib.orientations.ornt_transform(
             nib.io_orientation(affine), nib.orientations.axcodes2ornt(axes)
@@ -47,7 +47,7 @@ def out(tmp_path_factory):
     arguments = [str(bids), str(folder)]
     assert main([*arguments, "participant", "--lesion-derivatives", str(bids)]) == 0
     group = [*arguments, "group", "--group-by", "sex"]
-    # The masks are their own ground truth.
+    # The masks are used as ground truth.
     assert main([*group, "--ground-truth", str(folder), "--nprocs", "1"]) == 0
     return folder
 
@@ -59,7 +59,7 @@ def test_the_table_of_the_cohort(out):
     assert one["lesion_volume_mni_ml"] == pytest.approx(0.729)
     assert one["hemisphere"] == "left" and one["index_super_region"].startswith("R1 ")
     assert one["cst_weighted_load_ml_left"] > 1 and one["cst_weighted_load_ml_right"] == 0
-    # The axis order of the file makes no difference.
+    # Results do not depend on the axis order of the file.
     numbers = [name for name in table if name.startswith(("cst_", "r1", "r2", "r3", "r4"))]
     pd.testing.assert_series_equal(one[numbers], turned[numbers], check_names=False)
     assert turned["lesion_volume_change_ml"] == 0 and turned["previous_session_id"] == "ses-1"
@@ -79,14 +79,14 @@ def test_groups_and_maps(out):
     described = json.loads((out / "group_loads.json").read_text())
     assert set(described) == {*table, "group"}
     loads = pd.read_csv(out / "group_lesion.tsv", sep="\t")["cst_raw_load_ml_total"]
-    found = nib.load(out / f"group_space-{TEMPLATE}_atlas-JuelichCST_res-1_label-L_load.nii.gz")
-    assert found.get_fdata().sum() / 1000 == pytest.approx(loads.mean(), rel=1e-4)
+    load_map = nib.load(out / f"group_space-{TEMPLATE}_atlas-JuelichCST_res-1_label-L_load.nii.gz")
+    assert load_map.get_fdata().sum() / 1000 == pytest.approx(loads.mean(), rel=1e-4)
 
 
 def test_the_evaluation_is_part_of_the_group_report(out):
     table = pd.read_csv(out / "evaluation" / "evaluation.tsv", sep="\t")
     assert len(table) == len(MASKS) and (table["dice"] == 1).all()
-    assert table["er_ll"].dropna().tolist() == [0, 0]  # of the two on the tract
+    assert table["er_ll"].dropna().tolist() == [0, 0]  # of the two lesions on the tract
     assert table["super_region"].str[:2].tolist()[:3] == ["R1", "R1", "R2"]
     page = (out / "group.html").read_text()
     assert "evaluation/evaluation.html" in page and "Best case" in page
@@ -112,7 +112,7 @@ def test_the_validator_finds_no_error(out):
     assert [issue for issue in issues if issue["severity"] == "error"] == []
 
 
-def test_rejected_sessions_are_left_out(out, tmp_path):
+def test_rejected_sessions_are_excluded(out, tmp_path):
     bids, copy = out.parent / "bids", tmp_path / "out"
     shutil.copytree(out, copy, ignore=shutil.ignore_patterns("work"))
     ratings = tmp_path / "ratings.tsv"
@@ -135,13 +135,13 @@ def test_rejected_sessions_are_left_out(out, tmp_path):
     assert 'id="rejected"' in page and "motion" in page
 
 
-def test_reports_are_made_from_the_derivatives_alone(out, tmp_path):
+def test_reports_need_only_the_derivatives(out, tmp_path):
     copy = tmp_path / "out"
     shutil.copytree(out, copy, ignore=shutil.ignore_patterns("work", "*.html"))
     assert main([str(tmp_path / "gone"), str(copy), "participant", "--reports-only"]) == 0
     assert main([str(tmp_path / "gone"), str(copy), "group", "--reports-only"]) == 0
     for name in ("sub-01.html", "sub-02.html", "sub-03.html"):
-        # The methods text is that of all participants, those that were not yet done at first too.
+        # The methods text covers all participants, including those that were processed later.
         before, after = (
             (folder / name).read_text().partition('id="methods"')[0] for folder in (out, copy)
         )

@@ -1,4 +1,4 @@
-"""The table of what the tests of bad input and faults find."""
+"""Table of the results of the tests of invalid input and faults."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from faults.running import Table, masks, participant, run
 
 @pytest.fixture(scope="session")
 def table():
-    """Cases are added to it; ``BIDS_STROKE_TABLE`` names the page that it is written to."""
+    """Collect the cases; write them to the page ``BIDS_STROKE_TABLE``, if set."""
     rows = Table()
     yield rows
     if "BIDS_STROKE_TABLE" in os.environ:
@@ -18,13 +18,13 @@ def table():
 
 @pytest.fixture(scope="session")
 def bids(tmp_path_factory):
-    """One participant with a lesion mask in the template's space."""
+    """One participant with a lesion mask in template space."""
     return masks(tmp_path_factory.mktemp("masks") / "bids", "01")
 
 
 @pytest.fixture(scope="session")
 def undisturbed(bids):
-    """Derivatives of both levels that nothing happened to."""
+    """Derivatives of both levels without faults."""
     out = bids.parent / "undisturbed"
     assert run(*participant(bids, out)).returncode == 0
     assert run(bids, out, "group").returncode == 0

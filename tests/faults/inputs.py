@@ -1,4 +1,4 @@
-"""Scans and masks that someone may give to the app: one maker for each, and what the user must see."""
+"""Invalid scans and masks: a function that writes each, and part of the expected message."""
 
 import gzip
 import os
@@ -14,7 +14,7 @@ SCAN = "anat/sub-{label}_T1w.nii.gz"
 
 
 class Case(NamedTuple):
-    """``make`` writes the files of a participant below its folder, by its label."""
+    """``make(folder, label)`` writes the files of a participant."""
 
     name: str
     make: object
@@ -28,13 +28,13 @@ def path_of(folder, label, name=SCAN):
 
 
 def voxels():
-    """A head of 4 mm, and its grid."""
+    """Return the voxels and affine of a head with 4 mm resolution."""
     img, _ = bidsets.scan(1)
     return img.get_fdata(dtype=np.float32), img.affine
 
 
 def written(change=lambda data: data, affine=None, kind=nib.Nifti1Image):
-    """A maker of a scan whose voxels or affine are changed."""
+    """Create a function that writes a scan with changed voxels or affine."""
 
     def make(folder, label):
         data, grid = voxels()
@@ -44,7 +44,7 @@ def written(change=lambda data: data, affine=None, kind=nib.Nifti1Image):
 
 
 def content(data):
-    """A maker of a file of any content."""
+    """Create a function that writes any content."""
 
     def make(folder, label):
         path_of(folder, label).write_bytes(data)
@@ -53,7 +53,7 @@ def content(data):
 
 
 def cut(share, end=".nii.gz"):
-    """A maker of a file of which a share is left."""
+    """Create a function that writes a truncated file."""
 
     def make(folder, label):
         data, affine = voxels()
@@ -65,11 +65,13 @@ def cut(share, end=".nii.gz"):
 
 
 def flipped(folder, label):
-    """One bit of the compressed voxels is another."""
+    """Write a file with one flipped bit in the compressed voxels."""
     data, affine = voxels()
     path = path_of(folder, label)
     raw = nib.Nifti1Image(data, affine).to_bytes()
-    packed = bytearray(gzip.compress(raw, 0))  # stored as they are: nothing else notices
+    packed = bytearray(
+        gzip.compress(raw, 0)
+    )  # uncompressed blocks: only the checksum detects the change
     packed[len(packed) // 2] ^= 4
     path.write_bytes(packed)
 
@@ -80,7 +82,7 @@ def not_compressed(folder, label):
 
 
 def header(**values):
-    """A maker of a scan whose header says something else than its voxels."""
+    """Create a function that writes a scan with changed header fields."""
 
     def make(folder, label):
         data, affine = voxels()
@@ -96,7 +98,7 @@ def header(**values):
 
 
 def rows(x, y, z):
-    """An sform, as the header holds it."""
+    """Return the header fields of an sform."""
     return {f"srow_{axis}": row for axis, row in zip("xyz", np.diag([x, y, z, 1])[:3], strict=True)}
 
 
@@ -128,10 +130,10 @@ def with_skull(folder, label):
 
 
 def speck(data):
-    """Nothing but a brain of 60 ml."""
+    """Return an image of a brain of 60 ml."""
     out = np.zeros_like(data)
-    middle = tuple(slice(side // 2 - 5, side // 2 + 5) for side in data.shape)
-    out[middle] = data[middle]
+    center = tuple(slice(side // 2 - 5, side // 2 + 5) for side in data.shape)
+    out[center] = data[center]
     return out
 
 
@@ -163,7 +165,7 @@ SCANS = [
     Case("NaN", written(lambda d: np.where(d > 0, d, np.nan)), "NaN or infinite"),
     Case("infinity", written(lambda d: np.where(d > 0, d, np.inf)), "NaN or infinite"),
     Case("complex numbers", written(lambda d: d.astype(np.complex64)), "one real number"),
-    Case("colours", written(lambda d: np.zeros(d.shape, RGB)), "one real number"),
+    Case("colors", written(lambda d: np.zeros(d.shape, RGB)), "one real number"),
     Case("affine of zeros", header(**rows(0, 0, 0)), "no usable affine"),
     Case("affine that cannot be inverted", header(**rows(4, 4, 0)), "no usable affine"),
     Case("affine of NaN", header(**rows(np.nan, 4, 4)), "no usable affine"),
@@ -180,7 +182,7 @@ SCANS = [
 
 
 def box(side, corner=(60, 100, 70)):
-    """A cube in the template's space: uint8 voxels and affine."""
+    """Return the voxels (uint8) and affine of a cube in template space."""
     mask = np.zeros((197, 233, 189), np.uint8)
     mask[tuple(slice(start, start + side) for start in corner)] = 1
     affine = np.eye(4)
@@ -189,7 +191,7 @@ def box(side, corner=(60, 100, 70)):
 
 
 def in_template(change):
-    """A maker of a lesion mask in the template's space."""
+    """Create a function that writes a lesion mask in template space."""
 
     def make(folder, label):
         mask, affine = box(10)
@@ -212,7 +214,7 @@ MASKS = [
     Case("lesion mask of NaN", in_template(lambda m: np.where(m, np.nan, 0).astype("f4")), "NaN"),
     Case("lesion mask of another image", of_another_image, "is not on the grid of"),
 ]
-#: Lesion masks that are measured, with a sanity gate that tells of them.
+#: Lesion masks that are measured, and the QC check that flags them.
 LESIONS = [
     Case("good lesion mask", in_template(lambda mask: mask), ""),
     Case("empty lesion mask", in_template(np.zeros_like), "no_lesion"),

@@ -1,4 +1,4 @@
-"""What reads files of users, as functions of bytes: nothing but our own errors may come out."""
+"""Readers of user files as functions of bytes; they may raise only the errors of the app."""
 
 import gzip
 import tempfile
@@ -18,7 +18,7 @@ from bids_stroke.models.writing import describe
 from bids_stroke.qc import ratings
 from bids_stroke.spatial import image
 
-#: The end of the file's name, and what reads it.
+#: File extension and reader.
 READERS = {
     "image": (".nii", image.load_scan),
     "packed": (".nii.gz", image.load_scan),
@@ -34,7 +34,7 @@ RAW = nib.Nifti1Image(
 ).to_bytes()
 WEIGHTS = {"sha256": "0" * 64, "bytes": 1, "licence": "CC0", "file": "w"}
 CARD = {**describe(cards.make()), "weights": WEIGHTS}
-#: A good file for each reader.
+#: A valid file for each reader.
 GOOD = {
     "image": RAW,
     "packed": gzip.compress(RAW, 1),
@@ -47,17 +47,17 @@ GOOD = {
 
 
 def read(name, content):
-    """Let a reader read ``content``; what it read, or None after one of our errors."""
-    end, reader = READERS[name]
+    """Return the result of a reader for ``content``, or None if it raises an error of the app."""
+    extension, reader = READERS[name]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"x{end}"
+        path = Path(folder) / f"x{extension}"
         path.write_bytes(content)
         try:
-            found = reader(path)
+            result = reader(path)
         except StrokeError as error:
             assert "\n" not in str(error) and str(path) in str(error), error
             return None
         if reader is image.load_scan:
-            data = np.asanyarray(found.dataobj)
-            assert data.ndim == 3 and np.isfinite(data).all() and np.isfinite(found.affine).all()
-        return found
+            data = np.asanyarray(result.dataobj)
+            assert data.ndim == 3 and np.isfinite(data).all() and np.isfinite(result.affine).all()
+        return result

@@ -1,4 +1,4 @@
-"""Pairs of masks that an evaluation compares in part or not at all: the rest goes on; each is named."""
+"""Pairs of masks that cannot be compared, or only in part: they are reported, others are compared."""
 
 import ants
 import bidsets
@@ -14,7 +14,7 @@ from bids_stroke.spatial.templates import TEMPLATE
 
 
 def mask(folder, name, rest="space-T1w_label-L", suffix="mask"):
-    """A lesion on a head without skull, by its name."""
+    """Write a lesion mask on a skull-stripped head."""
     path = folder / name / "anat" / f"{name}_{rest}_{suffix}.nii.gz"
     image.save(bidsets.scan(0)[1], path)
     return path
@@ -78,5 +78,5 @@ def test_pairs_that_cannot_be_compared_in_full(
     shown = capsys.readouterr().out
     assert (words in shown) == bool(status) and "pairs have remarks" in shown
     (sentence,) = (part for part in first["reason"].split(". ") if words in part)
-    kept = "the other pairs" if status else "the scores that can be had"
-    table.add("Evaluation", case, status, sentence, kept)
+    outputs = "the other pairs" if status else "the other scores"
+    table.add("Evaluation", case, status, sentence, outputs)

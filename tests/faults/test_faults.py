@@ -1,4 +1,4 @@
-"""What may happen to a run: killed, stopped, without disk, memory, network or home, beside another."""
+"""Faults during a run: kills, signals, lack of disk, memory, network or home, concurrent runs."""
 
 import os
 import shutil
@@ -14,11 +14,11 @@ import bidsets
 import psutil
 import pytest
 from faults.running import (
+    check_complete_files,
     command,
     differences,
     last_line,
     masks,
-    nothing_half_written,
     participant,
     run,
 )
@@ -36,13 +36,13 @@ needs_root = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
-    """One output folder that everything happens to, one after the other."""
+    """One output folder for a sequence of faults."""
     return tmp_path_factory.mktemp("faults") / "out"
 
 
 @pytest.fixture
 def disk(tmp_path):
-    """A disk of a few megabytes, and a function that gives it another size."""
+    """A disk of a few megabytes, and a function that resizes it."""
     folder = tmp_path / "disk"
     folder.mkdir()
 
@@ -58,91 +58,95 @@ def disk(tmp_path):
 
 
 def started(bids, out):
-    """A run, once its session is at work."""
-    going = subprocess.Popen(
+    """Start a run and return it when its session is running."""
+    started_run = subprocess.Popen(
         command(*participant(bids, out)),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # Where the tests run in the background, SIGINT is ignored, and children inherit that.
+        # In the background, SIGINT is ignored, and child processes inherit this.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    for line in going.stdout:
+    for line in started_run.stdout:
         if "sub-01: started" in line:
-            return going
-    raise AssertionError(f"ended with {going.wait()} before the session began")
+            return started_run
+    raise AssertionError(f"ended with {started_run.wait()} before the session began")
 
 
 def children(process):
-    """Processes of the sessions of a run and of their steps: those that fork from another with the
-    same command; the first session first."""
-    found = [
+    """Return the processes of the sessions of a run, in order of creation.
+
+    They are forked from a server process and have its command line.
+    """
+    processes = [
         child
         for server in psutil.Process(process.pid).children()
         for child in server.children()
         if child.cmdline() == server.cmdline()
     ]
-    return [child.pid for child in sorted(found, key=psutil.Process.create_time)]
+    return [child.pid for child in sorted(processes, key=psutil.Process.create_time)]
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV], ids=lambda how: how.name)
-def test_a_worker_that_dies(bids, out, table, how):
-    """As the kernel kills it when memory runs out, or by a fault of a library."""
-    with started(bids, out) as going:
-        session, *_ = children(going)
+def test_a_killed_worker(bids, out, table, how):
+    """Killed by the kernel for lack of memory, or by a crash of a library."""
+    with started(bids, out) as started_run:
+        session, *_ = children(started_run)
         os.kill(session, how)
-        error = going.stdout.read()
-    assert going.returncode == 1 and "Traceback" not in error
+        error = started_run.stdout.read()
+    assert started_run.returncode == 1 and "Traceback" not in error
     killed = how == signal.SIGKILL
-    words = "was killed, perhaps for lack of memory" if killed else "ended with status -11"
-    known = record.read(out, "sub-01")
-    assert words in error and words in known.error
-    assert known.description and known.outputs and known.versions
+    words = "was killed, probably for lack of memory" if killed else "ended with status -11"
+    entry = record.read(out, "sub-01")
+    assert words in error and words in entry.error
+    assert entry.description and entry.outputs and entry.versions
     assert words in (out / "sub-01.html").read_text()
-    nothing_half_written(out)
+    check_complete_files(out)
     seen = next(line for line in error.splitlines() if words in line).split(": ", 2)[2]
     table.add("Faults", f"a worker ends by {how.name}", 1, seen, "its failure; the others go on")
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=lambda how: how.name)
-def test_a_run_that_is_told_to_end(bids, out, table, how):
-    with started(bids, out) as going:
-        theirs = children(going)
-        begun = time.monotonic()
-        going.send_signal(how)
-        error = going.stdout.read()
-    assert time.monotonic() - begun < 10
-    assert going.returncode == 130 and "Traceback" not in error
-    assert theirs and not any(Path(f"/proc/{child}").exists() for child in theirs)
-    nothing_half_written(out)
+def test_an_interrupted_run(bids, out, table, how):
+    with started(bids, out) as started_run:
+        pids = children(started_run)
+        start_time = time.monotonic()
+        started_run.send_signal(how)
+        error = started_run.stdout.read()
+    assert time.monotonic() - start_time < 10
+    assert started_run.returncode == 130 and "Traceback" not in error
+    assert pids and not any(Path(f"/proc/{child}").exists() for child in pids)
+    check_complete_files(out)
     seen = error.splitlines()[-1]
     table.add("Faults", f"{how.name}, as from Slurm or Ctrl-C", 130, seen, "what is done")
 
 
 def test_a_work_folder_that_is_removed_during_the_run(bids, out, table):
-    with started(bids, out) as going:
+    with started(bids, out) as started_run:
         shutil.rmtree(out / "work", ignore_errors=True)
-        error = going.stdout.read()
+        error = started_run.stdout.read()
     assert "Traceback" not in error
-    known = record.read(out, "sub-01")
-    assert going.returncode == (known.status != "ok")
-    nothing_half_written(out)
-    seen = known.error or "sub-01: ok"
-    table.add("Faults", "work folder removed during the run", going.returncode, seen, "its failure")
+    entry = record.read(out, "sub-01")
+    assert started_run.returncode == (entry.status != "ok")
+    check_complete_files(out)
+    seen = entry.error or "sub-01: ok"
+    table.add(
+        "Faults", "work folder removed during the run", started_run.returncode, seen, "its failure"
+    )
 
 
 @pytest.mark.parametrize("megabytes", [700, 900])
-def test_memory_that_does_not_suffice(bids, tmp_path, table, megabytes):
+def test_insufficient_memory(bids, tmp_path, table, megabytes):
     out = tmp_path / "out"
     done = run(*participant(bids, out), prefix=("prlimit", f"--as={megabytes * 2**20}"))
     assert done.returncode == 1
     seen = next((line for line in done.stderr.splitlines() if "failed after" in line), last_line(done))
-    assert "memory" in seen or "its process" in seen, done.stderr
-    nothing_half_written(out)
+    assert "memory" in seen or "its subprocess" in seen, done.stderr
+    check_complete_files(out)
     table.add("Faults", f"address space of {megabytes} MB", 1, seen.split(": ", 2)[-1], "its failure")
 
 
-def test_after_all_of_it_the_run_ends_equal(bids, out, undisturbed, table):
+def test_a_run_after_faults_gives_the_same_results(bids, out, undisturbed, table):
     done = run(*participant(bids, out))
     assert done.returncode == 0, done.stderr
     assert run(bids, out, "group").returncode == 0
@@ -160,10 +164,10 @@ def test_a_full_disk(bids, disk, tmp_path, table, which):
     assert done.returncode == 1
     seen = next((line for line in done.stderr.splitlines() if "failed after" in line), last_line(done))
     assert "disk" in seen or "No space left" in seen, done.stderr
-    nothing_half_written(out)
+    check_complete_files(out)
     resize("900m")
     assert run(*participant(bids, out), "-w", work).returncode == 0
-    nothing_half_written(out)
+    check_complete_files(out)
     table.add("Faults", f"full disk of the {which} folder", 1, seen.split(": ", 2)[-1], "what is done")
 
 
@@ -176,23 +180,23 @@ def test_two_runs_on_one_output(tmp_path, undisturbed, table):
         )
         for _ in range(2)
     ]  # fmt: skip
-    ended = [(going, going.communicate()[1]) for going in runs]
+    ended = [(started_run, started_run.communicate()[1]) for started_run in runs]
     seen = "both ended well"
-    for going, error in ended:
+    for started_run, error in ended:
         assert "Traceback" not in error
-        told = [line for line in error.splitlines() if "at work in another run" in line]
-        assert bool(told) == bool(going.returncode), error
-        seen = told[0].split(": ", 2)[2] if told else seen
-    nothing_half_written(tmp_path / "out")
+        messages = [line for line in error.splitlines() if "processed by another run" in line]
+        assert bool(messages) == bool(started_run.returncode), error
+        seen = messages[0].split(": ", 2)[2] if messages else seen
+    check_complete_files(tmp_path / "out")
     done = run(*participant(bids, tmp_path / "out"))
     assert done.returncode == 0
-    assert all(known.complete(tmp_path / "out") for known in record.read_all(tmp_path / "out"))
-    status = max(going.returncode for going, _ in ended)
+    assert all(entry.complete(tmp_path / "out") for entry in record.read_all(tmp_path / "out"))
+    status = max(started_run.returncode for started_run, _ in ended)
     table.add("Faults", "two runs on one output folder", status, seen, "each session once")
 
 
-def test_a_clock_that_went_back(bids, undisturbed, tmp_path, table):
-    """All that is there was written ten years from now."""
+def test_a_clock_that_was_set_back(bids, undisturbed, tmp_path, table):
+    """All files have modification times ten years in the future."""
     out = tmp_path / "out"
     shutil.copytree(undisturbed, out, symlinks=True)
     for path in out.rglob("*"):
@@ -203,7 +207,7 @@ def test_a_clock_that_went_back(bids, undisturbed, tmp_path, table):
 
 
 def test_a_work_folder_that_is_damaged_or_of_another_version(bids, undisturbed, tmp_path, table):
-    """Half of each of Nipype's pickles, and a folder of an older version; a derivative is missing."""
+    """Truncated pickles of Nipype, a folder of an older version, and a missing derivative."""
     out = tmp_path / "out"
     shutil.copytree(undisturbed, out, symlinks=True)
     current = out / "work" / f"bids_stroke-{__version__}"
@@ -217,14 +221,14 @@ def test_a_work_folder_that_is_damaged_or_of_another_version(bids, undisturbed, 
     table.add("Faults", "a damaged work folder, and one of another version", 0, "sub-01: ok", "all")
 
 
-def test_a_session_without_a_record_is_named_by_the_group(bids, undisturbed, tmp_path, table, capsys):
-    """Of a run that was killed as a whole."""
+def test_the_group_level_reports_a_session_without_record(bids, undisturbed, tmp_path, table, capsys):
+    """The whole run was killed."""
     out = tmp_path / "out"
     shutil.copytree(undisturbed, out, ignore=shutil.ignore_patterns("work"))
     (out / "logs/sub-02.log").touch()
     assert main([str(bids), str(out), "group"]) == 0
     shown = capsys.readouterr().out
-    assert "1 failed" in shown and "sub-02: its run did not end" in shown
+    assert "1 failed" in shown and "sub-02: its run did not finish" in shown
     assert "sub-02" in (out / "group.html").read_text()
     case = "a session whose run was killed, at the group level"
     table.add("Faults", case, 0, shown.splitlines()[-1], "the other sessions")
@@ -244,9 +248,11 @@ for name in ("connect", "connect_ex", "sendto"):
 """
 
 
-def test_a_machine_that_offers_nothing(bids, undisturbed, tmp_path, table):
-    """No home, no folder for temporary files, a cache that cannot be written, and any attempt to open a
-    connection is written down: there is none, and the result is the same."""
+def test_a_machine_without_home_tmpdir_and_network(bids, undisturbed, tmp_path, table):
+    """No home, no temporary folder and no writable cache; connections are forbidden and recorded.
+
+    No connection is attempted, and the results are the same.
+    """
     (tmp_path / "site").mkdir()
     (tmp_path / "site/sitecustomize.py").write_text(FORBID)
     (tmp_path / "taken").touch()
@@ -267,8 +273,8 @@ def test_a_machine_that_offers_nothing(bids, undisturbed, tmp_path, table):
         table.add("Faults", fault, 0, "sub-01: ok", "all, as without a fault")
 
 
-def test_what_others_can_write(undisturbed):
-    """Nothing; and Nipype's pickles are out of their sight."""
+def test_outputs_are_not_writable_by_others(undisturbed):
+    """The pickles of Nipype are not readable by others, either."""
     for path in undisturbed.rglob("*"):
         assert path.is_symlink() or not path.stat().st_mode & 0o002, path
     (work,) = (undisturbed / "work").glob("bids_stroke-*/sub-01")
@@ -276,7 +282,7 @@ def test_what_others_can_write(undisturbed):
 
 
 def test_a_proxy_that_stalls(bids, tmp_path, table, monkeypatch, capsys):
-    """It takes the connection and says nothing: that a template is not there is told in the end."""
+    """The proxy accepts connections but never responds; the missing template is reported."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=_take, args=(server,), daemon=True).start()
         for name in ("https_proxy", "HTTPS_PROXY"):
@@ -302,7 +308,7 @@ def _take(server):
     ("name", "place"),
     [("output folder", "out"), ("log", "out/logs"), ("record", "out/logs/sub-01_run.json")],
 )
-def test_places_that_are_taken(bids, tmp_path, table, capsys, name, place):
+def test_output_paths_that_exist_as_other_files(bids, tmp_path, table, capsys, name, place):
     path = tmp_path / place
     path.parent.mkdir(parents=True, exist_ok=True)
     (path.mkdir if name == "record" else path.touch)()
@@ -312,8 +318,8 @@ def test_places_that_are_taken(bids, tmp_path, table, capsys, name, place):
     table.add("Faults", f"a {name} that cannot be written", 1, message, "nothing")
 
 
-def test_a_reader_that_leaves(bids, tmp_path, table):
-    """As in ``bids_stroke … | head``: no traceback."""
+def test_a_closed_output_pipe(bids, tmp_path, table):
+    """No traceback, as in ``bids_stroke … | head``."""
     reading, writing = os.pipe()
     os.close(reading)
     arguments = command(*participant(bids, tmp_path / "out"), "--dry-run")
@@ -325,7 +331,7 @@ def test_a_reader_that_leaves(bids, tmp_path, table):
 
 
 def test_a_report_that_cannot_be_written(tmp_path, table):
-    """A folder stands in the place of a viewer: that session fails, the other succeeds."""
+    """A viewer path is a folder: that session fails, the other one succeeds."""
     bids, out = masks(tmp_path / "bids", "01", "02"), tmp_path / "out"
     (out / "sub-01_viewer.html").mkdir(parents=True)
     done = run(*participant(bids, out))
@@ -334,13 +340,13 @@ def test_a_report_that_cannot_be_written(tmp_path, table):
     assert record.read(out, "sub-02").complete(out) and (out / "sub-02.html").is_file()
     (out / "sub-01_viewer.html").rmdir()
     assert run(*participant(bids, out)).returncode == 0
-    nothing_half_written(out)
+    check_complete_files(out)
     seen = next(line for line in done.stderr.splitlines() if "sub-01: failed" in line)
     table.add("Faults", "a viewer that cannot be written", 1, seen, "its failure; the others go on")
 
 
 def test_a_damaged_second_image(tmp_path, table):
-    """Nothing is registered or written before all images of a session are read."""
+    """All images of a session are read before any processing."""
     bids, out = bidsets.empty_dataset(tmp_path / "bids"), tmp_path / "out"
     t1w, lesion = bidsets.scan(1)
     flair, _ = bidsets.scan(1, contrast=-1.0)
@@ -354,8 +360,8 @@ def test_a_damaged_second_image(tmp_path, table):
     path.write_bytes(content)
     done = run(*participant(bids, out), "--brain-extraction", "none")
     assert done.returncode == 1
-    known = record.read(out, "sub-01")
-    assert "sub-01_FLAIR.nii.gz is damaged" in known.error
+    entry = record.read(out, "sub-01")
+    assert "sub-01_FLAIR.nii.gz is damaged" in entry.error
     assert not (out / "sub-01").exists()
     seen = next(line for line in done.stderr.splitlines() if "sub-01: failed" in line)
     table.add("Faults", "a second image that is damaged", 1, seen, "nothing")

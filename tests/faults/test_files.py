@@ -1,4 +1,4 @@
-"""Datasets as labs have them: which files are used, which are not, and what the user sees of it."""
+"""Datasets as used by labs: files that are used, files that are not, and the messages."""
 
 import json
 import re
@@ -18,7 +18,7 @@ SPACE = "space-MNI152NLin2009aSym"
 
 
 def add(folder, name, shape=HEAD, shift=0.0):
-    """An image or mask of 192×240×192 mm; a slab is 40 mm thick."""
+    """Write an image or mask of 192×240×192 mm; a slab has a thickness of 40 mm."""
     path = folder / f"{name}.nii.gz"
     path.parent.mkdir(parents=True, exist_ok=True)
     spacing = 192 / shape[0]
@@ -32,7 +32,7 @@ def anat(name):
 
 
 def two_runs(mask):
-    """Two runs that lie 12 mm apart, and a mask."""
+    """Two runs with a distance of 12 mm, and a mask."""
 
     def make(root):
         add(root, anat("run-01_T1w"))
@@ -78,7 +78,7 @@ def with_folder(make, name):
 
 
 def linked(make, links):
-    """Links below a dataset by their targets."""
+    """Add links to a dataset."""
 
     def both(root):
         make(root)
@@ -93,8 +93,7 @@ def mask_filter(content):
     return {"lesion": content}
 
 
-#: Maker, filters, the line of the session that is seen (with the exit status of a real run in mind:
-#: "refused" are failures), and words of further lines.
+#: Function that writes the files, filters, part of the line of the session, and parts of other lines.
 CASES = {
     "a mask of run-1, images of run-01 and run-02 12 mm apart": (
         two_runs("run-1_space-T1w_label-L_mask"), None, "would run on T1w sub-01_run-01_T1w.nii.gz",
@@ -107,19 +106,19 @@ CASES = {
     "a brain mask of run-1, the image chosen of run-2": (
         paths(anat("run-1_T1w"), anat("run-2_T1w"), mask_names=[anat("run-1_desc-brain_mask")]), {},
         "would run on T1w sub-01_run-2_T1w.nii.gz",
-        ["belongs to another image than sub-01_run-2_T1w.nii.gz"]),
+        ["does not belong to sub-01_run-2_T1w.nii.gz"]),
     "part-phase beside part-mag": (
         images(part__mag_T1w=HEAD, part__phase_T1w=FINE), {}, "on T1w sub-01_part-mag_T1w.nii.gz",
-        ["not used: sub-01_part-phase_T1w.nii.gz (part-phase is no image of magnitude)"]),
+        ["not used: sub-01_part-phase_T1w.nii.gz (part-phase is not a magnitude image)"]),
     "an image in template space beside the native one": (
         images(space__MNI152NLin2009aSym_T1w=FINE, T1w=HEAD), {}, "would run on T1w sub-01_T1w.nii.gz",
-        [f"not used: sub-01_{SPACE}_T1w.nii.gz (it is in another space"]),
-    "an image in template space alone": (
-        images(space__MNI152NLin2009aSym_T1w=FINE), {}, "left out: there is no T1w, FLAIR or T2w",
-        ["a filter by space takes it"]),
+        [f"not used: sub-01_{SPACE}_T1w.nii.gz (it is in space MNI152NLin2009aSym;"]),
+    "only an image in template space": (
+        images(space__MNI152NLin2009aSym_T1w=FINE), {}, "skipped: it has no usable T1w, FLAIR or T2w",
+        ["filter by space to use it"]),
     "a finer slab": (
         images(acq__slab_T1w=SLAB, T1w=HEAD), {}, "would run on T1w sub-01_T1w.nii.gz",
-        ["its field of view of 192×240×40 mm holds no whole brain"]),
+        ["its field of view of 192×240×40 mm does not cover the brain"]),
     "two echoes": (
         images(echo__1_T1w=HEAD, echo__2_T1w=HEAD), {}, "would run on T1w sub-01_echo-1_T1w.nii.gz",
         ['to choose sub-01_echo-2_T1w.nii.gz, filter with {"t1w": {"echo": 2}}']),
@@ -133,35 +132,35 @@ CASES = {
     "desc- and _defacemask beside the raw image": (
         images(desc__denoised_T1w=FINE, T1w_defacemask=HEAD, T1w=HEAD), {},
         "would run on T1w sub-01_T1w.nii.gz",
-        ["it is derived from another image", "(defacemask is no contrast in use)"]),
+        ["it is derived from another image", "(defacemask is not a supported contrast)"]),
     "T1w at the level of the participant, FLAIR in the only session": (
         paths("sub-01/anat/sub-01_T1w", "sub-01/ses-1/anat/sub-01_ses-1_FLAIR"), {},
         "sub-01_ses-1: would run on T1w sub-01_T1w.nii.gz, FLAIR sub-01_ses-1_FLAIR.nii.gz",
-        ["names no session and is taken for the only one"]),
+        ["has no ses- in its name and is assigned to the only session"]),
     "T1w at the level of the participant beside two sessions": (
         paths("sub-01/anat/sub-01_T1w", *(f"sub-01/ses-{n}/anat/sub-01_ses-{n}_T1w" for n in "12")), {},
-        "sub-01: left out: its images beside 2 sessions (sub-01_T1w.nii.gz) name no session",
+        "sub-01: skipped: it has 2 sessions, but these images have no ses- in their names",
         ["sub-01_ses-2: would run"]),
     "a mask without session for two sessions": (
         paths(*(f"sub-01/ses-{n}/anat/sub-01_ses-{n}_T1w" for n in "12"),
               mask_names=[anat("space-T1w_label-L_mask")]), None,
-        "sub-01_space-T1w_label-L_mask.nii.gz names no session, and sub-01 has several", []),
+        "sub-01_space-T1w_label-L_mask.nii.gz has no ses- in its name, but sub-01 has several", []),
     "a filter of masks by run 1": (
         paths(anat("run-01_T1w"), anat("run-02_T1w"),
               mask_names=[anat(f"run-0{n}_label-L_mask") for n in "12"]),
         mask_filter({"run": 1}), "would run on T1w sub-01_run-01_T1w.nii.gz",
-        ["run-02_label-L_mask.nii.gz (the lesion filter leaves it out: run-02 is not 1)"]),
+        ["run-02_label-L_mask.nii.gz (the lesion filter excludes it: run-02 is not 1)"]),
     "a filter that no mask passes": (
         paths(anat("T1w"), mask_names=[anat("run-01_label-L_mask")]), mask_filter({"run": [2, None]}),
         "run-01 is not [2, null]", []),
-    "sessions in the names alone": (
+    "several sessions only in the file names": (
         paths(anat("ses-1_T1w"), anat("ses-2_T1w"), anat("ses-1_FLAIR")), {},
-        "sub-01: left out: its images name sessions in whose folders they do not lie", []),
+        "sub-01: skipped: these images are outside the folder of the session in their names", []),
     "an image of ses-2 beside the only session ses-1": (
         paths("sub-01/ses-1/anat/sub-01_ses-1_FLAIR", anat("ses-2_T1w")), {},
-        "sub-01_ses-1: left out: its images name sessions in whose folders they do not lie "
-        "(sub-01_ses-2_T1w.nii.gz)", []),
-    "one session in the names alone": (
+        "sub-01_ses-1: skipped: these images are outside the folder of the session in their names: "
+        "sub-01_ses-2_T1w.nii.gz", []),
+    "one session only in the file names": (
         images(ses__1_T1w=HEAD), {}, "would run on T1w sub-01_ses-1_T1w.nii.gz", []),
     "a folder of masks with links to itself and to a participant": (
         linked(paths(anat("T1w"), mask_names=[anat("space-T1w_label-L_mask")]),
@@ -175,27 +174,27 @@ CASES = {
         ["The brain mask is ", "sub-01/ses-1/anat/sub-01_ses-1_desc-brain_mask.nii.gz."]),
     "--derivatives above the dataset of brain masks": (
         paths(anat("T1w"), "derivatives/masks/fmriprep/sub-01/anat/sub-01_desc-brain_mask"), {},
-        "masks holds no brain mask (sub-*/**/anat/*_desc-brain_mask.nii.gz) of a participant", []),
-    "brain masks of another participant alone": (
+        "masks contains no brain mask (sub-*/**/anat/*_desc-brain_mask.nii.gz) of a participant", []),
+    "only brain masks of another participant": (
         paths(anat("T1w"), mask_names=["sub-1/anat/sub-1_desc-brain_mask"]), {},
-        "masks holds no brain mask (sub-*/**/anat/*_desc-brain_mask.nii.gz) of a participant", []),
+        "masks contains no brain mask (sub-*/**/anat/*_desc-brain_mask.nii.gz) of a participant", []),
     "a participant that DataLad has not installed": (
-        with_folder(images(T1w=HEAD), "sub-02"), {}, "sub-02: left out: its folder holds no file",
+        with_folder(images(T1w=HEAD), "sub-02"), {}, "sub-02: skipped: its folder is empty",
         ["sub-01: would run"]),
     "a session without any file": (
         with_folder(paths("sub-01/ses-1/anat/sub-01_ses-1_T1w"), "sub-01/ses-2/anat"), {},
-        "sub-01_ses-2: left out: its folder holds no file", ["sub-01_ses-1: would run"]),
+        "sub-01_ses-2: skipped: its folder is empty", ["sub-01_ses-1: would run"]),
     "a dot in a name": (
         paths(anat("acq-0.8mm_T1w")), {},
-        "sub-01_acq-0.8mm_T1w.nii.gz (its name has a dot, which BIDS allows before the extension", []),
+        "sub-01_acq-0.8mm_T1w.nii.gz (its name has a dot, which BIDS allows only before the", []),
     "contrast agent in an inherited sidecar": (
         with_file(images(acq__gd_T1w=FINE, acq__mprage_T1w=HEAD), "acq-gd_T1w.json",
                   b'{"ContrastBolusIngredient": "GADOLINIUM"}'), {},
-        "would run on T1w sub-01_acq-mprage_T1w.nii.gz", ["(it was taken with contrast agent)"]),
+        "would run on T1w sub-01_acq-mprage_T1w.nii.gz", ["(it was acquired with a contrast agent)"]),
     "contrast agent n/a": (
         with_file(images(acq__fine_T1w=FINE, acq__mprage_T1w=HEAD), anat("acq-fine_T1w.json"),
                   b'{"ContrastBolusIngredient": "n/a"}'), {},
-        "would run on T1w sub-01_acq-fine_T1w.nii.gz", ["of 1.73e+03 mm³ are larger)"]),
+        "would run on T1w sub-01_acq-fine_T1w.nii.gz", ["are larger (1.73e+03 mm³)"]),
     "a T2w that the model does not need": (
         images(T1w=HEAD, T2w=HEAD), {},
         "sub-01: would run on T1w sub-01_T1w.nii.gz; T1w is the reference",
@@ -206,19 +205,19 @@ CASES = {
     ".bidsignore": (
         with_file(images(run__1_T1w=HEAD, run__2_T1w=HEAD), ".bidsignore", b"*_run-2_*\n"), {},
         "would run on T1w sub-01_run-1_T1w.nii.gz",
-        ["not used: sub-01_run-2_T1w.nii.gz (.bidsignore lists it)"]),
+        ["not used: sub-01_run-2_T1w.nii.gz (it is listed in .bidsignore)"]),
     "masks of both hemispheres": (
         paths(anat("T1w"), mask_names=[anat(f"hemi-{side}_label-L_mask") for side in "LR"]), None,
-        "may be parts of one lesion; join them in one file", []),
+        "may be parts of one lesion; merge them into one file", []),
     "masks of two lesions": (
         paths(anat("T1w"), mask_names=[anat(f"label-L_desc-lesion{n}_mask") for n in "12"]), None,
-        "may be parts of one lesion; join them in one file", []),
+        "may be parts of one lesion; merge them into one file", []),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_files(tmp_path, capsys, table, name):
-    """A dry run prints what was chosen, what was not, and why."""
+    """A dry run shows the files that are used and not used, with reasons."""
     make, filters, words, more = CASES[name]
     root = bidsets.empty_dataset(tmp_path / "bids")
     make(root)
@@ -242,8 +241,8 @@ def test_files(tmp_path, capsys, table, name):
     table.add(KIND, name, "1" if status else "dry run", " ".join([seen, *unused[:1]]), "nothing")
 
 
-def test_an_ambiguous_choice_is_named_in_log_report_and_summary(tmp_path, table):
-    """Two masks in template spaces: the choice is used, and named wherever the user looks."""
+def test_ambiguous_choices_are_in_log_report_and_summary(tmp_path, table):
+    """Two masks in template spaces: the choice is shown in all outputs."""
     root = masks(tmp_path / "bids", "01")
     first = next((root / "sub-01/anat").iterdir())
     other = first.with_name(first.name.replace("2009aSym", "6Asym"))
@@ -252,13 +251,15 @@ def test_an_ambiguous_choice_is_named_in_log_report_and_summary(tmp_path, table)
     done = run(*participant(root, out), COLUMNS="400")
     assert done.returncode == 0
     (sentence,) = record.read(out, "sub-01").ambiguous
-    assert '{"lesion": {"space": "MNI152NLin6Asym"}}' in sentence and "chosen of 2" in sentence
+    assert '{"lesion": {"space": "MNI152NLin6Asym"}}' in sentence and "chosen from 2" in sentence
     assert sentence in (out / "logs/bids_stroke.log").read_text()
     page = (out / "sub-01.html").read_text()
     assert f'<p class="warning">{_escaped(sentence)}</p>' in page
-    assert "chosen of 2" in done.stdout
-    again = run(*participant(root, out), COLUMNS="400")  # nothing is done, and the choice is the same
-    assert "up to date" in again.stdout and "chosen of 2" in again.stdout
+    assert "chosen from 2" in done.stdout
+    again = run(
+        *participant(root, out), COLUMNS="400"
+    )  # the session is up to date, with the same choice
+    assert "up to date" in again.stdout and "chosen from 2" in again.stdout
     table.add(KIND, "masks in two template spaces", 0, sentence, "all; the choice in log and report")
 
 
@@ -269,15 +270,15 @@ def _escaped(text):
 
 
 def test_the_c_locale_without_utf_8(tmp_path, table):
-    """Names and texts are in UTF-8 whatever the locale."""
+    """Names and texts are in UTF-8 for any locale."""
     root = masks(tmp_path / "データ-é", "01")
     (root / "participants.tsv").write_text("participant_id\tsite\nsub-01\tZürich\n", encoding="utf-8")
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     out = root / "out-ß"
     done = run(*participant(root, out), **locale)
     assert done.returncode == 0, done.stderr
-    known = record.read(out, "sub-01")
-    assert known.complete(out) and "データ-é" in known.inputs["lesion mask"]
+    entry = record.read(out, "sub-01")
+    assert entry.complete(out) and "データ-é" in entry.inputs["lesion mask"]
     assert run(root, out, "group", **locale).returncode == 0
     assert "Zürich" in (out / "group_lesion.tsv").read_text(encoding="utf-8")
     table.add(KIND, "C locale, UTF-8 mode off, non-ASCII paths", 0, "sub-01: ok", "all, as in UTF-8")

@@ -1,4 +1,4 @@
-"""What the group level is given: labels that filter, and tables whose ids match or do not."""
+"""Inputs of the group level: labels, participants.tsv and QC ratings."""
 
 import shutil
 
@@ -17,7 +17,7 @@ SESSIONS = ("sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1")
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
-    """A dataset of three sessions of lesion masks, and the derivatives of the participant level."""
+    """A dataset of three sessions with lesion masks, and its participant-level derivatives."""
     root = tmp_path_factory.mktemp("group") / "bids"
     for name in SESSIONS:
         folder = root.joinpath(*name.split("_"))
@@ -32,7 +32,7 @@ def cohort(tmp_path_factory):
 
 @pytest.fixture
 def group(cohort, tmp_path, capsys):
-    """Run the group level on a copy, with a text of participants.tsv; its status and what it prints."""
+    """Function that runs the group level on a copy and returns its status and output."""
     root, out = cohort
     bids = shutil.copytree(root, tmp_path / "bids")
     copy = shutil.copytree(out, tmp_path / "out", ignore=shutil.ignore_patterns("work"))
@@ -54,20 +54,20 @@ def sessions(folder, name="group_lesion.tsv"):
 
 
 @pytest.mark.parametrize(
-    ("options", "kept"),
+    ("options", "included"),
     [
         (["--participant-label", "01"], SESSIONS[:2]),
         (["--session-label", "ses-1"], (SESSIONS[0], SESSIONS[2])),
         (["--participant-label", "sub-01", "--session-label", "2"], SESSIONS[1:2]),
     ],
 )
-def test_labels_filter(group, table, options, kept):
-    """The table, the map, the report and the evaluation."""
+def test_labels_filter(group, table, options, included):
+    """Labels apply to the table, the map, the report and the evaluation."""
     status, shown = group(*options, "--ground-truth", group.bids, "--nprocs", "1")
     assert status == 0
-    assert sessions(group.out) == sessions(group.out, "evaluation/evaluation.tsv") == list(kept)
+    assert sessions(group.out) == sessions(group.out, "evaluation/evaluation.tsv") == list(included)
     page = (group.out / "group.html").read_text()
-    notice = f"Of all sessions, the {len(kept)} with the labels that were given are shown."
+    notice = f"Only the {len(included)} sessions with the requested labels are included."
     assert notice in page and notice in shown
     table.add("Group level", " ".join(options), 0, notice, "the table of these sessions")
 
@@ -79,7 +79,7 @@ def test_labels_filter(group, table, options, kept):
         (["--session-label", "3"], "has no session 3; check --session-label."),
     ],
 )
-def test_labels_that_are_not_there(group, table, options, words):
+def test_missing_labels(group, table, options, words):
     status, shown = group(*options)
     assert status == 1 and words in shown
     table.add("Group level", " ".join(options), 1, shown, "nothing")
@@ -111,7 +111,7 @@ def test_ids_that_match(group, table, case, text):
         ),
     ],
 )
-def test_ids_without_a_counterpart_are_named_on_both_sides(group, table, case, text, named):
+def test_unmatched_ids_are_reported_for_both_tables(group, table, case, text, named):
     status, shown = group("--group-by", "sex", people=text)
     assert status == 0
     first, second = (line for line in shown.splitlines() if "participants.tsv has" in line)
@@ -124,7 +124,7 @@ def test_ids_without_a_counterpart_are_named_on_both_sides(group, table, case, t
 @pytest.mark.parametrize(
     ("case", "text"),
     [
-        ("--group-by, and ids of nobody", "participant_id\tsex\nsub-1\tF\nsub-2\tM\n"),
+        ("--group-by without matching ids", "participant_id\tsex\nsub-1\tF\nsub-2\tM\n"),
         ("--group-by of an empty column", "participant_id\tsex\nsub-01\tn/a\nsub-02\t \n"),
     ],
 )
@@ -135,27 +135,27 @@ def test_a_grouping_without_groups_is_an_error(group, table, case, text):
     table.add("participants.tsv", case, 2, shown, "nothing")
 
 
-def test_the_column_of_participants_is_meant(group):
-    """``hemisphere`` of participants.tsv, not that of the lesion."""
+def test_group_by_uses_the_column_of_participants(group):
+    """``hemisphere`` of participants.tsv is used, not that of the lesion."""
     text = "participant_id\themisphere\nsub-01\tdominant\nsub-02\tother\n"
     status, _ = group("--group-by", "hemisphere", people=text)
     counts = pd.read_csv(group.out / "group_loads.tsv", sep="\t").set_index("group")["n_sessions"]
     assert status == 0 and counts.to_dict() == {"all": 3, "dominant": 2, "other": 1}
 
 
-def test_ratings_match_and_are_named(group, tmp_path, table):
-    """The id without zero rejects nobody, and is named; the session without prefix is rejected."""
+def test_ratings_are_matched_or_reported(group, tmp_path, table):
+    """An id without leading zero is reported; a session without prefix is rejected."""
     path = tmp_path / "ratings.tsv"
     path.write_text("participant_id\tsession_id\trating\n sub-01 \t2\treject \nsub-2\tn/a\treject\n")
     status, shown = group("--qc-ratings", path)
     assert status == 0 and sessions(group.out) == [SESSIONS[0], SESSIONS[2]]
     (line,) = (line for line in shown.splitlines() if "ratings.tsv" in line)
-    assert line.endswith("rejects sub-2, of which there is no session.")
+    assert line.endswith("rejects sub-2, but there is no such session.")
     assert "rejects sub-2" in (group.out / "group.html").read_text()
-    table.add("Group level", "a rating of a session that is not there", 0, line, "the other sessions")
+    table.add("Group level", "a rating of a missing session", 0, line, "the other sessions")
 
 
-def test_a_quote_in_a_rating_swallows_no_row(group, tmp_path, table):
+def test_a_quote_in_a_rating_does_not_merge_rows(group, tmp_path, table):
     path = tmp_path / "ratings.tsv"
     rows = 'sub-01\tses-1\taccept\t"unclear\nsub-01\tses-2\treject\tmoved\nsub-02\tn/a\taccept\t"ok"'
     path.write_text(f"participant_id\tsession_id\trating\tnotes\n{rows}\n")
@@ -164,26 +164,26 @@ def test_a_quote_in_a_rating_swallows_no_row(group, tmp_path, table):
     table.add("Group level", "a lone quote in a rating", 0, shown.splitlines()[0], "the other sessions")
 
 
-def test_a_participant_with_and_without_sessions_is_named(group, table):
-    """The outputs of a dataset whose folders were moved into sessions."""
+def test_a_participant_with_and_without_sessions_is_reported(group, table):
+    """Outputs of a dataset in which folders were moved into sessions."""
     listing = record.read(group.out, SESSIONS[2])
     listing.name = "sub-02"
     listing.write(group.out)
     status, shown = group()
-    (line,) = (line for line in shown.splitlines() if "with and without ses-" in line)
-    assert status == 0 and "of one participant: sub-02." in line
+    (line,) = (line for line in shown.splitlines() if "both with and without ses-" in line)
+    assert status == 0 and "ses-: sub-02." in line
     assert line in (group.out / "group.html").read_text()
     table.add("Group level", "a participant with and without sessions", 0, line, "all, and the warning")
 
 
-def test_ratings_that_reject_everybody(group, tmp_path):
+def test_ratings_that_reject_all_sessions(group, tmp_path):
     path = tmp_path / "ratings.tsv"
     path.write_text("participant_id\trating\n01\treject\n02\treject\n")
     status, shown = group("--qc-ratings", path)
     assert status == 1 and "rejects every session; check the ratings." in shown
 
 
-def test_strict_leaves_out_of_the_evaluation_too(group):
+def test_strict_excludes_sessions_from_the_evaluation(group):
     listing = record.read(group.out, SESSIONS[0])
     listing.flags["bright"] = "It is bright."
     listing.write(group.out)
@@ -192,7 +192,7 @@ def test_strict_leaves_out_of_the_evaluation_too(group):
     assert sessions(group.out) == sessions(group.out, "evaluation/evaluation.tsv") == [*SESSIONS[1:]]
 
 
-def test_lesions_of_several_models_are_named(group, table):
+def test_lesions_of_several_models_are_reported(group, table):
     listing = record.read(group.out, SESSIONS[0])
     listing.model = "simstroke"
     listing.write(group.out)
@@ -207,21 +207,21 @@ def test_groups_of_an_evaluation_match_as_well(group):
     people = "participant_id\tsite\n01\tA\n 02 \tB\nsub-03\tA\n"
     status, _ = group("--ground-truth", group.bids, "--nprocs", "1", people=people)
     scores = pd.read_csv(group.out / "evaluation/evaluation_summary.tsv", sep="\t")
-    found = scores[(scores["grouping"] == "site") & (scores["score"] == "dice")]
-    assert status == 0 and dict(zip(found["group"], found["n"], strict=True)) == {"A": 2, "B": 1}
-    assert np.allclose(found["mean"], 1)
+    rows = scores[(scores["grouping"] == "site") & (scores["score"] == "dice")]
+    assert status == 0 and dict(zip(rows["group"], rows["n"], strict=True)) == {"A": 2, "B": 1}
+    assert np.allclose(rows["mean"], 1)
 
 
 @pytest.mark.parametrize(
     ("labels", "named"),
     [(("1", "2"), False), (("V01", "V2"), False), (("post", "pre"), True), (("1yr", "3mo"), True)],
 )
-def test_an_order_of_sessions_that_names_do_not_tell(labels, named):
-    """The change is that of the session that comes later by name."""
-    found = pd.DataFrame({
+def test_an_ambiguous_order_of_sessions_is_reported(labels, named):
+    """Changes are computed between sessions in the order of their names."""
+    rows = pd.DataFrame({
         "session_id": [f"ses-{label}" for label in labels],
         "previous_session_id": [np.nan, f"ses-{labels[0]}"],
     })  # fmt: skip
-    sentences = list(_notices_of_order(found))
+    sentences = list(_notices_of_order(rows))
     assert len(sentences) == named
     assert all(f"ses-{labels[0]}, ses-{labels[1]}" in sentence for sentence in sentences)

@@ -1,4 +1,4 @@
-"""Bad scans, masks, tables and cards: each is told in a sentence, and none stops the others."""
+"""Invalid scans, masks, tables and cards: each is reported in a sentence and does not stop others."""
 
 import json
 
@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from faults import inputs
-from faults.running import nothing_half_written, run
+from faults.running import check_complete_files, run
 from markupsafe import escape
 
 from bids_stroke.bids import logs, record
@@ -31,7 +31,7 @@ LABELS = {case.name: label(number) for number, case in enumerate(CASES)}
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
-    """Every case is a participant of one dataset: the end of the run, and the output folder."""
+    """Process a dataset with one participant per case; return the run and the output folder."""
     root = bidsets.empty_dataset(tmp_path_factory.mktemp("inputs") / "bids")
     data, affine = inputs.voxels()
     for case in CASES:
@@ -45,67 +45,71 @@ def cohort(tmp_path_factory):
 
 
 @pytest.mark.parametrize("case", [*inputs.SCANS, *inputs.MASKS], ids=lambda case: case.name)
-def test_what_cannot_be_used_is_told(cohort, table, case):
+def test_unusable_inputs_are_reported(cohort, table, case):
     done, out = cohort
     name = f"sub-{LABELS[case.name]}"
-    ends = (f"{name}: failed", f"{name}: left out")
+    ends = (f"{name}: failed", f"{name}: skipped")
     (line,) = (line for line in done.stderr.splitlines() if any(end in line for end in ends))
     assert case.words in line
-    known = record.read(out, name)
-    refused = "left out" in line
-    assert (known is None) if refused else known.status == "failed" and case.words in known.error
+    entry = record.read(out, name)
+    refused = ": skipped" in line
+    assert (entry is None) if refused else entry.status == "failed" and case.words in entry.error
     assert not (out / "logs" / f"{name}_crash.txt").exists()
-    kept = "its failure, in log, record and report"
+    outputs = "its failure, in log, record and report"
     if refused:
         assert not (out / name).exists()
-        kept = "nothing"
+        outputs = "nothing"
     elif any((out / name).rglob("*label-L*_mask.nii.gz")):
-        kept += "; the outputs of earlier steps"
-    table.add("Scans and masks", case.name, done.returncode, line.split(": ", 2)[2], kept)
+        outputs += "; the outputs of earlier steps"
+    table.add("Scans and masks", case.name, done.returncode, line.split(": ", 2)[2], outputs)
 
 
 @pytest.mark.parametrize("case", inputs.LESIONS, ids=lambda case: case.name)
-def test_none_stops_the_others(cohort, table, case):
+def test_other_sessions_are_processed(cohort, table, case):
     done, out = cohort
     name = f"sub-{LABELS[case.name]}"
-    known = record.read(out, name)
-    assert known.complete(out)
-    assert "+".join(known.flags) == case.words
+    entry = record.read(out, name)
+    assert entry.complete(out)
+    assert "+".join(entry.flags) == case.words
     warnings = [line for line in done.stderr.splitlines() if f"{name}: warning: " in line]
-    assert len(warnings) == len(known.flags)
+    assert len(warnings) == len(entry.flags)
     page = (out / f"{name}.html").read_text()
-    for sentence in known.flags.values():
+    for sentence in entry.flags.values():
         assert str(escape(sentence)) in page and any(sentence in line for line in warnings)
-    seen = " ".join(known.flags.values()) or f"{name}: ok"
-    kept = "everything" + "; the warning with it" * bool(known.flags)
-    table.add("Scans and masks", case.name, done.returncode, seen, kept)
+    seen = " ".join(entry.flags.values()) or f"{name}: ok"
+    outputs = "everything" + "; the warning with it" * bool(entry.flags)
+    table.add("Scans and masks", case.name, done.returncode, seen, outputs)
 
 
-def test_the_run_as_a_whole(cohort):
+def test_exit_status_and_files_of_the_run(cohort):
     done, out = cohort
     assert done.returncode == 1
     for case in CASES:
         assert f"sub-{LABELS[case.name]}" in done.stdout, case.name
-    nothing_half_written(out)
+    check_complete_files(out)
 
 
-def test_the_group_tells_and_strict_leaves_out(cohort, table, capsys):
+def test_the_group_level_reports_flags_and_strict_excludes_sessions(cohort, table, capsys):
     _, out = cohort
     root = out.parent / "bids"
     assert main([str(root), str(out), "group"]) == 0
-    found = pd.read_csv(out / "group_lesion.tsv", sep="\t", dtype=str)
-    flags = dict(zip(found["participant_id"], found["qc_flags"].fillna(""), strict=True))
+    rows = pd.read_csv(out / "group_lesion.tsv", sep="\t", dtype=str)
+    flags = dict(zip(rows["participant_id"], rows["qc_flags"].fillna(""), strict=True))
     assert flags == {f"sub-{LABELS[case.name]}": case.words for case in inputs.LESIONS}
-    assert "3 sessions failed sanity gates" in capsys.readouterr().out
+    assert "3 sessions failed QC checks" in capsys.readouterr().out
     assert main([str(root), str(out), "group", "--strict"]) == 1
     strict = pd.read_csv(out / "group_lesion.tsv", sep="\t", dtype=str)
     assert strict["participant_id"].tolist() == [f"sub-{LABELS['good lesion mask']}"]
     shown = capsys.readouterr().out
     names = {case.words: f"sub-{LABELS[case.name]}" for case in inputs.LESIONS[1:]}
-    told = [record.read(out, name).flags[words] for words, name in names.items()]
-    lines = [line.strip() for line in shown.splitlines() if any(one in line for one in told)]
-    assert len(lines) == len(told)
-    table.add("Scans and masks", "sessions that failed gates, --strict", 1, " ".join(lines), "the rest")
+    sentences = [record.read(out, name).flags[words] for words, name in names.items()]
+    lines = [
+        line.strip() for line in shown.splitlines() if any(sentence in line for sentence in sentences)
+    ]
+    assert len(lines) == len(sentences)
+    table.add(
+        "Scans and masks", "sessions that failed QC checks, --strict", 1, " ".join(lines), "the rest"
+    )
 
 
 TABLES = {
@@ -145,17 +149,17 @@ def test_participants_tables(cohort, table, tmp_path, capsys, name):
         assert words in shown.err
         assert (out / "group_lesion.tsv").stat().st_mtime_ns == before
     elif content is not None:
-        found = pd.read_csv(out / "group_lesion.tsv", sep="\t", quoting=3)
-        row = found[found["participant_id"] == f"sub-{good.decode()}"].iloc[0]
-        assert words in row["sex"] and len(found) == len(inputs.LESIONS)
+        rows = pd.read_csv(out / "group_lesion.tsv", sep="\t", quoting=3)
+        row = rows[rows["participant_id"] == f"sub-{good.decode()}"].iloc[0]
+        assert words in row["sex"] and len(rows) == len(inputs.LESIONS)
         assert "<script>alert" not in (out / "group.html").read_text()
     seen = (shown.err or shown.out).splitlines()[0]
-    kept = "nothing" if status else "the table, with these columns"
-    table.add("participants.tsv", name, status, seen, kept)
+    outputs = "nothing" if status else "the table, with these columns"
+    table.add("participants.tsv", name, status, seen, outputs)
 
 
 def small(folder, *names):
-    """A dataset of scans that are good."""
+    """Create a dataset of valid scans."""
     bidsets.empty_dataset(folder)
     img, _ = bidsets.scan(1)
     for name in names or ("sub-01/anat/sub-01_T1w.nii.gz",):
@@ -213,7 +217,7 @@ DATASETS = {
     "description that is no JSON": (described(b"{"), 1, "is not valid JSON"),
     "description of zero bytes": (described(b""), 1, "is not valid JSON"),
     "description that is nested too deep": (described(b"[" * 100_000), 1, "is not valid JSON"),
-    "description that is a list": (described(b"[]"), 1, "lacks Name or BIDSVersion"),
+    "description that is a list": (described(b"[]"), 1, "has no Name or no BIDSVersion"),
     "description not in UTF-8": (described(b'{"Name": "\xe9"}'), 1, "is not valid JSON"),
     "description with a byte-order mark": (
         described(b'\xef\xbb\xbf{"Name": "x", "BIDSVersion": "1.10.0"}'), 0, "sub-01: would run"),
@@ -221,13 +225,13 @@ DATASETS = {
     "sidecar not in UTF-8": (sidecar(b"\xff\xfe"), 0, "sub-01: would run"),
     "filter file that is no JSON": (filters(b"{"), 2, "cannot be read as JSON"),
     "filter file that is nested too deep": (filters(b"[" * 100_000), 2, "cannot be read as JSON"),
-    "filter file that is a list": (filters(b"[]"), 2, "needs the form"),
-    "filter of an unknown contrast": (filters(b'{"t3w": {}}'), 2, "filters t3w"),
+    "filter file that is a list": (filters(b"[]"), 2, "must have the form"),
+    "filter of an unknown contrast": (filters(b'{"t3w": {}}'), 2, "unknown keys t3w"),
     "filter of an unknown entity": (filters(b'{"t1w": {"x": "y"}}'), 2, "not a recognized entity"),
     "filter with an object for a value": (
-        filters(b'{"t1w": {"run": {"a": 1}}}'), 2, "use texts, numbers"),
+        filters(b'{"t1w": {"run": {"a": 1}}}'), 2, "use strings, numbers"),
     "filter by the suffix of another contrast": (
-        another_suffix, 2, "takes sub-01_UNIT1.nii.gz for a T1w image"),
+        another_suffix, 2, "selects sub-01_UNIT1.nii.gz as a T1w image"),
     "filter by a number without end": (
         filters(b'{"t1w": {"run": 1' + b"0" * 30 + b"}}"), 2, "cannot filter"),
     "filter with a broken pattern": (
@@ -235,12 +239,12 @@ DATASETS = {
     "filter that leaves nothing": (filters(b'{"t1w": {"acquisition": "x"}}'), 1, "has no T1w, FLAIR"),
     "a participant asked for twice": (
         options("--participant-label", "01", "sub-01", "01"), 0, "sub-01: would run"),
-    "a participant that is not there": (
+    "a missing participant": (
         options("--participant-label", "07"), 1, "has no participant 07"),
-    "no image": (nothing, 1, "holds no sub-* folder with images"),
+    "no image": (nothing, 1, "contains no sub-* folder with images"),
     "participant's folder behind a link": (linked, 0, "sub-01: would run"),
     "folders whose names are no labels": (hostile_folder, 0, "sub-01: would run"),
-    "a model that is not there": (options("--model", "unheard-of"), 1, "was not found"),
+    "a missing model": (options("--model", "unheard-of"), 1, "was not found"),
     "output folder that is the dataset": (None, 2, "is the BIDS dataset itself"),
 }  # fmt: skip
 
@@ -257,7 +261,7 @@ def test_datasets(tmp_path, capsys, table, name):
     shown = capsys.readouterr()
     assert words in shown.out + shown.err and len(shown.err.splitlines()) == (status > 0)
     assert shown.out.count("would run") == (status == 0)
-    assert ("a label is letters" in shown.out) == (change is hostile_folder)
+    assert ("its label has characters" in shown.out) == (change is hostile_folder)
     assert sorted(tmp_path.rglob("*")) == before
     table.add("Datasets", name, status, (shown.err or shown.out).splitlines()[0], "nothing: a dry run")
 
@@ -289,13 +293,13 @@ def test_a_label_that_is_too_long(tmp_path, capsys, table):
     scan.rename(scan.with_name(f"sub-{'x' * 200}_T1w.nii.gz"))
     assert main([str(root), str(tmp_path / "out"), "participant"]) == 1
     shown = capsys.readouterr().err
-    assert "is too long for the names of outputs" in shown
+    assert "are too long for the names of the outputs" in shown
     seen = shown.splitlines()[0].split(": ", 1)[1]
     table.add("Datasets", "a label of 200 characters", 1, seen, "the log")
 
 
 def test_a_dataset_of_links_without_content(tmp_path, capsys, table):
-    """902 sessions, as a cohort that was installed but not fetched: one sentence for each, at once."""
+    """902 sessions of a cohort that was installed but not fetched: one message per session."""
     bidsets.empty_dataset(tmp_path / "bids")
     for number in range(902):
         name = f"sub-M{number % 230:04d}_ses-{number // 230}"
@@ -387,8 +391,8 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_formats_that_are_taken(tmp_path, monkeypatch, table, name):
-    """The first step of the app leaves every voxel where it was in the world, with its value."""
+def test_supported_formats(tmp_path, monkeypatch, table, name):
+    """The first step of the app preserves the world coordinates and values of all voxels."""
     from bids_stroke.interfaces.spatial import Conform
 
     change, how = FORMATS[name]
@@ -404,34 +408,36 @@ def test_formats_that_are_taken(tmp_path, monkeypatch, table, name):
     assert nib.aff2axcodes(out.affine) == ("R", "A", "S")
     expected = np.squeeze(data)
     rng = np.random.default_rng(0)
-    some = np.stack([rng.integers(0, side, 200) for side in expected.shape], 1)
-    world = nib.affines.apply_affine(affine, some)
-    there = np.rint(nib.affines.apply_affine(np.linalg.inv(out.affine), world)).astype(int)
+    voxels = np.stack([rng.integers(0, side, 200) for side in expected.shape], 1)
+    world = nib.affines.apply_affine(affine, voxels)
+    moved = np.rint(nib.affines.apply_affine(np.linalg.inv(out.affine), world)).astype(int)
     step = np.ptp(data) / 2**15 if how.get("dtype") == np.int16 else 1 if "dtype" in how else 1e-3
-    np.testing.assert_allclose(out.get_fdata()[tuple(there.T)], expected[tuple(some.T)], atol=step)
-    table.add("Formats", name, 0, "taken: each voxel keeps its place and value", "as of any image")
+    np.testing.assert_allclose(out.get_fdata()[tuple(moved.T)], expected[tuple(voxels.T)], atol=step)
+    table.add(
+        "Formats", name, 0, "supported: voxels keep their positions and values", "as for any image"
+    )
 
 
-def test_sessions_whose_runs_are_partly_there(tmp_path, capsys, table):
-    """A run without content does not take the place of one that is here, and is told."""
+def test_sessions_with_runs_without_content(tmp_path, capsys, table):
+    """A run without content is reported and does not replace a run with content."""
     root = small(tmp_path / "bids", "sub-01/anat/sub-01_run-1_T1w.nii.gz")
     (root / "sub-01/anat/sub-01_run-2_T1w.nii.gz").symlink_to(inputs.ANNEX)
     assert main([str(root), str(tmp_path / "out"), "participant", "--dry-run"]) == 0
     shown = capsys.readouterr().out
     chosen, unused = shown.splitlines()[1:]
-    assert "sub-01_run-1_T1w.nii.gz was chosen of 2" in chosen
+    assert "sub-01_run-1_T1w.nii.gz was chosen from 2" in chosen
     assert "sub-01_run-2_T1w.nii.gz has no content here; get it with datalad get" in unused
     seen = unused
     table.add("Datasets", "one of two runs without content", 0, seen, "nothing: a dry run")
 
 
-def test_a_report_runs_nothing_of_the_data(tmp_path):
-    """A hostile reason, note and gate are text in the page."""
+def test_a_report_escapes_the_data(tmp_path):
+    """Markup in reasons, notes and QC flags is escaped in the report."""
     from bids_stroke.reports.participant.report import participant_report
 
     bad = "<script>alert(1)</script>"
-    known = record.Record("sub-01", "x", error=bad, notes=[bad], flags={"contrast": bad})
-    known.write(tmp_path)
+    entry = record.Record("sub-01", "x", error=bad, notes=[bad], flags={"contrast": bad})
+    entry.write(tmp_path)
     page = participant_report(tmp_path, "01").read_text()
     assert bad not in page and "&lt;script&gt;" in page
     assert json.loads(logs.record_path(tmp_path, "sub-01").read_text())["error"] == bad

@@ -1,4 +1,4 @@
-"""Runs that are killed at any moment: nothing is half-written, and the same command ends all well."""
+"""Runs that are killed at random times: no partial files, and the same command completes the run."""
 
 import os
 import random
@@ -7,7 +7,7 @@ import time
 
 import bidsets
 import pytest
-from faults.running import command, differences, nothing_half_written, participant, run
+from faults.running import check_complete_files, command, differences, participant, run
 
 from bids_stroke.spatial import image
 
@@ -19,33 +19,33 @@ ROUNDS = int(os.environ.get("BIDS_STROKE_ROUNDS", 0))
 
 
 def killed(arguments, seconds):
-    """Start the app and kill it, if it has not ended by then; whether it was killed."""
+    """Start the app, kill it after some seconds, and return whether it was still running."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command(*arguments), **quiet) as going:
+    with subprocess.Popen(command(*arguments), **quiet) as app:
         try:
-            going.wait(seconds)
+            app.wait(seconds)
         except subprocess.TimeoutExpired:
-            going.kill()
-    return going.returncode < 0
+            app.kill()
+    return app.returncode < 0
 
 
 def check(levels, rounds, folder, expected):
-    """Kill each level once a round, then let it end; returns how many were killed."""
+    """Kill each level once per round, then complete it; return the number of killed runs."""
     durations = []
     for arguments in levels(folder / "timed"):
-        begun = time.monotonic()
+        start = time.monotonic()
         assert run(*arguments).returncode == 0
-        durations.append(time.monotonic() - begun)
+        durations.append(time.monotonic() - start)
     assert differences(folder / "timed", expected) == []
     number = 0
     for seed in range(rounds):
         rng, out = random.Random(seed), folder / str(seed)
         for arguments, seconds in zip(levels(out), durations, strict=True):
             number += killed(arguments, rng.uniform(0, seconds))
-            nothing_half_written(out)
+            check_complete_files(out)
             done = run(*arguments)
             assert done.returncode == 0, done.stderr
-            nothing_half_written(out)
+            check_complete_files(out)
         assert differences(out, expected) == [], seed
     return number
 
@@ -57,11 +57,11 @@ def test_masks(bids, undisturbed, tmp_path, table):
     number = check(levels, ROUNDS, tmp_path, undisturbed)
     assert number
     seen = f"{number} of {2 * ROUNDS} runs killed, {ROUNDS} of {ROUNDS} folders equal"
-    table.add("Faults", "kill -9 at random moments of both levels", "", seen, "nothing half-written")
+    table.add("Faults", "kill -9 at random moments of both levels", "", seen, "no partial files")
 
 
 def test_images(tmp_path, table):
-    """Of 4 mm, with the embedded model, repeatable to the last digit."""
+    """Images of 4 mm with the embedded model in deterministic mode."""
     bids = bidsets.empty_dataset(tmp_path / "bids")
     img, _ = bidsets.scan(1)
     image.save(img, bids / "sub-01/anat/sub-01_T1w.nii.gz")
@@ -74,4 +74,4 @@ def test_images(tmp_path, table):
         assert run(*arguments).returncode == 0
     number = check(levels, ROUNDS, tmp_path, tmp_path / "expected")
     seen = f"{number} of {2 * ROUNDS} runs killed, {ROUNDS} of {ROUNDS} folders equal"
-    table.add("Faults", "the same, of images with a model", "", seen, "nothing half-written")
+    table.add("Faults", "the same, of images with a model", "", seen, "no partial files")

@@ -1,4 +1,4 @@
-"""What an earlier run has left: it is removed, or does not count."""
+"""Files of earlier runs are removed or ignored."""
 
 import json
 import shutil
@@ -14,8 +14,8 @@ from bids_stroke.bids.record import Record
 from bids_stroke.spatial.templates import TEMPLATE
 
 
-def earlier_run(out, name="sub-01", outputs=None, **changes):
-    """Write files of another model, and the record that lists them."""
+def write_earlier_run(out, name="sub-01", outputs=None, **changes):
+    """Write files of another model, and a record that lists them."""
     listed = outputs or {
         "lesion_mask": f"{name}/anat/{name}_space-T1w_label-L_desc-T1lesion_mask.nii.gz",
         "lesion_figure": f"{name}/figures/{name}_desc-lesion_T1w.svg",
@@ -32,7 +32,7 @@ def earlier_run(out, name="sub-01", outputs=None, **changes):
 
 
 def left(out):
-    """Files that an earlier run has left."""
+    """Return the remaining files of an earlier run."""
     return sorted(
         path.relative_to(out).as_posix()
         for path in out.rglob("*")
@@ -40,19 +40,19 @@ def left(out):
     )
 
 
-def test_another_model_removes_what_its_predecessor_wrote(bids, tmp_path, table):
-    earlier_run(tmp_path)
-    own = tmp_path / "sub-01/anat/sub-01_space-T1w_label-L_desc-manual_mask.nii.gz"
-    own.write_text("left")
+def test_another_model_removes_earlier_outputs(bids, tmp_path, table):
+    write_earlier_run(tmp_path)
+    unlisted = tmp_path / "sub-01/anat/sub-01_space-T1w_label-L_desc-manual_mask.nii.gz"
+    unlisted.write_text("left")
     done = run(*participant(bids, tmp_path))
     assert done.returncode == 0
-    assert left(tmp_path) == [own.relative_to(tmp_path).as_posix()], "a file that no record lists"
+    assert left(tmp_path) == [unlisted.relative_to(tmp_path).as_posix()], "a file that no record lists"
     assert record.read(tmp_path, "sub-01").complete(tmp_path)
     table.add("Left-overs", "outputs of another model", 0, last_line(done), "all; those are removed")
 
 
 def test_a_failed_session_has_no_masks(tmp_path, table):
-    """Its earlier run ended well; now its mask cannot be used."""
+    """The earlier run succeeded; now the mask is invalid."""
     bids, out = masks(tmp_path / "bids", "01", "02"), tmp_path / "out"
     assert run(*participant(bids, out)).returncode == 0
     in_template(lambda mask: np.where(mask, np.nan, 0).astype("f4"))(bids / "sub-01", "01")
@@ -71,21 +71,19 @@ def test_a_failed_session_has_no_masks(tmp_path, table):
     table.add("Left-overs", "a session that fails after it ended well", 0, line, "the other session")
 
 
-def test_outputs_of_a_session_that_is_left_out_are_named(tmp_path, table):
-    """Two masks that may be parts of one lesion, where an earlier run found one."""
+def test_outputs_of_a_skipped_session_are_reported(tmp_path, table):
+    """Two masks may be parts of one lesion; the earlier run had one mask."""
     bids, out = masks(tmp_path / "bids", "01"), tmp_path / "out"
-    earlier_run(out)
+    write_earlier_run(out)
     (mask,) = (bids / "sub-01/anat").iterdir()
     shutil.copy(mask, mask.with_name(mask.name.replace("_space", "_hemi-L_space")))
     mask.rename(mask.with_name(mask.name.replace("_space", "_hemi-R_space")))
     done = run(*participant(bids, out))
     assert done.returncode == 1 and record.read(out, "sub-01").complete(out)
-    (line,) = (line for line in done.stderr.splitlines() if "sub-01: left out" in line)
-    assert line.endswith("; its outputs of an earlier run remain, and count at the group level.")
+    (line,) = (line for line in done.stderr.splitlines() if "sub-01: skipped" in line)
+    assert line.endswith("; its outputs of an earlier run remain and are used at the group level.")
     seen = line.split(": ", 1)[1]
-    table.add(
-        "Left-overs", "outputs of a session that is left out now", 1, seen, "nothing; they are kept"
-    )
+    table.add("Left-overs", "outputs of a session that is now skipped", 1, seen, "nothing; they remain")
 
 
 def test_only_files_of_the_session_are_removed(tmp_path):
@@ -97,7 +95,7 @@ def test_only_files_of_the_session_are_removed(tmp_path):
         "b": "sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz",
         "c": "sub-02/anat/sub-02_T1w.nii.gz",
     }
-    earlier_run(out, "sub-01_ses-1", listed)
+    write_earlier_run(out, "sub-01_ses-1", listed)
     path = logs.record_path(out, "sub-01_ses-1")
     hostile = {"d": "../kept.txt", "e": "sub-01/../../kept.txt", "f": str(outside), "g": ["x"], "h": ""}
     path.write_text(json.dumps(json.loads(path.read_text()) | {"outputs": listed | hostile}))
@@ -108,15 +106,15 @@ def test_only_files_of_the_session_are_removed(tmp_path):
 
 
 def test_records_of_earlier_versions_list_their_files(tmp_path):
-    """They had a list of paths, and fields that are unknown here."""
-    earlier_run(tmp_path, outputs=["sub-01/anat/sub-01_desc-preproc_T1w.nii.gz"])
+    """They contain a list of paths, and unknown fields."""
+    write_earlier_run(tmp_path, outputs=["sub-01/anat/sub-01_desc-preproc_T1w.nii.gz"])
     assert record.read(tmp_path, "sub-01") is None
     record.remove(tmp_path, "sub-01")
     assert left(tmp_path) == ["sub-01_viewer.html"], "which is removed with the record by a run"
 
 
-def test_a_mask_that_the_session_reads_is_kept(tmp_path):
-    """The output folder as the source of the masks of its next run."""
+def test_an_input_mask_is_not_removed(tmp_path):
+    """The output folder is the source of the masks of the next run."""
     bids, out = masks(tmp_path / "bids", "01"), tmp_path / "out"
     assert run(*participant(bids, out)).returncode == 0
     mask = record.read(out, "sub-01").require(out, "lesion_mask", TEMPLATE)
@@ -130,13 +128,13 @@ def test_a_mask_that_the_session_reads_is_kept(tmp_path):
     assert again.is_file() and mask.is_file()
 
 
-def test_a_run_that_is_killed_leaves_the_list_of_its_files(tmp_path):
-    """The next run removes them, also with another model."""
+def test_a_killed_run_leaves_a_record_of_its_files(tmp_path):
+    """The next run removes these files, even with another model."""
     unfinished = Record("sub-01", "x", outputs={"lesion_mask": "sub-01/anat/sub-01_a_mask.nii.gz"})
     record.write_unfinished(unfinished, tmp_path)
     assert record.read_participant(tmp_path, "sub-01") == []
     (listing,) = record.read_all(tmp_path)
-    assert not listing.complete(tmp_path) and "its run did not end" in listing.error
+    assert not listing.complete(tmp_path) and "its run did not finish" in listing.error
     mask = tmp_path / "sub-01/anat/sub-01_a_mask.nii.gz"
     mask.parent.mkdir(parents=True)
     mask.write_text("left")
@@ -144,26 +142,26 @@ def test_a_run_that_is_killed_leaves_the_list_of_its_files(tmp_path):
     assert left(tmp_path) == []
 
 
-def test_outputs_stay_until_their_session_starts(tmp_path):
-    """A run that is killed has withdrawn the record, whose files are still listed."""
+def test_outputs_remain_until_their_session_starts(tmp_path):
+    """A killed run has marked the record as unfinished; the files are still listed."""
     name = "sub-01/anat/sub-01_desc-preproc_T1w.nii.gz"
     for outputs in ({"image": name}, [name]):
-        earlier_run(tmp_path, outputs=outputs)
-        record.withdraw(tmp_path, "sub-01")
+        write_earlier_run(tmp_path, outputs=outputs)
+        record.invalidate(tmp_path, "sub-01")
         assert (tmp_path / name).is_file()
         (listing,) = record.read_all(tmp_path)
-        assert not listing.complete(tmp_path) and "its run did not end" in listing.error
+        assert not listing.complete(tmp_path) and "its run did not finish" in listing.error
         record.remove(tmp_path, "sub-01")
         assert not (tmp_path / name).exists()
-    record.withdraw(tmp_path, "sub-02")
+    record.invalidate(tmp_path, "sub-02")
     assert record.read(tmp_path, "sub-02") is None
 
 
 def test_maps_of_tracts_of_an_earlier_group_level(undisturbed, bids, tmp_path):
-    """They would lie beside the table of a cohort that was not measured on that tract."""
+    """They are removed, since the present cohort was not measured on that tract."""
     out = shutil.copytree(undisturbed, tmp_path / "out", ignore=shutil.ignore_patterns("work"))
     old = out / f"group_space-{TEMPLATE}_atlas-Other_res-1_label-L_load.nii.gz"
-    (kept,) = out.glob("group_*_load.nii.gz")
-    nib.save(nib.load(kept), old)
+    (current,) = out.glob("group_*_load.nii.gz")
+    nib.save(nib.load(current), old)
     assert run(bids, out, "group").returncode == 0
-    assert kept.is_file() and not old.exists()
+    assert current.is_file() and not old.exists()

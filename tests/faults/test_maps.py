@@ -1,4 +1,4 @@
-"""Maps and atlases as labs have them: regions as their tables name them, or a sentence refuses them."""
+"""Maps and atlases as used by labs: regions are named as in their tables, or an error is raised."""
 
 import gzip
 from dataclasses import replace
@@ -19,7 +19,7 @@ PROBABILITIES = np.stack([HALVES == 1, HALVES == 2], -1).astype(np.float32)
 
 
 def atlas(folder, data, labels):
-    """An atlas of the two halves of the head, and its table."""
+    """Write an atlas of the two halves of the head, and its table."""
     path = folder / f"atlas-x_space-{templates.TEMPLATE}_dseg.nii.gz"
     nib.save(nib.Nifti1Image(data, AFFINE), path)
     (folder / "labels.tsv").write_text(labels)
@@ -27,7 +27,7 @@ def atlas(folder, data, labels):
 
 
 def damage(path):
-    """Change one bit behind the header, which the checksum alone shows."""
+    """Flip one bit after the header, which only the checksum detects."""
     content = bytearray(gzip.compress(gzip.decompress(path.read_bytes()), 0))
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -55,9 +55,9 @@ def test_tables_that_are_refused(tmp_path, table, case, labels, words):
         ("a tab too many in each row", "index\tname\n1\ta\t\n2\tb\t\n", ["a", "b"]),
     ],
 )
-def test_tables_that_are_taken(tmp_path, table, case, labels, names):
-    found = supplied.load_atlas(*atlas(tmp_path, HALVES, labels))
-    assert found.names == dict(zip((1, 2), names, strict=True))
+def test_supported_tables(tmp_path, table, case, labels, names):
+    regions = supplied.load_atlas(*atlas(tmp_path, HALVES, labels))
+    assert regions.names == dict(zip((1, 2), names, strict=True))
     table.add("Atlases", case, 0, f"the regions {', '.join(names)}", "as of any atlas")
 
 

@@ -1,4 +1,4 @@
-"""Masks as labs store them: volume, side and load are as drawn, or a sentence refuses the mask."""
+"""Masks as stored by labs: volume, side and load are correct, or an error is raised."""
 
 import gzip
 
@@ -23,7 +23,7 @@ MNI_2MM = ((91, 109, 91), 2.0, (-90.0, -126.0, -72.0))
 
 
 def distances(grid=MNI_1MM):
-    """Distances (mm) from the center of the lesion, on a grid of the template, and the affine."""
+    """Return distances (mm) from the lesion center on a grid of the template, and the affine."""
     shape, zoom, origin = grid
     affine = nib.affines.from_matvec(zoom * np.eye(3), origin)
     points = apply_affine(affine, np.moveaxis(np.indices(shape), 0, -1))
@@ -31,13 +31,13 @@ def distances(grid=MNI_1MM):
 
 
 def sphere(grid=MNI_1MM):
-    """A lesion in the template's space: bool voxels and affine."""
+    """Return the voxels (bool) and affine of a lesion in template space."""
     distance, affine = distances(grid)
     return distance <= RADIUS, affine
 
 
 def scaled(data, slope):
-    """A file image whose voxels are ``data`` as stored, times ``slope``."""
+    """Return the bytes of a file with stored values ``data`` and a slope."""
     _, affine = sphere()
     img = nib.Nifti1Image(data, affine)
     raw = bytearray(img.to_bytes())
@@ -50,7 +50,7 @@ def plain(data, affine=None, **options):
 
 
 def smooth(low=0.0, high=1.0):
-    """A slope of 4 mm that is 0.5 at the surface of the sphere."""
+    """Return a gradient over 4 mm with 0.5 at the surface of the sphere."""
     return np.clip(0.5 + (RADIUS - distances()[0]) / 4, low, high)
 
 
@@ -72,7 +72,7 @@ def offset_of_0():
 
 
 def sheared():
-    """The same sphere on a grid whose slices are displaced against each other."""
+    """Return the sphere on a sheared grid."""
     affine = np.array([[1.5, 0, 0.3, -60], [0, 1.5, 0, -60], [0, 0, 1.5, -20], [0, 0, 0, 1]])
     points = apply_affine(affine, np.moveaxis(np.indices((60, 60, 60)), 0, -1))
     inside = np.linalg.norm(points - CENTER, axis=-1) <= RADIUS
@@ -80,7 +80,7 @@ def sheared():
 
 
 def broken_qform():
-    """A good sform beside a quaternion that is none."""
+    """Return a file with a valid sform and an invalid quaternion."""
     raw = bytearray(plain(sphere()[0].astype(np.uint8)))
     raw[252:256] = np.array([1, 1], np.int16).tobytes()
     raw[256:264] = np.float32([0.8, 0.7]).tobytes()
@@ -120,7 +120,7 @@ REFUSED = {
     "a mask beside the template": (
         lambda: plain(sphere()[0].astype(np.uint8), sphere()[1] + np.eye(4, k=3) * 300), "outside"),
 }  # fmt: skip
-#: Those of the files that are measured by the app; the others by its functions.
+#: Files that are measured by the app; the others are measured by its functions.
 IN_THE_APP = (
     "a smooth mask in uint8 with the slope 1/255",
     "a mask in int64",
@@ -144,7 +144,7 @@ def cohort(tmp_path_factory):
 
 
 def expected_load():
-    """Raw load of the sphere itself, by summation of the tract over fine points in it."""
+    """Compute the raw load of the ideal sphere by summing the tract over fine points."""
     fine = np.arange(-RADIUS + 0.125, RADIUS, 0.25)
     points = np.stack(np.meshgrid(fine, fine, fine, indexing="ij"), -1).reshape(-1, 3)
     points = points[np.linalg.norm(points, axis=1) <= RADIUS] + CENTER
@@ -167,10 +167,10 @@ def check(name, volume_ml, left_ml, right_ml):
 @pytest.mark.parametrize("name", IN_THE_APP)
 def test_volume_side_and_load_are_as_drawn(cohort, table, name):
     _, out = cohort
-    known = record.read(out, f"sub-{LABELS[name]}")
-    assert known is not None and known.status == "ok", known and known.error
-    components = pd.read_csv(known.path(out, "components", templates.TEMPLATE), sep="\t").iloc[0]
-    load = pd.read_csv(known.path(out, "loads", "JuelichCST"), sep="\t").set_index("side")
+    entry = record.read(out, f"sub-{LABELS[name]}")
+    assert entry is not None and entry.status == "ok", entry and entry.error
+    components = pd.read_csv(entry.path(out, "components", templates.TEMPLATE), sep="\t").iloc[0]
+    load = pd.read_csv(entry.path(out, "loads", "JuelichCST"), sep="\t").set_index("side")
     assert components["hemisphere"] == "left"
     raw = load["raw_load_ml"]
     row = check(name, components["volume_template_ml"], raw["left"], raw["right"])
@@ -190,17 +190,17 @@ def test_the_functions_measure_as_drawn(tmp_path, table, name):
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_mask_is_refused(cohort, table, name):
+def test_invalid_masks_are_refused(cohort, table, name):
     done, out = cohort
-    (line,) = (one for one in done.stderr.splitlines() if f"sub-{LABELS[name]}: failed" in one)
+    (line,) = (row for row in done.stderr.splitlines() if f"sub-{LABELS[name]}: failed" in row)
     assert REFUSED[name][1] in line
-    known = record.read(out, f"sub-{LABELS[name]}")
-    assert known.status == "failed" and REFUSED[name][1] in known.error
+    entry = record.read(out, f"sub-{LABELS[name]}")
+    assert entry.status == "failed" and REFUSED[name][1] in entry.error
     table.add("Masks of labs", name, done.returncode, line.split(": ", 2)[2], "its failure")
 
 
 def test_a_mask_that_was_damaged_in_copying_is_refused(tmp_path, table):
-    """One bit of 200 is another: zlib notices few of them, the checksum all."""
+    """One flipped bit, 200 times: zlib detects few changes, the checksum detects all."""
     content = gzip.compress(coarse())
     expected = masks.binarize(image.load_supplied(write(tmp_path / "x.nii.gz", content)))
     rng, same = np.random.default_rng(0), 0
@@ -209,12 +209,12 @@ def test_a_mask_that_was_damaged_in_copying_is_refused(tmp_path, table):
         damaged[place] ^= 1 << int(rng.integers(8))
         path = write(tmp_path / "x.nii.gz", damaged)
         try:
-            found = masks.binarize(image.load_supplied(path))
+            mask = masks.binarize(image.load_supplied(path))
         except ImageError as error:
             message = str(error)
             continue
         same += 1
-        assert np.array_equal(found.dataobj, expected.dataobj)
+        assert np.array_equal(mask.dataobj, expected.dataobj)
     assert same < 10, "bits that carry nothing"
     table.add("Masks of labs", "a mask with a bit flipped, 200 times", 1, message, "its failure")
 
@@ -233,8 +233,10 @@ def test_a_qform_that_is_no_rotation_is_named(tmp_path):
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):
-    """A scan, a lesion mask and a brain mask in int64 of one participant, all without orientation; the
-    lesion lies at low indices of the first axis."""
+    """A scan, a lesion mask and a brain mask (int64) of one participant, all without orientation.
+
+    The lesion is at low indices of the first axis.
+    """
     root = bidsets.empty_dataset(tmp_path_factory.mktemp("scans") / "bids")
     img, lesion = bidsets.scan(1)
     stem = "sub-01/anat/sub-01"
@@ -257,7 +259,7 @@ def scans(tmp_path_factory):
 def test_scans_without_orientation_are_refused(scans, table, capsys):
     assert main([*map(str, scans)]) == 1
     shown = capsys.readouterr().err
-    (line,) = (one for one in shown.splitlines() if "sub-01: failed" in one)
+    (line,) = (row for row in shown.splitlines() if "sub-01: failed" in row)
     assert "has no orientation" in line and "--assume-orientation" in line
     table.add("Masks of labs", "a scan without orientation", 1, line.split(": ", 2)[2], "its failure")
 
@@ -266,18 +268,18 @@ def test_the_side_is_that_of_the_assumed_orientation(scans, table):
     orientation, side = "RAS", "left"
     done = run(*scans, "--assume-orientation", orientation)
     assert done.returncode == 0, done.stderr
-    known = record.read(scans[1], "sub-01")
-    assert f"{orientation} was assumed" in known.flags["orientation"]
-    assert known.flags["orientation"].count("RAS was assumed") == 3
-    components = pd.read_csv(known.path(scans[1], "components"), sep="\t").iloc[0]
+    entry = record.read(scans[1], "sub-01")
+    assert f"{orientation} was assumed" in entry.flags["orientation"]
+    assert entry.flags["orientation"].count("RAS was assumed") == 3
+    components = pd.read_csv(entry.path(scans[1], "components"), sep="\t").iloc[0]
     assert components["hemisphere"] == side
     assert components["x_template_mm"] == pytest.approx(bidsets.CENTER[0], abs=6)
-    written = image.load(known.path(scans[1], "lesion_mask"))
+    written = image.load(entry.path(scans[1], "lesion_mask"))
     assert "".join(nib.aff2axcodes(written.affine)) == orientation
-    for other, direction in (("RAS", -1), ("LAS", 1)):  # the lesion lies at low indices
+    for other, direction in (("RAS", -1), ("LAS", 1)):  # the lesion is at low indices
         (path,) = scans[0].rglob("*_label-L_mask.nii.gz")
         drawn = image.conform(image.load_supplied(path, other))
         points = apply_affine(drawn.affine, np.argwhere(drawn.get_fdata() > 0))
         assert np.sign(points[:, 0].mean()) == direction
     name = f"a scan without orientation, --assume-orientation {orientation}"
-    table.add("Masks of labs", name, 0, known.flags["orientation"].split(". ")[0], "everything")
+    table.add("Masks of labs", name, 0, entry.flags["orientation"].split(". ")[0], "everything")

@@ -1,7 +1,8 @@
-"""Datasets that were moved, touched or changed between two runs, and jobs that see other folders."""
+"""Datasets that were moved, touched or changed between runs, and paths of jobs in an image."""
 
 import os
 import shutil
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -15,7 +16,7 @@ UP_TO_DATE = "sub-01: up to date"
 
 @pytest.fixture
 def moved(bids, undisturbed, tmp_path):
-    """Copies of a dataset and of its derivatives: all inodes and times are others."""
+    """Copies of a dataset and its derivatives, with other inodes and times."""
     return shutil.copytree(bids, tmp_path / "bids"), shutil.copytree(undisturbed, tmp_path / "out")
 
 
@@ -28,7 +29,7 @@ def test_another_mount_point_and_new_times(moved, table):
 
 
 def test_one_voxel_of_a_mask(bids, tmp_path, table):
-    """Of a file with the same size, whose time is set back."""
+    """One voxel differs in a file with the same size and a restored time."""
     root, out = masks(tmp_path / "bids", "01"), tmp_path / "out"
     path = next(root.rglob("*_mask.nii.gz"))
     img = nib.load(path)
@@ -60,7 +61,9 @@ def test_a_path_that_jobs_in_an_image_cannot_see(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "b.sif").touch()
     folder = name.format(tmp_path)
-    os.mkdir(folder)
+    mask = Path(folder) / "sub-01/anat/sub-01_desc-brain_mask.nii.gz"
+    mask.parent.mkdir(parents=True)
+    nib.save(nib.Nifti1Image(np.ones((2, 2, 2), np.uint8), np.eye(4)), mask)
     options = ["--image", "b.sif", "--derivatives", folder, "--lesion-derivatives", str(bids)]
     assert slurm.main([str(bids), str(tmp_path / "out"), *options]) == 2
     seen = capsys.readouterr().err.strip()

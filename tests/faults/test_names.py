@@ -1,4 +1,4 @@
-"""Names of files: what is a lesion mask, of which session, and of which run of the app."""
+"""File names: recognition of lesion masks, their sessions, and outputs of earlier runs."""
 
 import bidsets
 import nibabel as nib
@@ -27,18 +27,18 @@ def bids(tmp_path):
 
 
 def put(path):
-    """A mask of the size of a head."""
+    """Write a mask with the field of view of a head."""
     data = np.zeros((16, 16, 16), np.uint8)
     data[5:9, 6:10, 7:9] = 1
     image.save(nib.Nifti1Image(data, np.diag([10.0, 10, 10, 1])), path)
     return path
 
 
-def found(folder, **options):
-    """Masks of the sessions, and why others are left out."""
-    sessions, left_out = find(folder, lesion_derivatives=folder, **options)
+def find_masks_of(folder, **options):
+    """Return the masks of the sessions, and the reasons of refused sessions."""
+    sessions, skipped = find(folder, lesion_derivatives=folder, **options)
     masks = {session.name: session.lesion.path for session in sessions}
-    return masks, {item.name: item.reason for item in left_out if item.refused}
+    return masks, {item.name: item.reason for item in skipped if item.refused}
 
 
 @pytest.mark.parametrize(
@@ -49,29 +49,29 @@ def found(folder, **options):
         ("lesionfree", False), ("lesionfilled", False), ("brain", False),
     ],
 )  # fmt: skip
-def test_what_a_desc_calls_a_lesion(desc, lesion):
+def test_desc_entities_of_lesions(desc, lesion):
     mask = parse_lesion_mask(f"sub-01_space-T1w_desc-{desc}_mask.nii.gz")
     assert (mask is not None) == lesion
 
 
 def test_an_image_of_another_participant(bids, table):
-    """A scan that was copied to the wrong folder is not measured as that participant's."""
+    """A scan in the folder of another participant is refused."""
     scan = bids / "sub-02/anat/sub-02_T1w.nii.gz"
     scan.rename(scan.with_name("sub-01_T1w.nii.gz"))
-    masks, refused = found(bids)
+    masks, refused = find_masks_of(bids)
     assert list(masks) == ["sub-01"]
-    assert "sub-01_T1w.nii.gz lies in a folder sub-02, but its name has sub-01" in refused["sub-02"]
+    assert "sub-01_T1w.nii.gz is in the folder sub-02, but its name has sub-01" in refused["sub-02"]
     table.add("Datasets", "an image in the folder of another", 1, refused["sub-02"], "the others")
 
 
 def test_a_mask_of_another_participant(bids, table):
-    """Whose mask it is, nobody knows: neither is measured."""
+    """Neither participant is measured, since the mask could belong to either."""
     mask = bids / MASK.format("02", "02")
     mask.rename(mask.with_name(mask.name.replace("sub-02", "sub-01")))
     put(bids / "sub-03/anat/sub-03_T1w.nii.gz")
     put(bids / MASK.format("03", "03"))
-    masks, refused = found(bids)
-    assert list(masks) == ["sub-03"] and "lies in a folder sub-02" in refused["sub-01"]
+    masks, refused = find_masks_of(bids)
+    assert list(masks) == ["sub-03"] and "is in the folder sub-02" in refused["sub-01"]
     table.add("Datasets", "a mask in the folder of another", 1, refused["sub-01"], "the others")
 
 
@@ -80,27 +80,27 @@ def test_an_image_of_another_session(bids):
         anat = bids / f"sub-04/ses-{number}/anat"
         put(anat / "sub-04_ses-1_T1w.nii.gz")
         put(anat / f"sub-04_ses-{number}_space-T1w_label-L_mask.nii.gz")
-    masks, refused = found(bids, participant_label=["04"])
-    assert list(masks) == ["sub-04_ses-1"] and "lies in a folder ses-2" in refused["sub-04_ses-2"]
+    masks, refused = find_masks_of(bids, participant_label=["04"])
+    assert list(masks) == ["sub-04_ses-1"] and "is in the folder ses-2" in refused["sub-04_ses-2"]
 
 
-def test_names_without_a_session_contradict_no_folder(bids):
+def test_names_without_ses_do_not_contradict_folders(bids):
     put(bids / "sub-05/ses-1/anat/sub-05_T1w.nii.gz")
     put(bids / "sub-05/ses-1/anat/sub-05_ses-1_space-T1w_label-L_mask.nii.gz")
-    masks, refused = found(bids, participant_label=["05"])
+    masks, refused = find_masks_of(bids, participant_label=["05"])
     assert list(masks) == ["sub-05_ses-1"] and not refused
 
 
-def test_output_folders_inside_the_dataset_hold_no_masks_to_use(bids, table):
-    """Those of an earlier version beside the data; the user's own masks are taken."""
+def test_masks_of_output_folders_inside_the_dataset_are_ignored(bids, table):
+    """Outputs of an earlier version are ignored; user-supplied masks are used."""
     old = bids / "bids_stroke_old"
     put(bids / "sourcedata/sub-01/anat/sub-01_label-L_mask.nii.gz")
     left = put(old / "sub-01/anat/sub-01_desc-T1lesion_mask.nii.gz")
     Record("sub-01", "x", "ok", outputs={"lesion_mask": str(left.relative_to(old))}).write(old)
-    masks, _ = found(bids)
+    masks, _ = find_masks_of(bids)
     assert masks["sub-01"] == bids / MASK.format("01", "01")
     sessions, _ = find(bids, lesion_derivatives=bids)
-    assert not any("chosen of" in note for session in sessions for note in session.notes)
+    assert not any("chosen from" in note for session in sessions for note in session.notes)
     seen = next(session.notes[0] for session in sessions)
     table.add(
         "Left-overs", "output folder inside the dataset", 0, seen, "all, by the masks of the user"
@@ -115,13 +115,13 @@ def test_masks_of_an_output_folder_are_those_of_its_records(bids):
     for path, status in ((listed, "ok"), (failed, "failed")):
         outputs = {"lesion_mask": str(path.relative_to(out))}
         Record(path.name[:6], "x", status, outputs=outputs).write(out)
-    sessions, left_out = find(bids, lesion_derivatives=out)
+    sessions, skipped = find(bids, lesion_derivatives=out)
     assert [session.lesion.path for session in sessions] == [listed]
-    assert [item.name for item in left_out] == ["sub-02"]
+    assert [item.name for item in skipped] == ["sub-02"]
 
 
 def test_names_with_dots_are_different_scans(tmp_path):
-    """Unique identifiers of DICOM as names of files."""
+    """DICOM unique identifiers as file names."""
     for folder in ("truth", "pred"):
         for name in ("1.2.840.1", "1.2.840.2"):
             put(tmp_path / folder / f"{name}.nii.gz")
@@ -146,8 +146,8 @@ def test_misplaced_masks_are_not_evaluated(tmp_path):
     rows, _ = run.evaluate({"m": tmp_path / "pred"}, tmp_path / "truth")
     scores = dict(zip(rows["participant_id"], rows["dice"], strict=True))
     assert scores["sub-03"] == 1 and np.isnan(scores["sub-01"])
-    assert "lies in a folder sub-02" in rows.set_index("participant_id")["reason"]["sub-01"]
+    assert "is in the folder sub-02" in rows.set_index("participant_id")["reason"]["sub-01"]
     (tmp_path / "truth" / MASK.format("03", "03")).unlink()
-    with pytest.raises(DatasetError, match="lies in a folder sub-02"):
+    with pytest.raises(DatasetError, match="is in the folder sub-02"):
         run.evaluate({"m": tmp_path / "pred"}, tmp_path / "truth")
     assert find_masks(tmp_path / "truth").by_scan == {}

@@ -1,4 +1,4 @@
-"""Whatever a file holds, its reader gives what it promises or one of our errors, in one line."""
+"""For any file content, a reader returns a valid result or raises a one-line error of the app."""
 
 import gzip
 import json
@@ -49,9 +49,9 @@ def test_any_value_in_a_card(key, value):
 @examples
 def test_any_value_in_the_weights_of_a_card(key, value):
     weights = {**targets.WEIGHTS, key: value}
-    found = targets.read("card", yaml.safe_dump({**targets.CARD, "weights": weights}).encode())
-    if found and found.weights.file:
-        assert "/" not in found.weights.file
+    card = targets.read("card", yaml.safe_dump({**targets.CARD, "weights": weights}).encode())
+    if card and card.weights.file:
+        assert "/" not in card.weights.file
 
 
 @given(content=some.dictionaries(some.sampled_from(["t1w", "flair", "x"]), values))
@@ -64,5 +64,5 @@ def test_any_filters(content):
 @examples
 def test_any_table(rows):
     lines = ["participant_id\tx", *("\t".join(row) for row in rows)]
-    found = targets.read("table", "\n".join(lines).encode())
-    assert found is None or not found["participant_id"].dropna().duplicated().any()
+    table = targets.read("table", "\n".join(lines).encode())
+    assert table is None or not table["participant_id"].dropna().duplicated().any()

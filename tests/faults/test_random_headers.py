@@ -1,4 +1,4 @@
-"""One lesion under random headers: volume, side and load are as drawn, or the file is refused."""
+"""One lesion with random headers: volume, side and load are correct, or the file is refused."""
 
 import itertools
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from bids_stroke.spatial import image, masks, template_transforms, templates
 
 DRAWS = 500
 CENTER, RADII = np.array((-24.0, -18.0, 24.0)), np.array((13.0, 11.0, 9.0))
-#: The part of the template that holds the lesion and the tract.
+#: Part of the template that contains the lesion and the tract.
 BOX = tuple(map(slice, (30, 80, 46), (167, 164, 154)))
 AXES = [
     "".join(letters[i] for i in order)
@@ -30,7 +30,7 @@ TYPES = ["u1", "u2", "u4", "u8", "i2", "i4", "i8", "f4", "f8"]
 
 
 class Values(NamedTuple):
-    """Slope and intercept, what is stored outside and inside, and whether that is a mask."""
+    """Slope and intercept, stored values outside and inside, and whether the file is a valid mask."""
 
     slope: float
     intercept: float
@@ -55,7 +55,7 @@ VALUES = [
 
 
 class Draw(NamedTuple):
-    """A file of the lesion."""
+    """Properties of a file of the lesion."""
 
     axes: str
     zooms: tuple[float, float, float]
@@ -69,15 +69,15 @@ class Draw(NamedTuple):
     end: str
 
     @property
-    def is_taken(self):
+    def is_valid(self):
         return any(self.codes) and self.values.is_mask
 
     @property
     def affine(self):
         turn = nib.eulerangles.euler2mat(self.tilt, -self.tilt, self.tilt / 2)
         grid = from_matvec(turn @ np.diag(self.zooms))
-        middle = apply_affine(grid, (self.shape - 1) / 2)
-        grid[:3, 3] = CENTER + self.shift - middle
+        center = apply_affine(grid, (self.shape - 1) / 2)
+        grid[:3, 3] = CENTER + self.shift - center
         return grid
 
     @property
@@ -85,7 +85,7 @@ class Draw(NamedTuple):
         return np.ceil(64 / np.array(self.zooms)).astype(int).clip(8)
 
     def write(self, path):
-        """Write the file, and return the world coordinates of its lesion's voxels."""
+        """Write the file and return the world coordinates of the lesion voxels."""
         affine = self.affine
         points = apply_affine(affine, np.moveaxis(np.indices(self.shape), 0, -1))
         inside = np.linalg.norm((points - CENTER) / RADII, axis=-1) <= 1
@@ -105,7 +105,7 @@ class Draw(NamedTuple):
         return points[inside]
 
     def _save(self, img, stored, path):
-        """Save the numbers as they are, with slope and intercept in the header."""
+        """Save the stored values, with slope and intercept in the header."""
         header = img.header.copy()
         header.set_data_shape(stored.shape)
         header.set_data_offset(header.single_vox_offset)
@@ -135,7 +135,7 @@ def draw(rng):
 
 @pytest.fixture(scope="module")
 def tract():
-    """The tract in the box, and a map of its probability."""
+    """Probability maps of the tract, cropped to the box."""
     sides = tracts.load_tract()
     parts = {side: img.slicer[BOX] for side, img in sides.items()}
     for side, img in sides.items():
@@ -144,7 +144,7 @@ def tract():
 
 
 def expected_load(points, affine, tract):
-    """Raw load of voxels that are boxes: the tract at 6×6×6 points in each."""
+    """Compute the raw load by sampling the tract at 6×6×6 points in each voxel."""
     steps = (np.arange(6) - 2.5) / 6
     offsets = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
     offsets = offsets @ affine[:3, :3].T
@@ -158,10 +158,10 @@ def expected_load(points, affine, tract):
 
 
 def measured(folder, tract):
-    """Volume (ml), side and raw load of the mask of a folder, as the app measures them."""
-    (found,) = find_lesion_masks(folder).values()
-    drawn = masks.binarize(image.load_supplied(found[0].path))
-    moved = template_transforms.mask_to_template(drawn, found[0].space)
+    """Measure volume (ml), side and raw load of the mask in a folder with the functions of the app."""
+    (candidates,) = find_lesion_masks(folder).values()
+    drawn = masks.binarize(image.load_supplied(candidates[0].path))
+    moved = template_transforms.mask_to_template(drawn, candidates[0].space)
     part = moved.slicer[BOX]
     assert np.count_nonzero(part.dataobj) == np.count_nonzero(moved.dataobj)
     points = apply_affine(part.affine, np.argwhere(np.asarray(part.dataobj)))
@@ -178,7 +178,7 @@ def test_random_headers(tmp_path, tract, table):
         folder = tmp_path / str(number)
         folder.mkdir()
         points = one.write(folder / f"sub-01_space-{templates.TEMPLATE}_label-L_mask{one.end}")
-        if not one.is_taken:
+        if not one.is_valid:
             with pytest.raises(ImageError) as caught:
                 measured(folder, tract)
             message = str(caught.value)

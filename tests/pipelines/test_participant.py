@@ -1,4 +1,4 @@
-"""Both levels, for real, on a small simulated dataset."""
+"""Both levels on a small simulated dataset."""
 
 import json
 import multiprocessing
@@ -70,7 +70,7 @@ FOUND = {
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    """Participants 01 (whole) and 02 (its T1w is cut short)."""
+    """Participants 01 (complete) and 02 (with a truncated T1w)."""
     root = tmp_path_factory.mktemp("run") / "bids"
     assert simulate.main([str(root), "--participants", "2", "--resolution", "2"]) == 0
     path = root / "sub-02/anat/sub-02_T1w.nii.gz"
@@ -80,7 +80,7 @@ def dataset(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def templates(tmp_path_factory):
-    """A folder of TemplateFlow with one template: nilearn's, at 2 mm, moved by 10 mm."""
+    """A TemplateFlow folder with one template: that of nilearn at 2 mm, shifted by 10 mm."""
     home = tmp_path_factory.mktemp("templateflow")
     target = template()
     for name, img in (("T1w", target.t1w), ("desc-brain_mask", target.brain)):
@@ -93,8 +93,10 @@ def templates(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def first(dataset, templates):
-    """The participant level, killed in the middle of segmentation and run again by the same
-    command: the end of the second run, and the output folder."""
+    """Run the participant level, kill it during the segmentation, and run it again.
+
+    Return the second run and the output folder.
+    """
     out = dataset.parent / "out"
     command = [sys.executable, "-m", "bids_stroke", str(dataset), str(out), "participant", "-v"]
     command += OPTIONS
@@ -112,7 +114,7 @@ def first(dataset, templates):
 
 
 def files(folder):
-    """Relative paths to (size, time of change) of what is kept."""
+    """Map relative paths of outputs to (size, modification time)."""
     return {
         path.relative_to(folder).as_posix(): (path.stat().st_size, path.stat().st_mtime_ns)
         for path in folder.rglob("*")
@@ -120,7 +122,7 @@ def files(folder):
     }
 
 
-def test_one_bad_participant_stops_nobody(first):
+def test_a_failed_participant_does_not_stop_others(first):
     done, out = first
     assert done.returncode == 1
     assert files(out).keys() >= FOUND
@@ -132,24 +134,24 @@ def test_one_bad_participant_stops_nobody(first):
     assert "cannot be read" in (out / "sub-02.html").read_text()
 
 
-def test_a_killed_run_is_continued(first):
-    """What was done before the kill is not done again; nothing half-written is left."""
+def test_a_killed_run_is_resumed(first):
+    """Finished steps are not repeated, and no partial file remains."""
     done, out = first
     assert "sub-01: ok" in done.stderr
     assert "reference_wf.extract took" not in done.stderr
     assert list(out.rglob(".partial*")) == []
 
 
-def test_native_outputs_lie_on_the_raw_grids(first, dataset):
+def test_native_outputs_are_on_the_raw_grids(first, dataset):
     _, out = first
     for contrast in ("T1w", "FLAIR"):
         raw = nib.load(dataset / f"sub-01/anat/sub-01_{contrast}.nii.gz")
-        found = f"space-{contrast}_label-L_desc-T1FLAIRlesion"
+        stem = f"space-{contrast}_label-L_desc-T1FLAIRlesion"
         for name in (
             f"desc-preproc_{contrast}",
             f"space-{contrast}_desc-brain_mask",
-            f"{found}_mask",
-            f"{found}_probseg",
+            f"{stem}_mask",
+            f"{stem}_probseg",
         ):
             img = nib.load(out / f"sub-01/anat/sub-01_{name}.nii.gz")
             assert img.shape == raw.shape
@@ -159,8 +161,8 @@ def test_native_outputs_lie_on_the_raw_grids(first, dataset):
 def test_the_lesion_is_found_on_its_side(first, dataset):
     _, out = first
     truth = nib.load(dataset / TRUTH.format("label-L_desc-truth"))
-    found = nib.load(out / "sub-01/anat/sub-01_space-T1w_label-L_desc-T1FLAIRlesion_mask.nii.gz")
-    assert dice(found.dataobj, truth.dataobj) > 0.4
+    mask = nib.load(out / "sub-01/anat/sub-01_space-T1w_label-L_desc-T1FLAIRlesion_mask.nii.gz")
+    assert dice(mask.dataobj, truth.dataobj) > 0.4
     people = pd.read_csv(dataset / "participants.tsv", sep="\t", index_col="participant_id")
     side = people.loc["sub-01", "lesion_side"]
     stem = "sub-01_space-T1w_label-L_desc-T1FLAIRlesion_morph.tsv"
@@ -169,15 +171,15 @@ def test_the_lesion_is_found_on_its_side(first, dataset):
     assert whole["component"] == "all"
     assert whole["hemisphere"] in (side, "bilateral")
     assert components.iloc[1]["hemisphere"] == side
-    voxels = np.count_nonzero(found.dataobj) * abs(np.linalg.det(found.affine[:3, :3]))
+    voxels = np.count_nonzero(mask.dataobj) * abs(np.linalg.det(mask.affine[:3, :3]))
     assert whole["volume_mm3"] == pytest.approx(voxels, rel=1e-4)
 
 
-def test_brain_and_template_fit(first, dataset):
+def test_brain_extraction_and_normalization_accuracy(first, dataset):
     _, out = first
     truth = nib.load(dataset / TRUTH.format("desc-brain"))
-    found = nib.load(out / "sub-01/anat/sub-01_space-T1w_desc-brain_mask.nii.gz")
-    assert dice(found.dataobj, truth.dataobj) > 0.95
+    brain = nib.load(out / "sub-01/anat/sub-01_space-T1w_desc-brain_mask.nii.gz")
+    assert dice(brain.dataobj, truth.dataobj) > 0.95
     quality = pd.read_csv(out / "sub-01/anat/sub-01_desc-quality_morph.tsv", sep="\t").iloc[0]
     assert quality["template_brain_dice"] > 0.97
 
@@ -199,27 +201,26 @@ def test_sidecars(first):
             assert json.loads(path.read_text())["Resolution"].startswith(f"{mm} mm")
 
 
-def test_the_filled_image_differs_in_the_lesion_alone(first):
+def test_the_filled_image_differs_only_in_the_lesion(first):
     _, out = first
     anat = out / "sub-01/anat"
     names = ("desc-preproc_T1w", "desc-lesionfilled_T1w", "space-T1w_label-L_desc-T1FLAIRlesion_mask")
     images = [nib.load(anat / f"sub-01_{name}.nii.gz") for name in names]
-    before, after, hurt = (np.asanyarray(img.dataobj) for img in images)
-    hurt, lesion = hurt > 0, images[2]
-    far = ndimage.distance_transform_edt(~hurt, voxel_sizes(lesion.affine)) >= 3
+    before, after, lesion_voxels = (np.asanyarray(img.dataobj) for img in images)
+    lesion_voxels, lesion = lesion_voxels > 0, images[2]
+    far = ndimage.distance_transform_edt(~lesion_voxels, voxel_sizes(lesion.affine)) >= 3
     np.testing.assert_array_equal(after[far], before[far])
-    assert np.mean(after[hurt] != before[hurt]) > 0.99
+    assert np.mean(after[lesion_voxels] != before[lesion_voxels]) > 0.99
     np.testing.assert_array_equal(images[1].affine, images[0].affine)
     sidecar = json.loads((anat / "sub-01_desc-lesionfilled_T1w.json").read_text())
-    volume = hurt.sum() * np.prod(voxel_sizes(lesion.affine))
+    volume = lesion_voxels.sum() * np.prod(voxel_sizes(lesion.affine))
     assert sidecar["MirroredVolume"] + sidecar["InterpolatedVolume"] == pytest.approx(volume, rel=1e-3)
     record = json.loads((out / "logs/sub-01_run.json").read_text())
     assert record["outputs"]["filled_image"] == "sub-01/anat/sub-01_desc-lesionfilled_T1w.nii.gz"
 
 
-def test_a_further_space_holds_the_same_lesion(first, templates):
-    """Its grid is that of the template; the lesion lies where it does in the default space, 10 mm
-    further to the front."""
+def test_an_additional_space_contains_the_same_lesion(first, templates):
+    """The grid is that of the template; the lesion is shifted by 10 mm to the front."""
     _, out = first
     grid = nib.load(next(templates.rglob("*_T1w.nii.gz")))
     masks = {
@@ -229,18 +230,18 @@ def test_a_further_space_holds_the_same_lesion(first, templates):
     default, further = masks.values()
     assert further.shape == grid.shape
     np.testing.assert_allclose(further.affine, grid.affine, atol=1e-4)
-    centres, volumes = [], []
+    centers, volumes = [], []
     for img in (default, further):
         voxels = np.argwhere(np.asanyarray(img.dataobj) > 0)
-        centres.append(apply_affine(img.affine, voxels.mean(0)))
+        centers.append(apply_affine(img.affine, voxels.mean(0)))
         volumes.append(len(voxels) * np.linalg.det(img.affine[:3, :3]))
-    np.testing.assert_allclose(centres[1] - centres[0], (0, 10, 0), atol=1)
+    np.testing.assert_allclose(centers[1] - centers[0], (0, 10, 0), atol=1)
     assert volumes[1] == pytest.approx(volumes[0], rel=0.1)
     report = (out / "sub-01.html").read_text()
     assert "MNI152NLin6Asym" in report
 
 
-def test_group_reads_the_derivatives_alone(first, dataset):
+def test_group_level_uses_only_the_derivatives(first, dataset):
     _, out = first
     assert main([str(dataset), str(out), "group"]) == 0
     table = pd.read_csv(out / "group_lesion.tsv", sep="\t")
@@ -272,7 +273,7 @@ def test_a_second_run_changes_nothing(first, dataset, templates, monkeypatch):
 
 
 def test_a_killed_child_is_reported_and_the_others_finish(dataset, tmp_path):
-    """sub-01 is killed at its first step; sub-02 still gets its own verdict."""
+    """sub-01 is killed at its first step; sub-02 still gets a result."""
     shutil.copytree(dataset / "sub-02", tmp_path / "bids/sub-02")
     shutil.copytree(dataset / "sub-01", tmp_path / "bids/sub-01")
     shutil.copy(dataset / "dataset_description.json", tmp_path / "bids")

@@ -1,4 +1,4 @@
-"""Layouts of ARC and ATLAS with two tracts and two atlases: tables of the group level, recalculated."""
+"""Group-level tables of datasets like ARC and ATLAS, with two tracts and two atlases, recalculated."""
 
 import itertools
 import os
@@ -25,7 +25,7 @@ NAMES = ["front", "back"]
 
 @pytest.fixture(scope="module")
 def maps(tmp_path_factory):
-    """A tract on the template's grid, labels of it, and probabilities of regions on a grid of 2 mm."""
+    """A tract and labels on the grid of the template, and region probabilities on a grid of 2 mm."""
     folder = tmp_path_factory.mktemp("maps")
     grid = templates.template_grid()
     x, y, z = np.moveaxis(apply_affine(grid.affine, np.moveaxis(np.indices(grid.shape), 0, -1)), -1, 0)
@@ -76,14 +76,14 @@ def read(out, name):
 
 
 def template_mask(out, row):
-    """The lesion mask of a row of a table, in template space."""
+    """Return the lesion mask in template space of a table row."""
     anat = out / row["participant_id"] / row["session_id"] / "anat"
     (path,) = anat.glob(f"*_space-{SPACE}_res-1_label-L_*mask.nii.gz")
     return nib.load(path)
 
 
 def plain_loads(mask, probability):
-    """Loads of one side, straight from their formulas."""
+    """Compute the loads of one side directly from the formulas."""
     areas = probability.sum((0, 1), dtype=float)
     hits = (mask * probability).sum((0, 1), dtype=float)
     kept = areas > 0
@@ -93,7 +93,7 @@ def plain_loads(mask, probability):
 
 
 def sides_of(name, maps):
-    """Left and right probability of a tract."""
+    """Return the left and right probability maps of a tract."""
     if name == "cst":
         return {key: np.asarray(img.dataobj) for key, img in tracts.load_tract().items()}
     img = nib.load(maps / f"space-{SPACE}_tube.nii.gz")
@@ -141,9 +141,9 @@ def test_regions(out, maps):
         }
         for atlas, shares in expected.items():
             here = long[(long["participant_id"] == row["participant_id"]) & (long["atlas"] == atlas)]
-            found = here.set_index("region")
-            assert found.loc[NAMES, "lesion_share"].to_list() == pytest.approx(shares, abs=1e-5)
-            assert found["lesion_volume_ml"].sum() == pytest.approx(
+            regions = here.set_index("region")
+            assert regions.loc[NAMES, "lesion_share"].to_list() == pytest.approx(shares, abs=1e-5)
+            assert regions["lesion_volume_ml"].sum() == pytest.approx(
                 row["lesion_volume_mni_ml"], rel=1e-4
             )
 

@@ -1,4 +1,4 @@
-"""Every builder of ``pipelines``: nothing unfed, nothing unused, the docstring true."""
+"""Workflow builders: all inputs and outputs are connected and documented."""
 
 import importlib
 import inspect
@@ -30,7 +30,7 @@ BUILDERS = {
 
 
 def session(folder, *contrasts):
-    """A session with image files that only have to exist."""
+    """Create a session with empty image files."""
     images = {contrast: folder / f"sub-01_{contrast}.nii.gz" for contrast in contrasts}
     for path in images.values():
         path.touch()
@@ -38,20 +38,20 @@ def session(folder, *contrasts):
 
 
 def supplied(folder, space="T1w"):
-    """A user-supplied lesion mask."""
+    """Create a user-supplied lesion mask."""
     path = folder / "sub-01_label-L_mask.nii.gz"
     path.touch()
     return SuppliedMask(path, space, {})
 
 
 def build(name, folder, contrasts=("T1w", "FLAIR"), supplied_brain_mask=None):
-    """Call a builder with values for whatever keywords it has."""
+    """Call a builder with values for all of its keywords."""
     one = session(folder, *contrasts)
     card = CARD
     if name in ("init_template_session_wf", "init_supplied_outputs_wf"):
         card = None
         one = Session("01", None, {}, "MNIColin27", (), None, supplied(folder, "MNIColin27"))
-    known = {
+    arguments = {
         "session": one,
         "card": CARD,
         "maps": Maps(),
@@ -82,14 +82,14 @@ def build(name, folder, contrasts=("T1w", "FLAIR"), supplied_brain_mask=None):
         ),
     }
     keywords = inspect.signature(BUILDERS[name]).parameters
-    return BUILDERS[name](**{keyword: known[keyword] for keyword in keywords})
+    return BUILDERS[name](**{keyword: arguments[keyword] for keyword in keywords})
 
 
 def documented(function, section):
-    """Names in a section of a numpy docstring."""
+    """Return the names in a section of a numpydoc docstring."""
     text = inspect.getdoc(function)
-    found = re.search(rf"^{section}\n-+\n(.*?)(?=^\w+\n-+\n|\Z)", text, re.M | re.S)
-    names = re.findall(r"^(\w[\w, ]*?)(?: :.*)?$", found[1], re.M) if found else []
+    match = re.search(rf"^{section}\n-+\n(.*?)(?=^\w+\n-+\n|\Z)", text, re.M | re.S)
+    names = re.findall(r"^(\w[\w, ]*?)(?: :.*)?$", match[1], re.M) if match else []
     return {name for line in names for name in line.split(", ")}
 
 
@@ -99,7 +99,7 @@ def fields(workflow, name):
 
 
 def edges(workflow):
-    """All connections, as (source node, source field, target node, target field)."""
+    """Yield all connections as (source node, source field, target node, target field)."""
     for source, target, data in workflow._graph.edges(data=True):
         for start, end in data["connect"]:
             yield source, start[0] if isinstance(start, tuple) else start, target, end
@@ -120,7 +120,7 @@ def test_docstring_matches(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(BUILDERS))
-def test_every_input_is_used_and_every_output_fed(name, tmp_path):
+def test_all_inputs_and_outputs_are_connected(name, tmp_path):
     workflow = build(name, tmp_path)
     connections = list(edges(workflow))
     used = {start for source, start, _, _ in connections if source.name == "inputnode"}
@@ -140,7 +140,7 @@ def test_every_input_is_used_and_every_output_fed(name, tmp_path):
     "contrasts", [("T1w",), ("T1w", "FLAIR"), ("T1w", "FLAIR", "T2w"), ("T1w", "T2w")]
 )
 @pytest.mark.parametrize("masked", [False, True])
-def test_a_whole_session_lacks_nothing(contrasts, masked, tmp_path):
+def test_a_session_workflow_is_complete(contrasts, masked, tmp_path):
     one = session(tmp_path, *contrasts)
     further = []
     if masked:
@@ -152,7 +152,7 @@ def test_a_whole_session_lacks_nothing(contrasts, masked, tmp_path):
         mask = tmp_path / "mask.nii.gz"
         mask.touch()
         one = Session("01", None, one.images, "T1w", (), mask)
-    lacks_nothing(
+    check_complete(
         BUILDERS["init_session_wf"](
             session=one,
             card=CARD,
@@ -176,7 +176,7 @@ def test_a_whole_session_lacks_nothing(contrasts, masked, tmp_path):
         (("TRACE",), "TRACE"),
     ],
 )
-def test_a_session_with_an_own_mask_lacks_nothing(contrasts, space, tmp_path):
+def test_a_session_workflow_with_a_supplied_mask_is_complete(contrasts, space, tmp_path):
     images = session(tmp_path, *contrasts).images
     one = Session("01", None, images, contrasts[0], (), None, supplied(tmp_path, space))
     workflow = BUILDERS["init_session_wf"](
@@ -189,7 +189,7 @@ def test_a_session_with_an_own_mask_lacks_nothing(contrasts, space, tmp_path):
         spaces=(DEFAULT_SPACE,),
         device="cpu",
     )
-    names = lacks_nothing(workflow)
+    names = check_complete(workflow)
     assert not any("probseg" in name for name in names)
     assert f"sub-01_space-{space}_label-L_desc-ownlesion_mask.nii.gz" in names
     assert f"sub-01_space-{space}_label-L_desc-ownlesion_morph.tsv" in names
@@ -197,7 +197,7 @@ def test_a_session_with_an_own_mask_lacks_nothing(contrasts, space, tmp_path):
 
 
 @pytest.mark.parametrize("contrasts", [(), ("T1w",)])
-def test_a_mask_in_a_template_space_lacks_nothing(contrasts, tmp_path):
+def test_a_template_session_workflow_is_complete(contrasts, tmp_path):
     images = dict.fromkeys(contrasts, tmp_path / "sub-01_T1w.nii.gz")
     for path in images.values():
         path.touch()
@@ -205,13 +205,13 @@ def test_a_mask_in_a_template_space_lacks_nothing(contrasts, tmp_path):
     workflow = BUILDERS["init_template_session_wf"](
         session=one, maps=Maps(), sources=SourceDatasets(tmp_path, tmp_path / "out")
     )
-    names = lacks_nothing(workflow)
+    names = check_complete(workflow)
     assert "sub-01_space-MNI152NLin2009aSym_label-L_desc-ownlesion_morph.tsv" in names
     assert not any("normalize" in name for name in workflow.list_node_names())
 
 
-def lacks_nothing(workflow):
-    """Check that every node gets what it needs, and no file is written twice; names of the files."""
+def check_complete(workflow):
+    """Check that all mandatory inputs are connected and no file is written twice; return the names."""
     workflow._generate_flatgraph()
     fed = {}
     for _, target, data in workflow._graph.edges(data=True):
@@ -227,7 +227,7 @@ def lacks_nothing(workflow):
     return {Path(target).name for target in targets}
 
 
-def test_the_model_sees_its_contrasts_in_its_order(tmp_path):
+def test_contrasts_are_in_the_order_of_the_model(tmp_path):
     workflow = build("init_session_wf", tmp_path)
     assert workflow.get_node("lesion_wf.segment").inputs.contrasts == ["T1w", "FLAIR"]
     ends = {(source.name, end) for source, _, target, end in edges(workflow) if target.name == "images"}

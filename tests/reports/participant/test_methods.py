@@ -107,7 +107,7 @@ def test_normalization_is_described(tmp_path):
 def test_supplied_brain_masks_are_described(tmp_path):
     from bids_stroke.pipelines.template_session import init_template_session_wf
 
-    for space, words in (("MNI152NLin6Asym", "brought to"), ("MNIColin27", "taken for")):
+    for space, words in (("MNI152NLin6Asym", "transformed to"), ("MNIColin27", "assumed to be in")):
         mask = tmp_path / f"sub-01_space-{space}_label-L_mask.nii.gz"
         mask.touch()
         own = SuppliedMask(mask, space, {})

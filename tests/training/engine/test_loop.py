@@ -214,5 +214,5 @@ def test_command_reports_missing_sections_of_a_recipe(tmp_path, capsys):
 def test_command_requires_the_data_folder(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("BIDS_STROKE_SHARED", str(tmp_path))  # used only by tests
     assert main(["embedded", str(tmp_path)]) == 2
-    assert "Name the folder of the training data with --data." in capsys.readouterr().err
+    assert "The training data are missing; give their folder with --data." in capsys.readouterr().err
     assert read_recipe("embedded").name == "embedded"

@@ -151,12 +151,12 @@ def test_tiles_contain_one_set_of_contrasts(tmp_path):
 def test_invalid_command_lines(tmp_path, capsys):
     for arguments, words in (
         (["s2", "out"], "name a BIDS dataset"),
-        (["s2", "bids", "out"], "--labels names 0 folders of masks for 1 datasets"),
+        (["s2", "bids", "out"], "--labels has 0 folders of masks for 1 datasets"),
         (["embedded", "bids", "out"], "trains on simulated strokes"),
         (["s2", str(tmp_path), str(tmp_path / "o"), "--labels", "x", "--fold", "1"], "--fold 1"),
-        (["s2", "bids", "out", "--labels", "x", "--minutes", "5"], "go with simulated strokes"),
+        (["s2", "bids", "out", "--labels", "x", "--minutes", "5"], "apply only to simulated strokes"),
         (["embedded", "out", "--data", "d", "--minutes", "0"], "give a positive number"),
-        (["embedded", "out", "--data", "d", "--initial", "m", "--decay", "c"], "leave --initial out"),
+        (["embedded", "out", "--data", "d", "--initial", "m", "--decay", "c"], "remove --initial"),
     ):
         assert train.main(arguments) == 2
         assert words in capsys.readouterr().err
