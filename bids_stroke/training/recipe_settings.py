@@ -60,10 +60,7 @@ class LesionWeights:
 
 @dataclass(frozen=True)
 class SimulationTraining:
-    """Optimization settings of a training on simulated strokes.
-
-    ``decay_minutes`` is the duration of the decay of the learning rate to zero.
-    """
+    """Optimization on simulated strokes; ``decay_minutes`` is the decay of the learning rate to zero."""
 
     decay_minutes: float
     batch: int
