@@ -13,7 +13,7 @@ from bids_stroke.spatial.lesion_filling import RIM_MM, fill_lesion
 ants = pytest.importorskip("ants")
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 STILL = np.eye(4)
-CENTER = np.array([-36.0, -12.0, 20.0])
+CENTRE = np.array([-36.0, -12.0, 20.0])
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def fill(folder, data, affine, brain, lesion, motion=STILL):
 
 def test_a_symmetric_head_gets_back_what_it_lost(head, tmp_path):
     img, brain, points = head
-    lesion = ball(points, CENTER, 18)
+    lesion = ball(points, CENTRE, 18)
     intact = img.get_fdata()
     filling, hurt = fill(tmp_path, intact, img.affine, brain, lesion)
     filled = filling.img.get_fdata()
@@ -74,7 +74,7 @@ def test_a_tilted_and_stretched_head(head, tmp_path):
     """The mirror plane is that of the template, wherever it lies in the scanner."""
     img, brain, points = head
     motion = from_matvec(euler2mat(*np.deg2rad((7, -6, 9))) @ np.diag([1.08, 0.95, 1.04]), (11, -8, 6))
-    lesion = ball(points, CENTER, 18)
+    lesion = ball(points, CENTRE, 18)
     intact = img.get_fdata()
     filling, _ = fill(tmp_path, intact, motion @ img.affine, brain, lesion, motion)
     np.testing.assert_allclose(filling.img.get_fdata()[lesion], intact[lesion], atol=0.03)
@@ -83,7 +83,7 @@ def test_a_tilted_and_stretched_head(head, tmp_path):
 def test_brightness_is_matched_where_the_lesion_is(head, tmp_path):
     """The intensities rise by a third from left to right; the mirrored tissue alone is off by 17%."""
     img, brain, points = head
-    lesion = ball(points, CENTER, 18)
+    lesion = ball(points, CENTRE, 18)
     intact = img.get_fdata() * (1 + points[..., 0] / 420)
     filling, _ = fill(tmp_path, intact, img.affine, brain, lesion)
     filled = filling.img.get_fdata()
@@ -98,7 +98,7 @@ def test_brightness_is_matched_where_the_lesion_is(head, tmp_path):
 
 def test_means_take_the_place_of_tissue_that_is_lesioned_on_both_sides(head, tmp_path):
     img, brain, points = head
-    left, right = ball(points, CENTER, 18), ball(points, CENTER * (-1, 1, 1) + (0, 12, 0), 18)
+    left, right = ball(points, CENTRE, 18), ball(points, CENTRE * (-1, 1, 1) + (0, 12, 0), 18)
     lesion = left | right
     both = lesion & lesion[::-1]
     filling, _ = fill(tmp_path, img.get_fdata(), img.affine, brain, lesion)
@@ -137,7 +137,7 @@ def test_thick_slices(head, tmp_path):
     coarse = grid.regrid(img, (2, 2, 6))
     mask = grid.resample(image.like(brain, img, np.float32), coarse).get_fdata() > 0.5
     places = apply_affine(coarse.affine, np.moveaxis(np.indices(coarse.shape), 0, -1))
-    lesion = ball(places, CENTER, 18) & mask
+    lesion = ball(places, CENTRE, 18) & mask
     intact = coarse.get_fdata()
     filling, _ = fill(tmp_path, intact, coarse.affine, mask, lesion)
     np.testing.assert_allclose(filling.img.get_fdata()[lesion], intact[lesion], atol=0.03)
