@@ -66,7 +66,7 @@ def load(model: PathLike) -> Model:
         wanted = ", ".join(f.name for f in fields(Card) if f.name not in _OPTIONAL)
         reason = " ".join(str(error).split())
         raise ModelError(
-            f"{path} is not a complete model card ({reason}); required are {wanted}."
+            f"{path} is not a complete model card ({reason}); it needs {wanted}."
         ) from None
     return card
 
