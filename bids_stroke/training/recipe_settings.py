@@ -60,7 +60,7 @@ class LesionWeights:
 
 @dataclass(frozen=True)
 class SimulationTraining:
-    """Optimization on simulated strokes; ``decay_minutes`` is the decay of the learning rate."""
+    """Optimization on simulated strokes; ``decay_minutes``: decay of the learning rate to zero."""
 
     decay_minutes: float
     batch: int
