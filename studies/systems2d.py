@@ -58,8 +58,7 @@ COMMON = """Scores on {test} other patients with {heads} heads at 2 mm, with the
 share no head or lesion with the training data, and half of the lesions are subacute. Heads are the
 units of intervals and tests. The table is made by `python studies/systems2d.py --systems {system}`,
 which defines sizes and epochs. They are much smaller than in the paper, so that only the order of the
-models
-can be compared with it."""
+models can be compared with it."""
 
 
 def recipe(name, work, encoder=None):

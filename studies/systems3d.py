@@ -59,16 +59,15 @@ HEADINGS = {
 The 3D-ResU-Net of Tomita et al. with and without zoom-out, trained on {source} patients.""",
     "s4": """## S3 and S4 on simulated patients
 
-nnU-Net trained on the T1w of {source} patients, then transferred to {target} other patients, half of
-them subacute: fine-tuned on their T1w, or adapted to T1w and FLAIR (weights of the FLAIR duplicated
-from
-the T1w, or zeros). For comparison, nnU-Net trained on T1w and FLAIR from random initialization.""",
+nnU-Net trained on the T1w of {source} patients, then transferred to {target} other patients, half
+of them subacute: fine-tuned on their T1w, or adapted to T1w and FLAIR (weights of the FLAIR
+duplicated from the T1w, or zeros). For comparison, nnU-Net trained on T1w and FLAIR from random initialization.""",
 }
 COMMON = """Scores on {test} other patients with {heads} heads at 2 mm, with the true brain mask. They
-share no head or lesion with the training data. Heads are the units of intervals and tests. The table is
-made by `python studies/systems3d.py --systems {system}`, which defines seeds, sizes and epochs. They
-are
-much smaller than in the papers, so that only the order of the models can be compared with them."""
+share no head or lesion with the training data. Heads are the units of intervals and tests. The table
+is made by `python studies/systems3d.py --systems {system}`, which defines seeds, sizes and epochs.
+They are much smaller than in the papers, so that only the order of the models can be compared with
+them."""
 TABLES = {"s2": ("S2_table5", "S2_table2"), "s4": ("S4_table2", "S2_table2")}
 #: Claims of the papers: text, better model, worse model.
 CLAIMS = {
