@@ -61,7 +61,8 @@ The 3D-ResU-Net of Tomita et al. with and without zoom-out, trained on {source} 
 
 nnU-Net trained on the T1w of {source} patients, then transferred to {target} other patients, half
 of them subacute: fine-tuned on their T1w, or adapted to T1w and FLAIR (weights of the FLAIR
-duplicated from the T1w, or zeros). For comparison, nnU-Net trained on T1w and FLAIR from random initialization.""",
+duplicated from the T1w, or zeros). For comparison, nnU-Net trained on T1w and FLAIR from random
+initialization.""",
 }
 COMMON = """Scores on {test} other patients with {heads} heads at 2 mm, with the true brain mask. They
 share no head or lesion with the training data. Heads are the units of intervals and tests. The table
