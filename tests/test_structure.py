@@ -118,6 +118,11 @@ def test_format():
     assert done.returncode == 0, done.stdout
 
 
+def test_spelling():
+    done = run(sys.executable, "-m", "codespell_lib", ".")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_types(tree):
     command = (sys.executable, "-m", "mypy", "-p", "bids_stroke")
     done = run(*command, "--cache-dir", tree / "cache", cwd=tree, MYPYPATH=str(tree))

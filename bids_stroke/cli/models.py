@@ -124,7 +124,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
     downloads: dict[str, Callable[[Progress], list[Path]]]
     if arguments.model == imagenet.NAME:
-        downloads, license_text = {imagenet.NAME: imagenet.fetch}, imagenet.LICENCE
+        downloads, license_text = {imagenet.NAME: imagenet.fetch}, imagenet.LICENSE
     else:
         model = catalog.load(arguments.model)
         downloads = {card.name: partial(fetch, card) for card in model.leaves}

@@ -15,7 +15,7 @@ from bids_stroke.utils.files import PathLike, atomic
 NAME = "resnet50-imagenet"
 #: The published file name ends with the first digits of its SHA-256.
 URL = "https://download.pytorch.org/models/resnet50-0676ba61.pth"
-LICENCE = (
+LICENSE = (
     "BSD-3-Clause (torchvision); trained on ImageNet, whose terms allow research and teaching without "
     "profit"
 )

@@ -61,8 +61,8 @@ def test_mismatched_entities_are_reported():
 
 def test_entities_of_masks():
     filters.check_mask_filter({"hemi": "L", "acquisition": "a", "acq": "a", "desc": None})
-    with pytest.raises(UsageError, match="colour"):
-        filters.check_mask_filter({"colour": "red"})
+    with pytest.raises(UsageError, match="color"):
+        filters.check_mask_filter({"color": "red"})
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ def test_an_entity_without_value_is_omitted():
 
 
 def test_an_unknown_entity_is_an_error():
-    with pytest.raises(ValueError, match="spcae"):
-        derivative("sub-01", "mask", spcae="T1w")
+    with pytest.raises(ValueError, match="spaces"):
+        derivative("sub-01", "mask", spaces="T1w")
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ SCANS = [
     Case("affine of zeros", header(**rows(0, 0, 0)), "no usable affine"),
     Case("affine that cannot be inverted", header(**rows(4, 4, 0)), "no usable affine"),
     Case("affine of NaN", header(**rows(np.nan, 4, 4)), "no usable affine"),
-    Case("millimetres taken for microns", written(affine=np.diag([4000.0, 4000, 4000, 1])), "a head"),
+    Case("millimeters taken for microns", written(affine=np.diag([4000.0, 4000, 4000, 1])), "a head"),
     Case("thin slab", written(lambda d: d[..., 20:28]), "not the size of a head"),
     Case("git-annex link without content", link(ANNEX), "get it with datalad get"),
     Case("git-annex pointer file", content(b"/annex/objects/MD5E-s1--a.nii.gz\n"), "datalad get"),
