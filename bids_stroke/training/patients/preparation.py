@@ -17,7 +17,7 @@ from bids_stroke import __version__
 from bids_stroke.bids.discovery import find
 from bids_stroke.bids.names import split_session_name
 from bids_stroke.bids.sessions import Session
-from bids_stroke.bids.supplied_masks import SuppliedMask
+from bids_stroke.bids.supplied_masks import SuppliedMask, find_brain_masks
 from bids_stroke.errors import DatasetError
 from bids_stroke.spatial import (
     bias,
@@ -200,11 +200,13 @@ def _sessions(folder: Path, labels: Path, contrasts: Sequence[str], report: Repo
             raise DatasetError(
                 f"{path} is not a folder; give the folders of BIDS datasets and lesion masks."
             )
+    folder, labels = folder.resolve(), labels.resolve()
+    has_brain_masks = bool(find_brain_masks([labels]))
     sessions, excluded = find(
-        folder.resolve(),
-        lesion_derivatives=labels.resolve(),
+        folder,
+        lesion_derivatives=labels,
         contrasts=contrasts,
-        derivatives=(labels.resolve(),),
+        derivatives=(labels,) if has_brain_masks else (),
     )
     for item in excluded:
         report(f"{item.name} is left out: {item.reason}")

@@ -159,7 +159,7 @@ def test_weights_are_downloaded_and_stored_as_safetensors(
     digits = hashlib.sha256((tmp_path / "published.pth").read_bytes()).hexdigest()[:8]
     (tmp_path / "published.pth").rename(folder / f"resnet50-{digits}.pth")
     (folder / "resnet50-00000000.pth").write_bytes(b"another file")
-    with pytest.raises(DownloadError, match="does not match the checksum"):
+    with pytest.raises(DownloadError, match="does not match the expected size and checksum"):
         imagenet.fetch(url=f"{url}/resnet50-00000000.pth")
     (path,) = imagenet.fetch(url=f"{url}/resnet50-{digits}.pth")
     assert path.suffix == ".safetensors" and not list(path.parent.glob("*.pth"))
