@@ -150,7 +150,7 @@ def test_tiles_contain_one_set_of_contrasts(tmp_path):
 
 def test_invalid_command_lines(tmp_path, capsys):
     for arguments, words in (
-        (["s2", "out"], "name a BIDS dataset"),
+        (["s2", "out"], "give a BIDS dataset before OUT"),
         (["s2", "bids", "out"], "--labels has 0 folders of masks for 1 datasets"),
         (["embedded", "bids", "out"], "trains on simulated strokes"),
         (["s2", str(tmp_path), str(tmp_path / "o"), "--labels", "x", "--fold", "1"], "--fold 1"),
