@@ -118,7 +118,11 @@ TABLES = {
     "hostile text": (b"participant_id\tsex\nsub-{}\t<script>alert(1)</script>\n", 0, "<script>"),
     "a lone quote": (b'participant_id\tsex\nsub-x\t"a\nsub-{}\tF\n', 0, "F"),
     "the same row twice": (b"participant_id\tsex\nsub-{0}\tF\nsub-{0}\tF\n", 0, "F"),
-    "two rows that differ": (b"participant_id\tsex\nsub-{0}\tF\nsub-{0}\tM\n", 1, "different rows for sub-"),
+    "two rows that differ": (
+        b"participant_id\tsex\nsub-{0}\tF\nsub-{0}\tM\n",
+        1,
+        "different rows for sub-",
+    ),
     "two columns of one name": (b"participant_id\tsex\tsex \nsub-{}\tF\tM\n", 1, "are named sex"),
     "a column named as a renamed one": (
         b"participant_id\tmodel\tparticipants_model\nsub-{}\ta\tb\n",
