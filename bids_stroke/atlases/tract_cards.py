@@ -15,6 +15,8 @@ from bids_stroke.utils.files import PathLike, package_file
 
 #: Name of the default tract.
 JUELICH = "juelich-cst"
+#: Extensions of tract cards.
+CARD_EXTENSIONS = (".yaml", ".yml")
 
 
 class Cutoffs(TypedDict):
@@ -134,7 +136,7 @@ def _load_card(tract: PathLike) -> TractCard:
             cutoffs_ml=default.cutoffs_ml,
             cutoff_sources=default.cutoff_sources,
         )
-    if path.suffix not in (".yaml", ".yml"):
+    if path.suffix not in CARD_EXTENSIONS:
         path = DATA / "tracts" / f"{tract}.yaml"
     if not path.exists():
         raise ResourceError(

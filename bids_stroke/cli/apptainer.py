@@ -69,7 +69,7 @@ def require_absolute_paths(settings: Settings, options: Sequence[str]) -> list[s
     folders = [str(settings.bids_dir), str(settings.output_dir)]
     words = map(hyphenated, options)
     given = vars(run_options.build().parse_args([*folders, "participant", *words]))
-    tracts = filter(Path.is_file, map(Path, settings.tracts))
+    tracts = filter(Path.is_file, map(Path, given["tracts"]))
     for path in (*paths_in(given.values()), *tracts):
         if not path.is_absolute():
             raise UsageError(f"{path} is a relative path; with --image, use the absolute path.")

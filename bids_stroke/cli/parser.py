@@ -26,6 +26,7 @@ def parse(argv: Sequence[str] | None = None) -> Settings:
     levels.check(words, options.build())
     args["bids_filters"] = _filters(args["bids_filter_file"])
     args = {name: _frozen(value) for name, value in args.items()}
+    args["tracts"] = tuple(map(_absolute_tract, args["tracts"]))
     args["level"] = args.pop("analysis_level")
     args["work_dir"] = args["work_dir"] or args["output_dir"] / "work"
     args["atlases"] = _pairs(args.pop("atlas"), args.pop("atlas_labels"))
@@ -51,6 +52,15 @@ def _frozen(value: object) -> object:
     if isinstance(value, Path):
         return value.absolute()
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _absolute_tract(tract: str) -> str:
+    """Convert the path of a map or a card to an absolute path; return names unchanged."""
+    from bids_stroke.atlases.tract_cards import CARD_EXTENSIONS  # slow import
+    from bids_stroke.bids.names import IMAGE_EXTENSIONS
+
+    is_path = tract.endswith((*IMAGE_EXTENSIONS, *CARD_EXTENSIONS))
+    return str(Path(tract).absolute()) if is_path else tract
 
 
 def _pairs(atlases: Sequence[Path], tables: Sequence[Path]) -> tuple[tuple[Path, Path], ...]:

@@ -157,14 +157,16 @@ def test_the_defaults_of_options_and_settings_agree(folder):
             assert getattr(settings, field.name) == field.default, field.name
 
 
-def test_masks_tracts_and_atlases(folder):
+def test_masks_tracts_and_atlases(folder, monkeypatch):
     (folder / "masks").mkdir()
+    monkeypatch.chdir(folder)
     settings = parse(
-        "--lesion-derivatives", str(folder / "masks"), "--tract", "juelich-cst", "x.nii.gz",
+        "--lesion-derivatives", str(folder / "masks"), "--tract", "juelich-cst", "x.nii.gz", "y.yaml",
         "--cutoffs", "2", "5", "--atlas", "a.nii.gz", "--atlas-labels", "a.tsv",
     )  # fmt: skip
     assert settings.lesion_derivatives == folder / "masks"
-    assert settings.tracts == ("juelich-cst", "x.nii.gz") and settings.cutoffs_ml == (2.0, 5.0)
+    files = (str(folder / name) for name in ("x.nii.gz", "y.yaml"))
+    assert settings.tracts == ("juelich-cst", *files) and settings.cutoffs_ml == (2.0, 5.0)
     ((atlas, table),) = settings.atlases
     assert (atlas.name, table.name) == ("a.nii.gz", "a.tsv")
     assert atlas.is_absolute() and table.is_absolute()
