@@ -13,6 +13,7 @@ several threads and by one thread. It prints tables that include the change of t
 import argparse
 import os
 import sys
+import time
 from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -103,6 +104,7 @@ def measure(path, runs, folder):
     voxels = np.argwhere(np.asarray(brain.dataobj) > 0)
     points = apply_affine(head.affine, rng.choice(voxels, POINTS, replace=False))
     affines, several, one_affine, default = [], [], [], []
+    seconds = {"several threads": [], "one thread": []}
 
     def register_and_copy(*arguments, **options):
         transform = Path(with_several_threads(*arguments, **options))
@@ -114,9 +116,13 @@ def measure(path, runs, folder):
         outputs = [folder / f"{path.name[:6]}-{name}{run}" for name in ("a", "b", "c")]
         for output in outputs:
             output.mkdir()
+        start = time.perf_counter()
         several.append(normalize(head, brain, lesion, outputs[0], register_and_copy))
+        seconds["several threads"].append(time.perf_counter() - start)
         one_affine.append(normalize(head, brain, lesion, outputs[1], fixed_affine(affines[0])))
+        start = time.perf_counter()
         default.append(normalization.normalize(head, brain, lesion, outputs[2])[0])
+        seconds["one thread"].append(time.perf_counter() - start)
     name = {"head": path.name[:6]}
     steps = {
         "affine, several threads (mm)": spread(points, affines),
@@ -125,7 +131,12 @@ def measure(path, runs, folder):
         "whole (mm)": spread(points, default),
     }
     complete = [
-        {**name, "affine": threads, **agreement([measured(lesion, path) for path in paths])}
+        {
+            **name,
+            "affine": threads,
+            **agreement([measured(lesion, path) for path in paths]),
+            "seconds, median": np.median(seconds[threads]),
+        }
         for threads, paths in (("several threads", several), ("one thread", default))
     ]
     return name | steps, complete
