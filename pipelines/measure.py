@@ -57,9 +57,9 @@ def init_measure_wf(
     workflow = LesionWorkflow(name=name)
     workflow.__desc__ = (
         f"Lesion load was measured on {' and '.join(map(_describe_tract, maps.cards))} as raw load "
-        "[@zhu], fraction, weighted load [@feng] and largest slice load. The fraction of the lesion in "
-        "each of four super-regions [@superregions] of gyri [@talairach], in the cerebellum and in the "
-        "brainstem [@neuromorphometrics] was also measured."
+        "[@zhu], fraction, weighted load [@feng] and largest slice load. The share of the lesion in "
+        "each of four super-regions [@superregions], which consist of gyri [@talairach], cerebellum "
+        "and brainstem [@neuromorphometrics], was also measured."
     )
     with_probability = ["probability", "probability_template"] if probability else []
     inputnode = identity("inputnode", ["lesion", "transforms", "lesion_template", *with_probability])

@@ -167,9 +167,7 @@ def _scale(atlas: ProbabilityAtlas, low: float, high: float) -> float:
 
 def _sampled(atlas: ProbabilityAtlas, points: NDArray[np.float64]) -> Iterator[NDArray[np.float32]]:
     """Yield the stored values of each region at points in the atlas space (mm), volume by volume."""
-    # The file stays open so that a compressed file is read only once, from start to end.
-    source = nib.Nifti1Image.from_filename(atlas.path, keep_file_open=True)
-    with image.verified(source, atlas.path) as img:
+    with image.verified(image.open_image(atlas.path), atlas.path) as img:  # one pass over the file
         for number in range(img.shape[3]):
             volume = _volume(img, number, atlas.path)
             (values,) = template_transforms.sample([volume], img.affine, points, mode="constant")

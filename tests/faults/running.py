@@ -36,7 +36,7 @@ class Table:
             lines += ["| case | status | what the user sees | written |", "|---|---|---|---|"]
             lines += [*(f"| {' | '.join(row)} |" for row in rows), ""]
         text = _replaced(path.read_text(), "cases", lines)
-        path.write_text(_replaced(text, "gates", checks_table()))
+        path.write_text(_replaced(text, "checks", checks_table()))
 
 
 def _replaced(text, name, lines):

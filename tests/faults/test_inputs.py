@@ -147,12 +147,12 @@ def test_participants_tables(cohort, table, tmp_path, capsys, name):
         filled = content.replace(b"{}", good).replace(b"{0}", good)
         (tmp_path / "participants.tsv").write_bytes(filled)
     group_table = out / "group_lesion.tsv"
-    before = group_table.stat().st_mtime_ns if group_table.exists() else None
+    before = modification_time(group_table)
     assert main([str(tmp_path), str(out), "group"]) == status
     shown = capsys.readouterr()
     if status:
         assert words in shown.err
-        assert (group_table.stat().st_mtime_ns if group_table.exists() else None) == before
+        assert modification_time(group_table) == before
     elif content is not None:
         rows = pd.read_csv(group_table, sep="\t", quoting=3)
         row = rows[rows["participant_id"] == f"sub-{good.decode()}"].iloc[0]
@@ -161,6 +161,10 @@ def test_participants_tables(cohort, table, tmp_path, capsys, name):
     seen = (shown.err or shown.out).splitlines()[0]
     outputs = "nothing" if status else "the table, with these columns"
     table.add("participants.tsv", name, status, seen, outputs)
+
+
+def modification_time(path):
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 def small(folder, *names):
