@@ -1,6 +1,8 @@
 # make install      install the package and its dependencies into the virtual environment .venv
 # make demo         process three simulated patients, from images to reports, in the folder demo
-# make test         run the tests in JOBS (2) parallel processes
+# make test         run the fast tests in JOBS (2) parallel processes
+# make test-all     run all tests except those marked as exhaustive
+# make coverage     measure the coverage of the package by the fast tests
 # make fuzz         fuzz each reader of user-supplied files for ten minutes
 # make integration  test the container images, and runs on a Slurm cluster on this machine
 VENV ?= .venv
@@ -12,7 +14,7 @@ INSTALLED = $(VENV)/.installed
 
 READERS = image packed table ratings card filters plugin
 
-.PHONY: install demo test fuzz integration clean
+.PHONY: install demo test test-all coverage fuzz integration clean
 
 install: $(INSTALLED)
 
@@ -26,8 +28,16 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 demo: install
 	$(BIN)/python studies/demo.py demo
 
+PYTEST = $(BIN)/python -m pytest -q --durations=15 -n $(JOBS) --dist loadfile
+
 test: install
-	$(BIN)/python -m pytest -q --durations=15 -n $(JOBS) --dist loadfile
+	$(PYTEST) -m "not slow and not exhaustive"
+
+test-all: install
+	$(PYTEST)
+
+coverage: install
+	$(PYTEST) -m "not slow and not exhaustive" --cov bids_stroke --cov-report term:skip-covered
 
 fuzz: install
 	$(BIN)/python -m pip install -c constraints.txt atheris

@@ -1,9 +1,21 @@
-"""Fixtures shared by the tests."""
+"""Options of pytest, and fixtures shared by the tests."""
 
 import os
 from pathlib import Path
 
 import pytest
+
+
+def pytest_addoption(parser):
+    """Add the options of exhaustive tests."""
+    parser.addoption("--rounds", type=int, default=20, help="number of rounds of repeated tests")
+    parser.addoption("--table", type=Path, help="page for the table of invalid input and faults")
+
+
+@pytest.fixture
+def rounds(request):
+    """Return the number of rounds of a repeated test."""
+    return request.config.getoption("rounds")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests that `make test` skips: building and running the container images, and running on a single-node
+# Tests that `make test-all` skips: building and running the container images, and running on a single-node
 # Slurm cluster on this machine. They need root, and take twenty minutes on two cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,7 +14,7 @@ tests/container/build.sh
     . tests/container/engine.sh
     BIDS_STROKE_IMAGE=localhost/bids_stroke "$python" -m pytest -q tests/container -k "not Apptainer"
 )
-BIDS_STROKE_ROUNDS=${BIDS_STROKE_ROUNDS:-2} tests/cluster/slurm.sh "$python" -m pytest -q tests/cluster
+tests/cluster/slurm.sh "$python" -m pytest -q -m "" --rounds 2 tests/cluster
 
 # Apptainer is installed from Debian unstable, which occasionally fails.
 export BIDS_STROKE_SIF=/tmp/bids_stroke.sif BIDS_STROKE_APPTAINER=$PWD/tests/container/apptainer.sh

@@ -1,6 +1,5 @@
 """Smoke tests of the benchmarks on small data: they run and write their tables."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -47,7 +46,7 @@ def test_growth(shared, tmp_path):
     assert number == "1" and float(exponent) < 1
 
 
-@pytest.mark.skipif("BIDS_STROKE_SLOW" not in os.environ, reason="takes minutes; set BIDS_STROKE_SLOW")
+@pytest.mark.exhaustive
 def test_participant(shared, tmp_path):
     page = tmp_path / "page.md"
     arguments = ["--heads", "T1w and FLAIR", "--voxel", 4, "--trial"]

@@ -11,10 +11,7 @@ import pytest
 TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial.md"
 
 
-@pytest.mark.skipif(
-    "BIDS_STROKE_TUTORIAL" not in os.environ,
-    reason="takes ten minutes; set BIDS_STROKE_TUTORIAL to run it",
-)
+@pytest.mark.exhaustive
 def test_tutorial(tmp_path):
     blocks = re.findall(r"```sh\n(.*?)```", TUTORIAL.read_text(), re.DOTALL)
     install, *commands = blocks

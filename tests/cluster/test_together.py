@@ -1,7 +1,6 @@
 """Concurrent runs of different participants with the same output folder."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -47,12 +46,9 @@ def test_a_locked_session_is_refused(bids, tmp_path):
     assert "sub-01 is being processed by another run" in error and "Traceback" not in error
 
 
-@pytest.mark.skipif(
-    "BIDS_STROKE_ROUNDS" not in os.environ,
-    reason="takes minutes; set BIDS_STROKE_ROUNDS to the number of rounds, such as 20",
-)
-def test_no_file_is_lost_or_broken(bids):
-    for number in range(int(os.environ["BIDS_STROKE_ROUNDS"])):
+@pytest.mark.exhaustive
+def test_no_file_is_lost_or_broken(bids, rounds):
+    for number in range(rounds):
         out, index = (bids.parent / f"{name}{number}" for name in ("out", "index"))
         runs = [start(bids, out, label, "--bids-database-dir", str(index)) for label in LABELS]
         for done, error in [(run, run.communicate()[1]) for run in runs]:

@@ -18,6 +18,8 @@ from bids_stroke.evaluation.metrics import dice
 from bids_stroke.spatial import image
 from bids_stroke.spatial.transforms import move_points
 
+pytestmark = pytest.mark.slow
+
 NORMALIZE = """
 import sys
 import bidsets
@@ -52,9 +54,7 @@ def test_one_thread_for_each_session(tmp_path):
         parser.parse([*arguments, "--deterministic", "--omp-nthreads", "2"])
 
 
-@pytest.mark.skipif(
-    "BIDS_STROKE_SLOW" not in os.environ, reason="runs four sessions; set BIDS_STROKE_SLOW=1"
-)
+@pytest.mark.exhaustive
 def test_the_same_images_again(tmp_path):
     """Twice with ``--deterministic``, and with one and with two threads without it."""
     bids = bidsets.empty_dataset(tmp_path / "bids")

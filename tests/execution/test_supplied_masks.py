@@ -15,6 +15,8 @@ from nibabel.affines import apply_affine
 from bids_stroke.cli.run import main
 from bids_stroke.spatial.templates import TEMPLATE
 
+pytestmark = pytest.mark.slow
+
 # Center of a cube of 9 mm, name of the template, and axis order of the file.
 MASKS = {
     "sub-01_ses-1": ((-22, -14, 8), TEMPLATE, "RAS"),

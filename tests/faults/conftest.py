@@ -1,19 +1,16 @@
 """Table of the results of the tests of invalid input and faults."""
 
-import os
-from pathlib import Path
-
 import pytest
 from faults.running import Table, masks, participant, run
 
 
 @pytest.fixture(scope="session")
-def table():
-    """Collect the cases; write them to the page ``BIDS_STROKE_TABLE``, if set."""
+def table(request):
+    """Collect the cases; write them to the page ``--table``, if given."""
     rows = Table()
     yield rows
-    if "BIDS_STROKE_TABLE" in os.environ:
-        rows.write(Path(os.environ["BIDS_STROKE_TABLE"]))
+    if page := request.config.getoption("table"):
+        rows.write(page)
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,8 @@ from bids_stroke.bids import record
 from bids_stroke.cli.run import main
 from bids_stroke.spatial import image
 
+pytestmark = pytest.mark.slow
+
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("mount"),
     reason="mounts a small disk, which takes root and mount",

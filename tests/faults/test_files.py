@@ -12,6 +12,8 @@ from faults.running import masks, participant, run
 from bids_stroke.bids import record
 from bids_stroke.cli.run import main
 
+pytestmark = pytest.mark.slow
+
 KIND = "Files"
 HEAD, SLAB, FINE = (16, 20, 16), (16, 20, 8), (32, 40, 32)
 SPACE = "space-MNI152NLin2009aSym"

@@ -12,6 +12,8 @@ from bids_stroke.bids import record
 from bids_stroke.cli.run import main
 from bids_stroke.execution.group import _notices_of_order
 
+pytestmark = pytest.mark.slow
+
 SESSIONS = ("sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1")
 
 

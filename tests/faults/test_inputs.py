@@ -18,6 +18,8 @@ from bids_stroke.cli.run import main
 from bids_stroke.models.writing import describe
 from bids_stroke.spatial import image
 
+pytestmark = pytest.mark.slow
+
 SPACE = "sub-{label}/anat/sub-{label}_space-T1w_label-L_mask.nii.gz"
 
 

@@ -1,6 +1,5 @@
 """Runs that are killed at random times: no partial files, and the same command completes the run."""
 
-import os
 import random
 import subprocess
 import time
@@ -11,11 +10,7 @@ from faults.running import check_complete_files, command, differences, participa
 
 from bids_stroke.spatial import image
 
-pytestmark = pytest.mark.skipif(
-    "BIDS_STROKE_ROUNDS" not in os.environ,
-    reason="takes an hour; set BIDS_STROKE_ROUNDS to the number of rounds, such as 20",
-)
-ROUNDS = int(os.environ.get("BIDS_STROKE_ROUNDS", 0))
+pytestmark = pytest.mark.exhaustive
 
 
 def killed(arguments, seconds):
@@ -50,17 +45,17 @@ def check(levels, rounds, folder, expected):
     return number
 
 
-def test_masks(bids, undisturbed, tmp_path, table):
+def test_masks(bids, undisturbed, tmp_path, table, rounds):
     def levels(out):
         return participant(bids, out), [bids, out, "group"]
 
-    number = check(levels, ROUNDS, tmp_path, undisturbed)
+    number = check(levels, rounds, tmp_path, undisturbed)
     assert number
-    seen = f"{number} of {2 * ROUNDS} runs killed, {ROUNDS} of {ROUNDS} folders equal"
+    seen = f"{number} of {2 * rounds} runs killed, {rounds} of {rounds} folders equal"
     table.add("Faults", "kill -9 at random moments of both levels", "", seen, "no partial files")
 
 
-def test_images(tmp_path, table):
+def test_images(tmp_path, table, rounds):
     """Images of 4 mm with the embedded model in deterministic mode."""
     bids = bidsets.empty_dataset(tmp_path / "bids")
     img, _ = bidsets.scan(1)
@@ -72,6 +67,6 @@ def test_images(tmp_path, table):
 
     for arguments in levels(tmp_path / "expected"):
         assert run(*arguments).returncode == 0
-    number = check(levels, ROUNDS, tmp_path, tmp_path / "expected")
-    seen = f"{number} of {2 * ROUNDS} runs killed, {ROUNDS} of {ROUNDS} folders equal"
+    number = check(levels, rounds, tmp_path, tmp_path / "expected")
+    seen = f"{number} of {2 * rounds} runs killed, {rounds} of {rounds} folders equal"
     table.add("Faults", "the same, of images with a model", "", seen, "no partial files")

@@ -6,12 +6,15 @@ import shutil
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import pytest
 from faults.inputs import in_template
 from faults.running import last_line, masks, participant, run
 
 from bids_stroke.bids import logs, record
 from bids_stroke.bids.record import Record
 from bids_stroke.spatial.templates import TEMPLATE
+
+pytestmark = pytest.mark.slow
 
 
 def write_earlier_run(out, name="sub-01", outputs=None, **changes):

@@ -17,6 +17,8 @@ from bids_stroke.cli.run import main
 from bids_stroke.errors import ImageError
 from bids_stroke.spatial import headers, image, masks, template_transforms, templates
 
+pytestmark = pytest.mark.slow
+
 CENTER, RADIUS = (-24.0, -18.0, 24.0), 12.0
 MNI_1MM = ((197, 233, 189), 1.0, (-98.0, -134.0, -72.0))
 MNI_2MM = ((91, 109, 91), 2.0, (-90.0, -126.0, -72.0))

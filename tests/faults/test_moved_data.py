@@ -11,6 +11,8 @@ from faults.running import masks, participant, run
 
 from bids_stroke.cli import slurm
 
+pytestmark = pytest.mark.slow
+
 UP_TO_DATE = "sub-01: up to date"
 
 

@@ -15,6 +15,8 @@ from bids_stroke.errors import ImageError
 from bids_stroke.lesion import measurements
 from bids_stroke.spatial import image, masks, template_transforms, templates
 
+pytestmark = pytest.mark.slow
+
 DRAWS = 500
 CENTER, RADII = np.array((-24.0, -18.0, 24.0)), np.array((13.0, 11.0, 9.0))
 #: Part of the template that contains the lesion and the tract.

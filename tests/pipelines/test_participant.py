@@ -27,6 +27,8 @@ from bids_stroke.models import catalog
 from bids_stroke.spatial import grid, image
 from bids_stroke.spatial.templates import template
 
+pytestmark = pytest.mark.slow
+
 MNI = "space-MNI152NLin2009aSym"
 FURTHER = "space-MNI152NLin6Asym"
 OPTIONS = ["--output-spaces", "MNI152NLin6Asym", "--brain-extraction", "deepbet"]

@@ -1,7 +1,6 @@
 """Group-level tables of datasets like ARC and ATLAS, with two tracts and two atlases, recalculated."""
 
 import itertools
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,8 @@ from scipy import ndimage
 from bids_stroke.atlases import tracts
 from bids_stroke.cli.run import main
 from bids_stroke.spatial import image, templates
+
+pytestmark = pytest.mark.slow
 
 SPACE = bidsets.SPACE
 LOADS = ("raw_load_ml", "weighted_load_ml", "max_slice_load")
@@ -48,13 +49,11 @@ def maps(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=["ATLAS", "ARC"])
+@pytest.fixture(scope="module", params=["ATLAS", pytest.param("ARC", marks=pytest.mark.exhaustive)])
 def out(request, maps, tmp_path_factory):
     """Derivatives of both levels."""
     folder = tmp_path_factory.mktemp(request.param)
     if request.param == "ARC":
-        if "BIDS_STROKE_SLOW" not in os.environ:
-            pytest.skip("normalizes a head: set BIDS_STROKE_SLOW to run it")
         data, masks = bidsets.arc(folder / "bids")
     else:
         data = masks = bidsets.atlas(folder / "bids", 2, radii=(14, 9))

@@ -1,7 +1,6 @@
 """Tests of brain extraction on any grid, and of the independence of results from the storage order."""
 
 import copy
-import os
 
 import nibabel as nib
 import numpy as np
@@ -132,9 +131,7 @@ def test_hd_bet_predicts_like_the_published_forward(hd_bet):
         torch.testing.assert_close(_predict(placed, image), expected, rtol=0, atol=1e-3)
 
 
-@pytest.mark.skipif(
-    "BIDS_STROKE_SLOW" not in os.environ, reason="takes minutes; set BIDS_STROKE_SLOW to run it"
-)
+@pytest.mark.exhaustive
 def test_hd_bet_agrees_with_the_published_pipeline(shared):
     import contextlib
     import io

@@ -10,6 +10,8 @@ from scipy import ndimage
 from bids_stroke.settings import NORMALIZATIONS
 from bids_stroke.spatial import enantiomorphic, grid, image, normalization, templates, transforms
 
+pytestmark = pytest.mark.slow
+
 ants = pytest.importorskip("ants")
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 

@@ -25,9 +25,7 @@ from bids_stroke.training.patients import groups
 from bids_stroke.training.patients.patient import Patient
 from bids_stroke.training.recipe_settings import Augmentation, SplitRules
 
-pytestmark = pytest.mark.skipif(
-    "BIDS_STROKE_SLOW" not in os.environ, reason="takes minutes: set BIDS_STROKE_SLOW to run it"
-)
+pytestmark = pytest.mark.exhaustive
 SIDES = (49, 58, 47)  # the template at 4 mm
 SMALL = {"fc_densenet": {"features": 8, "growth": 4, "layers": 2, "depth": 3}, "vnet": {}}
 THREADS = os.environ | {"OMP_NUM_THREADS": "1"}

@@ -34,8 +34,8 @@ TINY = {
         "spacing": [4.0] * 3,
     },
 }
-# Recipe, recipe of its initial model, and exported card. A participant takes a minute: without
-# BIDS_STROKE_SLOW, two recipes are tested.
+pytestmark = pytest.mark.slow
+# Recipe, recipe of its initial model, and exported card. A recipe takes a minute or more.
 QUICK = ("s2_zoom_in", "s4_adapt")
 RECIPES = {
     "s2": (None, "s2-E"),
@@ -133,11 +133,12 @@ def trained(name, start, folder):
     return cards
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.exhaustive) for name in RECIPES],
+)
 def test_a_recipe_from_scans_to_scores(name, folder):
     start, model = RECIPES[name]
-    if name not in QUICK and "BIDS_STROKE_SLOW" not in os.environ:
-        pytest.skip("takes minutes: set BIDS_STROKE_SLOW to run it")
     if "nnunet" in recipes.read_content(name) and not find_spec("nnunetv2"):
         pytest.skip("nnunetv2 is not installed: pip install .[nnunet]")
     path = trained(name, start, folder) / f"{model}.yaml"

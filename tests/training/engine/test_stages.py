@@ -20,6 +20,8 @@ from bids_stroke.training.engine import tiles
 from bids_stroke.training.patients import preparation
 from bids_stroke.training.patients.arrays import arrays
 
+pytestmark = pytest.mark.slow
+
 
 def recipe(folder, **changes):
     """The recipe s2 at 4 mm with a small network."""
