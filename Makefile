@@ -1,4 +1,4 @@
-# make install      install the package and its dependencies into the virtual environment .venv
+# make install      install the package into the virtual environment .venv
 # make demo         process three simulated patients, from images to reports, in the folder demo
 # make test         run the fast tests in JOBS (2) parallel processes
 # make test-all     run all tests except those marked as exhaustive
@@ -11,39 +11,47 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN = $(VENV)/bin
 JOBS ?= 2
 INSTALLED = $(VENV)/.installed
+TESTS_INSTALLED = $(VENV)/.tests-installed
+PIP = $(BIN)/python -m pip install -c constraints.txt
+PYTEST = $(BIN)/python -m pytest -q --durations=15 -n $(JOBS) --dist loadfile
+FAST = -m "not slow and not exhaustive"
 
 READERS = image packed table ratings card filters plugin
 
-.PHONY: install demo test test-all coverage fuzz integration clean
+.PHONY: install install-tests demo test test-all coverage fuzz integration clean
 
 install: $(INSTALLED)
+
+install-tests: $(TESTS_INSTALLED)
 
 # Install torch first: it is by far the largest package, and the second command finds it installed.
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -c constraints.txt torch
-	$(BIN)/python -m pip install -c constraints.txt -e .[test]
+	$(PIP) torch
+	$(PIP) -e .
+	touch $@
+
+$(TESTS_INSTALLED): $(INSTALLED)
+	$(PIP) -e .[test]
 	touch $@
 
 demo: install
 	$(BIN)/python studies/demo.py demo
 
-PYTEST = $(BIN)/python -m pytest -q --durations=15 -n $(JOBS) --dist loadfile
+test: install-tests
+	$(PYTEST) $(FAST)
 
-test: install
-	$(PYTEST) -m "not slow and not exhaustive"
-
-test-all: install
+test-all: install-tests
 	$(PYTEST)
 
-coverage: install
-	$(PYTEST) -m "not slow and not exhaustive" --cov bids_stroke --cov-report term:skip-covered
+coverage: install-tests
+	$(PYTEST) $(FAST) --cov bids_stroke --cov-report term:skip-covered
 
-fuzz: install
-	$(BIN)/python -m pip install -c constraints.txt atheris
+fuzz: install-tests
+	$(PIP) atheris
 	for reader in $(READERS); do $(BIN)/python tests/fuzz/fuzz.py $$reader -max_total_time=600 || exit; done
 
-integration: install
+integration: install-tests
 	tests/integration.sh
 
 clean:
