@@ -11,7 +11,7 @@ PAGE = (Path(__file__).parents[1] / "docs" / "files.md").read_text(encoding="utf
 def test_selection_rules():
     rules = re.findall(r"^\| (\d+) \|.*\| (yes|no) \|$", PAGE, re.MULTILINE)
     clear = ["yes" if rule.clear else "no" for rule in choice._RULES]
-    assert [answer for _, answer in rules] == [*clear, "no"]  # the last rule is the file name
+    assert [unambiguous for _, unambiguous in rules] == [*clear, "no"]  # the last rule is the file name
     assert all(f"{side} mm from" in PAGE for side in choice.BRAIN_MM)
 
 

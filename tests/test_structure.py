@@ -17,6 +17,8 @@ MAX_COGNITIVE_COMPLEXITY = 15
 MIN_FRACTION = 0.98  # of annotated functions and of docstrings
 #: Packages whose modules may import torch at module level.
 TORCH = ("models", "training")
+#: Words that do not state what a variable or function contains.
+UNCLEAR = {"answer", "found", "here", "kept", "known", "middle", "one", "own", "there", "told"}
 NEEDS_TORCH = {"torch", "monai", "lightning", "torchmetrics", "nnunetv2"}
 
 
@@ -180,6 +182,25 @@ def test_public_functions_have_docstrings():
     nodes = [node for path in sources.modules() for node in sources.public(ast.parse(path.read_text()))]
     undocumented = [node.name for node in nodes if not ast.get_docstring(node)]
     assert len(undocumented) <= (1 - MIN_FRACTION) * len(nodes), undocumented
+
+
+def names(tree):
+    """Yield the names of variables, parameters, functions and classes of a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+
+
+def test_names_are_nouns():
+    folders = ("benchmarks", "docs", "studies", "tests")
+    scripts = [path for folder in folders for path in (sources.ROOT / folder).rglob("*.py")]
+    for path in [*sources.modules(), *scripts]:
+        unclear = UNCLEAR & {name.strip("_").lower() for name in names(ast.parse(path.read_text()))}
+        assert not unclear, path
 
 
 def test_every_package_is_installed():

@@ -124,7 +124,7 @@ def _empty_sessions(
     session_label: Sequence[str],
 ) -> Iterator[SkippedSession]:
     """Yield the participants and sessions whose folders are empty, such as subdatasets that DataLad has
-    not installed. They are refused, since their files may be available elsewhere."""
+    not installed. They are refused, since their files may not be downloaded yet."""
     for subject, session in images.empty_folders():
         has_files = session in participants.labels.get(subject, [])
         is_requested = (not participant_label or subject in participant_label) and (

@@ -29,14 +29,14 @@ class MirrorError:
         Standard deviations of the usual error (degrees, mm).
     wrong : float
         Probability of a failed alignment, whose standard deviations are ten times larger.
-    absent : float
+    missing : float
         Probability that the mirrored channels are zero.
     """
 
     rotation: float
     shift: float
     wrong: float
-    absent: float
+    missing: float
 
 
 @dataclass(frozen=True)

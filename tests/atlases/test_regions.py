@@ -243,8 +243,8 @@ def test_an_invalid_label_table_is_rejected(files, content, message):
 
 def test_an_invalid_atlas_is_rejected(files, tmp_path):
     path, table = files
-    with pytest.raises(ResourceError, match=r"absent\.tsv"):
-        supplied.load_atlas(path, Path("absent.tsv"))
+    with pytest.raises(ResourceError, match=r"missing\.tsv"):
+        supplied.load_atlas(path, Path("missing.tsv"))
     fractions = tmp_path / "space-MNI152NLin2009aSym_dseg.nii.gz"
     nib.save(nib.Nifti1Image(np.full((50, 50, 50), 0.5, np.float32), np.eye(4)), fractions)
     with pytest.raises(ImageError, match="not labels"):
@@ -360,8 +360,8 @@ def test_invalid_maps_are_rejected(files, tmp_path):
     path, _ = files
     with pytest.raises(UsageError, match="have the name JuelichCST"):
         Maps(("juelich-cst", "juelich-cst")).check()
-    with pytest.raises(ResourceError, match="absent"):
-        Maps(atlases=((path, tmp_path / "absent.tsv"),)).check()
+    with pytest.raises(ResourceError, match="missing"):
+        Maps(atlases=((path, tmp_path / "missing.tsv"),)).check()
     with pytest.raises(ResourceError, match=r"absent_space.*does not exist"):
         Maps((str(tmp_path / "absent_space-MNI152NLin6Asym.nii.gz"),)).check()
     unsupported = tmp_path / "tract_space-MNI305.nii.gz"

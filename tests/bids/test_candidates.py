@@ -82,19 +82,19 @@ def test_images_without_ses_beside_empty_sessions(tmp_path):
     }
 
 
-@pytest.mark.parametrize("own", [False, True])
-def test_a_mask_without_ses_of_two_sessions_is_not_used(tmp_path, own):
+@pytest.mark.parametrize("has_mask", [False, True])
+def test_a_mask_without_ses_of_two_sessions_is_not_used(tmp_path, has_mask):
     root, masks = tmp_path / "bids", tmp_path / "masks"
     add(root, *(INSIDE.format(session, "T1w") for session in "12"))
     add(masks, BESIDE.format("label-L_mask"))
-    if own:
+    if has_mask:
         add(masks, INSIDE.format(1, "label-L_mask"))
     images, skipped, sessions = find(root, card=None, lesion_derivatives=masks)
-    assert images.keys() == ({"sub-02_ses-1"} if own else set())
+    assert images.keys() == ({"sub-02_ses-1"} if has_mask else set())
     for item in skipped.values():
         assert item.refused and "sub-02_label-L_mask.nii.gz" in item.reason
-    assert skipped.keys() == ({"sub-02_ses-2"} if own else {"sub-02_ses-1", "sub-02_ses-2"})
-    if own:
+    assert skipped.keys() == ({"sub-02_ses-2"} if has_mask else {"sub-02_ses-1", "sub-02_ses-2"})
+    if has_mask:
         assert "sub-02_label-L_mask.nii.gz is not used" in sessions["sub-02_ses-1"].ambiguous[0]
 
 

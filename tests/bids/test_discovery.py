@@ -280,7 +280,7 @@ def test_user_supplied_brain_masks(dataset, tmp_path):
 # User-supplied lesion masks
 
 
-def own(dataset, *paths, **more):
+def find_supplied(dataset, *paths, **more):
     """Find the sessions of a dataset with lesion masks in its derivatives."""
     masks = dataset.root / "derivatives" / "lesion_masks"
     dataset.add(*(f"derivatives/lesion_masks/{path}" for path in paths))
@@ -297,7 +297,7 @@ def test_a_mask_selects_the_run_that_it_was_drawn_on(dataset):
         f"{anat}acq-spc3p2_run-12_T2w.nii.gz",
         "sub-M2265/ses-2000/anat/sub-M2265_ses-2000_T1w.nii.gz",
     )
-    sessions, skipped = own(dataset, f"{anat}acq-spc3p2_run-10_T2w_desc-lesion_mask.nii.gz")
+    sessions, skipped = find_supplied(dataset, f"{anat}acq-spc3p2_run-10_T2w_desc-lesion_mask.nii.gz")
     (session,) = sessions
     assert (session.name, session.reference, session.drawn_on) == ("sub-M2265_ses-849", "T1w", "T2w")
     assert names(session)["T2w"] == "sub-M2265_ses-849_acq-spc3p2_run-10_T2w.nii.gz"
@@ -315,7 +315,7 @@ def test_masks_on_the_trace_image(dataset):
         )
     dataset.add("sub-1/anat/sub-1_T1w.nii.gz", "sub-1/anat/sub-1_FLAIR.nii.gz")
     masks = [mask.format(subject, kind) for subject in "12" for kind in ("Acute", "Chronic", "")]
-    (first, second), _ = own(dataset, *masks)
+    (first, second), _ = find_supplied(dataset, *masks)
     assert (first.reference, first.drawn_on) == ("T1w", "TRACE")
     assert names(first) == {
         "T1w": "sub-1_T1w.nii.gz",
@@ -325,7 +325,7 @@ def test_masks_on_the_trace_image(dataset):
     assert first.lesion.path.name == "sub-1_space-TRACE_desc-lesion_mask.nii.gz"
     assert "chosen from 3" in first.notes[0]
     assert (second.reference, second.drawn_on) == ("TRACE", "TRACE")
-    (acute, _), _ = own(dataset, filters={"lesion": {"desc": "lesionAcute"}})
+    (acute, _), _ = find_supplied(dataset, filters={"lesion": {"desc": "lesionAcute"}})
     assert acute.lesion.path.name == "sub-1_space-TRACE_desc-lesionAcute_mask.nii.gz"
 
 
@@ -334,7 +334,7 @@ def test_masks_in_a_template_space(dataset):
     stem = "sub-{0}/ses-1/anat/sub-{0}_ses-1_space-MNI152NLin2009aSym_{1}"
     dataset.add(stem.format("r001s001", "T1w.nii.gz"))
     masks = [stem.format(s, "label-L_desc-T1lesion_mask.nii.gz") for s in ("r001s001", "r001s002")]
-    sessions, skipped = own(dataset, *masks)
+    sessions, skipped = find_supplied(dataset, *masks)
     assert [session.name for session in sessions] == ["sub-r001s001_ses-1", "sub-r001s002_ses-1"]
     assert [len(session.images) for session in sessions] == [1, 0]
     assert all(session.lesion.in_template for session in sessions)
@@ -359,14 +359,14 @@ def test_a_mask_without_contrast_in_its_name_is_matched_by_grid(dataset):
     path = dataset.root / "derivatives/lesion_masks/sub-01/anat/sub-01_label-lesion_roi.nii.gz"
     path.parent.mkdir(parents=True)
     nib.save(nib.Nifti1Image(np.ones((2, 2, 2), np.uint8), np.diag([3.01, 1, 1, 1])), path)
-    ((session,), _) = own(dataset)
+    ((session,), _) = find_supplied(dataset)
     assert (session.reference, session.drawn_on) == ("T1w", "FLAIR")
     assert any("grid of sub-01_FLAIR" in note for note in session.notes)
 
 
 def test_a_mask_without_its_image_is_refused(dataset):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
-    sessions, ((name, reason, refused, _),) = own(
+    sessions, ((name, reason, refused, _),) = find_supplied(
         dataset, "sub-01/anat/sub-01_space-FLAIR_label-L_mask.nii.gz"
     )
     assert sessions == [] and name == "sub-01" and refused
@@ -376,14 +376,14 @@ def test_a_mask_without_its_image_is_refused(dataset):
 def test_a_folder_without_masks(dataset):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
     with pytest.raises(DatasetError, match="no lesion mask of sub-01"):
-        own(dataset)
+        find_supplied(dataset)
 
 
 def test_a_mask_without_ses_is_assigned_to_the_only_session(dataset):
     dataset.add("sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz")
     dataset.add(*(f"sub-02/ses-{s}/anat/sub-02_ses-{s}_T1w.nii.gz" for s in "ab"))
     mask = "sub-{0}/anat/sub-{0}_space-T1w_label-L_mask.nii.gz"
-    sessions, skipped = own(dataset, mask.format("01"), mask.format("02"))
+    sessions, skipped = find_supplied(dataset, mask.format("01"), mask.format("02"))
     assert [session.name for session in sessions] == ["sub-01_ses-a"]
     assert [(item.name, item.refused) for item in skipped] == [
         ("sub-02_ses-a", True),

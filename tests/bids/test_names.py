@@ -50,10 +50,10 @@ def test_the_description_contains_the_contrasts(contrasts, expected):
 
 
 def test_session_names_and_folders():
-    one = Session("01", "a", {}, "T1w")
-    assert (one.name, one.folder) == ("sub-01_ses-a", Path("sub-01/ses-a/anat"))
-    none = Session("01", None, {}, "T1w")
-    assert (none.name, none.folder) == ("sub-01", Path("sub-01/anat"))
+    session = Session("01", "a", {}, "T1w")
+    assert (session.name, session.folder) == ("sub-01_ses-a", Path("sub-01/ses-a/anat"))
+    unnumbered = Session("01", None, {}, "T1w")
+    assert (unnumbered.name, unnumbered.folder) == ("sub-01", Path("sub-01/anat"))
 
 
 @pytest.mark.parametrize(

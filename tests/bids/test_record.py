@@ -44,7 +44,7 @@ def test_identity_depends_on_image_content_only(session):
     path = session.images["FLAIR"]
     os.utime(path, ns=(10**18, 10**18 + 1))
     assert identity(session) == before
-    moved = shutil.copytree(path.parent, path.parent.parent / "elsewhere")
+    moved = shutil.copytree(path.parent, path.parent.parent / "another")
     images = {contrast: moved / path.name for contrast, path in session.images.items()}
     assert identity(replace(session, images=images)) == before
     path.write_bytes(b"1235")

@@ -135,8 +135,8 @@ def test_bad_filter_files(folder, text, words):
 
 
 def test_settings_are_checked(folder):
-    with pytest.raises(DatasetError, match="absent"):
-        parser.parse(["absent", "out", "participant"])
+    with pytest.raises(DatasetError, match="missing"):
+        parser.parse(["missing", "out", "participant"])
 
 
 def test_help_shows_the_defaults(capsys):
@@ -187,7 +187,7 @@ def test_invalid_atlases_and_cutoffs(folder, options, words):
 
 def test_missing_lesion_derivatives(folder):
     with pytest.raises(DatasetError, match="--lesion-derivatives"):
-        parse("--lesion-derivatives", str(folder / "absent"))
+        parse("--lesion-derivatives", str(folder / "missing"))
 
 
 def test_the_tables_of_options_in_the_docs(tmp_path):

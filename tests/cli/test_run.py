@@ -23,7 +23,7 @@ CARD = {
     "normalization": "zscore",
     "threshold": 0.5,
     "min_component_mm3": 10,
-    "weights": {"file": "absent.safetensors", "sha256": "0" * 64, "bytes": 1, "licence": "CC0"},
+    "weights": {"file": "missing.safetensors", "sha256": "0" * 64, "bytes": 1, "licence": "CC0"},
     "trained_on": "nothing",
     "measured": [],
     "notes": [],
@@ -63,8 +63,8 @@ def below(folder):
 
 
 def test_no_dataset(folder, capsys):
-    assert run(folder, bids="absent") == 1
-    assert "absent does not exist or is not a folder" in error_message(capsys)
+    assert run(folder, bids="missing") == 1
+    assert "missing does not exist or is not a folder" in error_message(capsys)
 
 
 def test_not_a_bids_dataset(folder, capsys):

@@ -75,7 +75,7 @@ def test_jobs_in_an_image(folder):
     assert binds[0].strip("'") == f"{bids}:{bids}:ro"
     assert {str(out), str(scratch)} <= set(binds) and scratch.is_dir()
     assert f"{image} bids_stroke-slurm '{bids}' {out} --list" in script(folder, "group")
-    assert run(folder, "--image", str(folder / "absent.sif")) == 2
+    assert run(folder, "--image", str(folder / "missing.sif")) == 2
 
 
 def add_brain_mask(folder):

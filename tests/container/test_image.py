@@ -57,11 +57,11 @@ class Apptainer:
             pytest.skip("there is no image: run tests/container/apptainer.sh and set BIDS_STROKE_SIF")
 
     def run(self, *arguments, command="bids_stroke", folders=()):
-        way, named = ("run", []) if command == "bids_stroke" else ("exec", [command])
-        start = [*self.program, way, "--containall", "--no-home"]
+        action, program = ("run", []) if command == "bids_stroke" else ("exec", [command])
+        start = [*self.program, action, "--containall", "--no-home"]
         for folder in folders:
             start += ["--bind", folder]
-        return _run([*start, self.image, *named, *arguments])
+        return _run([*start, self.image, *program, *arguments])
 
 
 def _run(command):
@@ -169,7 +169,7 @@ def test_without_any_folder_for_temporary_files(study):
     out.mkdir()
     out.chmod(0o777)
     folders = [f"{study / 'bids'}:/data:ro", f"{out}:/out"]
-    options = ["--env", "HOME=/absent"]
+    options = ["--env", "HOME=/missing"]
     options += ["--read-only-tmpfs=false"] if engine.program.endswith("podman") else []
     label = ["--participant-label", "02"]
     done = engine.run("/data", "/out", "participant", *label, folders=folders, options=options)

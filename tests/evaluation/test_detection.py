@@ -81,12 +81,12 @@ def test_anima_ignores_lesions_of_3_mm3_and_uses_6_connectivity():
 
 def detected_by_anima(reference, test, voxel_mm3):
     """Check whether each reference lesion is detected, by Anima's definition, voxel by voxel."""
-    kept = []
+    lesions = []
     for mask in (reference, test):
         numbered = labels(mask)
         large = [n for n in range(1, numbered.max() + 1) if (numbered == n).sum() * voxel_mm3 > 3]
-        kept.append([numbered == n for n in large])
-    references, tests = kept
+        lesions.append([numbered == n for n in large])
+    references, tests = lesions
     anywhere = np.any(references, axis=0) if references else np.zeros_like(reference)
     flags = []
     for lesion in references:

@@ -105,11 +105,11 @@ def test_surface_distances_approximate_those_of_surface_elements(seed):
     centers used here and by MONAI."""
     pred, truth = blobs(seed)
     spacing = np.random.default_rng(seed).uniform(0.5, 2, 3)
-    theirs = surface_distance.compute_surface_distances(truth, pred, spacing)
+    distances = surface_distance.compute_surface_distances(truth, pred, spacing)
     result = metrics.surface_distances(pred, truth, spacing)
-    expected = surface_distance.compute_robust_hausdorff(theirs, 100)
+    expected = surface_distance.compute_robust_hausdorff(distances, 100)
     assert result.hd == pytest.approx(expected, abs=np.linalg.norm(spacing))
-    both = surface_distance.compute_average_surface_distance(theirs)
+    both = surface_distance.compute_average_surface_distance(distances)
     assert result.assd == pytest.approx(np.mean(both), abs=np.linalg.norm(spacing) / 2)
 
 

@@ -93,13 +93,17 @@ def test_comparison_of_models():
     )
     scores.loc[3, "c"] = np.nan
     result = statistics.compare(scores)
-    assert [(one.a, one.b, one.n) for one in result] == [("a", "b", 30), ("a", "c", 29), ("b", "c", 29)]
-    for one in result:
-        both = scores[[one.a, one.b]].dropna()
-        assert one.p == pytest.approx(stats.wilcoxon(both[one.a], both[one.b]).pvalue)
-        assert one.median_difference == pytest.approx((both[one.a] - both[one.b]).median())
-    expected = multipletests([one.p for one in result], method="holm")[1]
-    assert [one.p_holm for one in result] == pytest.approx(list(expected))
+    assert [(pair.a, pair.b, pair.n) for pair in result] == [
+        ("a", "b", 30),
+        ("a", "c", 29),
+        ("b", "c", 29),
+    ]
+    for pair in result:
+        both = scores[[pair.a, pair.b]].dropna()
+        assert pair.p == pytest.approx(stats.wilcoxon(both[pair.a], both[pair.b]).pvalue)
+        assert pair.median_difference == pytest.approx((both[pair.a] - both[pair.b]).median())
+    expected = multipletests([pair.p for pair in result], method="holm")[1]
+    assert [pair.p_holm for pair in result] == pytest.approx(list(expected))
     assert result[0].effect < -0.5 < abs(result[0].effect)
 
 

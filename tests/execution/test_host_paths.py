@@ -91,10 +91,10 @@ def test_every_option_with_a_file_is_a_setting():
 
 def test_cards_and_weights_of_members(settings, tmp_path):
     """Two members, one with one weights file, one with weights of two folds."""
-    one = write_card(tmp_path / "a", "one", file="one.safetensors")
-    two = write_card(tmp_path / "b", "two", file="two.safetensors")
-    content = safe_yaml.read(two)
-    two.write_text(
+    first = write_card(tmp_path / "a", "one", file="one.safetensors")
+    second = write_card(tmp_path / "b", "two", file="two.safetensors")
+    content = safe_yaml.read(second)
+    second.write_text(
         safe_yaml.dump({**content, "folds": [{**content["weights"], "file": "fold.safetensors"}]})
     )
     files = [
@@ -106,7 +106,9 @@ def test_cards_and_weights_of_members(settings, tmp_path):
     whole.write_text(
         safe_yaml.dump({"name": "w", "threshold": 0.5, "min_component_mm3": 1, **members, **described})
     )
-    assert {whole, one, two, *files} <= set(find_host_paths(replace(settings, model=str(whole))).read)
+    assert {whole, first, second, *files} <= set(
+        find_host_paths(replace(settings, model=str(whole))).read
+    )
 
 
 def test_weights_in_the_cache_require_the_cache(settings, tmp_path, monkeypatch):
@@ -148,7 +150,7 @@ def test_a_tract_by_its_card_and_by_its_map(settings, tmp_path):
     card.write_text(safe_yaml.dump({**content, "cutoffs_ml": {"lower": 1, "upper": 2}}))
     needed = find_host_paths(replace(settings, tracts=(str(bare), str(card))))
     assert {bare, beside, card} <= set(needed.read)
-    group = replace(settings, tracts=(str(bare),), level="group", model="absent")
+    group = replace(settings, tracts=(str(bare),), level="group", model="missing")
     assert bare in find_host_paths(group).read
 
 

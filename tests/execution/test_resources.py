@@ -33,7 +33,7 @@ def write(root, files):
             "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
         },
         {  # in a container, the control group is the root, and its path does not exist
-            "proc/self/cgroup": "0::/../../elsewhere\n",
+            "proc/self/cgroup": "0::/../../another\n",
             "sys/fs/cgroup/memory.max": f"{3000 * 2**20}\n",
         },
     ],
@@ -65,7 +65,7 @@ def test_visible_gpus(tmp_path, monkeypatch):
 def test_writable_folders(tmp_path, monkeypatch):
     """A missing home, a missing user name and too little temporary space are replaced."""
     monkeypatch.setattr(tempfile, "tempdir", None)
-    for name, value in {"HOME": "/absent", "TMPDIR": str(tmp_path)}.items():
+    for name, value in {"HOME": "/missing", "TMPDIR": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     for name in ("LOGNAME", "USER"):
         monkeypatch.delenv(name, raising=False)

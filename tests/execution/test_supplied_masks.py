@@ -57,13 +57,13 @@ def out(tmp_path_factory):
 def test_the_table_of_the_cohort(out):
     table = pd.read_csv(out / "group_lesion.tsv", sep="\t")
     assert (table["participant_id"] + "_" + table["session_id"]).tolist() == list(MASKS)
-    one, turned, other, empty = (row for _, row in table.iterrows())
-    assert one["lesion_volume_mni_ml"] == pytest.approx(0.729)
-    assert one["hemisphere"] == "left" and one["index_super_region"].startswith("R1 ")
-    assert one["cst_weighted_load_ml_left"] > 1 and one["cst_weighted_load_ml_right"] == 0
+    first, turned, other, empty = (row for _, row in table.iterrows())
+    assert first["lesion_volume_mni_ml"] == pytest.approx(0.729)
+    assert first["hemisphere"] == "left" and first["index_super_region"].startswith("R1 ")
+    assert first["cst_weighted_load_ml_left"] > 1 and first["cst_weighted_load_ml_right"] == 0
     # Results do not depend on the axis order of the file.
     numbers = [name for name in table if name.startswith(("cst_", "r1", "r2", "r3", "r4"))]
-    pd.testing.assert_series_equal(one[numbers], turned[numbers], check_names=False)
+    pd.testing.assert_series_equal(first[numbers], turned[numbers], check_names=False)
     assert turned["lesion_volume_change_ml"] == 0 and turned["previous_session_id"] == "ses-1"
     assert other["hemisphere"] == "right" and other["index_super_region"].startswith("R2 ")
     assert other["cst_raw_load_ml_total"] == 0 and pd.isna(other["cst_category"])

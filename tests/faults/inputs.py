@@ -174,7 +174,7 @@ SCANS = [
     Case("git-annex link without content", link(ANNEX), "get it with datalad get"),
     Case("git-annex pointer file", content(b"/annex/objects/MD5E-s1--a.nii.gz\n"), "datalad get"),
     Case("git-lfs pointer", content(b"version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
-    Case("link to nowhere", link("../../elsewhere.nii.gz"), "is a link to"),
+    Case("link to nowhere", link("../../missing.nii.gz"), "is a link to"),
     Case("FLAIR of zero bytes beside a good T1w", broken_flair, "FLAIR.nii.gz cannot be read"),
     Case("no brain in the image", written(speck), "yields a brain volume of 0.06 liters"),
     Case("head with skull, said to be a brain", with_skull, "or supply a brain mask"),

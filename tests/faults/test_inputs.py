@@ -210,8 +210,8 @@ def options(*given):
 
 
 def linked(folder):
-    (folder / "sub-01").rename(folder.parent / "elsewhere")
-    (folder / "sub-01").symlink_to(folder.parent / "elsewhere")
+    (folder / "sub-01").rename(folder.parent / "another")
+    (folder / "sub-01").symlink_to(folder.parent / "another")
 
 
 def nothing(folder):
@@ -351,9 +351,9 @@ CARDS = {
     "weights by an absolute path": weights(file="/etc/passwd"),
     "weights by http": weights(url="http://localhost/w"),
     "weights by file://": weights(url="file:///etc/passwd"),
-    "a name that leads elsewhere": card(name="../../x"),
+    "a name with a path to another folder": card(name="../../x"),
     "a checksum that is none": weights(file="w", sha256="../x"),
-    "members elsewhere": {**card(fusion="mean", members=["../other.yaml"])},
+    "members in another folder": {**card(fusion="mean", members=["../other.yaml"])},
     "a spacing of 0": card(spacing=[0, 2, 2]),
     "a tile of 100000 voxels": card(tile=[100_000] * 3),
     "a threshold of NaN": card(threshold=float("nan")),

@@ -176,25 +176,25 @@ def test_random_headers(tmp_path, tract, table):
     rng = np.random.default_rng(20)
     refused = 0
     for number in range(DRAWS):
-        one = draw(rng)
+        header = draw(rng)
         folder = tmp_path / str(number)
         folder.mkdir()
-        points = one.write(folder / f"sub-01_space-{templates.TEMPLATE}_label-L_mask{one.end}")
-        if not one.is_valid:
+        points = header.write(folder / f"sub-01_space-{templates.TEMPLATE}_label-L_mask{header.end}")
+        if not header.is_valid:
             with pytest.raises(ImageError) as caught:
                 measured(folder, tract)
             message = str(caught.value)
-            assert str(folder) in message and "\n" not in message and message.endswith("."), one
+            assert str(folder) in message and "\n" not in message and message.endswith("."), header
             refused += 1
             continue
         volume, side, load = measured(folder, tract)
-        voxel_ml = abs(np.linalg.det(one.affine[:3, :3])) / 1000
-        assert volume == pytest.approx(len(points) * voxel_ml, rel=0.01), one
-        assert side == "left", one
-        assert load["left"] == pytest.approx(expected_load(points, one.affine, tract["L"]), rel=0.02), (
-            one
-        )
-        assert load["right"] == 0, one
+        voxel_ml = abs(np.linalg.det(header.affine[:3, :3])) / 1000
+        assert volume == pytest.approx(len(points) * voxel_ml, rel=0.01), header
+        assert side == "left", header
+        assert load["left"] == pytest.approx(
+            expected_load(points, header.affine, tract["L"]), rel=0.02
+        ), header
+        assert load["right"] == 0, header
     assert 0.2 < refused / DRAWS < 0.6
     seen = f"{DRAWS - refused} files give volume, side and load as drawn, {refused} are refused"
     table.add("Masks of labs", f"{DRAWS} random headers", "", seen, "as of any mask")

@@ -21,11 +21,11 @@ def test_threshold_includes_its_own_value():
     assert mask.ravel().tolist() == [0, 0, 1, 1]
 
 
-@pytest.mark.parametrize("voxel_mm3, kept", [(1.0, True), (0.9999999, True), (0.99, False)])
-def test_a_component_of_exactly_the_minimum_size_is_kept(voxel_mm3, kept):
+@pytest.mark.parametrize("voxel_mm3, expected", [(1.0, True), (0.9999999, True), (0.99, False)])
+def test_a_component_of_exactly_the_minimum_size_is_kept(voxel_mm3, expected):
     probability = np.zeros((12, 3, 3))
     probability[:10, 1, 1] = 1  # ten voxels
-    assert postprocessing.threshold(probability, 0.5, 10, voxel_mm3).any() == kept
+    assert postprocessing.threshold(probability, 0.5, 10, voxel_mm3).any() == expected
 
 
 def test_only_small_components_are_removed():

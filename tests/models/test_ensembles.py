@@ -44,13 +44,13 @@ def test_each_network_is_listed_once():
 
 def test_each_region_has_the_prediction_of_its_member():
     grid = regrid(templates.template().brain, (8, 8, 8), order=0)
-    full, none = np.ones(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
+    full, empty = np.ones(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
     labels = ensembles.region_labels(grid)
     assert set(np.unique(labels)) == {1, 2, 3, 4}
     for predictions, expected in (
-        ((full, full, none), [1, 3, 4]),  # a and c do not overlap
-        ((full, none, full), [2]),
-        ((none, full, full), [3]),
+        ((full, full, empty), [1, 3, 4]),  # a and c do not overlap
+        ((full, empty, full), [2]),
+        ((empty, full, full), [3]),
         ((full, full, full), [1, 2, 3, 4]),
     ):
         by_identity = dict(zip((card.identity() for card in (A, B, C)), predictions, strict=True))

@@ -33,7 +33,7 @@ MNI = "space-MNI152NLin2009aSym"
 FURTHER = "space-MNI152NLin6Asym"
 OPTIONS = ["--output-spaces", "MNI152NLin6Asym", "--brain-extraction", "deepbet"]
 TRUTH = "derivatives/truth/sub-01/anat/sub-01_space-T1w_{}_mask.nii.gz"
-FOUND = {
+OUTPUTS = {
     "sub-01/anat/sub-01_desc-preproc_T1w.nii.gz",
     "sub-01/anat/sub-01_desc-lesionfilled_T1w.nii.gz",
     "sub-01/anat/sub-01_desc-preproc_FLAIR.nii.gz",
@@ -127,7 +127,7 @@ def files(folder):
 def test_a_failed_participant_does_not_stop_others(first):
     done, out = first
     assert done.returncode == 1
-    assert files(out).keys() >= FOUND
+    assert files(out).keys() >= OUTPUTS
     assert "sub-02_T1w.nii.gz cannot be read as an image" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     record = json.loads((out / "logs/sub-02_run.json").read_text())

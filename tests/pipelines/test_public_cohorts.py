@@ -85,9 +85,9 @@ def plain_loads(mask, probability):
     """Compute the loads of one side directly from the formulas."""
     areas = probability.sum((0, 1), dtype=float)
     hits = (mask * probability).sum((0, 1), dtype=float)
-    kept = areas > 0
-    shares = hits[kept] / areas[kept]
-    counted = probability.max((0, 1))[kept] >= 0.5
+    inside = areas > 0
+    shares = hits[inside] / areas[inside]
+    counted = probability.max((0, 1))[inside] >= 0.5
     return hits.sum() / 1000, areas.max() * shares.sum() / 1000, shares[counted].max()
 
 
@@ -108,18 +108,18 @@ def test_loads(out, maps):
     for (_, row), name in itertools.product(wide.iterrows(), ("cst", "tube")):
         mask = np.asarray(template_mask(out, row).dataobj) > 0
         assert row["lesion_volume_mni_ml"] == pytest.approx(mask.sum() / 1000)
-        (few,) = short[short["participant_id"] == row["participant_id"]].to_dict("records")
+        (summary,) = short[short["participant_id"] == row["participant_id"]].to_dict("records")
         expected = {key: plain_loads(mask, side) for key, side in sides_of(name, maps).items()}
         total = [*np.sum(list(expected.values()), axis=0)[:2], max(e[2] for e in expected.values())]
         for side, values in {"left": expected["L"], "right": expected["R"], "total": total}.items():
-            here = long[(long["participant_id"] == row["participant_id"]) & (long["side"] == side)]
+            rows = long[(long["participant_id"] == row["participant_id"]) & (long["side"] == side)]
             label = "JuelichCST" if name == "cst" else name
-            (measured,) = here[here["atlas"] == label][list(LOADS)].to_numpy()
+            (measured,) = rows[rows["atlas"] == label][list(LOADS)].to_numpy()
             assert measured == pytest.approx(values, rel=1e-4, abs=1e-6)
             columns = [f"{name}_{load}_{side}" for load in LOADS]
             assert row[columns].to_list() == pytest.approx(values, rel=1e-4, abs=1e-6)
             if side == "total":
-                assert [few[column] for column in columns] == row[columns].to_list()
+                assert [summary[column] for column in columns] == row[columns].to_list()
 
 
 def test_regions(out, maps):
@@ -139,8 +139,8 @@ def test_regions(out, maps):
             ],
         }
         for atlas, shares in expected.items():
-            here = long[(long["participant_id"] == row["participant_id"]) & (long["atlas"] == atlas)]
-            regions = here.set_index("region")
+            rows = long[(long["participant_id"] == row["participant_id"]) & (long["atlas"] == atlas)]
+            regions = rows.set_index("region")
             assert regions.loc[NAMES, "lesion_share"].to_list() == pytest.approx(shares, abs=1e-5)
             assert regions["lesion_volume_ml"].sum() == pytest.approx(
                 row["lesion_volume_mni_ml"], rel=1e-4

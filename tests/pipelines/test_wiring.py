@@ -29,7 +29,7 @@ BUILDERS = {
 }
 
 
-def session(folder, *contrasts):
+def make_session(folder, *contrasts):
     """Create a session with empty image files."""
     images = {contrast: folder / f"sub-01_{contrast}.nii.gz" for contrast in contrasts}
     for path in images.values():
@@ -46,13 +46,13 @@ def supplied(folder, space="T1w"):
 
 def build(name, folder, contrasts=("T1w", "FLAIR"), supplied_brain_mask=None):
     """Call a builder with values for all of its keywords."""
-    one = session(folder, *contrasts)
+    session = make_session(folder, *contrasts)
     card = CARD
     if name in ("init_template_session_wf", "init_supplied_outputs_wf"):
         card = None
-        one = Session("01", None, {}, "MNIColin27", (), None, supplied(folder, "MNIColin27"))
+        session = Session("01", None, {}, "MNIColin27", (), None, supplied(folder, "MNIColin27"))
     arguments = {
-        "session": one,
+        "session": session,
         "card": CARD,
         "maps": Maps(),
         "sources": SourceDatasets(folder, folder / "out"),
@@ -74,7 +74,7 @@ def build(name, folder, contrasts=("T1w", "FLAIR"), supplied_brain_mask=None):
         "contrasts": ("T1w", "FLAIR"),
         "name": "tested_wf",
         "names": Derivatives(
-            session=one,
+            session=session,
             card=card,
             contrasts=("T1w",) if card else (),
             maps=Maps(),
@@ -141,7 +141,7 @@ def test_all_inputs_and_outputs_are_connected(name, tmp_path):
 )
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_session_workflow_is_complete(contrasts, masked, tmp_path):
-    one = session(tmp_path, *contrasts)
+    session = make_session(tmp_path, *contrasts)
     further = []
     if masked:
         files = [tmp_path / "t1w.nii.gz", tmp_path / "brain.nii.gz"]
@@ -151,10 +151,10 @@ def test_a_session_workflow_is_complete(contrasts, masked, tmp_path):
     if masked:
         mask = tmp_path / "mask.nii.gz"
         mask.touch()
-        one = Session("01", None, one.images, "T1w", (), mask)
+        session = Session("01", None, session.images, "T1w", (), mask)
     check_complete(
         BUILDERS["init_session_wf"](
-            session=one,
+            session=session,
             card=CARD,
             maps=Maps(),
             sources=SourceDatasets(tmp_path, tmp_path / "out"),
@@ -177,10 +177,10 @@ def test_a_session_workflow_is_complete(contrasts, masked, tmp_path):
     ],
 )
 def test_a_session_workflow_with_a_supplied_mask_is_complete(contrasts, space, tmp_path):
-    images = session(tmp_path, *contrasts).images
-    one = Session("01", None, images, contrasts[0], (), None, supplied(tmp_path, space))
+    images = make_session(tmp_path, *contrasts).images
+    session = Session("01", None, images, contrasts[0], (), None, supplied(tmp_path, space))
     workflow = BUILDERS["init_session_wf"](
-        session=one,
+        session=session,
         card=None,
         maps=Maps(),
         sources=SourceDatasets(tmp_path, tmp_path / "out"),
@@ -201,9 +201,9 @@ def test_a_template_session_workflow_is_complete(contrasts, tmp_path):
     images = dict.fromkeys(contrasts, tmp_path / "sub-01_T1w.nii.gz")
     for path in images.values():
         path.touch()
-    one = Session("01", None, images, "MNIColin27", (), None, supplied(tmp_path, "MNIColin27"))
+    session = Session("01", None, images, "MNIColin27", (), None, supplied(tmp_path, "MNIColin27"))
     workflow = BUILDERS["init_template_session_wf"](
-        session=one, maps=Maps(), sources=SourceDatasets(tmp_path, tmp_path / "out")
+        session=session, maps=Maps(), sources=SourceDatasets(tmp_path, tmp_path / "out")
     )
     names = check_complete(workflow)
     assert "sub-01_space-MNI152NLin2009aSym_label-L_desc-ownlesion_morph.tsv" in names

@@ -56,11 +56,11 @@ def test_contrast_is_recognized(template, contrast):
     }
     measured = image_quality.measure(img, img, brain, tissues)
     for named in image_quality.CONTRASTS:
-        failed = checks.run_checks({**ROW, **measured, "reference": named}, {named: Path("absent")})
+        failed = checks.run_checks({**ROW, **measured, "reference": named}, {named: Path("missing")})
         assert ("contrast" in failed) == (named != contrast)
         prefix = f"{named.lower()}_"  # the same measures for a non-reference image
         other = {prefix + name: value for name, value in measured.items()}
-        failed = checks.run_checks({**ROW, **other, "reference": "other"}, {named: Path("absent")})
+        failed = checks.run_checks({**ROW, **other, "reference": "other"}, {named: Path("missing")})
         assert (f"The {named} looks like a {contrast}" in failed.get("contrast", "")) == (
             named != contrast
         )

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 #: Kernel sizes or strides along the three axes.
 Triple: TypeAlias = tuple[int, int, int]
-_ONE = (1, 1, 1)
+_UNIT = (1, 1, 1)
 
 
 class Block(nn.Module):
@@ -49,7 +49,7 @@ class Stack(nn.Module):
     ) -> None:
         super().__init__()
         first = Block(channels, features, kernel, stride, bias)
-        rest = (Block(features, features, kernel, _ONE, bias) for _ in range(number - 1))
+        rest = (Block(features, features, kernel, _UNIT, bias) for _ in range(number - 1))
         self.convs = nn.Sequential(first, *rest)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -65,13 +65,13 @@ class Residual(nn.Module):
     ) -> None:
         super().__init__()
         self.conv1 = Block(channels, features, kernel, stride, bias)
-        self.conv2 = Block(features, features, kernel, _ONE, bias, linear=True)
+        self.conv2 = Block(features, features, kernel, _UNIT, bias, linear=True)
         self.nonlin2 = nn.LeakyReLU(inplace=True)
         steps: list[nn.Module] = []
         if any(step != 1 for step in stride):
             steps.append(nn.AvgPool3d(stride, stride))
         if channels != features:
-            steps.append(Block(channels, features, _ONE, _ONE, False, linear=True))
+            steps.append(Block(channels, features, _UNIT, _UNIT, False, linear=True))
         self.skip = nn.Sequential(*steps)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -87,7 +87,7 @@ class Residuals(nn.Module):
     ) -> None:
         super().__init__()
         first = Residual(channels, features, kernel, stride, bias)
-        rest = (Residual(features, features, kernel, _ONE, bias) for _ in range(number - 1))
+        rest = (Residual(features, features, kernel, _UNIT, bias) for _ in range(number - 1))
         self.blocks = nn.Sequential(first, *rest)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -111,7 +111,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.stem = None
         if residual:
-            self.stem = Stack(1, channels, features[0], kernels[0], _ONE, bias)
+            self.stem = Stack(1, channels, features[0], kernels[0], _UNIT, bias)
             channels = features[0]
         stages: list[nn.Module] = []
         for number, width, kernel, stride in zip(numbers, features, kernels, strides, strict=True):
@@ -151,7 +151,7 @@ class Decoder(nn.Module):
         for level, number in zip(levels, numbers, strict=True):
             below, width, stride = features[level], features[level - 1], strides[level]
             self.transpconvs.append(nn.ConvTranspose3d(below, width, stride, stride, bias=bias))
-            self.stages.append(Stack(number, 2 * width, width, kernels[level - 1], _ONE, bias))
+            self.stages.append(Stack(number, 2 * width, width, kernels[level - 1], _UNIT, bias))
             self.seg_layers.append(nn.Conv3d(width, classes, 1))
 
     def forward(self, skips: list[torch.Tensor]) -> torch.Tensor:

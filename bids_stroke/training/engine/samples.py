@@ -66,7 +66,7 @@ def tensors(sample: Sample, recipe: SimulationRecipe, rng: np.random.Generator) 
 def draw_reflection(sample: Sample, error: MirrorError, rng: np.random.Generator) -> np.ndarray | None:
     """Draw a voxel-to-voxel reflection (4, 4) about an inaccurate mid-sagittal plane, or None for a
     missing alignment."""
-    if rng.random() < error.absent:
+    if rng.random() < error.missing:
         return None
     factor = FAILED_ALIGNMENT if rng.random() < error.wrong else 1.0
     inaccurate = np.eye(4)

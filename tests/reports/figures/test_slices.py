@@ -46,7 +46,7 @@ def test_the_close_up_is_centered_on_the_largest_component(orientation):
     mask = nib.Nifti1Image(both.astype(np.uint8), AFFINES[orientation])
     for cut in slices.close_up(mask):
         rows, columns = np.nonzero(slices.section(mask, cut) > 0.5)
-        middle = np.array([rows.mean(), columns.mean()]) / cut.field.shape(cut.axis)
-        np.testing.assert_allclose(middle, 0.5, atol=0.05)
+        center = np.array([rows.mean(), columns.mean()]) / cut.field.shape(cut.axis)
+        np.testing.assert_allclose(center, 0.5, atol=0.05)
         assert cut.position == pytest.approx((-30, 0, 10)[cut.axis], abs=4)
         assert np.ptp(columns) * cut.field.step == pytest.approx(24, abs=5)

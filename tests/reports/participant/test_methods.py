@@ -110,9 +110,9 @@ def test_supplied_brain_masks_are_described(tmp_path):
     for space, words in (("MNI152NLin6Asym", "transformed to"), ("MNIColin27", "assumed to be in")):
         mask = tmp_path / f"sub-01_space-{space}_label-L_mask.nii.gz"
         mask.touch()
-        own = SuppliedMask(mask, space, {})
+        supplied = SuppliedMask(mask, space, {})
         workflow = init_template_session_wf(
-            session=Session("01", None, {}, space, (), None, own),
+            session=Session("01", None, {}, space, (), None, supplied),
             maps=Maps(),
             sources=SourceDatasets(tmp_path, tmp_path / "out"),
         )

@@ -74,7 +74,7 @@ def test_validation_samples_cycle_through_the_inputs():
 
 def test_mirrored_channels_of_an_exact_midsagittal_plane_are_the_flipped_image():
     """The toy head is centered in the tile, so that its mid-sagittal plane is that of the tile."""
-    exact = MirrorError(rotation=0, shift=0, wrong=0, absent=0)
+    exact = MirrorError(rotation=0, shift=0, wrong=0, missing=0)
     sample = toys.simulator(**toys.STILL).sample(3, ("T1w",), subject=1)
     image = tensors(sample, replace(RECIPE, mirror=exact), np.random.default_rng(0)).image
     inside = fields.erode(sample.mask, 2)
@@ -86,7 +86,7 @@ def test_mirrored_channels_of_an_exact_midsagittal_plane_are_the_flipped_image()
 def test_mirrored_channels_are_missing_or_wrong_with_their_probabilities():
     sample = toys.simulator().sample(3, lesions=[])
     rng = np.random.default_rng(0)
-    assert draw_reflection(sample, MirrorError(1, 1, 0, absent=1), rng) is None
+    assert draw_reflection(sample, MirrorError(1, 1, 0, missing=1), rng) is None
     plane = sample.template[0]  # mid-sagittal plane: x = 0
 
     def distance(wrong):
