@@ -1,7 +1,4 @@
-"""The tables of options in usage.md, from the parser of the command line.
-
-python docs/options.py [PAGE]
-"""
+"""Write the tables of options in usage.md, from the parser of the command line."""
 
 import argparse
 import re
@@ -48,11 +45,16 @@ def _meaning(action: argparse.Action) -> str:
     return meaning
 
 
-def main(page: Path) -> None:
+def main() -> None:
     """Write the table of each group of options."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("page", nargs="?", type=Path, default=DOCS / "usage.md", help="page to update")
+    page = parser.parse_args().page
+    if not page.is_file():
+        parser.error(f"{page} does not exist; give the path of usage.md.")
     for group in options.build()._action_groups[2:]:  # after the arguments and --help
         write_section(f"options: {group.title}", table(group._group_actions), page)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else DOCS / "usage.md")
+    main()

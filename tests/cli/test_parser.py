@@ -195,3 +195,12 @@ def test_the_tables_of_options_in_the_docs(tmp_path):
     page = Path(shutil.copy(docs / "usage.md", tmp_path))
     subprocess.run([sys.executable, docs / "options.py", page], check=True)
     assert page.read_text() == (docs / "usage.md").read_text()
+
+
+@pytest.mark.parametrize("argument", ["--help", "--unknown", "missing.md"])
+def test_the_tables_of_options_are_written_only_to_a_page(tmp_path, argument):
+    script = Path(__file__).parents[2] / "docs" / "options.py"
+    page = (script.parent / "usage.md").stat().st_mtime_ns
+    done = subprocess.run([sys.executable, script, argument], cwd=tmp_path, capture_output=True)
+    assert done.returncode == (0 if argument == "--help" else 2)
+    assert not list(tmp_path.iterdir()) and (script.parent / "usage.md").stat().st_mtime_ns == page
