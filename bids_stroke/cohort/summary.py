@@ -22,7 +22,9 @@ MEASURES = {
 _SHARE = "largest share of a cross-section of the tract, larger side"
 #: The columns of :func:`bids_stroke.cohort.summary.summary`.
 SUMMARY_COLUMNS = {
-    "tract": {"Description": "Tract: prefix of its columns in group_lesion.tsv"},
+    "tract": {
+        "Description": "Tract: prefix of its columns in group_lesion.tsv; cst for the default tract"
+    },
     "group": {"Description": "Value of the column by which sessions are grouped; all: all sessions"},
     "n_sessions": {"Description": "Number of sessions"},
     **{
