@@ -23,6 +23,8 @@ from .source_datasets import SourceDatasets
 from .supplied_masks import SuppliedMask
 
 _AT = "@"  # separates the kind and the place of a role
+#: Value of ``model`` in the record of a session with a user-supplied lesion mask.
+SUPPLIED_MASKS = "own masks"
 #: Status of a session whose run has not ended.
 UNFINISHED = "unfinished"
 #: Error of a session without a record.
@@ -38,6 +40,15 @@ def role(kind: str, place: str | None = None) -> str:
     ('lesion_mask', 'lesion_mask@FLAIR')
     """
     return f"{kind}{_AT}{place}" if place else kind
+
+
+def model_title(model: str | None) -> str | None:
+    """Return the text of the reports for the ``model`` of a record.
+
+    >>> model_title("own masks"), model_title("simstroke")
+    ('user-supplied masks', 'simstroke')
+    """
+    return "user-supplied masks" if model == SUPPLIED_MASKS else model
 
 
 @dataclass

@@ -13,7 +13,7 @@ from bids_stroke.atlases import maps, tracts
 from bids_stroke.bids import names
 from bids_stroke.bids.derivatives import write_json, write_tsv
 from bids_stroke.bids.names import derivative
-from bids_stroke.bids.record import Record, read_all, read_selected
+from bids_stroke.bids.record import Record, model_title, read_all, read_selected
 from bids_stroke.cohort import columns, long_tables, overlap, participants
 from bids_stroke.cohort import summary as cohort_summary
 from bids_stroke.cohort import table as cohort_table
@@ -125,7 +125,7 @@ def _notices_of_models(table: pd.DataFrame) -> Iterator[str]:
     """Yield a notice if the lesions come from several models."""
     models = table["model"].value_counts()
     if len(models) > 1:
-        listing = ", ".join(f"{model} ({number})" for model, number in models.items())
+        listing = ", ".join(f"{model_title(name)} ({n})" for name, n in models.items())
         yield f"The lesions come from several models: {listing}; do not compare their volumes."
 
 

@@ -20,9 +20,6 @@ from bids_stroke.spatial import template_spaces
 
 from .plugins import read_plugin
 
-#: Value of ``model`` in the record of a session with a user-supplied lesion mask.
-SUPPLIED_MASKS = "own masks"
-
 
 @dataclass(frozen=True)
 class Job:
@@ -51,7 +48,7 @@ class Job:
         return Record(
             name=session.name,
             identity=records.identity(contents, **self.options),
-            model=card.name if card else SUPPLIED_MASKS,
+            model=card.name if card else records.SUPPLIED_MASKS,
             weights_sha256=card.sha256 if card else None,
             reference=session.reference,
             contrasts=list(card.select(tuple(session.images))) if card else [],

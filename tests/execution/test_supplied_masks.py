@@ -96,7 +96,7 @@ def test_the_evaluation_is_part_of_the_group_report(out):
 
 def test_reports_and_sidecars(out):
     html = (out / "sub-01.html").read_text()
-    assert "Lesion in template space" in html and "own masks" in html
+    assert "Lesion in template space" in html and "user-supplied masks" in html
     assert 'id="loads"' in (out / "group.html").read_text()
     assert "were supplied by the user" in (out / "CITATION.md").read_text()
     anat = out / "sub-02/ses-1/anat"

@@ -200,7 +200,7 @@ def test_lesions_of_several_models_are_reported(group, table):
     listing.write(group.out)
     status, shown = group()
     (line,) = (line for line in shown.splitlines() if "several models" in line)
-    assert status == 0 and "own masks (2), simstroke (1)" in line
+    assert status == 0 and "user-supplied masks (2), simstroke (1)" in line
     assert line in (group.out / "group.html").read_text()
     table.add("Group level", "sessions of several models", 0, line, "all, and the warning")
 

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from bids_stroke import __version__
 from bids_stroke.bids.logs import crash_path
 from bids_stroke.bids.names import derivative
-from bids_stroke.bids.record import Record, read_participant
+from bids_stroke.bids.record import Record, model_title, read_participant
 from bids_stroke.cohort.table import Row, session_row
 from bids_stroke.data import DATA
 from bids_stroke.reports.columns import MEASURES, number
@@ -178,7 +178,7 @@ def _summary(out_dir: Path, record: Record) -> dict[str, Any]:
         "notes": notes,
         "details": {
             "Status": record.status,
-            "Model": record.model,
+            "Model": model_title(record.model),
             "Weights (SHA-256)": record.weights_sha256 and record.weights_sha256[:12],
             "Run time (s)": record.seconds,
         },
