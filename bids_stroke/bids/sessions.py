@@ -154,6 +154,11 @@ class SkippedSession(NamedTuple):
     refused: bool
     unused: tuple[Unused, ...] = ()
 
+    @property
+    def status(self) -> str:
+        """Status in the log, the dry run and the summary: ``refused`` or ``skipped``."""
+        return "refused" if self.refused else "skipped"
+
 
 class UnusableSessionError(Exception):
     """The files of a session cannot be used; see :class:`bids_stroke.bids.sessions.SkippedSession`."""

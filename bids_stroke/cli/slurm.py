@@ -159,7 +159,7 @@ def list_unfinished(settings: Settings) -> int:
         print(f"{job.session.name}: {reason}")
     refused = [session for session in plan.skipped if session.refused]
     for session in refused:
-        print(f"{session.name}: refused: {session.reason}")
+        print(f"{session.name}: {session.status}: {session.reason}")
     print(f"{len(plan.done)} of {len(plan.sessions) + len(refused)} sessions are complete")
     return 1 if plan.jobs or refused else 0
 

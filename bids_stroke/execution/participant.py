@@ -43,7 +43,7 @@ def run_participants(settings: Settings) -> int:
     plan = make_plan(settings)
     if settings.dry_run:
         progress.print_plan(plan)
-        return 0
+        return 1 if any(item.refused for item in plan.skipped) else 0
     sources = settings.bids_dir, settings.output_dir, settings.lesion_derivatives
     write_dataset_files(SourceDatasets(*sources))
     with progress.Progress(_log(settings), len(plan.jobs), settings.verbose) as show:
@@ -51,7 +51,7 @@ def run_participants(settings: Settings) -> int:
             for note in session.notes:
                 show.line(f"{session.name}: {note}")
         for skipped in plan.skipped:
-            show.line(f"{skipped.name}: skipped: {skipped.reason}")
+            show.line(f"{skipped.name}: {skipped.status}: {skipped.reason}")
         for name in plan.done:
             show.line(f"{name}: up to date")
         results = _process(settings, plan, show)
@@ -179,8 +179,7 @@ def _summary(settings: Settings, plan: Plan, results: Mapping[str, Result]) -> I
         else:
             yield SummaryRow(session.name, None, None, "not started", "")
     for skipped in plan.skipped:
-        status = "refused" if skipped.refused else "skipped"
-        yield SummaryRow(skipped.name, None, None, status, skipped.reason)
+        yield SummaryRow(skipped.name, None, None, skipped.status, skipped.reason)
 
 
 def _summary_of_result(settings: Settings, session: Session, result: Result) -> SummaryRow:

@@ -142,7 +142,7 @@ def print_plan(plan: Plan) -> None:
         _print_unused(Unused(path, f"{c} is not needed") for c, path in others.items())
         _print_unused(session.unused)
     for skipped in plan.skipped:
-        print(f"{skipped.name}: skipped: {skipped.reason}")
+        print(f"{skipped.name}: {skipped.status}: {skipped.reason}")
         _print_unused(skipped.unused)
 
 

@@ -140,12 +140,12 @@ def test_errors_write_no_files(folder, capsys):
 
 def test_dry_run_shows_reasons_and_writes_nothing(folder, capsys):
     before = below(folder)
-    assert run(folder, "--dry-run") == 0
+    assert run(folder, "--dry-run") == 1, "sub-02 would be refused"
     shown = capsys.readouterr().out
     assert "sub-01: would run on T1w sub-01_T1w.nii.gz, FLAIR sub-01_run-2_FLAIR.nii.gz" in shown
     assert "T1w is the reference" in shown
     assert "sub-01_run-2_FLAIR.nii.gz was chosen from 2 FLAIR images" in shown
-    assert "sub-02: skipped: sub-02 has FLAIR but no T1w" in shown
+    assert "sub-02: refused: sub-02 has FLAIR but no T1w" in shown
     assert below(folder) == before
 
 
@@ -154,7 +154,8 @@ def test_refused_sessions_are_failures(folder, capsys):
     shown = capsys.readouterr()
     assert "refused" in shown.out and "sub-02" in shown.out
     assert "Traceback" not in shown.err
-    assert "sub-02 has FLAIR but no T1w" in (folder / "out/logs/sub-02_run.log").read_text()
+    log = (folder / "out/logs/sub-02_run.log").read_text()
+    assert "sub-02: refused: sub-02 has FLAIR but no T1w" in log
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])

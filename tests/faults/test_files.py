@@ -116,7 +116,7 @@ CASES = {
         images(space__MNI152NLin2009aSym_T1w=FINE, T1w=HEAD), {}, "would run on T1w sub-01_T1w.nii.gz",
         [f"not used: sub-01_{SPACE}_T1w.nii.gz (it is in space MNI152NLin2009aSym;"]),
     "only an image in template space": (
-        images(space__MNI152NLin2009aSym_T1w=FINE), {}, "skipped: it has no usable T1w, FLAIR or T2w",
+        images(space__MNI152NLin2009aSym_T1w=FINE), {}, "refused: it has no usable T1w, FLAIR or T2w",
         ["filter by space to use it"]),
     "a finer slab": (
         images(acq__slab_T1w=SLAB, T1w=HEAD), {}, "would run on T1w sub-01_T1w.nii.gz",
@@ -141,7 +141,7 @@ CASES = {
         ["has no ses- in its name and is assigned to the only session"]),
     "T1w at the level of the participant beside two sessions": (
         paths("sub-01/anat/sub-01_T1w", *(f"sub-01/ses-{n}/anat/sub-01_ses-{n}_T1w" for n in "12")), {},
-        "sub-01: skipped: it has 2 sessions, but these images have no ses- in their names",
+        "sub-01: refused: it has 2 sessions, but these images have no ses- in their names",
         ["sub-01_ses-2: would run"]),
     "a mask without session for two sessions": (
         paths(*(f"sub-01/ses-{n}/anat/sub-01_ses-{n}_T1w" for n in "12"),
@@ -157,10 +157,10 @@ CASES = {
         "run-01 is not [2, null]", []),
     "several sessions only in the file names": (
         paths(anat("ses-1_T1w"), anat("ses-2_T1w"), anat("ses-1_FLAIR")), {},
-        "sub-01: skipped: these images are outside the folder of the session in their names", []),
+        "sub-01: refused: these images are outside the folder of the session in their names", []),
     "an image of ses-2 beside the only session ses-1": (
         paths("sub-01/ses-1/anat/sub-01_ses-1_FLAIR", anat("ses-2_T1w")), {},
-        "sub-01_ses-1: skipped: these images are outside the folder of the session in their names: "
+        "sub-01_ses-1: refused: these images are outside the folder of the session in their names: "
         "sub-01_ses-2_T1w.nii.gz", []),
     "one session only in the file names": (
         images(ses__1_T1w=HEAD), {}, "would run on T1w sub-01_ses-1_T1w.nii.gz", []),
@@ -181,11 +181,11 @@ CASES = {
         paths(anat("T1w"), mask_names=["sub-1/anat/sub-1_desc-brain_mask"]), {},
         "masks contains no brain mask (sub-*/**/anat/*_desc-brain_mask.nii.gz) of a participant", []),
     "a participant that DataLad has not installed": (
-        with_folder(images(T1w=HEAD), "sub-02"), {}, "sub-02: skipped: its folder is empty",
+        with_folder(images(T1w=HEAD), "sub-02"), {}, "sub-02: refused: its folder is empty",
         ["sub-01: would run"]),
     "a session without any file": (
         with_folder(paths("sub-01/ses-1/anat/sub-01_ses-1_T1w"), "sub-01/ses-2/anat"), {},
-        "sub-01_ses-2: skipped: its folder is empty", ["sub-01_ses-1: would run"]),
+        "sub-01_ses-2: refused: its folder is empty", ["sub-01_ses-1: would run"]),
     "a dot in a name": (
         paths(anat("acq-0.8mm_T1w")), {},
         "sub-01_acq-0.8mm_T1w.nii.gz (its name has a dot, which BIDS allows only before the", []),
@@ -234,7 +234,7 @@ def test_files(tmp_path, capsys, table, name):
     shown = capsys.readouterr()
     lines = (shown.out + shown.err).splitlines()
     seen = next(line for line in lines if words in line)
-    assert status == seen.startswith("bids_stroke: error: ")
+    assert status == ("bids_stroke: error: " in seen or ": refused: " in seen)
     assert all(text in "".join(lines) for text in more)
     if not status:
         assert all(path.name in shown.out for path in root.rglob("sub-*.nii.gz"))

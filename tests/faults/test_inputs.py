@@ -50,11 +50,11 @@ def cohort(tmp_path_factory):
 def test_unusable_inputs_are_reported(cohort, table, case):
     done, out = cohort
     name = f"sub-{LABELS[case.name]}"
-    ends = (f"{name}: failed", f"{name}: skipped")
+    ends = (f"{name}: failed", f"{name}: refused")
     (line,) = (line for line in done.stderr.splitlines() if any(end in line for end in ends))
     assert case.words in line
     entry = record.read(out, name)
-    refused = ": skipped" in line
+    refused = ": refused" in line
     assert (entry is None) if refused else entry.status == "failed" and case.words in entry.error
     assert not (out / "logs" / f"{name}_crash.txt").exists()
     outputs = "its failure, in log, record and report"

@@ -74,7 +74,7 @@ def test_a_failed_session_has_no_masks(tmp_path, table):
     table.add("Left-overs", "a session that fails after it ended well", 0, line, "the other session")
 
 
-def test_outputs_of_a_skipped_session_are_reported(tmp_path, table):
+def test_outputs_of_a_refused_session_are_reported(tmp_path, table):
     """Two masks may be parts of one lesion; the earlier run had one mask."""
     bids, out = masks(tmp_path / "bids", "01"), tmp_path / "out"
     write_earlier_run(out)
@@ -83,10 +83,10 @@ def test_outputs_of_a_skipped_session_are_reported(tmp_path, table):
     mask.rename(mask.with_name(mask.name.replace("_space", "_hemi-R_space")))
     done = run(*participant(bids, out))
     assert done.returncode == 1 and record.read(out, "sub-01").complete(out)
-    (line,) = (line for line in done.stderr.splitlines() if "sub-01: skipped" in line)
+    (line,) = (line for line in done.stderr.splitlines() if "sub-01: refused" in line)
     assert line.endswith("; its outputs of an earlier run remain and are used at the group level.")
     seen = line.split(": ", 1)[1]
-    table.add("Left-overs", "outputs of a session that is now skipped", 1, seen, "nothing; they remain")
+    table.add("Left-overs", "outputs of a session that is now refused", 1, seen, "nothing; they remain")
 
 
 def test_only_files_of_the_session_are_removed(tmp_path):
