@@ -30,7 +30,7 @@ class SummaryRow(NamedTuple):
     """Row of a session in the table at the end of a run."""
 
     name: str
-    volume_ml: float | None
+    volume: str
     seconds: float | None
     status: str
     remark: str
@@ -173,21 +173,30 @@ def _summary(settings: Settings, plan: Plan, results: Mapping[str, Result]) -> I
         if record := plan.done.get(session.name):
             status = _flagged(settings, "up to date", record.flags)
             remark = _remark(session, record.flags)
-            yield SummaryRow(session.name, record.lesion_volume_ml, record.seconds, status, remark)
+            volume = _volume(session, record.lesion_volume_ml)
+            yield SummaryRow(session.name, volume, record.seconds, status, remark)
         elif result := results.get(session.name):
             yield _summary_of_result(settings, session, result)
         else:
-            yield SummaryRow(session.name, None, None, "not started", "")
+            yield SummaryRow(session.name, "", None, "not started", "")
     for skipped in plan.skipped:
-        yield SummaryRow(skipped.name, None, None, skipped.status, skipped.reason)
+        yield SummaryRow(skipped.name, "", None, skipped.status, skipped.reason)
 
 
 def _summary_of_result(settings: Settings, session: Session, result: Result) -> SummaryRow:
     if result.status != "ok":
-        return SummaryRow(session.name, None, result.seconds, result.status, result.error or "")
+        return SummaryRow(session.name, "", result.seconds, result.status, result.error or "")
     status = _flagged(settings, "ok", result.flags)
     remark = _remark(session, result.flags)
-    return SummaryRow(session.name, result.lesion_volume_ml, result.seconds, status, remark)
+    volume = _volume(session, result.lesion_volume_ml)
+    return SummaryRow(session.name, volume, result.seconds, status, remark)
+
+
+def _volume(session: Session, volume_ml: float | None) -> str:
+    """Format a lesion volume; that of a mask in template space is labeled."""
+    if volume_ml is None:
+        return ""
+    return f"{volume_ml:.1f} (template)" if session.in_template else f"{volume_ml:.1f}"
 
 
 def _remark(session: Session, flags: Mapping[str, str]) -> str:

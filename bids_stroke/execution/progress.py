@@ -113,7 +113,7 @@ class Progress:
         if result.error:
             self.line(f"{name}: {result.error}")
 
-    def summary(self, rows: Iterable[tuple[str, float | None, float | None, str, str]]) -> None:
+    def summary(self, rows: Iterable[tuple[str, str, float | None, str, str]]) -> None:
         """Print the table of all sessions."""
         table = Table(title="bids_stroke")
         for column in ("participant", "lesion (ml)", "time", "status", "remark"):
@@ -121,7 +121,7 @@ class Progress:
         for name, volume, seconds, status, remark in rows:
             table.add_row(
                 name,
-                "" if volume is None else f"{volume:.1f}",
+                volume,
                 "" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}",
                 status,
                 Text(remark or ""),  # rich would parse brackets in an error as styles

@@ -1,6 +1,7 @@
 """User-supplied masks in template space at both levels."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -72,6 +73,13 @@ def test_the_table_of_the_cohort(out):
     assert empty["lesion_volume_mni_ml"] == 0 and shares.iloc[3].isna().all()
     assert table["lesion_volume_ml"].isna().all() and set(table["model"]) == {"own masks"}
     assert list(json.loads((out / "group_lesion.json").read_text())) == list(table)
+
+
+def test_the_terminal_labels_volumes_in_template_space(out, capsys):
+    bids = str(out.parent / "bids")
+    assert main([bids, str(out), "participant", "--lesion-derivatives", bids]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if "up to date" in line]
+    assert len(rows) == len(MASKS) and all(re.search(r"│ \d+\.\d \(template\) +│", row) for row in rows)
 
 
 def test_groups_and_maps(out):
