@@ -19,10 +19,11 @@ COPY . ./
 RUN sh install.sh package /opt/package
 
 FROM python:3.11-slim-bookworm
+ARG VERSION=""
 ARG REVISION=""
 LABEL org.opencontainers.image.title="bids_stroke" \
       org.opencontainers.image.description="From a BIDS dataset to stroke lesion masks, volumes and corticospinal-tract loads" \
-      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.licenses="Apache-2.0 AND LicenseRef-FSL" \
       org.opencontainers.image.base.name="python:3.11-slim-bookworm"

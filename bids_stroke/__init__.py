@@ -1,3 +1,3 @@
 """bids_stroke: from a BIDS dataset to stroke lesion masks, volumes and corticospinal-tract loads."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
