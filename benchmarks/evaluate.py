@@ -84,8 +84,10 @@ def main():
         resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
     compared = int(rows["dice"].notna().sum())
-    print(f"{compared} pairs in {wall:.0f} s with {arguments.jobs} processes "
-          f"({wall / compared:.2f} s per pair), at most {peak / 1024:.0f} MB per process")  # fmt: skip
+    print(
+        f"{compared} pairs in {wall:.0f} s with {arguments.jobs} processes "
+        f"({wall / compared:.2f} s per pair), at most {peak / 1024:.0f} MB per process"
+    )
 
     torch.set_num_threads(1)
     selected = rows.iloc[:: max(1, len(rows) // arguments.reference)][: arguments.reference]
@@ -97,8 +99,10 @@ def main():
     for row in selected.itertuples():
         measure(Pair(row.participant_id, None, "model", Path(row.truth), Path(row.prediction)))
     fast = (time.process_time() - started) / len(selected)
-    print(f"one core, {len(selected)} pairs: {fast:.2f} s per pair versus {slow:.2f} s for the "
-          f"reference loop, {slow / fast:.1f} times as fast")  # fmt: skip
+    print(
+        f"one core, {len(selected)} pairs: {fast:.2f} s per pair versus {slow:.2f} s for the "
+        f"reference loop, {slow / fast:.1f} times as fast"
+    )
 
 
 if __name__ == "__main__":

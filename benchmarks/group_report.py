@@ -73,26 +73,45 @@ def add(out, name, rng, drawn, pictures):
     """Write the derivatives of one simulated participant."""
     folder, entities = out / name / "anat", {"label": "L", "desc": "T1lesion"}
     mask, volume, left = drawn
-    components = pd.DataFrame({
-        "component": ["all", "1"], "volume_ml": volume, "mean_probability": rng.uniform(0.4, 0.9),
-        "max_probability": 0.95, "volume_template_ml": volume, "outside_brain_share": 0.01,
-        "hemisphere": "left" if left else "right",
-    })  # fmt: skip
+    components = pd.DataFrame(
+        {
+            "component": ["all", "1"],
+            "volume_ml": volume,
+            "mean_probability": rng.uniform(0.4, 0.9),
+            "max_probability": 0.95,
+            "volume_template_ml": volume,
+            "outside_brain_share": 0.01,
+            "hemisphere": "left" if left else "right",
+        }
+    )
     quality = dict.fromkeys(image_quality.COLUMNS, 1.0) | {
-        "contrast": "T1w", "brain_volume_ml": rng.normal(1400, 110), "snr": rng.lognormal(3, 0.2),
-        "cnr": rng.lognormal(1, 0.2), "template_brain_dice": 0.98 - abs(rng.normal(0, 0.004)),
-    }  # fmt: skip
+        "contrast": "T1w",
+        "brain_volume_ml": rng.normal(1400, 110),
+        "snr": rng.lognormal(3, 0.2),
+        "cnr": rng.lognormal(1, 0.2),
+        "template_brain_dice": 0.98 - abs(rng.normal(0, 0.004)),
+    }
     load = volume * rng.uniform(0, 0.2)
     by_side = [load * left, load * (not left), load, 0, load]
-    loads = pd.DataFrame({"side": load_columns.ROWS} | dict.fromkeys(NUMBERS, by_side) | {
-        "lesion_side": "left" if left else "right",
-        "category": "small", "category_status": "unvalidated",
-    })  # fmt: skip
+    loads = pd.DataFrame(
+        {"side": load_columns.ROWS}
+        | dict.fromkeys(NUMBERS, by_side)
+        | {
+            "lesion_side": "left" if left else "right",
+            "category": "small",
+            "category_status": "unvalidated",
+        }
+    )
     share, card = rng.dirichlet([1, 1, 1, 1]), super_regions.super_regions_card()
-    shares = pd.DataFrame({
-        "region": [card.full_name(code) for code in card.names], "region_volume_ml": 500.0,
-        "lesion_volume_ml": volume * share, "lesion_share": share, "region_share": 0.01,
-    })  # fmt: skip
+    shares = pd.DataFrame(
+        {
+            "region": [card.full_name(code) for code in card.names],
+            "region_volume_ml": 500.0,
+            "lesion_volume_ml": volume * share,
+            "lesion_share": share,
+            "region_share": 0.01,
+        }
+    )
     tables = {"JuelichCST": loads, card.atlas: shares}
     written = {
         derivative(name, "morph", ".tsv", space="T1w", **entities): components,
@@ -124,11 +143,18 @@ def make(bids, out, participants):
     """Write a dataset without images and its derivatives."""
     start_dataset(bids, "simulated")
     rng, names = np.random.default_rng(0), [f"sub-{i:04}" for i in range(1, participants + 1)]
-    write_tsv(pd.DataFrame({
-        "participant_id": names, "age": rng.normal(62, 11, participants).round(),
-        "sex": rng.choice(["F", "M"], participants), "site": rng.choice(["A", "B", "C"], participants),
-        "nihss": rng.integers(0, 30, participants),
-    }), bids / "participants.tsv")  # fmt: skip
+    write_tsv(
+        pd.DataFrame(
+            {
+                "participant_id": names,
+                "age": rng.normal(62, 11, participants).round(),
+                "sex": rng.choice(["F", "M"], participants),
+                "site": rng.choice(["A", "B", "C"], participants),
+                "nihss": rng.integers(0, 30, participants),
+            }
+        ),
+        bids / "participants.tsv",
+    )
     write_dataset_files(SourceDatasets(bids, out))
     target = template()
     brain = np.asanyarray(target.brain.dataobj) > 0
@@ -225,12 +251,18 @@ def measure(folder, participants):
     floor, reference = in_subprocess(decompress, out)[0], in_subprocess(sum_masks, out)[0]
     page_seconds = browse(page)
     return {
-        "participants": participants, "group level (s)": seconds, "memory (MB)": usage.ru_maxrss / 1024,
-        "table (s)": table_s, "overlap map (s)": overlap_s, "its memory (MB)": overlap_mb,
-        "masks inflated, one core (s)": floor, "masks summed by get_fdata (s)": reference,
-        "ratio": overlap_s / reference, "page (MB)": page.stat().st_size / 1e6,
+        "participants": participants,
+        "group level (s)": seconds,
+        "memory (MB)": usage.ru_maxrss / 1024,
+        "table (s)": table_s,
+        "overlap map (s)": overlap_s,
+        "its memory (MB)": overlap_mb,
+        "masks inflated, one core (s)": floor,
+        "masks summed by get_fdata (s)": reference,
+        "ratio": overlap_s / reference,
+        "page (MB)": page.stat().st_size / 1e6,
         **{f"page: {action} (s)": value for action, value in page_seconds.items()},
-    }  # fmt: skip
+    }
 
 
 def main():

@@ -25,11 +25,19 @@ import pandas as pd
 from measurements import PERFORMANCE, markdown, start_dataset, write_measured
 
 FILES = (
-    "anat/{}_T1w.nii.gz", "anat/{}_T1w.json", "anat/{}_FLAIR.nii.gz", "anat/{}_FLAIR.json",
-    "func/{}_task-rest_run-1_bold.nii.gz", "func/{}_task-rest_run-1_bold.json",
-    "func/{}_task-rest_run-2_bold.nii.gz", "func/{}_task-rest_run-2_bold.json",
-    "dwi/{}_dwi.nii.gz", "dwi/{}_dwi.json", "dwi/{}_dwi.bval", "dwi/{}_dwi.bvec",
-)  # fmt: skip
+    "anat/{}_T1w.nii.gz",
+    "anat/{}_T1w.json",
+    "anat/{}_FLAIR.nii.gz",
+    "anat/{}_FLAIR.json",
+    "func/{}_task-rest_run-1_bold.nii.gz",
+    "func/{}_task-rest_run-1_bold.json",
+    "func/{}_task-rest_run-2_bold.nii.gz",
+    "func/{}_task-rest_run-2_bold.json",
+    "dwi/{}_dwi.nii.gz",
+    "dwi/{}_dwi.json",
+    "dwi/{}_dwi.bval",
+    "dwi/{}_dwi.bvec",
+)
 PYBIDS = "import sys, bids; bids.BIDSLayout(sys.argv[1], validate=False); print('started')"
 
 
@@ -78,8 +86,18 @@ def started(command):
 
 def measure(root, folder, with_pybids):
     """Measure seconds and memory of the first and second start, and of PyBIDS with its defaults."""
-    app = [sys.executable, "-m", "bids_stroke", root, folder / "out", "participant",
-           "--brain-extraction", "none", "--bids-database-dir", folder / "index"]  # fmt: skip
+    app = [
+        sys.executable,
+        "-m",
+        "bids_stroke",
+        root,
+        folder / "out",
+        "participant",
+        "--brain-extraction",
+        "none",
+        "--bids-database-dir",
+        folder / "index",
+    ]
     first, second = started(app), started(app)
     pybids = started([sys.executable, "-c", PYBIDS, root]) if with_pybids else (np.nan, np.nan)
     return first, second, pybids
@@ -110,12 +128,17 @@ def main():
             count = write(root, paths)
             with_pybids = len(list(root.glob("sub-*"))) <= arguments.plain
             first, second, pybids = measure(root, Path(folder), with_pybids)
-        rows.append({
-            "dataset": name, "files": count,
-            "first step after (s)": first[0], "memory (MB)": first[1],
-            "with the index kept (s)": second[0],
-            "PyBIDS, defaults (s)": pybids[0], "ratio": first[0] / pybids[0],
-        })  # fmt: skip
+        rows.append(
+            {
+                "dataset": name,
+                "files": count,
+                "first step after (s)": first[0],
+                "memory (MB)": first[1],
+                "with the index kept (s)": second[0],
+                "PyBIDS, defaults (s)": pybids[0],
+                "ratio": first[0] / pybids[0],
+            }
+        )
         print(rows[-1], flush=True)
     write_measured("indexing", markdown(pd.DataFrame(rows), index=False), arguments.page)
 

@@ -44,8 +44,10 @@ def main():
         print(f"{name}: {time.perf_counter() - plane_started:.1f} s", flush=True)
     fusion.majority([probability >= 0.5 for probability in predictions])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"{len(predictions)} planes: {time.perf_counter() - started:.1f} s on {device} with "
-          f"{arguments.threads} threads, at most {peak:.1f} GB")  # fmt: skip
+    print(
+        f"{len(predictions)} planes: {time.perf_counter() - started:.1f} s on {device} with "
+        f"{arguments.threads} threads, at most {peak:.1f} GB"
+    )
 
 
 if __name__ == "__main__":

@@ -68,10 +68,16 @@ def main():
         (_, reference_s, reference), *_ = results = list(measure(t1w, flair, brain))
         for name, seconds, points in results:
             distances = np.linalg.norm(points - reference, axis=1)
-            rows.append({
-                "pair": head, "way": name, "seconds": seconds, "ratio": seconds / reference_s,
-                "mean distance (mm)": distances.mean(), "at most (mm)": distances.max(),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "pair": head,
+                    "way": name,
+                    "seconds": seconds,
+                    "ratio": seconds / reference_s,
+                    "mean distance (mm)": distances.mean(),
+                    "at most (mm)": distances.max(),
+                }
+            )
             print(rows[-1], flush=True)
     write_measured("rigid", markdown(pd.DataFrame(rows), index=False), arguments.page)
 

@@ -31,9 +31,16 @@ def evaluate(models, cohort, out, jobs=2):
 
     Heads, given in the cohort's participants.tsv, are the units of intervals and tests.
     """
-    run("bids_stroke.cli.evaluate", *(f"{name}={folder}" for name, folder in models.items()),
-        cohort / "derivatives" / "truth", out, "--nprocs", jobs,
-        "--participants", cohort / "participants.tsv")  # fmt: skip
+    run(
+        "bids_stroke.cli.evaluate",
+        *(f"{name}={folder}" for name, folder in models.items()),
+        cohort / "derivatives" / "truth",
+        out,
+        "--nprocs",
+        jobs,
+        "--participants",
+        cohort / "participants.tsv",
+    )
 
 
 def heads(cohort):

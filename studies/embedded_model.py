@@ -36,8 +36,14 @@ from bids_stroke.utils.files import atomic
 
 RESAMPLES = 1000
 COVERAGES = (80, 95)
-SIZES = {"< 1 ml": (0, 1), "1-10 ml": (1, 10), "10-50 ml": (10, 50), "> 50 ml": (50, np.inf),
-         "> 1 ml": (1, np.inf), "> 10 ml": (10, np.inf)}  # fmt: skip
+SIZES = {
+    "< 1 ml": (0, 1),
+    "1-10 ml": (1, 10),
+    "10-50 ml": (10, 50),
+    "> 50 ml": (50, np.inf),
+    "> 1 ml": (1, np.inf),
+    "> 10 ml": (10, np.inf),
+}
 WITH_SKULL = "training_seg"  # prefix of the names of heads with skull
 
 
@@ -132,8 +138,13 @@ def calibration_table(name, rows, card):
     lines = []
     for contrasts, part in rows.groupby("input", sort=False):
         fitted = card.calibration_for(contrasts.split("+"))
-        line = {"input": contrasts, "model": name, "temperature": round(fitted.temperature, 2),
-                "ECE": round(part.ece.mean(), 3), "Brier": round(part.brier.mean(), 3)}  # fmt: skip
+        line = {
+            "input": contrasts,
+            "model": name,
+            "temperature": round(fitted.temperature, 2),
+            "ECE": round(part.ece.mean(), 3),
+            "Brier": round(part.brier.mean(), 3),
+        }
         for coverage in fitted.volume:
             ends = [fitted.volume_interval(ml, coverage) for ml in part.found_ml]
             inside = [a <= ml <= b for ml, (a, b) in zip(part.true_ml, ends, strict=True)]

@@ -39,12 +39,16 @@ VARIANTS = {
     "image": {"mirror": None, "network": {"arguments": {"in_channels": 3}}},
     "fresh": {},
     "lesions": {"training": {"lesion_weights": {"power": 0.5}}},
-    "T1w family": {"inputs": [{"contrasts": ["T1w"], "share": 0.65},
-                              {"contrasts": ["T1w", "FLAIR"], "share": 0.35}]},
+    "T1w family": {
+        "inputs": [
+            {"contrasts": ["T1w"], "share": 0.65},
+            {"contrasts": ["T1w", "FLAIR"], "share": 0.35},
+        ]
+    },
     "T2w family": {"inputs": [{"contrasts": ["T2w"], "share": 1}]},
     "FLAIR family": {"inputs": [{"contrasts": ["FLAIR"], "share": 1}]},
     "1.25 mm": FINE,
-}  # fmt: skip
+}
 THRESHOLD, COMPONENT = 0.5, 100.0
 EACH = 8  # lesions of each size and stage
 WITHOUT = 24  # heads without a lesion
@@ -102,11 +106,17 @@ def score(name, work):
             mask = threshold(probability, THRESHOLD, COMPONENT, recipe.spacing**3) > 0
             truth = sample.label.numpy()
             volume = recipe.spacing**3 / 1000
-            rows.append({
-                "seed": seed, "input": "+".join(entry.contrasts), "head": sample.head,
-                "stage": "+".join(sample.stages) or "none", "dice": metrics.dice(mask, truth),
-                "true_ml": truth.sum() * volume, "found_ml": mask.sum() * volume,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "seed": seed,
+                    "input": "+".join(entry.contrasts),
+                    "head": sample.head,
+                    "stage": "+".join(sample.stages) or "none",
+                    "dice": metrics.dice(mask, truth),
+                    "true_ml": truth.sum() * volume,
+                    "found_ml": mask.sum() * volume,
+                }
+            )
     table = pd.DataFrame(rows)
     table.to_pickle(cache)
     return table

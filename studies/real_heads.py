@@ -84,8 +84,14 @@ def main():
             print(name, level, "exit status", subprocess.run(run).returncode, flush=True)
         table = derivatives / "group_lesion.tsv"
         if table.exists():
-            columns = ["participant_id", "session_id", "brain_volume_ml", "template_brain_dice",
-                       "snr", "lesion_volume_ml"]  # fmt: skip
+            columns = [
+                "participant_id",
+                "session_id",
+                "brain_volume_ml",
+                "template_brain_dice",
+                "snr",
+                "lesion_volume_ml",
+            ]
             print(pd.read_csv(table, sep="\t")[columns].to_string(index=False))
 
 

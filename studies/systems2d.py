@@ -189,8 +189,14 @@ def claims_s5(rows):
 
 def table_s5(rows):
     """Return a table with the columns of the paper and the errors of volume and load."""
-    columns = {"Dice": "dice", "IoU": "jaccard", "Accuracy": "accuracy", "Precision": "precision",
-               "Recall": "sensitivity", "Specificity": "specificity"}  # fmt: skip
+    columns = {
+        "Dice": "dice",
+        "IoU": "jaccard",
+        "Accuracy": "accuracy",
+        "Precision": "precision",
+        "Recall": "sensitivity",
+        "Specificity": "specificity",
+    }
     lines = [
         {"Model": model}
         | {name: f"{part[key].mean():.3f}" for name, key in columns.items()}

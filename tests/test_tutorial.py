@@ -27,6 +27,11 @@ def test_tutorial(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "exit status 1" in done.stdout  # only for the damaged image
     assert done.stdout.count("exit status") == 1
-    for name in ("out/sub-01.html", "out/group.html", "out/evaluation/evaluation.html",
-                 "own/group.html", "repaired/sub-02.html"):  # fmt: skip
+    for name in (
+        "out/sub-01.html",
+        "out/group.html",
+        "out/evaluation/evaluation.html",
+        "own/group.html",
+        "repaired/sub-02.html",
+    ):
         assert (tmp_path / "tutorial" / name).is_file(), name

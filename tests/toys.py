@@ -61,7 +61,16 @@ def simulator(**ranges):
 
 
 STILL = {  # no pose, warp or artifact: the head stays in place
-    "scale": [1, 1], "rotation": 0, "shift": 0, "warp": 0, "lesion_rotation": 0, "lesion_shift": 0,
-    "lesion_warp": 0, "lost_cavity": 0, "misalignment": 0, "cut": 0, "arbitrary": 0,
+    "scale": [1, 1],
+    "rotation": 0,
+    "shift": 0,
+    "warp": 0,
+    "lesion_rotation": 0,
+    "lesion_shift": 0,
+    "lesion_warp": 0,
+    "lost_cavity": 0,
+    "misalignment": 0,
+    "cut": 0,
+    "arbitrary": 0,
     "distractors": {"atrophy": 0, "hyperintensities": 0, "perivascular": 0},
-}  # fmt: skip
+}

@@ -96,13 +96,15 @@ def region_table(
         Columns as in :data:`bids_stroke.atlases.regions.COLUMNS`.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        return pd.DataFrame({
-            "region": names,
-            "region_volume_ml": volumes_ml,
-            "lesion_volume_ml": lesion_ml,
-            "lesion_share": lesion_ml / total_ml,
-            "region_share": np.where(volumes_ml > 0, lesion_ml / volumes_ml, np.nan),
-        })  # fmt: skip
+        return pd.DataFrame(
+            {
+                "region": names,
+                "region_volume_ml": volumes_ml,
+                "lesion_volume_ml": lesion_ml,
+                "lesion_share": lesion_ml / total_ml,
+                "region_share": np.where(volumes_ml > 0, lesion_ml / volumes_ml, np.nan),
+            }
+        )
 
 
 def index_region(table: pd.DataFrame) -> str | float:

@@ -114,13 +114,15 @@ def _index_images(layout: BIDSLayout) -> None:
         files.append(vars(file))
         for entity in entities:
             if (value := entity.match_file(file)) is not None:
-                tags.append({
-                    "file_path": path,
-                    "entity_name": entity.name,
-                    "_value": str(value),
-                    "_dtype": entity._dtype,
-                    "is_metadata": False,
-                })  # fmt: skip
+                tags.append(
+                    {
+                        "file_path": path,
+                        "entity_name": entity.name,
+                        "_value": str(value),
+                        "_dtype": entity._dtype,
+                        "is_metadata": False,
+                    }
+                )
     session = layout.connection_manager.session
     session.bulk_insert_mappings(BIDSFile, files)
     session.bulk_insert_mappings(Tag, tags)

@@ -71,10 +71,12 @@ def parser() -> argparse.ArgumentParser:
         help="contrasts of the input channels, such as T1w FLAIR",
     )
     adapt.add_argument(
-        "--new", choices=("duplicated", "zeros"), default="duplicated",
+        "--new",
+        choices=("duplicated", "zeros"),
+        default="duplicated",
         help="initial weights of new channels: duplicated (rescaled copies of the existing weights) or "
         "zeros (default: duplicated)",
-    )  # fmt: skip
+    )
     adapt.add_argument(
         "--plans",
         metavar="MODEL",

@@ -63,8 +63,10 @@ class Detection:
 
     def lesions(self, voxel_mm3: float) -> list[Lesion]:
         """List all lesions, those of the truth first; ``voxel_mm3`` is the voxel volume (mm³)."""
-        sides = (("truth", self.true_volumes, self.detected),
-                 ("prediction", self.predicted_volumes, self.confirmed))  # fmt: skip
+        sides = (
+            ("truth", self.true_volumes, self.detected),
+            ("prediction", self.predicted_volumes, self.confirmed),
+        )
         return [
             Lesion(mask, number, float(volume) * voxel_mm3 / 1000, bool(flag))
             for mask, volumes, flags in sides

@@ -101,11 +101,13 @@ def _match(
     (chosen,), (prediction,) = best.values()
     originals = [mask for mask in true if mask in true_on_grid or not mask.resampled]
     notes = [
-        *(f"{mask.path.name} was selected from the {kind} masks {_listing(several)}."
-          for kind, several, mask in (("true", originals, chosen), ("predicted", on_grid, prediction))
-          if len(several) > 1),
+        *(
+            f"{mask.path.name} was selected from the {kind} masks {_listing(several)}."
+            for kind, several, mask in (("true", originals, chosen), ("predicted", on_grid, prediction))
+            if len(several) > 1
+        ),
         *_notes_on_images(chosen, prediction),
-    ]  # fmt: skip
+    ]
     return Pair(*scan, model, chosen, prediction, note=" ".join(notes) or None)
 
 

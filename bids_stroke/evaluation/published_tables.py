@@ -27,10 +27,22 @@ _ERROR_COLUMNS = (
     *(f"{name} {word}" for name in _ERRORS for word in ("n", "median")),
     *_ABSOLUTE_ERRORS,
 )
-_S2 = {"DSC": "dice", "mDSC": "max_dice", "HD (mm)": "hd_mm", "ASSD (mm)": "assd_mm",
-       "TPR": "sensitivity", "Precision": "precision"}  # fmt: skip
-_S4 = {"Precision": "precision", "Sensitivity": "sensitivity", "Dice": "dice", "Jaccard": "jaccard",
-       "ASD (mm)": "assd_mm", "F1": "f1_anima"}  # fmt: skip
+_S2 = {
+    "DSC": "dice",
+    "mDSC": "max_dice",
+    "HD (mm)": "hd_mm",
+    "ASSD (mm)": "assd_mm",
+    "TPR": "sensitivity",
+    "Precision": "precision",
+}
+_S4 = {
+    "Precision": "precision",
+    "Sensitivity": "sensitivity",
+    "Dice": "dice",
+    "Jaccard": "jaccard",
+    "ASD (mm)": "assd_mm",
+    "F1": "f1_anima",
+}
 _REGIONS = {"1 & 4": ("R1", "R4"), "2": ("R2",), "3": ("R3",)}
 _METHODS = {"stack": "Stack", "aw": "Agreement Window"}
 _MISSING = "–"

@@ -64,19 +64,21 @@ def _run(settings: Settings, job: Job, record: Record, send: Send) -> None:
     base.parent.mkdir(parents=True, exist_ok=True)
     base.mkdir(mode=0o700, exist_ok=True)  # only the user may write there, since Nipype reads pickles
     crashes, crash_file = base / "crash", crash_path(settings.output_dir, record.name)
-    config.update_config({
-        "execution": {
-            "hash_method": "content",
-            "crashdump_dir": str(crashes),
-            "crashfile_format": "txt",
-            "check_version": "False",
-            "remove_unnecessary_outputs": "True",
-            # If a step fails, the session fails, so the remaining steps are not run.
-            "stop_on_first_crash": "True",
-        },
-        "logging": {"workflow_level": "WARNING", "interface_level": "WARNING"},
-        "monitoring": {"enabled": "False"},
-    })  # fmt: skip
+    config.update_config(
+        {
+            "execution": {
+                "hash_method": "content",
+                "crashdump_dir": str(crashes),
+                "crashfile_format": "txt",
+                "check_version": "False",
+                "remove_unnecessary_outputs": "True",
+                # If a step fails, the session fails, so the remaining steps are not run.
+                "stop_on_first_crash": "True",
+            },
+            "logging": {"workflow_level": "WARNING", "interface_level": "WARNING"},
+            "monitoring": {"enabled": "False"},
+        }
+    )
     crash_file.unlink(missing_ok=True)
     for partial in (settings.output_dir / job.session.participant).rglob(f".partial-{record.name}_*"):
         shutil.rmtree(partial)  # left by a killed run

@@ -102,10 +102,16 @@ def test_the_gyri_are_transformed_from_talairach_space():
     card = atlases_super_regions.super_regions_card()
     talairach, other, _ = card.layers
     nuclei = replace(talairach, regions={"R1": ["Thalamus", "Lentiform_Nucleus"]})
-    drawn = replace(other, regions={"R1": [
-        f"{side}_{name}" for side in ("Left", "Right")
-        for name in ("Thalamus_Proper", "Putamen", "Pallidum")
-    ]})  # fmt: skip
+    drawn = replace(
+        other,
+        regions={
+            "R1": [
+                f"{side}_{name}"
+                for side in ("Left", "Right")
+                for name in ("Thalamus_Proper", "Putamen", "Pallidum")
+            ]
+        },
+    )
     without = replace(nuclei, from_space=None)
 
     def on_template(layer):
@@ -303,7 +309,7 @@ def test_a_4d_atlas_of_probabilities(probabilities, brain):
         (lambda path, table: nib.save(shifted(path, -5), path), "contains values from -5 to"),
         (lambda path, table: nib.save(shifted(path, 90), path), "contains values from .* to 170"),
     ],
-)  # fmt: skip
+)
 def test_an_invalid_probability_atlas_is_rejected(probabilities, change, message):
     change(*probabilities)
     with pytest.raises((ImageError, ResourceError), match=message):

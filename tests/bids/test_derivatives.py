@@ -17,11 +17,13 @@ def test_every_desc_has_a_description():
 
 
 def test_tables_have_na_and_six_digits(tmp_path):
-    table = pd.DataFrame({
-        "id": ["sub-01", "sub-02", None],
-        "volume_ml": [1 / 3, np.nan, 123456.789],
-        "n": [1, 2, 3],
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "id": ["sub-01", "sub-02", None],
+            "volume_ml": [1 / 3, np.nan, 123456.789],
+            "n": [1, 2, 3],
+        }
+    )
     derivatives.write_tsv(table, tmp_path / "x.tsv")
     assert (tmp_path / "x.tsv").read_text() == (
         "id\tvolume_ml\tn\nsub-01\t0.333333\t1\nsub-02\tn/a\t2\nn/a\t123457\t3\n"

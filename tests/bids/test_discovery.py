@@ -66,11 +66,13 @@ def test_sessions_and_participants(dataset):
 
 
 def test_requested_participants_and_sessions(dataset):
-    dataset.add(*(
-        f"sub-{subject}/ses-{session}/anat/sub-{subject}_ses-{session}_T1w.nii.gz"
-        for subject in ("01", "02", "03")
-        for session in ("a", "b")
-    ))  # fmt: skip
+    dataset.add(
+        *(
+            f"sub-{subject}/ses-{session}/anat/sub-{subject}_ses-{session}_T1w.nii.gz"
+            for subject in ("01", "02", "03")
+            for session in ("a", "b")
+        )
+    )
     sessions, skipped = dataset.find(participant_label=("03", "01", "03"), session_label=("b",))
     assert [session.name for session in sessions] == ["sub-01_ses-b", "sub-03_ses-b"]
     assert skipped == []

@@ -111,9 +111,18 @@ def test_write_and_read(tmp_path):
 
 @pytest.mark.parametrize(
     "damage",
-    [b"", b"{", b"[]", b"null", b'"text"', b"{}", b'{"name": "sub-01"}', b"\xff\xfe",
-     b'{"name": "sub-01", "identity": "x", "of_a_later_version": 1}'],
-)  # fmt: skip
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"text"',
+        b"{}",
+        b'{"name": "sub-01"}',
+        b"\xff\xfe",
+        b'{"name": "sub-01", "identity": "x", "of_a_later_version": 1}',
+    ],
+)
 def test_a_damaged_record_is_none(tmp_path, damage):
     for name in ("sub-02", "sub-01", "sub-03_ses-a"):
         Record(name, "x").write(tmp_path)

@@ -176,8 +176,18 @@ def test_all_controls_are_labeled_and_reachable_by_keyboard(page):
     stops = [stop for stop in stops if stop["tag"] != "BODY"]
     assert all(stop["name"] and stop["seen"] for stop in stops), stops
     names = " ".join(stop["name"] for stop in stops)
-    for wanted in ("Slices or 3D", "T1w", "Opacity of FLAIR", "Lesion 1", "Opacity of Lesion",
-                   "All planes", "Crosshair", "x right", "Reset position", "Keys"):  # fmt: skip
+    for wanted in (
+        "Slices or 3D",
+        "T1w",
+        "Opacity of FLAIR",
+        "Lesion 1",
+        "Opacity of Lesion",
+        "All planes",
+        "Crosshair",
+        "x right",
+        "Reset position",
+        "Keys",
+    ):
         assert wanted in names
 
 

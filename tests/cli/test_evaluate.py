@@ -44,8 +44,13 @@ def done(masks):
 def test_every_file_is_written(done):
     status, out = done
     assert status == 1  # one pair could not be compared
-    for name in ("evaluation", "evaluation_lesions", "evaluation_summary", "evaluation_comparisons",
-                 "evaluation_agreement"):  # fmt: skip
+    for name in (
+        "evaluation",
+        "evaluation_lesions",
+        "evaluation_summary",
+        "evaluation_comparisons",
+        "evaluation_agreement",
+    ):
         table = pd.read_csv(out / f"{name}.tsv", sep="\t")
         assert len(table) and list(table) == list(json.loads((out / f"{name}.json").read_text()))
     assert (out / "tables" / "S2_table2.md").read_text().startswith("| Methods")

@@ -160,10 +160,8 @@ def test_the_defaults_of_options_and_settings_agree(folder):
 def test_masks_tracts_and_atlases(folder, monkeypatch):
     (folder / "masks").mkdir()
     monkeypatch.chdir(folder)
-    settings = parse(
-        "--lesion-derivatives", str(folder / "masks"), "--tract", "juelich-cst", "x.nii.gz", "y.yaml",
-        "--cutoffs", "2", "5", "--atlas", "a.nii.gz", "--atlas-labels", "a.tsv",
-    )  # fmt: skip
+    options = "--tract juelich-cst x.nii.gz y.yaml --cutoffs 2 5 --atlas a.nii.gz --atlas-labels a.tsv"
+    settings = parse("--lesion-derivatives", str(folder / "masks"), *options.split())
     assert settings.lesion_derivatives == folder / "masks"
     files = (str(folder / name) for name in ("x.nii.gz", "y.yaml"))
     assert settings.tracts == ("juelich-cst", *files) and settings.cutoffs_ml == (2.0, 5.0)

@@ -59,8 +59,10 @@ def submit(bids, out):
     shown = subprocess.run(
         ["scontrol", "show", "job", "--oneliner"], check=True, capture_output=True, text=True
     )
-    jobs = [dict(part.split("=", 1) for part in line.split() if "=" in part)
-            for line in shown.stdout.splitlines()]  # fmt: skip
+    jobs = [
+        dict(part.split("=", 1) for part in line.split() if "=" in part)
+        for line in shown.stdout.splitlines()
+    ]
     return done.stdout, {
         job.get("ArrayTaskId", "group"): int(job["ExitCode"].partition(":")[0])
         for job in jobs

@@ -6,11 +6,13 @@ from bids_stroke.bids.derivatives import write_tsv
 from bids_stroke.cohort import participants
 from bids_stroke.errors import DatasetError
 
-TABLE = pd.DataFrame({
-    "participant_id": ["sub-01", "sub-01", "sub-02"],
-    "session_id": ["ses-1", "ses-2", np.nan],
-    "model": ["m", "m", "m"],
-})  # fmt: skip
+TABLE = pd.DataFrame(
+    {
+        "participant_id": ["sub-01", "sub-01", "sub-02"],
+        "session_id": ["ses-1", "ses-2", np.nan],
+        "model": ["m", "m", "m"],
+    }
+)
 
 
 def merge(tmp_path, text, encoding="utf-8"):

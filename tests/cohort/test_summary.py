@@ -7,20 +7,23 @@ from bids_stroke.errors import UsageError
 
 
 def test_summary_of_groups():
-    table = pd.DataFrame({
-        "participant_id": ["sub-1", "sub-2", "sub-3", "sub-4"],
-        "lesion_volume_mni_ml": [1.0, 2.0, 3.0, 8.0],
-        "cst_raw_load_ml_total": [0.6, 1.5, 0.0, 2.0],
-        "cst_weighted_load_ml_total": [1.2, 4.0, 0.0, 9.0],
-        "cst_max_slice_load_total": [0.1, 0.4, 0.0, 1.0],
-        "cst_category": ["small", "medium", np.nan, "large"],
-        "cst_category_status": ["unvalidated"] * 4,
-        "sex": ["F", "M", "F", np.nan],
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "participant_id": ["sub-1", "sub-2", "sub-3", "sub-4"],
+            "lesion_volume_mni_ml": [1.0, 2.0, 3.0, 8.0],
+            "cst_raw_load_ml_total": [0.6, 1.5, 0.0, 2.0],
+            "cst_weighted_load_ml_total": [1.2, 4.0, 0.0, 9.0],
+            "cst_max_slice_load_total": [0.1, 0.4, 0.0, 1.0],
+            "cst_category": ["small", "medium", np.nan, "large"],
+            "cst_category_status": ["unvalidated"] * 4,
+            "sex": ["F", "M", "F", np.nan],
+        }
+    )
     summary = cohort_summary.summary(table, "sex").set_index("group")
     assert [summary.index.name, *summary] == [
-        "group", *(name for name in cohort_summary.SUMMARY_COLUMNS if name != "group")
-    ]  # fmt: skip
+        "group",
+        *(name for name in cohort_summary.SUMMARY_COLUMNS if name != "group"),
+    ]
     assert summary.index.tolist() == ["all", "F", "M"] and set(summary["tract"]) == {"cst"}
     assert summary["n_sessions"].tolist() == [4, 2, 1]
     counts = [f"n_{name}" for name in ("none", "small", "medium", "large")]

@@ -34,41 +34,53 @@ def add(
     folder = out.joinpath(*name.split("_")) / "anat"
     desc = "".join(contrast.removesuffix("w") for contrast in contrasts) + "lesion"
     entities = {"label": "L", "desc": desc}
-    components = pd.DataFrame({
-        "component": ["all", "1", "2"],
-        "volume_ml": [volume, volume - 0.5, 0.5],
-        **{name: [volume + 1, None, None] for name in INTERVALS},
-        "max_probability": [0.9, 0.9, 0.6],
-        "mean_probability": [0.7, 0.75, 0.4],
-        "volume_template_ml": [0.008 * len(voxels), None, None],
-        "outside_brain_share": [0.25, None, None],
-        "hemisphere": ["bilateral", "left", "right"],
-        "x_mm": [0, 1, 2],
-    })  # fmt: skip
-    measured = pd.DataFrame({
-        **{name: [1.0, 1.0] for name in image_quality.COLUMNS},
-        "contrast": [reference, "T2w"], "brain_volume_ml": [1400.0, 1390.0], "snr": [20.0, 12.0],
-        "template_brain_dice": [0.97, 0.97], "white_gray_ratio": [1.3, 0.8],
-        "fluid_gray_ratio": [0.4, 0.3], "similarity": [None, 1.2],
-    })  # fmt: skip
-    loads = pd.DataFrame({
-        "side": ROWS,
-        **{number: [1.5, 0.25, 1.5, 0.25, 1.75] for number in NUMBERS},
-        "lesion_side": "left",
-        "fraction": [0.15, 0.025, 0.15, 0.025, 0.0875],
-        "weighted_load_ml": [weighted, 0.5, weighted, 0.5, weighted + 0.5],
-        "max_slice_load": [0.6, 0.1, 0.6, 0.1, 0.6],
-        "category": [category, None, category, None, category],
-        "category_status": "unvalidated",
-        "below_tract_fraction": 0.0,
-    })  # fmt: skip
-    shares = pd.DataFrame({
-        "region": ["R1 frontal", "R2 cerebellum", "R3 parietal", "R4 temporal"],
-        "region_volume_ml": [265.0, 270.0, 712.0, 639.0],
-        "lesion_volume_ml": [1.0, 0.0, 9.0, 2.5],
-        "lesion_share": [0.08, 0.0, 0.72, 0.2],
-        "region_share": [0.01, 0.0, 0.01, 0.01],
-    })  # fmt: skip
+    components = pd.DataFrame(
+        {
+            "component": ["all", "1", "2"],
+            "volume_ml": [volume, volume - 0.5, 0.5],
+            **{name: [volume + 1, None, None] for name in INTERVALS},
+            "max_probability": [0.9, 0.9, 0.6],
+            "mean_probability": [0.7, 0.75, 0.4],
+            "volume_template_ml": [0.008 * len(voxels), None, None],
+            "outside_brain_share": [0.25, None, None],
+            "hemisphere": ["bilateral", "left", "right"],
+            "x_mm": [0, 1, 2],
+        }
+    )
+    measured = pd.DataFrame(
+        {
+            **{name: [1.0, 1.0] for name in image_quality.COLUMNS},
+            "contrast": [reference, "T2w"],
+            "brain_volume_ml": [1400.0, 1390.0],
+            "snr": [20.0, 12.0],
+            "template_brain_dice": [0.97, 0.97],
+            "white_gray_ratio": [1.3, 0.8],
+            "fluid_gray_ratio": [0.4, 0.3],
+            "similarity": [None, 1.2],
+        }
+    )
+    loads = pd.DataFrame(
+        {
+            "side": ROWS,
+            **{number: [1.5, 0.25, 1.5, 0.25, 1.75] for number in NUMBERS},
+            "lesion_side": "left",
+            "fraction": [0.15, 0.025, 0.15, 0.025, 0.0875],
+            "weighted_load_ml": [weighted, 0.5, weighted, 0.5, weighted + 0.5],
+            "max_slice_load": [0.6, 0.1, 0.6, 0.1, 0.6],
+            "category": [category, None, category, None, category],
+            "category_status": "unvalidated",
+            "below_tract_fraction": 0.0,
+        }
+    )
+    shares = pd.DataFrame(
+        {
+            "region": ["R1 frontal", "R2 cerebellum", "R3 parietal", "R4 temporal"],
+            "region_volume_ml": [265.0, 270.0, 712.0, 639.0],
+            "lesion_volume_ml": [1.0, 0.0, 9.0, 2.5],
+            "lesion_share": [0.08, 0.0, 0.72, 0.2],
+            "region_share": [0.01, 0.0, 0.01, 0.01],
+        }
+    )
     mask = np.zeros((4, 5, 6), np.uint8)
     for voxel in voxels:
         mask[voxel] = 1

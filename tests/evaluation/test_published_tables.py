@@ -10,8 +10,16 @@ from bids_stroke.evaluation import columns, published_tables
 @pytest.fixture
 def rows():
     rng = np.random.default_rng(1)
-    names = ("UNet", "UNet_FT", "VNet", "stack: UNet, VNet", "AW: UNet, VNet (3, 0.5)",
-             "AW: [R1, R4] UNet [R2] VNet", "net_fold0", "net_fold1")  # fmt: skip
+    names = (
+        "UNet",
+        "UNet_FT",
+        "VNet",
+        "stack: UNet, VNet",
+        "AW: UNet, VNet (3, 0.5)",
+        "AW: [R1, R4] UNet [R2] VNet",
+        "net_fold0",
+        "net_fold1",
+    )
     frames = []
     for index, model in enumerate(names):
         part = pd.DataFrame({name: rng.uniform(0.4, 0.6, 12) for name in columns.SCORES})
@@ -68,8 +76,10 @@ def test_s1_table3_lists_the_best_model_of_each_method(rows):
     assert table.Scope.tolist() == ["Whole-Brain"] * 4 + ["Super-Region-wise"]
     assert table.Method.tolist() == ["Mixed Data", "ImTT", "Stack", "AW", "AW"]
     assert table["Top Model(s)"].tolist()[2:] == [
-        "UNet, VNet", "UNet, VNet (3, 0.5)", "[R1, R4] UNet [R2] VNet"
-    ]  # fmt: skip
+        "UNet, VNet",
+        "UNet, VNet (3, 0.5)",
+        "[R1, R4] UNet [R2] VNet",
+    ]
 
 
 def test_s2_tables(rows):

@@ -58,8 +58,12 @@ def test_a_row_contains_the_metrics(folders):
     assert row.er_lv == 0 and row.count_difference == 0 and row.f1_isles == 1
     assert "max_dice" in row.reason and "er_ll" in row.reason and np.isnan(row.max_dice)
     assert lesions["definition"].unique().tolist() == [
-        "f1_anima", "f1_10percent", "f1_atlas", "f1_isles", "rq"
-    ]  # fmt: skip
+        "f1_anima",
+        "f1_10percent",
+        "f1_atlas",
+        "f1_isles",
+        "rq",
+    ]
     assert len(lesions) == 2 * 2 * 5
     assert lesions.detected.all()
 

@@ -29,11 +29,13 @@ def rows_of_models():
 
 
 def test_summary_has_every_group(rows_of_models):
-    people = pd.DataFrame({
-        "participant_id": [f"sub-{i}" for i in range(30)],
-        "site": ["A", "B", "C"] * 10,
-        "age": range(30),
-    })  # fmt: skip
+    people = pd.DataFrame(
+        {
+            "participant_id": [f"sub-{i}" for i in range(30)],
+            "site": ["A", "B", "C"] * 10,
+            "age": range(30),
+        }
+    )
     table = evaluation_summary.summary(rows_of_models, people)
     assert set(table.grouping) == {"all", "size quartile", "size class", "site"}
     row = table.query("model == 'one' and grouping == 'all' and score == 'dice'").iloc[0]

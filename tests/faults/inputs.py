@@ -178,7 +178,7 @@ SCANS = [
     Case("FLAIR of zero bytes beside a good T1w", broken_flair, "FLAIR.nii.gz cannot be read"),
     Case("no brain in the image", written(speck), "yields a brain volume of 0.06 liters"),
     Case("head with skull, said to be a brain", with_skull, "or supply a brain mask"),
-]  # fmt: skip
+]
 
 
 def box(side, corner=(60, 100, 70)):

@@ -60,8 +60,11 @@ def run(*arguments, prefix=(), **environment):
     """Run ``bids_stroke`` and check that it prints no traceback."""
     done = subprocess.run(
         command(*arguments, prefix=prefix),
-        capture_output=True, text=True, errors="replace", env=os.environ | environment,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env=os.environ | environment,
+    )
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
     return done
 

@@ -53,17 +53,37 @@ def a_damaged_transform(truth, pred):
 @pytest.mark.parametrize(
     ("case", "prepare", "status", "words", "missing"),
     [
-        ("a probability of another shape", probability_of_another_shape, 0,
-         "The probability cannot be compared (max_dice, pr_auc): ", ["max_dice", "pr_auc"]),
-        ("true masks that may be parts of one lesion", parts_of_one_lesion, 1,
-         "sub-01 has several true masks on the same grid: ", ["dice", "max_dice"]),
-        ("true masks on two images", masks_on_two_images, 0,
-         "was selected from the true masks ", ["max_dice"]),
-        ("masks on a FLAIR, the transform of the T1w beside them", a_flair_without_its_transform, 0,
-         "Their folder has no transforms from FLAIR to ", ["er_ll", "max_dice"]),
+        (
+            "a probability of another shape",
+            probability_of_another_shape,
+            0,
+            "The probability cannot be compared (max_dice, pr_auc): ",
+            ["max_dice", "pr_auc"],
+        ),
+        (
+            "true masks that may be parts of one lesion",
+            parts_of_one_lesion,
+            1,
+            "sub-01 has several true masks on the same grid: ",
+            ["dice", "max_dice"],
+        ),
+        (
+            "true masks on two images",
+            masks_on_two_images,
+            0,
+            "was selected from the true masks ",
+            ["max_dice"],
+        ),
+        (
+            "masks on a FLAIR, the transform of the T1w beside them",
+            a_flair_without_its_transform,
+            0,
+            "Their folder has no transforms from FLAIR to ",
+            ["er_ll", "max_dice"],
+        ),
         ("a damaged transform", a_damaged_transform, 0, "cannot be read as transforms;", ["er_ll"]),
     ],
-)  # fmt: skip
+)
 def test_pairs_that_cannot_be_compared_in_full(
     tmp_path, capsys, table, case, prepare, status, words, missing
 ):

@@ -178,10 +178,12 @@ def test_two_runs_on_one_output(tmp_path, undisturbed, table):
     runs = [
         subprocess.Popen(
             command(*participant(bids, tmp_path / "out")),
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     ended = [(started_run, started_run.communicate()[1]) for started_run in runs]
     seen = "both ended well"
     for started_run, error in ended:

@@ -220,10 +220,12 @@ def test_groups_of_an_evaluation_match_as_well(group):
 )
 def test_an_ambiguous_order_of_sessions_is_reported(labels, named):
     """Changes are computed between sessions in the order of their names."""
-    rows = pd.DataFrame({
-        "session_id": [f"ses-{label}" for label in labels],
-        "previous_session_id": [np.nan, f"ses-{labels[0]}"],
-    })  # fmt: skip
+    rows = pd.DataFrame(
+        {
+            "session_id": [f"ses-{label}" for label in labels],
+            "previous_session_id": [np.nan, f"ses-{labels[0]}"],
+        }
+    )
     sentences = list(_notices_of_order(rows))
     assert len(sentences) == named
     assert all(f"ses-{labels[0]}, ses-{labels[1]}" in sentence for sentence in sentences)

@@ -112,16 +112,22 @@ REFUSED = {
     "a mask in fractions of percent": (lambda: plain(100 * smooth()), "range from 0 to 1"),
     "a mask of gray values": (lambda: plain(np.rint(255 * smooth()).astype(np.uint8)), "up to 255"),
     "a mask that lost its slope": (
-        lambda: scaled(sphere()[0].astype(np.uint16), 1 / 65535), "no voxel reaches 0.5"),
+        lambda: scaled(sphere()[0].astype(np.uint16), 1 / 65535),
+        "no voxel reaches 0.5",
+    ),
     "a mask of 1 and 2": (lambda: plain(1 + sphere()[0].astype(np.uint8)), "no voxel is outside"),
     "a probability above 0.5 everywhere": (lambda: plain(smooth(low=0.6)), "no voxel is outside"),
     "a mask in a template without orientation": (without_orientation, "has no orientation"),
     "a mask whose voxels begin at byte 0": (offset_of_0, "its vox_offset is 0"),
     "a mask in microns": (
-        lambda: plain(sphere()[0].astype(np.uint8), np.diag([1e3, 1e3, 1e3, 1])), "size of a head"),
+        lambda: plain(sphere()[0].astype(np.uint8), np.diag([1e3, 1e3, 1e3, 1])),
+        "size of a head",
+    ),
     "a mask beside the template": (
-        lambda: plain(sphere()[0].astype(np.uint8), sphere()[1] + np.eye(4, k=3) * 300), "outside"),
-}  # fmt: skip
+        lambda: plain(sphere()[0].astype(np.uint8), sphere()[1] + np.eye(4, k=3) * 300),
+        "outside",
+    ),
+}
 #: Files that are measured by the app; the others are measured by its functions.
 IN_THE_APP = (
     "a smooth mask in uint8 with the slope 1/255",

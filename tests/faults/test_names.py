@@ -44,11 +44,18 @@ def find_masks_of(folder, **options):
 @pytest.mark.parametrize(
     ("desc", "lesion"),
     [
-        ("lesion", True), ("T1lesion", True), ("lesionAcute", True), ("strokelesion", True),
-        ("nonlesion", False), ("Perilesional", False), ("contralesional", False),
-        ("lesionfree", False), ("lesionfilled", False), ("brain", False),
+        ("lesion", True),
+        ("T1lesion", True),
+        ("lesionAcute", True),
+        ("strokelesion", True),
+        ("nonlesion", False),
+        ("Perilesional", False),
+        ("contralesional", False),
+        ("lesionfree", False),
+        ("lesionfilled", False),
+        ("brain", False),
     ],
-)  # fmt: skip
+)
 def test_desc_entities_of_lesions(desc, lesion):
     mask = parse_lesion_mask(f"sub-01_space-T1w_desc-{desc}_mask.nii.gz")
     assert (mask is not None) == lesion

@@ -16,9 +16,15 @@ from bids_stroke.models.networks import dynamic_unet, resunet3d, unet3d
 from bids_stroke.models.writing import describe, write
 
 PLAIN = {
-    "out_channels": 2, "features": [4, 8], "kernels": [[3] * 3] * 2, "strides": [[1] * 3, [2] * 3],
-    "encoder": [2, 2], "decoder": [2], "bias": True, "residual": False,
-}  # fmt: skip
+    "out_channels": 2,
+    "features": [4, 8],
+    "kernels": [[3] * 3] * 2,
+    "strides": [[1] * 3, [2] * 3],
+    "encoder": [2, 2],
+    "decoder": [2],
+    "bias": True,
+    "residual": False,
+}
 FAMILIES = {
     "unet3d": (unet3d, {"channels": [4, 8], "strides": [2], "residual_units": 2}),
     "resunet3d": (resunet3d, {"features": 8, "groups": 4, "encoder": [1, 1], "decoder": [1]}),

@@ -58,13 +58,24 @@ def out(request, maps, tmp_path_factory):
     else:
         data = masks = bidsets.atlas(folder / "bids", 2, radii=(14, 9))
     arguments = [str(data), str(folder / "out")]
-    atlases = [maps / f"atlas-{name}_space-{SPACE}_{kind}.nii.gz"
-               for name, kind in (("halves", "dseg"), ("smooth", "probseg"))]  # fmt: skip
+    atlases = [
+        maps / f"atlas-{name}_space-{SPACE}_{kind}.nii.gz"
+        for name, kind in (("halves", "dseg"), ("smooth", "probseg"))
+    ]
     options = [
-        "--lesion-derivatives", masks, "--brain-extraction", "none",
-        "--tract", "juelich-cst", maps / f"space-{SPACE}_tube.nii.gz",
-        "--atlas", *atlases, "--atlas-labels", maps / "halves.tsv", maps / "smooth.tsv",
-    ]  # fmt: skip
+        "--lesion-derivatives",
+        masks,
+        "--brain-extraction",
+        "none",
+        "--tract",
+        "juelich-cst",
+        maps / f"space-{SPACE}_tube.nii.gz",
+        "--atlas",
+        *atlases,
+        "--atlas-labels",
+        maps / "halves.tsv",
+        maps / "smooth.tsv",
+    ]
     assert main([*arguments, "participant", *map(str, options)]) == 0
     assert main([*arguments, "group"]) == 0
     return folder / "out"

@@ -56,9 +56,7 @@ def test_orientation_does_not_change_the_lesion(scan):
     tilt = from_matvec(euler2mat(0.2, -0.15, 0.3), (3, -4, 5))
     oblique = nib.Nifti1Image(np.asanyarray(ras.dataobj), tilt @ ras.affine)
     volumes = {}
-    for name, head in {
-        "RAS": ras, "PSR": reorient(img, "PSR"), "oblique": oblique
-    }.items():  # fmt: skip
+    for name, head in {"RAS": ras, "PSR": reorient(img, "PSR"), "oblique": oblique}.items():
         mask, lesion = segment(head)
         assert lesion.shape == head.shape == mask.shape
         np.testing.assert_array_equal(lesion.affine, head.affine)

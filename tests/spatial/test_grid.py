@@ -17,9 +17,15 @@ def shifted(mm, shape=(20, 30, 25), axis=2):
 
 @pytest.mark.parametrize(
     ("mm", "same", "fitted"),
-    [(0, True, True), (0.09, True, True), (0.11, False, True), (0.49, False, True),
-     (0.51, False, False), (np.nan, False, False)],
-)  # fmt: skip
+    [
+        (0, True, True),
+        (0.09, True, True),
+        (0.11, False, True),
+        (0.49, False, True),
+        (0.51, False, False),
+        (np.nan, False, False),
+    ],
+)
 @pytest.mark.parametrize("axis", [0, 2])
 def test_grids_that_differ_by_rounding_are_equal(axis, mm, same, fitted):
     assert grid.same_grid(shifted(mm, axis=axis), shifted(0)) == same

@@ -119,8 +119,9 @@ def test_the_search_writes_cards_and_tables(s1):
     window = catalog.load(folder / "cards/s1-aw.yaml")
     rows = whole[
         (whole["models"] == " ".join(member.name for member in window.members))
-        & (whole["window"] == window.window) & (whole["overlap"] == window.overlap)
-    ]  # fmt: skip
+        & (whole["window"] == window.window)
+        & (whole["overlap"] == window.overlap)
+    ]
     assert rows["dice"].tolist() == [best]
     by_region = catalog.load(folder / "cards/s1-regions-aw.yaml")
     assert by_region.regions == (("R1", "R4"), ("R2",), ("R3",)) and len(by_region.leaves) <= 12

@@ -125,8 +125,9 @@ def load_against_volume(
     for side, (marker, color) in SIDES.items():
         selected = table["hemisphere"].eq(side) & volume.notna() & loads.notna()
         label = f"{side} ({selected.sum()})"
-        points = axes.scatter(volume[selected], loads[selected], s=26, marker=marker, color=color,
-                              alpha=0.65, label=label)  # fmt: skip
+        points = axes.scatter(
+            volume[selected], loads[selected], s=26, marker=marker, color=color, alpha=0.65, label=label
+        )
         points.set_urls([links.get(name) for name in table.loc[selected, "participant_id"]])
     axes.set_xscale("symlog", **VOLUMES)
     axes.set(xlabel="Lesion volume (ml)", ylabel=load.title, xlim=_span(volume))

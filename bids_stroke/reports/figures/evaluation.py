@@ -90,11 +90,22 @@ def _draw_scores(figure: "Figure", rows: pd.DataFrame, models: Sequence[str]) ->
     grid = figure.subplots(2, 4, sharey=True)
     for axes, score in zip(grid.flat, SHOWN, strict=True):
         values = [rows.loc[rows["model"] == model, score].dropna() for model in models]
-        boxes = axes.boxplot(values, orientation="horizontal", widths=0.6, patch_artist=True,
-                             showmeans=True, manage_ticks=False,
-                             medianprops={"color": "black"}, flierprops={"markersize": 3},
-                             meanprops={"marker": "D", "markersize": 4, "markerfacecolor": "white",
-                                        "markeredgecolor": "black"})  # fmt: skip
+        boxes = axes.boxplot(
+            values,
+            orientation="horizontal",
+            widths=0.6,
+            patch_artist=True,
+            showmeans=True,
+            manage_ticks=False,
+            medianprops={"color": "black"},
+            flierprops={"markersize": 3},
+            meanprops={
+                "marker": "D",
+                "markersize": 4,
+                "markerfacecolor": "white",
+                "markeredgecolor": "black",
+            },
+        )
         for box, color in zip(boxes["boxes"], colors, strict=True):
             box.set(facecolor=color, alpha=0.55)
         axes.set_title(score, fontsize=10)

@@ -209,10 +209,16 @@ def test_template_affine_of_a_sample_equals_that_of_the_subject(head):
     np.testing.assert_allclose(center[:3], 0, atol=1)
     steps = np.abs(np.diag(sample.template)[:3]) / np.diag(sample.affine)[:3]
     np.testing.assert_allclose(steps, 1, atol=0.06)
-    np.testing.assert_allclose(sample.template - np.diag(np.diag(sample.template)), [
-        [0, 0, 0, sample.template[0, 3]], [0, 0, 0, sample.template[1, 3]],
-        [0, 0, 0, sample.template[2, 3]], [0, 0, 0, 0],
-    ], atol=0.01)  # fmt: skip
+    np.testing.assert_allclose(
+        sample.template - np.diag(np.diag(sample.template)),
+        [
+            [0, 0, 0, sample.template[0, 3]],
+            [0, 0, 0, sample.template[1, 3]],
+            [0, 0, 0, sample.template[2, 3]],
+            [0, 0, 0, 0],
+        ],
+        atol=0.01,
+    )
 
 
 def brain_volume(subject, grid, tile):
@@ -237,8 +243,9 @@ def test_atrophy_shrinks_the_brain_without_folding(seed):
 
 def test_lesions_are_within_an_atrophic_brain():
     """Lesions are placed by the displaced template coordinates."""
-    simulator = toys.simulator(**toys.STILL | {"distractors": {
-        "atrophy": 1, "hyperintensities": 0, "perivascular": 0}})  # fmt: skip
+    simulator = toys.simulator(
+        **toys.STILL | {"distractors": {"atrophy": 1, "hyperintensities": 0, "perivascular": 0}}
+    )
     for seed in range(4):
         sample = simulator.sample(seed, subject=0, lesions=[(3.0, "chronic")])
         assert sample.label.any() and not (sample.label & ~sample.brain).any()
