@@ -8,10 +8,10 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path += [str(ROOT / "studies"), str(ROOT / "tests")]  # common.py, nnunets.py
+# Folders of common.py and nnunets.py.
+sys.path.extend(str(Path(__file__).parents[1] / name) for name in ("studies", "tests"))
 
-from common import DATA, DOCS, start_dataset, write_section  # noqa: E402
+from common import DATA, DOCS, start_dataset, write_section
 
 __all__ = ["DATA", "PERFORMANCE", "markdown", "start_dataset", "write_measured"]
 
