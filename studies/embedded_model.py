@@ -92,7 +92,7 @@ def prepared(rows, people):
     """Add head, stage and volume error to rows, and remove lesions without a voxel."""
     rows = rows.merge(people[["head", "stage"]], left_on="name", right_index=True)
     rows = rows[(rows.true_ml > 0) | rows.stage.isna()].fillna({"stage": "none"})
-    return rows.assign(error_ml=(rows.found_ml - rows.true_ml).abs())
+    return rows.assign(error_ml=(rows.predicted_ml - rows.true_ml).abs())
 
 
 def lesion_table(models):
@@ -126,7 +126,7 @@ def healthy_table(models):
     for name, rows in models.items():
         for contrasts, part in rows[rows.true_ml == 0].groupby("input", sort=False):
             line = {"input": contrasts, "model": name, "n": len(part)}
-            quantiles = part.found_ml.quantile([0.5, 0.95, 1]).round(2)
+            quantiles = part.predicted_ml.quantile([0.5, 0.95, 1]).round(2)
             lines.append(
                 line | dict(zip(("median ml", "95 % ml", "largest ml"), quantiles, strict=True))
             )
@@ -146,7 +146,7 @@ def calibration_table(name, rows, card):
             "Brier": round(part.brier.mean(), 3),
         }
         for coverage in fitted.volume:
-            ends = [fitted.volume_interval(ml, coverage) for ml in part.found_ml]
+            ends = [fitted.volume_interval(ml, coverage) for ml in part.predicted_ml]
             inside = [a <= ml <= b for ml, (a, b) in zip(part.true_ml, ends, strict=True)]
             line[f"coverage of {coverage} %"] = round(float(np.mean(inside)), 3)
         lines.append(line)
@@ -164,7 +164,8 @@ def fit(folder, model, jobs):
         temperature = current * calibration.fit_temperature(part.p, part.lesion)
         errors = {
             coverage: [
-                round(e, 3) for e in calibration.fit_volume(volumes.found_ml, volumes.true_ml, coverage)
+                round(e, 3)
+                for e in calibration.fit_volume(volumes.predicted_ml, volumes.true_ml, coverage)
             ]
             for coverage in COVERAGES
         }
@@ -201,7 +202,7 @@ def run_app(folder, model, number, work, jobs):
         row = {"participant": name, "stage": stage, "truth_ml": truth.sum() * volume / 1000}
         for method, mask in masks.items():
             scores = embedded_scores.scores(mask, truth, volume / 1000)
-            row |= {f"dice_{method}": scores["dice"], f"found_ml_{method}": scores["found_ml"]}
+            row |= {f"dice_{method}": scores["dice"], f"predicted_ml_{method}": scores["predicted_ml"]}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -210,7 +211,7 @@ def sweep_table(rows):
     """Return Dice and false-positive volumes by threshold and smallest component."""
     keys = ["input", "threshold", "min_component_mm3"]
     mean = rows[rows.true_ml > 0].groupby(keys, sort=False).dice.mean()
-    false = rows[rows.true_ml == 0].groupby(keys, sort=False).found_ml
+    false = rows[rows.true_ml == 0].groupby(keys, sort=False).predicted_ml
     result = pd.concat([mean, false.median(), false.quantile(0.95)], axis=1).round(3)
     result.columns = ["dice", "without lesion: median ml", "95 % ml"]
     return result.reset_index()

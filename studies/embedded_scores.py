@@ -49,7 +49,7 @@ def scores(mask, truth, voxel_ml):
         "dice": metrics.dice(mask, truth),
         "detected": float(covered >= COVERED * truth.sum()) if truth.any() else np.nan,
         "f1": detection.isles(mask, truth).f1,
-        "found_ml": mask.sum() * voxel_ml,
+        "predicted_ml": mask.sum() * voxel_ml,
         "true_ml": truth.sum() * voxel_ml,
     }
 

@@ -114,7 +114,7 @@ def score(name, work):
                     "stage": "+".join(sample.stages) or "none",
                     "dice": metrics.dice(mask, truth),
                     "true_ml": truth.sum() * volume,
-                    "found_ml": mask.sum() * volume,
+                    "predicted_ml": mask.sum() * volume,
                 }
             )
     table = pd.DataFrame(rows)
@@ -145,7 +145,7 @@ def comparison(tables):
         line = {"input": contrasts, "size": "no lesion, mean ml"}
         for name, table in tables.items():
             healthy = table[(table.true_ml == 0) & (table.input == contrasts)]
-            line |= {"n": len(healthy), name: f"{healthy.found_ml.mean():.2f}"}
+            line |= {"n": len(healthy), name: f"{healthy.predicted_ml.mean():.2f}"}
         lines.append(line)
     return pd.DataFrame(lines)
 

@@ -103,7 +103,7 @@ def measure(path, runs, folder):
     head = paste(head, brain, lesion, rng)
     voxels = np.argwhere(np.asarray(brain.dataobj) > 0)
     points = apply_affine(head.affine, rng.choice(voxels, POINTS, replace=False))
-    affines, several, one_affine, default = [], [], [], []
+    affines, several, single_affine, default = [], [], [], []
     seconds = {"several threads": [], "one thread": []}
 
     def register_and_copy(*arguments, **options):
@@ -119,14 +119,14 @@ def measure(path, runs, folder):
         start = time.perf_counter()
         several.append(normalize(head, brain, lesion, outputs[0], register_and_copy))
         seconds["several threads"].append(time.perf_counter() - start)
-        one_affine.append(normalize(head, brain, lesion, outputs[1], fixed_affine(affines[0])))
+        single_affine.append(normalize(head, brain, lesion, outputs[1], fixed_affine(affines[0])))
         start = time.perf_counter()
         default.append(normalization.normalize(head, brain, lesion, outputs[2])[0])
         seconds["one thread"].append(time.perf_counter() - start)
     name = {"head": path.name[:6]}
     steps = {
         "affine, several threads (mm)": spread(points, affines),
-        "filling and SyN after one affine (mm)": spread(points, one_affine),
+        "filling and SyN after one affine (mm)": spread(points, single_affine),
         "whole, affine with several threads (mm)": spread(points, several),
         "whole (mm)": spread(points, default),
     }

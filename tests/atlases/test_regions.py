@@ -368,8 +368,8 @@ def test_invalid_maps_are_rejected(files, tmp_path):
         Maps(("juelich-cst", "juelich-cst")).check()
     with pytest.raises(ResourceError, match="missing"):
         Maps(atlases=((path, tmp_path / "missing.tsv"),)).check()
-    with pytest.raises(ResourceError, match=r"absent_space.*does not exist"):
-        Maps((str(tmp_path / "absent_space-MNI152NLin6Asym.nii.gz"),)).check()
+    with pytest.raises(ResourceError, match=r"missing_space.*does not exist"):
+        Maps((str(tmp_path / "missing_space-MNI152NLin6Asym.nii.gz"),)).check()
     unsupported = tmp_path / "tract_space-MNI305.nii.gz"
     unsupported.write_bytes(path.read_bytes())
     with pytest.raises(ResourceError, match="No transform from MNI305"):

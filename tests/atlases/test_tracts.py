@@ -579,7 +579,7 @@ def test_an_invalid_tract_is_rejected(tmp_path, monkeypatch):
     with pytest.raises(ResourceError, match="color"):
         tract_cards.load_card(tmp_path / "card.yaml")
     with pytest.raises(ResourceError, match="does not exist"):
-        tracts.load_tract(tmp_path / "absent_space-MNI152NLin6Asym.nii.gz")
+        tracts.load_tract(tmp_path / "missing_space-MNI152NLin6Asym.nii.gz")
     percent = tmp_path / "percent_space-MNI152NLin2009aSym.nii.gz"
     nib.save(image(np.linspace(0, 100, 50**3).reshape(50, 50, 50)), percent)
     with pytest.raises(ImageError, match="between 0 and 1"):
