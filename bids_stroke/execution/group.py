@@ -123,9 +123,9 @@ def _collect(settings: Settings) -> Cohort:
 
 def _notices_of_models(table: pd.DataFrame) -> Iterator[str]:
     """Yield a notice if the lesions come from several models."""
-    models = table["model"].value_counts()
+    models = table["model"].map(model_title).value_counts()
     if len(models) > 1:
-        listing = ", ".join(f"{model_title(name)} ({n})" for name, n in models.items())
+        listing = ", ".join(f"{model} ({number})" for model, number in models.items())
         yield f"The lesions come from several models: {listing}; do not compare their volumes."
 
 
