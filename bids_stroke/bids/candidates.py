@@ -114,7 +114,7 @@ class Candidates:
         masks = self._session_masks()
         listed = {item.path for item in self.selection.unused}
         paths = [*filter(contrast_of, images), *(mask.path for mask in masks)]
-        rest = [Unused(path, "the session is skipped") for path in paths if path not in listed]
+        rest = [Unused(path, "the session is not processed") for path in paths if path not in listed]
         return (*self.selection.unused, *rest)
 
     def _masks(self, masks: Masks, participants: "Participants") -> SessionMasks:

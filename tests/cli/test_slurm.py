@@ -134,7 +134,7 @@ def test_sessions_that_are_not_complete_are_named(folder, capsys):
 
 def test_a_dry_run_writes_nothing(folder, capsys):
     before = sorted(Path(folder).rglob("*"))
-    assert run(folder, "--dry-run") == 0
+    assert run(folder, "--dry-run") == 1, "sub-03 would be refused"
     assert "sub-01: would run on T1w" in capsys.readouterr().out
     assert sorted(Path(folder).rglob("*")) == before
 
