@@ -12,7 +12,10 @@ BIN = $(VENV)/bin
 JOBS ?= 2
 INSTALLED = $(VENV)/.installed
 TESTS_INSTALLED = $(VENV)/.tests-installed
-PIP = $(BIN)/python -m pip install -c constraints.txt
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+# Versions that were tested together with this version of Python, if it has its own file.
+CONSTRAINTS = $(or $(wildcard constraints-$(VERSION).txt),constraints.txt)
+PIP = $(BIN)/python -m pip install -c $(CONSTRAINTS)
 PYTEST = $(BIN)/python -m pytest -q --durations=15 -n $(JOBS) --dist loadfile
 FAST = -m "not slow and not exhaustive"
 
@@ -25,7 +28,7 @@ install: $(INSTALLED)
 install-tests: $(TESTS_INSTALLED)
 
 # Install torch first: it is by far the largest package, and the second command finds it installed.
-$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+$(INSTALLED): setup.cfg pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch
 	$(PIP) -e .
