@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+from sklearn.metrics import cohen_kappa_score
+from statsmodels.stats.multitest import multipletests
 
 RESAMPLES = 1000
 SEED = 0
@@ -54,17 +56,33 @@ def summarize(values: ArrayLike, units: ArrayLike | None = None, seed: int = SEE
         return Summary(0, _NAN, _NAN, _NAN, _NAN, _NAN, 0)
     labels = np.arange(n) if units is None else pd.factorize(np.asarray(units)[finite])[0]
     sums, counts = np.bincount(labels, selected), np.bincount(labels)
-    resamples = np.random.default_rng(seed).integers(len(sums), size=(RESAMPLES, len(sums)))
-    low, high = np.percentile(sums[resamples].sum(1) / counts[resamples].sum(1), (2.5, 97.5))
+    low, high = _interval_of_mean(sums, counts, seed)
     return Summary(
         n=n,
         mean=float(selected.mean()),
         median=float(np.median(selected)),
         sd=float(selected.std(ddof=1)) if n > 1 else float("nan"),
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         units=len(sums),
     )
+
+
+def _interval_of_mean(
+    sums: NDArray[np.float64], counts: NDArray[np.int_], seed: int
+) -> tuple[float, float]:
+    """Compute the bootstrap interval of the mean from the sum and the number of values of each unit."""
+    if len(sums) == 1:  # all resamples are equal
+        return float(sums[0] / counts[0]), float(sums[0] / counts[0])
+    interval = stats.bootstrap(
+        (sums, counts),
+        lambda sums, counts, axis: sums.sum(axis) / counts.sum(axis),
+        n_resamples=RESAMPLES,
+        paired=True,
+        method="percentile",
+        rng=seed,
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
 
 
 def _unit_means(table: pd.DataFrame, units: ArrayLike | None) -> pd.DataFrame:
@@ -168,13 +186,10 @@ def _compare_two(a: pd.Series, b: pd.Series, units: NDArray) -> Comparison:
 
 def holm(p_values: ArrayLike) -> list[float]:
     """Apply Holm's step-down correction (Scand J Stat 1979); NaN values are ignored and returned."""
-    p = np.asarray(p_values, float)
-    adjusted = np.full(len(p), np.nan)
-    finite = np.flatnonzero(np.isfinite(p))
-    order = finite[np.argsort(p[finite], kind="stable")]
-    steps = p[order] * np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
-    return adjusted.tolist()
+    p = np.array(p_values, float)
+    finite = np.isfinite(p)
+    p[finite] = multipletests(p[finite], method="holm")[1]
+    return p.tolist()
 
 
 def rank_biserial(differences: ArrayLike) -> float:
@@ -289,10 +304,9 @@ def category_agreement(
     table = pd.crosstab(
         pd.Categorical(list(true), names), pd.Categorical(list(predicted), names), dropna=False
     ).reindex(index=names, columns=names, fill_value=0)
-    observed = table.to_numpy(float)
-    total = observed.sum()
-    weights = np.abs(np.subtract.outer(np.arange(len(names)), np.arange(len(names))))
-    expected = np.outer(observed.sum(1), observed.sum(0)) / total if total else observed
-    chance = (weights * expected).sum()
-    kappa = 1 - (weights * observed).sum() / chance if chance else float("nan")
+    counts = table.to_numpy()
+    if np.count_nonzero(counts.sum(0) + counts.sum(1)) < 2:
+        return table, float("nan")
+    rows, columns = np.indices(counts.shape).reshape(2, -1)
+    kappa = cohen_kappa_score(rows, columns, weights="linear", sample_weight=counts.ravel())
     return table, float(kappa)

@@ -1,11 +1,10 @@
-"""Statistics, compared with scipy, statsmodels and scikit-learn."""
+"""Statistics, compared with scipy and scikit-learn, and calculated by hand."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
-from statsmodels.stats.multitest import multipletests
 
 from bids_stroke.evaluation import statistics
 
@@ -102,8 +101,7 @@ def test_comparison_of_models():
         both = scores[[pair.a, pair.b]].dropna()
         assert pair.p == pytest.approx(stats.wilcoxon(both[pair.a], both[pair.b]).pvalue)
         assert pair.median_difference == pytest.approx((both[pair.a] - both[pair.b]).median())
-    expected = multipletests([pair.p for pair in result], method="holm")[1]
-    assert [pair.p_holm for pair in result] == pytest.approx(list(expected))
+    assert [pair.p_holm for pair in result] == statistics.holm([pair.p for pair in result])
     assert result[0].effect < -0.5 < abs(result[0].effect)
 
 
@@ -149,9 +147,16 @@ def test_rank_biserial_by_hand():
     assert statistics.rank_biserial([0.1, -0.2, 0.3, 0]) == pytest.approx(2 / 6)
 
 
+def test_holm_by_hand():
+    # Sorted: 3 * 0.01, 2 * 0.03, and 0.04, which is raised to the value before it.
+    assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert statistics.holm([0.5, 0.9]) == [1, 1]
+
+
 def test_holm_ignores_missing_values():
     result = statistics.holm([0.01, np.nan, 0.04])
-    assert result[0] == pytest.approx(0.02) and np.isnan(result[1]) and result[2] == pytest.approx(0.04)
+    assert result == pytest.approx([0.02, np.nan, 0.04], nan_ok=True)
+    assert np.isnan(statistics.holm([np.nan])).all()
 
 
 def test_regression_against_scipy():
@@ -178,6 +183,21 @@ def test_bland_altman_by_hand():
     result = statistics.bland_altman([10, 20, 30, np.nan], [11, 23, 32, 5])
     assert result.n == 3 and result.bias == pytest.approx(2)
     assert (result.low, result.high) == pytest.approx((2 - 1.96, 2 + 1.96))
+
+
+def test_category_agreement_by_hand():
+    """Two of four pairs are one level apart; by chance, the mean distance is 12/16."""
+    levels = ["small", "medium", "large"]
+    true = ["small", "small", "medium", "large"]
+    predicted = ["small", "medium", "medium", "medium"]
+    assert statistics.category_agreement(predicted, true, levels)[1] == pytest.approx(1 / 3)
+
+
+def test_pairs_without_a_category_are_not_counted():
+    levels = ["small", "large"]
+    table, kappa = statistics.category_agreement(["small", np.nan], ["small", "large"], levels)
+    assert table.to_numpy().tolist() == [[1, 0], [0, 0]] and np.isnan(kappa)
+    assert np.isnan(statistics.category_agreement([], [], levels)[1])
 
 
 def test_category_agreement_against_sklearn():
