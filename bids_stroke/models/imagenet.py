@@ -22,7 +22,7 @@ LICENSE = (
 
 
 def path() -> Path:
-    """Return the path of the cached weights in ``$BIDS_STROKE_HOME`` or ``~/.cache/bids_stroke``."""
+    """Return the path of the cached weights (:func:`bids_stroke.utils.cache.cache_dir`)."""
     return cache_dir() / "weights" / f"{NAME}.safetensors"
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from bids_stroke.errors import ResourceError, UsageError
 
 from .templates import TEMPLATE
@@ -36,8 +38,7 @@ def find_spaces(names: Iterable[str]) -> tuple[Space, ...]:
     Parameters
     ----------
     names : iterable of str
-        TemplateFlow names; the TemplateFlow folder is ``$TEMPLATEFLOW_HOME`` or
-        ``~/.cache/templateflow``.
+        TemplateFlow names.
 
     Returns
     -------
@@ -64,8 +65,12 @@ def _find_space(name: str) -> Space:
 
 
 def home() -> Path:
-    """Return the TemplateFlow folder: ``$TEMPLATEFLOW_HOME``, or ``~/.cache/templateflow``."""
-    return Path(os.environ.get(HOME_VARIABLE, Path.home() / ".cache" / "templateflow"))
+    """Return the TemplateFlow folder: ``$TEMPLATEFLOW_HOME``, or TemplateFlow's default.
+
+    The default on Linux is ``$XDG_CACHE_HOME/templateflow`` or ``~/.cache/templateflow``.
+    """
+    # TemplateFlow itself writes to its folder when it is imported.
+    return Path(os.environ.get(HOME_VARIABLE) or user_cache_path("templateflow"))
 
 
 def _space_paths(name: str, resolution: str) -> dict[str, Path]:

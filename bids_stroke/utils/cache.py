@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
+from platformdirs import user_cache_path
 
 from bids_stroke import __version__
 
@@ -17,8 +18,15 @@ HOME_VARIABLE = "BIDS_STROKE_HOME"
 
 
 def cache_dir() -> Path:
-    """Return the cache folder: ``$BIDS_STROKE_HOME``, or ``~/.cache/bids_stroke``."""
-    return Path(os.environ.get(HOME_VARIABLE, Path.home() / ".cache" / "bids_stroke"))
+    """Return the cache folder: ``$BIDS_STROKE_HOME``, or the folder for caches of the system.
+
+    On Linux, the latter is ``$XDG_CACHE_HOME/bids_stroke`` or ``~/.cache/bids_stroke``. If
+    ``~/.cache/bids_stroke`` exists, it is used on all systems, because earlier versions wrote to it.
+    """
+    if folder := os.environ.get(HOME_VARIABLE):
+        return Path(folder)
+    earlier = os.path.expanduser("~/.cache/bids_stroke")
+    return Path(earlier) if os.path.isdir(earlier) else user_cache_path("bids_stroke", appauthor=False)
 
 
 def cached_images(

@@ -22,6 +22,14 @@ def add_files(home, space, *names, text="x"):
         path.write_text(text)
 
 
+def test_default_folder_is_that_of_templateflow(tmp_path, monkeypatch):
+    monkeypatch.delenv("TEMPLATEFLOW_HOME", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    from templateflow.conf.env import get_templateflow_home  # writes to its folder
+
+    assert template_spaces.home() == get_templateflow_home() == tmp_path / "templateflow"
+
+
 def test_default_space_is_first_and_unique(home):
     assert (
         template_spaces.find_spaces(())
