@@ -1,4 +1,4 @@
-"""Statistics over scans: intervals, groups, model comparison, agreement of measures.
+"""Statistics over scans: intervals, groups, agreement of measures.
 
 Scans of one unit, such as the sessions of a participant, are not independent. Intervals therefore
 resample units with all their scans, and tests compare means of units.
@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
-from statsmodels.stats.multitest import multipletests
+
+from .units import unit_means
 
 RESAMPLES = 1000
 SEED = 0
@@ -85,11 +86,6 @@ def _interval_of_mean(
     return float(interval.low), float(interval.high)
 
 
-def _unit_means(table: pd.DataFrame, units: ArrayLike | None) -> pd.DataFrame:
-    """Compute the mean of the rows of each unit."""
-    return table if units is None else table.groupby(np.asarray(units), sort=False).mean()
-
-
 def _finite(values: ArrayLike) -> NDArray[np.float64]:
     array = np.asarray(values, float)
     return array[np.isfinite(array)]
@@ -106,100 +102,6 @@ def size_classes(volumes: pd.Series | Sequence[float]) -> pd.Series:
     """Assign each volume (ml) to a class of :data:`bids_stroke.evaluation.statistics.SIZES`."""
     edges = [low for low, _ in SIZES.values()] + [np.inf]
     return pd.cut(pd.Series(volumes), edges, right=False, labels=list(SIZES)).astype(object)
-
-
-class Comparison(NamedTuple):
-    """Paired comparison of two models by a - b.
-
-    ``n`` is the number of scans, ``units`` the number of units. ``median_difference``, ``p``
-    (Wilcoxon), ``p_holm`` (after Holm's correction) and ``effect`` (rank-biserial correlation, -1 to 1)
-    are computed over means of units. ``mean_difference`` is computed over scans; ``low`` and ``high``
-    are its 95% percentile bootstrap interval.
-    """
-
-    a: str
-    b: str
-    n: int
-    median_difference: float
-    p: float
-    p_holm: float
-    effect: float
-    units: int
-    mean_difference: float
-    low: float
-    high: float
-
-
-def compare(scores: pd.DataFrame, units: ArrayLike | None = None) -> list[Comparison]:
-    """Compare each pair of models on the scans with scores of both.
-
-    Two-sided Wilcoxon signed-rank test of the mean differences of the units, zero differences split
-    (Pratt 1959); Holm's step-down correction over the pairs; matched-pairs rank-biserial correlation
-    (Kerby 2014); interval as in :func:`bids_stroke.evaluation.statistics.summarize`.
-
-    Parameters
-    ----------
-    scores : pandas.DataFrame
-        One column for each model, one row for each scan.
-    units : array-like, optional
-        Unit of each row; by default, each row is a unit.
-
-    Returns
-    -------
-    list of Comparison
-    """
-    columns = list(map(str, scores))
-    labels = np.arange(len(scores)) if units is None else np.asarray(units)
-    comparisons = [
-        _compare_two(scores[a], scores[b], labels)
-        for i, a in enumerate(columns)
-        for b in columns[i + 1 :]
-    ]
-    corrected = holm([comparison.p for comparison in comparisons])
-    return [comparison._replace(p_holm=p) for comparison, p in zip(comparisons, corrected, strict=True)]
-
-
-def _compare_two(a: pd.Series, b: pd.Series, units: NDArray) -> Comparison:
-    """Compare two models, without Holm's correction."""
-    both = (a.notna() & b.notna()).to_numpy()
-    differences = (a - b)[both]
-    differences_summary = summarize(differences, units[both])
-    means = _unit_means(differences.to_frame(), units[both]).to_numpy(float).ravel()
-    if len(means) and (means != 0).any():
-        p = float(stats.wilcoxon(means, zero_method="zsplit").pvalue)
-    else:
-        p = 1.0 if len(means) else float("nan")
-    return Comparison(
-        a=str(a.name),
-        b=str(b.name),
-        n=differences_summary.n,
-        median_difference=float(np.median(means)) if len(means) else float("nan"),
-        p=p,
-        p_holm=float("nan"),
-        effect=rank_biserial(means),
-        units=differences_summary.units,
-        mean_difference=differences_summary.mean,
-        low=differences_summary.low,
-        high=differences_summary.high,
-    )
-
-
-def holm(p_values: ArrayLike) -> list[float]:
-    """Apply Holm's step-down correction (Scand J Stat 1979); NaN values are ignored and returned."""
-    p = np.array(p_values, float)
-    finite = np.isfinite(p)
-    p[finite] = multipletests(p[finite], method="holm")[1]
-    return p.tolist()
-
-
-def rank_biserial(differences: ArrayLike) -> float:
-    """Compute the matched-pairs rank-biserial correlation: favorable minus unfavorable rank share."""
-    unequal = np.asarray(differences, float)
-    unequal = unequal[unequal != 0]
-    if not len(unequal):
-        return 0.0
-    ranks = stats.rankdata(np.abs(unequal))
-    return float((ranks * np.sign(unequal)).sum() / ranks.sum())
 
 
 class Regression(NamedTuple):
@@ -234,7 +136,7 @@ def regress(x: ArrayLike, y: ArrayLike, units: ArrayLike | None = None) -> Regre
     points = pd.DataFrame({"x": np.asarray(x, float), "y": np.asarray(y, float)})
     finite = np.isfinite(points.to_numpy()).all(axis=1)
     points = points[finite]
-    means = _unit_means(points, None if units is None else np.asarray(units)[finite])
+    means = unit_means(points, None if units is None else np.asarray(units)[finite])
     n = len(points)
     if not _is_regressable(points):
         return Regression(n, _NAN, _NAN, _NAN, _NAN, _NAN, _NAN, _NAN, len(means))

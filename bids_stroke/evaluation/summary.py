@@ -10,6 +10,7 @@ from bids_stroke.bids.names import with_prefix
 
 from . import metrics, statistics
 from .columns import AGREEMENT, COMPARISONS, SCORES, SUMMARY
+from .comparison import compare
 
 
 def groups(rows: pd.DataFrame, people: pd.DataFrame | None = None) -> dict[str, pd.Series]:
@@ -83,7 +84,7 @@ def comparisons(rows: pd.DataFrame) -> pd.DataFrame:
         wide = scans.pivot_table(score, scan, "model", sort=False)
         if wide.shape[1] > 1:
             units = wide.index.get_level_values("unit")
-            table += [[score, *comparison] for comparison in statistics.compare(wide, units)]
+            table += [[score, *comparison] for comparison in compare(wide, units)]
     return pd.DataFrame(table, columns=list(COMPARISONS))
 
 

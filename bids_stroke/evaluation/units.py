@@ -1,6 +1,8 @@
 """Independent units of scans, for bootstrap intervals and statistical tests."""
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from bids_stroke.bids.names import with_prefix
 
@@ -28,3 +30,21 @@ def add_units(rows: pd.DataFrame, people: pd.DataFrame | None = None) -> pd.Data
     heads = people.set_index("participant_id")[HEAD]
     units = participants.map(lambda text: with_prefix(text, "sub-")).map(heads)
     return rows.assign(unit=units.fillna(participants))
+
+
+def unit_means(table: pd.DataFrame, units: ArrayLike | None) -> pd.DataFrame:
+    """Compute the mean of the rows of each unit; without units, each row is a unit.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Numeric columns.
+    units : array-like, (rows,), optional
+        Unit of each row.
+
+    Examples
+    --------
+    >>> unit_means(pd.DataFrame({"dice": [0.25, 0.75, 0.5]}), ["a", "a", "b"])["dice"].to_dict()
+    {'a': 0.5, 'b': 0.5}
+    """
+    return table if units is None else table.groupby(np.asarray(units), sort=False).mean()
