@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+#: Script that needs a package that only fuzzing uses; the search for examples would import it.
+collect_ignore = ["fuzz"]
+
 
 def pytest_addoption(parser):
     """Add the options of exhaustive tests."""

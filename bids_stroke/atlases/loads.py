@@ -74,13 +74,24 @@ def measure_loads(
     -------
     pandas.DataFrame
         Rows ``left``, ``right``, ``ipsilesional``, ``contralesional`` and ``total``, indexed by
-        ``side``; columns as in
-        :data:`bids_stroke.atlases.load_columns.COLUMNS`.
+        ``side``; columns as in :data:`bids_stroke.atlases.load_columns.COLUMNS`.
 
     Raises
     ------
     ImageError
         If lesion and tract are on different grids.
+
+    Examples
+    --------
+    The left tract has cross-sections of one and two voxels of 8 mm³. The lesion transects the first.
+
+    >>> left, right, lesion = np.zeros((3, 4, 1, 2), np.float32)
+    >>> left[0, 0, 0], left[0:2, 0, 1], right[2, 0], lesion[0, 0, 0] = 1, 1, 1, 1
+    >>> images = [nib.Nifti1Image(array, np.diag([2, 2, 2, 1])) for array in (left, right, lesion)]
+    >>> card = TractCard(name="tract", atlas="Tract", file="map.nii.gz", space="MNI152NLin6Asym")
+    >>> table = measure_loads(images[2], {"L": images[0], "R": images[1]}, card)
+    >>> table[list(LOADS)].loc["left"].round(3).to_dict()
+    {'raw_load_ml': 0.008, 'weighted_load_ml': 0.016, 'max_slice_load': 1.0}
     """
     lesion = image.conform(lesion_img)
     voxel_ml = grid.voxel_volume(lesion) / 1000

@@ -23,6 +23,11 @@ _VENTRICLE_SEED_MM = (-12, -20, 22)
 def measure_normalized(mask_img: nib.Nifti1Image) -> tuple[float, float]:
     """Measure a lesion mask in template space.
 
+    Parameters
+    ----------
+    mask_img : nib.Nifti1Image, (x, y, z)
+        Lesion mask on any grid in the space of the template.
+
     Returns
     -------
     tuple of (float, float)

@@ -85,15 +85,21 @@ def region_table(
     Parameters
     ----------
     names : sequence of str
-    volumes_ml, lesion_ml : ndarray
-        Volume of each region, and lesion volume in it.
+    volumes_ml, lesion_ml : ndarray, (regions,)
+        Volume of each region, and lesion volume in it (ml).
     total_ml : float
-        Volume of the entire lesion.
+        Volume of the entire lesion (ml).
 
     Returns
     -------
     pandas.DataFrame
         Columns as in :data:`bids_stroke.atlases.regions.COLUMNS`.
+
+    Examples
+    --------
+    >>> table = region_table(["R1", "R2"], np.array([100.0, 50.0]), np.array([30.0, 10.0]), 40.0)
+    >>> table["lesion_share"].tolist(), table["region_share"].tolist()
+    ([0.75, 0.25], [0.3, 0.2])
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         return pd.DataFrame(
@@ -108,6 +114,12 @@ def region_table(
 
 
 def index_region(table: pd.DataFrame) -> str | float:
-    """Return the region that holds most of the lesion; NaN for an empty lesion."""
+    """Return the region that holds most of the lesion; NaN for an empty lesion.
+
+    ``table`` has the columns ``region`` and ``lesion_volume_ml``.
+
+    >>> index_region(pd.DataFrame({"region": ["R1", "R2"], "lesion_volume_ml": [0.5, 2.0]}))
+    'R2'
+    """
     volumes = table.set_index("region")["lesion_volume_ml"]
     return str(volumes.idxmax()) if (volumes > 0).any() else np.nan

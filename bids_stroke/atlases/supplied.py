@@ -114,6 +114,11 @@ def measure(lesion_img: nib.Nifti1Image, atlas: Atlas | ProbabilityAtlas) -> pd.
     -------
     pandas.DataFrame
         As returned by :func:`bids_stroke.atlases.regions.measure_regions`.
+
+    Raises
+    ------
+    ImageError
+        If the lesion is on another grid, or the atlas is damaged or does not contain probabilities.
     """
     if isinstance(atlas, Atlas):
         return measure_regions(lesion_img, atlas)

@@ -102,6 +102,10 @@ def _probability(stored: NDArray, img: nib.Nifti1Image, card: TractCard) -> nib.
 
 def slice_positions(img: nib.Nifti1Image, axis: str = "z") -> NDArray[np.float64]:
     """Return the world coordinates (mm) of the slices along an axis; the image must be aligned with
-    the template."""
+    the template.
+
+    >>> slice_positions(nib.Nifti1Image(np.zeros((2, 2, 3)), np.diag([1, 1, 2, 1]))).tolist()
+    [0.0, 2.0, 4.0]
+    """
     number = "xyz".index(axis)
     return img.affine[number, 3] + img.affine[number, number] * np.arange(img.shape[number])

@@ -38,7 +38,11 @@ _MASK_ENTITIES = (
 
 
 def for_pybids(values: Filter) -> dict[str, object]:
-    """Convert a filter to PyBIDS names of entities, with integers for numbered entities."""
+    """Convert a filter to PyBIDS names of entities, with integers for numbered entities.
+
+    >>> for_pybids({"run": "01", "acq": "mprage"})
+    {'run': 1, 'acquisition': 'mprage'}
+    """
     return {FULL_NAMES.get(key, key): _to_numbers(_KEYS.get(key, key), v) for key, v in values.items()}
 
 

@@ -218,7 +218,11 @@ def transform(session_name: str, source: str, target: str, extension: str) -> st
 
 
 def with_suffix(path: Path, suffix: str) -> Path:
-    """Return a path in the same folder whose file name differs only in the suffix."""
+    """Return a path in the same folder whose file name differs only in the suffix.
+
+    >>> with_suffix(Path("sub-01_desc-T1lesion_mask.nii.gz"), "probseg").name
+    'sub-01_desc-T1lesion_probseg.nii.gz'
+    """
     stem, dot, extension = path.name.partition(".")
     return path.with_name("_".join([*stem.split("_")[:-1], suffix]) + dot + extension)
 
@@ -283,5 +287,9 @@ def _entity_of_map(path: PathLike, key: str) -> str | None:
 
 
 def natural_key(name: str | float | None) -> str:
-    """Return a sort key that puts ``run-10`` after ``run-2``, and missing values (NaN) first."""
+    """Return a sort key that puts ``run-10`` after ``run-2``, and missing values (NaN) first.
+
+    >>> sorted(["run-10", "run-2"], key=natural_key)
+    ['run-2', 'run-10']
+    """
     return re.sub(r"\d+", lambda digits: digits[0].zfill(12), "" if pd.isna(name) else str(name))

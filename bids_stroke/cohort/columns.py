@@ -69,7 +69,10 @@ TRACT_COLUMNS = {
 
 
 def describe_columns(table: pd.DataFrame) -> dict[str, Description]:
-    """Describe the columns of the table for its JSON sidecar."""
+    """Describe the columns of the group table for its JSON sidecar.
+
+    Columns that bids_stroke does not write are those of ``participants.tsv``.
+    """
     columns = COLUMNS | _super_region_columns() | _quality_columns()
     for name in tract_prefixes(table):
         columns |= _load_columns(name)
@@ -120,11 +123,19 @@ def _quality_columns() -> dict[str, Description]:
 @lru_cache
 def tract_prefix(label: str) -> str:
     """Return the column prefix of a tract from the value of its ``atlas-`` entity; ``cst`` for the
-    default tract."""
+    default tract.
+
+    >>> tract_prefix("JuelichCST"), tract_prefix("XtractCST")
+    ('cst', 'xtractcst')
+    """
     return "cst" if label == load_card().atlas else label.lower()
 
 
 def tract_prefixes(table: pd.DataFrame) -> list[str]:
-    """List the column prefixes of the tracts in a table."""
+    """List the column prefixes of the tracts in a table.
+
+    >>> tract_prefixes(pd.DataFrame(columns=["model", "cst_category_status", "cst_category"]))
+    ['cst']
+    """
     suffix = "_category_status"
     return [name.removesuffix(suffix) for name in map(str, table) if name.endswith(suffix)]

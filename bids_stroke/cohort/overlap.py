@@ -56,6 +56,13 @@ def load_map(
     Returns
     -------
     nib.Nifti1Image of float32
+
+    Examples
+    --------
+    >>> count = nib.Nifti1Image(np.array([0, 2, 4], np.int32).reshape(3, 1, 1), np.eye(4))
+    >>> side = nib.Nifti1Image(np.full((3, 1, 1), 0.25, np.float32), np.eye(4))
+    >>> load_map(count, sessions=4, tract={"L": side, "R": side}).get_fdata().ravel().tolist()
+    [0.0, 0.25, 0.5]
     """
     left, right = (tract[side].get_fdata(dtype=np.float32) for side in "LR")
     probability = left + right

@@ -49,6 +49,13 @@ def merge_participants(table: pd.DataFrame, people: pd.DataFrame | None) -> pd.D
     ------
     DatasetError
         If ``participants.tsv`` already has a column with a prefixed name.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"participant_id": ["sub-01"], "model": ["simstroke"]})
+    >>> people = pd.DataFrame({"participant_id": ["sub-01"], "model": ["Prisma"], "age": ["61"]})
+    >>> merge_participants(table, people).iloc[0].to_dict()
+    {'participant_id': 'sub-01', 'model': 'simstroke', 'participants_model': 'Prisma', 'age': '61'}
     """
     if people is None:
         return table

@@ -24,12 +24,22 @@ Row: TypeAlias = dict[str, Any]
 
 
 def volume_ml(row: Mapping[str, Any]) -> float:
-    """Return the volume of a lesion on the native grid, or in the template if there is none."""
+    """Return the volume (ml) of a lesion on the native grid, or in the template if there is none.
+
+    >>> volume_ml({"lesion_volume_ml": np.nan, "lesion_volume_mni_ml": 12.5})
+    12.5
+    """
     return float(native_or_template(row["lesion_volume_ml"], row["lesion_volume_mni_ml"]))
 
 
 def session_row(output_dir: PathLike, record: Record) -> Row:
-    """Build the row of a session that was processed successfully."""
+    """Build the row of a session that was processed successfully.
+
+    Raises
+    ------
+    DatasetError
+        If a table of the session is missing or was written by another version.
+    """
     native = record.path(output_dir, "components")
     lesion, *components = read_rows(native or record.require(output_dir, "components", TEMPLATE))
     participant, session = split_session_name(record.name)

@@ -30,6 +30,14 @@ def near_lesion(
     predicted, truth : ndarray of bool, (x, y, z)
     spacing : array-like, (3,)
         Voxel size (mm).
+
+    Examples
+    --------
+    >>> predicted, truth = np.zeros((2, 9, 1, 1), bool)
+    >>> truth[0] = True
+    >>> near = near_lesion(predicted, truth, spacing=(4, 4, 4))
+    >>> np.flatnonzero(near).tolist()  # 0, 4 and 8 mm away
+    [0, 1, 2]
     """
     lesion = predicted | truth
     near = np.zeros_like(lesion)
@@ -47,6 +55,13 @@ def reliability(probability: ArrayLike, truth: ArrayLike, bins: int = BINS) -> l
     ----------
     probability, truth : array-like, (n,)
         Lesion probability, and whether the voxel is lesion.
+    bins : int
+        Number of bins; empty bins are omitted.
+
+    Examples
+    --------
+    >>> reliability([0.25, 0.75, 0.25, 0.75], [0, 1, 1, 1], bins=2)[0]
+    Bin(probability=0.25, lesion_share=0.5, voxels=2)
     """
     values, lesion = np.asarray(probability, float), np.asarray(truth, bool)
     order = np.argsort(values, kind="stable")
@@ -58,9 +73,10 @@ def reliability(probability: ArrayLike, truth: ArrayLike, bins: int = BINS) -> l
 
 
 def expected_calibration_error(probability: ArrayLike, truth: ArrayLike, bins: int = BINS) -> float:
-    """Compute the mean distance of probability and lesion share over equal-mass bins.
+    """Compute the mean distance of probability and lesion share over equal-mass bins, 0 to 1.
 
-    Nixon et al., CVPRW 2019.
+    The arguments are those of :func:`bids_stroke.evaluation.calibration.reliability`. Nixon et al.,
+    CVPRW 2019.
 
     Examples
     --------
@@ -75,7 +91,7 @@ def expected_calibration_error(probability: ArrayLike, truth: ArrayLike, bins: i
 
 
 def brier(probability: ArrayLike, truth: ArrayLike) -> float:
-    """Compute the mean squared difference of probability and truth (Brier 1950).
+    """Compute the mean squared difference of probability and truth (Brier 1950), 0 to 1.
 
     Examples
     --------

@@ -89,7 +89,11 @@ def _compare_two(a: pd.Series, b: pd.Series, units: NDArray) -> Comparison:
 
 
 def holm(p_values: ArrayLike) -> list[float]:
-    """Apply Holm's step-down correction (Scand J Stat 1979); NaN values are ignored and returned."""
+    """Apply Holm's step-down correction (Scand J Stat 1979); NaN values are ignored and returned.
+
+    >>> holm([0.01, 0.5, 0.02])
+    [0.03, 0.5, 0.04]
+    """
     p = np.array(p_values, float)
     finite = np.isfinite(p)
     p[finite] = multipletests(p[finite], method="holm")[1]
@@ -97,7 +101,11 @@ def holm(p_values: ArrayLike) -> list[float]:
 
 
 def rank_biserial(differences: ArrayLike) -> float:
-    """Compute the matched-pairs rank-biserial correlation: favorable minus unfavorable rank share."""
+    """Compute the matched-pairs rank-biserial correlation: favorable minus unfavorable rank share.
+
+    >>> rank_biserial([0.1, 0.2, 0.3]), rank_biserial([0.1, -0.1])
+    (1.0, 0.0)
+    """
     unequal = np.asarray(differences, float)
     unequal = unequal[unequal != 0]
     if not len(unequal):

@@ -97,12 +97,19 @@ class Detections(NamedTuple):
 def detect(pred: ArrayLike, truth: ArrayLike, voxel_mm3: float) -> Detections:
     """Detect the lesions of two masks by each definition.
 
+    The functions for single definitions have the same arguments and errors.
+
     Parameters
     ----------
-    pred, truth : array-like
+    pred, truth : array-like, (x, y, z)
         Masks on the same grid (non-zero is lesion).
     voxel_mm3 : float
         Voxel volume (mm³).
+
+    Raises
+    ------
+    ImageError
+        If the masks differ in shape.
     """
     by_face, by_corner = (find_overlaps(pred, truth, neighbors) for neighbors in (FACES, CORNERS))
     matching = _match(by_corner)
@@ -136,7 +143,15 @@ def overlap_10percent(pred: ArrayLike, truth: ArrayLike) -> Detection:
 
 
 def atlas(pred: ArrayLike, truth: ArrayLike) -> Detection:
-    """Detect 6-connected lesions that share a voxel (``f1_atlas``; ATLAS v2.0 challenge)."""
+    """Detect 6-connected lesions that share a voxel (``f1_atlas``; ATLAS v2.0 challenge).
+
+    >>> truth = np.array([1, 1, 0, 0, 1, 0]).reshape(-1, 1, 1)  # two lesions
+    >>> detection = atlas([[[1]], [[0]], [[0]], [[0]], [[0]], [[0]]], truth)
+    >>> detection.detected.tolist(), detection.confirmed.tolist()
+    ([True, False], [True])
+    >>> round(detection.f1, 2), detection.count_difference
+    (0.67, -1)
+    """
     return _touching(find_overlaps(pred, truth, FACES))
 
 
@@ -150,6 +165,14 @@ def match(pred: ArrayLike, truth: ArrayLike) -> Matching:
 
     Pairs of a true and a predicted lesion are matched in order of decreasing intersection over union,
     down to :data:`MIN_IOU`; each lesion has at most one match.
+
+    Examples
+    --------
+    >>> truth, pred = np.zeros((2, 6, 1, 1))
+    >>> truth[0:4], pred[1:4] = 1, 1
+    >>> matching = match(pred, truth)
+    >>> matching.f1, matching.panoptic_quality  # three of four voxels are shared
+    (1.0, 0.75)
     """
     return _match(find_overlaps(pred, truth, CORNERS))
 

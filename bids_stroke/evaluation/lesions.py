@@ -44,7 +44,7 @@ class Overlaps(NamedTuple):
         return Overlaps(self.shared.T)
 
     def larger_than(self, voxels: float) -> "Overlaps":
-        """Select the lesions with more voxels; other lesions become part of the background."""
+        """Select the lesions with more than ``voxels`` voxels; others become part of the background."""
         shared = self.shared
         for axis in (0, 1):
             selected = shared.sum(1 - axis) > voxels
@@ -62,6 +62,14 @@ def find_overlaps(pred: ArrayLike, truth: ArrayLike, neighbors: Neighbors) -> Ov
     ------
     ImageError
         If the masks differ in shape.
+
+    Examples
+    --------
+    >>> overlaps = find_overlaps([1, 1, 0, 0, 1], [1, 0, 0, 1, 1], FACES)
+    >>> overlaps.shared.tolist()  # first row and first column: outside the lesions
+    [[0, 1, 0], [0, 1, 0], [1, 0, 1]]
+    >>> overlaps.true_volumes.tolist(), overlaps.predicted_volumes.tolist()  # voxels
+    ([1, 2], [2, 1])
     """
     pred, truth = binary_masks(pred, truth)
     either = pred | truth

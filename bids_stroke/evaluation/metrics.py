@@ -92,6 +92,14 @@ def confusion(pred: ArrayLike, truth: ArrayLike) -> Confusion:
     ------
     ImageError
         If the masks differ in shape.
+
+    Examples
+    --------
+    >>> counts = confusion([1, 1, 0, 0], [1, 0, 1, 0])
+    >>> counts
+    Confusion(tp=1, fp=1, fn=1, tn=1)
+    >>> counts.dice, counts.precision, counts.sensitivity
+    (0.5, 0.5, 0.5)
     """
     pred, truth = binary_masks(pred, truth)
     tp = int(np.count_nonzero(pred & truth))
@@ -101,12 +109,22 @@ def confusion(pred: ArrayLike, truth: ArrayLike) -> Confusion:
 
 
 def dice(pred: ArrayLike, truth: ArrayLike) -> float:
-    """Compute the Dice coefficient of two masks."""
+    """Compute the Dice coefficient of two masks (:func:`bids_stroke.evaluation.metrics.confusion`).
+
+    >>> dice([1, 1, 1, 0], [1, 0, 0, 0])
+    0.5
+    >>> dice([0, 0], [0, 0])  # no lesion, and none predicted
+    1.0
+    """
     return confusion(pred, truth).dice
 
 
 def volume_difference(pred: ArrayLike, truth: ArrayLike, voxel_mm3: float) -> float:
-    """Compute predicted minus true volume (ml); ``voxel_mm3`` is the voxel volume (mm³)."""
+    """Compute predicted minus true volume (ml) of two masks; ``voxel_mm3`` is the voxel volume (mm³).
+
+    >>> volume_difference([1, 1, 1], [1, 0, 0], voxel_mm3=8.0)  # two voxels of 2 mm per side
+    0.016
+    """
     _, fp, fn, _ = confusion(pred, truth)
     return (fp - fn) * voxel_mm3 / 1000
 
@@ -118,6 +136,12 @@ def micro_dice(counts: Iterable[tuple[int, int, int, int]]) -> float:
     ----------
     counts : iterable of Confusion
         Counts of each scan.
+
+    Examples
+    --------
+    >>> small, large = Confusion(0, 0, 10, 90), Confusion(45, 0, 0, 55)
+    >>> (small.dice + large.dice) / 2, micro_dice([small, large])
+    (0.5, 0.9)
     """
     return Confusion(*np.sum(list(counts), axis=0).tolist()).dice
 
@@ -127,10 +151,22 @@ def max_dice(
 ) -> tuple[float, float]:
     """Compute the maximum Dice coefficient over thresholds of a probability (mDSC; Tomita et al. 2020).
 
+    Parameters
+    ----------
+    probability, truth : array-like of the same shape
+        Lesion probability, and whether the voxel is lesion.
+    thresholds : sequence of float
+        Ascending; voxels with at least this probability are lesion.
+
     Returns
     -------
     tuple of float
         Maximum Dice coefficient, and the lowest threshold at which it occurs.
+
+    Examples
+    --------
+    >>> max_dice([0.9, 0.4, 0.3, 0.1], [1, 1, 0, 0])
+    (1.0, 0.31)
     """
     probability, truth = np.asarray(probability), np.asarray(truth) > 0
     edges = np.asarray(thresholds)
@@ -148,10 +184,20 @@ def precision_recall_area(probability: ArrayLike, truth: ArrayLike) -> float:
 
     The curve starts at a recall of 0 and a precision of 1. Voxels of equal probability form one step.
 
+    Parameters
+    ----------
+    probability, truth : array-like of the same shape
+        Lesion probability, and whether the voxel is lesion.
+
     Returns
     -------
     float
         NaN for an empty truth, for which recall is undefined.
+
+    Examples
+    --------
+    >>> precision_recall_area([0.9, 0.8, 0.2], [1, 0, 0])
+    1.0
     """
     values, lesion = np.ravel(probability), np.ravel(truth) > 0
     if not lesion.any():
@@ -173,7 +219,11 @@ def precision_recall_area(probability: ArrayLike, truth: ArrayLike) -> float:
 
 def relative_error(predicted: float, true: float) -> float:
     """Compute ``100 |predicted - true| / true`` (ER LV of volumes, ER LL of loads; Mohapatra et al.
-    2023); NaN if ``true`` is 0."""
+    2023); NaN if ``true`` is 0.
+
+    >>> relative_error(predicted=3.0, true=4.0)  # percent
+    25.0
+    """
     return 100 * abs(predicted - true) / true if true else float("nan")
 
 
@@ -198,15 +248,22 @@ def surface_distances(pred: ArrayLike, truth: ArrayLike, spacing: ArrayLike) -> 
 
     Parameters
     ----------
-    pred, truth : array_like
+    pred, truth : array-like, (x, y, z)
         Masks on the same grid (non-zero is lesion).
-    spacing : sequence of float
+    spacing : array-like, (3,)
         Voxel size (mm).
 
     Returns
     -------
     Surface
         Zeros if both masks are empty, NaN if only one is empty.
+
+    Examples
+    --------
+    >>> pred, truth = np.zeros((2, 5, 1, 1))
+    >>> pred[1], truth[4] = 1, 1
+    >>> surface_distances(pred, truth, spacing=(2, 1, 1)).hd  # three voxels of 2 mm
+    6.0
     """
     points = [surface(mask) * np.asarray(spacing, float) for mask in (pred, truth)]
     empty = [not len(p) for p in points]

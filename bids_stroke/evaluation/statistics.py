@@ -48,6 +48,16 @@ def summarize(values: ArrayLike, units: ArrayLike | None = None, seed: int = SEE
     units : array-like, (n,), optional
         Unit of each value, such as the participant; by default, each value is a unit.
     seed : int
+        Seed of the resampling.
+
+    Examples
+    --------
+    >>> dice, participants = [0.5, 0.5, 0.75, 0.75, np.nan], ["a", "a", "b", "b", "b"]
+    >>> result = summarize(dice, participants)
+    >>> result.n, result.units, result.mean
+    (4, 2, 0.625)
+    >>> result.low, result.high
+    (0.5, 0.75)
     """
     array = np.asarray(values, float)
     finite = np.isfinite(array)
@@ -69,9 +79,7 @@ def summarize(values: ArrayLike, units: ArrayLike | None = None, seed: int = SEE
     )
 
 
-def _interval_of_mean(
-    sums: NDArray[np.float64], counts: NDArray[np.int_], seed: int
-) -> tuple[float, float]:
+def _interval_of_mean(sums: NDArray, counts: NDArray, seed: int) -> tuple[float, float]:
     """Compute the bootstrap interval of the mean from the sum and the number of values of each unit."""
     if len(sums) == 1:  # all resamples are equal
         return float(sums[0] / counts[0]), float(sums[0] / counts[0])
@@ -92,14 +100,22 @@ def _finite(values: ArrayLike) -> NDArray[np.float64]:
 
 
 def size_quartiles(volumes: pd.Series | Sequence[float]) -> pd.Series:
-    """Assign each volume to a quartile: ``0-25%`` to ``75-100%`` (Tomita et al. 2020, Table 4)."""
+    """Assign each volume to a quartile: ``0-25%`` to ``75-100%`` (Tomita et al. 2020, Table 4).
+
+    >>> size_quartiles([4.0, 1.0, 80.0, 20.0]).tolist()
+    ['25-50%', '0-25%', '75-100%', '50-75%']
+    """
     names = ["0-25%", "25-50%", "50-75%", "75-100%"]
     ranks = pd.Series(volumes).rank(method="first", pct=True)
     return pd.cut(ranks, [0, 0.25, 0.5, 0.75, 1], labels=names).astype(object)
 
 
 def size_classes(volumes: pd.Series | Sequence[float]) -> pd.Series:
-    """Assign each volume (ml) to a class of :data:`bids_stroke.evaluation.statistics.SIZES`."""
+    """Assign each volume (ml) to a class of :data:`bids_stroke.evaluation.statistics.SIZES`.
+
+    >>> size_classes([0.4, 1.0, 75.0]).tolist()
+    ['< 1 ml', '1-10 ml', '> 50 ml']
+    """
     edges = [low for low, _ in SIZES.values()] + [np.inf]
     return pd.cut(pd.Series(volumes), edges, right=False, labels=list(SIZES)).astype(object)
 
@@ -132,6 +148,12 @@ def regress(x: ArrayLike, y: ArrayLike, units: ArrayLike | None = None) -> Regre
     units : array-like, (n,), optional
         Unit of each pair; by default, each pair is a unit. The p values are those of the
         correlations over means of units.
+
+    Examples
+    --------
+    >>> line = regress([1, 2, 3], [2, 4, 6])  # true and predicted volume (ml)
+    >>> round(line.slope, 6), round(line.intercept, 6), round(line.r2, 6)
+    (2.0, 0.0, 1.0)
     """
     points = pd.DataFrame({"x": np.asarray(x, float), "y": np.asarray(y, float)})
     finite = np.isfinite(points.to_numpy()).all(axis=1)
@@ -166,7 +188,15 @@ def _is_regressable(points: pd.DataFrame) -> bool:
 def dice_against_volume(
     dice: ArrayLike, volumes: ArrayLike, units: ArrayLike | None = None
 ) -> Regression:
-    """Regress Dice on log10 of the true volume (Tomita et al. 2020); empty truths are excluded."""
+    """Regress Dice on log10 of the true volume (Tomita et al. 2020); empty truths are excluded.
+
+    Parameters
+    ----------
+    dice, volumes : array-like, (n,)
+        Dice coefficient and true volume (ml) of each scan.
+    units : array-like, (n,), optional
+        Unit of each scan; by default, each scan is a unit.
+    """
     ml = np.asarray(volumes, float)
     not_empty = ml > 0
     labels = None if units is None else np.asarray(units)[not_empty]
@@ -183,7 +213,12 @@ class BlandAltman(NamedTuple):
 
 
 def bland_altman(a: ArrayLike, b: ArrayLike) -> BlandAltman:
-    """Compute the limits of agreement: mean difference ± 1.96 standard deviations (n - 1)."""
+    """Compute the limits of agreement: mean difference (b - a) ± 1.96 standard deviations (n - 1).
+
+    >>> limits = bland_altman([10, 20, 30], [11, 23, 32])  # true and predicted volume (ml)
+    >>> limits.bias, round(limits.low, 2), round(limits.high, 2)
+    (2.0, 0.04, 3.96)
+    """
     difference = _finite(np.asarray(b, float) - np.asarray(a, float))
     if len(difference) < 2:
         return BlandAltman(len(difference), *[float("nan")] * 3)
@@ -196,11 +231,28 @@ def category_agreement(
 ) -> tuple[pd.DataFrame, float]:
     """Measure the agreement of ordered categories.
 
+    Parameters
+    ----------
+    predicted, true : iterable of str
+        Categories of the same scans. Pairs with another value are not counted.
+    levels : sequence of str
+        Categories in their order.
+
     Returns
     -------
     tuple of (pandas.DataFrame, float)
         Confusion table (rows: true, columns: predicted), and Cohen's kappa with linear weights (Cohen
         1968); NaN if only one category occurs.
+
+    Examples
+    --------
+    >>> true = ["small", "small", "medium", "large"]
+    >>> predicted = ["small", "medium", "medium", "large"]
+    >>> table, kappa = category_agreement(predicted, true, ["small", "medium", "large"])
+    >>> table.to_numpy().tolist()
+    [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
+    >>> round(kappa, 2)
+    0.71
     """
     names = list(levels)
     table = pd.crosstab(

@@ -18,6 +18,8 @@ def groups(rows: pd.DataFrame, people: pd.DataFrame | None = None) -> dict[str, 
 
     Parameters
     ----------
+    rows : pandas.DataFrame
+        Rows from :func:`bids_stroke.evaluation.run.evaluate`.
     people : pandas.DataFrame, optional
         participants.tsv; non-numeric columns with two to twelve values are used.
 
@@ -53,7 +55,8 @@ def _participant_groups(rows: pd.DataFrame, people: pd.DataFrame) -> dict[str, p
 def summary(rows: pd.DataFrame, people: pd.DataFrame | None = None) -> pd.DataFrame:
     """Summarize each score by model and group.
 
-    Columns as in :data:`bids_stroke.evaluation.columns.SUMMARY`.
+    The arguments are those of :func:`bids_stroke.evaluation.summary.groups`. Columns as in
+    :data:`bids_stroke.evaluation.columns.SUMMARY`.
     """
     table = []
     for grouping, group_of in groups(rows, people).items():
@@ -75,7 +78,8 @@ def summary(rows: pd.DataFrame, people: pd.DataFrame | None = None) -> pd.DataFr
 def comparisons(rows: pd.DataFrame) -> pd.DataFrame:
     """Compare the models by each score, paired by scan.
 
-    Columns as in :data:`bids_stroke.evaluation.columns.COMPARISONS`.
+    ``rows`` are those of :func:`bids_stroke.evaluation.run.evaluate`. Columns as in
+    :data:`bids_stroke.evaluation.columns.COMPARISONS`.
     """
     table = []
     scans = rows.assign(session_id=rows["session_id"].fillna(""))
@@ -91,7 +95,8 @@ def comparisons(rows: pd.DataFrame) -> pd.DataFrame:
 def agreement(rows: pd.DataFrame) -> pd.DataFrame:
     """Measure the agreement of predicted and true volumes and loads, and of Dice with volume.
 
-    Columns as in :data:`bids_stroke.evaluation.columns.AGREEMENT`.
+    ``rows`` are those of :func:`bids_stroke.evaluation.run.evaluate`. Columns as in
+    :data:`bids_stroke.evaluation.columns.AGREEMENT`.
     """
     table = []
     for model, part in rows.groupby("model", sort=False):
@@ -105,7 +110,20 @@ def agreement(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def categories(rows: pd.DataFrame, levels: Sequence[str]) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Compute the confusion of CST categories (long table) and the weighted kappa of each model."""
+    """Compute the confusion of CST categories (long table) and the weighted kappa of each model.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Rows from :func:`bids_stroke.evaluation.run.evaluate`.
+    levels : sequence of str
+        Categories in their order.
+
+    Returns
+    -------
+    tuple of (pandas.DataFrame, dict)
+        Number of pairs by model, true and predicted category, and the kappas by model.
+    """
     counts: list[list[object]] = []
     kappas = {}
     for name, part in rows.dropna(subset="true_category").groupby("model", sort=False):

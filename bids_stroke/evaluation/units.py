@@ -23,6 +23,12 @@ def add_units(rows: pd.DataFrame, people: pd.DataFrame | None = None) -> pd.Data
     people : pandas.DataFrame, optional
         participants.tsv; its column :data:`bids_stroke.evaluation.units.HEAD`, if present, is the
         unit.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"participant_id": ["sub-1", "sub-1", "sub-2"]})
+    >>> add_units(rows)["unit"].tolist()
+    ['sub-1', 'sub-1', 'sub-2']
     """
     participants = rows["participant_id"]
     if people is None or HEAD not in people:

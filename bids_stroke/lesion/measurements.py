@@ -120,6 +120,13 @@ def measure(
     ------
     ImageError
         If the images are on different grids.
+
+    Examples
+    --------
+    >>> mask = np.array([1, 0, 1, 1], np.uint8).reshape(4, 1, 1)
+    >>> table = measure(nib.Nifti1Image(mask, np.diag([2, 2, 2, 1])))  # voxels of 8 mm³
+    >>> table["volume_ml"].round(3).to_dict()
+    {'all': 0.024, 1: 0.016, 2: 0.008}
     """
     mask = np.asanyarray(mask_img.dataobj) > 0
     labels, count = components(mask)
@@ -169,7 +176,7 @@ def add_volume_intervals(
 
 
 def native_or_template(native: ArrayLike, in_template: ArrayLike) -> NDArray[np.float64]:
-    """Return lesion volumes on the native grid, or in the template where the native one is NaN.
+    """Return lesion volumes (ml) on the native grid, or in the template where the native one is NaN.
 
     >>> native_or_template([2.0, np.nan], [3.0, 4.0])
     array([2., 4.])
@@ -209,12 +216,22 @@ def _template_location(locations: pd.DataFrame | None) -> dict[str, float | str]
 
 
 def hemisphere(x: NDArray[np.float64]) -> float | str:
-    """Return the side of a lesion from the x coordinates (mm) of its voxels in the template.
+    """Return the side of a lesion from the x coordinates of its voxels in the template.
+
+    Parameters
+    ----------
+    x : ndarray, (voxels,)
+        RAS coordinates (mm): negative on the left.
 
     Returns
     -------
     str or float
         ``left``, ``right`` or ``bilateral``; NaN if all voxels lie on the midline.
+
+    Examples
+    --------
+    >>> hemisphere(np.array([-30.0, -29.0, 0.0])), hemisphere(np.array([-30.0, 30.0]))
+    ('left', 'bilateral')
     """
     left, right = np.count_nonzero(x <= -MIDLINE_MM), np.count_nonzero(x >= MIDLINE_MM)
     if not left + right:  # no voxels, or all on the midline

@@ -27,6 +27,13 @@ def threshold(
     Returns
     -------
     ndarray of uint8, (x, y, z)
+
+    Examples
+    --------
+    >>> probability = np.array([0.9, 0.1, 0.3, 0.6]).reshape(4, 1, 1)
+    >>> mask = threshold(probability, 0.2, min_component_mm3=10, voxel_mm3=8)
+    >>> mask.ravel().tolist()  # the first voxel is a component of 8 mm³
+    [0, 0, 1, 1]
     """
     labels, count = components(np.asarray(probability) >= threshold)
     volumes = np.bincount(labels.ravel(), minlength=count + 1) * voxel_mm3

@@ -18,7 +18,11 @@ def mean(probabilities: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def majority(masks: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the share of the masks that mark each voxel as lesion."""
+    """Return the share of the masks that mark each voxel as lesion.
+
+    >>> majority([np.array([1, 1, 0]), np.array([1, 0, 0])]).tolist()
+    [1.0, 0.5, 0.0]
+    """
     return np.stack(masks).mean(0, np.float32)
 
 
@@ -60,6 +64,13 @@ def agreement_window(masks: Sequence[np.ndarray], window: int, overlap: float) -
     -------
     ndarray, (x, y, z), float32
         Zeros and ones.
+
+    Examples
+    --------
+    >>> first, second = np.zeros((2, 9, 1, 1), bool)
+    >>> first[0:2], second[0], first[7] = True, True, True
+    >>> agreement_window([first, second], window=1, overlap=0.5).ravel().tolist()
+    [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     """
     union = np.logical_or.reduce(masks)
     fused = np.zeros(union.shape, np.float32)

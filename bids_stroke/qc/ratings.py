@@ -57,6 +57,16 @@ def find_rejection(rated: pd.DataFrame, participant: str, session: str) -> pd.Se
         Table from :func:`bids_stroke.qc.ratings.read_ratings`.
     participant, session : str
         ``session`` is empty for a participant without sessions.
+
+    Examples
+    --------
+    >>> rated = pd.DataFrame(
+    ...     [["sub-01", "ses-a", "reject", "motion"]], columns=[*KEYS, "rating", "notes"]
+    ... )
+    >>> find_rejection(rated, "sub-01", "ses-a")["notes"]
+    'motion'
+    >>> find_rejection(rated, "sub-01", "ses-b") is None
+    True
     """
     matching = rated[(rated["participant_id"] == participant) & rated["session_id"].isin(["", session])]
     rejections = matching[matching["rating"] == "reject"]
@@ -72,6 +82,12 @@ def unmatched_rejections(rated: pd.DataFrame, sessions: Iterable[tuple[str, str]
         Table from :func:`bids_stroke.qc.ratings.read_ratings`.
     sessions : iterable of (str, str)
         Participants and sessions; the session is empty for a participant without sessions.
+
+    Examples
+    --------
+    >>> rated = pd.DataFrame([["sub-01", "ses-a", "reject"]], columns=[*KEYS, "rating"])
+    >>> unmatched_rejections(rated, [("sub-01", "ses-b")])
+    ['sub-01_ses-a']
     """
     measured = list(sessions)
     keys = {*measured, *((participant, "") for participant, _ in measured)}

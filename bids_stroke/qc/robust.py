@@ -15,7 +15,11 @@ def ratio_or_nan(numerator: float, denominator: float) -> float:
 
 
 def robust_sd(values: np.ndarray) -> float:
-    """Estimate the standard deviation from the median absolute deviation; NaN for an empty array."""
+    """Estimate the standard deviation from the median absolute deviation; NaN for an empty array.
+
+    >>> robust_sd(np.array([9.0, 10.0, 11.0, 500.0]))
+    1.4826
+    """
     return 1.4826 * median_or_nan(np.abs(values - median_or_nan(values)))
 
 
@@ -34,6 +38,11 @@ def robust_z(values: pd.Series) -> pd.Series:
     -------
     pandas.Series
         NaN for missing values; 0 if all values are equal.
+
+    Examples
+    --------
+    >>> robust_z(pd.Series([9.0, 10.0, 11.0, 30.0, 10.0])).round(1).tolist()
+    [-0.7, 0.0, 0.7, 13.5, 0.0]
     """
     deviations = values - values.median()
     scale = deviations.abs().median() / 0.6745 or 1.2533 * deviations.abs().mean()

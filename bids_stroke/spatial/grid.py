@@ -30,6 +30,13 @@ def same_grid(
     indices must be less than ``voxels`` times the smallest voxel size of ``reference``. Axes are
     compared in stored order: conform images with different axis orders first
     (:func:`bids_stroke.spatial.image.conform`).
+
+    Examples
+    --------
+    >>> img, shifted = blank((4, 4, 4), np.eye(4)), np.eye(4)
+    >>> shifted[0, 3] = 0.05  # mm, with voxels of 1 mm
+    >>> same_grid(img, blank((4, 4, 4), shifted)), same_grid(img, blank((4, 4, 5), np.eye(4)))
+    (True, False)
     """
     if img.shape[:3] != reference.shape[:3]:
         return False
@@ -80,7 +87,7 @@ def fit_to_grid(
 def data_on_grid(img: nib.Nifti1Image, mask_img: nib.Nifti1Image, name: str) -> np.ndarray:
     """Return the array of an image after checking that the image is on the grid of the lesion mask.
 
-    ``name`` is the name of the image in error messages.
+    Both are in the same axis order; ``name`` is the name of the image in error messages.
 
     Raises
     ------
@@ -96,7 +103,14 @@ def data_on_grid(img: nib.Nifti1Image, mask_img: nib.Nifti1Image, name: str) -> 
 
 
 def blank(shape: Sequence[int], affine: np.ndarray) -> nib.Nifti1Image:
-    """Return an image of zeros that represents a grid; its voxels take no memory."""
+    """Return an image of zeros that represents a grid; its voxels take no memory.
+
+    Parameters
+    ----------
+    shape : sequence of int
+    affine : ndarray, (4, 4)
+        Affine from voxels to RAS coordinates (mm).
+    """
     return nib.Nifti1Image(np.broadcast_to(np.uint8(0), shape), affine)
 
 
@@ -105,10 +119,19 @@ def bounding_box(mask: np.ndarray, margin: int | Sequence[int] | np.ndarray = 0)
 
     Parameters
     ----------
-    mask : ndarray of bool
+    mask : ndarray of bool, any number of axes
         Mask with at least one true voxel.
     margin : int, or sequence of int
         Voxels added on both sides of all axes, or of each axis.
+
+    Examples
+    --------
+    >>> mask = np.zeros((5, 5), bool)
+    >>> mask[1, 2:4] = True
+    >>> bounding_box(mask)
+    (slice(1, 2, None), slice(2, 4, None))
+    >>> bounding_box(mask, margin=2)
+    (slice(0, 4, None), slice(0, 5, None))
     """
     margins = np.broadcast_to(margin, mask.ndim)
     box = []
@@ -173,6 +196,12 @@ def regrid(img: nib.Nifti1Image, spacing: ArrayLike, order: int = 1) -> nib.Nift
 
     Images with a finer spacing are smoothed first to avoid aliasing (Gaussian, half the ratio of
     spacings), unless ``order`` is 0.
+
+    Examples
+    --------
+    >>> coarse = regrid(blank((10, 10, 10), np.eye(4)), spacing=(2, 2, 2.5))
+    >>> coarse.shape, coarse.affine[:3, 3].tolist()
+    ((5, 5, 4), [0.5, 0.5, 0.75])
     """
     spacing = np.asarray(spacing, float)
     zooms = voxel_sizes(img.affine)
@@ -189,5 +218,9 @@ def regrid(img: nib.Nifti1Image, spacing: ArrayLike, order: int = 1) -> nib.Nift
 
 
 def voxel_volume(img: nib.Nifti1Image) -> float:
-    """Return the volume of one voxel in mm³."""
+    """Return the volume of one voxel in mm³.
+
+    >>> round(voxel_volume(blank((2, 2, 2), np.diag([1, 1, 3, 1]))), 6)
+    3.0
+    """
     return float(abs(np.linalg.det(img.affine[:3, :3])))

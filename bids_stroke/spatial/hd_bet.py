@@ -45,6 +45,11 @@ def brain_probability(img: nib.Nifti1Image, device: str) -> NDArray[np.float32]:
     -------
     ndarray, (x, y, z)
         Probability of brain, on the grid of ``img``.
+
+    Raises
+    ------
+    ResourceError
+        If a weights file is missing or damaged.
     """
     import torch
 

@@ -96,12 +96,21 @@ def _check_volume(img: SpatialImage, path: Path) -> None:
 
 
 def shape_of(img: SpatialImage) -> tuple[int, ...]:
-    """Return the shape of an image without a trailing axis of length one."""
+    """Return the shape of an image without a trailing axis of length one.
+
+    >>> shape_of(nib.Nifti1Image(np.zeros((2, 3, 4, 1)), np.eye(4)))
+    (2, 3, 4)
+    """
     return img.shape[:3] if len(img.shape) == 4 and img.shape[3] == 1 else img.shape
 
 
 def check_affine(img: SpatialImage, path: Path, orientation: str | None = None) -> None:
-    """Refuse an image without a usable affine, or without orientation unless one is assumed."""
+    """Check that an image has a usable affine, and an orientation unless one is assumed.
+
+    Raises
+    ------
+    ImageError
+    """
     if not orientation and not has_orientation(img):
         raise ImageError(
             f"{path} has no orientation (its qform and sform codes are 0), so left and right are "
@@ -137,7 +146,12 @@ def affine_of(img: SpatialImage, orientation: str | None = None) -> np.ndarray:
 
 
 def check_head(img: SpatialImage, path: Path) -> None:
-    """Refuse an image that has too few voxels for a head or is not the size of a head."""
+    """Check that an image has enough voxels for a head, and the size of a head.
+
+    Raises
+    ------
+    ImageError
+    """
     shape = shape_of(img)
     if min(shape[:3]) < MIN_VOXELS:
         raise ImageError(
@@ -152,7 +166,11 @@ def check_head(img: SpatialImage, path: Path) -> None:
 
 
 def format_shape(numbers: np.ndarray | tuple[float, ...]) -> str:
-    """Format the dimensions of a grid, in voxels or mm, as ``2×3×4``."""
+    """Format the dimensions of a grid, in voxels or mm.
+
+    >>> format_shape((160, 256, 256)), format_shape((1, 0.9375, 0.9375))
+    ('160×256×256', '1×0.9375×0.9375')
+    """
     return "×".join(f"{number:.4g}" for number in numbers)
 
 
@@ -195,12 +213,20 @@ def orientation_warning(path: Path, orientation: str | None = None) -> str | Non
 
 
 def largest_distance(shape: tuple[int, ...], affine: np.ndarray, other: np.ndarray) -> float:
-    """Return the largest distance (mm) between two affines over a grid, which occurs at a corner."""
+    """Return the largest distance (mm) between two affines over a grid, which occurs at a corner.
+
+    >>> largest_distance((11, 11, 11), np.eye(4), np.diag([1, 1, 1.5, 1]))
+    5.0
+    """
     corners = np.array(list(product(*((0, size - 1) for size in shape[:3]))))
     shifts = apply_affine(affine, corners) - apply_affine(other, corners)
     return float(np.linalg.norm(shifts, axis=1).max())
 
 
 def smallest_side(affine: np.ndarray) -> float:
-    """Return the smallest side of a voxel (mm)."""
+    """Return the smallest side of a voxel (mm).
+
+    >>> smallest_side(np.diag([-1, 1, 3, 1]))
+    1.0
+    """
     return float(min(voxel_sizes(affine)))

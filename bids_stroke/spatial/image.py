@@ -231,7 +231,12 @@ def like(
 
 
 def conform(img: nib.Nifti1Image) -> nib.Nifti1Image:
-    """Reorder the axes of ``img`` to the closest RAS orientation, without interpolation."""
+    """Reorder the axes of ``img`` to the closest RAS orientation, without interpolation.
+
+    >>> las = nib.Nifti1Image(np.arange(3, dtype=np.int16).reshape(3, 1, 1), np.diag([-1, 1, 1, 1]))
+    >>> conform(las).get_fdata().ravel().tolist()
+    [2.0, 1.0, 0.0]
+    """
     canonical = nib.as_closest_canonical(img)
     if img.get_filename():
         canonical.set_filename(img.get_filename())
@@ -252,10 +257,20 @@ def restore(img: nib.Nifti1Image, original: nib.Nifti1Image) -> nib.Nifti1Image:
 def zscore(data: ArrayLike, mask: ArrayLike) -> NDArray[np.float32]:
     """Standardize ``data`` over ``mask`` (mean 0, standard deviation 1), zero outside the mask.
 
+    Parameters
+    ----------
+    data, mask : array-like of the same shape
+        Intensities, and mask (values above 0 are inside).
+
     Raises
     ------
     ImageError
         If all values in the mask are equal, or the mask is empty.
+
+    Examples
+    --------
+    >>> zscore([10, 20, 99], mask=[1, 1, 0]).tolist()
+    [-1.0, 1.0, 0.0]
     """
     data = np.asarray(data, np.float32)
     mask = np.asarray(mask) > 0

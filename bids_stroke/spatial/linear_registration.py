@@ -81,6 +81,11 @@ def register_linear(
     -------
     str
         Path of the transform from ``moving`` to ``fixed``.
+
+    Raises
+    ------
+    RuntimeError
+        If the subprocess fails.
     """
     with TemporaryDirectory() as name:
         folder = Path(name)

@@ -74,6 +74,15 @@ def binarize(mask_img: nib.Nifti1Image, several_labels: bool = True) -> nib.Nift
     ImageError
         If the image has any other values, such as negative numbers, percentages, gray values, fractions
         that do not reach 0.5, or values above 0 in every voxel.
+
+    Examples
+    --------
+    >>> for values in ([0, 255, 255], [0, 1, 2], [0.1, 0.5, 0.9]):
+    ...     img = nib.Nifti1Image(np.array(values, np.float32).reshape(3, 1, 1), np.eye(4))
+    ...     print(np.ravel(binarize(img).dataobj))
+    [0 1 1]
+    [0 1 1]
+    [0 1 1]
     """
     data = np.asanyarray(mask_img.dataobj)
     integers = whole_numbers(data)
@@ -205,6 +214,11 @@ def from_fractions(fraction: np.ndarray) -> NDArray[np.bool_]:
     ----------
     fraction : ndarray, (x, y, z)
         Covered fractions, 0 to 1.
+
+    Examples
+    --------
+    >>> int(from_fractions(np.full((4, 4, 1), 0.5)).sum())  # a threshold would give 16 or 0
+    8
     """
     mask = np.zeros(fraction.shape, bool)
     covered = np.round(np.clip(fraction, 0, 1), 4)
@@ -230,6 +244,14 @@ def resample_mask(mask: nib.Nifti1Image, reference: nib.Nifti1Image) -> nib.Nift
     Returns
     -------
     nib.Nifti1Image of uint8
+
+    Examples
+    --------
+    >>> mask = np.zeros((8, 8, 8), np.uint8)
+    >>> mask[2:6, 2:6, 2:6] = 1  # 64 voxels of 1 mm³
+    >>> coarse = grid.blank((4, 4, 4), np.diag([2, 2, 2, 1]))
+    >>> int(resample_mask(nib.Nifti1Image(mask, np.eye(4)), coarse).get_fdata().sum())  # of 8 mm³
+    8
     """
     fraction = grid.resample(to_fractions(mask, reference), reference)
     return image.like(from_fractions(fraction.get_fdata(dtype=np.float32)), reference, np.uint8)

@@ -25,7 +25,11 @@ def _transform_path(source: str, target: str) -> Path:
 
 
 def has_transform(source: str, target: str = TEMPLATE) -> bool:
-    """Return whether the package has a transform from one template space to another."""
+    """Return whether the package has a transform from one template space to another.
+
+    >>> has_transform("MNI152NLin6Asym"), has_transform("MNI152NLin2009cAsym")
+    (True, False)
+    """
     return source == target or _transform_path(source, target).exists()
 
 
@@ -36,7 +40,7 @@ def to_template(img: nib.Nifti1Image, space: str) -> nib.Nifti1Image:
 
     Returns
     -------
-    nib.Nifti1Image of float32
+    nib.Nifti1Image of float32, (x, y, z)
     """
     reference = template_grid()
     field = load_transform(space, TEMPLATE) if has_transform(space) else None
@@ -170,8 +174,20 @@ def warp(
 
 
 def source_points(points: np.ndarray, field: nib.Nifti1Image | None) -> np.ndarray:
-    """Map points (RAS, mm) of the target space, (n, 3), to the source space through a displacement
-    field (:func:`bids_stroke.spatial.template_transforms.load_transform`)."""
+    """Map points of the target space to the source space.
+
+    Parameters
+    ----------
+    points : ndarray, (n, 3)
+        RAS coordinates (mm).
+    field : nib.Nifti1Image, optional
+        Displacement field (:func:`bids_stroke.spatial.template_transforms.load_transform`).
+
+    Returns
+    -------
+    ndarray, (n, 3)
+        RAS coordinates (mm).
+    """
     if field is None:
         return points
     shifts = np.moveaxis(field.get_fdata(dtype=np.float32), -1, 0)
@@ -185,6 +201,29 @@ def sample(
     mode: Literal["nearest", "constant"],
     order: int = 1,
 ) -> np.ndarray:
-    """Interpolate arrays on the same grid at world ``points`` (n, 3); the result is (arrays, n)."""
+    """Interpolate arrays on the same grid at points.
+
+    Parameters
+    ----------
+    arrays : sequence of ndarray, (x, y, z)
+    affine : ndarray, (4, 4)
+        Affine of the arrays, from voxels to RAS coordinates (mm).
+    points : ndarray, (n, 3)
+        RAS coordinates (mm).
+    mode : {"nearest", "constant"}
+        Value outside the grid: that of the nearest voxel, or 0.
+    order : int
+        Spline order: 1 for linear interpolation, 0 for labels.
+
+    Returns
+    -------
+    ndarray, (arrays, n)
+
+    Examples
+    --------
+    >>> ramp = np.array([0.0, 10.0]).reshape(2, 1, 1)
+    >>> sample([ramp], np.diag([4, 4, 4, 1]), np.array([[1, 0, 0]]), mode="nearest").tolist()
+    [[2.5]]
+    """
     voxels = apply_affine(np.linalg.inv(affine), points).T
     return np.stack([ndimage.map_coordinates(a, voxels, order=order, mode=mode) for a in arrays])

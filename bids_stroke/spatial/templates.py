@@ -79,6 +79,13 @@ def hemisphere_map(img: nib.Nifti1Image) -> nib.Nifti1Image:
     Returns
     -------
     nib.Nifti1Image of int8
+
+    Examples
+    --------
+    >>> img = nib.Nifti1Image(np.zeros((3, 1, 1)), np.diag([2, 2, 2, 1]))
+    >>> img.affine[0, 3] = -2  # the centers of the voxels are at x = -2, 0 and 2 mm
+    >>> hemisphere_map(img).get_fdata().ravel().tolist()
+    [-1.0, 0.0, 1.0]
     """
     *steps, x = img.affine[0]
     for step, axis in zip(steps, np.ogrid[tuple(map(slice, img.shape[:3]))], strict=True):

@@ -1,4 +1,7 @@
-"""Download of files with mirrors, resumption and checksums."""
+"""Download of files with mirrors, resumption and checksums.
+
+pooch, the usual library for downloads with checksums, has no mirrors and does not resume downloads.
+"""
 
 import os
 from collections.abc import Callable, Sequence

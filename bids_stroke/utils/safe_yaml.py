@@ -59,6 +59,11 @@ def check_file_name(name: str) -> str:
     ------
     ValueError
         If the name leads outside the folder.
+
+    Examples
+    --------
+    >>> check_file_name("weights/model.safetensors")
+    'weights/model.safetensors'
     """
     path = PurePath(name)
     if path.is_absolute() or ".." in path.parts:

@@ -1,4 +1,3 @@
-import doctest
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +6,6 @@ import pytest
 from bids_stroke.bids import names
 from bids_stroke.bids.names import Name, derivative, description_of
 from bids_stroke.bids.sessions import Session
-
-
-def test_examples():
-    assert doctest.testmod(names).failed == 0
 
 
 def test_entities_are_in_bids_order():
