@@ -110,8 +110,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return 1 if sessions are incomplete (``--list``) or refused (``--dry-run``), or if
-    Slurm reports an error."""
+    """Run the command and return the exit status.
+
+    The status is 1 if sessions are incomplete (``--list``) or refused (``--dry-run``), or if Slurm
+    reports an error.
+    """
     start_in_utf8(argv)
     arguments, options = parser().parse_known_args(argv)
     try:
