@@ -47,7 +47,7 @@ Eight 2D networks on axial slices of the T1w (Mohapatra et al.), each trained on
 patients that were not used for training.""",
     "s5": """## S5 on simulated patients
 
-Three networks on sagittal, coronal and axial slices of T1w and FLAIR (Chowdhury and Karkera), and their
+Three networks on sagittal, coronal and axial slices of T1w and FLAIR (Chowdhury and Rahman), and their
 votes, trained on {source} and {target} patients.""",
     "split": """## Split by subject and by slice
 
