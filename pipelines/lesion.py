@@ -15,6 +15,8 @@ from bids_stroke.models.ensembles import Ensemble
 
 from .base import LesionWorkflow, identity, on_device
 
+_SOFTWARE = {"torch": "PyTorch [@pytorch]", "monai": "MONAI [@monai]"}
+
 
 def init_lesion_wf(
     *,
@@ -50,12 +52,16 @@ def init_lesion_wf(
         Lesion mask
     """
     workflow = LesionWorkflow(name=name)
+    workflow.__packages__ = sorted({name for leaf in card.leaves for name in leaf.packages})
+    workflow.__materials__ = (_describe_model(card),)
+    software = " and ".join(_SOFTWARE[name] for name in reversed(workflow.__packages__))
     workflow.__desc__ = (
-        f"Lesions were segmented on {' and '.join(contrasts)} with the model {card.name} (intensities "
-        f"standardized inside the brain, {card.spacing[0]:g} mm"
-        f"{', averaged with the prediction on the mirrored images' if mirror else ''}). The lesion "
-        f"mask contains voxels with a probability of at least {card.threshold:g} in 26-connected "
-        f"components of at least {card.min_component_mm3:g} mm³."
+        f"Lesions were segmented on {' and '.join(contrasts)} with the model {card.name} in "
+        f"{software} (intensities standardized inside the brain, {card.spacing[0]:g} mm"
+        f"{', averaged with the prediction on the mirrored images' if mirror else ''}). "
+        f"{_describe_method(card, contrasts)}The lesion mask contains voxels with a probability of at "
+        f"least {card.threshold:g} in 26-connected components of at least "
+        f"{card.min_component_mm3:g} mm³."
     )
     inputnode = identity("inputnode", ["images", "brain"])
     outputnode = identity("outputnode", ["probability", "lesion"])
@@ -82,6 +88,26 @@ def init_lesion_wf(
         (threshold, outputnode, [("out_mask", "lesion")]),
     ])  # fmt: skip
     return workflow
+
+
+def _describe_model(card: Card | Ensemble) -> str:
+    """Describe the weights of a model, with the citations of the card and of its members."""
+    citations = dict.fromkeys([card.citation, *(leaf.citation for leaf in card.leaves)])
+    model = f"Model {card.name}, weights {card.sha256[:12]}. License: {card.licence}."
+    return " ".join(" ".join([model, *citations]).split())
+
+
+def _describe_method(card: Card | Ensemble, contrasts: Sequence[str]) -> str:
+    """Describe published methods that a model applies; the sentences end with a space."""
+    calibration = card.calibration_for(contrasts)
+    text = ""
+    if any(leaf.is_nnunet for leaf in card.leaves):
+        text += "Preprocessing and inference follow nnU-Net [@nnunet]. "
+    if calibration.temperature != 1:
+        text += "Probabilities were calibrated by temperature scaling [@temperature]. "
+    if calibration.volume:
+        text += "Intervals of the lesion volume are split-conformal [@conformal]. "
+    return text
 
 
 def init_supplied_lesion_wf(

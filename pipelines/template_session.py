@@ -13,6 +13,15 @@ from .base import LesionWorkflow
 from .derivatives import Derivatives
 from .measure import init_measure_wf
 from .outputs import init_supplied_outputs_wf
+from .template import MNI2009
+
+
+def _describe_masks(space: str) -> str:
+    """Describe masks in a template space; the text ends with the name of the output template."""
+    if space == TEMPLATE:
+        return f"Lesion masks were supplied by the user in {TEMPLATE}"
+    step = "transformed to" if has_transform(space) else "assumed to be in"
+    return f"Lesion masks in {space} were supplied by the user and {step} {TEMPLATE}"
 
 
 def init_template_session_wf(
@@ -40,12 +49,7 @@ def init_template_session_wf(
         maps=maps,
         sources=sources,
     )
-    step = (
-        f"transformed to {TEMPLATE} [@mni2009]"
-        if has_transform(space)
-        else f"assumed to be in {TEMPLATE}"
-    )
-    workflow.__desc__ = f"Lesion masks in {space} were supplied by the user and {step}."
+    workflow.__desc__ = f"{_describe_masks(space)} {MNI2009}."
     template = Node(Template(), name="template")
     lesion = Node(
         MoveToTemplate(in_file=str(session.lesion.path), space=space, is_mask=True), name="lesion"

@@ -41,6 +41,7 @@ IGNORED = (
     "work",
     "group_*",
     "CITATION.md",
+    "CITATION.bib",
 )
 
 

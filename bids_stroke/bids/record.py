@@ -58,7 +58,9 @@ class Record:
     ``status`` is ``ok``, ``failed`` or :data:`bids_stroke.bids.record.UNFINISHED`. ``identity`` is a
     checksum of everything that the outputs depend on. ``contents`` and ``status_of_inputs`` describe
     the input files (:class:`bids_stroke.utils.contents.Contents`). ``outputs`` maps the :func:`role`
-    of each output to its path, relative to the output folder. ``error`` is a sentence. ``steps`` maps
+    of each output to its path, relative to the output folder. ``description`` is the methods text,
+    ``materials`` lists models, tracts and atlases with license and citation, and ``versions`` maps the
+    packages that were called to their versions. ``error`` is a sentence. ``steps`` maps
     steps to seconds. ``flags`` maps each failed QC check to a description. ``ambiguous`` contains the
     ``notes`` on choices that the names and headers of the files do not determine.
     """
@@ -78,6 +80,7 @@ class Record:
     ambiguous: list[str] = field(default_factory=list)
     flags: dict[str, str] = field(default_factory=dict)
     description: str = ""
+    materials: list[str] = field(default_factory=list)
     outputs: dict[str, str] = field(default_factory=dict)
     lesion_volume_ml: float | None = None
     steps: dict[str, float] = field(default_factory=dict)

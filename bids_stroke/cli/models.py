@@ -101,6 +101,7 @@ def _list(_: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     from bids_stroke.models import catalog
+    from bids_stroke.utils import references
 
     model = catalog.load(arguments.model)
     rows = {
@@ -112,7 +113,7 @@ def _show(arguments: argparse.Namespace) -> int:
         "weights": f"SHA-256 {model.sha256}",
         "license": model.licence,
         "trained on": model.trained_on,
-        "citation": model.citation,
+        "citation": references.expand(model.citation),
         **{f"note {n}": note for n, note in enumerate(model.notes, 1)},
     }
     for key, value in rows.items():

@@ -50,6 +50,7 @@ def _list(_: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     from bids_stroke.atlases import tract_cards
+    from bids_stroke.utils import references
 
     card = tract_cards.load_card(arguments.tract)
     cutoffs = card.cutoffs_ml
@@ -61,7 +62,7 @@ def _show(arguments: argparse.Namespace) -> int:
         "symmetric": "yes" if card.symmetric else "no",
         "cut-offs": f"{cutoffs['lower']:g} and {cutoffs['upper']:g} ml" if cutoffs else "none",
         "license": card.licence,
-        "citation": card.citation,
+        "citation": references.expand(card.citation),
     }
     for key, value in rows.items():
         print(f"{key + ':':11}{' '.join(value.split())}")

@@ -10,6 +10,7 @@ import nibabel as nib
 import pandas as pd
 
 from bids_stroke.atlases import maps, tracts
+from bids_stroke.atlases.tract_cards import TractCard
 from bids_stroke.bids import names
 from bids_stroke.bids.derivatives import write_json, write_tsv
 from bids_stroke.bids.names import derivative
@@ -20,12 +21,21 @@ from bids_stroke.cohort import table as cohort_table
 from bids_stroke.errors import DatasetError
 from bids_stroke.evaluation.run import evaluate, remarks_notice
 from bids_stroke.qc import ratings
+from bids_stroke.reports import methods
 from bids_stroke.reports.evaluation import Page, write_evaluation
+from bids_stroke.reports.group.methods import describe_cohort, describe_evaluation
 from bids_stroke.reports.group.table import ExcludedSession
 from bids_stroke.settings import Settings
 from bids_stroke.spatial import image
 from bids_stroke.spatial.templates import TEMPLATE, template
 from bids_stroke.utils.text import enumeration
+from bids_stroke.utils.versions import package_versions
+
+#: Packages that the parts of the group level call.
+_PACKAGES = {
+    methods.GROUP: ("nibabel", "nilearn", "numpy", "pandas", "scipy"),
+    methods.EVALUATION: ("nibabel", "numpy", "pandas", "scikit-learn", "scipy"),
+}
 
 
 def run_group(settings: Settings) -> int:
@@ -43,7 +53,8 @@ def run_group(settings: Settings) -> int:
     _write_further_tables(out, cohort)
     write_tsv(summary, out / "group_loads.tsv")
     write_json(cohort_summary.SUMMARY_COLUMNS, out / "group_loads.json")
-    count = _write_maps(settings, cohort)
+    mapped = _mapped_tracts(settings, cohort.table)
+    count = _write_maps(out, cohort, mapped)
     with TemporaryDirectory() as folder:
         figure = f"{folder}/overlap.svg"
         draw_overlap(count, template().t1w, figure)
@@ -59,6 +70,9 @@ def run_group(settings: Settings) -> int:
             cohort.groups,
             cohort.notices,
         )
+    description = describe_cohort(cohort.table, [card.name for card in mapped])
+    _write_record(out, methods.GROUP, description, "group_lesion.tsv")
+    methods.write(out)
     _print_summary(out, cohort)
     return 1 if settings.strict and cohort.failed else 0
 
@@ -171,23 +185,29 @@ def _rejected(records: Sequence[Record], rated: pd.DataFrame) -> dict[str, Exclu
     return excluded
 
 
-def _write_maps(settings: Settings, cohort: Cohort) -> nib.Nifti1Image:
+def _mapped_tracts(settings: Settings, table: pd.DataFrame) -> list[TractCard]:
+    """Return the cards of the tracts of this run that the table contains."""
+    prefixes = columns.tract_prefixes(table)
+    cards = maps.Maps(settings.tracts).cards
+    return [card for card in cards if columns.tract_prefix(card.atlas) in prefixes]
+
+
+def _write_maps(out: Path, cohort: Cohort, mapped: Sequence[TractCard]) -> nib.Nifti1Image:
     """Write the overlap map and the maps of mean load; return the overlap map."""
-    out, number = settings.output_dir, len(cohort.table)
+    number = len(cohort.table)
     for path in out.glob(
         derivative("group", "load", ".*", space=TEMPLATE, atlas="*", res="1", label="L")
     ):
         path.unlink()  # may be of a tract that only an earlier run used
     count = overlap.overlap(out, cohort.finished)
     _write_map(out, count, f"Number of sessions (of {number}) with a lesion in the voxel", "count")
-    for card in maps.Maps(settings.tracts).cards:
-        if columns.tract_prefix(card.atlas) in columns.tract_prefixes(cohort.table):
-            loads = overlap.load_map(count, number, tracts.load_tract(card))
-            text = (
-                f"Lesion times probability of the {card.name}, averaged over {number} sessions; the "
-                "sum over voxels times the voxel volume is the mean raw load"
-            )
-            _write_map(out, loads, text, "load", atlas=card.atlas)
+    for card in mapped:
+        loads = overlap.load_map(count, number, tracts.load_tract(card))
+        text = (
+            f"Lesion times probability of the {card.name}, averaged over {number} sessions; the sum "
+            "over voxels times the voxel volume is the mean raw load"
+        )
+        _write_map(out, loads, text, "load", atlas=card.atlas)
     return count
 
 
@@ -206,11 +226,20 @@ def _evaluate(settings: Settings, cohort: Cohort) -> Page | None:
     rows, lesions = evaluate(models, settings.ground_truth, settings.nprocs, is_included, orientation)
     folder = settings.output_dir / "evaluation"
     page = write_evaluation(folder, rows, lesions, cohort.people, orientation)
+    table = f"{folder.name}/evaluation.tsv"
+    _write_record(settings.output_dir, methods.EVALUATION, describe_evaluation(rows), table)
     compared = int(rows["tp"].notna().sum())
     print(f"{compared} of {len(rows)} masks compared with manual masks: {page.path}")
     if notice := remarks_notice(rows):
         print(notice)
     return page
+
+
+def _write_record(out: Path, name: str, description: str, table: str) -> None:
+    """Write the record of a part of the group level, for the methods text."""
+    versions = package_versions(_PACKAGES[name])
+    outputs = {"table": table}
+    Record(name, "", "ok", description=description, versions=versions, outputs=outputs).write(out)
 
 
 def _print_summary(out: Path, cohort: Cohort) -> None:

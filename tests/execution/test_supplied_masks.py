@@ -106,7 +106,11 @@ def test_reports_and_sidecars(out):
     html = (out / "sub-01.html").read_text()
     assert "Lesion in template space" in html and "user-supplied masks" in html
     assert 'id="loads"' in (out / "group.html").read_text()
-    assert "were supplied by the user" in (out / "CITATION.md").read_text()
+    methods = (out / "CITATION.md").read_text(encoding="utf-8")
+    assert "were supplied by the user" in methods and "manual masks (pairs: 4) by Dice" in methods
+    bibliography = (out / "CITATION.bib").read_text(encoding="utf-8")
+    assert all(f"{{{key}," in bibliography for key in ("zhu", "dice", "mni2009"))
+    assert not any(f"{{{key}," in bibliography for key in ("n4", "hdbet", "pytorch", "outliers"))
     anat = out / "sub-02/ses-1/anat"
     (mask,) = anat.glob("*_mask.json")
     assert json.loads(mask.read_text())["Sources"][0].endswith("_label-L_mask.nii.gz")

@@ -118,7 +118,7 @@ def differences(out, other):
 
 
 def _contents(folder):
-    endings = (".nii.gz", ".tsv", ".json", ".h5", ".mat", "README", ".bidsignore", "CITATION.md")
+    endings = (".nii.gz", ".tsv", ".json", ".h5", ".mat", "README", ".bidsignore", ".md", ".bib")
     return {
         path.relative_to(folder).as_posix(): _content(path)
         for path in folder.rglob("*")

@@ -64,6 +64,7 @@ OUTPUTS = {
     "sub-01/anat/sub-01_from-MNI152NLin6Asym_to-T1w_mode-image_xfm.h5",
     "sub-01.html",
     "CITATION.md",
+    "CITATION.bib",
     "dataset_description.json",
     "descriptions.tsv",
     ".bidsignore",

@@ -68,7 +68,7 @@ def read(folder: PathLike) -> Card:
             trained_on=f"nnU-Net dataset {plans['dataset_name']}, {dataset.get('numTraining')} scans",
             measured=[],
             notes=["User-supplied nnU-Net; its accuracy was not measured."],
-            citation=dataset.get("reference") or "nnU-Net (Isensee et al., Nature Methods 2021).",
+            citation=dataset.get("reference") or "nnU-Net [@nnunet].",
             path=path if not query else Path(f"{path}?{query}"),
         )
     except (KeyError, TypeError, ValueError) as error:

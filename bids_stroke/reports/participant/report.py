@@ -23,11 +23,10 @@ from bids_stroke.cohort.table import Row, session_row
 from bids_stroke.data import DATA
 from bids_stroke.reports.columns import MEASURES, number
 from bids_stroke.reports.figures.svg import downscale
+from bids_stroke.reports.methods import compose
 from bids_stroke.reports.rendering import render
 from bids_stroke.reports.viewer.session import viewer_path
 from bids_stroke.utils.files import PathLike
-
-from .methods import compose
 
 if TYPE_CHECKING:
     from nireports.assembler.reportlet import Reportlet  # slow to load
@@ -86,7 +85,7 @@ def participant_report(
                 unshown[record.name] = error
                 errors.append({"session": record.name, "message": _reason(error), "text": ""})
         with_description = [record for record in records if record.description]
-        methods = compose(with_description) if with_description else ""
+        methods = compose(with_description).text if with_description else ""
         render("methods.html", figures / derivative(name, "log", ".html", desc="methods"), text=methods)
         render("errors.html", figures / derivative(name, "log", ".html", desc="errors"), errors=errors)
         parts = _parts(staging, name)

@@ -1,0 +1,75 @@
+"""Sentences of the group level for the methods text (:mod:`bids_stroke.reports.methods`)."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from bids_stroke.qc.outliers import LIMIT, MIN_SESSIONS
+from bids_stroke.spatial.templates import TEMPLATE
+
+#: Scores of an evaluation that follow a publication, by column.
+_SCORES = {
+    "dice": "Dice coefficient [@dice]",
+    "hd_mm": "Hausdorff distance",
+    "assd_mm": "average symmetric surface distance",
+    "max_dice": "maximum Dice coefficient over thresholds [@tomita]",
+    "er_lv": "error of the lesion volume (ER LV) [@mohapatra]",
+    "er_ll": "error of the weighted tract load (ER LL) [@mohapatra]",
+    "f1_anima": "lesion-wise F1 of Anima [@anima]",
+    "f1_10percent": "lesion-wise F1 with an overlap of 10% [@meddahi2024]",
+    "f1_atlas": "lesion-wise F1 of the ATLAS v2.0 challenge [@atlas2]",
+    "f1_isles": "lesion-wise F1 of ISLES 2022 [@isles2022]",
+    "pq": "panoptic quality [@panoptic]",
+}
+
+
+def describe_cohort(table: pd.DataFrame, tracts: Sequence[str]) -> str:
+    """Describe the overlap map, the load maps and the outliers of a cohort.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Group table from :func:`bids_stroke.cohort.table.collect`.
+    tracts : sequence of str
+        Names of the tracts with a map of the mean load.
+    """
+    text = (
+        f"The lesion-overlap map counts the lesions of the cohort (sessions: {len(table)}) in each "
+        f"voxel of {TEMPLATE} [@mni2009] (from Nilearn [@nilearn]); it was computed with bids_stroke "
+        "[@bids_stroke]."
+    )
+    if tracts:
+        text += (
+            " Maps of the mean raw load [@zhu] multiply the share of lesioned sessions by the "
+            f"probability of the {', '.join(tracts)}."
+        )
+    if "reference" in table and table["reference"].value_counts(dropna=False).max() >= MIN_SESSIONS:
+        text += (
+            f" Outliers in image quality and lesion volume have a robust z-score above {LIMIT:g} "
+            "[@outliers]."
+        )
+    return text
+
+
+def describe_evaluation(rows: pd.DataFrame) -> str:
+    """Describe the comparison with manual masks.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Scores of each pair, from :func:`bids_stroke.evaluation.run.evaluate`.
+    """
+    compared = rows[rows["tp"].notna()]
+    scores = [text for column, text in _SCORES.items() if compared[column].notna().any()]
+    text = f"Lesion masks were compared with manual masks (pairs: {len(compared)})"
+    if not scores:
+        return f"{text}."
+    text += (
+        f" by {', '.join(scores)}, and by the Dice coefficient of pooled voxels (microDSC) [@tomita]. "
+        "Means have 95% percentile bootstrap intervals over independent units [@bootstrap]."
+    )
+    if len(compared) > 1:
+        text += " Agreement of lesion volumes and loads is given by limits of agreement [@blandaltman]."
+    if compared["true_category"].notna().any():
+        text += " Agreement of load categories is given by weighted kappa [@kappa]."
+    return text
