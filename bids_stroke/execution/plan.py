@@ -14,7 +14,6 @@ from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.models import catalog
 from bids_stroke.models.card import Card
 from bids_stroke.models.ensembles import Ensemble
-from bids_stroke.reports.viewer import niivue
 from bids_stroke.settings import Settings
 from bids_stroke.spatial import template_spaces
 
@@ -90,7 +89,6 @@ def make_plan(settings: Settings) -> Plan:
     maps.check()
     # Missing resources are reported before the run starts.
     template_spaces.find_spaces(settings.output_spaces)
-    niivue.module()
     sessions, skipped = find(
         settings.bids_dir,
         card=card,
