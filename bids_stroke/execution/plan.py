@@ -15,7 +15,7 @@ from bids_stroke.models import catalog
 from bids_stroke.models.card import Card
 from bids_stroke.models.ensembles import Ensemble
 from bids_stroke.settings import Settings
-from bids_stroke.spatial import template_spaces
+from bids_stroke.spatial import brain_extraction, template_spaces
 
 from .plugins import read_plugin
 
@@ -89,6 +89,7 @@ def make_plan(settings: Settings) -> Plan:
     maps.check()
     # Missing resources are reported before the run starts.
     template_spaces.find_spaces(settings.output_spaces)
+    brain_extraction.require_method(settings.brain_extraction)
     sessions, skipped = find(
         settings.bids_dir,
         card=card,
