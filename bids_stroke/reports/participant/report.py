@@ -70,19 +70,11 @@ def participant_report(
     if records is None:
         records = read_participant(out_dir, name)
     errors = [_error(out_dir, record) for record in records if record.status != "ok"]
-    scale = _scale(path for record in records for path in _figures(out_dir, record))
-    parts = []
-    unshown: dict[str, Exception] = {}
-    for record in records:
-        reportlets: list[Reportlet] = []
-        try:
-            for reportlet in _reportlets(out_dir, record, scale, embed_viewers):
-                reportlets.append(reportlet)
-        except Exception as error:  # in the files of this session; the others are shown
-            unshown[record.name] = error
-            errors.append({"session": record.name, "message": _reason(error), "text": ""})
-        if reportlets:
-            parts.append(_part(_heading(record), _cards(reportlets)))
+    parts, unshown = _session_parts(out_dir, records, embed_viewers)
+    errors += [
+        {"session": session, "message": _reason(error), "text": ""}
+        for session, error in unshown.items()
+    ]
     with_description = [record for record in records if record.description]
     methods = compose(with_description) if with_description else ""
     parts.append(_part("Methods", [_card(fragment("methods.html", text=methods))]))
@@ -116,6 +108,24 @@ def _reason(error: Exception) -> str:
 
 def _figures(out_dir: Path, record: Record) -> list[Path]:
     return [path for kind, path in record.files(out_dir) if kind.endswith("_figure")]
+
+
+def _session_parts(
+    out_dir: Path, records: Sequence[Record], embed_viewers: bool
+) -> tuple[list[dict[str, Any]], dict[str, Exception]]:
+    """Return the sections of the sessions, and the errors of those that cannot be shown completely."""
+    scale = _scale(path for record in records for path in _figures(out_dir, record))
+    parts, unshown = [], dict[str, Exception]()
+    for record in records:
+        reportlets: list[Reportlet] = []
+        try:
+            for reportlet in _reportlets(out_dir, record, scale, embed_viewers):
+                reportlets.append(reportlet)
+        except Exception as error:  # in the files of this session; the others are shown
+            unshown[record.name] = error
+        if reportlets:
+            parts.append(_part(_heading(record), _cards(reportlets)))
+    return parts, unshown
 
 
 def _scale(figures: Iterable[Path]) -> float:
