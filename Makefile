@@ -6,16 +6,13 @@
 # make fuzz         fuzz each reader of user-supplied files for ten minutes
 # make integration  test the container images, and runs on a Slurm cluster on this machine
 VENV ?= .venv
-PYTHON ?= $(shell command -v python3.11 || echo python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || echo python3)
 
 BIN = $(VENV)/bin
 JOBS ?= 2
 INSTALLED = $(VENV)/.installed
 TESTS_INSTALLED = $(VENV)/.tests-installed
-VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-# Versions that were tested together with this version of Python, if it has its own file.
-CONSTRAINTS = $(or $(wildcard constraints-$(VERSION).txt),constraints.txt)
-PIP = $(BIN)/python -m pip install -c $(CONSTRAINTS)
+PIP = $(BIN)/python -m pip install -c constraints.txt
 PYTEST = $(BIN)/python -m pytest -q --durations=15 -n $(JOBS) --dist loadfile
 FAST = -m "not slow and not exhaustive"
 
@@ -28,7 +25,7 @@ install: $(INSTALLED)
 install-tests: $(TESTS_INSTALLED)
 
 # Install torch first: it is by far the largest package, and the second command finds it installed.
-$(INSTALLED): setup.cfg pyproject.toml $(CONSTRAINTS)
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch
 	$(PIP) -e .

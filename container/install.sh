@@ -18,7 +18,7 @@ dependencies)
 from configparser import ConfigParser
 setup = ConfigParser()
 setup.read('setup.cfg')
-print(setup['options']['install_requires'])" > /tmp/requirements.txt
+print(setup['options']['install_requires'], setup['options.extras_require']['deepbet'])" > /tmp/requirements.txt
     install -r /tmp/requirements.txt
     rm /tmp/requirements.txt
     cd $venv/lib/python3.*/site-packages

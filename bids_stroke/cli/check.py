@@ -4,10 +4,11 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from bids_stroke import __version__
-from bids_stroke.errors import StrokeError
+from bids_stroke.errors import ResourceError, StrokeError
 from bids_stroke.execution import resources
 
 from .encoding import start_in_utf8
@@ -57,6 +58,16 @@ def _brain_extraction() -> str:
     return f"{number} HD-BET networks, checksums match the published ones"
 
 
+def _deepbet() -> str:
+    from bids_stroke.spatial.brain_extraction import require_method
+
+    try:
+        require_method("deepbet")
+    except ResourceError as error:
+        return f"not installed, optional. {error}"
+    return f"version {version('deepbet')}"
+
+
 def _model() -> str:
     from bids_stroke.models import catalog, weights
     from bids_stroke.settings import DEFAULT_MODEL
@@ -87,6 +98,7 @@ def _regions() -> str:
 
 CHECKS = {
     "brain extraction": _brain_extraction,
+    "deepbet": _deepbet,
     "model": _model,
     "template": _template,
     "tract": _tract,

@@ -14,9 +14,8 @@ from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.models import catalog
 from bids_stroke.models.card import Card
 from bids_stroke.models.ensembles import Ensemble
-from bids_stroke.reports.viewer import niivue
 from bids_stroke.settings import Settings
-from bids_stroke.spatial import template_spaces
+from bids_stroke.spatial import brain_extraction, template_spaces
 
 from .plugins import read_plugin
 
@@ -90,7 +89,7 @@ def make_plan(settings: Settings) -> Plan:
     maps.check()
     # Missing resources are reported before the run starts.
     template_spaces.find_spaces(settings.output_spaces)
-    niivue.module()
+    brain_extraction.require_method(settings.brain_extraction)
     sessions, skipped = find(
         settings.bids_dir,
         card=card,

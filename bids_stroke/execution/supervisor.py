@@ -162,8 +162,7 @@ class Supervisor:
     def _start(self, task: Task, starting: int) -> _Child:
         threads = allocate_threads(self._settings, self._running, starting)
         gpu = allocate_gpu(self._gpus, self._running)
-        # Temporary files of a killed child are removed with this folder. Its name has no BIDS entity,
-        # which PyBIDS would assign to the reportlets in the folder.
+        # Temporary files of a killed child are removed with this folder.
         temporary = TemporaryDirectory(prefix="bids_stroke-", ignore_cleanup_errors=True)
         environment = {
             **os.environ,

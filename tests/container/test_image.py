@@ -115,7 +115,8 @@ def test_version(container):
 def test_check_passes(container):
     done = container.run(command="bids_stroke-check")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "5 HD-BET networks" in done.stdout and "FAILED" not in done.stdout
+    assert "5 HD-BET networks" in done.stdout and "deepbet: version" in done.stdout
+    assert "FAILED" not in done.stdout
 
 
 def test_the_image_contains_no_other_files(container):

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from dataclasses import replace
 
 import cards
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from bids_stroke.bids import logs
+from bids_stroke.errors import ResourceError
 from bids_stroke.execution.plan import make_plan
 from bids_stroke.settings import Settings
 
@@ -112,3 +114,9 @@ def test_identity_does_not_depend_on_the_path_of_the_weights():
     moved = replace(card, weights=replace(card.weights, file="/mnt/w"))
     other = replace(card, weights=replace(card.weights, sha256="1"))
     assert card.identity() == moved.identity() != other.identity()
+
+
+def test_missing_deepbet_is_reported(ended, monkeypatch):
+    monkeypatch.setitem(sys.modules, "deepbet", None)
+    with pytest.raises(ResourceError, match=r"pip install bids_stroke\[deepbet\]"):
+        make_plan(replace(ended, brain_extraction="deepbet"))

@@ -9,6 +9,7 @@ from typing import Literal
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -19,6 +20,7 @@ from .slices import WIDTH
 STRIP = 34  # height of the strips with the title and the color bar, pixels
 QUALITY = 80  # JPEG quality
 HIDE = "hover or focus to hide the contour"
+DECLARATION = re.compile(r"^<\?xml.*?\?>\s*")
 RASTER = re.compile(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)")
 STYLE = """\
 text {font: 14px Helvetica, Arial, sans-serif; fill: #c9d1d9}
@@ -113,7 +115,6 @@ def write(
     """
     width, height = size
     focus = "" if kind == "still" else ' tabindex="0"'
-    # nireports edits the line of the root element: keep the element on a separate line.
     svg = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" class="{kind}" '
@@ -126,10 +127,16 @@ def write(
     return Path(out)
 
 
-def downscale(svg: str, scale: float) -> str:
-    """Scale the JPEG images of a figure by ``scale`` in each direction; contours and text are
-    unchanged."""
+def inline(path: Path, scale: float = 1.0) -> Markup:
+    """Read a figure as an inline element, without its XML declaration.
 
+    JPEG images are reduced by ``scale`` (at most 1) in each direction; contours and text are unchanged.
+    """
+    svg = DECLARATION.sub("", path.read_text(encoding="utf-8"))
+    return Markup(_downscale(svg, scale) if scale < 1 else svg)
+
+
+def _downscale(svg: str, scale: float) -> str:
     def resize(match: re.Match[str]) -> str:
         picture = Image.open(BytesIO(b64decode(match[1])))
         width, height = (max(round(scale * pixels), 1) for pixels in picture.size)

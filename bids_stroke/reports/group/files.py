@@ -1,12 +1,10 @@
 """Participant files that the group report links to or embeds."""
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
 import pandas as pd
-from markupsafe import Markup
 
 from bids_stroke.bids import record
 from bids_stroke.bids.names import is_participant, join_session_name
@@ -41,8 +39,3 @@ def session_figures(out_dir: Path, participant: Value, session: Value) -> dict[s
         if role.endswith(FIGURE):
             figures.setdefault(role.removesuffix(FIGURE), []).append(path)
     return {desc: sorted(paths) for desc, paths in figures.items()}
-
-
-def inline_svg(path: Path) -> Markup:
-    """Read a figure as an inline element, without its XML declaration."""
-    return Markup(re.sub(r"^<\?xml.*?\?>\s*", "", path.read_text(encoding="utf-8")))

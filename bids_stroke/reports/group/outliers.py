@@ -11,7 +11,7 @@ from markupsafe import Markup
 from bids_stroke.reports.columns import column_title
 from bids_stroke.reports.figures import svg
 
-from .files import Value, inline_svg, session_figures
+from .files import Value, session_figures
 
 #: Figure (``desc-`` entity) that is shown for an outlier in each measure.
 PICTURES = {
@@ -66,7 +66,7 @@ def pictured_outliers(
         card = PicturedOutlier(**values, link=links.get(values["participant_id"]))
         path = _figure(card, out_dir)
         if path and pictures < MAX_PICTURES:
-            card.picture = Markup(svg.downscale(str(inline_svg(path)), PICTURE_SCALE))
+            card.picture = svg.inline(path, PICTURE_SCALE)
             pictures += 1
         cards.append(card)
     return cards

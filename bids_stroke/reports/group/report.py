@@ -9,11 +9,12 @@ import pandas as pd
 from bids_stroke import __version__
 from bids_stroke.qc import outliers as qc_outliers
 from bids_stroke.reports.evaluation import Page
+from bids_stroke.reports.figures import svg
 from bids_stroke.reports.rendering import render
 from bids_stroke.reports.viewer import page as viewer_page
 from bids_stroke.utils.files import PathLike
 
-from .files import inline_svg, report_links
+from .files import report_links
 from .outliers import outlier_measures, pictured_outliers
 from .plots import plot_cohort
 from .table import ExcludedSession, arrange_table, lesion_volumes, table_data
@@ -65,7 +66,7 @@ def group_report(
         "group.html",
         out_dir / "group.html",
         tiles=cohort_tiles(table, volumes, failed),
-        overlap=inline_svg(Path(overlap_svg_path)) if overlap_svg_path else None,
+        overlap=svg.inline(Path(overlap_svg_path)) if overlap_svg_path else None,
         viewer=viewer.name if viewer.is_file() else None,
         data=table_data(arranged, groups, links, out_dir),
         plots=plot_cohort(table, volumes, groups, links),

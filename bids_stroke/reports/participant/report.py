@@ -1,41 +1,40 @@
-"""Participant report: reportlets combined in one HTML file.
-
-nireports collects and orders the reportlets by ``data/report_spec.yml``. Its HTML page loads styles
-from the network and links to the figures; this page is therefore rendered from the templates of the
-package.
-"""
+"""Participant report: summaries, tables and figures of the sessions in one HTML file."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import pandas as pd
+import yaml
 from markupsafe import Markup
 
 from bids_stroke import __version__
 from bids_stroke.bids.logs import crash_path
-from bids_stroke.bids.names import derivative
+from bids_stroke.bids.names import REFERENCES, TRACE, Name, split_session_name
 from bids_stroke.bids.record import Record, model_title, read_participant
 from bids_stroke.cohort.table import Row, session_row
 from bids_stroke.data import DATA
 from bids_stroke.reports.columns import MEASURES, number
-from bids_stroke.reports.figures.svg import downscale
+from bids_stroke.reports.figures import svg
 from bids_stroke.reports.methods import compose
-from bids_stroke.reports.rendering import render
+from bids_stroke.reports.rendering import fragment, render
 from bids_stroke.reports.viewer.session import viewer_path
 from bids_stroke.utils.files import PathLike
 
-if TYPE_CHECKING:
-    from nireports.assembler.reportlet import Reportlet  # slow to load
-
 MAX_BYTES = 5_000_000  # total size of the figures of a page
 ROWS = 20  # rows shown of each table
-FIGURE = re.compile(r'(?:src|data)="\./([^"]+\.svg)"')
 PARENTS = re.compile(r"^.*?/(?=sub-)")  # folders above the participant folder
 SHOWN = (*MEASURES, "mean_probability", "brain_volume_ml", "template_brain_dice", "snr", "cnr")
+
+
+class Reportlet(NamedTuple):
+    """Part of a session in the report: ``desc`` and contrast of its figure or tables, and its HTML."""
+
+    desc: str
+    contrast: str
+    content: Markup
 
 
 def participant_report(
@@ -70,25 +69,15 @@ def participant_report(
     if records is None:
         records = read_participant(out_dir, name)
     errors = [_error(out_dir, record) for record in records if record.status != "ok"]
-    # Use a copy: nireports rewrites figures in place, and pybids reads entities from the complete
-    # path, which must not contain out_dir.
-    with TemporaryDirectory(prefix="report-") as folder:
-        staging = Path(folder)
-        figures = staging / name / "figures"
-        figures.mkdir(parents=True)
-        scale = _scale(path for record in records for path in _figures(out_dir, record))
-        unshown: dict[str, Exception] = {}
-        for record in records:
-            try:
-                _write_reportlets(out_dir, record, figures, scale, embed_viewers)
-            except Exception as error:  # in the files of this session; the others are shown
-                unshown[record.name] = error
-                errors.append({"session": record.name, "message": _reason(error), "text": ""})
-        with_description = [record for record in records if record.description]
-        methods = compose(with_description).text if with_description else ""
-        render("methods.html", figures / derivative(name, "log", ".html", desc="methods"), text=methods)
-        render("errors.html", figures / derivative(name, "log", ".html", desc="errors"), errors=errors)
-        parts = _parts(staging, name)
+    parts, unshown = _session_parts(out_dir, records, embed_viewers)
+    errors += [
+        {"session": session, "message": _reason(error), "text": ""}
+        for session, error in unshown.items()
+    ]
+    with_description = [record for record in records if record.description]
+    methods = compose(with_description).text if with_description else ""
+    parts.append(_part("Methods", [_card(fragment("methods.html", text=methods))]))
+    parts.append(_part("Errors", [_card(fragment("errors.html", errors=errors))]))
     page = render(
         "participant.html",
         out_dir / f"{name}.html",
@@ -120,6 +109,24 @@ def _figures(out_dir: Path, record: Record) -> list[Path]:
     return [path for kind, path in record.files(out_dir) if kind.endswith("_figure")]
 
 
+def _session_parts(
+    out_dir: Path, records: Sequence[Record], embed_viewers: bool
+) -> tuple[list[dict[str, Any]], dict[str, Exception]]:
+    """Return the sections of the sessions, and the errors of those that cannot be shown completely."""
+    scale = _scale(path for record in records for path in _figures(out_dir, record))
+    parts, unshown = [], dict[str, Exception]()
+    for record in records:
+        reportlets: list[Reportlet] = []
+        try:
+            for reportlet in _reportlets(out_dir, record, scale, embed_viewers):
+                reportlets.append(reportlet)
+        except Exception as error:  # in the files of this session; the others are shown
+            unshown[record.name] = error
+        if reportlets:
+            parts.append(_part(_heading(record), _cards(reportlets)))
+    return parts, unshown
+
+
 def _scale(figures: Iterable[Path]) -> float:
     """Return the scale of the images, which decreases with many sessions to limit the page size."""
     size = sum(path.stat().st_size for path in figures)
@@ -127,18 +134,28 @@ def _scale(figures: Iterable[Path]) -> float:
     return (MAX_BYTES / size) ** 0.75 if size > MAX_BYTES else 1.0
 
 
-def _write_reportlets(
-    out_dir: Path, record: Record, figures: Path, scale: float, embed_viewers: bool
-) -> None:
-    """Write figures, summary and tables of a session to the folder of reportlets."""
-    out = figures / derivative(record.name, "log", ".html", desc="summary")
+def _reportlets(
+    out_dir: Path, record: Record, scale: float, embed_viewers: bool
+) -> Iterator[Reportlet]:
+    """Yield the summary, the tables and the figures of a session."""
     viewers = _viewer(out_dir, record, embed_viewers)
-    render("summary.html", out, **_summary(out_dir, record), **viewers)
-    _write_tables(out_dir, record, figures)
-    for path in _figures(out_dir, record):
-        svg = path.read_text(encoding="utf-8")
-        svg = downscale(svg, scale) if scale < 1 else svg
-        (figures / path.name).write_text(svg, encoding="utf-8")
+    summary = fragment("summary.html", **_summary(out_dir, record), **viewers)
+    yield Reportlet("summary", "", summary)
+    for desc, kinds in {"components": ("components",), "loads": ("loads", "regions")}.items():
+        paths = sorted(path for kind, path in record.files(out_dir) if kind in kinds)
+        if paths:
+            tables = [_table(path, out_dir) for path in paths]
+            yield Reportlet(desc, "", fragment("tables.html", tables=tables))
+    for path in sorted(_figures(out_dir, record), key=_by_contrast):
+        name = Name.parse(path)
+        yield Reportlet(name.entities.get("desc", ""), name.suffix, svg.inline(path, scale))
+
+
+def _by_contrast(path: Path) -> tuple[int, Path]:
+    """Return a sort key that puts figures of the T1w first."""
+    order = (*REFERENCES, TRACE)
+    suffix = Name.parse(path).suffix
+    return order.index(suffix) if suffix in order else len(order), path
 
 
 def _viewer(out_dir: Path, record: Record, embed: bool) -> dict[str, str | None]:
@@ -205,56 +222,36 @@ def _error(out_dir: Path, record: Record) -> dict[str, str]:
     return {"session": record.name, "message": message, "text": text.strip()}
 
 
-def _parts(staging: Path, name: str) -> list[dict[str, Any]]:
-    """Build the sections of the page: one per session, and one per section without sessions."""
-    from nireports.assembler.report import Report
-
-    report = Report(
-        staging,
-        None,
-        bootstrap_file=DATA / "report_spec.yml",
-        out_filename=f"{name}.html",
-        metadata={"subject": name},
-    )
-    parts = []
-    for section in report.sections:
-        for session, reportlets in groupby(section.reportlets, _session):
-            heading = f"Session {session}" if session else section.name
-            shown = [
-                {
-                    "subtitle": reportlet.subtitle,
-                    "components": [
-                        (_inline(content, staging), caption)
-                        for content, caption in reportlet.components
-                    ],
-                }
-                for reportlet in reportlets
-            ]
-            anchor = re.sub(r"\W+", "-", heading.lower())
-            parts.append({"heading": heading, "anchor": anchor, "reportlets": shown})
-    return parts
+def _heading(record: Record) -> str:
+    session = split_session_name(record.name)[1].removeprefix("ses-")
+    return f"Session {session}" if session else "Lesion"
 
 
-def _session(reportlet: "Reportlet") -> str | None:
-    """Extract the session of a reportlet from its name."""
-    match = re.search(r"(?:^|_)session-([^_]+)", reportlet.name)
-    return match[1] if match else None
+def _part(heading: str, cards: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the template context of a section of the page."""
+    return {"heading": heading, "anchor": re.sub(r"\W+", "-", heading.lower()), "cards": cards}
 
 
-def _inline(content: str, staging: Path) -> Markup:
-    """Return the HTML of a reportlet with an inline figure."""
-    match = FIGURE.search(content)
-    return Markup((staging / match[1]).read_text(encoding="utf-8") if match else content)
+@lru_cache(maxsize=1)
+def _specification() -> list[dict[str, str]]:
+    return yaml.safe_load((DATA / "report_spec.yml").read_text(encoding="utf-8"))
 
 
-def _write_tables(out_dir: Path, record: Record, figures: Path) -> None:
-    """Write reportlets with the tables of components and of loads of a session."""
-    tables = {"components": ("components",), "loads": ("loads", "regions")}
-    for desc, shown in tables.items():
-        paths = sorted(path for kind, path in record.files(out_dir) if kind in shown)
-        if paths:
-            out = figures / derivative(record.name, "morph", ".html", desc=desc)
-            render("tables.html", out, tables=[_table(path, out_dir) for path in paths])
+def _cards(reportlets: Sequence[Reportlet]) -> list[dict[str, Any]]:
+    """Arrange the reportlets of a session in the order of the specification."""
+    cards = []
+    for entry in _specification():
+        shown = [reportlet for reportlet in reportlets if reportlet.desc == entry["desc"]]
+        caption = entry.get("caption", "")
+        figures = [(item.content, caption.format(suffix=item.contrast)) for item in shown]
+        if figures:
+            cards.append({"subtitle": entry.get("subtitle"), "figures": figures})
+    return cards
+
+
+def _card(content: Markup) -> dict[str, Any]:
+    """Return the template context of a card without subtitle and caption."""
+    return {"subtitle": None, "figures": [(content, "")]}
 
 
 def _table(path: Path, out_dir: Path) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def write_page(
         backgrounds=backgrounds,
         overlays=overlays,
         scene=scene,
-        niivue=niivue.encoded_module(),
+        niivue=niivue.encoded_library(),
         license=niivue.license_text(),
         margin=MARGIN_MM,
         version=__version__,

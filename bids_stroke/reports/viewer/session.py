@@ -50,7 +50,7 @@ def write_viewer(out_dir: PathLike, record: Record, tracts: Sequence[str] = (DEF
     Raises
     ------
     ResourceError
-        If NiiVue or a tract file is missing.
+        If a tract file is missing.
     """
     files = _Files(Path(out_dir), record)
     grid, near, brain = field(*files.reference())

@@ -74,7 +74,10 @@ def prepare_patients(
     ------
     DatasetError
         If no session can be used.
+    ResourceError
+        If the package of the brain extraction is not installed.
     """
+    brain_extraction.require_method(extraction)
     jobs = []
     for folder, labels in datasets:
         sites = _sites(folder)

@@ -49,6 +49,7 @@ FIGURES = (
     "desc-brain_T1w",
     "desc-coreg_FLAIR",
     "desc-lesion_FLAIR",
+    "desc-lesion_TRACE",
     "desc-lesion_T1w",
     "desc-lesionmni_T1w",
     "desc-mni_T1w",
@@ -117,12 +118,10 @@ def tables(out, name):
 
 @pytest.fixture
 def derivatives(tmp_path):
-    # pybids would read the subject and the datatype from these folders.
-    out = tmp_path / "anat" / "sub-99" / "out"
     names = ("sub-01_ses-1", "sub-01_ses-2", "sub-01_ses-10", "sub-012_ses-1", "sub-02")
     for name in names:
-        session(out, name)
-    return out
+        session(tmp_path, name)
+    return tmp_path
 
 
 def test_each_session_has_its_figures_once(derivatives):
@@ -136,7 +135,9 @@ def test_each_session_has_its_figures_once(derivatives):
         name = f"sub-01_ses-{part.split('<')[0]}"
         figures = re.findall(r"<text>\[(\S+) (\S+)\]</text>", part)
         assert {owner for owner, _ in figures} == {name}
-        assert sorted(figure for _, figure in figures) == sorted(FIGURES)
+        order = [figure for _, figure in figures]
+        assert sorted(order) == sorted(FIGURES)
+        assert order[:3] == ["desc-lesion_T1w", "desc-lesion_FLAIR", "desc-lesion_TRACE"]
         assert "Contour of the lesion mask on the FLAIR." in part
         assert f"/data/{name}_T1w.nii.gz" in part and "simstroke" in part
 

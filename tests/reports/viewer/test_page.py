@@ -2,22 +2,22 @@ import base64
 import gzip
 import json
 import re
-import sys
 
 import derived
 import nibabel as nib
 import numpy as np
 import pytest
+import yaml
 from nibabel.affines import apply_affine, voxel_sizes
 
-from bids_stroke.errors import ResourceError
-from bids_stroke.reports.viewer import niivue
+from bids_stroke.data import DATA
 from bids_stroke.reports.viewer import page as viewer_page
 from bids_stroke.reports.viewer.layers import MARGIN_MM, Layer, background, encode, field
 from bids_stroke.reports.viewer.overlap import write_overlap_viewer
 from bids_stroke.reports.viewer.session import write_viewer
 from bids_stroke.spatial import grid, image
 from bids_stroke.spatial.templates import TEMPLATE, template
+from bids_stroke.utils.files import checksum
 
 
 @pytest.fixture(autouse=True)
@@ -181,21 +181,14 @@ def test_overlap_of_a_cohort(tmp_path):
     assert empty.stat().st_size < 6e6
 
 
-def test_niivue_is_extracted_from_the_widget_without_importing_it():
-    code = niivue.module().decode()
-    name = re.search(r"globalThis\.Niivue=([\w$]+);$", code)[1]
-    assert re.search(rf"\b{re.escape(name)}=class", code)
-    assert not re.search(r"export\s*\{[^}]*\};?\s*$", code)
-    assert "ipyniivue" not in sys.modules
-
-
-def test_an_unsupported_widget_is_reported(tmp_path, monkeypatch):
-    widget = tmp_path / "ipyniivue" / "static" / "widget.js"
-    widget.parent.mkdir(parents=True)
-    (tmp_path / "ipyniivue" / "__init__.py").touch()
-    widget.write_text("export default {}")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(
-        ResourceError, match=r"widget\.js contains an unsupported version of NiiVue; in"
-    ):
-        niivue.module()
+def test_the_library_is_the_one_that_its_source_names(tmp_path):
+    folder = DATA / "niivue"
+    source = yaml.safe_load((folder / "source.yaml").read_text())
+    assert checksum(folder / "niivue.umd.js") == source["sha256"]
+    brain = nib.Nifti1Image(np.ones((9, 9, 9), np.uint8), np.eye(4))
+    layer = Layer("brain", brain, 1, 1)
+    page = viewer_page.write_page(tmp_path / "page.html", "brain", [layer], [layer], brain)
+    html = page.read_text("utf-8")
+    encoded = re.search(r'id="niivue">(.*?)</script>', html)[1]
+    assert gzip.decompress(base64.b64decode(encoded)) == (folder / "niivue.umd.js").read_bytes()
+    assert "Copyright (c) 2021, Niivue" in html and "nifti-reader-js" in html
