@@ -1,11 +1,30 @@
-"""The numbers of documentation pages agree with the model card."""
+"""The examples and the numbers of documentation pages agree with the code."""
 
 import re
 
+import derived
+import numpy as np
 import pages
+import pandas as pd
 import pytest
 
 from bids_stroke.models import catalog
+from bids_stroke.spatial import image
+
+
+def test_python_page(tmp_path, monkeypatch):
+    derived.session(tmp_path / "out")
+    row = {"participant_id": "sub-01", "lesion_volume_ml": 7.2, "hemisphere": "left"}
+    pd.DataFrame([row]).to_csv(tmp_path / "out/group_lesion.tsv", sep="\t", index=False)
+    monkeypatch.chdir(tmp_path)
+    variables = pages.run_python("python.md")
+    assert variables["flair"].name == "sub-01_desc-preproc_FLAIR.nii.gz"
+    lesion = image.load("lesion.nii.gz")
+    assert lesion.shape == variables["t1w"].shape and lesion.get_data_dtype() == np.uint8
+    load = variables["load"]["raw_load_ml"]
+    assert load["left"] > 0 and load["right"] == 0 and load["ipsilesional"] == load["left"]
+    assert 0.5 < variables["metrics"].dice(variables["predicted"], variables["manual"]) < 1
+
 
 SIZES = {
     "under 1 ml": "< 1 ml",

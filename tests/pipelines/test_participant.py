@@ -7,10 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pages
 import pandas as pd
 import pytest
 from nibabel.affines import apply_affine, from_matvec, voxel_sizes
@@ -24,7 +26,7 @@ from bids_stroke.execution.plan import make_plan
 from bids_stroke.execution.session import run_session
 from bids_stroke.execution.supervisor import Supervisor, Task
 from bids_stroke.models import catalog
-from bids_stroke.spatial import grid, image
+from bids_stroke.spatial import grid, image, transforms
 from bids_stroke.spatial.templates import template
 
 pytestmark = pytest.mark.slow
@@ -242,6 +244,38 @@ def test_an_additional_space_contains_the_same_lesion(first, templates):
     assert volumes[1] == pytest.approx(volumes[0], rel=0.1)
     report = (out / "sub-01.html").read_text()
     assert "MNI152NLin6Asym" in report
+
+
+def test_transforms_page(first, monkeypatch):
+    """The examples of docs/transforms.md reproduce the outputs."""
+    _, out = first
+    monkeypatch.chdir(out.parent)
+    optional = {package for package in ("SimpleITK", "nitransforms") if not find_spec(package)}
+    variables = pages.run_python("transforms.md", skip=optional)
+    anat = out / "sub-01/anat"
+
+    def output(name):
+        return image.load(anat / f"sub-01_{name}.nii.gz")
+
+    lesion = "label-L_desc-T1FLAIRlesion"
+    mask = output(f"{MNI}_res-1_{lesion}_mask")
+    np.testing.assert_array_equal(variables["mask_of_bids_stroke"].dataobj, mask.dataobj)
+    assert dice(variables["mask_in_template"].numpy(), mask.dataobj) > 0.95
+    native = output(f"space-T1w_{lesion}_mask")
+    assert dice(variables["atlas_in_t1w"].numpy(), native.dataobj) > 0.95
+    moved = transforms.move_points(
+        variables["points"], [anat / "sub-01_from-MNI152NLin2009aSym_to-T1w_mode-image_xfm.h5"]
+    )
+    np.testing.assert_allclose(variables["points_in_template"], moved, atol=1e-4)
+    probability = output(f"{MNI}_res-1_{lesion}_probseg").get_fdata()
+    source = output(f"space-T1w_{lesion}_probseg")
+    positions = np.squeeze(nib.load(out.parent / "y_sub-01.nii").get_fdata())
+    voxels = np.moveaxis(apply_affine(np.linalg.inv(source.affine), positions), -1, 0)
+    pulled = ndimage.map_coordinates(source.get_fdata(), voxels, order=1)
+    np.testing.assert_allclose(pulled, probability, atol=1e-4)
+    if "SimpleITK" not in optional:
+        resampled = variables["sitk"].GetArrayFromImage(variables["probability_in_template"]).T
+        np.testing.assert_allclose(resampled, probability, atol=1e-4)
 
 
 def test_group_level_uses_only_the_derivatives(first, dataset):
