@@ -21,6 +21,8 @@ from .columns import TRACT_COLUMNS, tract_prefix
 
 #: Cells of a row by column.
 Row: TypeAlias = dict[str, Any]
+#: Columns of text that users choose; a name such as ``17`` is not a number.
+_TEXT = ("region",)
 
 
 def volume_ml(row: Mapping[str, Any]) -> float:
@@ -82,14 +84,19 @@ def read_rows(path: Path) -> list[Row]:
     try:
         with path.open(newline="") as file:
             names, *rows = csv.reader(file, delimiter="\t")
-        return [dict(zip(names, map(_value, row), strict=True)) for row in rows]
+        return [
+            {name: _value(name, text) for name, text in zip(names, row, strict=True)} for row in rows
+        ]
     except (OSError, ValueError) as error:
         raise DatasetError(
             f"{path} cannot be read as a table ({error}); run the participant level again."
         ) from None
 
 
-def _value(text: str) -> float | str:
+def _value(column: str, text: str) -> float | str:
+    """Convert a cell to a number, or NaN if it is missing."""
+    if column in _TEXT:
+        return text
     try:
         return float(text)
     except ValueError:

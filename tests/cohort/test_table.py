@@ -268,3 +268,12 @@ def test_a_load_table_of_another_version_is_reported(tmp_path):
     table, _, (failed,) = cohort_table.collect(tmp_path, read_all(tmp_path))
     assert table["participant_id"].tolist() == ["sub-02"]
     assert "lacks ipsilesional" in failed.error and "run the participant level again" in failed.error
+
+
+def test_region_names_are_text(tmp_path):
+    """Brodmann areas and other regions whose names look like numbers or missing values."""
+    names = ["17", "1_2", "007", "inf", "NA"]
+    path = write_tsv(pd.DataFrame({"region": names, "lesion_volume_ml": 0.5}), tmp_path / "x.tsv")
+    rows = cohort_table.read_rows(path)
+    assert [row["region"] for row in rows] == names
+    assert {row["lesion_volume_ml"] for row in rows} == {0.5}

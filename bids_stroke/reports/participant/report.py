@@ -14,7 +14,7 @@ from bids_stroke import __version__
 from bids_stroke.bids.logs import crash_path
 from bids_stroke.bids.names import REFERENCES, TRACE, Name, split_session_name
 from bids_stroke.bids.record import Record, model_title, read_participant
-from bids_stroke.cohort.table import Row, session_row
+from bids_stroke.cohort.table import Row, read_rows, session_row
 from bids_stroke.data import DATA
 from bids_stroke.reports.columns import MEASURES, number
 from bids_stroke.reports.figures import svg
@@ -256,7 +256,7 @@ def _card(content: Markup) -> dict[str, Any]:
 
 def _table(path: Path, out_dir: Path) -> dict[str, Any]:
     """Return the template context of a table."""
-    table = pd.read_csv(path, sep="\t", na_values="n/a")
+    table = pd.DataFrame(read_rows(path))
     numeric = [column for column in table if any(number(value) is not None for value in table[column])]
     return {
         "file": path.relative_to(out_dir).as_posix(),
