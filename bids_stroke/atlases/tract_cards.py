@@ -1,6 +1,6 @@
 """Tract cards: description of a tract, location of its files, and their download."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypedDict
@@ -69,10 +69,28 @@ class TractCard:
     citation: str = ""
 
     def __post_init__(self) -> None:
-        if self.axis not in ("x", "y", "z", None):
-            raise ValueError(f"axis is {self.axis}; use x, y, z or null")
-        if isinstance(self.file, dict) and (sorted(self.file) != ["L", "R"] or self.volumes):
-            raise ValueError("file must be one map, or a map for L and a map for R, without volumes")
+        requirements = {
+            "name and space must be text": _are(str, [self.name, self.space]),
+            "atlas must be letters and digits": (
+                _are(str, [self.atlas]) and self.atlas.isascii() and self.atlas.isalnum()
+            ),
+            "file must be one map, or a map for L and a map for R": (
+                isinstance(self.file, str) or _has(self.file, "LR", str)
+            ),
+            "volumes must be the numbers of L and R in one map": (
+                self.volumes is None or (isinstance(self.file, str) and _has(self.volumes, "LR", int))
+            ),
+            "scale must be a positive number": _are(_NUMBER, [self.scale]) and self.scale > 0,
+            "z_mm must be two numbers, the lower first": self.z_mm is None or _ascend(self.z_mm),
+            "axis must be x, y, z or null": self.axis in ("x", "y", "z", None),
+            "symmetric must be true or false": _are(bool, [self.symmetric]),
+            "cutoffs_ml must be a lower and an upper positive number": (
+                self.cutoffs_ml is None or _are_cutoffs(self.cutoffs_ml)
+            ),
+        }
+        unmet = [requirement for requirement, is_met in requirements.items() if not is_met]
+        if unmet:
+            raise ValueError(unmet[0])
 
     @property
     def files(self) -> list[str]:
@@ -92,6 +110,34 @@ class TractCard:
     def is_supplied(self) -> bool:
         """Whether the files are user-supplied."""
         return not (self.package or self.sources)
+
+
+_NUMBER = (int, float)
+
+
+def _are(kind: type | tuple[type, ...], values: Iterable[object]) -> bool:
+    """Return whether all values have a type."""
+    return all(isinstance(value, kind) for value in values)
+
+
+def _has(value: object, keys: Collection[str], kind: type | tuple[type, ...]) -> bool:
+    """Return whether a value is a mapping of exactly these keys to values of a type."""
+    return isinstance(value, dict) and {*value} == {*keys} and _are(kind, value.values())
+
+
+def _ascend(values: list[float]) -> bool:
+    """Return whether values are two ascending numbers."""
+    return (
+        isinstance(values, list)
+        and _are(_NUMBER, values)
+        and len(values) == 2
+        and values[0] < values[1]
+    )
+
+
+def _are_cutoffs(value: Cutoffs) -> bool:
+    keys = ("lower", "upper")
+    return _has(value, keys, _NUMBER) and 0 < value["lower"] <= value["upper"]
 
 
 def load_card(tract: PathLike = JUELICH, cutoffs_ml: Sequence[float] | None = None) -> TractCard:

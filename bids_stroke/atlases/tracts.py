@@ -1,5 +1,6 @@
 """Probability maps of tracts on the grid of the template."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import nibabel as nib
@@ -15,6 +16,9 @@ from bids_stroke.utils.cache import cached_images
 from bids_stroke.utils.files import PathLike, stamp
 
 from .tract_cards import JUELICH, TractCard, check_files, load_card
+
+#: Largest share of the map of one side that may lie on the other side; some tracts cross the midline.
+MAX_OTHER_SIDE = 0.9
 
 
 def load_tract(
@@ -51,20 +55,35 @@ def load_tract(
 
 def _on_grid(card: TractCard, reference: nib.Nifti1Image, space: str) -> list[nib.Nifti1Image]:
     maps = warp(probability_maps(card), reference, load_transform(card.space, space))
-    if not any(probability.any() for probability in maps):
-        raise ImageError(
-            f"{card.paths[0]} has no tract inside the template; check its header and its space."
-        )
     if len(maps) == 1:  # one map of both sides; half of each midline voxel belongs to each side
         right = (1 + hemisphere_map(reference).get_fdata(dtype=np.float32)) / 2
         maps = [maps[0] * (1 - right), maps[0] * right]
+    else:
+        _check_sides(maps, reference, card)
     heights = slice_positions(reference)
     low, high = card.z_mm or (heights[0], heights[-1])
     inside = (heights >= low) & (heights <= high)
+    if not any(probability[..., inside].any() for probability in maps):
+        raise ImageError(
+            f"{card.paths[0]} has no tract inside the template; check its header, its space and the "
+            "z_mm of its card."
+        )
     if card.symmetric:  # the template's grid is symmetric about x = 0
         left = (maps[0] + maps[1][::-1]) / 2
         maps = [left, left[::-1]]
     return [image.like(probability * inside, reference, np.float32) for probability in maps]
+
+
+def _check_sides(maps: Sequence[np.ndarray], reference: nib.Nifti1Image, card: TractCard) -> None:
+    """Refuse a card with L and R swapped: left and right loads would be swapped, too."""
+    x = slice_positions(reference, "x")
+    paths = card.paths[0], card.paths[-1]
+    for probability, key, path, other in zip(maps, "LR", paths, (x > 0, x < 0), strict=True):
+        if probability[other].sum(dtype=float) > MAX_OTHER_SIDE * probability.sum(dtype=float):
+            raise ImageError(
+                f"{path} is the map of {key} in the card of {card.name}, but lies on the other side; "
+                "swap L and R in the card, or correct the header of the file."
+            )
 
 
 def probability_maps(card: TractCard) -> list[nib.Nifti1Image]:
@@ -81,6 +100,11 @@ def probability_maps(card: TractCard) -> list[nib.Nifti1Image]:
         headers.check_affine(img, path)
         headers.check_head(img, path)
         first, last = min(card.volumes.values()), max(card.volumes.values())
+        if len(img.shape) != 4 or not 0 <= first <= last < img.shape[3]:
+            raise ImageError(
+                f"{path} has shape {img.shape}, so it lacks the volumes {first} and {last} of its "
+                "card; correct volumes, which count from 0."
+            )
         with image.verified(img, path) as opened:  # read once: the file is compressed
             stack = np.asarray(opened.dataobj[..., first : last + 1])
         return [_probability(stack[..., card.volumes[side] - first], img, card) for side in "LR"]
@@ -92,7 +116,7 @@ def _probability(stored: NDArray, img: nib.Nifti1Image, card: TractCard) -> nib.
     """Scale a stored map to probabilities from 0 to 1."""
     array = stored * np.float32(card.scale)
     low, high = array.min(), array.max()
-    if low < -ROUNDING or high > 1 + ROUNDING or high <= 0:
+    if not (low >= -ROUNDING and 0 < high <= 1 + ROUNDING):  # also if there are NaN
         raise ImageError(
             f"{img.get_filename()} contains values from {low:g} to {high:g}, but a tract map must "
             "contain probabilities between 0 and 1; rescale it, or use a card that states its scale."

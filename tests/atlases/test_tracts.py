@@ -5,6 +5,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from nibabel.affines import apply_affine
 from scipy import ndimage
 
@@ -329,7 +330,7 @@ def test_a_tract_without_axis_has_no_cross_sections(lesion, tract, card):
     assert len(section_columns) == 8 and table[section_columns].isna().all(axis=None)
     rest = [name for name in load_columns.NUMBERS if name not in section_columns]
     assert table[rest].equals(reference_table[rest]) and table["category"].isna().all()
-    with pytest.raises(ValueError, match="axis is w"):
+    with pytest.raises(ValueError, match="axis must be x, y, z or null"):
         replace(card, axis="w")
 
 
@@ -483,6 +484,75 @@ def test_a_tract_with_two_files(tmp_path):
         "{name: x, atlas: X, file: {left: a.nii.gz}, space: MNI152NLin2009aSym}"
     )
     with pytest.raises(ResourceError, match="a map for L and a map for R"):
+        tract_cards.load_card(tmp_path / "card.yaml")
+
+
+def two_sides(folder, card, left=5, right=35):
+    """Write a card and its map with the volumes 0 (x = -30) and 1 (x = 30); return the card's path."""
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = -40, -40, -30
+    data = np.zeros((41, 20, 20, 2), np.float32)
+    data[left, 10, 10, 0] = data[right, 10, 10, 1] = 1
+    nib.save(nib.Nifti1Image(data, affine), folder / "map.nii.gz")
+    text = f"{{name: x, atlas: X, file: map.nii.gz, space: MNI152NLin2009aSym, {card}}}"
+    (folder / "card.yaml").write_text(text)
+    return folder / "card.yaml"
+
+
+@pytest.mark.parametrize(
+    ("card", "words"),
+    [
+        ("volumes: {L: 1, R: 0}", r"map\.nii\.gz is the map of L .* lies on the other side"),
+        ("volumes: {L: 0, R: 2}", r"lacks the volumes 0 and 2"),
+        ("volumes: {L: -1, R: 0}", r"lacks the volumes -1 and 0"),
+        ("volumes: {L: 0, R: 1}, z_mm: [20, 30]", "has no tract inside the template"),
+        ("volumes: {L: 0, R: 1}, scale: .nan", "scale must be a positive number"),
+    ],
+)
+def test_cards_that_do_not_describe_their_map(tmp_path, card, words):
+    with pytest.raises((ImageError, ResourceError), match=words):
+        tracts.load_tract(two_sides(tmp_path, card))
+
+
+def test_a_tract_with_missing_values_is_refused(tmp_path):
+    path = two_sides(tmp_path, "volumes: {L: 0, R: 1}")
+    img = nib.load(tmp_path / "map.nii.gz")
+    data = img.get_fdata()
+    data[0, 0, 0] = np.nan
+    nib.save(nib.Nifti1Image(data, img.affine), tmp_path / "map.nii.gz")
+    with pytest.raises(ImageError, match="values from nan"):
+        tracts.load_tract(path)
+
+
+def test_a_tract_may_cross_the_midline(tmp_path):
+    sides = tracts.load_tract(two_sides(tmp_path, "volumes: {L: 0, R: 1}", left=20))
+    assert sides["L"].get_fdata().sum() == sides["R"].get_fdata().sum()
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ("atlas: my_tract", "atlas must be letters and digits"),
+        ("atlas: 12", "atlas must be letters and digits"),
+        ("space: null", "name and space must be text"),
+        ("file: [a.nii, b.nii]", "a map for L and a map for R"),
+        ("file: {L: a.nii, R: b.nii}, volumes: {L: 0, R: 1}", "volumes must be"),
+        ("volumes: {L: 0}", "volumes must be"),
+        ("scale: percent", "scale must be"),
+        ("z_mm: [80, -24]", "z_mm must be"),
+        ("z_mm: [80]", "z_mm must be"),
+        ("axis: up", "axis must be"),
+        ("symmetric: 'no'", "symmetric must be"),
+        ("cutoffs_ml: [3, 7]", "cutoffs_ml must be"),
+        ("cutoffs_ml: {lower: 7, upper: 3}", "cutoffs_ml must be"),
+        ("cutoffs_ml: {upper: 3}", "cutoffs_ml must be"),
+    ],
+)
+def test_invalid_cards_are_refused(tmp_path, entries, words):
+    content = {"name": "x", "atlas": "X", "file": "a.nii", "space": "MNI152NLin2009aSym"}
+    content |= yaml.safe_load(f"{{{entries}}}")
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ResourceError, match=words):
         tract_cards.load_card(tmp_path / "card.yaml")
 
 
