@@ -61,17 +61,24 @@ def measure_regions(lesion_img: nib.Nifti1Image, regions: Atlas) -> pd.DataFrame
     ImageError
         If lesion and atlas are on different grids.
     """
-    labels = data_on_grid(regions.img, lesion_img, "atlas").astype(np.int64)
+    labels = data_on_grid(regions.img, lesion_img, "atlas")
     mask = np.asanyarray(lesion_img.dataobj) > 0
     brain = np.asanyarray(template().brain.dataobj) > 0
     ml = grid.voxel_volume(lesion_img) / 1000
-    size = max(labels.max(), *regions.names) + 1
-    volume = np.bincount(labels[brain], minlength=size) * ml
-    overlap = (np.bincount(labels[mask], minlength=size) * ml).astype(np.float64)
-    numbers = [*regions.names, *([0] if overlap[0] else [])]
+    volume, overlap = (
+        dict(zip(*np.unique(labels[inside], return_counts=True), strict=True))
+        for inside in (brain, mask)
+    )
+    numbers = [*regions.names, *([0] if 0 in overlap else [])]
     names = [regions.names.get(number, "outside") for number in numbers]
-    inside = np.array([volume[number] if number > 0 else np.nan for number in numbers], np.float64)
-    return region_table(names, inside, overlap[numbers], mask.sum() * ml)
+    volumes = np.array([volume.get(number, 0) if number > 0 else np.nan for number in numbers])
+    lesion_volumes = np.array([overlap.get(number, 0) for number in numbers], np.float64)
+    return region_table(names, volumes * ml, lesion_volumes * ml, mask.sum() * ml)
+
+
+def _counts(labels: NDArray) -> dict[float, int]:
+    """Count the voxels of each label; labels may be large, so that they cannot be indices."""
+    return dict(zip(*np.unique(labels, return_counts=True), strict=True))
 
 
 def region_table(

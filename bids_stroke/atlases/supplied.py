@@ -76,11 +76,13 @@ def load_atlas(path: PathLike, labels: PathLike) -> Atlas | ProbabilityAtlas:
         )
     reference = templates.template_grid()
     field = template_transforms.load_transform(space_of(path), TEMPLATE)
-    moved = template_transforms.warp([image.like(data, img, np.int32)], reference, field, order=0)[0]
+    # Labels of up to nine digits exist, but images are warped in single precision: warp their ranks.
+    ranks = image.like(np.searchsorted(numbers, data, "right"), img)
+    moved = template_transforms.warp([ranks], reference, field, order=0)[0].astype(int)
     if not moved.any():
         raise _no_overlap(path)
     regions = {number: name for number, name in names.items() if number > 0}
-    return Atlas(label_of(path), regions, image.like(moved, reference, np.int32))
+    return Atlas(label_of(path), regions, image.like(np.append(0, numbers)[moved], reference))
 
 
 def check_atlas(path: PathLike) -> None:

@@ -232,6 +232,20 @@ def test_a_user_supplied_atlas(files):
     assert pd.isna(outside.loc["outside", "region_volume_ml"])
 
 
+def test_labels_of_many_digits(files):
+    """Labels that single precision cannot represent, or that would be large arrays of counts."""
+    path, table = files
+    img, large = nib.load(path), (2**24 + 1, 614_454_277)
+    data = np.asarray(img.dataobj).astype(np.int32)
+    data = np.select([data == 7, data == 1003], large, 0).astype(np.int32)
+    before = supplied.measure(cube(0, -10, 10, half=20), supplied.load_atlas(*files))
+    nib.save(nib.Nifti1Image(data, img.affine), path)
+    table.write_text(f"index\tname\n{large[0]}\tRight one\n{large[1]}\tLeft one\n")
+    after = supplied.measure(cube(0, -10, 10, half=20), supplied.load_atlas(*files))
+    pd.testing.assert_frame_equal(after, before)
+    assert (before["lesion_volume_ml"][:2] > 0).all()
+
+
 @pytest.mark.parametrize(
     "content, message",
     [
