@@ -31,7 +31,8 @@ def groups(rows: pd.DataFrame, people: pd.DataFrame | None = None) -> dict[str, 
     volumes = rows["true_volume_ml"]
     # Compute quartiles over scans with a lesion; count a scan of several models once.
     scans = rows.assign(scan=rows["participant_id"] + "_" + rows["session_id"].fillna(""))
-    unique = scans.drop_duplicates("scan").set_index("scan")["true_volume_ml"].dropna()
+    compared = scans.dropna(subset="true_volume_ml").drop_duplicates("scan")
+    unique = compared.set_index("scan")["true_volume_ml"]
     quartile = statistics.size_quartiles(unique[unique > 0])
     return {
         "all": pd.Series("all", rows.index),

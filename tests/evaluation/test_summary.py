@@ -48,6 +48,14 @@ def test_summary_has_every_group(rows_of_models):
     assert sorted(sizes) == [7, 7, 8, 8]
 
 
+def test_a_scan_that_one_model_lacks_has_a_size_quartile(rows_of_models):
+    quartile = evaluation_summary.groups(rows_of_models)["size quartile"]
+    rows_of_models.loc[3, "true_volume_ml"] = np.nan
+    after = evaluation_summary.groups(rows_of_models)["size quartile"]
+    assert rows_of_models["model"][[3, 33]].tolist() == ["one", "two"]
+    assert after.equals(quartile) and after[33] in ("0-25%", "25-50%", "50-75%", "75-100%")
+
+
 def test_models_are_compared_scan_by_scan(rows_of_models):
     table = evaluation_summary.comparisons(rows_of_models)
     row = table[table.score == "dice"].iloc[0]
