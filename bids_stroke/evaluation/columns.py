@@ -65,10 +65,14 @@ SCORES = {
 MEASURES = {
     "true_volume_ml": {"Description": "Volume of the true mask"} | _ML,
     "predicted_volume_ml": {"Description": "Volume of the predicted mask"} | _ML,
-    "true_load_ml": {"Description": "Weighted CST load of the true mask, larger side"} | _ML,
+    "true_load_ml": {
+        "Description": "Weighted CST load of the true mask, on the side with the larger true load; "
+        "without a true load, with the larger predicted load"
+    }
+    | _ML,
     "predicted_load_ml": {"Description": "Weighted CST load of the predicted mask, same side"} | _ML,
-    "true_category": {"Description": "CST category of the true mask"},
-    "predicted_category": {"Description": "CST category of the predicted mask"},
+    "true_category": {"Description": "Category of true_load_ml; none for a load of 0"},
+    "predicted_category": {"Description": "Category of predicted_load_ml; none for a load of 0"},
     "super_region": {"Description": "Super-region that holds most of the true lesion"},
     "tp": {"Description": "True positive voxels"},
     "fp": {"Description": "False positive voxels"},

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nibabel as nib
+import pandas as pd
 
 from bids_stroke.atlases import regions, super_regions, tract_cards, tracts
 from bids_stroke.atlases.loads import measure_loads
@@ -24,7 +25,8 @@ from .masks import Mask
 class TemplateLoads(NamedTuple):
     """Measurements of a pair in the template, named as their columns.
 
-    Loads are weighted CST loads on the side with the larger true load. A missing category or
+    Loads are weighted CST loads on the side with the larger true load, or the larger predicted load if
+    the true load is 0, and categories are those of these loads (``none`` for a load of 0). A missing
     super-region is NaN.
     """
 
@@ -32,8 +34,8 @@ class TemplateLoads(NamedTuple):
     predicted_load_ml: float
     absolute_load_difference_ml: float
     er_ll: float
-    true_category: str | float
-    predicted_category: str | float
+    true_category: str
+    predicted_category: str
     super_region: str | float
 
 
@@ -45,24 +47,32 @@ class TemplateMask(NamedTuple):
 
 
 def template_loads(predicted: nib.Nifti1Image, true: nib.Nifti1Image) -> TemplateLoads:
-    """Measure the CST loads of two masks in the template, and the super-region of the true mask."""
+    """Measure the CST loads of two masks in the template, and the super-region of the true mask.
+
+    A lesion in both hemispheres has no single category. The categories are therefore those of one
+    side, like the loads.
+    """
     card, tract = _tract()
-    predicted_loads, true_loads = (
-        measure_loads(img, tract, card).to_dict() for img in (predicted, true)
-    )
-    side = max(("left", "right"), key=lambda side: true_loads["weighted_load_ml"][side])
-    true_load = true_loads["weighted_load_ml"][side]
-    predicted_load = predicted_loads["weighted_load_ml"][side]
+    measured = [measure_loads(img, tract, card) for img in (true, predicted)]
+    sides = ("left", "right")
+    side = max(sides, key=lambda side: [table["weighted_load_ml"][side] for table in measured])
+    true_load, predicted_load = (float(table["weighted_load_ml"][side]) for table in measured)
+    true_category, predicted_category = (_category(table, side) for table in measured)
     regional = regions.measure_regions(true, super_regions.super_regions())
     return TemplateLoads(
         true_load_ml=true_load,
         predicted_load_ml=predicted_load,
         absolute_load_difference_ml=abs(predicted_load - true_load),
         er_ll=metrics.relative_error(predicted_load, true_load),
-        true_category=true_loads["category"]["total"],
-        predicted_category=predicted_loads["category"]["total"],
+        true_category=true_category,
+        predicted_category=predicted_category,
         super_region=regions.index_region(regional),
     )
+
+
+def _category(loads: pd.DataFrame, side: str) -> str:
+    category = loads["category"][side]
+    return "none" if pd.isna(category) else str(category)
 
 
 def to_template(

@@ -7,6 +7,7 @@ import pytest
 
 from bids_stroke.errors import DatasetError
 from bids_stroke.evaluation import columns, metrics, run
+from bids_stroke.reports.evaluation import LEVELS
 from bids_stroke.spatial import templates
 
 SHAPE = (24, 42, 20)
@@ -206,3 +207,38 @@ def test_loads_in_the_template(tmp_path):
     assert row.er_ll == pytest.approx(expected)
     assert row.true_category in ("small", "medium", "large")
     assert row.super_region[:3] in ("R1 ", "R2 ", "R3 ", "R4 ")
+
+
+def lesions_of_sides(*sides):
+    """Mask of the internal capsule of the given sides of the template."""
+    grid = templates.template().t1w
+    data = np.zeros(grid.shape, np.uint8)
+    for x in (-25 if side == "left" else 25 for side in sides):
+        center = nib.affines.apply_affine(np.linalg.inv(grid.affine), (x, -20, 10)).astype(int)
+        data[tuple(slice(c - 6, c + 6) for c in center)] = 1
+    return data, grid.affine
+
+
+@pytest.mark.parametrize(
+    ("true", "predicted", "categories"),
+    [
+        (("left",), (), (True, False)),
+        ((), ("right",), (False, True)),
+        (("left", "right"), ("left", "right"), (True, True)),
+        (("right",), ("left", "right"), (True, True)),
+        ((), (), (False, False)),
+    ],
+)
+def test_loads_and_categories_are_those_of_one_side(tmp_path, true, predicted, categories):
+    """Missed lesions, false positives and bilateral lesions have categories, which kappa counts."""
+    name = "sub-01_space-MNI152NLin2009aSym_label-L_mask.nii.gz"
+    write(tmp_path / "truth", name, *lesions_of_sides(*true))
+    write(tmp_path / "pred", name, *lesions_of_sides(*predicted))
+    row = evaluate(tmp_path)[0].iloc[0]
+    for kind, has_load in zip(("true", "predicted"), categories, strict=True):
+        assert (row[f"{kind}_load_ml"] > 0) == has_load
+        assert (row[f"{kind}_category"] != "none") == has_load
+        assert row[f"{kind}_category"] in LEVELS
+    difference = abs(row.predicted_load_ml - row.true_load_ml)
+    assert row.absolute_load_difference_ml == pytest.approx(difference)
+    assert (difference > 1) == (categories[0] != categories[1])
