@@ -47,11 +47,12 @@ class Maps:
         columns = [(card.atlas, load_columns.COLUMNS) for card in self.cards]
         columns += [(super_regions_card().atlas, COLUMNS)]
         columns += [(names.label_of(path), COLUMNS) for path, _ in self.atlases]
-        labels = [label for label, _ in columns]
-        duplicates = sorted(label for label in set(labels) if labels.count(label) > 1)
+        # Columns of the group table, and files of some systems, do not distinguish case.
+        labels = [label.lower() for label, _ in columns]
+        duplicates = [label for label, _ in columns if labels.count(label.lower()) > 1]
         if duplicates:
             raise UsageError(
-                f"Two tracts or atlases have the name {duplicates[0]}; rename one of the files."
+                f"Two tracts or atlases have the name {duplicates[-1]}; rename one of the files."
             )
         return dict(columns)
 

@@ -15,6 +15,7 @@ from bids_stroke.spatial.templates import TEMPLATE
 #: BIDS description of a column: ``Description``, and ``Units`` or ``Levels`` if they apply.
 Description: TypeAlias = dict[str, object]
 
+_DEFAULT_PREFIX = "cst"
 CATEGORIES = ("none", "small", "medium", "large", "bilateral")
 _TEMPLATE_VOLUME = f"Lesion volume after normalization to {TEMPLATE}"
 #: First columns of the table, independent of the tracts and atlases.
@@ -122,13 +123,17 @@ def _quality_columns() -> dict[str, Description]:
 
 @lru_cache
 def tract_prefix(label: str) -> str:
-    """Return the column prefix of a tract from the value of its ``atlas-`` entity; ``cst`` for the
-    default tract.
+    """Return the column prefix of a tract from the value of its ``atlas-`` entity.
 
-    >>> tract_prefix("JuelichCST"), tract_prefix("XtractCST")
-    ('cst', 'xtractcst')
+    The prefix of the default tract is ``cst``, and that of another tract called CST is ``owncst``.
+
+    >>> tract_prefix("JuelichCST"), tract_prefix("XTRACTCST"), tract_prefix("CST")
+    ('cst', 'xtractcst', 'owncst')
     """
-    return "cst" if label == load_card().atlas else label.lower()
+    if label == load_card().atlas:
+        return _DEFAULT_PREFIX
+    prefix = label.lower()
+    return f"own{prefix}" if prefix == _DEFAULT_PREFIX else prefix
 
 
 def tract_prefixes(table: pd.DataFrame) -> list[str]:
@@ -138,4 +143,5 @@ def tract_prefixes(table: pd.DataFrame) -> list[str]:
     ['cst']
     """
     suffix = "_category_status"
-    return [name.removesuffix(suffix) for name in map(str, table) if name.endswith(suffix)]
+    prefixes = [name.removesuffix(suffix) for name in map(str, table) if name.endswith(suffix)]
+    return [prefix for prefix in prefixes if prefix.isalnum()]  # not participants_cst_category_status

@@ -7,7 +7,7 @@ from bids_stroke.atlases.load_columns import NUMBERS, ROWS
 from bids_stroke.bids.derivatives import write_tsv
 from bids_stroke.bids.names import derivative
 from bids_stroke.bids.record import Record, read_all
-from bids_stroke.cohort import columns, long_tables, overlap
+from bids_stroke.cohort import columns, long_tables, overlap, participants, summary
 from bids_stroke.cohort import table as cohort_table
 from bids_stroke.errors import DatasetError
 from bids_stroke.lesion.measurements import INTERVALS
@@ -89,7 +89,7 @@ def add(
         write_tsv(measured, folder / derivative(name, "morph", ".tsv", desc="quality")),
         write_tsv(
             loads,
-            folder / derivative(name, "morph", ".tsv", space=TEMPLATE, atlas="CST", **entities),
+            folder / derivative(name, "morph", ".tsv", space=TEMPLATE, atlas="JuelichCST", **entities),
         ),
         write_tsv(
             shares,
@@ -102,7 +102,7 @@ def add(
         ),
     ]
     components = f"components@{TEMPLATE}" if reference == TEMPLATE else "components"
-    roles = (components, "image_quality", "loads@CST", "regions@SuperRegions")
+    roles = (components, "image_quality", "loads@JuelichCST", "regions@SuperRegions")
     roles += (f"lesion_mask@{TEMPLATE}",)
     Record(
         name,
@@ -255,9 +255,9 @@ def test_missing_atlases_are_reported(tmp_path):
         add(tmp_path, name, [(1, 1, 1)])
     records = read_all(tmp_path)
     assert list(long_tables.unmeasured_atlases(tmp_path, records)) == []
-    del records[1].outputs["loads@CST"]
+    del records[1].outputs["loads@JuelichCST"]
     (sentence,) = long_tables.unmeasured_atlases(tmp_path, records)
-    assert sentence.startswith("1 of 3 sessions were not measured in CST;")
+    assert sentence.startswith("1 of 3 sessions were not measured in JuelichCST;")
 
 
 def test_a_load_table_of_another_version_is_reported(tmp_path):
@@ -277,3 +277,29 @@ def test_region_names_are_text(tmp_path):
     rows = cohort_table.read_rows(path)
     assert [row["region"] for row in rows] == names
     assert {row["lesion_volume_ml"] for row in rows} == {0.5}
+
+
+def test_a_tract_called_cst_has_its_own_columns(tmp_path):
+    """In the same session, and in a cohort of which some sessions have only the default tract."""
+    loads = add(tmp_path, "sub-01", [(1, 1, 1)], weighted=3.0)[2]
+    add(tmp_path, "sub-02", [(1, 1, 1)], weighted=4.0)
+    other = loads.with_name(loads.name.replace("JuelichCST", "CST"))
+    other.write_text(loads.read_text().replace("\t3\t", "\t8\t"))
+    record = read_all(tmp_path)[0]
+    record.outputs["loads@CST"] = str(other.relative_to(tmp_path))
+    record.write(tmp_path)
+    table, _, _ = cohort_table.collect(tmp_path, read_all(tmp_path))
+    assert columns.tract_prefixes(table) == ["cst", "owncst"]
+    assert table["cst_weighted_load_ml_left"].tolist() == [3, 4]
+    assert table["owncst_weighted_load_ml_left"].tolist()[0] == 8
+    assert np.isnan(table["owncst_weighted_load_ml_left"][1])
+
+
+def test_columns_of_participants_are_no_tracts(tmp_path):
+    """A participants.tsv with columns of an earlier group table."""
+    add(tmp_path, "sub-01", [(1, 1, 1)])
+    table, _, _ = cohort_table.collect(tmp_path, read_all(tmp_path))
+    people = table.astype(str)
+    merged = participants.merge_participants(table, people)
+    assert "participants_cst_category_status" in merged
+    assert summary.summary(merged).equals(summary.summary(table))
