@@ -18,9 +18,10 @@ LEADING_COLUMNS = (
     *MEASURES,
     *("mean_probability", "brain_volume_ml", "template_brain_dice", "stands_out"),
 )
+_TEMPLATE_VOLUME = "lesion_volume_mni_ml"
 #: Columns hidden initially.
 HIDDEN_COLUMNS = {
-    "lesion_volume_mni_ml",
+    _TEMPLATE_VOLUME,
     "cst_category_status",
     "cst_raw_load_ml_left",
     "cst_raw_load_ml_right",
@@ -90,6 +91,9 @@ def table_data(
         Folder of the derivatives.
     """
     numeric = [name for name in table if pd.api.types.is_numeric_dtype(table[name])]
+    native, in_template = (_numbers(table, name) for name in ("lesion_volume_ml", _TEMPLATE_VOLUME))
+    only_in_template = bool((native.isna() & in_template.notna()).any())
+    hidden = HIDDEN_COLUMNS - ({_TEMPLATE_VOLUME} if only_in_template else set())
     sessions = table.get("session_id", [""] * len(table))
     return {
         "columns": [
@@ -97,7 +101,7 @@ def table_data(
                 "name": name,
                 "title": column_title(name),
                 "number": name in numeric,
-                "first": (name in LEADING_COLUMNS and name not in HIDDEN_COLUMNS) or name in groups[:4],
+                "first": (name in LEADING_COLUMNS and name not in hidden) or name in groups[:4],
             }
             for name in table
         ],

@@ -56,6 +56,17 @@ def test_order_of_columns_and_participants(tmp_path, table):
     ]
 
 
+@pytest.mark.parametrize(
+    ("native", "is_shown"),
+    [([40.0, 0.0, 10.0], False), ([40.0, 0.0, np.nan], True), ([np.nan] * 3, True)],
+)
+def test_the_volume_in_the_template_is_shown_if_it_is_the_only_one(tmp_path, table, native, is_shown):
+    table = table.assign(lesion_volume_ml=native, lesion_volume_mni_ml=[41.0, 0.0, 11.0])
+    page = group_report(tmp_path, table, failed=[ExcludedSession("sub-3")])
+    (column,) = (c for c in content(page)["columns"] if c["name"] == "lesion_volume_mni_ml")
+    assert column["first"] == is_shown
+
+
 def test_key_figures(tmp_path, table):
     (tmp_path / "dataset_description.json").write_text(
         json.dumps({"GeneratedBy": [{"Name": "bids_stroke", "Version": "9.8"}]})
