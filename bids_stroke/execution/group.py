@@ -122,6 +122,7 @@ def _collect(settings: Settings) -> Cohort:
         *_notices_of_labels(measured),
         *_notices_of_order(measured),
         *long_tables.unmeasured_atlases(out, finished),
+        *_notices_of_maps(settings, finished),
         *(
             participants.unmatched_participants(measured["participant_id"], people, path)
             if people is not None
@@ -163,6 +164,17 @@ def _notices_of_order(table: pd.DataFrame) -> Iterator[str]:
         yield (
             f"Sessions are compared in the order of their names: {listing}. If this is not their "
             "chronological order, lesion_volume_change_ml has the wrong sign."
+        )
+
+
+def _notices_of_maps(settings: Settings, finished: Sequence[Record]) -> Iterator[str]:
+    """Yield a notice on measured tracts that are not in ``--tract``: they have no map."""
+    measured = {tract for record in finished for tract in record.paths(settings.output_dir, "loads")}
+    missing = measured.difference(card.atlas for card in maps.Maps(settings.tracts).cards)
+    if missing:
+        yield (
+            f"No map of the mean load was written for {', '.join(sorted(missing))}; repeat the "
+            "--tract of the participant level."
         )
 
 

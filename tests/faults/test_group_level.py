@@ -11,6 +11,7 @@ from faults.running import participant, run
 from bids_stroke.bids import record
 from bids_stroke.cli.run import main
 from bids_stroke.execution.group import _notices_of_order
+from bids_stroke.spatial.templates import TEMPLATE
 
 pytestmark = pytest.mark.slow
 
@@ -203,6 +204,20 @@ def test_lesions_of_several_models_are_reported(group, table):
     assert status == 0 and "user-supplied masks (2), simstroke (1)" in line
     assert line in (group.out / "group.html").read_text()
     table.add("Group level", "sessions of several models", 0, line, "all, and the warning")
+
+
+def test_a_tract_without_a_map_is_reported(group):
+    """Without ``--tract``, the map of a tract of an earlier run is removed."""
+    listing = record.read(group.out, SESSIONS[0])
+    listing.outputs["loads@XTRACTCST"] = listing.outputs["loads@JuelichCST"]
+    listing.write(group.out)
+    stem = f"group_space-{TEMPLATE}_atlas-%s_res-1_label-L_load.nii.gz"
+    (group.out / (stem % "XTRACTCST")).touch()
+    status, shown = group()
+    (line,) = (line for line in shown.splitlines() if "No map of the mean load" in line)
+    assert status == 0 and "for XTRACTCST; repeat the --tract" in line
+    assert [path.name for path in group.out.glob(stem % "*")] == [stem % "JuelichCST"]
+    assert line in (group.out / "group.html").read_text()
 
 
 def test_groups_of_an_evaluation_match_as_well(group):
