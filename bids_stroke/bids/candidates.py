@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from . import choice
 from .filters import Filter
+from .folders import misplacement, session_folders
 from .layout import Images
 from .names import contrast_of, session_name
 from .sessions import Selection, SkippedSession, Unused
@@ -58,6 +61,7 @@ class Candidates:
         self._orientation = orientation
         self._is_only_session = participants.is_only_session(key)
         self.lesions = self._masks(lesions, participants)
+        self.misplaced_mask = participants.misplaced_masks.get(key)
         self.brain_masks = self._masks(brain_masks, participants)
         self.selection.unused += images.unused(*key)
         if self._is_only_session:
@@ -148,6 +152,13 @@ class Participants:
             subject: self._session_labels(subject, sorted(labels))
             for subject, labels in sorted(sessions.items())
         }
+
+    @cached_property
+    def misplaced_masks(self) -> dict[Key, str]:
+        """Descriptions of lesion masks that are in the folder of a session, but not named after it."""
+        masks = [mask for mask in chain.from_iterable(self._lesions.values()) if mask.root]
+        problems = ((mask, misplacement(mask.path, mask.root)) for mask in masks)
+        return {session_folders(mask.path, mask.root): text for mask, text in problems if text}
 
     def _session_labels(self, subject: str, sessions: list[str]) -> list[str | None]:
         has_images = self._has_content(subject, None)

@@ -145,9 +145,10 @@ def _nothing_to_process(
             f"{folder} has no T1w, FLAIR or T2w image in an anat folder of {names}"
             f"{format_unused(skipped[0].unused)}; check the labels and the filters."
         )
+    reason = skipped[0].reason.removesuffix(".")
     return DatasetError(
-        f"{folder} contains no lesion mask of {names} ({skipped[0].reason}); check the path, the "
-        "filters, and the names of the masks against docs/files.md."
+        f"{folder} contains no lesion mask of {names} ({reason}); check the path, the filters, and the "
+        "names of the masks against docs/files.md."
     )
 
 

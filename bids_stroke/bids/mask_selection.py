@@ -73,8 +73,10 @@ def _filtered(files: Candidates) -> list[SuppliedMask]:
             ambiguous=True,
         )
     if not accepted:
-        no_match = f"none of its lesion masks passes the filter: {'; '.join(reasons)}"
-        raise UnusableSessionError(no_match if reasons else "it has no lesion mask", False)
+        problem = ": ".join(filter(None, ("it has no lesion mask", files.misplaced_mask)))
+        if reasons:
+            problem = f"none of its lesion masks passes the filter: {'; '.join(reasons)}"
+        raise UnusableSessionError(problem, False)
     return accepted
 
 

@@ -79,6 +79,10 @@ def test_a_mask_of_another_participant(bids, table):
     put(bids / MASK.format("03", "03"))
     masks, refused = find_masks_of(bids)
     assert list(masks) == ["sub-03"] and "is in the folder sub-02" in refused["sub-01"]
+    _, skipped = find(bids, lesion_derivatives=bids)
+    (folder,) = (item for item in skipped if item.name == "sub-02")
+    assert folder.reason.startswith("it has no lesion mask: ") and not folder.refused
+    assert folder.reason.endswith("in the folder sub-02, but its name has sub-01; rename or move it.")
     table.add("Datasets", "a mask in the folder of another", 1, refused["sub-01"], "the others")
 
 
