@@ -185,13 +185,13 @@ def _summary(out_dir: Path, record: Record) -> dict[str, Any]:
         uses[record.reference] = ["native space", *uses.get(record.reference, [])]
     return {
         "error": record.error,
-        "warnings": warnings,
+        "warnings": [_shorten(text, record) for text in warnings],
         "measures": measures,
         "inputs": [
             (contrast, path, PARENTS.sub("", path), ", ".join(uses.get(contrast, ["not used"])))
             for contrast, path in record.inputs.items()
         ],
-        "notes": notes,
+        "notes": [_shorten(text, record) for text in notes],
         "details": {
             "Status": record.status,
             "Model": model_title(record.model),
@@ -201,6 +201,13 @@ def _summary(out_dir: Path, record: Record) -> dict[str, Any]:
         "times": {step: seconds for step, seconds in record.steps.items() if seconds >= 1},
         "versions": record.versions,
     }
+
+
+def _shorten(text: str, record: Record) -> str:
+    """Shorten the paths of inputs in a text, as in the table of inputs."""
+    for path in record.inputs.values():
+        text = text.replace(path.removesuffix(PARENTS.sub("", path)), "")
+    return text
 
 
 def _volume_interval(row: Row) -> list[str]:

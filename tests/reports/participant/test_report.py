@@ -178,6 +178,16 @@ def test_measures_components_and_loads(derivatives):
     assert "n/a" in part and "desc-quality" not in part
 
 
+def test_notes_show_short_paths(tmp_path):
+    mask = "/data/my masks/sub-07/anat/sub-07_label-L_mask.nii.gz"
+    notes = [f"The lesion mask is {mask}.", "No path here / or there."]
+    facts = {"notes": notes, "ambiguous": notes[:1], "inputs": {"lesion mask": mask}}
+    Record("sub-07", "identity", "ok", **facts).write(tmp_path)
+    html = participant_report(tmp_path, "07").read_text(encoding="utf-8")
+    assert ">The lesion mask is sub-07/anat/sub-07_label-L_mask.nii.gz.<" in html
+    assert ">No path here / or there.<" in html
+
+
 def test_viewers_are_linked_or_embedded(derivatives):
     content = """<title a='1'>"viewer" & &amp; more</title>"""
     path = derivatives / "sub-01_ses-2_viewer.html"
