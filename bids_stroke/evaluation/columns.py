@@ -141,3 +141,12 @@ AGREEMENT = {
     "low": {"Description": "Lower 95% limit of agreement"},
     "high": {"Description": "Upper 95% limit of agreement"},
 }
+CATEGORIES = {
+    "model": KEYS["model"],
+    "true_category": MEASURES["true_category"],
+    "predicted_category": MEASURES["predicted_category"],
+    "n": {"Description": "Number of scans with these categories"},
+    "weighted_kappa": {
+        "Description": "Cohen's kappa of the model, with linear weights; n/a for a single category"
+    },
+}

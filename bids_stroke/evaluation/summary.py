@@ -9,7 +9,7 @@ import pandas as pd
 from bids_stroke.bids.names import with_prefix
 
 from . import metrics, statistics
-from .columns import AGREEMENT, COMPARISONS, SCORES, SUMMARY
+from .columns import AGREEMENT, CATEGORIES, COMPARISONS, SCORES, SUMMARY
 from .comparison import compare
 
 
@@ -123,7 +123,8 @@ def categories(rows: pd.DataFrame, levels: Sequence[str]) -> tuple[pd.DataFrame,
     Returns
     -------
     tuple of (pandas.DataFrame, dict)
-        Number of pairs by model, true and predicted category, and the kappas by model.
+        Number of pairs by model, true and predicted category, with columns as in
+        :data:`bids_stroke.evaluation.columns.CATEGORIES`, and the kappas by model.
     """
     counts: list[list[object]] = []
     kappas = {}
@@ -134,5 +135,4 @@ def categories(rows: pd.DataFrame, levels: Sequence[str]) -> tuple[pd.DataFrame,
         )
         cells = zip(product(levels, levels), table.to_numpy().flat, strict=True)
         counts += [[model, true, predicted, int(n), kappas[model]] for (true, predicted), n in cells]
-    columns = ["model", "true_category", "predicted_category", "n", "weighted_kappa"]
-    return pd.DataFrame(counts, columns=columns), kappas
+    return pd.DataFrame(counts, columns=list(CATEGORIES)), kappas

@@ -10,7 +10,15 @@ from bids_stroke import __version__
 from bids_stroke.bids.derivatives import write_json, write_tsv
 from bids_stroke.evaluation import published_tables
 from bids_stroke.evaluation import summary as evaluation_summary
-from bids_stroke.evaluation.columns import AGREEMENT, COLUMNS, COMPARISONS, KEYS, LESIONS, SUMMARY
+from bids_stroke.evaluation.columns import (
+    AGREEMENT,
+    CATEGORIES,
+    COLUMNS,
+    COMPARISONS,
+    KEYS,
+    LESIONS,
+    SUMMARY,
+)
 from bids_stroke.evaluation.run import remarks_notice
 from bids_stroke.evaluation.units import add_units
 from bids_stroke.utils.files import PathLike, atomic
@@ -56,8 +64,8 @@ def write_evaluation(
     """Write an evaluation to the folder ``out``.
 
     The tables are ``evaluation.tsv`` (pairs), ``evaluation_lesions.tsv``, ``evaluation_summary.tsv``,
-    ``evaluation_comparisons.tsv``, ``evaluation_agreement.tsv`` and ``evaluation_categories.tsv``, all
-    but the last with a JSON sidecar. The folder ``tables`` contains published tables (TSV, Markdown),
+    ``evaluation_comparisons.tsv``, ``evaluation_agreement.tsv`` and ``evaluation_categories.tsv``,
+    with JSON sidecars. The folder ``tables`` contains published tables (TSV, Markdown),
     ``figures`` the figures (SVG, PNG). The report is ``evaluation.html``.
 
     Parameters
@@ -84,7 +92,7 @@ def write_evaluation(
     _write_table(out / "evaluation_comparisons.tsv", comparisons, COMPARISONS)
     _write_table(out / "evaluation_agreement.tsv", agreement, AGREEMENT)
     categories, kappas = evaluation_summary.categories(rows, LEVELS)
-    write_tsv(categories, out / "evaluation_categories.tsv")
+    _write_table(out / "evaluation_categories.tsv", categories, CATEGORIES)
     pictures = draw_evaluation(rows, out / "figures", orientation)
     listed = _listed_scores(summary)
     path = render(

@@ -1,0 +1,42 @@
+"""The page "Outputs" describes every column of every table."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bids_stroke.atlases import load_columns, regions
+from bids_stroke.cohort import columns as cohort_columns
+from bids_stroke.cohort import long_tables, summary
+from bids_stroke.evaluation import columns as evaluation_columns
+from bids_stroke.lesion import measurements
+from bids_stroke.qc import image_quality
+
+PAGE = (Path(__file__).parents[1] / "docs" / "outputs.md").read_text(encoding="utf-8")
+NAMES = set(re.findall(r"`([^`]+)`", PAGE))
+ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
+TABLES = {
+    "components": measurements.COLUMNS,
+    "loads": load_columns.COLUMNS,
+    "regions": regions.COLUMNS,
+    "quality": image_quality.COLUMNS,
+    "group_lesion": cohort_columns.COLUMNS,
+    "group_loads": summary.SUMMARY_COLUMNS,
+    **{name: columns for name, (_, columns) in long_tables.LONG_TABLES.items()},
+    "evaluation": evaluation_columns.COLUMNS,
+    "evaluation_lesions": evaluation_columns.LESIONS,
+    "evaluation_summary": evaluation_columns.SUMMARY,
+    "evaluation_comparisons": evaluation_columns.COMPARISONS,
+    "evaluation_agreement": evaluation_columns.AGREEMENT,
+    "evaluation_categories": evaluation_columns.CATEGORIES,
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_column_is_described(table):
+    """The page shortens some names to their end, ``…_q1_ml``, and omits some of the intervals."""
+    endings = tuple(name[1:] for name in NAMES if name[0] == ELLIPSIS)
+    assert "lesion_volume_low80_ml" in NAMES
+    described = NAMES | {f"lesion_{name}" for name in measurements.INTERVALS}
+    missing = [name for name in TABLES[table] if name not in described and not name.endswith(endings)]
+    assert not missing
