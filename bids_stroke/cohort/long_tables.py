@@ -49,8 +49,9 @@ def short_table(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Descriptio
     tract_columns = [
         f"{tract}_{name}" for tract in tract_prefixes(table) for name in _SHORT_TRACT_COLUMNS
     ]
-    short = table[[*_SHORT_COLUMNS, *tract_columns]]
-    return short, describe_columns(short)
+    descriptions = describe_columns(table)
+    names = [*_SHORT_COLUMNS, *tract_columns]
+    return table[names], {name: descriptions[name] for name in names}
 
 
 def long_table(name: str, output_dir: PathLike, records: Sequence[Record]) -> pd.DataFrame:

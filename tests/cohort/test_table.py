@@ -234,6 +234,8 @@ def test_short_and_long_tables(tmp_path):
     table, measured, _ = cohort_table.collect(tmp_path, read_all(tmp_path))
     short, descriptions = long_tables.short_table(table)
     assert list(descriptions) == list(short) and len(short.columns) == 15
+    described = columns.describe_columns(table)
+    assert all(descriptions[name] == described[name] for name in short)
     assert short["cst_weighted_load_ml_ipsilesional"].tolist() == [3.0, 4.0]
     for name, (role, long_columns) in long_tables.LONG_TABLES.items():
         long = long_tables.long_table(name, tmp_path, measured)
