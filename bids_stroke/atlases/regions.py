@@ -24,7 +24,7 @@ COLUMNS: dict[str, dict[str, object]] = {
         "Units": "mL",
     },
     "lesion_share": {"Description": "Share of the lesion in the region (0-1)"},
-    "region_share": {"Description": "Share of the region that is lesioned (0-1)"},
+    "region_share": {"Description": "Share of the region, inside the brain, that is lesioned (0-1)"},
 }
 
 
@@ -65,26 +65,27 @@ def measure_regions(lesion_img: nib.Nifti1Image, regions: Atlas) -> pd.DataFrame
     mask = np.asanyarray(lesion_img.dataobj) > 0
     brain = np.asanyarray(template().brain.dataobj) > 0
     ml = grid.voxel_volume(lesion_img) / 1000
-    volume, overlap = (
-        dict(zip(*np.unique(labels[inside], return_counts=True), strict=True))
-        for inside in (brain, mask)
+    is_outside = bool((labels[mask] == 0).any())
+    numbers = [*regions.names, *([0] if is_outside else [])]
+    volumes, overlaps, in_brain = (
+        _counts(labels[inside], numbers) * ml for inside in (brain, mask, mask & brain)
     )
-    numbers = [*regions.names, *([0] if 0 in overlap else [])]
+    volumes[len(regions.names) :] = np.nan
     names = [regions.names.get(number, "outside") for number in numbers]
-    volumes = np.array([volume.get(number, 0) if number > 0 else np.nan for number in numbers])
-    lesion_volumes = np.array([overlap.get(number, 0) for number in numbers], np.float64)
-    return region_table(names, volumes * ml, lesion_volumes * ml, mask.sum() * ml)
+    return region_table(names, volumes, overlaps, in_brain, mask.sum() * ml)
 
 
-def _counts(labels: NDArray) -> dict[float, int]:
-    """Count the voxels of each label; labels may be large, so that they cannot be indices."""
-    return dict(zip(*np.unique(labels, return_counts=True), strict=True))
+def _counts(labels: NDArray, numbers: Sequence[int]) -> NDArray[np.float64]:
+    """Count the voxels with each of the ``numbers``; large labels must not be indices of an array."""
+    counts = dict(zip(*np.unique(labels, return_counts=True), strict=True))
+    return np.array([counts.get(number, 0) for number in numbers], np.float64)
 
 
 def region_table(
     names: Sequence[str],
     volumes_ml: NDArray[np.float64],
     lesion_ml: NDArray[np.float64],
+    in_brain_ml: NDArray[np.float64],
     total_ml: float,
 ) -> pd.DataFrame:
     """Compute the shares of regions and return them as a table.
@@ -92,8 +93,9 @@ def region_table(
     Parameters
     ----------
     names : sequence of str
-    volumes_ml, lesion_ml : ndarray, (regions,)
-        Volume of each region, and lesion volume in it (ml).
+    volumes_ml, lesion_ml, in_brain_ml : ndarray, (regions,)
+        Volume of each region inside the brain, lesion volume in it, and its part inside the brain
+        (ml).
     total_ml : float
         Volume of the entire lesion (ml).
 
@@ -104,7 +106,8 @@ def region_table(
 
     Examples
     --------
-    >>> table = region_table(["R1", "R2"], np.array([100.0, 50.0]), np.array([30.0, 10.0]), 40.0)
+    >>> volumes, lesion = np.array([100.0, 50.0]), np.array([30.0, 10.0])
+    >>> table = region_table(["R1", "R2"], volumes, lesion, lesion, 40.0)
     >>> table["lesion_share"].tolist(), table["region_share"].tolist()
     ([0.75, 0.25], [0.3, 0.2])
     """
@@ -115,7 +118,7 @@ def region_table(
                 "region_volume_ml": volumes_ml,
                 "lesion_volume_ml": lesion_ml,
                 "lesion_share": lesion_ml / total_ml,
-                "region_share": np.where(volumes_ml > 0, lesion_ml / volumes_ml, np.nan),
+                "region_share": np.where(volumes_ml > 0, in_brain_ml / volumes_ml, np.nan),
             }
         )
 

@@ -128,15 +128,17 @@ def measure(lesion_img: nib.Nifti1Image, atlas: Atlas | ProbabilityAtlas) -> pd.
     mask = grid.data_on_grid(lesion_img, reference, "lesion mask") > 0
     field = template_transforms.load_transform(atlas.space, TEMPLATE)
     points = template_transforms.source_points(_points(mask, reference), field)
-    scale, *in_brain = _scale_and_sums(atlas, reference, field)
-    inside, rest = [], np.ones(len(points))
+    brain = np.asanyarray(template().brain.dataobj)[mask] > 0
+    scale, *region_sums = _scale_and_sums(atlas, reference, field)
+    sums, rest = [], np.ones(len(points))
     for probability in _sampled(atlas, points):
-        inside.append(scale * probability.sum())
+        sums.append([scale * probability[where].sum(dtype=float) for where in (slice(None), brain)])
         rest -= scale * probability
     ml = grid.voxel_volume(reference) / 1000
-    volumes = np.array([*in_brain, np.nan]) * ml
-    overlap = np.array([*inside, np.clip(rest, 0, None).sum()]) * ml
-    return region_table([*atlas.names, "outside"], volumes, overlap, len(points) * ml)
+    outside = np.clip(rest, 0, None).sum()
+    overlaps, in_brain = np.array([*sums, [outside, np.nan]]).T * ml
+    volumes = np.array([*region_sums, np.nan]) * ml
+    return region_table([*atlas.names, "outside"], volumes, overlaps, in_brain, len(points) * ml)
 
 
 def _scale_and_sums(

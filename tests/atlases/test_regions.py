@@ -232,6 +232,24 @@ def test_a_user_supplied_atlas(files):
     assert pd.isna(outside.loc["outside", "region_volume_ml"])
 
 
+@pytest.mark.parametrize("kind", ["labels", "probabilities"])
+def test_the_share_of_a_region_is_at_most_1(kind, tmp_path, brain):
+    """A lesion of the entire head, with a region that reaches beyond the brain."""
+    grid = template().t1w
+    region = np.zeros(grid.shape, np.uint8)
+    region[:, :40] = 1
+    data = region if kind == "labels" else np.stack([region, 1 - region], -1)
+    path = tmp_path / "atlas-Wide_space-MNI152NLin2009aSym_dseg.nii.gz"
+    nib.save(nib.Nifti1Image(data, grid.affine), path)
+    (tmp_path / "x.tsv").write_text("index\tname\n1\tBack\n" + "2\tRest\n" * (kind != "labels"))
+    atlas = supplied.load_atlas(path, tmp_path / "x.tsv")
+    lesion = nib.Nifti1Image(np.ones(grid.shape, np.uint8), grid.affine)
+    row = supplied.measure(lesion, atlas).set_index("region").loc["Back"]
+    assert row["region_volume_ml"] == pytest.approx((region > 0)[brain].sum() / 1000)
+    assert row["lesion_volume_ml"] == pytest.approx(region.sum() / 1000)
+    assert row["region_share"] == pytest.approx(1)
+
+
 def test_labels_of_many_digits(files):
     """Labels that single precision cannot represent, or that would be large arrays of counts."""
     path, table = files
