@@ -156,9 +156,10 @@ class Participants:
     @cached_property
     def misplaced_masks(self) -> dict[Key, str]:
         """Descriptions of lesion masks that are in the folder of a session, but not named after it."""
-        masks = [mask for mask in chain.from_iterable(self._lesions.values()) if mask.root]
-        problems = ((mask, misplacement(mask.path, mask.root)) for mask in masks)
-        return {session_folders(mask.path, mask.root): text for mask, text in problems if text}
+        masks = chain.from_iterable(self._lesions.values())
+        places = [(mask.path, mask.root) for mask in masks if mask.root]
+        problems = ((place, misplacement(*place)) for place in places)
+        return {session_folders(*place): text for place, text in problems if text}
 
     def _session_labels(self, subject: str, sessions: list[str]) -> list[str | None]:
         has_images = self._has_content(subject, None)

@@ -218,6 +218,7 @@ def test_a_lesion_of_the_left_internal_capsule_is_on_the_left(tmp_path, juelich,
     assert (points[:, 0] < 0).all()
 
 
+@pytest.mark.slow
 def test_left_is_left_in_the_map_and_in_its_mirror_image(juelich):
     """A point of the left tract, in the map as it is distributed and in the map that is used; a
     mirrored copy would have it on the other side."""
@@ -450,6 +451,7 @@ def test_a_mirrored_lesion_has_the_mirrored_loads(juelich):
     assert table["raw_load_ml"]["left"] > table["raw_load_ml"]["right"] > 0
 
 
+@pytest.mark.slow
 def test_the_default_map_is_the_mean_with_its_mirror_image(juelich):
     card = replace(tract_cards.load_card(), symmetric=False)
     stored = tracts.load_tract(card)
@@ -703,6 +705,7 @@ def test_a_read_only_cache_is_ignored(tmp_path, monkeypatch):
     assert img.get_fdata().all()
 
 
+@pytest.mark.slow
 def test_masks_of_other_template_spaces():
     """Masks are warped if there is a transform; otherwise they are only resampled."""
     reference = template().t1w

@@ -14,6 +14,8 @@ from bids_stroke.reports.viewer.overlap import write_overlap_viewer
 from bids_stroke.spatial import image
 from bids_stroke.spatial.templates import template
 
+pytestmark = pytest.mark.slow
+
 READY = "body[data-ready]"
 
 

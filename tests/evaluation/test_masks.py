@@ -246,6 +246,7 @@ def test_a_mask_without_a_contrast_is_assumed_to_be_on_the_only_image(other_tool
     )
 
 
+@pytest.mark.slow
 def test_a_native_mask_on_the_grid_of_the_template_is_transformed(tmp_path):
     """An image that was resampled to the grid of the template is not in template space."""
     grid = templates.template().t1w

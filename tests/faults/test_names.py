@@ -79,11 +79,19 @@ def test_a_mask_of_another_participant(bids, table):
     put(bids / MASK.format("03", "03"))
     masks, refused = find_masks_of(bids)
     assert list(masks) == ["sub-03"] and "is in the folder sub-02" in refused["sub-01"]
-    _, skipped = find(bids, lesion_derivatives=bids)
+    table.add("Datasets", "a mask in the folder of another", 1, refused["sub-01"], "the others")
+
+
+def test_the_participant_of_the_folder_of_a_misplaced_mask(bids, tmp_path):
+    """The participant has no mask, and the reason names the mask in its folder."""
+    masks = bidsets.empty_dataset(tmp_path / "masks")
+    put(bids / "sub-03/anat/sub-03_T1w.nii.gz")
+    put(masks / MASK.format("03", "03"))
+    put(masks / MASK.format("02", "01"))
+    _, skipped = find(bids, lesion_derivatives=masks)
     (folder,) = (item for item in skipped if item.name == "sub-02")
     assert folder.reason.startswith("it has no lesion mask: ") and not folder.refused
     assert folder.reason.endswith("in the folder sub-02, but its name has sub-01; rename or move it.")
-    table.add("Datasets", "a mask in the folder of another", 1, refused["sub-01"], "the others")
 
 
 def test_an_image_of_another_session(bids):

@@ -13,6 +13,8 @@ from bids_stroke.spatial import image
 from bids_stroke.spatial.grid import regrid
 from bids_stroke.spatial.templates import template
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def tilted():

@@ -50,6 +50,7 @@ def segment(img):
     return image.restore(mask, img), image.restore(image.like(lesion, head), img)
 
 
+@pytest.mark.slow
 def test_orientation_does_not_change_the_lesion(scan):
     img, truth = scan
     ras = reorient(img, "RAS")

@@ -11,6 +11,8 @@ from bids_stroke.errors import ImageError
 from bids_stroke.spatial import image, linear_registration, templates, transforms
 from bids_stroke.spatial.grid import regrid, resample
 
+pytestmark = pytest.mark.slow
+
 ants = pytest.importorskip("ants")
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 

@@ -16,6 +16,8 @@ from bids_stroke.models import catalog, inference
 from bids_stroke.models.adaptation import adapt_model
 from bids_stroke.training.export import export
 
+pytestmark = pytest.mark.slow
+
 # Network, anisotropic kernels; spacing and patch of the plan (z, y, x); shape and voxel size of the
 # image (x, y, z); axis order of the plan.
 PLAIN, RESIDUAL = "PlainConvUNet", "ResidualEncoderUNet"

@@ -103,7 +103,7 @@ def tables(out, name):
     quality = pd.DataFrame({"contrast": ["T1w"], "brain_volume_ml": [1234.0], "snr": [20.0]})
     written = {
         f"{name}_space-T1w_{entities}_morph.tsv": components,
-        f"{name}_space-{TEMPLATE}_atlas-CST_{entities}_morph.tsv": loads,
+        f"{name}_space-{TEMPLATE}_atlas-JuelichCST_{entities}_morph.tsv": loads,
         f"{name}_desc-quality_morph.tsv": quality,
     }
     for file, table in written.items():
@@ -111,7 +111,7 @@ def tables(out, name):
     mask = nib.Nifti1Image(np.ones((2, 2, 2), np.uint8), np.eye(4))
     nib.save(mask, folder / f"{name}_space-{TEMPLATE}_res-1_{entities}_mask.nii.gz")
     names = [*written, f"{name}_space-{TEMPLATE}_res-1_{entities}_mask.nii.gz"]
-    roles = ("components", "loads@CST", "image_quality", f"lesion_mask@{TEMPLATE}")
+    roles = ("components", "loads@JuelichCST", "image_quality", f"lesion_mask@{TEMPLATE}")
     paths = ((folder / file).relative_to(out).as_posix() for file in names)
     return dict(zip(roles, paths, strict=True))
 
@@ -182,7 +182,7 @@ def test_notes_show_short_paths(tmp_path):
     mask = "/data/my masks/sub-07/anat/sub-07_label-L_mask.nii.gz"
     notes = [f"The lesion mask is {mask}.", "No path here / or there."]
     facts = {"notes": notes, "ambiguous": notes[:1], "inputs": {"lesion mask": mask}}
-    Record("sub-07", "identity", "ok", **facts).write(tmp_path)
+    Record("sub-07", "identity", "failed", "It failed.", **facts).write(tmp_path)
     html = participant_report(tmp_path, "07").read_text(encoding="utf-8")
     assert ">The lesion mask is sub-07/anat/sub-07_label-L_mask.nii.gz.<" in html
     assert ">No path here / or there.<" in html

@@ -102,6 +102,7 @@ def test_fine_images_are_shown_at_1_mm_and_cropped_around_the_brain(tmp_path):
     assert data[0, 0, 0] == data.min(), "a corner of the box"
 
 
+@pytest.mark.slow
 def test_user_supplied_masks_in_template_space_are_shown_on_the_template(tmp_path):
     record = derived.template_session(tmp_path)
     tract = derived.tract(tmp_path)
@@ -146,6 +147,7 @@ def test_large_backgrounds_have_fewer_gray_levels(tmp_path, monkeypatch):
         assert np.abs(shown - noise.get_fdata()).max() <= 0.51 * 900 / (levels - 1) + 900 / 510
 
 
+@pytest.mark.slow
 def test_the_file_size_is_limited_to_15_mb(tmp_path):
     # Noise on a large 1 mm grid with all gray levels is the hardest to compress.
     grid = derived.affine((1, 1, 1))

@@ -169,6 +169,7 @@ def test_dice_by_hand():
     assert scores.dice(a & ~a, b & ~b) == 1
 
 
+@pytest.mark.slow
 def test_a_short_run_on_real_files(shared, content, tmp_path):
     """The command prepares and splits three heads and several lesions, and trains."""
     data, files = tmp_path / "data", []

@@ -9,6 +9,8 @@ from bids_stroke.errors import DatasetError
 from bids_stroke.training.patients import preparation
 from bids_stroke.training.patients.arrays import arrays
 
+pytestmark = pytest.mark.slow
+
 CONTRASTS = ("T1w", "FLAIR", "T2w")
 
 

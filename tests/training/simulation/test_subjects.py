@@ -9,6 +9,8 @@ from nilearn.datasets import load_mni152_template
 from bids_stroke.errors import DatasetError
 from bids_stroke.training.simulation import subject_preparation, subjects
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def moved(tmp_path_factory):
