@@ -18,6 +18,7 @@ from bids_stroke.utils.files import PathLike
 
 from .columns import COLUMNS, KEYS, LESIONS, SCORES
 from .measurement import measure
+from .metrics import Confusion
 from .pairs import match_masks
 from .units import add_units
 
@@ -79,7 +80,7 @@ def evaluate(
         with ProcessPoolExecutor(workers, get_context("spawn"), use_one_thread) as pool:
             measurements = list(pool.map(measure_pair, pairs))
     rows = pd.DataFrame([measurement.row for measurement in measurements], columns=list(COLUMNS))
-    rows = rows.astype(dict.fromkeys(_NUMERIC, float))
+    rows = rows.astype(dict.fromkeys(_NUMERIC, float) | dict.fromkeys(Confusion._fields, "Int64"))
     lesions = [
         {key: measurement.row[key] for key in KEYS} | lesion
         for measurement in measurements

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_stroke.bids.derivatives import write_tsv
 from bids_stroke.errors import DatasetError
 from bids_stroke.evaluation import columns, metrics, run
 from bids_stroke.reports.evaluation import LEVELS
@@ -106,6 +107,20 @@ def test_missing_and_unreadable_files_are_reported(folders):
     assert "cannot be read" in reasons["sub-02"]
     assert "no true mask of sub-03" in reasons["sub-03"]
     assert rows.dice.isna().all()
+
+
+def test_numbers_of_voxels_have_all_digits(folders):
+    """Also beside a pair that was not compared, whose numbers are missing."""
+    large = (150, 160, 140)
+    for kind in ("truth", "pred"):
+        name = f"{kind}/sub-01/sub-01_ses-1_space-T1w_label-L_mask.nii.gz"
+        write(folders, name, np.pad(TRUTH, [(0, n - m) for n, m in zip(large, SHAPE, strict=True)]))
+    (folders / "pred/sub-02/sub-02_ses-1_space-T1w_label-L_mask.nii.gz").unlink()
+    rows, _ = evaluate(folders)
+    written = write_tsv(rows[["tp", "fp", "fn", "tn"]], folders / "x.tsv").read_text()
+    tp = np.count_nonzero(TRUTH)
+    expected = f"{tp}\t0\t0\t{np.prod(large) - tp}"
+    assert written.splitlines()[1:] == [expected, "n/a\tn/a\tn/a\tn/a"]
 
 
 def test_empty_masks_have_a_reason(folders):
