@@ -96,7 +96,8 @@ def holm(p_values: ArrayLike) -> list[float]:
     """
     p = np.array(p_values, float)
     finite = np.isfinite(p)
-    p[finite] = multipletests(p[finite], method="holm")[1]
+    if np.count_nonzero(finite) > 1:  # statsmodels collects garbage at each call, which is slow
+        p[finite] = multipletests(p[finite], method="holm")[1]
     return p.tolist()
 
 
