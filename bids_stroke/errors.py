@@ -1,18 +1,7 @@
 """Errors that a user can act on.
 
-``StrokeError``
-    Base class. The message is one sentence that names the file, states what is wrong, and states what
-    to do. The command line prints it without a traceback.
-
-    - ``UsageError``: the options of the command line are invalid or contradict each other (exit
-      status 2).
-    - ``DatasetError``: a dataset is missing, is not in BIDS format, or contains no usable file.
-    - ``ImageError``: an image cannot be used (unreadable, not 3D, not finite, invalid affine).
-    - ``ModelError``: a model card or its weights are invalid, or the model does not support the
-      available contrasts.
-    - ``ResourceError``: a resource of the run (template, tract, device, disk) is missing.
-      ``DownloadError``: the resource cannot be downloaded. ``SessionLockedError``: another run is
-      processing the session.
+The message of each error is one sentence that names the file, states what is wrong, and states what to
+do. The command line prints it without a traceback.
 """
 
 
@@ -21,7 +10,7 @@ class StrokeError(Exception):
 
 
 class UsageError(StrokeError):
-    """The options of the command line are invalid or contradict each other."""
+    """The options of the command line are invalid or contradict each other (exit status 2)."""
 
 
 class DatasetError(StrokeError):
@@ -29,7 +18,7 @@ class DatasetError(StrokeError):
 
 
 class ImageError(StrokeError):
-    """An image cannot be used."""
+    """An image cannot be used: it is unreadable, not 3D, not finite, or has no usable affine."""
 
 
 class ModelError(StrokeError):
@@ -37,7 +26,7 @@ class ModelError(StrokeError):
 
 
 class ResourceError(StrokeError):
-    """A resource that the run needs is missing."""
+    """A resource that the run needs (template, tract, device, disk) is missing."""
 
 
 class DownloadError(ResourceError):
