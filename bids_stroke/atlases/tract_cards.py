@@ -17,6 +17,7 @@ from bids_stroke.utils.files import PathLike, package_file
 JUELICH = "juelich-cst"
 #: Extensions of tract cards.
 CARD_EXTENSIONS = (".yaml", ".yml")
+_NUMBER = (int, float)
 
 
 class Cutoffs(TypedDict):
@@ -110,9 +111,6 @@ class TractCard:
     def is_supplied(self) -> bool:
         """Whether the files are user-supplied."""
         return not (self.package or self.sources)
-
-
-_NUMBER = (int, float)
 
 
 def _are(kind: type | tuple[type, ...], values: Iterable[object]) -> bool:

@@ -398,6 +398,9 @@ def test_invalid_maps_are_rejected(files, tmp_path):
     path, _ = files
     with pytest.raises(UsageError, match="have the name JuelichCST"):
         Maps(("juelich-cst", "juelich-cst")).check()
+    other_case = str(tmp_path / "atlas-JUELICHCST_space-MNI152NLin2009aSym.nii.gz")
+    with pytest.raises(UsageError, match="have the name JUELICHCST"):  # the columns would be the same
+        list(Maps(("juelich-cst", other_case)).columns)
     with pytest.raises(ResourceError, match="missing"):
         Maps(atlases=((path, tmp_path / "missing.tsv"),)).check()
     with pytest.raises(ResourceError, match=r"missing_space.*does not exist"):
