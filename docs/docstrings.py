@@ -23,6 +23,7 @@ class Docstrings(griffe.Extension):
 def convert(text):
     summary, *rest = text.split("\n\n", 1)
     text = "\n\n".join([summary.replace("\n", " "), *rest])  # summaries consist of the first line
+    text = text.replace("array-like", "array_like")  # Griffe reads the hyphen as a minus
     text = CHOICES.sub(r"\1one of \2", text)
     text = NAMES.sub(separate, text)
     text = ROLE.sub(r'<autoref identifier="\1" optional><code>\1</code></autoref>', text)
