@@ -1,10 +1,8 @@
-"""Make the pictures of the reports in docs/pictures from the simulated patients of the demo.
+"""Make the pictures of the reports in docs/pictures.
 
-    python studies/demo.py FOLDER
     python studies/pictures.py FOLDER
 
-The patients are simulated on the template in nilearn (ICBM 2009a, copyright McConnell Brain Imaging
-Centre, free to use and share with its notice).
+FOLDER is that of the sample reports (studies/sample_report.py).
 """
 
 import shutil
@@ -16,14 +14,15 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
-COLORS = 256  # number of colors, limited for small files
+QUALITY = 80  # of WebP, for small files
+LESION_HEIGHT = 860  # pixels of the figure of the lesion: close-up, and axial slices
 
 
 def save(png, name):
-    """Write a screenshot with a limited number of colors."""
-    picture = Image.open(BytesIO(png)).convert("RGB").quantize(COLORS)
-    picture.save(PICTURES / f"{name}.png", optimize=True)
-    print(PICTURES / f"{name}.png")
+    """Write a screenshot as WebP."""
+    path = PICTURES / f"{name}.webp"
+    Image.open(BytesIO(png)).convert("RGB").save(path, quality=QUALITY, method=6)
+    print(path)
 
 
 def main(folder):
@@ -38,6 +37,8 @@ def main(folder):
         page = browser.new_page(viewport={"width": 1280, "height": 1250})
         page.goto(report.absolute().as_uri())
         save(page.screenshot(), "participant")
+        card = page.locator(".card", has_text="Lesion on T1w").first.bounding_box()
+        save(page.screenshot(full_page=True, clip=card | {"height": LESION_HEIGHT}), "lesion")
         page.set_viewport_size({"width": 1280, "height": 1100})
         page.goto((out / "group.html").absolute().as_uri())
         save(page.screenshot(), "group")
