@@ -1,10 +1,11 @@
-# make install      install the package into the virtual environment .venv
-# make demo         process three simulated patients, from images to reports, in the folder demo
-# make test         run the fast tests in JOBS (2) parallel processes
-# make test-all     run all tests except those marked as exhaustive
-# make coverage     measure the coverage of the package by the fast tests
-# make fuzz         fuzz each reader of user-supplied files for ten minutes
-# make integration  test the container images, and runs on a Slurm cluster on this machine
+# make install        install the package into the virtual environment .venv
+# make install-tests  install the requirements of the tests, too
+# make demo           process three simulated patients, from images to reports, in the folder demo
+# make test           run the fast tests in JOBS (2) parallel processes
+# make test-all       run all tests except those marked as exhaustive
+# make coverage       measure the coverage of the package by the fast tests
+# make fuzz           fuzz each reader of user-supplied files for ten minutes
+# make integration    test the container images, and runs on a Slurm cluster on this machine
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || echo python3)
 

@@ -86,7 +86,8 @@ COLUMNS: dict[str, dict[str, object]] = {
     "max_slice_load": {
         "Description": "Largest share of a cross-section of the tract that the lesion covers (0-1), "
         f"over the slices in which the tract probability reaches {MIN_PEAK:g}; 1 is a complete "
-        "transection; total: larger of both sides; n/a for a tract without an axis or such slices",
+        "transection; total: larger of both sides; n/a for a tract without an axis, and without such "
+        "slices",
     },
     **{
         error_column(load): {

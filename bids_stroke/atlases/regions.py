@@ -77,8 +77,8 @@ def measure_regions(lesion_img: nib.Nifti1Image, regions: Atlas) -> pd.DataFrame
 
 def _counts(labels: NDArray, numbers: Sequence[int]) -> NDArray[np.float64]:
     """Count the voxels with each of the ``numbers``; large labels must not be indices of an array."""
-    counts = dict(zip(*np.unique(labels, return_counts=True), strict=True))
-    return np.array([counts.get(number, 0) for number in numbers], np.float64)
+    counts = pd.Series(labels).value_counts()
+    return np.asarray(counts.reindex(list(numbers), fill_value=0), np.float64)
 
 
 def region_table(

@@ -60,9 +60,9 @@ class Record:
     the input files (:class:`bids_stroke.utils.contents.Contents`). ``outputs`` maps the :func:`role`
     of each output to its path, relative to the output folder. ``description`` is the methods text,
     ``materials`` lists models, tracts and atlases with license and citation, and ``versions`` maps the
-    packages that were called to their versions. ``error`` is a sentence. ``steps`` maps
-    steps to seconds. ``flags`` maps each failed QC check to a description. ``ambiguous`` contains the
-    ``notes`` on choices that the names and headers of the files do not determine.
+    packages that were called to their versions. ``error`` is a sentence. ``steps`` maps steps to
+    seconds. ``flags`` maps each failed QC check to a description. ``ambiguous`` contains the ``notes``
+    on choices that the names and headers of the files do not determine.
     """
 
     name: str
