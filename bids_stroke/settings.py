@@ -13,6 +13,7 @@ SPACES = ("MNI152NLin2009aSym",)
 ORIENTATIONS = ("RAS", "LAS")
 BRAIN_EXTRACTIONS = ("hd-bet", "deepbet", "none")
 NORMALIZATIONS = ("enantiomorphic", "masked")
+WORSE = ("higher", "lower")
 DEFAULT_MODEL = "simstroke"
 DEFAULT_TRACT = "juelich-cst"
 
@@ -62,6 +63,14 @@ class Settings:
     group_by: str | None = None
     ground_truth: Path | None = None
     qc_ratings: Path | None = None
+    outcomes: tuple[str, ...] = ()
+    covariates: tuple[str, ...] = ()
+    phenotype: Path | None = None
+    worse: str | None = None
+    flip_to: str | None = None
+    min_overlap: int | None = None
+    permutations: int = 1000
+    tfce: bool = False
 
     def check(self) -> None:
         """Check the options and the folders before the run starts.
@@ -99,6 +108,8 @@ class Settings:
             _check_folder(self.lesion_derivatives, "check --lesion-derivatives")
         if self.ground_truth:
             _check_folder(self.ground_truth, "check --ground-truth")
+        if self.phenotype and not self.phenotype.is_file():
+            raise UsageError(f"{self.phenotype} does not exist or is not a file; check --phenotype.")
 
     def _check_dataset(self) -> None:
         """Check ``dataset_description.json``."""

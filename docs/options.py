@@ -41,7 +41,7 @@ def _meaning(action: argparse.Action) -> str:
     meaning = CODE.sub(lambda match: f"`{match[0]}`", action.help or "")
     if action.default and action.dest not in WITHOUT_DEFAULT:
         values = action.default if isinstance(action.default, list) else [action.default]
-        meaning += f" (default `{' '.join(values)}`)"
+        meaning += f" (default `{' '.join(map(str, values))}`)"
     return meaning
 
 

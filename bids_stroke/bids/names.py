@@ -21,7 +21,7 @@ TRACE = "TRACE"
 #: up to 100 more than the session name.
 MAX_SESSION_NAME = 150
 #: Entities of derivatives that follow those of the session, in BIDS order.
-ENTITIES = ("space", "atlas", "seg", "res", "label", "desc")
+ENTITIES = ("space", "atlas", "seg", "res", "label", "desc", "stat")
 #: Folders with images, and the text that file names must contain: diffusion maps, but not series.
 FOLDERS = {"anat": "", "dwi": "_rec-"}
 #: Extensions of images.

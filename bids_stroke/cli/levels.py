@@ -7,6 +7,11 @@ from bids_stroke.errors import UsageError
 from bids_stroke.settings import LEVELS
 
 _PARTICIPANT, _GROUP = LEVELS
+#: Options that have no effect without ``--outcome``.
+OUTCOME_OPTIONS = (
+    *("--covariates", "--phenotype", "--worse", "--flip-to", "--min-overlap", "--permutations"),
+    "--tfce",
+)
 #: Options by the levels that use them.
 OPTIONS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
@@ -22,6 +27,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
         (_PARTICIPANT,),
     ),
     **dict.fromkeys(("--group-by", "--ground-truth", "--qc-ratings"), (_GROUP,)),
+    **dict.fromkeys(("--outcome", *OUTCOME_OPTIONS), (_GROUP,)),
     **dict.fromkeys(
         (
             *("--participant-label", "--session-label", "--assume-orientation", "--tract"),
@@ -61,6 +67,11 @@ def check(words: Sequence[str], parser: argparse.ArgumentParser) -> None:
         for other in others:
             if level == _PARTICIPANT and {option, other} <= given:
                 raise UsageError(f"{other} has no effect with {option}; remove one of them.")
+    for option in OUTCOME_OPTIONS:
+        if option in given and "--outcome" not in given:
+            raise UsageError(
+                f"{option} has no effect without --outcome; add the column of the outcome."
+            )
 
 
 def _given(words: Sequence[str], parser: argparse.ArgumentParser) -> tuple[str, set[str]]:

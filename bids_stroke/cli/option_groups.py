@@ -5,7 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bids_stroke.execution import resources
-from bids_stroke.settings import BRAIN_EXTRACTIONS, DEVICES, NORMALIZATIONS, ORIENTATIONS, SPACES
+from bids_stroke.settings import (
+    BRAIN_EXTRACTIONS,
+    DEVICES,
+    NORMALIZATIONS,
+    ORIENTATIONS,
+    SPACES,
+)
 
 
 def add_selection(group: argparse._ArgumentGroup) -> None:
@@ -166,20 +172,20 @@ def add_resources(group: argparse._ArgumentGroup) -> None:
     """Add the options for cores, memory and devices."""
     group.add_argument(
         "--nprocs",
-        type=_positive,
+        type=positive,
         metavar="N",
         default=resources.cores(),
         help="total number of cores; by default all cores of the machine, container or job",
     )
     group.add_argument(
         "--omp-nthreads",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="threads per session (default: cores divided among the running sessions)",
     )
     group.add_argument(
         "--mem-mb",
-        type=_positive,
+        type=positive,
         metavar="MB",
         default=resources.memory_mb(),
         help="total memory in MB; by default all memory of the machine, container or job",
@@ -243,7 +249,7 @@ def _label(prefix: str) -> Callable[[str], str]:
     return label
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive integer")
     return int(text)

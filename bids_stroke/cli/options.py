@@ -7,13 +7,14 @@ from pathlib import Path
 from bids_stroke import __version__
 from bids_stroke.settings import LEVELS, Settings
 
-from . import option_groups
+from . import option_groups, outcome_options
 
 _EPILOG = """\
 examples:
   bids_stroke /data /out participant                      process all participants
   bids_stroke /data /out participant --participant-label 01 02
   bids_stroke /data /out group                            write tables, maps and the cohort report
+  bids_stroke /data /out group --outcome nihss --covariates age sex
 """
 
 
@@ -55,6 +56,7 @@ def build() -> argparse.ArgumentParser:
     option_groups.add_selection(parser.add_argument_group("input selection"))
     option_groups.add_processing(parser.add_argument_group("processing"))
     option_groups.add_group_level(parser.add_argument_group("group level"))
+    outcome_options.add_outcome(parser.add_argument_group("outcome (group level)"))
     option_groups.add_resources(parser.add_argument_group("resources"))
     option_groups.add_running(parser.add_argument_group("execution"))
     return parser

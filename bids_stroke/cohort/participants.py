@@ -1,6 +1,6 @@
 """Read ``participants.tsv`` and merge it with the group table."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,33 +12,62 @@ from bids_stroke.utils.files import PathLike
 from bids_stroke.utils.tables import read_table
 from bids_stroke.utils.text import enumeration
 
+#: Prefixes of the values of the columns that identify rows.
+_PREFIXES = {"participant_id": "sub-", "session_id": "ses-"}
+
 
 def read_participants(path: PathLike) -> pd.DataFrame | None:
     """Read ``participants.tsv``, one row for each participant; return None if the file does not exist.
 
-    Blanks around values are removed, and ``sub-`` is added to ``participant_id`` if it is missing.
+    Raises
+    ------
+    DatasetError
+        If the file is not a table with the column participant_id, or has duplicate column names or
+        different rows for a participant.
+    """
+    return read_keyed_table(path, ["participant_id"]) if Path(path).is_file() else None
+
+
+def read_keyed_table(
+    path: PathLike, required: Sequence[str], optional: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Read a table whose rows are identified by the columns participant_id or session_id.
+
+    Blanks around values are removed, and ``sub-`` and ``ses-`` are added to the labels of participants
+    and sessions if they are missing. Rows without a label are ignored.
+
+    Parameters
+    ----------
+    path : path
+    required : sequence of str
+        Columns that identify the rows.
+    optional : sequence of str
+        Columns that identify the rows if they exist.
 
     Raises
     ------
     DatasetError
-        If the file is not a table with the column participant_id, or has duplicate column names.
+        If the file is not such a table, or has duplicate column names or different rows with the same
+        labels.
     """
-    if not Path(path).is_file():
-        return None
     try:
         table = read_table(path)
     except (ValueError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise DatasetError(f"{path} is not a tab-separated table ({reason}); fix it.") from None
-    if "participant_id" not in table:
-        raise DatasetError(f"{path} has no column participant_id; add it.")
-    table["participant_id"] = table["participant_id"].map(lambda text: with_prefix(text, "sub-"))
-    table = table[table["participant_id"] != ""].replace(["n/a", ""], np.nan).drop_duplicates()
-    duplicates = table["participant_id"][table["participant_id"].duplicated()]
+    for key in required:
+        if key not in table:
+            raise DatasetError(f"{path} has no column {key}; add it.")
+    keys = [*required, *(key for key in optional if key in table)]
+    for key in keys:
+        prefix = _PREFIXES[key]
+        table[key] = [with_prefix(text, prefix) for text in table[key]]
+    table = table[(table[keys] != "").all(axis=1)].replace(["n/a", ""], np.nan).drop_duplicates()
+    duplicates = table.loc[table.duplicated(keys), keys]
     if len(duplicates):
-        raise DatasetError(
-            f"{path} has different rows for {duplicates.iloc[0]}; keep one row for each participant."
-        )
+        label = " ".join(duplicates.iloc[0])
+        unit = "session" if "session_id" in keys else "participant"
+        raise DatasetError(f"{path} has different rows for {label}; keep one row for each {unit}.")
     return table
 
 

@@ -1,7 +1,7 @@
 """The group level, computed from the derivatives of the participant level only."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,10 +11,10 @@ import pandas as pd
 
 from bids_stroke.atlases import maps, tracts
 from bids_stroke.atlases.tract_cards import TractCard
-from bids_stroke.bids import names
+from bids_stroke.bids import logs, names
 from bids_stroke.bids.derivatives import write_json, write_tsv
 from bids_stroke.bids.names import derivative
-from bids_stroke.bids.record import Record, model_title, read_all, read_selected
+from bids_stroke.bids.record import Record, read_selected
 from bids_stroke.cohort import columns, long_tables, overlap, participants
 from bids_stroke.cohort import summary as cohort_summary
 from bids_stroke.cohort import table as cohort_table
@@ -23,18 +23,27 @@ from bids_stroke.evaluation.run import evaluate, remarks_notice
 from bids_stroke.qc import ratings
 from bids_stroke.reports import methods
 from bids_stroke.reports.evaluation import Page, write_evaluation
-from bids_stroke.reports.group.methods import describe_cohort, describe_evaluation
+from bids_stroke.reports.group.files import report_links
+from bids_stroke.reports.group.methods import (
+    describe_cohort,
+    describe_evaluation,
+    describe_outcomes,
+)
+from bids_stroke.reports.group.outcome import MapFiles, OutcomeSection, outcome_section
 from bids_stroke.reports.group.table import ExcludedSession
 from bids_stroke.settings import Settings
 from bids_stroke.spatial import image
 from bids_stroke.spatial.templates import TEMPLATE, template
-from bids_stroke.utils.text import enumeration
 from bids_stroke.utils.versions import package_versions
+
+from .group_notices import notices_of_maps, notices_of_ratings, notices_of_table
+from .outcome import TABLES, Outcomes, analyze_outcomes, map_name
 
 #: Packages that the parts of the group level call.
 _PACKAGES = {
     methods.GROUP: ("nibabel", "nilearn", "numpy", "pandas", "scipy"),
     methods.EVALUATION: ("nibabel", "numpy", "pandas", "scikit-learn", "scipy"),
+    methods.OUTCOME: ("nilearn", "numpy", "pandas", "scikit-learn", "scipy", "statsmodels"),
 }
 
 
@@ -55,6 +64,7 @@ def run_group(settings: Settings) -> int:
     write_json(cohort_summary.SUMMARY_COLUMNS, out / "group_loads.json")
     mapped = _mapped_tracts(settings, cohort.table)
     count = _write_maps(out, cohort, mapped)
+    outcomes = analyze_outcomes(settings, cohort.table, cohort.finished)
     with TemporaryDirectory() as folder:
         figure = f"{folder}/overlap.svg"
         draw_overlap(count, template().t1w, figure)
@@ -68,13 +78,42 @@ def run_group(settings: Settings) -> int:
             _evaluate(settings, cohort),
             list(cohort.rejected.values()),
             cohort.groups,
-            cohort.notices,
+            [*cohort.problems, *cohort.notices, *outcomes.problems, *outcomes.notices],
+            _outcome_sections(out, outcomes),
         )
     description = describe_cohort(cohort.table, [card.name for card in mapped])
     _write_record(out, methods.GROUP, description, "group_lesion.tsv")
+    _record_outcomes(settings, outcomes)
     methods.write(out)
     _print_summary(out, cohort)
-    return 1 if settings.strict and cohort.failed else 0
+    for notice in outcomes.notices:
+        print(notice)
+    problems = [*cohort.problems, *outcomes.problems]
+    for problem in problems:
+        print(f"bids_stroke: error: {problem}", file=sys.stderr)
+    failed = settings.strict and cohort.failed
+    return 1 if failed or problems or not outcomes.complete else 0
+
+
+def _outcome_sections(out: Path, outcomes: Outcomes) -> list[OutcomeSection]:
+    """Create the sections of the outcomes in the group report."""
+    sections = []
+    for label, analysis in outcomes.analyses.items():
+        t, p = (out / map_name(label, "statmap", stat) for stat in "tp")
+        maps = MapFiles(t, p, out / map_name(label, "count"))
+        links = report_links(out, analysis.outcome.values.index)
+        sections.append(outcome_section(label, analysis, maps, out, links))
+    return sections
+
+
+def _record_outcomes(settings: Settings, outcomes: Outcomes) -> None:
+    """Write the record of the outcomes for the methods text, or remove that of an earlier run."""
+    out = settings.output_dir
+    logs.record_path(out, methods.OUTCOME).unlink(missing_ok=True)
+    if outcomes.analyses:
+        analyses = list(outcomes.analyses.values())
+        description = describe_outcomes(analyses, settings.permutations, settings.tfce)
+        _write_record(out, methods.OUTCOME, description, f"{TABLES}.tsv")
 
 
 def _write_further_tables(out: Path, cohort: "Cohort") -> None:
@@ -92,7 +131,8 @@ class Cohort:
     """Sessions of the group level.
 
     ``table`` has a row for each session in ``finished``. Its columns ``groups`` come from ``people``,
-    the content of ``participants.tsv``. ``notices`` are sentences for the user.
+    the content of ``participants.tsv``. ``notices`` are sentences for the user, and ``problems`` are
+    reasons for an incomplete result.
     """
 
     table: pd.DataFrame
@@ -102,6 +142,7 @@ class Cohort:
     groups: Sequence[str]
     people: pd.DataFrame | None
     notices: Sequence[str]
+    problems: Sequence[str]
 
 
 def _collect(settings: Settings) -> Cohort:
@@ -115,75 +156,29 @@ def _collect(settings: Settings) -> Cohort:
         raise DatasetError(f"{settings.qc_ratings} rejects every session; check the ratings.")
     measured, finished, failed = cohort_table.collect(out, accepted, settings.strict)
     path = settings.bids_dir / "participants.tsv"
-    people = participants.read_participants(path)
+    people, problems = None, list[str]()
+    try:
+        people = participants.read_participants(path)
+    except DatasetError as error:  # the measurements do not depend on the table
+        if settings.group_by:
+            raise
+        problems.append(str(error))
     table = participants.merge_participants(measured, people)
     notices = [
-        *_notices_of_models(measured),
-        *_notices_of_labels(measured),
-        *_notices_of_order(measured),
+        *notices_of_table(measured),
         *long_tables.unmeasured_atlases(out, finished),
-        *_notices_of_maps(settings, finished),
+        *notices_of_maps(settings, finished),
         *(
             participants.unmatched_participants(measured["participant_id"], people, path)
             if people is not None
             else ()
         ),
-        *(_notices_of_ratings(settings, rated) if rated is not None else ()),
+        *(notices_of_ratings(settings, rated) if rated is not None else ()),
     ]
     if settings.participant_label or settings.session_label:
         notices.append(f"Only the {len(records)} sessions with the requested labels are included.")
     groups = [str(name) for name in table if name not in measured]
-    return Cohort(table, finished, failed, rejected, groups, people, notices)
-
-
-def _notices_of_models(table: pd.DataFrame) -> Iterator[str]:
-    """Yield a notice if the lesions come from several models."""
-    models = table["model"].map(model_title).value_counts()
-    if len(models) > 1:
-        listing = ", ".join(f"{model} ({number})" for model, number in models.items())
-        yield f"The lesions come from several models: {listing}; do not compare their volumes."
-
-
-def _notices_of_labels(table: pd.DataFrame) -> Iterator[str]:
-    """Yield a notice if participants have outputs with and without ``ses-``, perhaps of one scan."""
-    without = table["session_id"].isna()
-    both = {*table["participant_id"][without]} & {*table["participant_id"][~without]}
-    if both:
-        yield (
-            f"These participants have outputs both with and without ses-: {enumeration(sorted(both))}. "
-            "If the dataset contains only one of the two, remove the outputs and record of the other."
-        )
-
-
-def _notices_of_order(table: pd.DataFrame) -> Iterator[str]:
-    """Yield a notice if volume changes are between sessions whose names are not numbered."""
-    compared = table.dropna(subset="previous_session_id")
-    labels = {*compared["session_id"], *compared["previous_session_id"]}
-    if len({re.sub(r"\d+", "", label) for label in labels}) > 1:
-        listing = ", ".join(sorted(labels, key=names.natural_key))
-        yield (
-            f"Sessions are compared in the order of their names: {listing}. If this is not their "
-            "chronological order, lesion_volume_change_ml has the wrong sign."
-        )
-
-
-def _notices_of_maps(settings: Settings, finished: Sequence[Record]) -> Iterator[str]:
-    """Yield a notice on measured tracts that are not in ``--tract``: they have no map."""
-    measured = {tract for record in finished for tract in record.paths(settings.output_dir, "loads")}
-    missing = measured.difference(card.atlas for card in maps.Maps(settings.tracts).cards)
-    if missing:
-        yield (
-            f"No map of the mean load was written for {', '.join(sorted(missing))}; repeat the "
-            "--tract of the participant level."
-        )
-
-
-def _notices_of_ratings(settings: Settings, rated: pd.DataFrame) -> Iterator[str]:
-    """Yield a notice if the ratings reject sessions that do not exist."""
-    labels = [names.split_session_name(record.name) for record in read_all(settings.output_dir)]
-    if unmatched := ratings.unmatched_rejections(rated, labels):
-        listing = ", ".join(unmatched)
-        yield f"{settings.qc_ratings} rejects {listing}, but there is no such session."
+    return Cohort(table, finished, failed, rejected, groups, people, notices, problems)
 
 
 def _rejected(records: Sequence[Record], rated: pd.DataFrame) -> dict[str, ExcludedSession]:

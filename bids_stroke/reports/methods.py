@@ -15,7 +15,8 @@ from bids_stroke.utils.files import PathLike, atomic
 from bids_stroke.utils.versions import PROGRAM
 
 #: Names of the records of the group level.
-GROUP, EVALUATION = "group", "evaluation"
+GROUP, EVALUATION, OUTCOME = "group", "evaluation", "outcome"
+_PARTS = GROUP, EVALUATION, OUTCOME
 TEXT, BIBLIOGRAPHY = "CITATION.md", "CITATION.bib"
 _SESSIONS = (
     "The dataset is organized in BIDS [@bids] and was read with PyBIDS [@pybids]. Images were "
@@ -45,7 +46,7 @@ def write(output_dir: PathLike) -> None:
 def _write_once(output_dir: Path) -> bool:
     """Write the files; return whether one of them has changed."""
     sessions = [record for record in read_all(output_dir) if record.status == "ok"]
-    cohort = (read(output_dir, name) for name in (GROUP, EVALUATION))
+    cohort = (read(output_dir, name) for name in _PARTS)
     complete = [record for record in cohort if record and record.complete(output_dir)]
     described = [record for record in (*sessions, *complete) if record.description]
     if not described:
@@ -68,7 +69,7 @@ def compose(records: Sequence[Record]) -> Methods:
 
     Sessions with the same description share a paragraph.
     """
-    cohort = [record for record in records if record.name in (GROUP, EVALUATION)]
+    cohort = [record for record in records if record.name in _PARTS]
     sessions = [record for record in records if record not in cohort]
     materials = sorted({f"- {text}" for record in records for text in record.materials})
     blocks = [

@@ -29,6 +29,14 @@ VALUES = {
     "--group-by": ["sex"],
     "--ground-truth": ["masks"],
     "--qc-ratings": ["ratings.tsv"],
+    "--outcome": ["nihss"],
+    "--covariates": ["age", "--outcome", "nihss"],
+    "--phenotype": ["phenotype.tsv", "--outcome", "nihss"],
+    "--worse": ["higher", "--outcome", "nihss"],
+    "--flip-to": ["left", "--outcome", "nihss"],
+    "--min-overlap": ["5", "--outcome", "nihss"],
+    "--permutations": ["100", "--outcome", "nihss"],
+    "--tfce": ["--outcome", "nihss"],
     "--nprocs": ["1"],
     "--omp-nthreads": ["1"],
     "--mem-mb": ["4000"],
@@ -52,6 +60,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "bids/dataset_description.json").write_text(json.dumps(description))
     (tmp_path / "filters.json").write_text("{}")
     (tmp_path / "plugin.yml").write_text("plugin: Linear")
+    (tmp_path / "phenotype.tsv").write_text("participant_id\tnihss\n")
     return tmp_path
 
 
@@ -68,7 +77,7 @@ def test_an_option_of_another_level_is_a_usage_error(folder, option, level):
         return
     with pytest.raises(UsageError, match="is an option of the") as caught:
         parser.parse(words)
-    assert option in str(caught.value) or "--atlas" in str(caught.value)
+    assert option in str(caught.value) or "--atlas" in words or "--outcome" in words
 
 
 @pytest.mark.parametrize("spelling", ["--group_by=sex", "--group_by", "-v", "-vv", "--work_dir=x"])
@@ -94,6 +103,13 @@ def test_spellings(folder, spelling):
 def test_an_option_without_effect_is_a_usage_error(folder, words, message):
     with pytest.raises(UsageError, match=message):
         parser.parse(["bids", "out", "participant", *words])
+
+
+@pytest.mark.parametrize("option", levels.OUTCOME_OPTIONS)
+def test_options_of_outcomes_need_an_outcome(folder, option):
+    words = [word for word in VALUES.get(option, []) if word not in ("--outcome", "nihss")]
+    with pytest.raises(UsageError, match=f"{option} has no effect without --outcome"):
+        parser.parse(["bids", "out", "group", option, *words])
 
 
 def test_session_label_with_reports_only_at_the_group_level(folder):

@@ -85,9 +85,9 @@ def groups(table: pd.DataFrame, column: str, measures: Sequence[Measure]) -> str
             x = position + jitter.uniform(-0.15, 0.15, len(points))
             axes.scatter(x, points, s=9, color=INK, alpha=0.5)
         counts = zip(levels, map(len, values), strict=True)
-        names = [f"{_short(level)} ({count})" for level, count in counts]
+        names = [f"{plots.plain(level)} ({count})" for level, count in counts]
         axes.set_xticks(range(1, len(levels) + 1), names, fontsize=8)
-        axes.set(ylabel=measure.title, xlabel=_short(column))
+        axes.set(ylabel=measure.title, xlabel=plots.plain(column))
         _scale(axes, "y", table[name], measure)
     return plots.svg_text(figure, f"groups {column}")
 
@@ -96,7 +96,7 @@ def _scatters(table: pd.DataFrame, column: str, numbers: pd.Series, measures: Se
     figure, panels = _panels(measures)
     for axes, measure in panels:
         axes.scatter(numbers, table[measure.column], s=9, color=INK, alpha=0.5)
-        axes.set(ylabel=measure.title, xlabel=_short(column))
+        axes.set(ylabel=measure.title, xlabel=plots.plain(column))
         _scale(axes, "y", table[measure.column], measure)
     return plots.svg_text(figure, f"scatter {column}")
 
@@ -157,9 +157,3 @@ def _span(values: pd.Series) -> tuple[float, float]:
     """Return the limits of a volume axis."""
     maximum = values.max()
     return 0, 1.5 * maximum if maximum > LINEAR_ML else 1
-
-
-def _short(text: str, length: int = 24) -> str:
-    """Truncate a label to ``length`` characters."""
-    text = str(text).replace("$", r"\$")  # labels are not mathematical expressions
-    return text if len(text) <= length else f"{text[:length]}…"

@@ -71,10 +71,11 @@ def layout(rows: Iterable[Sequence[Cut]]) -> tuple[list[Panel], Size]:
 
 
 def sections(
-    img: nib.Nifti1Image, panels: Iterable[Panel], order: int = 1
+    img: nib.Nifti1Image, panels: Iterable[Panel], order: int = 1, outside: float | None = None
 ) -> list[NDArray[np.float32]]:
-    """Sample the slice of an image for each panel."""
-    return [section(img, panel.cut, order) for panel in panels]
+    """Sample the slice of an image for each panel; see
+    :func:`bids_stroke.reports.figures.slices.section`."""
+    return [section(img, panel.cut, order, outside) for panel in panels]
 
 
 def raster(

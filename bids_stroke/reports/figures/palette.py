@@ -21,3 +21,13 @@ def plasma(low: float, high: float) -> Colors:
         return 255 * colormaps["plasma"](scaled)[..., :3]
 
     return colors
+
+
+def berlin(limit: float) -> Colors:
+    """Create a diverging colormap from ``-limit`` (blue) to ``limit`` (red) with a dark center."""
+    from matplotlib import colormaps
+
+    def colors(values: NDArray[np.floating]) -> NDArray[np.floating]:
+        return 255 * colormaps["berlin"](unit(values, -limit, limit))[..., :3]
+
+    return colors

@@ -23,3 +23,13 @@ def svg_text(figure: "Figure", salt: str) -> str:
     with matplotlib.rc_context({"svg.hashsalt": salt}):
         figure.savefig(stream, format="svg", metadata={"Date": None})
     return re.sub(r"^.*?(?=<svg)", "", stream.getvalue(), flags=re.DOTALL)
+
+
+def plain(text: object, length: int = 24) -> str:
+    """Return a label without mathematical expressions, truncated to ``length`` characters.
+
+    >>> plain("cost in $"), plain("modified Rankin Scale at 90 days")
+    ('cost in \\\\$', 'modified Rankin Scale at…')
+    """
+    text = str(text).replace("$", r"\$")
+    return text if len(text) <= length else f"{text[:length]}…"

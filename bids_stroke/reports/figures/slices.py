@@ -70,8 +70,12 @@ class Cut(NamedTuple):
     position: float
 
 
-def section(img: nib.Nifti1Image, cut: Cut, order: int = 1) -> NDArray[np.float32]:
+def section(
+    img: nib.Nifti1Image, cut: Cut, order: int = 1, outside: float | None = None
+) -> NDArray[np.float32]:
     """Sample a slice of ``img`` in world space, in display orientation.
+
+    The value outside of the image is ``outside``, or the minimum of the image.
 
     Returns
     -------
@@ -86,7 +90,9 @@ def section(img: nib.Nifti1Image, cut: Cut, order: int = 1) -> NDArray[np.float3
     points[..., up] = rows[:, None]
     voxels = np.moveaxis(apply_affine(np.linalg.inv(img.affine), points), -1, 0)
     data = img.get_fdata(dtype=np.float32)
-    return ndimage.map_coordinates(data, voxels, order=order, cval=data.min())
+    return ndimage.map_coordinates(
+        data, voxels, order=order, cval=data.min() if outside is None else outside
+    )
 
 
 def field_of_view(img: nib.Nifti1Image, margin: float) -> Field:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from bids_stroke.cohort.coding import NUMERIC
+from bids_stroke.cohort.outcome import Analysis
 from bids_stroke.qc.outliers import LIMIT, MIN_SESSIONS
 from bids_stroke.spatial.templates import TEMPLATE
 
@@ -72,4 +74,54 @@ def describe_evaluation(rows: pd.DataFrame) -> str:
         text += " Agreement of lesion volumes and loads is given by limits of agreement [@blandaltman]."
     if compared["true_category"].notna().any():
         text += " Agreement of load categories is given by weighted kappa [@kappa]."
+    return text
+
+
+def describe_outcomes(analyses: Sequence[Analysis], permutations: int, tfce: bool) -> str:
+    """Describe the analyses of outcomes and their limits.
+
+    Parameters
+    ----------
+    analyses : sequence of Analysis
+    permutations : int
+        Number of permutations.
+    tfce : bool
+        Whether t values were enhanced.
+    """
+    outcomes = ", ".join(
+        f"{analysis.outcome.name} ({analysis.outcome.kind}, n = {len(analysis.outcome.values)})"
+        for analysis in analyses
+    )
+    covariates = ", ".join(map(str, analyses[0].covariates))
+    text = f"Outcomes were {outcomes}; participants without complete data were excluded"
+    text += f", and covariates were {covariates}. " if covariates else ". "
+    text += (
+        "Lesion volume, ipsilesional tract loads (for bilateral lesions, the larger side) and the "
+        "lesioned share of regions were related to each outcome by Spearman and Pearson correlations "
+        "with 95% percentile bootstrap intervals [@bootstrap] and by partial correlations given the "
+        "logarithm of the lesion volume and the covariates, with p values corrected by the method of "
+        "Holm [@holm]"
+    )
+    if {analysis.outcome.kind for analysis in analyses} - {NUMERIC}:
+        text += (
+            "; ordinal and two-valued outcomes by proportional-odds and logistic models with R² of "
+            "Nagelkerke [@nagelkerke]"
+        )
+    text += (
+        " (statsmodels [@statsmodels]). The gain of each measure over the lesion volume was "
+        "cross-validated. Voxel-wise lesion-symptom maps [@bates] at 2 mm, and region-wise and "
+        "tract-wise tests, are linear regressions of the outcome given the lesion volume, its "
+        "logarithm and the covariates, with family-wise correction by the maximum t of "
+        f"{permutations} permutations of Freedman and Lane [@freedmanlane; @winkler]"
+    )
+    if tfce:
+        text += " and with threshold-free cluster enhancement [@tfce] of Nilearn [@nilearn]"
+    overlaps = " or ".join(map(str, sorted({analysis.min_overlap for analysis in analyses})))
+    text += (
+        f"; voxels lesioned in at least {overlaps} participants were tested. The outcome was predicted "
+        "from the lesion map, divided by its norm [@dtlvc], by ridge regression with nested "
+        "cross-validation (scikit-learn [@sklearn]). Voxels that are often damaged together cannot be "
+        "separated, which biases maps along vascular territories [@mah]; scores of the acute phase "
+        "change during recovery; and the associations are not evidence of causes."
+    )
     return text

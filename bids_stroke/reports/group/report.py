@@ -15,6 +15,7 @@ from bids_stroke.reports.viewer import page as viewer_page
 from bids_stroke.utils.files import PathLike
 
 from .files import report_links
+from .outcome import OutcomeSection
 from .outliers import outlier_measures, pictured_outliers
 from .plots import plot_cohort
 from .table import ExcludedSession, arrange_table, lesion_volumes, table_data
@@ -31,6 +32,7 @@ def group_report(
     rejected: Sequence[ExcludedSession] = (),
     groups: Sequence[str] = (),
     notices: Sequence[str] = (),
+    outcomes: Sequence[OutcomeSection] = (),
 ) -> Path:
     """Write ``out_dir/group.html``, a self-contained file, and return its path.
 
@@ -55,6 +57,8 @@ def group_report(
         Grouping columns of the plots.
     notices : sequence of str
         Notices at the top of the page.
+    outcomes : sequence of OutcomeSection
+        Sections of the outcomes.
     """
     out_dir = Path(out_dir)
     volumes = lesion_volumes(table)
@@ -76,6 +80,7 @@ def group_report(
         notices=notices,
         rejected=rejected,
         summary=None if summary is None else summary.dropna(axis="columns", how="all"),
+        outcomes=outcomes,
         evaluated=evaluated,
         evaluation_page=evaluated and evaluated.path.relative_to(out_dir).as_posix(),
         versions=_versions(out_dir),

@@ -24,6 +24,8 @@ MIN_ZOOM_MM = 1.0
 #: Sequential colormap, as in the figures.
 RAMP = tuple(to_hex(color) for color in colormaps["plasma"](np.linspace(DARKEST, 1, 9)))
 TRACT = ("#0f766e", OUTLINE, "#ccfff5")
+#: Colormap of negative values.
+COLD = tuple(to_hex(color) for color in colormaps["winter"](np.linspace(0, 1, 9)))
 LEVELS = (256, 128, 64, 32)  # numbers of gray levels; the first that fits is used
 
 
@@ -46,6 +48,8 @@ class Layer:
         Whether the layer is visible initially.
     unit : str, optional
         Unit of the displayed value; None for masks.
+    threshold : float, optional
+        Smallest visible value initially, which the user can change; None for all values from ``low``.
     """
 
     title: str
@@ -56,6 +60,7 @@ class Layer:
     opacity: float = 1.0
     shown: bool = True
     unit: str | None = None
+    threshold: float | None = None
 
 
 class ViewerField(NamedTuple):

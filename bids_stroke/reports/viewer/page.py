@@ -58,6 +58,7 @@ def write_page(
                 "high": layer.high,
                 "colors": layer.colors,
                 "unit": layer.unit,
+                "threshold": layer.threshold,
             }
             for layer, content in zip((*backgrounds, *overlays), data, strict=True)
         ],

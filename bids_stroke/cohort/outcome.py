@@ -1,0 +1,187 @@
+"""Analysis of an outcome: associations, permutation tests, lesion-symptom map and prediction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bids_stroke.errors import DatasetError
+from bids_stroke.utils.text import enumeration
+
+from .association import MIN_PARTICIPANTS, associations
+from .coding import Outcome, code_covariate, code_outcome
+from .lesion_matrix import LesionMatrix
+from .measures import Measure, log_volume
+from .multivariate import Prediction, predict_outcome
+from .phenotypes import Tables
+from .regressions import FOLDS
+from .symptom_maps import Permutations, SymptomMap, default_min_overlap, fit_measures, fit_voxels
+
+#: Signs of the effects of lesions by the values of an outcome that are worse.
+DIRECTIONS = {None: 0, "higher": 1, "lower": -1}
+
+
+@dataclass(frozen=True)
+class Participants:
+    """Lesions of the participants, one session each.
+
+    Attributes
+    ----------
+    sessions : dict of str to str
+        Session of each participant; empty text without ``ses-``.
+    measures : sequence of Measure
+        Measures in the order of the participants; the volume first.
+    matrix : LesionMatrix
+        Lesions in the order of the participants.
+    """
+
+    sessions: Mapping[str, str]
+    measures: Sequence[Measure]
+    matrix: LesionMatrix
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Results for one outcome.
+
+    Attributes
+    ----------
+    outcome : Outcome
+        Outcome of the participants with complete data.
+    covariates : pandas.DataFrame
+        Coded covariates of these participants.
+    measures : sequence of Measure
+        Measures of these participants.
+    associations, tests : pandas.DataFrame
+        See :func:`bids_stroke.cohort.association.associations` and
+        :func:`bids_stroke.cohort.symptom_maps.fit_measures`.
+    symptom_map : SymptomMap or None
+        None if no voxel can be tested; ``notices`` states why.
+    prediction : Prediction or None
+        None for fewer than two participants in each fold.
+    min_overlap : int
+    notices : sequence of str
+        Sentences for the user.
+    complete : bool
+        Whether all results exist.
+    """
+
+    outcome: Outcome
+    covariates: pd.DataFrame
+    measures: Sequence[Measure]
+    associations: pd.DataFrame
+    tests: pd.DataFrame
+    symptom_map: SymptomMap | None
+    prediction: Prediction | None
+    min_overlap: int
+    notices: Sequence[str]
+    complete: bool
+
+
+def analyze(
+    participants: Participants,
+    tables: Tables,
+    name: str,
+    covariates: Sequence[str],
+    options: Permutations,
+) -> Analysis:
+    """Relate the lesions of a cohort to an outcome.
+
+    Parameters
+    ----------
+    participants : Participants
+    tables : Tables
+        Tables with the outcome and the covariates.
+    name : str
+        Column of the outcome.
+    covariates : sequence of str
+        Columns of the covariates.
+    options : Permutations
+        With ``min_overlap`` 0, the default is used.
+
+    Raises
+    ------
+    DatasetError
+        If a column cannot be used, or too few participants have complete data.
+    """
+    outcome = code_outcome(tables.column(name))
+    coded = [code_covariate(tables.column(covariate)) for covariate in covariates]
+    design = pd.concat(coded, axis=1) if coded else pd.DataFrame(index=outcome.values.index)
+    volume = pd.Series(participants.measures[0].values, outcome.values.index, name="lesion volume")
+    data = pd.concat(
+        [outcome.values.rename(f"outcome {name}"), design.add_prefix("covariate "), volume], axis=1
+    )
+    complete = data.notna().all(axis=1).to_numpy()
+    notices = list(_notices_of_missing(outcome, covariates, data, complete))
+    _check(outcome, covariates, data[complete])
+    selected = _select(participants, complete)
+    values = outcome.values[complete].to_numpy(float)
+    volumes = selected.measures[0].values
+    nuisance = np.column_stack([volumes, log_volume(volumes), design[complete]])
+    if not options.min_overlap:
+        options = replace(options, min_overlap=default_min_overlap(len(values)))
+    table = associations(
+        outcome, values, selected.measures, design[complete].to_numpy(float), log_volume(volumes)
+    )
+    tests = fit_measures(name, values, selected.measures, nuisance, options)
+    symptom_map = None
+    try:
+        symptom_map = fit_voxels(selected.matrix, values, nuisance, options)
+    except DatasetError as error:
+        notices.append(f"{name}: {error}")
+    enough = len(values) >= 2 * FOLDS and selected.matrix.lesions.nnz > 0
+    return Analysis(
+        outcome=replace(outcome, values=outcome.values[complete]),
+        covariates=design[complete],
+        measures=selected.measures,
+        associations=table,
+        tests=tests,
+        symptom_map=symptom_map,
+        prediction=predict_outcome(selected.matrix, values, nuisance) if enough else None,
+        min_overlap=options.min_overlap,
+        notices=notices,
+        complete=symptom_map is not None,
+    )
+
+
+def _select(participants: Participants, selected: NDArray[np.bool_]) -> Participants:
+    """Return some of the participants."""
+    sessions = dict(
+        item for item, keep in zip(participants.sessions.items(), selected, strict=True) if keep
+    )
+    measures = [replace(measure, values=measure.values[selected]) for measure in participants.measures]
+    lesions = participants.matrix.lesions.tocsr()[selected].tocsc()
+    return Participants(sessions, measures, LesionMatrix(lesions, participants.matrix.grid))
+
+
+def _notices_of_missing(
+    outcome: Outcome, covariates: Sequence[str], data: pd.DataFrame, complete: NDArray[np.bool_]
+) -> list[str]:
+    """Name the participants without complete data."""
+    missing = data.index[~complete]
+    if not len(missing):
+        return []
+    columns = ", ".join([outcome.name, *covariates])
+    return [
+        f"{outcome.name}: {len(missing)} of {len(data)} participants have no value of {columns} or of "
+        f"the lesion volume and are excluded: {enumeration(list(missing))}."
+    ]
+
+
+def _check(outcome: Outcome, covariates: Sequence[str], data: pd.DataFrame) -> None:
+    """Refuse too few participants, and columns without variance."""
+    required = MIN_PARTICIPANTS + data.shape[1] - 2  # without the outcome and the volume
+    if len(data) < required:
+        columns = ", ".join([outcome.name, *covariates])
+        raise DatasetError(
+            f"{len(data)} participants have values of {columns}, but {required} are needed; add "
+            "participants, or use fewer covariates."
+        )
+    for name, values in data.items():
+        if values.nunique() < 2:
+            raise DatasetError(
+                f"The {name} is the same for all {len(data)} participants with complete data; choose "
+                "another column."
+            )
