@@ -38,7 +38,8 @@ def _spelling(action: argparse.Action) -> str:
 
 
 def _meaning(action: argparse.Action) -> str:
-    meaning = CODE.sub(lambda match: f"`{match[0]}`", action.help or "")
+    text = (action.help or "").replace("%%", "%")
+    meaning = CODE.sub(lambda match: f"`{match[0]}`", text)
     if action.default and action.dest not in WITHOUT_DEFAULT:
         values = action.default if isinstance(action.default, list) else [action.default]
         meaning += f" (default `{' '.join(map(str, values))}`)"
