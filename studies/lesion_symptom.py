@@ -1,7 +1,7 @@
 """Measure errors and localization of lesion-symptom maps with simulated outcomes of real lesions.
 
-    python studies/lesion_symptom.py errors [--runs 1000]
-    python studies/lesion_symptom.py localization [--repeats 5]
+    python studies/lesion_symptom.py errors [--runs 1000] [--patients N]
+    python studies/lesion_symptom.py localization [--repeats 5] [--patients N]
 
 The lesions are those of 658 patients with acute stroke (SOOP, OpenNeuro ds004889), at 2 mm.
 
@@ -9,8 +9,8 @@ The lesions are those of 658 patients with acute stroke (SOOP, OpenNeuro ds00488
 family-wise error of the maximum t for several covariates, with its 95% interval (Clopper and Pearson
 1934): the share of runs with a significant block of 8 mm. ``localization`` simulates outcomes that
 depend on the lesioned share of a region of the AAL atlas, for the 20 regions that are damaged most
-often. It prints the distance from the region of the voxel with the largest t, and the share of runs with
-a significant voxel in the region. Data are read from ``$BIDS_STROKE_SHARED/data``.
+often. It prints the distance from the region of the voxel with the largest t, and the share of runs
+with a significant voxel in the region. Data are read from ``$BIDS_STROKE_SHARED/data``.
 """
 
 import argparse
@@ -38,11 +38,11 @@ NUMBERS = 50, 100, 300, 600
 HIGHER = 1
 
 
-def lesions():
-    """Return the lesions of the patients with a NIHSS at 2 mm, and their volumes (ml)."""
+def lesions(number):
+    """Return the lesions of the first patients with a NIHSS at 2 mm, and their volumes (ml)."""
     people = pd.read_csv(DATA / "lesions_acute" / "participants.tsv", sep="\t")
     paths = [DATA / "lesions_acute" / f"{name}_lesion.nii.gz" for name in people.participant_id]
-    paths = [path for path in paths if path.is_file()]
+    paths = [path for path in paths if path.is_file()][:number]
     matrix = read_lesions(paths, [False] * len(paths))
     return matrix, np.asarray(matrix.lesions.sum(axis=1)) * SPACING_MM**3 / 1000
 
@@ -77,9 +77,9 @@ def blocks(matrix):
     return sparse.csc_array(((matrix.lesions @ grouping).toarray() >= side**3 / 2).astype(float))
 
 
-def errors(runs):
+def errors(runs, patients):
     """Return the family-wise errors for outcomes that depend on volume alone."""
-    matrix, volume = lesions()
+    matrix, volume = lesions(patients)
     every = blocks(matrix)
     rows = []
     for truth, signal, skewed in (
@@ -87,7 +87,7 @@ def errors(runs):
         ("logarithm", log_volume(volume), False),
         ("logarithm, skewed noise", log_volume(volume), True),
     ):
-        for number in (100, len(volume)):
+        for number in sorted({min(100, len(volume)), len(volume)}):
             for name in covariates(volume):
                 significant = [
                     is_significant(every, volume, signal, skewed, number, name, seed)
@@ -138,9 +138,9 @@ def regions(matrix):
     return {name: voxels[name] for name in chosen}
 
 
-def localization(repeats):
+def localization(repeats, patients):
     """Return the distance of peaks from regions and the sensitivity, by the number of participants."""
-    matrix, volume = lesions()
+    matrix, volume = lesions(patients)
     rows = []
     for region, inside in regions(matrix).items():
         damage = np.asarray(matrix.lesions[:, inside].mean(axis=1)).ravel()
@@ -148,7 +148,7 @@ def localization(repeats):
         outside.flat[inside] = False
         distance = ndimage.distance_transform_edt(outside, SPACING_MM).ravel()
         for repeat in range(repeats):
-            for number in NUMBERS:
+            for number in (number for number in NUMBERS if number <= len(volume)):
                 rng = np.random.default_rng([repeat, number])
                 chosen = rng.choice(len(volume), number, replace=False)
                 values = outcome(damage[chosen], rng) if np.ptp(damage[chosen]) else None
@@ -206,11 +206,12 @@ def main():
     command.add_argument("what", choices=("errors", "localization"))
     command.add_argument("--runs", type=int, default=1000, help="runs of each row of errors")
     command.add_argument("--repeats", type=int, default=5, help="runs of each region and number")
+    command.add_argument("--patients", type=int, metavar="N", help="use only the first patients")
     arguments = command.parse_args()
     if arguments.what == "errors":
-        table = errors(arguments.runs)
+        table = errors(arguments.runs, arguments.patients)
     else:
-        table = localization_table(localization(arguments.repeats))
+        table = localization_table(localization(arguments.repeats, arguments.patients))
     print(table.round(1).to_markdown(index=False))
 
 
