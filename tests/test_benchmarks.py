@@ -48,6 +48,14 @@ def test_growth(shared, tmp_path):
     assert number == "1" and float(exponent) < 1
 
 
+def test_outcome(shared, tmp_path):
+    page = tmp_path / "page.md"
+    small = ("--patients", 30, "--permutations", 9, "--copies", 60, "--jobs", 1)
+    run("outcome", *small, "--page", page)
+    for row in ("masks read", "voxels", "voxels, Nilearn", "ratio", "regions", "voxels, 60"):
+        assert float(table(page, row)[0]) > 0
+
+
 @pytest.mark.exhaustive
 def test_participant(shared, tmp_path):
     page = tmp_path / "page.md"

@@ -130,3 +130,23 @@ def test_detection_needs_a_component_that_covers_a_tenth(embedded_model):
     components[4, 4, 1:6] = True
     assert scores(components, truth, 0.001)["detected"] == 1
     assert scores(components, truth, 0.001)["true_ml"] == pytest.approx(0.1)
+
+
+@pytest.fixture
+def lesion_symptom(monkeypatch):
+    monkeypatch.syspath_prepend(STUDIES)
+    return importlib.import_module("lesion_symptom")
+
+
+@pytest.mark.slow
+def test_simulated_outcomes(shared, lesion_symptom):
+    errors = lesion_symptom.errors(runs=3, patients=60)
+    assert len(errors) == 12 and errors["error (%)"].between(0, 100).all()
+    matrix, _ = lesion_symptom.lesions(60)
+    side = lesion_symptom.BLOCK_MM // lesion_symptom.SPACING_MM
+    first = (
+        matrix.lesions[[0]].toarray().reshape(matrix.grid.shape)[: 24 * side, : 29 * side, : 23 * side]
+    )
+    halves = first.reshape(24, side, 29, side, 23, side).sum((1, 3, 5)) >= side**3 / 2
+    blocks = lesion_symptom.blocks(matrix)[[0]].toarray().reshape(25, 30, 24)
+    assert (blocks[:24, :29, :23] == halves).all()
