@@ -57,8 +57,8 @@ COLUMNS: dict[str, dict[str, object]] = {
     "auc_low": {"Description": f"Area under the ROC curve, lower {_INTERVAL}"},
     "auc_high": {"Description": f"Area under the ROC curve, upper {_INTERVAL}"},
     "partial_r": {
-        "Description": "Partial Pearson correlation of the measure with the coded outcome, given the "
-        + _BASELINE
+        "Description": "Partial Pearson correlation of the measure (of the volume: its logarithm) with "
+        f"the coded outcome, given the {_BASELINE}"
     },
     "partial_p": {"Description": "p value of the partial correlation (t distribution)"},
     "partial_p_holm": {"Description": "partial_p, corrected for the number of measures (Holm 1979)"},

@@ -165,7 +165,7 @@ def _notices_of_missing(
         return []
     columns = ", ".join([outcome.name, *covariates])
     return [
-        f"{outcome.name}: {len(missing)} of {len(data)} participants have no value of {columns} or of "
+        f"{outcome.name}: {len(missing)} of {len(data)} participants lack a value of {columns} or of "
         f"the lesion volume and are excluded: {enumeration(list(missing))}."
     ]
 
@@ -176,8 +176,8 @@ def _check(outcome: Outcome, covariates: Sequence[str], data: pd.DataFrame) -> N
     if len(data) < required:
         columns = ", ".join([outcome.name, *covariates])
         raise DatasetError(
-            f"{len(data)} participants have values of {columns}, but {required} are needed; add "
-            "participants, or use fewer covariates."
+            f"Only {len(data)} participants have values of all of {columns}, but {required} are "
+            "needed; add participants, or use fewer covariates."
         )
     for name, values in data.items():
         if values.nunique() < 2:

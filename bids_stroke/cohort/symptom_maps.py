@@ -25,22 +25,23 @@ POWER_EFFECT = 0.5
 COLUMNS: dict[str, dict[str, object]] = {
     "outcome": {"Description": "Column of the outcome"},
     "family": {
-        "Description": "Measures that are corrected together: tracts, or the atlas- entity of an atlas"
+        "Description": "Measures whose p values are corrected together: tracts, or the regions of the "
+        "atlas with this atlas- entity"
     },
     "measure": {"Description": "Column of group_lesion.tsv, or the name of a region"},
     "n": {"Description": "Number of participants"},
     "n_nonzero": {"Description": "Number of participants with a measure above 0"},
     "effect": {
         "Description": "Regression coefficient, given the lesion volume, its logarithm and the "
-        "covariates: change of the coded outcome by 1 ml of a load, or if the whole region or "
+        "covariates: change of the coded outcome per ml of a load, or if the whole region or "
         "cross-section is lesioned"
     },
     "t": {"Description": "t value of the effect"},
     "df": {"Description": "Residual degrees of freedom"},
     "p": {"Description": "Two-sided p value of the t distribution, not corrected"},
     "p_fwe": {
-        "Description": "p value corrected for the number of measures of the family: permutations of "
-        "Freedman and Lane (1983), maximum t"
+        "Description": "p value of the effect, corrected for the number of measures of the family "
+        "(permutations of Freedman and Lane 1983, maximum t); one-sided with --worse"
     },
 }
 
@@ -55,7 +56,8 @@ class Permutations:
     direction : int
         Sign of the tested effects; 0 for both.
     min_overlap : int
-        Smallest number of participants with and without a lesion in a tested voxel or region.
+        Smallest number of participants with and without a lesion in a tested voxel, and with a lesion
+        in a tested region or tract.
     tfce : bool
         Whether the t values of voxels are also enhanced.
     jobs : int

@@ -34,11 +34,13 @@ _RESOLUTION = str(SPACING_MM)
 _TESTED = "0 outside of the tested voxels"
 #: Descriptions of the maps, by the ``stat-`` entity.
 STATISTICS = {
-    "t": f"t value of the lesion; {_TESTED}",
+    "t": "t value of the difference of the coded outcome between participants with and without a "
+    f"lesion in the voxel; {_TESTED}",
     "effect": "Regression coefficient: difference of the coded outcome between participants with and "
-    f"without a lesion in the voxel, given the lesion volume and the covariates; {_TESTED}",
-    "p": "p value corrected for the number of voxels (permutations of Freedman and Lane 1983, maximum "
-    "t); 1 outside of the tested voxels",
+    "without a lesion in the voxel, given the lesion volume, its logarithm and the covariates; "
+    f"{_TESTED}",
+    "p": "p value of the t value, corrected for the number of voxels (permutations of Freedman and "
+    "Lane 1983, maximum t); 1 outside of the tested voxels",
     "power": f"Power of the test for a difference of {POWER_EFFECT:g} residual standard deviations, at "
     f"a corrected p value of {ALPHA:g}; {_TESTED}",
     "tfce": f"t values with threshold-free cluster enhancement (Smith and Nichols 2009); {_TESTED}",
@@ -228,11 +230,12 @@ def _write_maps(
     settings: Settings,
 ) -> None:
     """Write the lesion-symptom maps of an outcome, the tested voxels and the lesion overlap."""
+    volume = analysis.measures[0].name
     sidecar = {
         "Outcome": analysis.outcome.name,
         "Levels": list(analysis.outcome.levels),
         "Participants": len(analysis.outcome.values),
-        "Covariates": [analysis.measures[0].name, "its logarithm", *analysis.covariates],
+        "Covariates": [volume, f"logarithm of {volume}", *analysis.covariates],
         "MinimumOverlap": analysis.min_overlap,
         "TestedVoxels": len(symptom_map.voxels),
         "WorseValues": settings.worse,
@@ -257,7 +260,7 @@ def _write_maps(
     write(
         symptom_map.overlap.astype(np.int32),
         0,
-        "Number of participants with a lesion in each tested voxel",
+        f"Number of participants with a lesion in the voxel; {_TESTED}",
         "count",
         None,
     )

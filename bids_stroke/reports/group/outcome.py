@@ -157,18 +157,23 @@ def _conclusion(low: float, high: float) -> str:
 def _map_sentence(symptom_map: SymptomMap, min_overlap: int) -> str:
     """Describe the voxel-wise tests."""
     p = symptom_map.inference.p
-    direction = {0: "in both directions", 1: "for higher outcomes", -1: "for lower outcomes"}
+    direction = {
+        0: "in both directions",
+        1: "for higher outcomes with a lesion",
+        -1: "for lower outcomes with a lesion",
+    }
     power = 100 * np.nanmedian(symptom_map.power)
     text = (
-        f"Lesion-symptom map: {len(p)} voxels with and without a lesion in at least {min_overlap} "
-        f"participants were tested {direction[symptom_map.direction]}, given the lesion volume, its "
-        f"logarithm and the covariates; {np.count_nonzero(p <= ALPHA)} have a corrected p value of at "
-        f"most {ALPHA:g} (smallest p: {p.min():.3g}). The median power for a difference of half a "
+        f"Lesion-symptom map: {len(p)} voxels were tested {direction[symptom_map.direction]}, given "
+        "the lesion volume, its logarithm and the covariates. Each of them is lesioned in at least "
+        f"{min_overlap} participants, and intact in at least {min_overlap}. "
+        f"{np.count_nonzero(p <= ALPHA)} voxels have a corrected p value of at most {ALPHA:g}; the "
+        f"smallest corrected p value is {p.min():.3g}. The median power for a difference of half a "
         f"residual standard deviation is {power:.0f}%."
     )
     if symptom_map.enhanced:
         number = np.count_nonzero(symptom_map.enhanced.p <= ALPHA)
-        text += f" With TFCE: {number} voxels."
+        text += f" With TFCE, {number} voxels have such a corrected p value."
     return text
 
 
