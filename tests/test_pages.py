@@ -3,11 +3,19 @@
 import re
 
 import derived
+import nibabel as nib
 import numpy as np
 import pages
 import pandas as pd
 import pytest
+from scipy import sparse
 
+from bids_stroke.bids.derivatives import write_tsv
+from bids_stroke.cohort import outcome, outcome_tables
+from bids_stroke.cohort.lesion_matrix import LesionMatrix
+from bids_stroke.cohort.measures import Measure
+from bids_stroke.cohort.phenotypes import Tables
+from bids_stroke.cohort.symptom_maps import Permutations
 from bids_stroke.models import catalog
 from bids_stroke.spatial import image
 
@@ -24,6 +32,47 @@ def test_python_page(tmp_path, monkeypatch):
     load = variables["load"]["raw_load_ml"]
     assert load["left"] > 0 and load["right"] == 0 and load["ipsilesional"] == load["left"]
     assert 0.5 < variables["metrics"].dice(variables["predicted"], variables["manual"]) < 1
+
+
+def outcomes(folder, number=30):
+    """Analyze the column nihss of a simulated dataset of which two participants lack a value."""
+    rng = np.random.default_rng(0)
+    names = [f"sub-{position:02d}" for position in range(number)]
+    volume = rng.lognormal(2, 1.5, number)
+    load = volume * rng.uniform(0, 0.1, number)
+    people = {"participant_id": names, "age": rng.integers(40, 90, number)}
+    people["nihss"] = np.where(np.arange(number) < 2, np.nan, rng.poisson(3 + load))
+    write_tsv(pd.DataFrame(people), folder / "participants.tsv")
+    lesions = sparse.csc_array(rng.uniform(size=(number, 64)) < 0.3, dtype=float)
+    measures = [
+        Measure("volume", "lesion_volume_ml", "Lesion volume (ml)", volume),
+        Measure("tract", "cst_weighted_load_ml_ipsilesional", "CST weighted load (ml)", load),
+    ]
+    matrix = LesionMatrix(lesions, nib.Nifti1Image(np.zeros((4, 4, 4)), np.eye(4)))
+    participants = outcome.Participants(dict.fromkeys(names, ""), measures, matrix)
+    rows = pd.DataFrame({"participant_id": names, "session_id": np.nan, "hemisphere": "left"})
+    tables = Tables(folder, participants.sessions, rows[["participant_id", "hemisphere"]])
+    analysis = outcome.analyze(participants, tables, "nihss", ["age"], Permutations(20, 0, 0))
+    data, _ = outcome_tables.data_table([analysis], rows)
+    write_tsv(data, folder / "out/group_outcome_data.tsv")
+    return analysis
+
+
+def test_outcome_page(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    analysis = outcomes(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    page = pages.run_python("outcome.md")
+    name = page["load"].name
+    association = analysis.associations.set_index("measure").loc[name]
+    assert association["n"] == 28 == len(page["data"])
+    assert page["spearman"].statistic == pytest.approx(association["spearman"])
+    assert page["spearman"].pvalue == pytest.approx(association["spearman_p"])
+    squares = page["without_load"].rsquared, page["with_load"].rsquared
+    assert squares == pytest.approx((association["r2_baseline"], association["r2"]), rel=1e-4)
+    test = analysis.tests.set_index("measure").loc[name]
+    estimates = page["test"].params[name], page["test"].tvalues[name]
+    assert estimates == pytest.approx((test["effect"], test["t"]), rel=1e-4)
 
 
 SIZES = {
