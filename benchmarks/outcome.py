@@ -110,10 +110,10 @@ def _measure(queue, function, arguments):
     start = time.perf_counter()
     function(*arguments)
     seconds = time.perf_counter() - start
-    own, children = (
+    process, children = (
         resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
-    queue.put({"seconds": seconds, "memory (MB)": max(own, children) / 1000})
+    queue.put({"seconds": seconds, "memory (MB)": max(process, children) / 1000})
 
 
 def group(out, jobs, permutations):
