@@ -36,7 +36,10 @@ SUMMARY_COLUMNS: dict[str, dict[str, object]] = {
         "Description": "Smallest number of participants with and without a lesion in a tested voxel"
     },
     "n_voxels": {"Description": f"Number of tested voxels of {SPACING_MM} mm"},
-    "critical_t": {"Description": f"t value with a corrected p value of {ALPHA:g}"},
+    "critical_t": {
+        "Description": "t values that exceed it in a tested direction have a corrected p value of at "
+        f"most {ALPHA:g}; n/a for too few permutations"
+    },
     "n_significant": {"Description": f"Number of voxels with a corrected p value up to {ALPHA:g}"},
     "peak_t": {"Description": "t value with the smallest corrected p value"},
     "peak_p": {"Description": "Smallest corrected p value"},
