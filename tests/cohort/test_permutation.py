@@ -240,7 +240,7 @@ def volume():
     rng = np.random.default_rng(5)
     mask = np.zeros((7, 8, 6), bool)
     mask[1:6, 2:7, 1:4] = rng.random((5, 5, 3)) < 0.9
-    centers = rng.integers(0, 5, size=(NUMBER, 3)) + (1, 2, 1)
+    centers = rng.integers((1, 2, 1), (6, 7, 4), size=(NUMBER, 3))
     points = np.argwhere(mask)
     lesions = (np.linalg.norm(points[None] - centers[:, None], axis=2) < 2.3).astype(float)
     outcome = lesions[:, :4].sum(axis=1) + rng.normal(size=NUMBER)
