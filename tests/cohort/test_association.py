@@ -238,5 +238,7 @@ def test_perfect_separation_is_missing():
     table = relate(y, measures_of(volume, load), np.empty((30, 0)), volume, BINARY)
     assert table.loc[0, "auc"] == 1
     assert np.isnan(table["r2"].astype(float)).all()
-    assert np.isnan(table.loc[0, ["cv_r2", "cv_gain", "cv_gain_low", "cv_gain_high"]].astype(float)).all()
+    assert np.isnan(
+        table.loc[0, ["cv_r2", "cv_gain", "cv_gain_low", "cv_gain_high"]].astype(float)
+    ).all()
     assert np.isfinite(table["partial_p"].astype(float)).all()
