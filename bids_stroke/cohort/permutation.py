@@ -188,11 +188,11 @@ def infer(
     maxima, enhanced_maxima = list[float](), list[float]()
     for block in model.permutations(number):
         maxima += (
-            _directed(block, direction).max(axis=0, initial=-np.inf, where=~np.isnan(block)).tolist()
+            directed(block, direction).max(axis=0, initial=-np.inf, where=~np.isnan(block)).tolist()
         )
         if enhance:
             scores = Parallel(jobs)(delayed(enhance)(column) for column in block.T)
-            enhanced_maxima += [float(np.nanmax(_directed(score, direction))) for score in scores]
+            enhanced_maxima += [float(np.nanmax(directed(score, direction))) for score in scores]
         progress(block.shape[1])
     plain = _corrected(t, np.array(maxima), direction)
     if not enhance:
@@ -200,7 +200,7 @@ def infer(
     return plain, _corrected(enhance(t), np.array(enhanced_maxima), direction)
 
 
-def _directed(scores: NDArray[np.float64], direction: int) -> NDArray[np.float64]:
+def directed(scores: NDArray[np.float64], direction: int) -> NDArray[np.float64]:
     """Return scores whose large values are extreme in the tested direction."""
     return np.abs(scores) if direction == TWO_SIDED else direction * scores
 
@@ -208,8 +208,8 @@ def _directed(scores: NDArray[np.float64], direction: int) -> NDArray[np.float64
 def _corrected(scores: NDArray[np.float64], maxima: NDArray[np.float64], direction: int) -> Inference:
     """Compute the corrected p values of scores from the maxima of the permutations."""
     ordered = np.sort(maxima)
-    directed = _directed(scores, direction)
-    below = np.searchsorted(ordered, directed - TOLERANCE * np.abs(directed), side="left")
+    extreme = directed(scores, direction)
+    below = np.searchsorted(ordered, extreme - TOLERANCE * np.abs(extreme), side="left")
     p = (1 + len(ordered) - below) / (1 + len(ordered))
     return Inference(scores, np.where(np.isnan(scores), np.nan, p), maxima)
 

@@ -119,7 +119,7 @@ def test_a_covariate_without_variance_has_a_column(values):
         (("61", "inf"), r"text instead of a number for sub-02 \(inf\)"),
         (
             tuple("ABCDEFGHIJK"),
-            r"11 different texts \(A, B, C, D, E and 6 more\); use a column with numbers or with at most",
+            r"11 different texts \(A, B, C, D, E and 6 more\); use a column with numbers or with",
         ),
     ],
 )

@@ -88,7 +88,7 @@ def test_a_phenotype_with_the_name_of_another_table(bids, tmp_path):
     tables = Tables(bids, SESSIONS, MEASURED, path)
     assert values(tables, "mrs") == ["3", "4", None] and values(tables, "nihss") == [None, "12", "3"]
     with pytest.raises(
-        DatasetError, match="The column age is in .*bids/participants.tsv and .*clinic/"
+        DatasetError, match=r"The column age is in .*bids/participants.tsv and .*clinic/"
     ):
         tables.column("age")
 
@@ -129,14 +129,15 @@ def test_a_sidecar_without_levels(bids, content):
 
 def test_a_damaged_sidecar(bids):
     (bids / "participants.json").write_text('{"nihss": ')
-    with pytest.raises(DatasetError, match="participants.json is not valid JSON .*; fix the file"):
+    with pytest.raises(DatasetError, match=r"participants.json is not valid JSON .*; fix the file"):
         Tables(bids, SESSIONS, MEASURED).column("nihss")
 
 
 def test_a_column_of_two_tables_is_refused(bids, tmp_path):
     path = write(tmp_path / "scores.tsv", "participant_id nihss", "01 3")
     with pytest.raises(
-        DatasetError, match="column nihss is in .*/participants.tsv and .*/scores.tsv; rename it in one"
+        DatasetError,
+        match=r"column nihss is in .*/participants.tsv and .*/scores.tsv; rename it in one",
     ):
         Tables(bids, SESSIONS, MEASURED, path).column("nihss")
     write(bids / "participants.tsv", "participant_id hemisphere", "01 dominant")
