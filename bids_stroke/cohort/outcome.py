@@ -108,15 +108,16 @@ def analyze(
     DatasetError
         If a column cannot be used, or too few participants have complete data.
     """
-    outcome = code_outcome(tables.column(name))
-    columns = [tables.column(covariate) for covariate in dict.fromkeys(covariates)]
-    volume = pd.Series(participants.measures[0].values, outcome.values.index, name="lesion volume")
-    data = pd.concat([outcome.values, *(column.texts for column in columns), volume], axis=1)
+    column, *others = map(tables.column, [name, *dict.fromkeys(covariates)])
+    volume = pd.Series(participants.measures[0].values, column.texts.index)
+    data = pd.concat([column.texts, *(other.texts for other in others), volume], axis=1)
     complete = data.notna().all(axis=1).to_numpy()
-    notices = _notices_of_missing(outcome, columns, complete)
-    outcome = replace(outcome, values=outcome.values[complete])
-    design = _design(columns, outcome.values.index)
-    _check(outcome, columns, design, volume[complete])
+    notices = _notices_of_missing([column, *others], complete)
+    # Participants without complete data may have further values, which are not coded.
+    column, *others = (replace(item, texts=item.texts[complete]) for item in (column, *others))
+    design = pd.concat([pd.DataFrame(index=column.texts.index), *map(code_covariate, others)], axis=1)
+    _check([column, *others], design, volume[complete])
+    outcome = code_outcome(column)
     selected = _select(participants, complete)
     values = outcome.values.to_numpy(float)
     volumes = selected.measures[0].values
@@ -146,12 +147,6 @@ def analyze(
     )
 
 
-def _design(columns: Sequence[Column], participants: pd.Index) -> pd.DataFrame:
-    """Code the covariates of some participants; the others may have further categories."""
-    coded = [code_covariate(replace(column, texts=column.texts[participants])) for column in columns]
-    return pd.concat(coded, axis=1) if coded else pd.DataFrame(index=participants)
-
-
 def _select(participants: Participants, selected: NDArray[np.bool_]) -> Participants:
     """Return some of the participants."""
     sessions = dict(
@@ -162,33 +157,30 @@ def _select(participants: Participants, selected: NDArray[np.bool_]) -> Particip
     return Participants(sessions, measures, LesionMatrix(lesions, participants.matrix.grid))
 
 
-def _notices_of_missing(
-    outcome: Outcome, columns: Sequence[Column], complete: NDArray[np.bool_]
-) -> list[str]:
+def _notices_of_missing(columns: Sequence[Column], complete: NDArray[np.bool_]) -> list[str]:
     """Name the participants without complete data."""
-    missing = outcome.values.index[~complete]
+    missing = columns[0].texts.index[~complete]
     if not len(missing):
         return []
-    names = ", ".join([outcome.name, *(column.name for column in columns)])
     return [
-        f"{outcome.name}: {len(missing)} of {len(complete)} participants have no value of {names} or "
-        f"of the lesion volume and are excluded: {enumeration(list(missing))}."
+        f"{columns[0].name}: {len(missing)} of {len(complete)} participants have no value of "
+        f"{_names(columns)} or of the lesion volume and are excluded: {enumeration(list(missing))}."
     ]
 
 
-def _check(
-    outcome: Outcome, columns: Sequence[Column], design: pd.DataFrame, volume: pd.Series
-) -> None:
-    """Refuse too few participants, and columns without variance."""
+def _names(columns: Sequence[Column]) -> str:
+    return ", ".join(column.name for column in columns)
+
+
+def _check(columns: Sequence[Column], design: pd.DataFrame, volume: pd.Series) -> None:
+    """Refuse too few participants, and covariates or volumes without variance."""
     number, required = len(volume), MIN_PARTICIPANTS + design.shape[1]
     if number < required:
-        names = ", ".join([outcome.name, *(column.name for column in columns)])
         raise DatasetError(
-            f"{number} participants have values of {names}, but {required} are needed; add "
-            "participants, or use fewer covariates."
+            f"The number of participants with values of {_names(columns)} is {number}, but {required} "
+            "are needed; add participants, or use fewer covariates."
         )
-    checked = {f"outcome {outcome.name}": outcome.values, "lesion volume": volume}
-    checked |= {f"covariate {name}": design[name] for name in design}
+    checked = {"lesion volume": volume} | {f"covariate {name}": design[name] for name in design}
     for name, values in checked.items():
         if values.nunique() < 2:
             raise DatasetError(

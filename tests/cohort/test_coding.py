@@ -63,9 +63,13 @@ def test_equal_numbers_have_one_level():
 @pytest.mark.parametrize(
     ("values", "description", "message"),
     [
-        (("4", "4.0", None), {}, "is 4 for every participant; choose an outcome that varies."),
-        (("good", "good"), {}, "is good for every participant"),
-        ((None, None), {}, "has no value; choose an outcome that varies."),
+        (
+            ("4", "4.0", None),
+            {},
+            "is 4 for all participants with complete data; choose an outcome that varies.",
+        ),
+        (("good", "good"), {}, "is good for all participants"),
+        ((None, None), {}, "is empty; choose an outcome that varies."),
         (
             ("12", "high", "3", ">25"),
             {},

@@ -199,9 +199,9 @@ def test_the_hemisphere_is_a_covariate(run, people):
 @pytest.mark.parametrize(
     ("number", "covariates", "words"),
     [
-        (9, (), "9 participants have values of score, but 10 are needed; add participants"),
-        (12, ("age", "site"), "12 participants have values of score, age, site, but 13 are needed"),
-        (0, ("age",), "0 participants have values of score, age, but 11 are needed"),
+        (9, (), "participants with values of score is 9, but 10 are needed; add"),
+        (12, ("age", "site"), "values of score, age, site is 12, but 13 are needed"),
+        (0, ("age",), "values of score, age is 0, but 11 are needed"),
     ],
 )
 def test_too_few_participants(run, people, number, covariates, words):
@@ -220,7 +220,7 @@ def test_enough_participants(run, people):
     [
         ({"sex": "F"}, ("sex",), "The covariate sex: F is the same for all 24 participants"),
         ({"age": "61"}, ("age",), "The covariate age is the same for all 24 participants"),
-        ({"score": "3"}, (), "score of participants.tsv is 3 for every participant"),
+        ({"score": "3"}, (), "score of participants.tsv is 3 for all participants with complete data"),
         ({}, ("score",), "The outcome score is a combination of the lesion volume and the covariates"),
         ({}, ("NIHSS",), "There is no column NIHSS; choose one of hemisphere, score, mrs, poor, age"),
     ],
@@ -233,7 +233,7 @@ def test_columns_that_cannot_be_used(run, people, change, covariates, words):
 def test_an_outcome_that_varies_only_among_excluded_participants(run, people):
     people["score"], people.loc[0, "score"], people.loc[0, "age"] = "3", "4", np.nan
     with pytest.raises(
-        DatasetError, match="The outcome score is the same for all 23 participants with"
+        DatasetError, match=r"The column score of participants.tsv is 3 for all participants"
     ):
         run(people, "score", "age")
 
