@@ -5,16 +5,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import sparse, stats
 from statsmodels.stats.multitest import multipletests
 
 from .coding import BINARY, Outcome
 from .measures import Measure
+from .permutation import LinearModel
 from .regressions import FOLDS, REPEATS, RESAMPLES, SEED, cross_validate, r_squared
 
-#: Smallest number of participants with complete data.
+#: Smallest number of participants with complete data; each covariate requires one more.
 MIN_PARTICIPANTS = 10
 #: Smallest number of participants with a measure above 0.
 MIN_NONZERO = 5
@@ -91,8 +91,9 @@ def associations(
     values : ndarray, (participants,)
         Values of the outcome; all are finite.
     measures : sequence of Measure
-        Measures of the same participants. Measures without variance, or above 0 in fewer than
-        :data:`bids_stroke.cohort.association.MIN_NONZERO` participants, have only counts.
+        Measures of the same participants. Measures without variance, above 0 in fewer than
+        :data:`bids_stroke.cohort.association.MIN_NONZERO` participants, or of too few participants,
+        have only counts.
     covariates : ndarray, (participants, covariates)
     log_volume : ndarray, (participants,)
 
@@ -128,7 +129,8 @@ def _associate(
         "n": len(x),
         "n_nonzero": int((x > 0).sum()),
     }
-    if row["n"] < MIN_PARTICIPANTS or row["n_nonzero"] < MIN_NONZERO or not np.ptp(x) or not np.ptp(y):
+    required = MIN_PARTICIPANTS + covariates.shape[1]
+    if len(x) < required or row["n_nonzero"] < MIN_NONZERO or not np.ptp(x) or not np.ptp(y):
         return row
     is_volume = measure.kind == "volume"
     baseline = covariates if is_volume else np.column_stack([volume, covariates])
@@ -178,7 +180,8 @@ def _areas(ranks: NDArray[np.float64], codes: NDArray[np.float64]) -> NDArray[np
 
 
 def _partial(y: NDArray[np.float64], predictors: NDArray[np.float64]) -> dict[str, float]:
-    """Compute the partial correlation of the first predictor given the others."""
-    fit = sm.OLS(y, sm.add_constant(predictors, has_constant="add")).fit()
-    t, df = float(fit.tvalues[1]), float(fit.df_resid)
-    return {"partial_r": t / np.sqrt(t**2 + df), "partial_p": float(fit.pvalues[1])}
+    """Compute the partial correlation of the first predictor given the others; NaN if it is a
+    combination of them."""
+    fit = LinearModel(sparse.csc_array(predictors[:, :1]), y, predictors[:, 1:]).fit()
+    t = float(fit.t[0])
+    return {"partial_r": t / np.sqrt(t**2 + fit.df), "partial_p": float(fit.p[0])}

@@ -109,7 +109,7 @@ def code_outcome(column: Column) -> Outcome:
     present = column.texts.dropna()
     ordered = _ordered_levels(column, present)
     if len(ordered) < 2:
-        problem = "has no value" if not ordered else f"is {ordered[0]} for every participant"
+        problem = f"is {ordered[0]} for all participants with complete data" if ordered else "is empty"
         raise DatasetError(
             f"The column {column.name} of {column.source} {problem}; choose an outcome that varies."
         )

@@ -100,14 +100,19 @@ def ipsilesional(table: pd.DataFrame, load: str) -> NDArray[np.float64]:
 
 
 def _region_measures(table: pd.DataFrame, regions: pd.DataFrame) -> list[Measure]:
-    """Return the lesioned share of each region; NaN for participants that were not measured."""
+    """Return the lesioned share of each region; NaN for participants that were not measured.
+
+    Regions of an atlas with the same name are numbered.
+    """
     keys = ["participant_id", "session_id"]
     rows = regions[regions["region"] != "outside"].fillna({"session_id": ""})
+    rows["number"] = rows.groupby([*keys, "atlas", "region"]).cumcount() + 1
     index = pd.MultiIndex.from_frame(table[keys].fillna({"session_id": ""}))
     measures = []
-    for (atlas, region), group in rows.groupby(["atlas", "region"], sort=False):
+    for (atlas, region, number), group in rows.groupby(["atlas", "region", "number"], sort=False):
+        name = f"{region} ({number})" if number > 1 else str(region)
         shares = group.set_index(keys)["region_share"].reindex(index).to_numpy(float)
-        measures.append(Measure("region", str(region), str(region), shares, str(atlas)))
+        measures.append(Measure("region", name, name, shares, str(atlas)))
     return measures
 
 

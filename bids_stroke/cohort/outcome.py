@@ -11,16 +11,18 @@ from bids_stroke.errors import DatasetError
 from bids_stroke.utils.text import enumeration
 
 from .association import MIN_PARTICIPANTS, associations
-from .coding import Outcome, code_covariate, code_outcome
+from .coding import NUMERIC, Column, Outcome, code_covariate, code_outcome
 from .lesion_matrix import LesionMatrix
 from .measures import Measure, log_volume
 from .multivariate import Prediction, predict_outcome
 from .phenotypes import Tables
-from .regressions import FOLDS
+from .regressions import FOLDS, r_squared
 from .symptom_maps import Permutations, SymptomMap, default_min_overlap, fit_measures, fit_voxels
 
 #: Signs of the effects of lesions by the values of an outcome that are worse.
 DIRECTIONS = {None: 0, "higher": 1, "lower": -1}
+#: Largest share of the variance of an outcome that the lesion volume and the covariates may explain.
+MAX_EXPLAINED = 1 - 1e-9
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,14 @@ class Analysis:
         See :func:`bids_stroke.cohort.association.associations` and
         :func:`bids_stroke.cohort.symptom_maps.fit_measures`.
     symptom_map : SymptomMap or None
-        None if no voxel can be tested; ``notices`` states why.
+        None if no voxel can be tested; ``problems`` states why.
     prediction : Prediction or None
         None for fewer than two participants in each fold.
     min_overlap : int
     notices : sequence of str
         Sentences for the user.
-    complete : bool
-        Whether all results exist.
+    problems : sequence of str
+        Reasons why a result does not exist, one sentence each.
     """
 
     outcome: Outcome
@@ -77,7 +79,7 @@ class Analysis:
     prediction: Prediction | None
     min_overlap: int
     notices: Sequence[str]
-    complete: bool
+    problems: Sequence[str]
 
 
 def analyze(
@@ -106,43 +108,42 @@ def analyze(
     DatasetError
         If a column cannot be used, or too few participants have complete data.
     """
-    outcome = code_outcome(tables.column(name))
-    coded = [code_covariate(tables.column(covariate)) for covariate in covariates]
-    design = pd.concat(coded, axis=1) if coded else pd.DataFrame(index=outcome.values.index)
-    volume = pd.Series(participants.measures[0].values, outcome.values.index, name="lesion volume")
-    data = pd.concat(
-        [outcome.values.rename(f"outcome {name}"), design.add_prefix("covariate "), volume], axis=1
-    )
+    column, *others = map(tables.column, [name, *dict.fromkeys(covariates)])
+    volume = pd.Series(participants.measures[0].values, column.texts.index)
+    data = pd.concat([column.texts, *(other.texts for other in others), volume], axis=1)
     complete = data.notna().all(axis=1).to_numpy()
-    notices = list(_notices_of_missing(outcome, covariates, data, complete))
-    _check(outcome, covariates, data[complete])
+    notices = _notices_of_missing([column, *others], complete)
+    # Participants without complete data may have further values, which are not coded.
+    column, *others = (replace(item, texts=item.texts[complete]) for item in (column, *others))
+    design = pd.concat([pd.DataFrame(index=column.texts.index), *map(code_covariate, others)], axis=1)
+    _check([column, *others], design, volume[complete])
+    outcome = code_outcome(column)
     selected = _select(participants, complete)
-    values = outcome.values[complete].to_numpy(float)
+    values = outcome.values.to_numpy(float)
     volumes = selected.measures[0].values
-    nuisance = np.column_stack([volumes, log_volume(volumes), design[complete]])
+    nuisance = np.column_stack([volumes, log_volume(volumes), design])
+    _check_explained(outcome, nuisance)
     if not options.min_overlap:
         options = replace(options, min_overlap=default_min_overlap(len(values)))
-    table = associations(
-        outcome, values, selected.measures, design[complete].to_numpy(float), log_volume(volumes)
-    )
-    tests = fit_measures(name, values, selected.measures, nuisance, options)
-    symptom_map = None
+    symptom_map, problems = None, list[str]()
     try:
         symptom_map = fit_voxels(selected.matrix, values, nuisance, options)
     except DatasetError as error:
-        notices.append(f"{name}: {error}")
+        problems.append(f"{name}: {error}")
     enough = len(values) >= 2 * FOLDS and selected.matrix.lesions.nnz > 0
     return Analysis(
-        outcome=replace(outcome, values=outcome.values[complete]),
-        covariates=design[complete],
+        outcome=outcome,
+        covariates=design,
         measures=selected.measures,
-        associations=table,
-        tests=tests,
+        associations=associations(
+            outcome, values, selected.measures, design.to_numpy(float), log_volume(volumes)
+        ),
+        tests=fit_measures(name, values, selected.measures, nuisance, options),
         symptom_map=symptom_map,
         prediction=predict_outcome(selected.matrix, values, nuisance) if enough else None,
         min_overlap=options.min_overlap,
         notices=notices,
-        complete=symptom_map is not None,
+        problems=problems,
     )
 
 
@@ -156,32 +157,42 @@ def _select(participants: Participants, selected: NDArray[np.bool_]) -> Particip
     return Participants(sessions, measures, LesionMatrix(lesions, participants.matrix.grid))
 
 
-def _notices_of_missing(
-    outcome: Outcome, covariates: Sequence[str], data: pd.DataFrame, complete: NDArray[np.bool_]
-) -> list[str]:
+def _notices_of_missing(columns: Sequence[Column], complete: NDArray[np.bool_]) -> list[str]:
     """Name the participants without complete data."""
-    missing = data.index[~complete]
+    missing = columns[0].texts.index[~complete]
     if not len(missing):
         return []
-    columns = ", ".join([outcome.name, *covariates])
     return [
-        f"{outcome.name}: {len(missing)} of {len(data)} participants lack a value of {columns} or of "
-        f"the lesion volume and are excluded: {enumeration(list(missing))}."
+        f"{columns[0].name}: {len(missing)} of {len(complete)} participants lack a value of "
+        f"{_names(columns)} or of the lesion volume and are excluded: {enumeration(list(missing))}."
     ]
 
 
-def _check(outcome: Outcome, covariates: Sequence[str], data: pd.DataFrame) -> None:
-    """Refuse too few participants, and columns without variance."""
-    required = MIN_PARTICIPANTS + data.shape[1] - 2  # without the outcome and the volume
-    if len(data) < required:
-        columns = ", ".join([outcome.name, *covariates])
+def _names(columns: Sequence[Column]) -> str:
+    return ", ".join(column.name for column in columns)
+
+
+def _check(columns: Sequence[Column], design: pd.DataFrame, volume: pd.Series) -> None:
+    """Refuse too few participants, and covariates or volumes without variance."""
+    number, required = len(volume), MIN_PARTICIPANTS + design.shape[1]
+    if number < required:
         raise DatasetError(
-            f"Only {len(data)} participants have values of all of {columns}, but {required} are "
+            f"Only {number} participants have values of all of {_names(columns)}, but {required} are "
             "needed; add participants, or use fewer covariates."
         )
-    for name, values in data.items():
+    checked = {"lesion volume": volume} | {f"covariate {name}": design[name] for name in design}
+    for name, values in checked.items():
         if values.nunique() < 2:
             raise DatasetError(
-                f"The {name} is the same for all {len(data)} participants with complete data; choose "
+                f"The {name} is the same for all {number} participants with complete data; choose "
                 "another column."
             )
+
+
+def _check_explained(outcome: Outcome, nuisance: NDArray[np.float64]) -> None:
+    """Refuse an outcome without variance given the lesion volume and the covariates."""
+    if r_squared(outcome.values.to_numpy(float), nuisance, NUMERIC) > MAX_EXPLAINED:
+        raise DatasetError(
+            f"The outcome {outcome.name} is a combination of the lesion volume and the covariates; use "
+            "another outcome, or other covariates."
+        )

@@ -11,8 +11,9 @@ from bids_stroke.spatial.templates import TEMPLATE
 
 from . import association
 from .lesion_matrix import SPACING_MM, LesionMatrix
+from .measures import Measure
 from .outcome import Analysis
-from .permutation import SEED
+from .permutation import SEED, directed
 from .symptom_maps import ALPHA
 
 #: The columns of ``group_outcome_summary.tsv``.
@@ -36,7 +37,10 @@ SUMMARY_COLUMNS: dict[str, dict[str, object]] = {
         "Description": "Smallest number of participants with and without a lesion in a tested voxel"
     },
     "n_voxels": {"Description": f"Number of tested voxels of {SPACING_MM} mm"},
-    "critical_t": {"Description": f"t value with a corrected p value of {ALPHA:g}"},
+    "critical_t": {
+        "Description": "t values that exceed it in a tested direction have a corrected p value of at "
+        f"most {ALPHA:g}; n/a for too few permutations"
+    },
     "n_significant": {"Description": f"Number of voxels with a corrected p value up to {ALPHA:g}"},
     "peak_t": {"Description": "t value with the smallest corrected p value"},
     "peak_p": {"Description": "Smallest corrected p value"},
@@ -92,11 +96,12 @@ def summary_row(
     }
     if symptom_map := analysis.symptom_map:
         p = symptom_map.inference.p
-        peak = int(np.lexsort((-np.abs(symptom_map.regression.t), p))[0])
+        scores = directed(symptom_map.regression.t, symptom_map.direction)
+        peak = int(np.lexsort((-scores, p))[0])
         position = np.unravel_index(symptom_map.voxels[peak], matrix.grid.shape)
         row |= {
             "n_voxels": len(p),
-            "critical_t": symptom_map.inference.critical(ALPHA),
+            "critical_t": symptom_map.critical,
             "n_significant": int((p <= ALPHA).sum()),
             "peak_t": symptom_map.regression.t[peak],
             "peak_p": p[peak],
@@ -150,7 +155,7 @@ def data_table(
             for name in analysis.covariates
         }
         columns |= {
-            measure.name: (
+            _column(measure): (
                 pd.Series(measure.values, values.index),
                 f"{measure.title}; n/a for participants that are not analyzed",
             )
@@ -160,3 +165,8 @@ def data_table(
             table[name] = column.combine_first(table[name]) if name in table else column
             descriptions[name] = {"Description": description}
     return table.reset_index(), descriptions
+
+
+def _column(measure: Measure) -> str:
+    """Return the column of a measure; several atlases may have regions with the same name."""
+    return f"{measure.atlas}_{measure.name}" if measure.atlas else measure.name

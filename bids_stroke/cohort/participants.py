@@ -34,7 +34,7 @@ def read_keyed_table(
     """Read a table whose rows are identified by the columns participant_id or session_id.
 
     Blanks around values are removed, and ``sub-`` and ``ses-`` are added to the labels of participants
-    and sessions if they are missing. Rows without a label are ignored.
+    and sessions if they are missing. Rows without a required label are ignored.
 
     Parameters
     ----------
@@ -61,11 +61,12 @@ def read_keyed_table(
     keys = [*required, *(key for key in optional if key in table)]
     for key in keys:
         prefix = _PREFIXES[key]
-        table[key] = [with_prefix(text, prefix) for text in table[key]]
-    table = table[(table[keys] != "").all(axis=1)].replace(["n/a", ""], np.nan).drop_duplicates()
+        table[key] = [with_prefix("" if text == "n/a" else text, prefix) for text in table[key]]
+    labeled = (table[list(required)] != "").all(axis=1)
+    table = table[labeled].replace(["n/a", ""], np.nan).drop_duplicates()
     duplicates = table.loc[table.duplicated(keys), keys]
     if len(duplicates):
-        label = " ".join(duplicates.iloc[0])
+        label = " ".join(duplicates.iloc[0].dropna())
         unit = "session" if "session_id" in keys else "participant"
         raise DatasetError(f"{path} has different rows for {label}; keep one row for each {unit}.")
     return table

@@ -27,6 +27,10 @@ SEED = 0
 TOLERANCE = 1e-9
 #: Smallest share of the sum of squares of a unit that the nuisance variables must not explain.
 MIN_RESIDUAL = 1e-8
+#: Smallest norm of a centered nuisance variable, relative to its norm; less is rounding of a constant.
+MIN_VARIATION = 1e-10
+#: Smallest unexplained share of the variance: the t value of a perfect correlation is finite.
+MIN_UNEXPLAINED = 1e-12
 #: Size of the arrays of permuted scores, in bytes.
 BLOCK_BYTES = 2**26
 
@@ -81,8 +85,8 @@ class Inference:
     maxima: NDArray[np.float64]
 
     def critical(self, alpha: float = 0.05) -> float:
-        """Return the smallest score with a corrected p value of at most ``alpha``; infinity if the
-        number of permutations is too small."""
+        """Return the score above which corrected p values are at most ``alpha``; infinity if the number
+        of permutations is too small."""
         number = len(self.maxima)
         allowed = int(np.floor(alpha * (number + 1) * (1 + TOLERANCE))) - 1
         return float(np.sort(self.maxima)[number - allowed - 1]) if allowed >= 0 else np.inf
@@ -139,8 +143,7 @@ class LinearModel:
         return products / self._norms[:, None] / np.linalg.norm(residuals, axis=0)
 
     def _t_values(self, correlations: NDArray[np.float64]) -> NDArray[np.float64]:
-        with np.errstate(divide="ignore"):  # infinite for a perfect correlation
-            return correlations * np.sqrt(self.df / np.maximum(1 - correlations**2, 0))
+        return correlations * np.sqrt(self.df / np.maximum(1 - correlations**2, MIN_UNEXPLAINED))
 
     def permutations(self, number: int, seed: int = SEED) -> Iterator[NDArray[np.float64]]:
         """Yield blocks of t values of permuted residuals, (units, permutations in the block)."""
@@ -185,11 +188,11 @@ def infer(
     maxima, enhanced_maxima = list[float](), list[float]()
     for block in model.permutations(number):
         maxima += (
-            _directed(block, direction).max(axis=0, initial=-np.inf, where=~np.isnan(block)).tolist()
+            directed(block, direction).max(axis=0, initial=-np.inf, where=~np.isnan(block)).tolist()
         )
         if enhance:
             scores = Parallel(jobs)(delayed(enhance)(column) for column in block.T)
-            enhanced_maxima += [float(np.nanmax(_directed(score, direction))) for score in scores]
+            enhanced_maxima += [float(np.nanmax(directed(score, direction))) for score in scores]
         progress(block.shape[1])
     plain = _corrected(t, np.array(maxima), direction)
     if not enhance:
@@ -197,7 +200,7 @@ def infer(
     return plain, _corrected(enhance(t), np.array(enhanced_maxima), direction)
 
 
-def _directed(scores: NDArray[np.float64], direction: int) -> NDArray[np.float64]:
+def directed(scores: NDArray[np.float64], direction: int) -> NDArray[np.float64]:
     """Return scores whose large values are extreme in the tested direction."""
     return np.abs(scores) if direction == TWO_SIDED else direction * scores
 
@@ -205,8 +208,8 @@ def _directed(scores: NDArray[np.float64], direction: int) -> NDArray[np.float64
 def _corrected(scores: NDArray[np.float64], maxima: NDArray[np.float64], direction: int) -> Inference:
     """Compute the corrected p values of scores from the maxima of the permutations."""
     ordered = np.sort(maxima)
-    directed = _directed(scores, direction)
-    below = np.searchsorted(ordered, directed - TOLERANCE * np.abs(directed), side="left")
+    extreme = directed(scores, direction)
+    below = np.searchsorted(ordered, extreme - TOLERANCE * np.abs(extreme), side="left")
     p = (1 + len(ordered) - below) / (1 + len(ordered))
     return Inference(scores, np.where(np.isnan(scores), np.nan, p), maxima)
 
@@ -215,7 +218,7 @@ def _orthonormal_basis(nuisance: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return an orthonormal basis of the intercept and the nuisance variables."""
     centered = nuisance - nuisance.mean(axis=0)
     norms = np.linalg.norm(centered, axis=0)
-    varying = norms > 0
+    varying = norms > MIN_VARIATION * np.linalg.norm(nuisance, axis=0)
     intercept = np.full((len(nuisance), 1), len(nuisance) ** -0.5)
     if not varying.any():
         return intercept

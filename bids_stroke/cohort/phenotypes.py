@@ -44,8 +44,8 @@ class Tables:
         phenotype: Path | None = None,
     ) -> None:
         self._sessions = sessions
-        #: Rows of the participants, and the path of the sidecar, by the name of the table.
-        self._tables = dict[str, tuple[pd.DataFrame, Path]]()
+        #: Rows of the participants by the path of the table.
+        self._tables = dict[Path, pd.DataFrame]()
         self._add(Path("group_lesion.tsv"), measured)
         path = bids_dir / "participants.tsv"
         if path.is_file():
@@ -54,14 +54,20 @@ class Tables:
         if phenotype:
             if not phenotype.is_file():
                 raise DatasetError(f"{phenotype} does not exist; check --phenotype.")
-            self._add(phenotype, read_keyed_table(phenotype, ["participant_id"], ["session_id"]))
+            self._add_selected(
+                phenotype, read_keyed_table(phenotype, ["participant_id"], ["session_id"])
+            )
 
     def _add(self, path: Path, table: pd.DataFrame) -> None:
+        """Add a table with a row for each participant."""
+        self._tables[path] = table.set_index("participant_id").reindex(list(self._sessions))
+
+    def _add_selected(self, path: Path, table: pd.DataFrame) -> None:
+        """Add the rows of the selected sessions, if the table has sessions."""
         if "session_id" in table:
-            expected = table["participant_id"].map(self._sessions)
-            table = table[table["session_id"] == expected]
-        rows = table.set_index("participant_id").reindex(list(self._sessions))
-        self._tables[path.name] = rows, sidecar_of(path)
+            selected = table["participant_id"].map(self._sessions)
+            table = table[table["session_id"].fillna("") == selected]
+        self._add(path, table)
 
     def _add_sessions(self, bids_dir: Path) -> None:
         """Add the rows of the sessions from the sessions.tsv of each participant."""
@@ -72,7 +78,7 @@ class Tables:
                 table = read_keyed_table(path, ["session_id"])
                 tables.append(table.assign(participant_id=participant))
         if tables:
-            self._add(bids_dir / "sessions.tsv", pd.concat(tables))
+            self._add_selected(bids_dir / "sessions.tsv", pd.concat(tables))
 
     def column(self, name: str) -> Column:
         """Return a column.
@@ -82,19 +88,13 @@ class Tables:
         DatasetError
             If no table, or more than one, has the column, or if its sidecar cannot be read.
         """
-        sources = [
-            source for source, (rows, _) in self._tables.items() if name in rows and name not in KEYS
-        ]
-        if len(sources) > 1:
-            raise DatasetError(
-                f"The column {name} is in {' and '.join(sources)}; rename it in one of them."
-            )
-        if not sources:
+        paths = [path for path, rows in self._tables.items() if name in rows and name not in KEYS]
+        if len(paths) > 1:
+            listing = " and ".join(map(str, paths))
+            raise DatasetError(f"The column {name} is in {listing}; rename it in one of them.")
+        if not paths:
             columns = dict.fromkeys(
-                str(column)
-                for rows, _ in self._tables.values()
-                for column in rows
-                if column not in KEYS
+                str(column) for rows in self._tables.values() for column in rows if column not in KEYS
             )
             raise DatasetError(
                 f"There is no column {name}; choose one of {enumeration(list(columns), 40)}."
@@ -102,13 +102,13 @@ class Tables:
                 else f"There is no column {name}, because there is no table with outcomes; add "
                 "participants.tsv to the dataset, or use --phenotype."
             )
-        rows, sidecar = self._tables[sources[0]]
-        description = _read_description(sidecar, name)
+        (path,) = paths
+        description = _read_description(sidecar_of(path), name)
         levels = description.get("Levels")
         return Column(
             name,
-            rows[name],
-            sources[0],
+            self._tables[path][name],
+            path.name,
             tuple(map(str, levels)) if isinstance(levels, dict | list) else (),
             "Units" in description,
         )

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import statsmodels.api as sm
 from numpy.typing import NDArray
+from scipy import special, stats
 from sklearn.model_selection import KFold
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 
@@ -15,6 +16,8 @@ from .coding import NUMERIC
 RESAMPLES = 1000
 FOLDS, REPEATS = 10, 5
 SEED = 0
+#: Smallest variation of a combination of standardized predictors; less is rounding.
+MIN_VARIATION = 1e-8
 
 
 def r_squared(y: NDArray[np.float64], predictors: NDArray[np.float64], kind: str) -> float:
@@ -31,8 +34,9 @@ def r_squared(y: NDArray[np.float64], predictors: NDArray[np.float64], kind: str
     Returns
     -------
     float
-        NaN if the maximum-likelihood estimate was not found.
+        NaN if there is no maximum-likelihood estimate, as for perfectly separated values.
     """
+    predictors = _uncorrelated(predictors, np.arange(len(y)))
     if not predictors.shape[1]:
         return 0.0
     if kind == NUMERIC:
@@ -46,16 +50,52 @@ def r_squared(y: NDArray[np.float64], predictors: NDArray[np.float64], kind: str
     return float((1 - np.exp(2 * (null - fit.llf) / n)) / (1 - np.exp(2 * null / n)))
 
 
+def _uncorrelated(predictors: NDArray[np.float64], train: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Transform predictors linearly to uncorrelated ones with a standard deviation of 1 in ``train``.
+
+    Predictions are the same. Constant and collinear predictors are left out, and the fit converges for
+    predictors of any scale.
+    """
+    centered = predictors - predictors[train].mean(axis=0)
+    sizes = np.linalg.norm(predictors[train], axis=0)
+    norms = np.linalg.norm(centered[train], axis=0)
+    varying = norms > MIN_VARIATION * sizes
+    scaled = centered[:, varying] / norms[varying]
+    _, sizes, directions = np.linalg.svd(scaled[train], full_matrices=False)
+    independent = sizes > MIN_VARIATION
+    weights = directions[independent].T / sizes[independent]
+    return np.sqrt(len(train)) * (scaled @ weights)
+
+
+class _Logistic(stats.rv_continuous):
+    """Logistic distribution without the checks of scipy, which take most of the time of a fit."""
+
+    def cdf(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the cumulative distribution function."""
+        return np.asarray(special.expit(x))
+
+    def ppf(self, q: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the quantiles."""
+        return np.asarray(special.logit(q))
+
+
 def _fit_ordered(y: NDArray[np.float64], predictors: NDArray[np.float64]) -> Any | None:
-    """Fit a proportional-odds model, which is a logistic model for two values; None if the fit does not
-    converge."""
+    """Fit a proportional-odds model, which is a logistic model for two values.
+
+    Returns None if the fit does not converge, or if the predictors separate the values perfectly: every
+    observed value has a probability above one half, and larger coefficients increase all of them.
+    """
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
-            fit = OrderedModel(y, predictors, distr="logit").fit(method="bfgs", disp=False, maxiter=200)
+            fit = OrderedModel(y, predictors, distr=_Logistic()).fit(
+                method="lbfgs", disp=False, maxiter=200, skip_hessian=True
+            )
         except (np.linalg.LinAlgError, ValueError):
             return None
-    return fit if fit.mle_retvals["converged"] and np.isfinite(fit.llf) else None
+    codes = np.unique(y, return_inverse=True)[1]
+    is_separated = (fit.predict()[np.arange(len(y)), codes] > 0.5).all()
+    return None if is_separated or not fit.mle_retvals["converged"] else fit
 
 
 def cross_validate(
@@ -88,7 +128,7 @@ def gain_interval(
     """
     resamples = np.random.default_rng(SEED).integers(len(null), size=(RESAMPLES, len(null)))
     gains = (before - after)[resamples].sum(axis=1) / null[resamples].sum(axis=1)
-    low, high = np.nanpercentile(gains, (2.5, 97.5))
+    low, high = np.percentile(gains, (2.5, 97.5))
     return float(low), float(high)
 
 
@@ -101,9 +141,7 @@ def _losses(y: NDArray[np.float64], predictors: NDArray[np.float64], kind: str) 
     losses = np.zeros(len(y))
     for repeat in range(REPEATS):
         for train, test in KFold(FOLDS, shuffle=True, random_state=repeat).split(y):
-            mean, scale = predictors[train].mean(axis=0), predictors[train].std(axis=0)
-            scaled = (predictors - mean) / np.where(scale > 0, scale, 1)
-            losses[test] += _held_out(y, scaled, train, test, kind)
+            losses[test] += _held_out(y, _uncorrelated(predictors, train), train, test, kind)
     return losses / REPEATS
 
 
@@ -121,7 +159,7 @@ def _held_out(
         return np.square(y[test] - design[test] @ solution)
     levels = np.unique(y)
     reached = y[test, None] <= levels[:-1]
-    if not predictors.shape[1]:
+    if not predictors.shape[1] or not np.ptp(y[train]):
         cumulative = (y[train, None] <= levels[:-1]).mean(axis=0)
         return np.square(cumulative - reached).sum(axis=1)
     fit = _fit_ordered(y[train], predictors[train])

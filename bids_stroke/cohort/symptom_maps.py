@@ -100,6 +100,12 @@ class SymptomMap:
     direction: int
 
     @property
+    def critical(self) -> float | None:
+        """Critical t value; None for too few permutations."""
+        critical = self.inference.critical(ALPHA)
+        return critical if np.isfinite(critical) else None
+
+    @property
     def power(self) -> NDArray[np.float64]:
         """Probability that an effect of :data:`POWER_EFFECT` exceeds the corrected critical t value."""
         critical = self.inference.critical(ALPHA)

@@ -65,6 +65,7 @@ def run_group(settings: Settings) -> int:
     mapped = _mapped_tracts(settings, cohort.table)
     count = _write_maps(out, cohort, mapped)
     outcomes = analyze_outcomes(settings, cohort.table, cohort.finished)
+    problems = list(dict.fromkeys([*cohort.problems, *outcomes.problems]))
     with TemporaryDirectory() as folder:
         figure = f"{folder}/overlap.svg"
         draw_overlap(count, template().t1w, figure)
@@ -78,7 +79,7 @@ def run_group(settings: Settings) -> int:
             _evaluate(settings, cohort),
             list(cohort.rejected.values()),
             cohort.groups,
-            [*cohort.problems, *cohort.notices, *outcomes.problems, *outcomes.notices],
+            [*problems, *cohort.notices, *outcomes.notices],
             _outcome_sections(out, outcomes),
         )
     description = describe_cohort(cohort.table, [card.name for card in mapped])
@@ -88,11 +89,10 @@ def run_group(settings: Settings) -> int:
     _print_summary(out, cohort)
     for notice in outcomes.notices:
         print(notice)
-    problems = [*cohort.problems, *outcomes.problems]
     for problem in problems:
         print(f"bids_stroke: error: {problem}", file=sys.stderr)
     failed = settings.strict and cohort.failed
-    return 1 if failed or problems or not outcomes.complete else 0
+    return 1 if failed or problems else 0
 
 
 def _outcome_sections(out: Path, outcomes: Outcomes) -> list[OutcomeSection]:

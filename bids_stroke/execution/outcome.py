@@ -60,18 +60,12 @@ class Outcomes:
     notices : sequence of str
         Sentences for the user.
     problems : sequence of str
-        Reasons why an outcome was not analyzed, one sentence each.
+        Reasons why a result does not exist, one sentence each.
     """
 
     analyses: Mapping[str, Analysis]
     notices: Sequence[str]
     problems: Sequence[str]
-
-    @property
-    def complete(self) -> bool:
-        """Whether all requested results exist."""
-        analyses = self.analyses.values()
-        return not self.problems and all(analysis.complete for analysis in analyses)
 
 
 def analyze_outcomes(settings: Settings, table: pd.DataFrame, records: Sequence[Record]) -> Outcomes:
@@ -108,6 +102,7 @@ def analyze_outcomes(settings: Settings, table: pd.DataFrame, records: Sequence[
             problems.append(str(error))
             continue
         notices += analyses[label].notices
+        problems += analyses[label].problems
         if symptom_map := analyses[label].symptom_map:
             _write_maps(out, label, analyses[label], symptom_map, participants.matrix, settings)
     if analyses:
@@ -242,7 +237,7 @@ def _write_maps(
         "FlippedTo": settings.flip_to,
         "Permutations": settings.permutations,
         "Seed": SEED,
-        "CriticalT": symptom_map.inference.critical(ALPHA),
+        "CriticalT": symptom_map.critical,
         "Resolution": f"{SPACING_MM} mm isotropic",
         "Sources": [f"bids::{TABLES}_data.tsv"],
     }

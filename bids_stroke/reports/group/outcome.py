@@ -228,8 +228,9 @@ def _p(value: float) -> str:
 
 
 def _test_table(analysis: Analysis) -> pd.DataFrame:
-    """Format the region-wise and tract-wise tests."""
+    """Format the tests of all tracts, and of the first :data:`MAX_REGIONS` regions."""
     titles = {measure.name: _title(measure) for measure in analysis.measures}
+    listed = (analysis.tests["family"] != "tracts").cumsum() <= MAX_REGIONS
     rows = [
         {
             "family": row["family"],
@@ -240,7 +241,7 @@ def _test_table(analysis: Analysis) -> pd.DataFrame:
             "p": _p(row["p"]),
             "corrected p": _p(row["p_fwe"]),
         }
-        for row in analysis.tests.to_dict("records")
+        for row in analysis.tests[listed].to_dict("records")
     ]
     columns = ["family", "measure", "n > 0", "effect", "t", "p", "corrected p"]
-    return pd.DataFrame(rows[: MAX_REGIONS + 6], columns=columns)
+    return pd.DataFrame(rows, columns=columns)
