@@ -184,4 +184,4 @@ def _partial(y: NDArray[np.float64], predictors: NDArray[np.float64]) -> dict[st
     combination of them."""
     fit = LinearModel(sparse.csc_array(predictors[:, :1]), y, predictors[:, 1:]).fit()
     t = float(fit.t[0])
-    return {"partial_r": t / np.sqrt(t**2 + fit.df), "partial_p": float(fit.p[0])}
+    return {"partial_r": t / np.sqrt(t**2 + fit.df), "partial_p": float(fit.p()[0])}

@@ -110,7 +110,7 @@ def _region_measures(table: pd.DataFrame, regions: pd.DataFrame) -> list[Measure
     index = pd.MultiIndex.from_frame(table[keys].fillna({"session_id": ""}))
     measures = []
     for (atlas, region, number), group in rows.groupby(["atlas", "region", "number"], sort=False):
-        name = f"{region} ({number})" if number > 1 else str(region)
+        name = str(region) if number == 1 else f"{region} ({number})"
         shares = group.set_index(keys)["region_share"].reindex(index).to_numpy(float)
         measures.append(Measure("region", name, name, shares, str(atlas)))
     return measures

@@ -116,7 +116,7 @@ def analyze(
     # Participants without complete data may have further values, which are not coded.
     column, *others = (replace(item, texts=item.texts[complete]) for item in (column, *others))
     design = pd.concat([pd.DataFrame(index=column.texts.index), *map(code_covariate, others)], axis=1)
-    _check([column, *others], design, volume[complete])
+    _check([column, *others], design, volume[complete], len(complete))
     outcome = code_outcome(column)
     selected = _select(participants, complete)
     values = outcome.values.to_numpy(float)
@@ -130,7 +130,12 @@ def analyze(
         symptom_map = fit_voxels(selected.matrix, values, nuisance, options)
     except DatasetError as error:
         problems.append(f"{name}: {error}")
-    enough = len(values) >= 2 * FOLDS and selected.matrix.lesions.nnz > 0
+    is_predicted = len(values) >= 2 * FOLDS and selected.matrix.lesions.nnz > 0
+    if not is_predicted:
+        notices.append(
+            f"{name} is not predicted from the lesion map, because this needs {2 * FOLDS} participants "
+            "with complete data, and lesions."
+        )
     return Analysis(
         outcome=outcome,
         covariates=design,
@@ -140,7 +145,7 @@ def analyze(
         ),
         tests=fit_measures(name, values, selected.measures, nuisance, options),
         symptom_map=symptom_map,
-        prediction=predict_outcome(selected.matrix, values, nuisance) if enough else None,
+        prediction=predict_outcome(selected.matrix, values, nuisance) if is_predicted else None,
         min_overlap=options.min_overlap,
         notices=notices,
         problems=problems,
@@ -172,13 +177,15 @@ def _names(columns: Sequence[Column]) -> str:
     return ", ".join(column.name for column in columns)
 
 
-def _check(columns: Sequence[Column], design: pd.DataFrame, volume: pd.Series) -> None:
+def _check(
+    columns: Sequence[Column], design: pd.DataFrame, volume: pd.Series, participants: int
+) -> None:
     """Refuse too few participants, and covariates or volumes without variance."""
     number, required = len(volume), MIN_PARTICIPANTS + design.shape[1]
     if number < required:
         raise DatasetError(
-            f"Only {number} participants have values of all of {_names(columns)}, but {required} are "
-            "needed; add participants, or use fewer covariates."
+            f"Complete data of {_names(columns)} exist for {number} of {participants} participants, "
+            f"but {required} are needed; add participants, or use fewer covariates."
         )
     checked = {"lesion volume": volume} | {f"covariate {name}": design[name] for name in design}
     for name, values in checked.items():

@@ -59,10 +59,13 @@ class Regression:
     residual_norm: NDArray[np.float64]
     df: int
 
-    @property
-    def p(self) -> NDArray[np.float64]:
-        """Two-sided p values of the t distribution, not corrected for the number of units."""
-        return 2 * stats.t.sf(np.abs(self.t), self.df)
+    def p(self, direction: int = TWO_SIDED) -> NDArray[np.float64]:
+        """Return the p values of the t distribution, not corrected for the number of units.
+
+        ``direction`` is the sign of the tested effects; 0 for both.
+        """
+        sides = 2 if direction == TWO_SIDED else 1
+        return sides * stats.t.sf(directed(self.t, direction), self.df)
 
 
 @dataclass(frozen=True)

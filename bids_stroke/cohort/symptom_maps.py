@@ -38,7 +38,10 @@ COLUMNS: dict[str, dict[str, object]] = {
     },
     "t": {"Description": "t value of the effect"},
     "df": {"Description": "Residual degrees of freedom"},
-    "p": {"Description": "Two-sided p value of the t distribution, not corrected"},
+    "p": {
+        "Description": "p value of the t distribution, not corrected; one-sided if the worse values of "
+        "the outcome are given"
+    },
     "p_fwe": {
         "Description": "p value of the effect, corrected for the number of measures of the family "
         "(permutations of Freedman and Lane 1983, maximum t); one-sided with --worse"
@@ -259,13 +262,14 @@ def _fit_family(
     units = np.column_stack([measures[position].values for position in tested])
     model = LinearModel(sparse.csc_array(units), values, nuisance)
     regression = model.fit()
+    p = regression.p(options.direction)
     inference, _ = infer(model, options.number, options.direction)
     for column, position in enumerate(tested):
         rows[position] |= {
             "effect": regression.effect[column],
             "t": regression.t[column],
             "df": regression.df,
-            "p": regression.p[column],
+            "p": p[column],
             "p_fwe": inference.p[column],
         }
     return rows

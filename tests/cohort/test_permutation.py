@@ -39,7 +39,7 @@ def test_estimates_of_statsmodels():
     result = model(lesions, outcome, nuisance).fit()
     for position, lesion in enumerate(lesions.T):
         fit = ordinary(lesion, outcome, nuisance)
-        values = [getattr(result, name)[position] for name in ("t", "effect", "p")]
+        values = [getattr(result, name)[position] for name in ("t", "effect")] + [result.p()[position]]
         np.testing.assert_allclose(values, [fit.tvalues[1], fit.params[1], fit.pvalues[1]], rtol=1e-9)
         error = np.sqrt(fit.mse_resid) / result.residual_norm[position]
         assert error == pytest.approx(fit.bse[1], rel=1e-9)
@@ -102,7 +102,7 @@ def test_units_that_nuisance_variables_explain_have_no_estimate():
     lesions[:, 2] = 0
     lesions[:, 3] = 2 * nuisance[:, 0] + 1
     result = model(lesions, outcome, nuisance).fit()
-    for values in (result.t, result.effect, result.p, result.residual_norm):
+    for values in (result.t, result.effect, result.p(), result.residual_norm):
         assert np.flatnonzero(np.isnan(values)).tolist() == [1, 2, 3]
     inference, _ = infer(model(lesions, outcome, nuisance), 20)
     assert np.flatnonzero(np.isnan(inference.p)).tolist() == [1, 2, 3]

@@ -184,7 +184,7 @@ def test_maps(analyzed):
             content = json.loads((out / name).read_text(), parse_constant=pytest.fail)
             assert content["Description"] and content["Participants"] == NUMBER
             assert content["Seed"] == 0 and content["TestedVoxels"] == tested.sum()
-            assert content["Covariates"] == ["lesion_volume_mni_ml", "its logarithm", "age", "sex: M"]
+            assert content["Covariates"] == ["lesion_volume_mni_ml", "logarithm of lesion_volume_mni_ml", "age", "sex: M"]
             assert content["Sources"] == ["bids::group_outcome_data.tsv"]
             assert content["CriticalT"] == pytest.approx(summary["critical_t"], rel=1e-5)
 
@@ -211,7 +211,7 @@ def test_texts(analyzed):
         "39 permutations of Freedman and Lane" in text and "the associations are not evidence" in text
     )
     bibliography = (out / "CITATION.bib").read_text()
-    for key in ("freedmanlane", "winkler", "holm", "bates", "mah", "statsmodels", "sklearn"):
+    for key in ("freedmanlane", "winkler", "holm", "bates", "mah", "statsmodels"):
         assert f"{{{key}," in bibliography
         assert f"@{key}" not in text, "citations are written as text"
 
@@ -285,7 +285,7 @@ def test_a_selected_session(group):
     status, _, errors = group("--outcome", "score", "--session-label", "10")
     assert status == 1
     assert errors == [
-        "bids_stroke: error: The number of participants with values of score is 1, but 10 are needed; "
+        "bids_stroke: error: Complete data of score exist for 1 of 1 participants, but 10 are needed; "
         "add participants, or use fewer covariates."
     ]
     assert not outcome_files(group.out) and (group.out / "group.html").is_file()

@@ -109,19 +109,34 @@ def describe_outcomes(analyses: Sequence[Analysis], permutations: int, tfce: boo
         )
     text += (
         " (statsmodels [@statsmodels]). The gain of each measure over the lesion volume was "
-        "cross-validated. Voxel-wise lesion-symptom maps [@bates] at 2 mm, and region-wise and "
-        "tract-wise tests, are linear regressions of the outcome given the lesion volume, its "
+        "cross-validated. "
+    )
+    return text + _describe_tests(analyses, permutations, tfce)
+
+
+def _describe_tests(analyses: Sequence[Analysis], permutations: int, tfce: bool) -> str:
+    """Describe the permutation tests and the prediction, and the limits of the analyses."""
+    mapped = [analysis for analysis in analyses if analysis.symptom_map]
+    text = (
+        "Voxel-wise lesion-symptom maps [@bates] at 2 mm, and region-wise" if mapped else "Region-wise"
+    )
+    text += (
+        " and tract-wise tests, are linear regressions of the outcome given the lesion volume, its "
         "logarithm and the covariates, with family-wise correction by the maximum t of "
         f"{permutations} permutations of Freedman and Lane [@freedmanlane; @winkler]"
     )
-    if tfce:
-        text += " and with threshold-free cluster enhancement [@tfce] of Nilearn [@nilearn]"
-    overlaps = " or ".join(map(str, sorted({analysis.min_overlap for analysis in analyses})))
-    text += (
-        f"; voxels lesioned in at least {overlaps} participants were tested. The outcome was predicted "
-        "from the lesion map, divided by its norm [@dtlvc], by ridge regression with nested "
-        "cross-validation (scikit-learn [@sklearn]). Voxels that are often damaged together cannot be "
-        "separated, which biases maps along vascular territories [@mah]; scores of the acute phase "
-        "change during recovery; and the associations are not evidence of causes."
+    if mapped:
+        if tfce:
+            text += " and with threshold-free cluster enhancement [@tfce] of Nilearn [@nilearn]"
+        overlaps = " or ".join(map(str, sorted({analysis.min_overlap for analysis in mapped})))
+        text += f"; voxels lesioned in at least {overlaps} participants were tested"
+    if any(analysis.prediction for analysis in analyses):
+        text += (
+            ". The outcome was predicted from the lesion map, divided by its norm [@dtlvc], by ridge "
+            "regression with nested cross-validation (scikit-learn [@sklearn])"
+        )
+    return text + (
+        ". Voxels that are often damaged together cannot be separated, which biases maps along "
+        "vascular territories [@mah]; scores of the acute phase change during recovery; and the "
+        "associations are not evidence of causes."
     )
-    return text
