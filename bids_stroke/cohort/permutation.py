@@ -23,7 +23,8 @@ from scipy import linalg, sparse, stats
 #: Direction of the tested effects: 0 for both directions, otherwise their sign.
 TWO_SIDED = 0
 SEED = 0
-#: Scores that differ by less are equal: the last digits depend on the order of summation.
+#: Scores that differ by less, relative to scores above 1, are equal: the last digits depend on the
+#: order of summation.
 TOLERANCE = 1e-9
 #: Smallest share of the sum of squares of a unit that the nuisance variables must not explain.
 MIN_RESIDUAL = 1e-8
@@ -212,7 +213,8 @@ def _corrected(scores: NDArray[np.float64], maxima: NDArray[np.float64], directi
     """Compute the corrected p values of scores from the maxima of the permutations."""
     ordered = np.sort(maxima)
     extreme = directed(scores, direction)
-    below = np.searchsorted(ordered, extreme - TOLERANCE * np.abs(extreme), side="left")
+    tolerance = TOLERANCE * np.maximum(np.abs(extreme), 1)
+    below = np.searchsorted(ordered, extreme - tolerance, side="left")
     p = (1 + len(ordered) - below) / (1 + len(ordered))
     return Inference(scores, np.where(np.isnan(scores), np.nan, p), maxima)
 

@@ -164,12 +164,14 @@ def test_corrected_p_values_of_a_plain_loop(direction):
 @DIRECTIONS
 def test_ties_of_discrete_data_count(direction):
     """Many permutations of few different values have the same score, up to rounding."""
-    lesions, *_ = simulate(units=6)
-    outcome = (np.arange(NUMBER) % 2).astype(float)
+    lesions = (np.arange(NUMBER)[:, None] < [3, 5, 7]).astype(float)
+    outcome = np.where(np.arange(NUMBER) % 3, 0.1, 0.7)
     nothing = np.empty((NUMBER, 0))
     inference, _ = infer(model(lesions, outcome, nothing), 80, direction)
-    p, _ = plain_loop(lesions, outcome, nothing, 80, direction)
+    p, maxima = plain_loop(lesions, outcome, nothing, 80, direction)
     np.testing.assert_allclose(inference.p, p, rtol=1e-12)
+    scores = permutation.directed(inference.scores, direction)
+    assert np.isclose(maxima[:, None], scores, rtol=1e-12).sum(axis=0).max() > 3
 
 
 def test_corrected_p_values_of_nilearn():

@@ -99,7 +99,7 @@ def outcome_section(
         name=analysis.outcome.name,
         label=label,
         sentences=_sentences(analysis),
-        plots=Markup(outcome_plots(analysis.outcome, _plotted(analysis.measures), links)),
+        plots=Markup(outcome_plots(analysis.outcome, _plotted(analysis), links)),
         associations=_association_table(analysis),
         tests=_test_table(analysis),
         shortened=max(len(regions) - MAX_REGIONS, 0),
@@ -115,12 +115,17 @@ def _figure(name: str, maps: MapFiles) -> Markup:
         return svg.inline(path)
 
 
-def _plotted(measures: Sequence[Measure]) -> list[Measure]:
-    """Return the measures with a plot: the volume, and two loads of the first tract."""
-    volume, *others = measures
-    tracts = [measure for measure in others if measure.kind == "tract"]
-    loads = [measure for measure in tracts[:3] if "raw_load" not in measure.name]
-    return [volume, *loads]
+def _plotted(analysis: Analysis) -> list[Measure]:
+    """Return the measures with a plot: the volume, and two loads of the first tract, if they were
+    related to the outcome."""
+    related = analysis.associations["spearman"].notna()
+    volume, *_ = analysis.measures
+    tracts = [
+        measure
+        for measure, is_related in zip(analysis.measures, related, strict=True)
+        if measure.kind == "tract" and is_related
+    ]
+    return [volume, *(measure for measure in tracts[:3] if "raw_load" not in measure.name)]
 
 
 def _sentences(analysis: Analysis) -> list[str]:
