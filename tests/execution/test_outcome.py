@@ -184,7 +184,12 @@ def test_maps(analyzed):
             content = json.loads((out / name).read_text(), parse_constant=pytest.fail)
             assert content["Description"] and content["Participants"] == NUMBER
             assert content["Seed"] == 0 and content["TestedVoxels"] == tested.sum()
-            assert content["Covariates"] == ["lesion_volume_mni_ml", "logarithm of lesion_volume_mni_ml", "age", "sex: M"]
+            assert content["Covariates"] == [
+                "lesion_volume_mni_ml",
+                "logarithm of lesion_volume_mni_ml",
+                "age",
+                "sex: M",
+            ]
             assert content["Sources"] == ["bids::group_outcome_data.tsv"]
             assert content["CriticalT"] == pytest.approx(summary["critical_t"], rel=1e-5)
 

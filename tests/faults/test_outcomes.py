@@ -61,8 +61,8 @@ def test_columns_that_cannot_be_used(group, table):
         "There is no column nihss; choose one of hemisphere, score, age, sex, range, constant, few.",
         "The column constant of participants.tsv is 4 for all participants with complete data; choose "
         "an outcome that varies.",
-        "Complete data of few, age exist for 9 of N participants, but 11 are needed; add participants, "
-        "or use fewer covariates.",
+        "Complete data of few, age exist for 9 of 14 participants, but 11 are needed; add "
+        "participants, or use fewer covariates.",
         "The column range of participants.tsv has text instead of a number for sub-06 (high); correct "
         "these rows, or write n/a.",
         "The outcome age is a combination of the lesion volume and the covariates; use another "
