@@ -71,8 +71,8 @@ def test_loads_of_several_tracts():
         for load in ("weighted_load_ml", "max_slice_load")
         for side in ("left", "right", "ipsilesional")
     }
-    own = cohort("own", **missing).filter(like="own_")
-    measures = collect_measures(pd.concat([cohort(), own], axis=1), NO_REGIONS)
+    second = cohort("own", **missing).filter(like="own_")
+    measures = collect_measures(pd.concat([cohort(), second], axis=1), NO_REGIONS)
     names = [measure.name for measure in measures if measure.kind == "tract"]
     expected = [f"cst_{load}_ipsilesional" for load in LOADS] + ["own_raw_load_ml_ipsilesional"]
     assert names == expected
