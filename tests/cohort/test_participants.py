@@ -47,6 +47,13 @@ def test_equal_rows_of_a_participant_count_once(tmp_path):
     assert merged["age"].tolist() == ["71", "71", "5"]
 
 
+def test_rows_without_a_label_are_ignored(tmp_path):
+    rows = "sub-02\t71\nn/a\t5\n\t6\nn/a\t7\n"
+    (tmp_path / "participants.tsv").write_text(f"participant_id\tage\n{rows}")
+    people = participants.read_participants(tmp_path / "participants.tsv")
+    assert people["participant_id"].tolist() == ["sub-02"]
+
+
 def test_a_table_from_a_spreadsheet(tmp_path):
     # Byte order mark, Windows line ends, an empty cell, a tab too many at the ends of rows.
     text = "\ufeffparticipant_id\tage\tsex\r\nsub-01\t71\tF\t\r\nsub-02\t\tM\t\r\n"

@@ -10,8 +10,10 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 from cohorts import NAMES, NUMBER, SCORES, add_session, write_cohort
 from faults.running import run
+from scipy import stats
 
 from bids_stroke.bids import logs
 from bids_stroke.cli.run import main
@@ -154,6 +156,31 @@ def test_tables(analyzed):
     np.testing.assert_allclose(data["lesion_volume_mni_ml"], first["lesion_volume_mni_ml"])
     larger = first[["cst_raw_load_ml_left", "cst_raw_load_ml_right"]].max(axis=1)
     np.testing.assert_allclose(data["cst_raw_load_ml_ipsilesional"], larger)
+
+
+def test_the_data_reproduce_the_tables(analyzed):
+    """Tables contain six significant digits."""
+    data, measures = table(analyzed.out, "_data"), table(analyzed.out).set_index("measure")
+    tests = table(analyzed.out, "_tests").set_index("measure")
+    outcome, load = data["outcome_score"], "cst_weighted_load_ml_ipsilesional"
+    data["log_volume"] = np.log(data["lesion_volume_mni_ml"])
+
+    def fit(*columns):
+        names = ["log_volume", "covariate_age", "covariate_sex: M", *columns]
+        return sm.OLS(outcome, sm.add_constant(data[names])).fit()
+
+    spearman = stats.spearmanr(data[load], outcome)
+    row = measures.loc[load, ["spearman", "spearman_p", "r2_baseline", "r2", "partial_p"]].tolist()
+    with_load = fit(load)
+    expected = [spearman.statistic, spearman.pvalue, fit().rsquared]
+    expected += [with_load.rsquared, with_load.pvalues[load]]
+    assert row == pytest.approx(expected, rel=1e-4)
+    for name in (load, *tests.index[tests["family"] == "SuperRegions"]):
+        column = name if name == load else f"SuperRegions_{name}"
+        test = fit("lesion_volume_mni_ml", column)
+        if np.isfinite(tests.loc[name, "t"]):
+            expected = [test.params[column], test.tvalues[column], test.df_resid]
+            assert tests.loc[name, ["effect", "t", "df"]].tolist() == pytest.approx(expected, rel=1e-3)
 
 
 def test_maps(analyzed):
