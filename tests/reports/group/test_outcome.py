@@ -128,7 +128,7 @@ def test_a_few_significant_voxels(tmp_path):
         img = matrix.image(values.astype(np.float32), result.voxels, fill)
         image.save(img, tmp_path / f"{name}.nii.gz")
     section = section_of(analysis_of([], symptom_map=result), tmp_path)
-    assert f"{significant} have a corrected p value of at most 0.05" in section.sentences[-1]
+    assert f"{significant} voxels have a corrected p value of at most 0.05" in section.sentences[-1]
     assert "tested in both directions" in section.sentences[-1] and significant
     assert "corrected p ≤ 0.05" in section.figure and "no significant voxel" not in section.figure
     assert (tmp_path / section.viewer).is_file()
