@@ -2,8 +2,10 @@ import re
 from dataclasses import replace
 
 import cards
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from bids_stroke.atlases import tract_cards
 from bids_stroke.atlases.maps import Maps
@@ -11,6 +13,11 @@ from bids_stroke.bids.record import Record
 from bids_stroke.bids.sessions import Session
 from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.bids.supplied_masks import SuppliedMask
+from bids_stroke.cohort.coding import Outcome
+from bids_stroke.cohort.multivariate import Prediction
+from bids_stroke.cohort.outcome import Analysis
+from bids_stroke.cohort.permutation import LinearModel, infer
+from bids_stroke.cohort.symptom_maps import SymptomMap
 from bids_stroke.data import DATA
 from bids_stroke.evaluation.columns import COLUMNS
 from bids_stroke.models import catalog
@@ -20,7 +27,11 @@ from bids_stroke.models.networks.planar import NETWORKS
 from bids_stroke.models.weights import FAMILIES
 from bids_stroke.qc.outliers import MIN_SESSIONS
 from bids_stroke.reports import methods
-from bids_stroke.reports.group.methods import describe_cohort, describe_evaluation
+from bids_stroke.reports.group.methods import (
+    describe_cohort,
+    describe_evaluation,
+    describe_outcomes,
+)
 from bids_stroke.spatial.template_spaces import DEFAULT_SPACE, Space
 from bids_stroke.training.recipes import RECIPES, read_content
 from bids_stroke.utils import references
@@ -265,6 +276,41 @@ def test_only_computed_scores_are_cited(rows, unused):
     assert not unused & set(cited_keys(describe_evaluation(rows)))
 
 
+def analysis(kind="ordinal", mapped=True, predicted=True):
+    """An analysis of an outcome, with the parts that the methods text depends on."""
+    lesions = np.repeat([[1.0], [0.0]], 5, axis=0)
+    model = LinearModel(sparse.csc_array(lesions), np.arange(10.0), np.empty((10, 0)))
+    inference, _ = infer(model, 9)
+    voxel = np.array([0])
+    return Analysis(
+        outcome=Outcome("score", kind, pd.Series(np.arange(10.0)), {}, "participants.tsv"),
+        covariates=pd.DataFrame({"age": np.arange(10.0)}),
+        measures=[],
+        associations=pd.DataFrame(),
+        tests=pd.DataFrame(),
+        symptom_map=SymptomMap(voxel, voxel + 5, model.fit(), inference, None, 0) if mapped else None,
+        prediction=Prediction(0.1, 0.2, 0.1, 0.0, 0.2) if predicted else None,
+        min_overlap=5,
+        notices=[],
+        problems=[],
+    )
+
+
+@pytest.mark.parametrize(
+    ("parts", "unused"),
+    [
+        ({"kind": "numeric"}, {"nagelkerke"}),
+        ({"mapped": False}, {"bates", "tfce"}),
+        ({"predicted": False}, {"dtlvc", "sklearn"}),
+    ],
+)
+def test_only_analyses_that_were_made_are_cited(parts, unused):
+    every = set(cited_keys(describe_outcomes([analysis()], 1000, tfce=True)))
+    assert {"nagelkerke", "bates", "tfce", "dtlvc", "sklearn", "freedmanlane"} <= every
+    text = describe_outcomes([analysis(**parts)], 1000, tfce=True)
+    assert every - set(cited_keys(text)) >= unused and "covariates were age" in text
+
+
 def test_every_reference_is_used_and_every_key_is_defined(tmp_path):
     workflows = [
         build(tmp_path, ("T1w", "FLAIR"), "hd-bet", normalization="enantiomorphic"),
@@ -279,6 +325,7 @@ def test_every_reference_is_used_and_every_key_is_defined(tmp_path):
         methods._SESSIONS,
         describe_cohort(table, ["tract"]),
         describe_evaluation(evaluation()),
+        describe_outcomes([analysis()], 1000, tfce=True),
         *(workflow.describe() for workflow in workflows),
         *(text for workflow in workflows for text in workflow.materials()),
         *(tract_cards.load_card(name).citation for name in tract_cards.names()),
