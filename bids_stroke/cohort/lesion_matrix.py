@@ -1,13 +1,14 @@
 """Lesions of a cohort as a sparse matrix of participants and voxels of the template at 2 mm."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -69,9 +70,11 @@ def read_lesions(paths: Sequence[Path], mirrored: Sequence[bool], jobs: int = 1)
     """
     grid = template_2mm()
     shape = grid.shape
-    rows = Parallel(jobs, return_as="generator")(
-        delayed(_voxels)(path, is_mirrored) for path, is_mirrored in zip(paths, mirrored, strict=True)
-    )
+    if jobs == 1:
+        rows = list(map(_voxels, paths, mirrored))
+    else:
+        with ProcessPoolExecutor(min(jobs, len(paths)), get_context("spawn")) as pool:
+            rows = list(pool.map(_voxels, paths, mirrored))
     return LesionMatrix(_matrix(rows, int(np.prod(shape))), blank(shape, grid.affine))
 
 
@@ -82,8 +85,7 @@ def _voxels(path: Path, mirrored: bool) -> NDArray[np.int32]:
     return np.flatnonzero(mask[::-1] if mirrored else mask).astype(np.int32)
 
 
-def _matrix(rows: Iterator[NDArray[np.int32]], voxels: int) -> sparse.csc_array:
-    indices = list(rows)
+def _matrix(indices: Sequence[NDArray[np.int32]], voxels: int) -> sparse.csc_array:
     starts = np.concatenate([[0], np.cumsum([len(row) for row in indices])])
     columns = np.concatenate(indices)
     shape = len(indices), voxels

@@ -13,10 +13,11 @@ with residuals are therefore computed, and sparse predictors remain sparse.
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy import linalg, sparse, stats
 
@@ -195,13 +196,23 @@ def infer(
             directed(block, direction).max(axis=0, initial=-np.inf, where=~np.isnan(block)).tolist()
         )
         if enhance:
-            scores = Parallel(jobs)(delayed(enhance)(column) for column in block.T)
+            scores = _enhance_columns(enhance, block, jobs)
             enhanced_maxima += [float(np.nanmax(directed(score, direction))) for score in scores]
         progress(block.shape[1])
     plain = _corrected(t, np.array(maxima), direction)
     if not enhance:
         return plain, None
     return plain, _corrected(enhance(t), np.array(enhanced_maxima), direction)
+
+
+def _enhance_columns(
+    enhance: Enhancement, block: NDArray[np.float64], jobs: int
+) -> list[NDArray[np.float64]]:
+    """Enhance the scores of each permutation of a block."""
+    if jobs == 1:
+        return list(map(enhance, block.T))
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        return list(pool.map(enhance, block.T))
 
 
 def directed(scores: NDArray[np.float64], direction: int) -> NDArray[np.float64]:
