@@ -156,14 +156,15 @@ def _collect(settings: Settings) -> Cohort:
         raise DatasetError(f"{settings.qc_ratings} rejects every session; check the ratings.")
     measured, finished, failed = cohort_table.collect(out, accepted, settings.strict)
     path = settings.bids_dir / "participants.tsv"
-    people, problems = None, list[str]()
+    people, table, problems = None, measured, list[str]()
     try:
         people = participants.read_participants(path)
+        table = participants.merge_participants(measured, people)
     except DatasetError as error:  # the measurements do not depend on the table
         if settings.group_by:
             raise
+        people = None
         problems.append(str(error))
-    table = participants.merge_participants(measured, people)
     notices = [
         *notices_of_table(measured),
         *long_tables.unmeasured_atlases(out, finished),
