@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bids_stroke.errors import StrokeError, UsageError
+from bids_stroke.errors import UsageError
 from bids_stroke.settings import ORIENTATIONS
 
-from .encoding import start_in_utf8
+from .command import CommandParser, run_parsed
 
 if TYPE_CHECKING:
     import pandas as pd  # slow to load
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> CommandParser:
     """Return the parser of the command."""
-    command = argparse.ArgumentParser(
+    command = CommandParser(
         prog="bids_stroke-evaluate",
         description="Compare the lesion masks of one or several models with manual masks. The output "
         "contains the scores of each scan, summary statistics, a comparison of the models, tables as "
@@ -57,13 +57,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 1 if a pair could not be compared, 2 for a usage error, else 0."""
-    start_in_utf8(argv)
-    arguments = parser().parse_args(argv)
-    try:
-        return _evaluate(arguments)
-    except StrokeError as error:
-        print(f"bids_stroke-evaluate: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+    return run_parsed(parser(), _evaluate, argv)
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bids_stroke.errors import UsageError
 
-from . import subcommands
+from .command import CommandParser, run_subcommand
 from .downloads import download_all
 
 if TYPE_CHECKING:  # slow to import
@@ -18,9 +18,9 @@ if TYPE_CHECKING:  # slow to import
     from bids_stroke.utils.download import Progress
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> CommandParser:
     """Return the parser of the command."""
-    command = argparse.ArgumentParser(
+    command = CommandParser(
         prog="bids_stroke-models",
         description="Manage lesion segmentation models. MODEL is the name of an included model, the "
         "path of a model card, or nnunet:FOLDER for the results of an nnU-Net v2.",
@@ -87,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
-    return subcommands.run(parser(), _COMMANDS, argv)
+    return run_subcommand(parser(), _COMMANDS, argv)
 
 
 def _list(_: argparse.Namespace) -> int:

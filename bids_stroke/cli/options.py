@@ -8,6 +8,7 @@ from bids_stroke import __version__
 from bids_stroke.settings import LEVELS, Settings
 
 from . import option_groups, outcome_options
+from .command import CommandParser
 
 _EPILOG = """\
 examples:
@@ -18,7 +19,7 @@ examples:
 """
 
 
-class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+class Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Help formatter that adds defaults, unless the help states them, and keeps line breaks."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
@@ -30,21 +31,15 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpF
         return super()._get_help_string(action)
 
 
-def build() -> argparse.ArgumentParser:
-    """Create the parser without slow imports.
-
-    Defaults are those of :class:`~bids_stroke.settings.Settings`, except that the defaults for cores
-    and memory are those of the machine.
-    """
-    parser = argparse.ArgumentParser(
+def build() -> CommandParser:
+    """Create the parser without slow imports."""
+    parser = CommandParser(
         prog="bids_stroke",
         description="BIDS App that segments stroke lesions and measures their volumes, locations\n"
         "and corticospinal-tract loads.",
         epilog=_EPILOG,
-        formatter_class=_Help,
-        allow_abbrev=False,
+        formatter_class=Help,
     )
-    parser.set_defaults(**_defaults())
     parser.add_argument("bids_dir", type=Path, help="root folder of the BIDS dataset")
     parser.add_argument("output_dir", type=Path, help="output folder for the derivatives")
     parser.add_argument(
@@ -53,13 +48,23 @@ def build() -> argparse.ArgumentParser:
         help="participant: process each session; group: summarize the processed sessions",
     )
     parser.add_argument("--version", action="version", version=f"bids_stroke {__version__}")
+    add_options(parser)
+    return parser
+
+
+def add_options(parser: CommandParser) -> None:
+    """Add the options of both levels.
+
+    Defaults are those of :class:`~bids_stroke.settings.Settings`, except that the defaults for cores
+    and memory are those of the machine.
+    """
+    parser.set_defaults(**_defaults())
     option_groups.add_selection(parser.add_argument_group("input selection"))
     option_groups.add_processing(parser.add_argument_group("processing"))
     option_groups.add_group_level(parser.add_argument_group("group level"))
     outcome_options.add_outcome(parser.add_argument_group("outcome (group level)"))
     option_groups.add_resources(parser.add_argument_group("resources"))
     option_groups.add_running(parser.add_argument_group("execution"))
-    return parser
 
 
 def _defaults() -> dict[str, object]:

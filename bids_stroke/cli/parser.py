@@ -8,22 +8,20 @@ from pathlib import Path
 from bids_stroke.errors import UsageError
 from bids_stroke.settings import Settings
 
-from . import levels, options
+from . import given, levels, options
 
 
 def parse(argv: Sequence[str] | None = None) -> Settings:
     """Parse and check the command line.
-
-    Options may be written with hyphens or underscores.
 
     Raises
     ------
     StrokeError
         If a file or folder cannot be used, or an option has no effect.
     """
-    words = [hyphenated(word) for word in (sys.argv[1:] if argv is None else argv)]
+    words = sys.argv[1:] if argv is None else argv
     args = vars(options.build().parse_args(words))
-    levels.check(words, options.build())
+    levels.check(args["analysis_level"], given.names_given(words, options.build()))
     args["bids_filters"] = _filters(args["bids_filter_file"])
     args = {name: _frozen(value) for name, value in args.items()}
     args["tracts"] = tuple(map(_absolute_tract, args["tracts"]))
@@ -37,14 +35,6 @@ def parse(argv: Sequence[str] | None = None) -> Settings:
     settings = Settings(**args)
     settings.check()
     return settings
-
-
-def hyphenated(word: str) -> str:
-    """Replace underscores in an option with hyphens; return other words unchanged."""
-    if not word.startswith("--"):
-        return word
-    option, equals, value = word.partition("=")
-    return option.replace("_", "-") + equals + value
 
 
 def _frozen(value: object) -> object:

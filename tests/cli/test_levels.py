@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bids_stroke.cli import levels, options, parser
+from bids_stroke.cli import given, levels, options, parser
 from bids_stroke.errors import UsageError
 from bids_stroke.settings import LEVELS
 
@@ -121,14 +121,16 @@ def test_session_label_with_reports_only_at_the_group_level(folder):
     [
         (
             "participant",
-            "--model x -vv -w y --participant-label 01 02 --cutoffs 1 2 --bids_filter_file=z",
+            "--model=-x --verbose --verbose --work-dir y --participant-label 01 02 --cutoffs 1.0 2.0 "
+            "--bids-filter-file z",
         ),
-        ("group", "-w y --participant-label 01 02 --group-by sex --qc_ratings=r"),
+        ("group", "--work-dir y --participant-label 01 02 --group-by sex --qc-ratings r"),
     ],
 )
 def test_options_of_a_level(level, selected):
     words = (
-        "--model x -vv -w y --participant-label 01 02 --group-by sex --cutoffs 1 2 "
+        "bids out group --model=-x -vv -w y --participant-label sub-01 02 --group-by sex --cutoffs 1 2 "
         "--bids_filter_file=z --qc_ratings=r"
     )
-    assert " ".join(levels.options_for_level(words.split(), level, options.build())) == selected
+    values = given.read_given(words.split(), options.build())
+    assert " ".join(given.to_words(values, options.build(), [level])) == selected

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_stroke.cli import parser
+from bids_stroke.cli import parser, run
 from bids_stroke.errors import DatasetError, UsageError
 from bids_stroke.settings import DEFAULT_MODEL
 
@@ -105,14 +105,13 @@ def test_labels_with_and_without_prefix(folder):
         ["bids", "out", "participant", "--unheard-of"],
         ["bids", "out", "participant", "--particip", "01"],  # no abbreviations
         ["bids", "out", "participant", "--participant-label"],
+        ["bids", "out", "participant", "--mirror=yes"],
     ],
 )
-def test_usage_errors_exit_with_2(folder, argv, capsys):
-    with pytest.raises(SystemExit) as caught:
-        parser.parse(argv)
-    assert caught.value.code == 2
-    message = capsys.readouterr().err.splitlines()[-1]
-    assert message.startswith("bids_stroke: error: ")
+def test_usage_errors_are_one_sentence(folder, argv, capsys):
+    assert run.main(argv) == 2
+    (message,) = capsys.readouterr().err.splitlines()
+    assert message.startswith("bids_stroke: error: ") and message[-1] in ".?"
     assert "_positive" not in message
 
 

@@ -139,10 +139,16 @@ def test_a_dry_run_writes_nothing(folder, capsys):
     assert sorted(Path(folder).rglob("*")) == before
 
 
-def test_options_are_those_of_runs(folder):
-    with pytest.raises(SystemExit) as caught:
-        run(folder, "--unheard-of")
-    assert caught.value.code == 2
+def test_options_are_those_of_runs(folder, capsys):
+    assert run(folder, "--group-bye", "sex") == 2
+    message = "--group-bye is not an option; did you mean --group-by?"
+    assert capsys.readouterr().err == f"bids_stroke-slurm: error: {message}\n"
+
+
+def test_options_may_precede_the_folders(folder):
+    arguments = ["--mem_mb=9000", "--mirror", str(folder / "my bids"), str(folder / "out")]
+    assert slurm.main(arguments) == 0
+    assert " --nprocs 4 --mem-mb 9000 " in script(folder, "participants")
 
 
 def test_each_job_has_the_options_of_its_level(folder):
