@@ -10,7 +10,7 @@ from faults.running import participant, run
 
 from bids_stroke.bids import record
 from bids_stroke.cli.run import main
-from bids_stroke.execution.group import _notices_of_order
+from bids_stroke.execution.group_notices import _notices_of_order
 from bids_stroke.spatial.templates import TEMPLATE
 
 pytestmark = pytest.mark.slow
