@@ -10,6 +10,7 @@ from bids_stroke.errors import UsageError
 from bids_stroke.settings import ORIENTATIONS
 
 from .command import CommandParser, run_parsed
+from .option_groups import positive
 
 if TYPE_CHECKING:
     import pandas as pd  # slow to load
@@ -47,7 +48,7 @@ def parser() -> CommandParser:
     )
     command.add_argument(
         "--nprocs",
-        type=int,
+        type=positive,
         default=1,
         metavar="N",
         help="number of pairs to compare in parallel (default: 1)",

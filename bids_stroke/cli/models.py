@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_stroke.errors import UsageError
+from bids_stroke.settings import DEVICES
 
 from .command import CommandParser, run_subcommand
 from .downloads import download_all
@@ -57,7 +58,9 @@ def parser() -> CommandParser:
         "out", type=Path, metavar="OUT", help="output folder for model cards, weights and tables"
     )
     search.add_argument("--licence", default="not chosen yet", help="license of the weights")
-    search.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    search.add_argument(
+        "--device", choices=DEVICES, default=DEVICES[0], help="device of the networks (default: auto)"
+    )
     adapt = commands.add_parser("adapt", help="adapt a trained network to additional input channels")
     adapt.add_argument("model", metavar="SOURCE", help="model to adapt")
     adapt.add_argument(

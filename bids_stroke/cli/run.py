@@ -28,8 +28,11 @@ def _run(argv: Sequence[str] | None) -> int:
 
 def _level(settings: Settings) -> int:
     if settings.level == "group":
+        from bids_stroke.atlases import tract_cards
         from bids_stroke.execution.group import run_group
 
+        for tract in settings.tracts:  # before the derivatives are read
+            tract_cards.load_card(tract)
         return run_group(settings)
     if not settings.dry_run:
         from bids_stroke.execution import supervisor

@@ -191,8 +191,9 @@ def submit(settings: Settings, group: Settings, arguments: argparse.Namespace, o
         If Slurm does not accept the jobs.
     """
     from bids_stroke.bids import index
-    from bids_stroke.execution.plan import make_plan
+    from bids_stroke.execution.plan import check_options, make_plan
 
+    check_options(settings)
     assert settings.bids_database_dir is not None
     index.write(settings.bids_dir, settings.bids_database_dir)
     plan = make_plan(settings)

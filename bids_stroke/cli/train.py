@@ -14,6 +14,7 @@ from bids_stroke.training.recipe_settings import PatientRecipe, SimulationRecipe
 from bids_stroke.training.recipes import RECIPES, read_recipe
 
 from .command import CommandParser, run
+from .option_groups import positive
 
 
 def parser() -> CommandParser:
@@ -63,7 +64,7 @@ def parser() -> CommandParser:
     )
     patients.add_argument(
         "--nprocs",
-        type=int,
+        type=positive,
         default=1,
         metavar="N",
         help="number of scans to prepare in parallel (default: 1)",
@@ -115,6 +116,8 @@ def _patients(recipe: PatientRecipe, arguments: argparse.Namespace) -> dict[str,
             f"--labels has {len(labels)} folders of masks for {len(folders)} datasets; give one per "
             "dataset."
         )
+    if arguments.split and not arguments.split.is_file():
+        raise UsageError(f"{arguments.split} does not exist or is not a file; check --split.")
     if arguments.minutes is not None or arguments.decay:
         raise UsageError("--minutes and --decay apply only to simulated strokes; remove them.")
     with _libraries():

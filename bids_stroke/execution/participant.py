@@ -13,6 +13,7 @@ from bids_stroke.bids.names import split_session_name
 from bids_stroke.bids.record import Record
 from bids_stroke.bids.sessions import Session
 from bids_stroke.bids.source_datasets import SourceDatasets
+from bids_stroke.compute import devices
 from bids_stroke.errors import DatasetError, SessionLockedError
 from bids_stroke.reports import methods
 from bids_stroke.settings import Settings
@@ -39,6 +40,9 @@ def run_participants(settings: Settings) -> int:
     """Process every session; return the exit status."""
     if settings.reports_only:
         return _write_reports(settings)
+    # The networks of a plugin's jobs, and of the run that a dry run shows, may use another machine.
+    if settings.device == "cuda" and not (settings.dry_run or settings.plugin_file):
+        devices.require_gpu()
     plan = make_plan(settings)
     if settings.dry_run:
         progress.print_plan(plan)

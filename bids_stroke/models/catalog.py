@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_stroke.data import DATA
-from bids_stroke.errors import ModelError
+from bids_stroke.errors import InvalidModelError
 from bids_stroke.settings import SPACES
 from bids_stroke.utils import safe_yaml
 from bids_stroke.utils.files import PathLike
@@ -40,7 +40,7 @@ def load(model: PathLike) -> Model:
 
     Raises
     ------
-    ModelError
+    InvalidModelError
         If the model does not exist or its card is incomplete.
     """
     path = _EMBEDDED / f"{model}.yaml"
@@ -52,7 +52,7 @@ def load(model: PathLike) -> Model:
     if not path.is_file():
         path = Path(model)
     if not path.is_file():
-        raise ModelError(
+        raise InvalidModelError(
             f"Model {model} was not found; give the path of a card, {NNUNET}FOLDER, or one of: "
             f"{', '.join(names())}."
         )
@@ -65,7 +65,7 @@ def load(model: PathLike) -> Model:
     except _UNREADABLE as error:
         wanted = ", ".join(f.name for f in fields(Card) if f.name not in _OPTIONAL)
         reason = " ".join(str(error).split())
-        raise ModelError(
+        raise InvalidModelError(
             f"{path} is not a complete model card ({reason}); it needs {wanted}."
         ) from None
     return card
@@ -143,13 +143,13 @@ def _check_names(card: Card) -> None:
     contrasts = {channel.contrast for channel in card.channels}
     unknown = (contrasts - set(CONTRASTS)) | {c for group in card.inputs for c in group} - contrasts
     if unknown:
-        raise ModelError(
+        raise InvalidModelError(
             f"{card.path} has the unknown contrasts {', '.join(sorted(unknown))}; use "
             f"{', '.join(CONTRASTS)}."
         )
     spaces = ("native", *SPACES)
     if card.normalization not in NORMALIZATIONS or card.space not in spaces:
-        raise ModelError(
+        raise InvalidModelError(
             f"{card.path} has normalization {card.normalization} and space {card.space}; supported "
             f"are the normalizations {', '.join(NORMALIZATIONS)} and the spaces {', '.join(spaces)}."
         )

@@ -45,7 +45,7 @@ def test_an_unknown_option_is_reported_before_the_words_after_it(capsys):
         (models, ["lists"], "COMMAND cannot be lists; use one of list, show, fetch, "),
         (models, [], "the following arguments are required: COMMAND; see bids_stroke-models --help."),
         (models, ["show"], "are required: MODEL; see bids_stroke-models show --help."),
-        (evaluate, ["a", "b", "c", "--nprocs", "x"], "--nprocs: invalid int value: 'x'; see "),
+        (evaluate, ["a", "b", "c", "--nprocs", "x"], "--nprocs: x is not a positive integer; see "),
         (app, ["a", "b", "cohort"], "analysis_level cannot be cohort; use one of participant, group."),
         (app, ["a", "b", "participant", "--device", "tpu"], "use one of auto, cpu, cuda."),
         (app, ["a", "b", "participant", "-x"], "-x is not an option; see bids_stroke --help."),

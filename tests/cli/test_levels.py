@@ -60,6 +60,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "bids/dataset_description.json").write_text(json.dumps(description))
     (tmp_path / "filters.json").write_text("{}")
     (tmp_path / "plugin.yml").write_text("plugin: Linear")
+    (tmp_path / "ratings.tsv").touch()
     (tmp_path / "phenotype.tsv").write_text("participant_id\tnihss\n")
     return tmp_path
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bids_stroke.cli import parser, run
-from bids_stroke.errors import DatasetError, UsageError
+from bids_stroke.errors import UsageError
 from bids_stroke.settings import DEFAULT_MODEL
 
 
@@ -134,7 +134,7 @@ def test_bad_filter_files(folder, text, words):
 
 
 def test_settings_are_checked(folder):
-    with pytest.raises(DatasetError, match="missing"):
+    with pytest.raises(UsageError, match="missing"):
         parser.parse(["missing", "out", "participant"])
 
 
@@ -183,7 +183,7 @@ def test_invalid_atlases_and_cutoffs(folder, options, words):
 
 
 def test_missing_lesion_derivatives(folder):
-    with pytest.raises(DatasetError, match="--lesion-derivatives"):
+    with pytest.raises(UsageError, match="--lesion-derivatives"):
         parse("--lesion-derivatives", str(folder / "missing"))
 
 

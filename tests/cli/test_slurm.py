@@ -132,6 +132,12 @@ def test_sessions_that_are_not_complete_are_named(folder, capsys):
     assert not (folder / "out/logs").exists()
 
 
+def test_a_wrong_option_is_reported_before_the_dataset_is_indexed(folder, capsys):
+    assert run(folder, "--model", "nonesuch") == 2
+    assert "Model nonesuch was not found" in capsys.readouterr().err
+    assert not (folder / "out/work/index").exists()
+
+
 def test_a_dry_run_writes_nothing(folder, capsys):
     before = sorted(Path(folder).rglob("*"))
     assert run(folder, "--dry-run") == 1, "sub-03 would be refused"
