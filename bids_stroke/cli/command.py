@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -115,6 +115,12 @@ def run(prog: str, work: Callable[[], int], argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         print(f"{prog}: interrupted; run the same command again to continue.", file=sys.stderr)
         return 130
+
+
+def print_notices(prog: str, notices: Iterable[str]) -> None:
+    """Print sentences for the user of a command."""
+    for notice in notices:
+        print(f"{prog}: note: {notice}", file=sys.stderr)
 
 
 def _flushed(work: Callable[[], int]) -> int:

@@ -15,6 +15,15 @@ def name_of(action: argparse.Action) -> str:
     return next(name for name in action.option_strings if name.startswith("--"))
 
 
+def key_of(option: str) -> str:
+    """Return the name of the value of an option.
+
+    >>> key_of("--mem-mb")
+    'mem_mb'
+    """
+    return option.removeprefix("--").replace("-", "_")
+
+
 def named_actions(parser: CommandParser) -> dict[str, argparse.Action]:
     """Return the options that have levels, by the names of their values."""
     actions = (action for action in parser._actions if action.option_strings)

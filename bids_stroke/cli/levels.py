@@ -31,6 +31,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
         (
             *("--participant-label", "--session-label", "--assume-orientation", "--tract"),
             *("--nprocs", "--work-dir", "--strict", "--reports-only"),
+            *("--md-only-boilerplate", "--notrack"),
         ),
         LEVELS,
     ),

@@ -10,6 +10,8 @@ from bids_stroke.settings import LEVELS, Settings
 from . import option_groups, outcome_options
 from .command import CommandParser
 
+#: Name of the command.
+PROG = "bids_stroke"
 _EPILOG = """\
 examples:
   bids_stroke /data /out participant                      process all participants
@@ -34,7 +36,7 @@ class Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFo
 def build() -> CommandParser:
     """Create the parser without slow imports."""
     parser = CommandParser(
-        prog="bids_stroke",
+        prog=PROG,
         description="BIDS App that segments stroke lesions and measures their volumes, locations\n"
         "and corticospinal-tract loads.",
         epilog=_EPILOG,
@@ -47,7 +49,7 @@ def build() -> CommandParser:
         choices=LEVELS,
         help="participant: process each session; group: summarize the processed sessions",
     )
-    parser.add_argument("--version", action="version", version=f"bids_stroke {__version__}")
+    parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
     add_options(parser)
     return parser
 

@@ -2,13 +2,17 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bids_stroke.errors import UsageError
-from bids_stroke.settings import Settings
+from bids_stroke.settings import SPACES, Settings
 
-from . import given, levels, options
+from . import given, levels, option_groups, options
+
+#: Native spaces of ``--output-spaces``, in which outputs are always written; names as in fMRIPrep.
+_NATIVE = ("anat", "flair", "native", "t1w", "t2w", "trace")
 
 
 def parse(argv: Sequence[str] | None = None) -> Settings:
@@ -19,15 +23,41 @@ def parse(argv: Sequence[str] | None = None) -> Settings:
     StrokeError
         If a file or folder cannot be used, or an option has no effect.
     """
+    return make_settings(read(argv))
+
+
+def read(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return the values of all arguments by name: those of the command line, or their defaults.
+
+    Raises
+    ------
+    UsageError
+        If a value is not valid, or an option has no effect.
+    """
     words = sys.argv[1:] if argv is None else argv
-    args = vars(options.build().parse_args(words))
-    levels.check(args["analysis_level"], given.names_given(words, options.build()))
+    values = vars(options.build().parse_args(words))
+    levels.check(values["analysis_level"], given.names_given(words, options.build()))
+    return values
+
+
+def make_settings(values: Mapping[str, Any]) -> Settings:
+    """Create and check the settings of a run from the values of :func:`read`.
+
+    Raises
+    ------
+    StrokeError
+        If a file or folder cannot be used.
+    """
+    args = {name: _frozen(value) for name, value in values.items()}
+    for option in option_groups.WITHOUT_EFFECT:
+        args.pop(given.key_of(option))
     args["bids_filters"] = _filters(args["bids_filter_file"])
-    args = {name: _frozen(value) for name, value in args.items()}
     args["tracts"] = tuple(map(_absolute_tract, args["tracts"]))
     args["level"] = args.pop("analysis_level")
     args["work_dir"] = args["work_dir"] or args["output_dir"] / "work"
     args["atlases"] = _pairs(args.pop("atlas"), args.pop("atlas_labels"))
+    spaces = tuple(space for space in args["output_spaces"] if not _is_native(space))
+    args["output_spaces"] = spaces or SPACES
     if args["deterministic"]:
         if args["omp_nthreads"] not in (None, 1):
             raise UsageError("--deterministic uses one thread per session; remove --omp-nthreads.")
@@ -35,6 +65,22 @@ def parse(argv: Sequence[str] | None = None) -> Settings:
     settings = Settings(**args)
     settings.check()
     return settings
+
+
+def notices(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each given option without effect, which other programs need."""
+    for option, reason in option_groups.WITHOUT_EFFECT.items():
+        if values.get(given.key_of(option)):
+            yield f"{option} has no effect, as {reason}."
+    native = list(filter(_is_native, values.get("output_spaces", ())))
+    if native:
+        names = ", ".join(native)
+        yield f"--output-spaces {names} has no effect, as outputs in native space are always written."
+
+
+def _is_native(space: str) -> bool:
+    """Return whether the name of an output space is one of the native spaces."""
+    return space.lower() in _NATIVE
 
 
 def _frozen(value: object) -> object:

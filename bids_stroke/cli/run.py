@@ -7,6 +7,7 @@ from bids_stroke.execution import resources
 from bids_stroke.settings import Settings
 
 from . import command, parser
+from .options import PROG
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -16,11 +17,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # SIGTERM from a cluster or `docker stop` is handled like Ctrl-C, which also ends the children.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return command.run("bids_stroke", lambda: _run(argv), argv)
+    return command.run(PROG, lambda: _run(argv), argv)
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    settings = parser.parse(argv)
+    values = parser.read(argv)
+    settings = parser.make_settings(values)
+    command.print_notices(PROG, parser.notices(values))
     if not settings.dry_run:
         resources.ensure_writable_folders(settings.work_dir)
     return _level(settings)

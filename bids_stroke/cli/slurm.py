@@ -16,10 +16,10 @@ from bids_stroke.execution import resources
 from bids_stroke.settings import LEVELS, Settings
 
 from . import options as run_options
-from .command import CommandParser, run
+from .command import CommandParser, print_notices, run
 from .given import named_actions, read_given, to_words
-from .option_groups import positive
-from .parser import parse
+from .option_groups import CORES, MEMORY, megabytes, positive
+from .parser import notices, parse
 
 #: Given options of ``bids_stroke`` by name.
 Options: TypeAlias = Mapping[str, Any]
@@ -103,8 +103,14 @@ def parser() -> CommandParser:
         metavar="OPTIONS",
         help="additional options of sbatch, such as --sbatch=--partition=long",
     )
-    jobs.add_argument("--nprocs", type=positive, default=4, metavar="N", help="cores per job")
-    jobs.add_argument("--mem-mb", type=positive, default=6000, metavar="MB", help="memory per job")
+    jobs.add_argument(*CORES, type=positive, default=4, metavar="N", help="cores per job")
+    jobs.add_argument(
+        *MEMORY,
+        type=megabytes,
+        default=6000,
+        metavar="MB",
+        help="memory per job in MB, or with a unit, such as 16G",
+    )
     jobs.add_argument(
         "--list", action="store_true", help="list the incomplete sessions without submitting jobs"
     )
@@ -123,6 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: Sequence[str]) -> int:
     arguments, options = parser().parse_args(words), _given(words)
     settings, group = _settings(arguments, options)
+    print_notices(parser().prog, notices(options))
     if settings.dry_run:
         from bids_stroke.execution.participant import run_participants
 

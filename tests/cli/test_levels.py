@@ -46,9 +46,7 @@ VALUES = {
 
 
 def long_names():
-    actions = options.build()._actions
-    named = [action.option_strings[-1] for action in actions if action.option_strings]
-    return [name for name in named if name not in ("--help", "--version")]
+    return list(map(given.name_of, given.named_actions(options.build()).values()))
 
 
 @pytest.fixture
@@ -66,7 +64,9 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_every_option_has_its_levels():
-    assert sorted(levels.OPTIONS) == sorted(long_names())
+    actions = options.build()._actions
+    named = {given.name_of(action) for action in actions if action.option_strings}
+    assert set(levels.OPTIONS) == named - {"--help", "--version"}
 
 
 @pytest.mark.parametrize("level", LEVELS)

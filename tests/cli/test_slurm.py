@@ -151,6 +151,15 @@ def test_options_are_those_of_runs(folder, capsys):
     assert capsys.readouterr().err == f"bids_stroke-slurm: error: {message}\n"
 
 
+def test_spellings_of_fmriprep(folder, capsys):
+    assert run(folder, "--n_cpus=2", "--mem", "9G", "--notrack", "--output-spaces", "T1w") == 0
+    text = script(folder, "participants")
+    assert "cpus-per-task=2\n" in text and "mem=9000M\n" in text
+    assert " participant --nprocs 2 --mem-mb 9000 " in text
+    notes = capsys.readouterr().err.splitlines()
+    assert [line.split()[2] for line in notes] == ["--notrack", "--output-spaces"]
+
+
 def test_options_may_precede_the_folders(folder):
     arguments = ["--mem_mb=9000", "--mirror", str(folder / "my bids"), str(folder / "out")]
     assert slurm.main(arguments) == 0
