@@ -16,6 +16,7 @@ NORMALIZATIONS = ("enantiomorphic", "masked")
 WORSE = ("higher", "lower")
 DEFAULT_MODEL = "simstroke"
 DEFAULT_TRACT = "juelich-cst"
+NNUNET = "nnunet:"  # prefix of the folder of an nnU-Net, as a model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,7 @@ class Settings:
     strict: bool = False
     deterministic: bool = False
     reports_only: bool = False
+    config_file: Path | None = None
     report_viewer: bool = False
     clean_workdir: bool = False
     dry_run: bool = False

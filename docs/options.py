@@ -11,8 +11,8 @@ from common import DOCS, write_section
 
 from bids_stroke.cli import given, levels, options
 
-#: Options whose default is a property of the machine, or is stated in the help.
-WITHOUT_DEFAULT = ("nprocs", "mem_mb", "output_spaces")
+#: Options whose help states the default.
+WITHOUT_DEFAULT = ("output_spaces",)
 #: Parts of a help text that are code: JSON, patterns, and names of files.
 CODE = re.compile(r"\{.*\}|[\w*.:<>-]*[*<_][\w*.:<>-]*|\w+\.(?:html|tsv)|nnunet:\w+")
 

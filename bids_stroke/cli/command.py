@@ -50,19 +50,13 @@ class CommandParser(argparse.ArgumentParser):
         for word in words[:end] if self._subparsers is None else ():
             name = word.partition("=")[0]
             if self._is_option(word) and not {name, word[:2]} & set(self._option_string_actions):
-                self.error(f"{name} is not an option{self._suggest(name)}")
+                self.error(f"{name} is not an option{suggest(name, self._option_string_actions)}")
         return words
 
     def _is_option(self, word: str) -> bool:
         """Return whether argparse reads a word as an option: values may be negative or have spaces."""
         is_value = " " in word or self._negative_number_matcher.match(word)
         return word.startswith("-") and word != "-" and not is_value
-
-    def _suggest(self, name: str) -> str:
-        names = list(self._option_string_actions)
-        longer = [option for option in names if option.startswith(name)]
-        similar = longer[:_LONGER] or get_close_matches(name, names, n=1)
-        return f"; did you mean {' or '.join(similar)}?" if similar else ""
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Raise an error with the choices of an option if a value is not among them."""
@@ -71,6 +65,14 @@ class CommandParser(argparse.ArgumentParser):
         name = "/".join(action.option_strings) or action.metavar or action.dest
         choices = ", ".join(map(str, action.choices))
         raise argparse.ArgumentError(None, f"{name} cannot be {value}; use one of {choices}")
+
+
+def suggest(name: str, names: Iterable[str]) -> str:
+    """Return the end of the error of an unknown name, with similar names, or an empty text."""
+    candidates = list(names)
+    longer = [candidate for candidate in candidates if candidate.startswith(name)]
+    similar = longer[:_LONGER] or get_close_matches(name, candidates, n=1)
+    return f"; did you mean {' or '.join(similar)}?" if similar else ""
 
 
 def hyphenated(word: str) -> str:

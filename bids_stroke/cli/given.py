@@ -46,10 +46,9 @@ def read_given(words: Sequence[str], parser: CommandParser) -> dict[str, Any]:
     return vars(parser.parse_args(words))
 
 
-def names_given(words: Sequence[str], parser: CommandParser) -> set[str]:
-    """Return the names of the options that a command line gives; parameters as for
-    :func:`read_given`."""
-    actions, values = named_actions(parser), read_given(words, parser)
+def option_names(values: Iterable[str], parser: CommandParser) -> set[str]:
+    """Return the names of the options of some values; others are left out."""
+    actions = named_actions(parser)
     return {name_of(actions[name]) for name in values if name in actions}
 
 
@@ -71,11 +70,11 @@ def to_words(
     for name, value in values.items():
         action = actions.get(name)
         if action and requested & set(OPTIONS[name_of(action)]):
-            words += _words_of(action, value)
+            words += words_of(action, value)
     return words
 
 
-def _words_of(action: argparse.Action, value: Any) -> list[str]:
+def words_of(action: argparse.Action, value: Any) -> list[str]:
     """Return the words that give a value to an option."""
     option = name_of(action)
     if action.nargs == 0:

@@ -31,7 +31,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
         (
             *("--participant-label", "--session-label", "--assume-orientation", "--tract"),
             *("--nprocs", "--work-dir", "--strict", "--reports-only"),
-            *("--md-only-boilerplate", "--notrack"),
+            *("--config-file", "--md-only-boilerplate", "--notrack"),
         ),
         LEVELS,
     ),
@@ -43,8 +43,8 @@ _EXCLUDED = {
 }
 
 
-def check(level: str, given: Collection[str]) -> None:
-    """Raise an error for options that have no effect.
+def check_levels(level: str, given: Collection[str]) -> None:
+    """Raise an error if an option has no effect at a level.
 
     Parameters
     ----------
@@ -55,18 +55,45 @@ def check(level: str, given: Collection[str]) -> None:
     Raises
     ------
     UsageError
-        If a given option has no effect at this level, or with another given option.
+        If there is such an option.
     """
     for option in sorted(given):
         levels = OPTIONS.get(option, LEVELS)
         if level not in levels:
             raise UsageError(f"{option} is an option of the {levels[0]} level; remove it.")
-    for option, others in _EXCLUDED.items():
-        for other in others:
-            if level == _PARTICIPANT and {option, other} <= set(given):
-                raise UsageError(f"{other} has no effect with {option}; remove one of them.")
-    for option in OUTCOME_OPTIONS:
-        if option in given and "--outcome" not in given:
-            raise UsageError(
-                f"{option} has no effect without --outcome; add the column of the outcome."
-            )
+
+
+def check_combination(level: str, given: Collection[str]) -> None:
+    """Raise an error if an option has no effect with, or without, another option.
+
+    Parameters and errors are those of :func:`check_levels`.
+    """
+    for message in find_ineffective(level, given).values():
+        raise UsageError(message)
+
+
+def find_ineffective(level: str, given: Collection[str]) -> dict[str, str]:
+    """Return the options that have no effect with, or without, another option.
+
+    Parameters
+    ----------
+    level : str
+    given : collection of str
+        Names of the given options.
+
+    Returns
+    -------
+    dict of str to str
+        Error of each of these options, by name.
+    """
+    errors = {
+        other: f"{other} has no effect with {option}; remove one of them."
+        for option, others in _EXCLUDED.items()
+        for other in others
+        if level == _PARTICIPANT and {option, other} <= set(given)
+    }
+    return errors | {
+        option: f"{option} has no effect without --outcome; add the column of the outcome."
+        for option in OUTCOME_OPTIONS
+        if option in given and "--outcome" not in given
+    }

@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from bids_stroke.execution import resources
 from bids_stroke.settings import (
     BRAIN_EXTRACTIONS,
     DEVICES,
@@ -185,7 +184,7 @@ def add_resources(group: argparse._ArgumentGroup) -> None:
         *CORES,
         type=positive,
         metavar="N",
-        default=resources.cores(),
+        default=None,
         help="total number of cores; by default all cores of the machine, container or job",
     )
     group.add_argument(
@@ -198,7 +197,7 @@ def add_resources(group: argparse._ArgumentGroup) -> None:
         *MEMORY,
         type=megabytes,
         metavar="MB",
-        default=resources.memory_mb(),
+        default=None,
         help="total memory in MB, or with a unit, such as 16G; by default all memory of the machine, "
         "container or job",
     )
@@ -252,6 +251,13 @@ def add_running(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="embed the interactive viewers in the participant reports (up to 15 MB per session) "
         "instead of writing them to separate files",
+    )
+    group.add_argument(
+        "--config-file",
+        type=Path,
+        metavar="FILE",
+        help="TOML file with options, such as that which an earlier run wrote to its logs; options of "
+        "the command line take precedence",
     )
     group.add_argument("-v", "--verbose", action="count", help="log more details")
     for option, reason in WITHOUT_EFFECT.items():

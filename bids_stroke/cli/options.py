@@ -57,8 +57,8 @@ def build() -> CommandParser:
 def add_options(parser: CommandParser) -> None:
     """Add the options of both levels.
 
-    Defaults are those of :class:`~bids_stroke.settings.Settings`, except that the defaults for cores
-    and memory are those of the machine.
+    Defaults are those of :class:`~bids_stroke.settings.Settings`, except that cores and memory have
+    none, because they depend on the machine.
     """
     parser.set_defaults(**_defaults())
     option_groups.add_selection(parser.add_argument_group("input selection"))

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bids_stroke.data import DATA
 from bids_stroke.errors import UsageError
-from bids_stroke.settings import SPACES, Settings
+from bids_stroke.execution import resources
+from bids_stroke.settings import NNUNET, SPACES, Settings
 
-from . import given, levels, option_groups, options
+from . import config_file, given, levels, option_groups, options
 
 #: Native spaces of ``--output-spaces``, in which outputs are always written; names as in fMRIPrep.
 _NATIVE = ("anat", "flair", "native", "t1w", "t2w", "trace")
@@ -27,7 +29,9 @@ def parse(argv: Sequence[str] | None = None) -> Settings:
 
 
 def read(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Return the values of all arguments by name: those of the command line, or their defaults.
+    """Return the values of all arguments by name.
+
+    They are those of the command line, otherwise those of ``--config-file``, otherwise the defaults.
 
     Raises
     ------
@@ -36,8 +40,12 @@ def read(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """
     words = sys.argv[1:] if argv is None else argv
     values = vars(options.build().parse_args(words))
-    levels.check(values["analysis_level"], given.names_given(words, options.build()))
-    return values
+    of_words = given.read_given(words, options.build())
+    level, path = values["analysis_level"], values["config_file"]
+    of_file = config_file.read(path, level) if path else {}
+    levels.check_levels(level, given.option_names(of_words, options.build()))
+    levels.check_combination(level, given.option_names([*of_words, *of_file], options.build()))
+    return {**values, **of_file, **of_words}
 
 
 def make_settings(values: Mapping[str, Any]) -> Settings:
@@ -48,11 +56,12 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
     StrokeError
         If a file or folder cannot be used.
     """
-    args = {name: _frozen(value) for name, value in values.items()}
+    args = absolute(values)
     for option in option_groups.WITHOUT_EFFECT:
         args.pop(given.key_of(option))
     args["bids_filters"] = _filters(args["bids_filter_file"])
-    args["tracts"] = tuple(map(_absolute_tract, args["tracts"]))
+    args["nprocs"] = args["nprocs"] or resources.cores()
+    args["mem_mb"] = args["mem_mb"] or resources.memory_mb()
     args["level"] = args.pop("analysis_level")
     args["work_dir"] = args["work_dir"] or args["output_dir"] / "work"
     args["atlases"] = _pairs(args.pop("atlas"), args.pop("atlas_labels"))
@@ -83,6 +92,14 @@ def _is_native(space: str) -> bool:
     return space.lower() in _NATIVE
 
 
+def absolute(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of arguments with absolute paths, and tuples instead of lists."""
+    args: dict[str, Any] = {name: _frozen(value) for name, value in values.items()}
+    args["tracts"] = tuple(map(_absolute_tract, args["tracts"]))
+    args["model"] = _absolute_model(args["model"])
+    return args
+
+
 def _frozen(value: object) -> object:
     """Convert lists to tuples and paths to absolute paths; return other values unchanged."""
     if isinstance(value, Path):
@@ -97,6 +114,16 @@ def _absolute_tract(tract: str) -> str:
 
     is_path = tract.endswith((*IMAGE_EXTENSIONS, *CARD_EXTENSIONS))
     return str(Path(tract).absolute()) if is_path else tract
+
+
+def _absolute_model(model: str) -> str:
+    """Convert the path of a card or of an nnU-Net to an absolute path; return names unchanged."""
+    prefix = NNUNET if model.startswith(NNUNET) else ""
+    path, selection, folds = model.removeprefix(prefix).partition("?")
+    is_name = (DATA / "models" / f"{model}.yaml").is_file()
+    if is_name or not Path(path).exists():
+        return model
+    return f"{prefix}{Path(path).absolute()}{selection}{folds}"
 
 
 def _pairs(atlases: Sequence[Path], tables: Sequence[Path]) -> tuple[tuple[Path, Path], ...]:

@@ -1,12 +1,15 @@
 """``bids_stroke``: run the participant level or the group level."""
 
 import signal
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 
 from bids_stroke.execution import resources
 from bids_stroke.settings import Settings
 
-from . import command, parser
+from . import command, config_file, parser
 from .options import PROG
 
 
@@ -21,26 +24,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    values = parser.read(argv)
+    words = sys.argv[1:] if argv is None else argv
+    values = parser.read(words)
     settings = parser.make_settings(values)
     command.print_notices(PROG, parser.notices(values))
     if not settings.dry_run:
         resources.ensure_writable_folders(settings.work_dir)
-    return _level(settings)
+    return _level(settings, partial(config_file.write, settings, parser.absolute(values), words))
 
 
-def _level(settings: Settings) -> int:
+def _level(settings: Settings, write_options: Callable[[], Path]) -> int:
+    """Run a level and write the options of the run; return the exit status."""
     if settings.level == "group":
         from bids_stroke.atlases import tract_cards
         from bids_stroke.execution.group import run_group
 
         for tract in settings.tracts:  # before the derivatives are read
             tract_cards.load_card(tract)
-        return run_group(settings)
+        status = run_group(settings)
+        write_options()
+        return status
     if not settings.dry_run:
         from bids_stroke.execution import supervisor
 
         supervisor.prepare()  # imports the modules of sessions in the background
     from bids_stroke.execution.participant import run_participants
 
-    return run_participants(settings)
+    return run_participants(settings, write_options)

@@ -15,6 +15,7 @@ from bids_stroke.errors import ResourceError
 from bids_stroke.execution import resources
 from bids_stroke.settings import LEVELS, Settings
 
+from . import config_file
 from . import options as run_options
 from .command import CommandParser, print_notices, run
 from .given import named_actions, read_given, to_words
@@ -141,9 +142,15 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _given(words: Sequence[str]) -> dict[str, Any]:
-    """Return the given options of ``bids_stroke``, without those of this command."""
-    names = named_actions(run_options.build())
-    return {name: value for name, value in read_given(words, parser()).items() if name in names}
+    """Return the given options of ``bids_stroke``, without those of this command.
+
+    They include the options of ``--config-file``, which the jobs do not read.
+    """
+    names, values = named_actions(run_options.build()), read_given(words, parser())
+    path = values.pop("config_file", None)
+    of_file = [config_file.read(path, level) for level in LEVELS] if path else []
+    merged = {name: value for source in (*of_file, values) for name, value in source.items()}
+    return {name: value for name, value in merged.items() if name in names}
 
 
 def _settings(arguments: argparse.Namespace, options: Options) -> tuple[Settings, Settings]:
@@ -251,8 +258,8 @@ def write_jobs(
     values = {
         "job": f"bids_stroke-{digest}",  # one job name per output folder
         "last": len(labels) - 1,
-        "cores": arguments.nprocs,
-        "memory": arguments.mem_mb,
+        "cores": options["nprocs"],
+        "memory": options["mem_mb"],
         "array_log": shlex.quote(f"{folder}/%A_%a.log"),
         "group_log": shlex.quote(f"{folder}/group_%j.log"),
         "labels": " ".join(labels),

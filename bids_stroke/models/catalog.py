@@ -6,7 +6,7 @@ from typing import Any
 
 from bids_stroke.data import DATA
 from bids_stroke.errors import InvalidModelError
-from bids_stroke.settings import SPACES
+from bids_stroke.settings import NNUNET, SPACES
 from bids_stroke.utils import safe_yaml
 from bids_stroke.utils.files import PathLike
 
@@ -14,7 +14,6 @@ from .calibration import Calibration
 from .card import CONTRASTS, NORMALIZATIONS, Card, Channel, Network, Plan, Weights
 from .ensembles import Ensemble, Model
 
-NNUNET = "nnunet:"  # prefix of the path of a results folder
 _OPTIONAL = ("path", "inputs", "trained_range", "window", "mirror", "plan", "folds", "calibration")
 #: Errors that an invalid card file raises.
 _UNREADABLE = (OSError, AttributeError, KeyError, TypeError, ValueError, OverflowError)

@@ -42,6 +42,7 @@ VALUES = {
     "--mem-mb": ["4000"],
     "--plugin-file": ["plugin.yml"],
     "--work-dir": ["work"],
+    "--config-file": ["options.toml"],
 }
 
 
@@ -59,6 +60,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "filters.json").write_text("{}")
     (tmp_path / "plugin.yml").write_text("plugin: Linear")
     (tmp_path / "ratings.tsv").touch()
+    (tmp_path / "options.toml").touch()
     (tmp_path / "phenotype.tsv").write_text("participant_id\tnihss\n")
     return tmp_path
 

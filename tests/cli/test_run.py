@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import entry_points
 
 import nibabel as nib
@@ -210,6 +211,8 @@ def test_refused_sessions_are_failures(folder, capsys):
     shown = capsys.readouterr()
     assert "refused" in shown.out and "sub-02" in shown.out
     assert "Traceback" not in shown.err
+    options = folder / "out/logs/sub-02_run.toml"
+    assert tomllib.loads(options.read_text())["options"]["participant_label"] == ["02"]
     log = (folder / "out/logs/sub-02_run.log").read_text()
     assert "sub-02: refused: sub-02 has FLAIR but no T1w" in log
 

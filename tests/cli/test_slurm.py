@@ -151,6 +151,19 @@ def test_options_are_those_of_runs(folder, capsys):
     assert capsys.readouterr().err == f"bids_stroke-slurm: error: {message}\n"
 
 
+def test_jobs_have_the_options_of_a_config_file(folder):
+    """The jobs do not read the file, which their machine or image may not have."""
+    path = folder / "a.toml"
+    path.write_text("[options]\nmirror = true\ngroup_by = 'sex'\nsession_label = ['1']\nmem = '9G'\n")
+    assert run(folder, "--config-file", str(path), "--session-label", "2", "--list") == 2
+    assert run(folder, "--config-file", str(path), "--participant-label", "01") == 2
+    path.write_text(path.read_text().replace("session_label = ['1']\n", ""))
+    assert run(folder, "--config-file", str(path), "--participant-label", "01") == 0
+    participants, group = script(folder, "participants"), script(folder, "group")
+    assert " --mirror " in participants and "mem=9000M" in participants
+    assert " --group-by sex " in group and "a.toml" not in participants + group
+
+
 def test_spellings_of_fmriprep(folder, capsys):
     assert run(folder, "--n_cpus=2", "--mem", "9G", "--notrack", "--output-spaces", "T1w") == 0
     text = script(folder, "participants")
