@@ -58,6 +58,7 @@ class Settings:
     deterministic: bool = False
     reports_only: bool = False
     config_file: Path | None = None
+    write_graph: bool = False
     report_viewer: bool = False
     clean_workdir: bool = False
     dry_run: bool = False

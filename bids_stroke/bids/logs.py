@@ -38,6 +38,11 @@ def run_log_path(output_dir: PathLike, participant: str | None = None) -> Path:
     return folder(output_dir) / (f"{participant}_run.log" if participant else "bids_stroke.log")
 
 
+def graph_path(output_dir: PathLike, session_name: str) -> Path:
+    """Return the path of the graph of the workflow of a session, in the format of Graphviz."""
+    return folder(output_dir) / f"{session_name}_graph.dot"
+
+
 def options_path(output_dir: PathLike, level: str, participant: str | None = None) -> Path:
     """Return the path of the options of a run; ``participant`` as for :func:`run_log_path`."""
     if level == "group":

@@ -21,7 +21,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
             *("--cutoffs", "--atlas", "--atlas-labels", "--device"),
             *("--omp-nthreads", "--mem-mb", "--plugin-file"),
             *("--clean-workdir", "--stop-on-first-crash", "--deterministic"),
-            *("--report-viewer", "--verbose"),
+            *("--report-viewer", "--verbose", "--write-graph"),
         ),
         (_PARTICIPANT,),
     ),

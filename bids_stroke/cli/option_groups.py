@@ -253,6 +253,12 @@ def add_running(group: argparse._ArgumentGroup) -> None:
         "instead of writing them to separate files",
     )
     group.add_argument(
+        "--write-graph",
+        action="store_true",
+        help="write the graph of each workflow to the logs: as .dot, and as .svg if Graphviz is "
+        "installed",
+    )
+    group.add_argument(
         "--config-file",
         type=Path,
         metavar="FILE",

@@ -1,6 +1,7 @@
 """Parse the command line into :class:`bids_stroke.settings.Settings`."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -77,10 +78,12 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
 
 
 def notices(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a sentence for each given option without effect, which other programs need."""
+    """Yield a sentence for each given option that has no effect, or less than it usually has."""
     for option, reason in option_groups.WITHOUT_EFFECT.items():
         if values.get(given.key_of(option)):
             yield f"{option} has no effect, as {reason}."
+    if values.get("write_graph") and not shutil.which("dot"):
+        yield "--write-graph writes .dot files only, as the program dot of Graphviz was not found."
     native = list(filter(_is_native, values.get("output_spaces", ())))
     if native:
         names = ", ".join(native)

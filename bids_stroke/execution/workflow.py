@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from bids_stroke import __version__
 from bids_stroke.atlases.maps import Maps
-from bids_stroke.bids.logs import crash_path
+from bids_stroke.bids.logs import crash_path, graph_path
 from bids_stroke.bids.record import Record, write_unfinished
 from bids_stroke.bids.sessions import Session
 from bids_stroke.bids.source_datasets import SourceDatasets
@@ -87,6 +87,8 @@ def _run(settings: Settings, job: Job, record: Record, send: Send) -> None:
     crashes.mkdir(parents=True)
     workflow = _workflow(settings, job)
     workflow.base_dir = str(base)
+    if settings.write_graph:
+        _write_graph(workflow, graph_path(settings.output_dir, record.name))
     record.description = workflow.describe()
     record.materials = workflow.materials()
     record.versions = package_versions({*_PACKAGES, *workflow.packages()})
@@ -139,6 +141,12 @@ def _workflow(settings: Settings, job: Job) -> "LesionWorkflow":
         mirror=settings.mirror,
         orientation=settings.assume_orientation,
     )
+
+
+def _write_graph(workflow: "LesionWorkflow", path: Path) -> None:
+    """Write the graph of a workflow as ``.dot`` and, if Graphviz is installed, as ``.svg``."""
+    kind = "svg" if shutil.which("dot") else "dot"
+    workflow.write_graph(str(path), graph2use="colored", format=kind, simple_form=True)
 
 
 def session_work_folder(settings: Settings, session: Session) -> Path:

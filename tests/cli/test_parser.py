@@ -257,3 +257,15 @@ def test_native_spaces_are_removed_from_others(folder):
     settings = parse("--output-spaces", "T1w", "MNI152NLin6Asym", "T2w")
     assert settings.output_spaces == ("MNI152NLin6Asym",)
     assert not list(parser.notices(parser.read(["bids", "out", "participant"])))
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_graphs_without_graphviz(folder, monkeypatch, installed):
+    monkeypatch.setenv("PATH", str(folder))
+    if installed:
+        (folder / "dot").touch(mode=0o755)
+    sentences = list(parser.notices(parser.read(["bids", "out", "participant", "--write-graph"])))
+    assert [text[:40] for text in sentences] == ["--write-graph writes .dot files only, as"] * (
+        not installed
+    )
+    assert parse("--write-graph").write_graph
