@@ -20,11 +20,11 @@ from . import options
 from .command import suggest
 from .given import key_of, name_of, named_actions, read_given, words_of
 from .levels import OPTIONS, find_ineffective
-from .option_groups import megabytes, positive
+from .option_groups import WITHOUT_EFFECT, megabytes, positive
 
 #: Tables of the file; only the last one is read.
 _TABLES = ("run", "versions", "options")
-#: Options that concern a single call.
+#: Options that a file does not contain.
 _OF_ONE_CALL = ("--config-file", "--dry-run")
 _PACKAGES = ("antspyx", "monai", "nibabel", "nilearn", "nipype", "numpy", "pybids", "scipy", "torch")
 _TEXT = ((str,), "text", "texts")
@@ -134,7 +134,7 @@ def write(settings: Settings, values: Mapping[str, Any], words: Sequence[str]) -
         name_of(action): values[name]
         for name, action in named_actions(options.build()).items()
         if settings.level in OPTIONS[name_of(action)]
-        and name_of(action) not in _OF_ONE_CALL
+        and name_of(action) not in (*_OF_ONE_CALL, *WITHOUT_EFFECT)
         and values[name] not in (None, False, (), [])
     }
     omitted = find_ineffective(settings.level, given)

@@ -20,8 +20,11 @@ from .failures import SENTENCE, known_cause
 from .messages import Send, Started, Step
 from .plan import Job
 from .plugins import assign_plugin_arguments, read_plugin
+from .steps import REPORT, step_name, workflow_steps
 
 if TYPE_CHECKING:
+    from nipype.interfaces.base import Interface
+
     from bids_stroke.pipelines.base import LesionWorkflow  # imports Nipype
 
 LOG = logging.getLogger("bids_stroke")
@@ -33,6 +36,7 @@ class _Node(Protocol):
     """Node of a workflow."""
 
     fullname: str
+    interface: "Interface"
 
 
 def run_workflow(settings: Settings, job: Job, record: Record, send: Send) -> None:
@@ -96,15 +100,16 @@ def _run(settings: Settings, job: Job, record: Record, send: Send) -> None:
         role: str(path.relative_to(settings.output_dir)) for role, path in workflow.derivatives.items()
     }
     write_unfinished(record, settings.output_dir)
-    send(Started(len(workflow.list_node_names()), record))
+    spaces = settings.output_spaces
+    send(Started((*workflow_steps(workflow, spaces), REPORT), record))
     started: dict[str, float] = {}
 
     def report(node: _Node, status: Literal["start", "end", "exception"]) -> None:
         if status == "start":
             started[node.fullname] = time.monotonic()
         seconds = time.monotonic() - started.get(node.fullname, time.monotonic())
-        name = node.fullname.split(".", 1)[1]
-        step = Step(name, status, seconds)
+        path = node.fullname.split(".", 1)[1]
+        step = Step(step_name(path, node.interface, spaces), status, seconds)
         step.add_to(record)
         send(step)
 

@@ -61,14 +61,14 @@ def test_the_written_options_give_the_same_settings(folder, level, monkeypatch):
 
 def test_the_file_describes_the_run(folder):
     before = datetime.now().astimezone().replace(microsecond=0)
-    content = tomllib.loads(write("--mirror", "--model", "my model").read_text())
+    content = tomllib.loads(write("--mirror", "--notrack", "--model", "my model").read_text())
     run = content["run"]
-    assert run["command"] == "bids_stroke bids out participant --mirror --model 'my model'"
+    assert run["command"] == "bids_stroke bids out participant --mirror --notrack --model 'my model'"
     assert run["date"] >= before and run["bids_dir"] == str(folder / "bids")
     assert content["versions"]["bids_stroke"] == __version__ and "torch" in content["versions"]
     assert content["options"]["model"] == "my model" and content["options"]["mirror"] is True
     assert content["options"]["normalization"] == "enantiomorphic", "defaults are written, too"
-    assert not {"nprocs", "mem_mb", "tfce", "dry_run"} & set(content["options"])
+    assert not {"nprocs", "mem_mb", "tfce", "dry_run", "notrack"} & set(content["options"])
 
 
 @pytest.mark.parametrize(
