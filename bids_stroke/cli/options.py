@@ -3,6 +3,7 @@
 import argparse
 from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import Any
 
 from bids_stroke import __version__
 from bids_stroke.settings import LEVELS, Settings
@@ -33,6 +34,16 @@ class Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFo
         return super()._get_help_string(action)
 
 
+class _PrintCompletion(argparse.Action):
+    """Option that prints the script of the tab completion and exits."""
+
+    def __call__(self, parser: argparse.ArgumentParser, _: object, shell: Any, *__: object) -> None:
+        from .completion import completion_script  # imports all commands
+
+        print(completion_script(shell))
+        parser.exit()
+
+
 def build() -> CommandParser:
     """Create the parser without slow imports."""
     parser = CommandParser(
@@ -50,6 +61,14 @@ def build() -> CommandParser:
         help="participant: process each session; group: summarize the processed sessions",
     )
     parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
+    parser.add_argument(
+        "--print-completion",
+        action=_PrintCompletion,
+        dest=argparse.SUPPRESS,
+        default=argparse.SUPPRESS,
+        choices=("bash",),
+        help="print the script of the tab completion of all commands",
+    )
     add_options(parser)
     return parser
 

@@ -9,8 +9,14 @@ from pathlib import Path
 from bids_stroke.execution import resources
 from bids_stroke.settings import Settings
 
-from . import command, config_file, parser
+from . import command, config_file, options
+from . import parser as command_line
 from .options import PROG
+
+
+def parser() -> command.CommandParser:
+    """Return the parser of the command."""
+    return options.build()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,12 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     words = sys.argv[1:] if argv is None else argv
-    values = parser.read(words)
-    settings = parser.make_settings(values)
-    command.print_notices(PROG, parser.notices(values))
+    values = command_line.read(words)
+    settings = command_line.make_settings(values)
+    command.print_notices(PROG, command_line.notices(values))
     if not settings.dry_run:
         resources.ensure_writable_folders(settings.work_dir)
-    return _level(settings, partial(config_file.write, settings, parser.absolute(values), words))
+    return _level(settings, partial(config_file.write, settings, command_line.absolute(values), words))
 
 
 def _level(settings: Settings, write_options: Callable[[], Path]) -> int:

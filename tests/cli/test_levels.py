@@ -68,7 +68,7 @@ def folder(tmp_path, monkeypatch):
 def test_every_option_has_its_levels():
     actions = options.build()._actions
     named = {given.name_of(action) for action in actions if action.option_strings}
-    assert set(levels.OPTIONS) == named - {"--help", "--version"}
+    assert set(levels.OPTIONS) == named - {"--help", "--print-completion", "--version"}
 
 
 @pytest.mark.parametrize("level", LEVELS)
