@@ -134,6 +134,8 @@ def _check_values(card: Card) -> None:
         raise ValueError("spacing must be 0.1 to 20 mm")
     if not all(1 <= voxels <= 1024 for voxels in card.tile):
         raise ValueError("tile must be 1 to 1024 voxels along each axis")
+    if not (isinstance(card.measured, list) and all(isinstance(row, dict) for row in card.measured)):
+        raise ValueError("measured must be a list of results, each with keys and values")
     if not (0 <= card.threshold <= 1 and card.min_component_mm3 >= 0):
         raise ValueError("threshold must be 0 to 1 and min_component_mm3 not negative")
 
