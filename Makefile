@@ -17,7 +17,7 @@ PIP = $(BIN)/python -m pip install -c constraints.txt
 PYTEST = $(BIN)/python -m pytest -q --durations=15 -n $(JOBS) --dist loadfile
 FAST = -m "not slow and not exhaustive"
 
-READERS = image packed table ratings card filters plugin
+READERS = image packed table ratings card filters plugin config
 
 .PHONY: install install-tests demo test test-all coverage fuzz integration clean
 

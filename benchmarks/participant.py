@@ -52,7 +52,7 @@ HEADS = {
 PERIOD_S = 0.1
 DISK_PERIOD_S = 1
 MEASURES = {"seconds": "sum", "CPU seconds": "sum", "peak memory (MB)": "max"}
-STEP = re.compile(r"sub-01: (\S+) (started|took)")
+STEP = re.compile(r"sub-01: (.+) (started|took)")
 RIGID = "flair_to_t1w.mat"
 FEATURES = (32, 64, 128, 256, 320, 320)
 
@@ -79,8 +79,6 @@ def watch(command, threads, name="start"):
             lines.append(line)
             if match := STEP.search(line):
                 marks.append((time.perf_counter(), match[1] if match[2] == "started" else "between"))
-            elif "sub-01: ok" in line:
-                marks.append((time.perf_counter(), "report"))
         marks.append((time.perf_counter(), None))
         ended.set()
         sampler.join()

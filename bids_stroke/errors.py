@@ -10,7 +10,11 @@ class StrokeError(Exception):
 
 
 class UsageError(StrokeError):
-    """The options of the command line are invalid or contradict each other (exit status 2)."""
+    """An option, or its value, cannot be used (exit status 2).
+
+    It is unknown, contradicts another option, or names something that does not exist or is of another
+    kind.
+    """
 
 
 class DatasetError(StrokeError):
@@ -23,6 +27,10 @@ class ImageError(StrokeError):
 
 class ModelError(StrokeError):
     """A model is invalid, or does not support the available contrasts."""
+
+
+class InvalidModelError(ModelError, UsageError):
+    """The value of an option is not a model that can be used."""
 
 
 class ResourceError(StrokeError):

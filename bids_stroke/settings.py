@@ -16,6 +16,7 @@ NORMALIZATIONS = ("enantiomorphic", "masked")
 WORSE = ("higher", "lower")
 DEFAULT_MODEL = "simstroke"
 DEFAULT_TRACT = "juelich-cst"
+NNUNET = "nnunet:"  # prefix of the folder of an nnU-Net, as a model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,8 @@ class Settings:
     strict: bool = False
     deterministic: bool = False
     reports_only: bool = False
+    config_file: Path | None = None
+    write_graph: bool = False
     report_viewer: bool = False
     clean_workdir: bool = False
     dry_run: bool = False
@@ -86,8 +89,6 @@ class Settings:
             raise UsageError(
                 f"--cutoffs {lower:g} {upper:g} is invalid; give two positive values, the lower first."
             )
-        if self.plugin_file and not self.plugin_file.is_file():
-            raise UsageError(f"{self.plugin_file} does not exist; check --plugin-file.")
         if self.output_dir.resolve() == self.bids_dir.resolve():
             raise UsageError(
                 f"{self.output_dir} is the BIDS dataset itself; choose another output folder, such "
@@ -97,7 +98,7 @@ class Settings:
             _check_writable(folder)
 
     def _check_folders(self) -> None:
-        """Check the input folders."""
+        """Check the input folders and files."""
         if not self.reports_only:  # reports need only the derivatives
             _check_folder(self.bids_dir, "give the root folder of a BIDS dataset")
             if self.level == "participant":
@@ -108,8 +109,14 @@ class Settings:
             _check_folder(self.lesion_derivatives, "check --lesion-derivatives")
         if self.ground_truth:
             _check_folder(self.ground_truth, "check --ground-truth")
-        if self.phenotype and not self.phenotype.is_file():
-            raise UsageError(f"{self.phenotype} does not exist or is not a file; check --phenotype.")
+        files = {
+            "--phenotype": self.phenotype,
+            "--plugin-file": self.plugin_file,
+            "--qc-ratings": self.qc_ratings,
+        }
+        for option, path in files.items():
+            if path and not path.is_file():
+                raise UsageError(f"{path} does not exist or is not a file; check {option}.")
 
     def _check_dataset(self) -> None:
         """Check ``dataset_description.json``."""
@@ -131,7 +138,7 @@ class Settings:
 
 def _check_folder(folder: Path, advice: str) -> None:
     if not folder.is_dir():
-        raise DatasetError(f"{folder} does not exist or is not a folder; {advice}.")
+        raise UsageError(f"{folder} does not exist or is not a folder; {advice}.")
 
 
 def _check_writable(folder: Path) -> None:

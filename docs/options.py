@@ -9,10 +9,10 @@ sys.path.append(str(Path(__file__).parents[1] / "studies"))
 
 from common import DOCS, write_section
 
-from bids_stroke.cli import levels, options
+from bids_stroke.cli import given, levels, options
 
-#: Options whose default is a property of the machine, or is stated in the help.
-WITHOUT_DEFAULT = ("nprocs", "mem_mb", "output_spaces")
+#: Options whose help states the default.
+WITHOUT_DEFAULT = ("output_spaces",)
 #: Parts of a help text that are code: JSON, patterns, and names of files.
 CODE = re.compile(r"\{.*\}|[\w*.:<>-]*[*<_][\w*.:<>-]*|\w+\.(?:html|tsv)|nnunet:\w+")
 
@@ -24,17 +24,18 @@ def table(actions: list[argparse.Action]) -> str:
 
 
 def _levels(action: argparse.Action) -> str:
-    used = levels.OPTIONS[action.option_strings[-1]]
+    used = levels.OPTIONS[given.name_of(action)]
     return "both" if len(used) > 1 else used[0]
 
 
 def _spelling(action: argparse.Action) -> str:
-    *short, long = action.option_strings
+    main, value = given.name_of(action), ""
     if action.nargs != 0:
         metavar = action.metavar or f"{{{','.join(action.choices or ())}}}"
-        long += f" {metavar if isinstance(metavar, str) else ' '.join(metavar)}"
-        long += " …" * (action.nargs == "+")
-    return ", ".join(f"`{name}`" for name in (*short, long)).replace("|", "\\|")
+        value += f" {metavar if isinstance(metavar, str) else ' '.join(metavar)}"
+        value += " …" * (action.nargs == "+")
+    names = [name + value * (name == main) for name in action.option_strings]
+    return ", ".join(f"`{name}`" for name in names).replace("|", "\\|")
 
 
 def _meaning(action: argparse.Action) -> str:

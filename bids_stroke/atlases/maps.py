@@ -6,15 +6,14 @@ from functools import cached_property
 from pathlib import Path
 
 from bids_stroke.bids import names
-from bids_stroke.errors import ResourceError, UsageError
+from bids_stroke.errors import UsageError
 from bids_stroke.spatial import image, template_transforms
 from bids_stroke.spatial.templates import TEMPLATE
 from bids_stroke.utils.contents import content_key
 
-from . import load_columns, tract_cards
+from . import load_columns, supplied, tract_cards
 from .regions import COLUMNS
 from .super_regions import super_regions_card
-from .supplied import check_atlas
 from .tract_cards import TractCard
 
 
@@ -89,12 +88,11 @@ class Maps:
                     image.check_header(path)
         for path, _ in self.atlases:
             if not path.is_file():
-                raise ResourceError(f"{path} does not exist; check --atlas.")
-            check_atlas(path)
+                raise UsageError(f"{path} does not exist; check --atlas.")
+            supplied.check_atlas(path)
             template_transforms.load_transform(names.space_of(path), TEMPLATE)
         for _, table in self.atlases:
-            if not table.is_file():
-                raise ResourceError(f"{table} does not exist; check --atlas-labels.")
+            supplied.read_region_names(table)
         return self.columns
 
     def identity(self) -> str:

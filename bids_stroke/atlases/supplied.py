@@ -12,7 +12,7 @@ from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
 from bids_stroke.bids.names import label_of, space_of
-from bids_stroke.errors import ImageError, ResourceError
+from bids_stroke.errors import ImageError, ResourceError, UsageError
 from bids_stroke.spatial import grid, headers, image, masks, template_transforms, templates
 from bids_stroke.spatial.templates import TEMPLATE, template
 from bids_stroke.utils.cache import cached_images
@@ -54,11 +54,11 @@ def load_atlas(path: PathLike, labels: PathLike) -> Atlas | ProbabilityAtlas:
 
     Raises
     ------
-    ImageError, ResourceError
+    ImageError, ResourceError, UsageError
         If the file is not an atlas, the table does not match it, or its space has no transform to the
         template.
     """
-    names = _names(labels)
+    names = read_region_names(labels)
     if _is_4d(path):
         return _probability_atlas(Path(path), labels, names)
     img = image.load_supplied(path)
@@ -216,8 +216,14 @@ def _is_4d(path: PathLike) -> bool:
     return len(headers.shape_of(image.open_image(path))) == 4
 
 
-def _names(path: PathLike) -> dict[int, str]:
-    """Read the region names by label from a table."""
+def read_region_names(path: PathLike) -> dict[int, str]:
+    """Read the region names by label from a table.
+
+    Raises
+    ------
+    UsageError
+        If the file is not a table of regions.
+    """
     try:
         table = read_table(path)
         numbers = table["index"].astype(float)
@@ -227,7 +233,7 @@ def _names(path: PathLike) -> dict[int, str]:
                 raise ValueError(f"index {numbers[invalid].iloc[0]:g} is {reason}")
         return dict(zip(numbers.astype(int), table["name"], strict=True))
     except (OSError, ValueError, KeyError) as error:
-        raise ResourceError(
+        raise UsageError(
             f"{path} is not a table with the columns index and name ({error}); correct it."
         ) from None
 

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from bids_stroke.bids.names import IMAGE_EXTENSIONS, label_of, space_of
 from bids_stroke.data import DATA
-from bids_stroke.errors import ResourceError
+from bids_stroke.errors import ResourceError, UsageError
 from bids_stroke.utils import safe_yaml
 from bids_stroke.utils.cache import cache_dir
 from bids_stroke.utils.download import Progress, RemoteFile, download
@@ -152,7 +152,7 @@ def load_card(tract: PathLike = JUELICH, cutoffs_ml: Sequence[float] | None = No
 
     Raises
     ------
-    ResourceError
+    UsageError
         If the card does not exist or is not valid, or if the name of a map states no space.
     """
     card = _load_card(tract)
@@ -183,7 +183,7 @@ def _load_card(tract: PathLike) -> TractCard:
     if path.suffix not in CARD_EXTENSIONS:
         path = DATA / "tracts" / f"{tract}.yaml"
     if not path.exists():
-        raise ResourceError(
+        raise UsageError(
             f"Unknown tract {tract}; use a NIfTI file, a tract card, or one of: {', '.join(names())}."
         )
     try:
@@ -193,9 +193,7 @@ def _load_card(tract: PathLike) -> TractCard:
     except (OSError, TypeError, ValueError) as error:
         keys = ", ".join(item.name for item in fields(TractCard))
         reason = " ".join(str(error).split())
-        raise ResourceError(
-            f"{path} is not a valid tract card ({reason}); the keys are {keys}."
-        ) from None
+        raise UsageError(f"{path} is not a valid tract card ({reason}); the keys are {keys}.") from None
     return _with_paths(card, path.parent) if card.is_supplied else card
 
 
@@ -250,7 +248,9 @@ def check_files(card: TractCard) -> None:
     Raises
     ------
     ResourceError
-        If a file is missing.
+        If a file has not been downloaded.
+    UsageError
+        If a user-supplied file does not exist.
     """
     for path in card.paths:
         if path.is_file():
@@ -259,4 +259,4 @@ def check_files(card: TractCard) -> None:
             raise ResourceError(
                 f"The tract {card.name} has not been downloaded; run bids_stroke-tracts fetch."
             )
-        raise ResourceError(f"{path}, a file of the tract {card.name}, does not exist; check --tract.")
+        raise UsageError(f"{path}, a file of the tract {card.name}, does not exist; check --tract.")

@@ -3,7 +3,7 @@
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bids_stroke.errors import DatasetError
+from bids_stroke.errors import DatasetError, UsageError
 from bids_stroke.utils.files import missing_content_reason
 from bids_stroke.utils.text import enumeration
 
@@ -175,12 +175,12 @@ def _requested_keys(
 
     Raises
     ------
-    DatasetError
+    UsageError
         If a participant, or every requested session, is missing.
     """
     unknown = [subject for subject in participant_label if subject not in labels]
     if unknown:
-        raise DatasetError(
+        raise UsageError(
             f"{bids_dir} has no participant {', '.join(unknown)}; it has {enumeration(list(labels))}."
         )
     subjects = participant_label or list(labels)
@@ -191,7 +191,7 @@ def _requested_keys(
         if not session_label or session in session_label
     ]
     if not keys:
-        raise DatasetError(
+        raise UsageError(
             f"{bids_dir} has no session {', '.join(session_label)} for "
             f"{enumeration(subjects)}; check --session-label."
         )

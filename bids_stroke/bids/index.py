@@ -20,7 +20,7 @@ from bids import BIDSLayout
 from bids.config import get_option
 from bids.layout.models import BIDSFile, Tag
 
-from bids_stroke.errors import DatasetError
+from bids_stroke.errors import UsageError
 from bids_stroke.utils import files
 from bids_stroke.utils.files import PathLike
 
@@ -45,7 +45,7 @@ class Index:
 
     Raises
     ------
-    DatasetError
+    UsageError
         If the index belongs to another dataset.
     """
 
@@ -61,7 +61,7 @@ class Index:
         shutil.copyfile(database_dir / DATABASE, Path(self._folder.name) / DATABASE)
         self._layout = _layout(bids_dir, self._folder.name)
         if Path(self._layout.root) != bids_dir:
-            raise DatasetError(
+            raise UsageError(
                 f"{database_dir} is the index of {self._layout.root}; change --bids-database-dir."
             )
 

@@ -2,7 +2,7 @@
 
 A session has a record (``sub-01_run.json``), a log (``sub-01.log``) and, after an unexpected error, a
 crash file (``sub-01_crash.txt``). The log of a run is ``bids_stroke.log``, or ``sub-01_run.log`` for a
-run of one participant.
+run of one participant. The options of a run have the same name, with the extension ``.toml``.
 """
 
 from collections.abc import Iterator
@@ -36,6 +36,18 @@ def crash_path(output_dir: PathLike, session_name: str) -> Path:
 def run_log_path(output_dir: PathLike, participant: str | None = None) -> Path:
     """Return the path of the log of a run of all participants, or of one (``sub-XX``)."""
     return folder(output_dir) / (f"{participant}_run.log" if participant else "bids_stroke.log")
+
+
+def graph_path(output_dir: PathLike, session_name: str) -> Path:
+    """Return the path of the graph of the workflow of a session, in the format of Graphviz."""
+    return folder(output_dir) / f"{session_name}_graph.dot"
+
+
+def options_path(output_dir: PathLike, level: str, participant: str | None = None) -> Path:
+    """Return the path of the options of a run; ``participant`` as for :func:`run_log_path`."""
+    if level == "group":
+        return folder(output_dir) / "group_run.toml"
+    return run_log_path(output_dir, participant).with_suffix(".toml")
 
 
 def report_log_path(output_dir: PathLike, participant: str) -> Path:

@@ -8,7 +8,7 @@ from typing import Self
 
 import pandas as pd
 
-from bids_stroke.errors import ResourceError
+from bids_stroke.errors import UsageError
 from bids_stroke.settings import SPACES
 from bids_stroke.utils.files import PathLike
 
@@ -262,12 +262,12 @@ def space_of(path: PathLike) -> str:
 
     Raises
     ------
-    ResourceError
+    UsageError
         If the name has no ``space-``.
     """
     space = _entity_of_map(path, "space")
     if not space:
-        raise ResourceError(
+        raise UsageError(
             f"{path} has no space- in its name; add the template space, such as space-{SPACES[0]}."
         )
     return space

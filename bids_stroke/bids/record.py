@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bids_stroke import __version__
-from bids_stroke.errors import DatasetError
+from bids_stroke.errors import DatasetError, UsageError
 from bids_stroke.utils.contents import Contents, read_contents
 from bids_stroke.utils.files import PathLike
 
@@ -214,7 +214,7 @@ def read_selected(
 
     Raises
     ------
-    DatasetError
+    UsageError
         If the folder has no session of a given participant, or with a given session label.
     """
     records = read_all(output_dir)
@@ -223,9 +223,7 @@ def read_selected(
         available = {split_session_name(record.name)[column] for record in records}
         unknown = [label for label in labels if prefix + label not in available]
         if unknown:
-            raise DatasetError(
-                f"{output_dir} has no {kind} {', '.join(unknown)}; check --{kind}-label."
-            )
+            raise UsageError(f"{output_dir} has no {kind} {', '.join(unknown)}; check --{kind}-label.")
     return [record for record in records if has_labels(record.name, participants, sessions)]
 
 

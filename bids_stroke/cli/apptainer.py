@@ -1,15 +1,13 @@
 """Commands in an Apptainer image in which only the folders and files of the run are mounted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from bids_stroke.errors import UsageError
 from bids_stroke.execution.host_paths import find_host_paths, paths_in
 from bids_stroke.models import catalog
 from bids_stroke.settings import Settings
-
-from . import options as run_options
-from .parser import hyphenated
 
 
 def commands(settings: Settings, group: Settings, image: Path) -> tuple[list[str], list[str]]:
@@ -58,22 +56,26 @@ def _bindable(path: Path) -> Path:
     return path
 
 
-def require_absolute_paths(settings: Settings, options: Sequence[str]) -> list[str]:
+def require_absolute_paths(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a command in an image, in which paths must be absolute.
+
+    Parameters
+    ----------
+    settings : Settings
+        Settings of the participant level.
+    options : mapping of str to object
+        Given options of ``bids_stroke``, as from :func:`bids_stroke.cli.given.read_given`.
 
     Raises
     ------
     UsageError
         If an option contains a relative path.
     """
-    folders = [str(settings.bids_dir), str(settings.output_dir)]
-    words = map(hyphenated, options)
-    given = vars(run_options.build().parse_args([*folders, "participant", *words]))
-    tracts = filter(Path.is_file, map(Path, given["tracts"]))
-    for path in (*paths_in(given.values()), *tracts):
+    tracts = filter(Path.is_file, map(Path, options.get("tracts", ())))
+    for path in (*paths_in(options.values()), *tracts):
         if not path.is_absolute():
             raise UsageError(f"{path} is a relative path; with --image, use the absolute path.")
     if settings.lesion_derivatives or settings.model in catalog.names():
-        return list(options)
+        return dict(options)
     # Links to the card are resolved, since the target is bound.
-    return [*options, "--model", str(catalog.load(settings.model).path)]
+    return {**options, "model": str(catalog.load(settings.model).path)}

@@ -11,17 +11,25 @@ from bids_stroke import __version__
 from bids_stroke.errors import ResourceError, StrokeError
 from bids_stroke.execution import resources
 
-from .encoding import start_in_utf8
+from .command import CommandParser, run_parsed
+
+
+def parser() -> CommandParser:
+    """Return the parser of the command."""
+    return CommandParser(
+        prog="bids_stroke-check",
+        description="Check that the weights, template, tract and super-regions are installed and "
+        "intact, and report the available cores, memory and GPUs. No network is needed.",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 1 if a part is missing or damaged, else 0."""
-    start_in_utf8(argv)
-    argparse.ArgumentParser(
-        prog="bids_stroke-check",
-        description="Check that the weights, template, tract and super-regions are installed and "
-        "intact, and report the available cores, memory and GPUs. No network is needed.",
-    ).parse_args(argv)
+    return run_parsed(parser(), _check, argv)
+
+
+def _check(_: argparse.Namespace) -> int:
+    """Check all parts and print the results."""
     try:
         with tempfile.TemporaryDirectory() as folder:
             resources.ensure_writable_folders(Path(folder))

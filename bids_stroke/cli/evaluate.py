@@ -2,22 +2,23 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bids_stroke.errors import StrokeError, UsageError
+from bids_stroke.errors import DatasetError, UsageError
 from bids_stroke.settings import ORIENTATIONS
 
-from .encoding import start_in_utf8
+from .command import CommandParser, run_parsed
+from .option_groups import positive
 
 if TYPE_CHECKING:
     import pandas as pd  # slow to load
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> CommandParser:
     """Return the parser of the command."""
-    command = argparse.ArgumentParser(
+    command = CommandParser(
         prog="bids_stroke-evaluate",
         description="Compare the lesion masks of one or several models with manual masks. The output "
         "contains the scores of each scan, summary statistics, a comparison of the models, tables as "
@@ -47,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--nprocs",
-        type=int,
+        type=positive,
         default=1,
         metavar="N",
         help="number of pairs to compare in parallel (default: 1)",
@@ -57,13 +58,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 1 if a pair could not be compared, 2 for a usage error, else 0."""
-    start_in_utf8(argv)
-    arguments = parser().parse_args(argv)
-    try:
-        return _evaluate(arguments)
-    except StrokeError as error:
-        print(f"bids_stroke-evaluate: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+    return run_parsed(parser(), _evaluate, argv)
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -77,19 +72,48 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if participants and not participants.is_file():
         raise UsageError(f"{participants} does not exist; check --participants.")
     people = read_participants(participants) if participants else None
+    mismatches = _mismatches(predictions, arguments.truth, arguments.out)
     orientation = arguments.assume_orientation
     rows, lesions = evaluate(predictions, arguments.truth, arguments.nprocs, orientation=orientation)
     if people is not None:
         _check_ids(rows, people, participants)
     page = write_evaluation(arguments.out, rows, lesions, people, orientation)
+    for model, sentence in mismatches.items():
+        print(f"{model}: {sentence}")
     failed = rows[rows["tp"].isna()]
     columns = ["participant_id", "session_id", "model", "reason"]
-    for participant, session, model, reason in failed[columns].fillna("").itertuples(index=False):
+    listed = failed.loc[~failed["model"].isin(mismatches), columns].fillna("")
+    for participant, session, model, reason in listed.itertuples(index=False):
         print(f"{participant} {session} {model}: {reason}")
     if notice := remarks_notice(rows):
         print(notice)
     print(f"{len(rows) - len(failed)} pairs compared, {len(failed)} not compared: {page.path}")
     return 1 if len(failed) else 0
+
+
+def _mismatches(predictions: Mapping[str, Path], truth: Path, out: Path) -> dict[str, str]:
+    """Return the likely cause for each model without any match.
+
+    Raises
+    ------
+    DatasetError
+        If no model has a match.
+    UsageError
+        If the folders seem to be in another order.
+    """
+    from bids_stroke.evaluation.masks import find_masks
+    from bids_stroke.evaluation.mismatches import explain_mismatch
+
+    if not find_masks(truth).by_scan and out.is_dir() and find_masks(out).by_scan:
+        raise UsageError(
+            f"{truth} contains no lesion mask, but {out} does; give the folders in the order PRED, "
+            "TRUTH, OUT."
+        )
+    explained = ((model, explain_mismatch(folder, truth)) for model, folder in predictions.items())
+    mismatches = {model: sentence for model, sentence in explained if sentence}
+    if mismatches.keys() == predictions.keys():
+        raise DatasetError(" ".join(mismatches.values()))
+    return mismatches
 
 
 def _check_ids(rows: "pd.DataFrame", people: "pd.DataFrame", path: Path) -> None:

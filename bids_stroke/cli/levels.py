@@ -1,7 +1,6 @@
 """Analysis levels of each option; an option that has no effect at a level is a usage error."""
 
-import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection
 
 from bids_stroke.errors import UsageError
 from bids_stroke.settings import LEVELS
@@ -22,7 +21,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
             *("--cutoffs", "--atlas", "--atlas-labels", "--device"),
             *("--omp-nthreads", "--mem-mb", "--plugin-file"),
             *("--clean-workdir", "--stop-on-first-crash", "--deterministic"),
-            *("--report-viewer", "--verbose"),
+            *("--report-viewer", "--verbose", "--write-graph"),
         ),
         (_PARTICIPANT,),
     ),
@@ -32,6 +31,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
         (
             *("--participant-label", "--session-label", "--assume-orientation", "--tract"),
             *("--nprocs", "--work-dir", "--strict", "--reports-only"),
+            *("--config-file", "--md-only-boilerplate", "--notrack"),
         ),
         LEVELS,
     ),
@@ -43,56 +43,57 @@ _EXCLUDED = {
 }
 
 
-def check(words: Sequence[str], parser: argparse.ArgumentParser) -> None:
-    """Raise an error for options that have no effect.
+def check_levels(level: str, given: Collection[str]) -> None:
+    """Raise an error if an option has no effect at a level.
 
     Parameters
     ----------
-    words : sequence of str
-        Words of the command line.
-    parser : argparse.ArgumentParser
-        Parser from :func:`bids_stroke.cli.options.build`; its defaults are removed.
+    level : str
+    given : collection of str
+        Names of the given options.
 
     Raises
     ------
     UsageError
-        If a given option has no effect at this level, or with another given option.
+        If there is such an option.
     """
-    level, given = _given(words, parser)
     for option in sorted(given):
         levels = OPTIONS.get(option, LEVELS)
         if level not in levels:
             raise UsageError(f"{option} is an option of the {levels[0]} level; remove it.")
-    for option, others in _EXCLUDED.items():
-        for other in others:
-            if level == _PARTICIPANT and {option, other} <= given:
-                raise UsageError(f"{other} has no effect with {option}; remove one of them.")
-    for option in OUTCOME_OPTIONS:
-        if option in given and "--outcome" not in given:
-            raise UsageError(
-                f"{option} has no effect without --outcome; add the column of the outcome."
-            )
 
 
-def _given(words: Sequence[str], parser: argparse.ArgumentParser) -> tuple[str, set[str]]:
-    """Return the level and the long names of the given options."""
-    names = {action.dest: action.option_strings[-1:] for action in parser._actions}
-    for action in parser._actions:
-        action.default = argparse.SUPPRESS
-    parser._defaults.clear()
-    given = vars(parser.parse_args(words))
-    return given["analysis_level"], {name for dest in given for name in names[dest]}
+def check_combination(level: str, given: Collection[str]) -> None:
+    """Raise an error if an option has no effect with, or without, another option.
+
+    Parameters and errors are those of :func:`check_levels`.
+    """
+    for message in find_ineffective(level, given).values():
+        raise UsageError(message)
 
 
-def options_for_level(
-    words: Sequence[str], level: str, parser: argparse.ArgumentParser
-) -> Iterator[str]:
-    """Yield the options of a command line that apply to a level, with their values."""
-    is_used = True
-    for word in words:
-        if word.startswith("-"):
-            name = word.partition("=")[0] if word.startswith("--") else word[:2]
-            action = parser._option_string_actions.get(name.replace("_", "-"))
-            is_used = action is None or level in OPTIONS.get(action.option_strings[-1], LEVELS)
-        if is_used:
-            yield word
+def find_ineffective(level: str, given: Collection[str]) -> dict[str, str]:
+    """Return the options that have no effect with, or without, another option.
+
+    Parameters
+    ----------
+    level : str
+    given : collection of str
+        Names of the given options.
+
+    Returns
+    -------
+    dict of str to str
+        Error of each of these options, by name.
+    """
+    errors = {
+        other: f"{other} has no effect with {option}; remove one of them."
+        for option, others in _EXCLUDED.items()
+        for other in others
+        if level == _PARTICIPANT and {option, other} <= set(given)
+    }
+    return errors | {
+        option: f"{option} has no effect without --outcome; add the column of the outcome."
+        for option in OUTCOME_OPTIONS
+        if option in given and "--outcome" not in given
+    }

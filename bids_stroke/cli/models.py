@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_stroke.errors import UsageError
+from bids_stroke.settings import DEVICES
 
-from . import subcommands
+from .command import CommandParser, run_subcommand
 from .downloads import download_all
 
 if TYPE_CHECKING:  # slow to import
@@ -18,9 +19,9 @@ if TYPE_CHECKING:  # slow to import
     from bids_stroke.utils.download import Progress
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> CommandParser:
     """Return the parser of the command."""
-    command = argparse.ArgumentParser(
+    command = CommandParser(
         prog="bids_stroke-models",
         description="Manage lesion segmentation models. MODEL is the name of an included model, the "
         "path of a model card, or nnunet:FOLDER for the results of an nnU-Net v2.",
@@ -57,7 +58,9 @@ def parser() -> argparse.ArgumentParser:
         "out", type=Path, metavar="OUT", help="output folder for model cards, weights and tables"
     )
     search.add_argument("--licence", default="not chosen yet", help="license of the weights")
-    search.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    search.add_argument(
+        "--device", choices=DEVICES, default=DEVICES[0], help="device of the networks (default: auto)"
+    )
     adapt = commands.add_parser("adapt", help="adapt a trained network to additional input channels")
     adapt.add_argument("model", metavar="SOURCE", help="model to adapt")
     adapt.add_argument(
@@ -87,26 +90,52 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
-    return subcommands.run(parser(), _COMMANDS, argv)
+    return run_subcommand(parser(), _COMMANDS, argv)
 
 
 def _list(_: argparse.Namespace) -> int:
     from bids_stroke.models import catalog
+    from bids_stroke.models.scores import allowed_inputs
 
     for name in catalog.names():
         model = catalog.load(name)
-        print(f"{name}\t{' '.join(_contrasts(model))}\t{model.licence}")
+        print(f"{name}\tinputs {', '.join(allowed_inputs(model))}\t{model.licence}")
+        _print_dice(model)
     return 0
+
+
+def _print_dice(model: "Model") -> None:
+    """Print a table of the expected Dice by lesion size, or that it was not measured."""
+    from bids_stroke.models.scores import expected_dice
+
+    sizes, rows = expected_dice(model)
+    if not rows:
+        print("  expected Dice: not measured")
+        return
+    table = [["expected Dice (n)", *sizes]]
+    for (description, contrasts), scores in rows.items():
+        texts = (_format_score(*scores[size]) if size in scores else "" for size in sizes)
+        table.append([f"{description}, {contrasts}" if description else contrasts, *texts])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for first, *others in table:
+        columns = (f"{text:>{width}}" for text, width in zip(others, widths[1:], strict=True))
+        print(f"  {first:<{widths[0]}}  {'  '.join(columns)}")
+
+
+def _format_score(dice: float, number: int | None) -> str:
+    return f"{dice:.2f} ({number})" if number else f"{dice:.2f}"
 
 
 def _show(arguments: argparse.Namespace) -> int:
     from bids_stroke.models import catalog
+    from bids_stroke.models.scores import allowed_inputs
     from bids_stroke.utils import references
 
     model = catalog.load(arguments.model)
+    print(f"name:        {model.name}")
+    print(f"inputs:      {', '.join(allowed_inputs(model))}")
+    _print_dice(model)
     rows = {
-        "name": model.name,
-        "contrasts": ", ".join(_contrasts(model)),
         "networks": ", ".join(map(_network, model.leaves)),
         "spacing": " × ".join(f"{mm:g}" for mm in model.spacing) + " mm",
         "threshold": f"{model.threshold:g}, components of at least {model.min_component_mm3:g} mm³",
@@ -183,10 +212,6 @@ def _network(card: "Card") -> str:
     """Return the family of a network and its name within the family."""
     names = [card.network.family, card.network.arguments.get("network")]
     return " ".join(filter(None, names))
-
-
-def _contrasts(model: "Model") -> list[str]:
-    return [c.contrast if c.required else f"[{c.contrast}]" for c in model.channels]
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

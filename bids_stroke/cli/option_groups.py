@@ -1,10 +1,10 @@
 """Groups of the command-line options of ``bids_stroke``."""
 
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
 
-from bids_stroke.execution import resources
 from bids_stroke.settings import (
     BRAIN_EXTRACTIONS,
     DEVICES,
@@ -12,6 +12,16 @@ from bids_stroke.settings import (
     ORIENTATIONS,
     SPACES,
 )
+
+#: Spellings of the options for cores and for memory; those after the first are fMRIPrep's.
+CORES = ("--nprocs", "--nthreads", "--n-cpus")
+MEMORY = ("--mem-mb", "--mem")
+#: Options of fMRIPrep that are accepted without effect, with the reasons.
+WITHOUT_EFFECT = {
+    "--md-only-boilerplate": "the methods text is always Markdown",
+    "--notrack": "bids_stroke sends no data about its use",
+}
+_UNITS = {"": 1, "M": 1, "G": 1000, "T": 1_000_000}
 
 
 def add_selection(group: argparse._ArgumentGroup) -> None:
@@ -171,10 +181,10 @@ def add_group_level(group: argparse._ArgumentGroup) -> None:
 def add_resources(group: argparse._ArgumentGroup) -> None:
     """Add the options for cores, memory and devices."""
     group.add_argument(
-        "--nprocs",
+        *CORES,
         type=positive,
         metavar="N",
-        default=resources.cores(),
+        default=None,
         help="total number of cores; by default all cores of the machine, container or job",
     )
     group.add_argument(
@@ -184,14 +194,17 @@ def add_resources(group: argparse._ArgumentGroup) -> None:
         help="threads per session (default: cores divided among the running sessions)",
     )
     group.add_argument(
-        "--mem-mb",
-        type=positive,
+        *MEMORY,
+        type=megabytes,
         metavar="MB",
-        default=resources.memory_mb(),
-        help="total memory in MB; by default all memory of the machine, container or job",
+        default=None,
+        help="total memory in MB, or with a unit, such as 16G; by default all memory of the machine, "
+        "container or job",
     )
     group.add_argument(
         "--plugin-file",
+        "--use-plugin",
+        "--nipype-plugin-file",
         type=Path,
         metavar="FILE",
         help="YAML file with a Nipype plugin and its arguments, for the steps of a session",
@@ -239,7 +252,24 @@ def add_running(group: argparse._ArgumentGroup) -> None:
         help="embed the interactive viewers in the participant reports (up to 15 MB per session) "
         "instead of writing them to separate files",
     )
+    group.add_argument(
+        "--write-graph",
+        action="store_true",
+        help="write the graph of each workflow to the logs: as .dot, and as .svg if Graphviz is "
+        "installed",
+    )
+    group.add_argument(
+        "--config-file",
+        type=Path,
+        metavar="FILE",
+        help="TOML file with options, such as that which an earlier run wrote to its logs; options of "
+        "the command line take precedence",
+    )
     group.add_argument("-v", "--verbose", action="count", help="log more details")
+    for option, reason in WITHOUT_EFFECT.items():
+        group.add_argument(
+            option, action="store_true", help=f"no effect, as {reason}; accepted as in fMRIPrep"
+        )
 
 
 def _label(prefix: str) -> Callable[[str], str]:
@@ -249,7 +279,16 @@ def _label(prefix: str) -> Callable[[str], str]:
     return label
 
 
+def megabytes(text: str) -> int:
+    """Convert a size in MB, or with the unit M, G or T, to MB."""
+    match = re.fullmatch(r"([1-9]\d*) ?([MGT]?)B?", text.upper())
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text} is not a size in MB, such as 16000 or 16G")
+    return int(match[1]) * _UNITS[match[2]]
+
+
 def positive(text: str) -> int:
+    """Convert a positive integer."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive integer")
     return int(text)

@@ -3,12 +3,16 @@
 import argparse
 from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import Any
 
 from bids_stroke import __version__
 from bids_stroke.settings import LEVELS, Settings
 
 from . import option_groups, outcome_options
+from .command import CommandParser
 
+#: Name of the command.
+PROG = "bids_stroke"
 _EPILOG = """\
 examples:
   bids_stroke /data /out participant                      process all participants
@@ -18,7 +22,7 @@ examples:
 """
 
 
-class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+class Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Help formatter that adds defaults, unless the help states them, and keeps line breaks."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
@@ -30,21 +34,25 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpF
         return super()._get_help_string(action)
 
 
-def build() -> argparse.ArgumentParser:
-    """Create the parser without slow imports.
+class _PrintCompletion(argparse.Action):
+    """Option that prints the script of the tab completion and exits."""
 
-    Defaults are those of :class:`~bids_stroke.settings.Settings`, except that the defaults for cores
-    and memory are those of the machine.
-    """
-    parser = argparse.ArgumentParser(
-        prog="bids_stroke",
+    def __call__(self, parser: argparse.ArgumentParser, _: object, shell: Any, *__: object) -> None:
+        from .completion import completion_script  # imports all commands
+
+        print(completion_script(shell))
+        parser.exit()
+
+
+def build() -> CommandParser:
+    """Create the parser without slow imports."""
+    parser = CommandParser(
+        prog=PROG,
         description="BIDS App that segments stroke lesions and measures their volumes, locations\n"
         "and corticospinal-tract loads.",
         epilog=_EPILOG,
-        formatter_class=_Help,
-        allow_abbrev=False,
+        formatter_class=Help,
     )
-    parser.set_defaults(**_defaults())
     parser.add_argument("bids_dir", type=Path, help="root folder of the BIDS dataset")
     parser.add_argument("output_dir", type=Path, help="output folder for the derivatives")
     parser.add_argument(
@@ -52,14 +60,32 @@ def build() -> argparse.ArgumentParser:
         choices=LEVELS,
         help="participant: process each session; group: summarize the processed sessions",
     )
-    parser.add_argument("--version", action="version", version=f"bids_stroke {__version__}")
+    parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
+    parser.add_argument(
+        "--print-completion",
+        action=_PrintCompletion,
+        dest=argparse.SUPPRESS,
+        default=argparse.SUPPRESS,
+        choices=("bash",),
+        help="print the script of the tab completion of all commands",
+    )
+    add_options(parser)
+    return parser
+
+
+def add_options(parser: CommandParser) -> None:
+    """Add the options of both levels.
+
+    Defaults are those of :class:`~bids_stroke.settings.Settings`, except that cores and memory have
+    none, because they depend on the machine.
+    """
+    parser.set_defaults(**_defaults())
     option_groups.add_selection(parser.add_argument_group("input selection"))
     option_groups.add_processing(parser.add_argument_group("processing"))
     option_groups.add_group_level(parser.add_argument_group("group level"))
     outcome_options.add_outcome(parser.add_argument_group("outcome (group level)"))
     option_groups.add_resources(parser.add_argument_group("resources"))
     option_groups.add_running(parser.add_argument_group("execution"))
-    return parser
 
 
 def _defaults() -> dict[str, object]:

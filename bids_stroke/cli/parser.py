@@ -1,35 +1,73 @@
 """Parse the command line into :class:`bids_stroke.settings.Settings`."""
 
 import json
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from bids_stroke.data import DATA
 from bids_stroke.errors import UsageError
-from bids_stroke.settings import Settings
+from bids_stroke.execution import resources
+from bids_stroke.settings import NNUNET, SPACES, Settings
 
-from . import levels, options
+from . import config_file, given, levels, option_groups, options
+
+#: Native spaces of ``--output-spaces``, in which outputs are always written; names as in fMRIPrep.
+_NATIVE = ("anat", "flair", "native", "t1w", "t2w", "trace")
 
 
 def parse(argv: Sequence[str] | None = None) -> Settings:
     """Parse and check the command line.
-
-    Options may be written with hyphens or underscores.
 
     Raises
     ------
     StrokeError
         If a file or folder cannot be used, or an option has no effect.
     """
-    words = [hyphenated(word) for word in (sys.argv[1:] if argv is None else argv)]
-    args = vars(options.build().parse_args(words))
-    levels.check(words, options.build())
+    return make_settings(read(argv))
+
+
+def read(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return the values of all arguments by name.
+
+    They are those of the command line, otherwise those of ``--config-file``, otherwise the defaults.
+
+    Raises
+    ------
+    UsageError
+        If a value is not valid, or an option has no effect.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    values = vars(options.build().parse_args(words))
+    of_words = given.read_given(words, options.build())
+    level, path = values["analysis_level"], values["config_file"]
+    of_file = config_file.read(path, level) if path else {}
+    levels.check_levels(level, given.option_names(of_words, options.build()))
+    levels.check_combination(level, given.option_names([*of_words, *of_file], options.build()))
+    return {**values, **of_file, **of_words}
+
+
+def make_settings(values: Mapping[str, Any]) -> Settings:
+    """Create and check the settings of a run from the values of :func:`read`.
+
+    Raises
+    ------
+    StrokeError
+        If a file or folder cannot be used.
+    """
+    args = absolute(values)
+    for option in option_groups.WITHOUT_EFFECT:
+        args.pop(given.key_of(option))
     args["bids_filters"] = _filters(args["bids_filter_file"])
-    args = {name: _frozen(value) for name, value in args.items()}
-    args["tracts"] = tuple(map(_absolute_tract, args["tracts"]))
+    args["nprocs"] = args["nprocs"] or resources.cores()
+    args["mem_mb"] = args["mem_mb"] or resources.memory_mb()
     args["level"] = args.pop("analysis_level")
     args["work_dir"] = args["work_dir"] or args["output_dir"] / "work"
     args["atlases"] = _pairs(args.pop("atlas"), args.pop("atlas_labels"))
+    spaces = tuple(space for space in args["output_spaces"] if not _is_native(space))
+    args["output_spaces"] = spaces or SPACES
     if args["deterministic"]:
         if args["omp_nthreads"] not in (None, 1):
             raise UsageError("--deterministic uses one thread per session; remove --omp-nthreads.")
@@ -39,12 +77,30 @@ def parse(argv: Sequence[str] | None = None) -> Settings:
     return settings
 
 
-def hyphenated(word: str) -> str:
-    """Replace underscores in an option with hyphens; return other words unchanged."""
-    if not word.startswith("--"):
-        return word
-    option, equals, value = word.partition("=")
-    return option.replace("_", "-") + equals + value
+def notices(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each given option that has no effect, or less than it usually has."""
+    for option, reason in option_groups.WITHOUT_EFFECT.items():
+        if values.get(given.key_of(option)):
+            yield f"{option} has no effect, as {reason}."
+    if values.get("write_graph") and not shutil.which("dot"):
+        yield "--write-graph writes .dot files only, as the program dot of Graphviz was not found."
+    native = list(filter(_is_native, values.get("output_spaces", ())))
+    if native:
+        names = ", ".join(native)
+        yield f"--output-spaces {names} has no effect, as outputs in native space are always written."
+
+
+def _is_native(space: str) -> bool:
+    """Return whether the name of an output space is one of the native spaces."""
+    return space.lower() in _NATIVE
+
+
+def absolute(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of arguments with absolute paths, and tuples instead of lists."""
+    args: dict[str, Any] = {name: _frozen(value) for name, value in values.items()}
+    args["tracts"] = tuple(map(_absolute_tract, args["tracts"]))
+    args["model"] = _absolute_model(args["model"])
+    return args
 
 
 def _frozen(value: object) -> object:
@@ -61,6 +117,16 @@ def _absolute_tract(tract: str) -> str:
 
     is_path = tract.endswith((*IMAGE_EXTENSIONS, *CARD_EXTENSIONS))
     return str(Path(tract).absolute()) if is_path else tract
+
+
+def _absolute_model(model: str) -> str:
+    """Convert the path of a card or of an nnU-Net to an absolute path; return names unchanged."""
+    prefix = NNUNET if model.startswith(NNUNET) else ""
+    path, selection, folds = model.removeprefix(prefix).partition("?")
+    is_name = (DATA / "models" / f"{model}.yaml").is_file()
+    if is_name or not Path(path).exists():
+        return model
+    return f"{prefix}{Path(path).absolute()}{selection}{folds}"
 
 
 def _pairs(atlases: Sequence[Path], tables: Sequence[Path]) -> tuple[tuple[Path, Path], ...]:

@@ -1,16 +1,22 @@
 """``bids_stroke``: run the participant level or the group level."""
 
-import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 
-from bids_stroke.errors import StrokeError, UsageError
-from bids_stroke.execution import failures, resources
+from bids_stroke.execution import resources
 from bids_stroke.settings import Settings
 
-from . import parser
-from .encoding import start_in_utf8
+from . import command, config_file, options
+from . import parser as command_line
+from .options import PROG
+
+
+def parser() -> command.CommandParser:
+    """Return the parser of the command."""
+    return options.build()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,47 +24,36 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     The status is 0 if every requested output exists, 1 after failures, 2 for a usage error.
     """
-    start_in_utf8(argv)
     # SIGTERM from a cluster or `docker stop` is handled like Ctrl-C, which also ends the children.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        settings = parser.parse(argv)
-        if not settings.dry_run:
-            resources.ensure_writable_folders(settings.work_dir)
-        status = _level(settings)
-        sys.stdout.flush()
-        return status
-    except UsageError as error:
-        print(f"bids_stroke: error: {error}", file=sys.stderr)
-        return 2
-    except StrokeError as error:
-        print(f"bids_stroke: error: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # the reader of the output has exited: do not flush the rest
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (OSError, MemoryError, ImportError, RuntimeError) as error:
-        reason = failures.describe_shortage(error)
-        if reason is None and isinstance(error, OSError):
-            reason = failures.describe_os_error(error)
-        if reason is None:
-            raise
-        print(f"bids_stroke: error: {reason}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("bids_stroke: interrupted; run the same command again to continue.", file=sys.stderr)
-        return 130
+    return command.run(PROG, lambda: _run(argv), argv)
 
 
-def _level(settings: Settings) -> int:
+def _run(argv: Sequence[str] | None) -> int:
+    words = sys.argv[1:] if argv is None else argv
+    values = command_line.read(words)
+    settings = command_line.make_settings(values)
+    command.print_notices(PROG, command_line.notices(values))
+    if not settings.dry_run:
+        resources.ensure_writable_folders(settings.work_dir)
+    return _level(settings, partial(config_file.write, settings, command_line.absolute(values), words))
+
+
+def _level(settings: Settings, write_options: Callable[[], Path]) -> int:
+    """Run a level and write the options of the run; return the exit status."""
     if settings.level == "group":
+        from bids_stroke.atlases import tract_cards
         from bids_stroke.execution.group import run_group
 
-        return run_group(settings)
+        for tract in settings.tracts:  # before the derivatives are read
+            tract_cards.load_card(tract)
+        status = run_group(settings)
+        write_options()
+        return status
     if not settings.dry_run:
         from bids_stroke.execution import supervisor
 
         supervisor.prepare()  # imports the modules of sessions in the background
     from bids_stroke.execution.participant import run_participants
 
-    return run_participants(settings)
+    return run_participants(settings, write_options)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from bids_stroke.errors import StrokeError, UsageError
+from bids_stroke.errors import UsageError
 from bids_stroke.training.recipe_settings import SimulationRecipe
 from bids_stroke.training.recipes import read_recipe
 from bids_stroke.utils.files import PathLike, atomic
 
-from .encoding import start_in_utf8
+from .command import CommandParser, run_parsed
 
 README = """\
 Simulated stroke patients: this dataset contains no scan of any person.
@@ -31,9 +31,9 @@ PARTICIPANTS = {
 }
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> CommandParser:
     """Return the parser of the command."""
-    command = argparse.ArgumentParser(
+    command = CommandParser(
         prog="bids_stroke-simulate",
         description="Write a small BIDS dataset of simulated stroke patients with ground-truth masks.",
     )
@@ -75,19 +75,18 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
-    start_in_utf8(argv)
-    arguments = vars(parser().parse_args(argv))
-    out, brains, lesions = (arguments.pop(name) for name in ("out", "brains", "lesions"))
-    try:
-        if bool(brains) != bool(lesions):
-            raise UsageError("--brains and --lesions must be used together; give both or neither.")
-        if brains:
-            simulate(out, partial(_write_brains, brains=brains, lesions=lesions, **arguments))
-        else:
-            simulate(out, partial(_write_heads, **arguments))
-    except StrokeError as error:
-        print(f"bids_stroke-simulate: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+    return run_parsed(parser(), _simulate, argv)
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    options = dict(vars(arguments))
+    out, brains, lesions = (options.pop(name) for name in ("out", "brains", "lesions"))
+    if bool(brains) != bool(lesions):
+        raise UsageError("--brains and --lesions must be used together; give both or neither.")
+    if brains:
+        simulate(out, partial(_write_brains, brains=brains, lesions=lesions, **options))
+    else:
+        simulate(out, partial(_write_heads, **options))
     return 0
 
 

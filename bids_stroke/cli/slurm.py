@@ -6,22 +6,27 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
-from bids_stroke.errors import ResourceError, StrokeError, UsageError
+from bids_stroke.errors import ResourceError
 from bids_stroke.execution import resources
 from bids_stroke.settings import LEVELS, Settings
 
-from . import levels
+from . import config_file
 from . import options as run_options
-from .encoding import start_in_utf8
-from .parser import parse
+from .command import CommandParser, print_notices, run
+from .given import named_actions, read_given, to_words
+from .option_groups import CORES, MEMORY, megabytes, positive
+from .parser import notices, parse
+
+#: Given options of ``bids_stroke`` by name.
+Options: TypeAlias = Mapping[str, Any]
 
 _EPILOG = """\
-All options of bids_stroke are accepted, too. Run the same command again to submit failed and new
-participants.
+Run the same command again to submit failed and new participants.
 
 examples:
   bids_stroke-slurm /data /out --sbatch="--partition=long --account=lab"
@@ -72,38 +77,42 @@ echo "group level: job ${{group%%;*}}"
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command, without the options of ``bids_stroke``."""
-    command = argparse.ArgumentParser(
+def parser() -> CommandParser:
+    """Return the parser of the command, with the options of ``bids_stroke``."""
+    command = CommandParser(
         prog="bids_stroke-slurm",
         description="Process a dataset on a Slurm cluster: a job array with one job for each\n"
         "incomplete participant, then a job for the group level.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        formatter_class=run_options.Help,
+        conflict_handler="resolve",
     )
     command.add_argument("bids_dir", type=Path, help="root folder of the BIDS dataset")
     command.add_argument("output_dir", type=Path, help="output folder for the derivatives")
-    command.add_argument(
+    run_options.add_options(command)
+    jobs = command.add_argument_group("jobs")
+    jobs.add_argument(
         "--image",
         type=Path,
         metavar="SIF",
         help="run in this Apptainer image, which requires absolute paths in all options (default: run "
         "the installed bids_stroke)",
     )
-    command.add_argument(
+    jobs.add_argument(
         "--sbatch",
         default="",
         metavar="OPTIONS",
         help="additional options of sbatch, such as --sbatch=--partition=long",
     )
-    command.add_argument(
-        "--nprocs", type=int, default=4, metavar="N", help="cores per job (default: 4)"
+    jobs.add_argument(*CORES, type=positive, default=4, metavar="N", help="cores per job")
+    jobs.add_argument(
+        *MEMORY,
+        type=megabytes,
+        default=6000,
+        metavar="MB",
+        help="memory per job in MB, or with a unit, such as 16G",
     )
-    command.add_argument(
-        "--mem-mb", type=int, default=6000, metavar="MB", help="memory per job (default: 6000)"
-    )
-    command.add_argument(
+    jobs.add_argument(
         "--list", action="store_true", help="list the incomplete sessions without submitting jobs"
     )
     return command
@@ -115,38 +124,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     The status is 1 if sessions are incomplete (``--list``) or refused (``--dry-run``), or if Slurm
     reports an error.
     """
-    start_in_utf8(argv)
-    arguments, options = parser().parse_known_args(argv)
-    try:
-        settings, group = _settings(arguments, options)
-        if settings.dry_run:
-            from bids_stroke.execution.participant import run_participants
-
-            return run_participants(settings)
-        resources.ensure_writable_folders(settings.work_dir)
-        if arguments.list:
-            return list_unfinished(settings)
-        return submit(settings, group, arguments, options)
-    except StrokeError as error:
-        print(f"bids_stroke-slurm: error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+    return run(parser().prog, lambda: _run(sys.argv[1:] if argv is None else argv), argv)
 
 
-def _settings(arguments: argparse.Namespace, options: Sequence[str]) -> tuple[Settings, Settings]:
+def _run(words: Sequence[str]) -> int:
+    arguments, options = parser().parse_args(words), _given(words)
+    settings, group = _settings(arguments, options)
+    print_notices(parser().prog, notices(options))
+    if settings.dry_run:
+        from bids_stroke.execution.participant import run_participants
+
+        return run_participants(settings)
+    resources.ensure_writable_folders(settings.work_dir)
+    if arguments.list:
+        return list_unfinished(settings)
+    return submit(settings, group, arguments, options)
+
+
+def _given(words: Sequence[str]) -> dict[str, Any]:
+    """Return the given options of ``bids_stroke``, without those of this command.
+
+    They include the options of ``--config-file``, which the jobs do not read.
+    """
+    names, values = named_actions(run_options.build()), read_given(words, parser())
+    path = values.pop("config_file", None)
+    of_file = [config_file.read(path, level) for level in LEVELS] if path else []
+    merged = {name: value for source in (*of_file, values) for name, value in source.items()}
+    return {name: value for name, value in merged.items() if name in names}
+
+
+def _settings(arguments: argparse.Namespace, options: Options) -> tuple[Settings, Settings]:
     """Settings of the jobs of participants, which share one index of the dataset, and of the group
     level."""
     folders = [str(arguments.bids_dir), str(arguments.output_dir)]
-    of_participants, of_group = (_options_of(options, level) for level in LEVELS)
-    settings = parse([*folders, "participant", *of_participants])
-    group = parse([*folders, "group", *of_group])
+    settings, group = (parse([*folders, level, *_words(options, [level])]) for level in LEVELS)
     if settings.bids_database_dir is None and not settings.dry_run:
         settings = replace(settings, bids_database_dir=settings.work_dir / "index")
     return settings, group
 
 
-def _options_of(options: Sequence[str], level: str) -> list[str]:
-    """Return the options that apply to a level."""
-    return list(levels.options_for_level(options, level, run_options.build()))
+def _words(options: Options, levels: Sequence[str] = LEVELS) -> list[str]:
+    """Return the words that give the options of some levels."""
+    return to_words(options, run_options.build(), levels)
 
 
 def list_unfinished(settings: Settings) -> int:
@@ -168,9 +187,7 @@ def list_unfinished(settings: Settings) -> int:
     return 1 if plan.jobs or refused else 0
 
 
-def submit(
-    settings: Settings, group: Settings, arguments: argparse.Namespace, options: Sequence[str]
-) -> int:
+def submit(settings: Settings, group: Settings, arguments: argparse.Namespace, options: Options) -> int:
     """Write the jobs to ``logs/slurm``, and submit them if Slurm is available.
 
     Parameters
@@ -179,8 +196,8 @@ def submit(
         Settings of the participant level and of the group level.
     arguments : argparse.Namespace
         Arguments from :func:`bids_stroke.cli.slurm.parser`.
-    options : sequence of str
-        Options of ``bids_stroke``.
+    options : mapping of str to object
+        Given options of ``bids_stroke``, as from :func:`bids_stroke.cli.given.read_given`.
 
     Raises
     ------
@@ -188,8 +205,9 @@ def submit(
         If Slurm does not accept the jobs.
     """
     from bids_stroke.bids import index
-    from bids_stroke.execution.plan import make_plan
+    from bids_stroke.execution.plan import check_options, make_plan
 
+    check_options(settings)
     assert settings.bids_database_dir is not None
     index.write(settings.bids_dir, settings.bids_database_dir)
     plan = make_plan(settings)
@@ -211,7 +229,7 @@ def write_jobs(
     group: Settings,
     labels: Sequence[str],
     arguments: argparse.Namespace,
-    options: Sequence[str],
+    options: Options,
 ) -> Path:
     """Write the scripts of the jobs and a script that submits them; return the path of the latter.
 
@@ -234,21 +252,21 @@ def write_jobs(
         app, listing = apptainer.commands(settings, group, arguments.image)
         options = apptainer.require_absolute_paths(settings, options)
     folders = [str(settings.bids_dir), str(settings.output_dir)]
-    index = ["--bids-database-dir", str(settings.bids_database_dir)]
-    words = ["--nprocs", str(arguments.nprocs), "--mem-mb", str(arguments.mem_mb), *index, *options]
+    sizes = {"nprocs": arguments.nprocs, "mem_mb": arguments.mem_mb}
+    options = {**sizes, "bids_database_dir": settings.bids_database_dir, **options}
     digest = hashlib.sha256(folders[1].encode()).hexdigest()[:8]
     values = {
         "job": f"bids_stroke-{digest}",  # one job name per output folder
         "last": len(labels) - 1,
-        "cores": arguments.nprocs,
-        "memory": arguments.mem_mb,
+        "cores": options["nprocs"],
+        "memory": options["mem_mb"],
         "array_log": shlex.quote(f"{folder}/%A_%a.log"),
         "group_log": shlex.quote(f"{folder}/group_%j.log"),
         "labels": " ".join(labels),
         "app": shlex.join([*app, *folders]),
-        "list": shlex.join([*listing, *folders, "--list", *index, *options]),
-        "options": shlex.join(_options_of(words, "participant")),
-        "group_options": shlex.join(_options_of(words, "group")),
+        "list": shlex.join([*listing, *folders, "--list", *_words(options)]),
+        "options": shlex.join(_words(options, ["participant"])),
+        "group_options": shlex.join(_words(options, ["group"])),
         "sbatch": shlex.join(shlex.split(arguments.sbatch)),
         **{name: shlex.quote(str(path)) for name, path in paths.items()},
     }

@@ -7,13 +7,13 @@ from functools import partial
 
 from bids_stroke.errors import UsageError
 
-from . import subcommands
+from .command import CommandParser, run_subcommand
 from .downloads import download_all
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> CommandParser:
     """Return the parser of the command."""
-    command = argparse.ArgumentParser(
+    command = CommandParser(
         prog="bids_stroke-tracts",
         description="List, show and download the tracts that lesion loads are measured on. TRACT is "
         "the name of a tract or the path of a tract card.",
@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
-    return subcommands.run(parser(), _COMMANDS, argv)
+    return run_subcommand(parser(), _COMMANDS, argv)
 
 
 def _list(_: argparse.Namespace) -> int:

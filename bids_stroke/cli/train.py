@@ -9,16 +9,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bids_stroke.errors import StrokeError, UsageError
+from bids_stroke.errors import UsageError
 from bids_stroke.training.recipe_settings import PatientRecipe, SimulationRecipe
 from bids_stroke.training.recipes import RECIPES, read_recipe
 
-from .encoding import start_in_utf8
+from .command import CommandParser, run
+from .option_groups import positive
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> CommandParser:
     """Return the parser of the command."""
-    command = argparse.ArgumentParser(
+    command = CommandParser(
         prog="bids_stroke-train",
         usage="bids_stroke-train RECIPE BIDS_DIR [BIDS_DIR …] OUT --labels DIR [DIR …] [options]\n"
         "       bids_stroke-train RECIPE OUT --data DIR [--minutes N] [--decay CHECKPOINT]",
@@ -63,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     )
     patients.add_argument(
         "--nprocs",
-        type=int,
+        type=positive,
         default=1,
         metavar="N",
         help="number of scans to prepare in parallel (default: 1)",
@@ -92,17 +93,16 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
-    start_in_utf8(argv)
-    arguments = parser().parse_intermixed_args(argv)
-    try:
-        recipe = read_recipe(arguments.recipe)
-        if isinstance(recipe, SimulationRecipe):
-            summary = _simulated(recipe, arguments)
-        else:
-            summary = _patients(recipe, arguments)
-    except StrokeError as error:
-        print(f"bids_stroke-train: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+    command = parser()
+    return run(command.prog, lambda: _train(command.parse_intermixed_args(argv)), argv)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    recipe = read_recipe(arguments.recipe)
+    if isinstance(recipe, SimulationRecipe):
+        summary = _simulated(recipe, arguments)
+    else:
+        summary = _patients(recipe, arguments)
     print(json.dumps(summary, indent=2))
     return 0
 
@@ -116,6 +116,8 @@ def _patients(recipe: PatientRecipe, arguments: argparse.Namespace) -> dict[str,
             f"--labels has {len(labels)} folders of masks for {len(folders)} datasets; give one per "
             "dataset."
         )
+    if arguments.split and not arguments.split.is_file():
+        raise UsageError(f"{arguments.split} does not exist or is not a file; check --split.")
     if arguments.minutes is not None or arguments.decay:
         raise UsageError("--minutes and --decay apply only to simulated strokes; remove them.")
     with _libraries():

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from bids_stroke.errors import UsageError
+
 if TYPE_CHECKING:  # slow to load
     import torch
     from filelock import BaseFileLock
@@ -26,6 +28,18 @@ def resolve(device: str) -> str:
 
         return "cuda" if cuda.is_available() else "cpu"
     return device
+
+
+def require_gpu() -> None:
+    """Check that there is a GPU that torch can use.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    if resolve("auto") != "cuda":
+        raise UsageError("--device cuda needs a GPU, but torch finds none; use --device cpu or auto.")
 
 
 def has_bfloat16(device: str) -> bool:

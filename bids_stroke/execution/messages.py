@@ -1,6 +1,6 @@
 """Messages and result of the subprocess of a session."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -11,16 +11,19 @@ from bids_stroke.bids.record import Record
 class Started:
     """The workflow of a session starts.
 
-    ``steps`` is the number of steps. ``record`` is the present record of the session.
+    ``steps`` are the names of all steps. ``record`` is the present record of the session.
     """
 
-    steps: int
+    steps: Sequence[str]
     record: Record
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step of the workflow starts or ends; ``seconds`` is the elapsed time."""
+    """A step of a session starts or ends; ``seconds`` is the elapsed time.
+
+    ``name`` is one that a person reads (:mod:`bids_stroke.execution.steps`).
+    """
 
     name: str
     status: Literal["start", "end", "exception"]

@@ -1,7 +1,7 @@
 """The participant level: a subprocess for each session, then the methods text of all sessions."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from bids_stroke.bids.names import split_session_name
 from bids_stroke.bids.record import Record
 from bids_stroke.bids.sessions import Session
 from bids_stroke.bids.source_datasets import SourceDatasets
+from bids_stroke.compute import devices
 from bids_stroke.errors import DatasetError, SessionLockedError
 from bids_stroke.reports import methods
 from bids_stroke.settings import Settings
@@ -35,30 +36,46 @@ class SummaryRow(NamedTuple):
     remark: str
 
 
-def run_participants(settings: Settings) -> int:
-    """Process every session; return the exit status."""
+def run_participants(settings: Settings, on_start: Callable[[], object] = lambda: None) -> int:
+    """Process every session; return the exit status.
+
+    Parameters
+    ----------
+    settings : Settings
+    on_start : callable
+        Called after all checks, before the first session starts.
+    """
     if settings.reports_only:
         return _write_reports(settings)
+    # The networks of a plugin's jobs, and of the run that a dry run shows, may use another machine.
+    if settings.device == "cuda" and not (settings.dry_run or settings.plugin_file):
+        devices.require_gpu()
     plan = make_plan(settings)
     if settings.dry_run:
         progress.print_plan(plan)
         return 1 if any(item.refused for item in plan.skipped) else 0
     sources = settings.bids_dir, settings.output_dir, settings.lesion_derivatives
     write_dataset_files(SourceDatasets(*sources))
+    on_start()
     with progress.Progress(_log(settings), len(plan.jobs), settings.verbose) as show:
-        for session in plan.sessions:
-            for note in session.notes:
-                show.line(f"{session.name}: {note}")
-        for skipped in plan.skipped:
-            show.line(f"{skipped.name}: {skipped.status}: {skipped.reason}")
-        for name in plan.done:
-            show.line(f"{name}: up to date")
+        _log_plan(plan, show)
         results = _process(settings, plan, show)
         methods.write(settings.output_dir)
         rows = list(_summary(settings, plan, results))
         show.summary(rows)
     statuses = {row.status for row in rows}
     return 1 if statuses & {"failed", "locked", "not started", "failed QC", "refused"} else 0
+
+
+def _log_plan(plan: Plan, show: progress.Progress) -> None:
+    """Log the notes on the sessions, and the sessions that do not run."""
+    for session in plan.sessions:
+        for note in session.notes:
+            show.line(f"{session.name}: {note}")
+    for skipped in plan.skipped:
+        show.line(f"{skipped.name}: {skipped.status}: {skipped.reason}")
+    for name in plan.done:
+        show.line(f"{name}: up to date")
 
 
 def _log(settings: Settings) -> Path:

@@ -75,6 +75,28 @@ class Plan:
     skipped: list[SkippedSession]
 
 
+def check_options(settings: Settings) -> tuple[Card | Ensemble | None, Maps]:
+    """Check the options that do not depend on the dataset, before it is indexed.
+
+    Returns
+    -------
+    tuple of (Card or Ensemble or None, Maps)
+        Model, or None for user-supplied lesion masks; tracts and atlases.
+
+    Raises
+    ------
+    StrokeError
+        If an option or a resource of the run cannot be used.
+    """
+    read_plugin(settings.plugin_file)
+    card = None if settings.lesion_derivatives else catalog.load(settings.model)
+    maps = Maps(settings.tracts, settings.cutoffs_ml, settings.atlases)
+    maps.check()
+    template_spaces.find_spaces(settings.output_spaces)
+    brain_extraction.require_method(settings.brain_extraction)
+    return card, maps
+
+
 def make_plan(settings: Settings) -> Plan:
     """Find the sessions to process.
 
@@ -83,13 +105,7 @@ def make_plan(settings: Settings) -> Plan:
     StrokeError
         If an input or a resource of the run cannot be used.
     """
-    read_plugin(settings.plugin_file)
-    card = None if settings.lesion_derivatives else catalog.load(settings.model)
-    maps = Maps(settings.tracts, settings.cutoffs_ml, settings.atlases)
-    maps.check()
-    # Missing resources are reported before the run starts.
-    template_spaces.find_spaces(settings.output_spaces)
-    brain_extraction.require_method(settings.brain_extraction)
+    card, maps = check_options(settings)
     sessions, skipped = find(
         settings.bids_dir,
         card=card,

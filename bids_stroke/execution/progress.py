@@ -2,14 +2,23 @@
 
 import logging
 import sys
+import time
 from collections.abc import Container, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    ProgressColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.progress import Progress as Bars
+from rich.progress import Task as Bar
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +26,16 @@ from bids_stroke.bids.sessions import Session, Unused
 
 from .messages import Message, Result, Started, Step
 from .plan import Plan
+from .remaining import SessionEstimate, remaining_of_run
+
+
+class _RemainingColumn(ProgressColumn):
+    """Column with the estimated remaining time of each bar."""
+
+    def render(self, task: Bar) -> Text:
+        """Return the remaining time as text; empty if it is unknown or less than a second."""
+        seconds = task.fields["remaining"]() or 0
+        return Text(f"{_clock(seconds)} left" if seconds >= 1 else "", style="progress.remaining")
 
 
 class Progress:
@@ -49,14 +68,18 @@ class Progress:
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            TaskProgressColumn(),
             TimeElapsedColumn(),
+            _RemainingColumn(),
             TextColumn("{task.fields[step]}"),
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._all = self._bars.add_task("sessions", total=total, step="")
-        self._tasks: dict[str, TaskID] = {}
+        self._total, self._ended = total, 0
+        self._durations: list[float] = []  # of successful sessions
+        self._all = self._bars.add_task("", total=total, step="", remaining=self._remaining)
+        self._tasks: dict[str, tuple[TaskID, SessionEstimate]] = {}
+        self._update_all()
         self._stack = ExitStack()
 
     def __enter__(self) -> "Progress":
@@ -81,32 +104,62 @@ class Progress:
     def message(self, name: str, message: Message) -> None:
         """Show a message from the subprocess of a session."""
         if isinstance(message, Started):
-            if name in self._tasks:  # restarted
-                self._bars.remove_task(self._tasks[name])
-            self._tasks[name] = self._bars.add_task(name, total=message.steps, step="")
+            self._remove(name)  # if it is restarted
+            estimate = SessionEstimate(message.steps)
+            task = self._bars.add_task(
+                name, total=1, step="", remaining=lambda: estimate.remaining(time.monotonic())
+            )
+            self._tasks[name] = task, estimate
             self.line(f"{name}: started")
         elif isinstance(message, Step) and name in self._tasks:
             self._step(name, message)
 
     def _step(self, name: str, step: Step) -> None:
+        task, estimate = self._tasks[name]
         if step.status == "start":
-            self._bars.update(self._tasks[name], step=step.name)
+            estimate.start(step.name, time.monotonic())
+            self._bars.update(task, step=step.name)
             if self._verbose:
                 self.line(f"{name}: {step.name} started")
         elif step.status == "end":
-            self._bars.advance(self._tasks[name])
+            estimate.end(step.name, step.seconds)
+            self._bars.update(task, completed=estimate.share(time.monotonic()))
+            self._update_all()
             if step.seconds >= 1:
                 self.line(f"{name}: {step.name} took {step.seconds:.0f} s")
 
     def ended(self, name: str, result: Result) -> None:
         """Show the result of a session."""
-        if name in self._tasks:
-            self._bars.remove_task(self._tasks.pop(name))
-        self._bars.advance(self._all)
+        self._remove(name)
+        self._ended += 1
+        if result.status == "ok":
+            self._durations.append(result.seconds)
+        self._update_all()
         reason = f": {result.error}" if result.error else ""
         self.line(f"{name}: {result.status} after {result.seconds:.0f} s{reason}")
         for sentence in result.flags.values():
             self.line(f"{name}: warning: {sentence}")
+
+    def _remove(self, name: str) -> None:
+        """Remove the bar of a session, if there is one."""
+        if name in self._tasks:
+            task, _ = self._tasks.pop(name)
+            self._bars.remove_task(task)
+
+    def _finished(self) -> float:
+        """Return the number of finished sessions, with the finished shares of the running ones."""
+        now = time.monotonic()
+        return self._ended + sum(estimate.share(now) for _, estimate in self._tasks.values())
+
+    def _remaining(self) -> float | None:
+        running = [estimate.duration() for _, estimate in self._tasks.values()]
+        durations = [*self._durations, *running]
+        return remaining_of_run(self._total - self._finished(), durations, len(running))
+
+    def _update_all(self) -> None:
+        """Update the bar of all sessions."""
+        description = f"sessions {self._ended}/{self._total}"
+        self._bars.update(self._all, completed=self._finished(), description=description)
 
     def report_ended(self, name: str, result: Result) -> None:
         """Show the error of the report of a failed session."""
@@ -122,12 +175,21 @@ class Progress:
             table.add_row(
                 name,
                 volume,
-                "" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}",
+                "" if seconds is None else _clock(seconds),
                 status,
                 Text(remark or ""),  # rich would parse brackets in an error as styles
             )
         self._bars.stop()
         Console().print(table)
+
+
+def _clock(seconds: float) -> str:
+    """Format a time as minutes and seconds.
+
+    >>> _clock(100.7)
+    '1:40'
+    """
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def print_plan(plan: Plan) -> None:

@@ -23,8 +23,9 @@ from bids_stroke.spatial import image
 from .failures import describe_error
 from .leftovers import remove_leftovers
 from .locks import report_lock, session_lock
-from .messages import Result, Send
+from .messages import Result, Send, Step
 from .plan import Job
+from .steps import REPORT
 from .workflow import run_workflow, session_work_folder
 
 LOG = logging.getLogger("bids_stroke")
@@ -85,8 +86,6 @@ def _run(work: Callable[[], Result], channel: Connection, environment: Mapping[s
 
 def _process(settings: Settings, job: Job, send: Send) -> Result:
     """Run a session, write its reports, and write its record even if it fails."""
-    from .reporting import write_reports
-
     start = time.monotonic()
     record, subject = job.record(), job.session.participant
     try:
@@ -96,7 +95,7 @@ def _process(settings: Settings, job: Job, send: Send) -> Result:
         _measure(settings, job, record)
         record.seconds = round(time.monotonic() - start, 1)
         with report_lock(settings.output_dir, subject):
-            write_reports(settings, subject, record)
+            _write_reports(settings, subject, record, send)
             record.write(settings.output_dir)
     except Exception as error:
         LOG.exception("%s failed", record.name)
@@ -109,6 +108,18 @@ def _process(settings: Settings, job: Job, send: Send) -> Result:
     if settings.clean_workdir:
         shutil.rmtree(session_work_folder(settings, job.session), ignore_errors=True)
     return Result("ok", None, record.flags, record.lesion_volume_ml)
+
+
+def _write_reports(settings: Settings, subject: str, record: Record, send: Send) -> None:
+    """Write the reports of a participant, as the last step of one of its sessions."""
+    from .reporting import write_reports
+
+    start = time.monotonic()
+    send(Step(REPORT, "start", 0))
+    write_reports(settings, subject, record)
+    step = Step(REPORT, "end", time.monotonic() - start)
+    step.add_to(record)
+    send(step)
 
 
 def _report_failure(settings: Settings, subject: str, record: Record) -> None:

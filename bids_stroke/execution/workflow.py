@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from bids_stroke import __version__
 from bids_stroke.atlases.maps import Maps
-from bids_stroke.bids.logs import crash_path
+from bids_stroke.bids.logs import crash_path, graph_path
 from bids_stroke.bids.record import Record, write_unfinished
 from bids_stroke.bids.sessions import Session
 from bids_stroke.bids.source_datasets import SourceDatasets
@@ -20,8 +20,11 @@ from .failures import SENTENCE, known_cause
 from .messages import Send, Started, Step
 from .plan import Job
 from .plugins import assign_plugin_arguments, read_plugin
+from .steps import REPORT, step_name, workflow_steps
 
 if TYPE_CHECKING:
+    from nipype.interfaces.base import Interface
+
     from bids_stroke.pipelines.base import LesionWorkflow  # imports Nipype
 
 LOG = logging.getLogger("bids_stroke")
@@ -33,6 +36,7 @@ class _Node(Protocol):
     """Node of a workflow."""
 
     fullname: str
+    interface: "Interface"
 
 
 def run_workflow(settings: Settings, job: Job, record: Record, send: Send) -> None:
@@ -87,6 +91,8 @@ def _run(settings: Settings, job: Job, record: Record, send: Send) -> None:
     crashes.mkdir(parents=True)
     workflow = _workflow(settings, job)
     workflow.base_dir = str(base)
+    if settings.write_graph:
+        _write_graph(workflow, graph_path(settings.output_dir, record.name))
     record.description = workflow.describe()
     record.materials = workflow.materials()
     record.versions = package_versions({*_PACKAGES, *workflow.packages()})
@@ -94,15 +100,16 @@ def _run(settings: Settings, job: Job, record: Record, send: Send) -> None:
         role: str(path.relative_to(settings.output_dir)) for role, path in workflow.derivatives.items()
     }
     write_unfinished(record, settings.output_dir)
-    send(Started(len(workflow.list_node_names()), record))
+    spaces = settings.output_spaces
+    send(Started((*workflow_steps(workflow, spaces), REPORT), record))
     started: dict[str, float] = {}
 
     def report(node: _Node, status: Literal["start", "end", "exception"]) -> None:
         if status == "start":
             started[node.fullname] = time.monotonic()
         seconds = time.monotonic() - started.get(node.fullname, time.monotonic())
-        name = node.fullname.split(".", 1)[1]
-        step = Step(name, status, seconds)
+        path = node.fullname.split(".", 1)[1]
+        step = Step(step_name(path, node.interface, spaces), status, seconds)
         step.add_to(record)
         send(step)
 
@@ -139,6 +146,12 @@ def _workflow(settings: Settings, job: Job) -> "LesionWorkflow":
         mirror=settings.mirror,
         orientation=settings.assume_orientation,
     )
+
+
+def _write_graph(workflow: "LesionWorkflow", path: Path) -> None:
+    """Write the graph of a workflow as ``.dot`` and, if Graphviz is installed, as ``.svg``."""
+    kind = "svg" if shutil.which("dot") else "dot"
+    workflow.write_graph(str(path), graph2use="colored", format=kind, simple_form=True)
 
 
 def session_work_folder(settings: Settings, session: Session) -> Path:

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from bids_stroke.bids.derivatives import write_tsv
-from bids_stroke.errors import ModelError
+from bids_stroke.errors import InvalidModelError, ModelError, UsageError
 from bids_stroke.utils.files import PathLike
 
 from . import weights
@@ -144,13 +144,13 @@ def adapt_model(
 
     Raises
     ------
-    ModelError
+    ModelError, UsageError
         If a contrast is unknown, a model is an ensemble, or the networks do not match.
     """
     source = _network_card(source)
     unknown = set(contrasts) - set(CONTRASTS)
     if unknown:
-        raise ModelError(f"Unknown contrast {', '.join(unknown)}; use {', '.join(CONTRASTS)}.")
+        raise UsageError(f"Unknown contrast {', '.join(unknown)}; use {', '.join(CONTRASTS)}.")
     content = describe(_network_card(target or source)) | {
         "name": f"{source.name}-{''.join(contrasts)}",
         "channels": [{"contrast": contrast} for contrast in contrasts],
@@ -175,7 +175,7 @@ def adapt_model(
 
 def _network_card(model: Model) -> Card:
     if not isinstance(model, Card):
-        raise ModelError(f"{model.name} is an ensemble; adapt one of its members.")
+        raise InvalidModelError(f"{model.name} is an ensemble; adapt one of its members.")
     return model
 
 

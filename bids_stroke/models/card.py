@@ -248,8 +248,12 @@ class Card:
 
     def takes(self, contrast: str) -> bool:
         """Return whether the model accepts ``contrast`` as its only input."""
+        return self.accepts((contrast,))
+
+    def accepts(self, contrasts: Collection[str]) -> bool:
+        """Return whether the model uses all of these contrasts, in the order of its channels."""
         try:
-            return self.select((contrast,)) == (contrast,)
+            return self.select(contrasts) == tuple(contrasts)
         except ModelError:
             return False
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from bids_stroke.data import DATA
-from bids_stroke.errors import ModelError
-from bids_stroke.settings import SPACES
+from bids_stroke.errors import InvalidModelError
+from bids_stroke.settings import NNUNET, SPACES
 from bids_stroke.utils import safe_yaml
 from bids_stroke.utils.files import PathLike
 
@@ -14,7 +14,6 @@ from .calibration import Calibration
 from .card import CONTRASTS, NORMALIZATIONS, Card, Channel, Network, Plan, Weights
 from .ensembles import Ensemble, Model
 
-NNUNET = "nnunet:"  # prefix of the path of a results folder
 _OPTIONAL = ("path", "inputs", "trained_range", "window", "mirror", "plan", "folds", "calibration")
 #: Errors that an invalid card file raises.
 _UNREADABLE = (OSError, AttributeError, KeyError, TypeError, ValueError, OverflowError)
@@ -40,7 +39,7 @@ def load(model: PathLike) -> Model:
 
     Raises
     ------
-    ModelError
+    InvalidModelError
         If the model does not exist or its card is incomplete.
     """
     path = _EMBEDDED / f"{model}.yaml"
@@ -52,7 +51,7 @@ def load(model: PathLike) -> Model:
     if not path.is_file():
         path = Path(model)
     if not path.is_file():
-        raise ModelError(
+        raise InvalidModelError(
             f"Model {model} was not found; give the path of a card, {NNUNET}FOLDER, or one of: "
             f"{', '.join(names())}."
         )
@@ -65,7 +64,7 @@ def load(model: PathLike) -> Model:
     except _UNREADABLE as error:
         wanted = ", ".join(f.name for f in fields(Card) if f.name not in _OPTIONAL)
         reason = " ".join(str(error).split())
-        raise ModelError(
+        raise InvalidModelError(
             f"{path} is not a complete model card ({reason}); it needs {wanted}."
         ) from None
     return card
@@ -135,6 +134,8 @@ def _check_values(card: Card) -> None:
         raise ValueError("spacing must be 0.1 to 20 mm")
     if not all(1 <= voxels <= 1024 for voxels in card.tile):
         raise ValueError("tile must be 1 to 1024 voxels along each axis")
+    if not (isinstance(card.measured, list) and all(isinstance(row, dict) for row in card.measured)):
+        raise ValueError("measured must be a list of results, each with keys and values")
     if not (0 <= card.threshold <= 1 and card.min_component_mm3 >= 0):
         raise ValueError("threshold must be 0 to 1 and min_component_mm3 not negative")
 
@@ -143,13 +144,13 @@ def _check_names(card: Card) -> None:
     contrasts = {channel.contrast for channel in card.channels}
     unknown = (contrasts - set(CONTRASTS)) | {c for group in card.inputs for c in group} - contrasts
     if unknown:
-        raise ModelError(
+        raise InvalidModelError(
             f"{card.path} has the unknown contrasts {', '.join(sorted(unknown))}; use "
             f"{', '.join(CONTRASTS)}."
         )
     spaces = ("native", *SPACES)
     if card.normalization not in NORMALIZATIONS or card.space not in spaces:
-        raise ModelError(
+        raise InvalidModelError(
             f"{card.path} has normalization {card.normalization} and space {card.space}; supported "
             f"are the normalizations {', '.join(NORMALIZATIONS)} and the spaces {', '.join(spaces)}."
         )

@@ -106,6 +106,10 @@ class Ensemble:
         """Return whether the members accept ``contrast`` as their only input."""
         return self.members[0].takes(contrast)
 
+    def accepts(self, contrasts: Collection[str]) -> bool:
+        """Return whether the members use all of these contrasts, in the order of their channels."""
+        return self.members[0].accepts(contrasts)
+
     def check(self) -> None:
         """Check that the members can be combined by the fusion.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from bids_stroke.errors import ModelError
+from bids_stroke.errors import InvalidModelError, ModelError
 from bids_stroke.models import catalog, frame, weights
 from bids_stroke.models.card import Card
 from bids_stroke.models.writing import UNCHOSEN, describe, write, write_card
@@ -64,12 +64,14 @@ def read_saved_recipe(run: Path) -> PatientRecipe:
 
     Raises
     ------
-    ModelError
+    InvalidModelError
         If the folder has no recipe.
     """
     path = run / RECIPE
     if not path.is_file():
-        raise ModelError(f"{run} has no recipe.yaml; give the output folder of a training on patients.")
+        raise InvalidModelError(
+            f"{run} has no recipe.yaml; give the output folder of a training on patients."
+        )
     return parse_patients(read_content(path), str(path))
 
 

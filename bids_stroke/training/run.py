@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import yaml
 
-from bids_stroke.errors import ModelError, UsageError
+from bids_stroke.errors import InvalidModelError, UsageError
 from bids_stroke.models import catalog, weights
 from bids_stroke.models.adaptation import Report, adapt
 from bids_stroke.models.card import Card
@@ -129,14 +129,14 @@ def source_card(model: str | None) -> Card | None:
 
     Raises
     ------
-    ModelError
+    InvalidModelError
         If the model is an ensemble.
     """
     if not model:
         return None
     source = catalog.load(model)
     if not isinstance(source, Card):
-        raise ModelError(f"{source.name} is an ensemble; start from one of its members.")
+        raise InvalidModelError(f"{source.name} is an ensemble; start from one of its members.")
     return source
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from bids_stroke.bids.derivatives import write_tsv
-from bids_stroke.errors import ModelError
+from bids_stroke.errors import InvalidModelError, ModelError
 from bids_stroke.evaluation import published_tables
 from bids_stroke.evaluation.run import evaluate
 from bids_stroke.models import catalog, frame
@@ -63,7 +63,7 @@ def search(
     run, out = Path(run), Path(out)
     recipe = export.read_saved_recipe(run) if (run / TABLE).is_file() else None
     if not isinstance(recipe, RunsRecipe):
-        raise ModelError(
+        raise InvalidModelError(
             f"{run} is not a training with several runs; give the output folder of such a training, "
             "for example by recipe s1."
         )

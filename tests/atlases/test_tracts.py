@@ -10,7 +10,7 @@ from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from bids_stroke.atlases import load_columns, loads, tract_cards, tracts
-from bids_stroke.errors import ImageError, ResourceError
+from bids_stroke.errors import ImageError, ResourceError, UsageError
 from bids_stroke.spatial import grid, template_transforms, templates
 from bids_stroke.spatial.image import conform, load
 from bids_stroke.spatial.templates import template
@@ -480,12 +480,12 @@ def test_a_tract_with_two_files(tmp_path):
         assert sides[side].get_fdata()[voxel] == pytest.approx(1)
         assert sides[other].get_fdata()[voxel] == 0
     (tmp_path / "b.nii.gz").unlink()
-    with pytest.raises(ResourceError, match=r"b\.nii\.gz.* does not exist"):
+    with pytest.raises(UsageError, match=r"b\.nii\.gz.* does not exist"):
         tracts.load_tract(card)
     (tmp_path / "card.yaml").write_text(
         "{name: x, atlas: X, file: {left: a.nii.gz}, space: MNI152NLin2009aSym}"
     )
-    with pytest.raises(ResourceError, match="a map for L and a map for R"):
+    with pytest.raises(UsageError, match="a map for L and a map for R"):
         tract_cards.load_card(tmp_path / "card.yaml")
 
 
@@ -512,7 +512,7 @@ def two_sides(folder, card, left=5, right=35):
     ],
 )
 def test_cards_that_do_not_describe_their_map(tmp_path, card, words):
-    with pytest.raises((ImageError, ResourceError), match=words):
+    with pytest.raises((ImageError, ResourceError, UsageError), match=words):
         tracts.load_tract(two_sides(tmp_path, card))
 
 
@@ -554,7 +554,7 @@ def test_invalid_cards_are_refused(tmp_path, entries, words):
     content = {"name": "x", "atlas": "X", "file": "a.nii", "space": "MNI152NLin2009aSym"}
     content |= yaml.safe_load(f"{{{entries}}}")
     (tmp_path / "card.yaml").write_text(yaml.safe_dump(content))
-    with pytest.raises(ResourceError, match=words):
+    with pytest.raises(UsageError, match=words):
         tract_cards.load_card(tmp_path / "card.yaml")
 
 
@@ -630,7 +630,7 @@ def test_a_map_in_another_space_is_warped_to_the_template(tmp_path):
     np.testing.assert_allclose(warped[:90, :, slices], expected[:90, :, slices], atol=1e-5)
     unnamed = tmp_path / "cst.nii.gz"
     nib.save(original, unnamed)
-    with pytest.raises(ResourceError, match="template space"):
+    with pytest.raises(UsageError, match="template space"):
         tract_cards.load_card(unnamed)
 
 
@@ -645,12 +645,12 @@ def test_user_supplied_cutoffs(lesion, tract, card):
 
 
 def test_an_invalid_tract_is_rejected(tmp_path, monkeypatch):
-    with pytest.raises(ResourceError, match="juelich-cst"):
+    with pytest.raises(UsageError, match="juelich-cst"):
         tract_cards.load_card("nonesuch")
     (tmp_path / "card.yaml").write_text("name: x\ncolor: red\n")
-    with pytest.raises(ResourceError, match="color"):
+    with pytest.raises(UsageError, match="color"):
         tract_cards.load_card(tmp_path / "card.yaml")
-    with pytest.raises(ResourceError, match="does not exist"):
+    with pytest.raises(UsageError, match="does not exist"):
         tracts.load_tract(tmp_path / "missing_space-MNI152NLin6Asym.nii.gz")
     percent = tmp_path / "percent_space-MNI152NLin2009aSym.nii.gz"
     nib.save(image(np.linspace(0, 100, 50**3).reshape(50, 50, 50)), percent)

@@ -80,13 +80,13 @@ def test_requested_participants_and_sessions(dataset):
 
 def test_unknown_participants_are_reported(dataset):
     dataset.add("sub-01/anat/sub-01_T1w.nii.gz")
-    with pytest.raises(DatasetError, match=r"no participant 1, 7; it has 01"):
+    with pytest.raises(UsageError, match=r"no participant 1, 7; it has 01"):
         dataset.find(participant_label=("1", "01", "7"))
 
 
 def test_an_unknown_session_is_reported(dataset):
     dataset.add("sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz")
-    with pytest.raises(DatasetError, match="no session c for 01"):
+    with pytest.raises(UsageError, match="no session c for 01"):
         dataset.find(session_label=("c",))
 
 

@@ -3,7 +3,7 @@ import multiprocessing
 import pytest
 
 from bids_stroke.bids import index
-from bids_stroke.errors import DatasetError
+from bids_stroke.errors import UsageError
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_an_index_is_created_once_and_reused(root, tmp_path):
 def test_an_index_of_another_dataset_is_refused(root, tmp_path):
     folder = tmp_path / "kept"
     index.write(root, folder)
-    with pytest.raises(DatasetError, match=r"is the index of .*bids; change --bids"):
+    with pytest.raises(UsageError, match=r"is the index of .*bids; change --bids"):
         index.Index(add(tmp_path / "other", "sub-01/anat/sub-01_T1w.nii.gz"), folder)
 
 

@@ -117,3 +117,70 @@ def test_ids_of_participants_are_matched_or_reported(masks, tmp_path, capsys):
     people.write_text("participant_id\tsite\nsub-00\tA\n")
     assert main([*command, "--participants", str(people)]) == 2
     assert "has no row for any compared participant" in capsys.readouterr().err
+
+
+#: Names of predicted and true masks without a match, and the differences that are reported.
+MISMATCHES = {
+    "a missing sub-": (["01", "02"], ["sub-01", "sub-02"], "the prefix sub-"),
+    "true masks without sub-": (["sub-01_label-L_mask"], ["01"], "the prefix sub-"),
+    "a session in the true masks only": (
+        ["sub-01_label-L_mask"],
+        ["sub-01_ses-1_label-L_mask"],
+        "the session",
+    ),
+    "a session in the predicted masks only": (
+        ["sub-01_ses-1_label-L_mask", "sub-02_ses-1_label-L_mask"],
+        ["sub-01_label-L_mask"],
+        "the session",
+    ),
+    "zeros": (["sub-1_label-L_mask"], ["sub-001_label-L_mask"], "leading zeros"),
+    "case": (["sub-Pat1_label-L_mask"], ["sub-PAT1_label-L_mask"], "upper and lower case"),
+    "words": (["sub-01_ses-1_pred"], ["sub-01_ses-1_label-L_mask"], "further words of the file name"),
+    "a missing sub- and zeros": (["1"], ["sub-01"], "the prefix sub- and leading zeros"),
+}
+
+
+def write_masks(folder, names):
+    folder.mkdir()
+    for name in names:
+        nib.save(nib.Nifti1Image(np.ones((2, 2, 2), np.uint8), np.eye(4)), folder / f"{name}.nii.gz")
+    return str(folder)
+
+
+@pytest.mark.parametrize("case", MISMATCHES)
+def test_the_likely_cause_is_reported_if_no_mask_matches(tmp_path, capsys, case):
+    predicted, true, difference = MISMATCHES[case]
+    folders = write_masks(tmp_path / "pred", predicted), write_masks(tmp_path / "true", true)
+    assert main([*folders, str(tmp_path / "out")]) == 1
+    shown = capsys.readouterr()
+    (line,) = (shown.out + shown.err).splitlines()
+    assert "No predicted mask matches a true mask: " in line
+    assert line.endswith(f" differ in {difference}; rename one of them.")
+    assert all(folder in line for folder in folders) and not (tmp_path / "out").exists()
+
+
+def test_masks_of_other_participants(tmp_path, capsys):
+    folders = write_masks(tmp_path / "pred", ["case_7"]), write_masks(tmp_path / "true", ["head_8"])
+    assert main([*folders, str(tmp_path / "out")]) == 1
+    line = capsys.readouterr().err
+    assert "has masks such as case_7, and" in line and "such as head_8; check the folders." in line
+
+
+def test_folders_in_another_order(tmp_path, capsys):
+    """The folder of the true masks is given as OUT."""
+    folders = write_masks(tmp_path / "pred", ["a"]), write_masks(tmp_path / "true", ["a"])
+    (tmp_path / "out").mkdir()
+    assert main([folders[0], str(tmp_path / "out"), folders[1]]) == 2
+    assert "give the folders in the order PRED, TRUTH, OUT." in capsys.readouterr().err
+    assert main([str(tmp_path / "out"), folders[1], str(tmp_path / "new")]) == 1
+    assert "out contains no lesion mask; check the path" in capsys.readouterr().err
+
+
+def test_the_cause_is_reported_for_a_model_and_single_masks_for_others(masks, tmp_path, capsys):
+    other = write_masks(tmp_path / "other", [f"{n}_pred" for n in range(8)])
+    command = [str(masks / "far"), other, str(masks / "truth"), str(tmp_path / "out")]
+    assert main(command) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("other: No predicted mask matches a true mask: 0_pred in ")
+    assert lines[1] == f"sub-7  far: {masks / 'far'} contains no predicted mask of sub-7."
+    assert len(lines) == 4 and lines[3].startswith("7 pairs compared, 17 not compared: ")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bids_stroke.cli import levels, options, parser
+from bids_stroke.cli import given, levels, options, parser
 from bids_stroke.errors import UsageError
 from bids_stroke.settings import LEVELS
 
@@ -42,13 +42,12 @@ VALUES = {
     "--mem-mb": ["4000"],
     "--plugin-file": ["plugin.yml"],
     "--work-dir": ["work"],
+    "--config-file": ["options.toml"],
 }
 
 
 def long_names():
-    actions = options.build()._actions
-    named = [action.option_strings[-1] for action in actions if action.option_strings]
-    return [name for name in named if name not in ("--help", "--version")]
+    return list(map(given.name_of, given.named_actions(options.build()).values()))
 
 
 @pytest.fixture
@@ -60,12 +59,16 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "bids/dataset_description.json").write_text(json.dumps(description))
     (tmp_path / "filters.json").write_text("{}")
     (tmp_path / "plugin.yml").write_text("plugin: Linear")
+    (tmp_path / "ratings.tsv").touch()
+    (tmp_path / "options.toml").touch()
     (tmp_path / "phenotype.tsv").write_text("participant_id\tnihss\n")
     return tmp_path
 
 
 def test_every_option_has_its_levels():
-    assert sorted(levels.OPTIONS) == sorted(long_names())
+    actions = options.build()._actions
+    named = {given.name_of(action) for action in actions if action.option_strings}
+    assert set(levels.OPTIONS) == named - {"--help", "--print-completion", "--version"}
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -121,14 +124,16 @@ def test_session_label_with_reports_only_at_the_group_level(folder):
     [
         (
             "participant",
-            "--model x -vv -w y --participant-label 01 02 --cutoffs 1 2 --bids_filter_file=z",
+            "--model=-x --verbose --verbose --work-dir y --participant-label 01 02 --cutoffs 1.0 2.0 "
+            "--bids-filter-file z",
         ),
-        ("group", "-w y --participant-label 01 02 --group-by sex --qc_ratings=r"),
+        ("group", "--work-dir y --participant-label 01 02 --group-by sex --qc-ratings r"),
     ],
 )
 def test_options_of_a_level(level, selected):
     words = (
-        "--model x -vv -w y --participant-label 01 02 --group-by sex --cutoffs 1 2 "
+        "bids out group --model=-x -vv -w y --participant-label sub-01 02 --group-by sex --cutoffs 1 2 "
         "--bids_filter_file=z --qc_ratings=r"
     )
-    assert " ".join(levels.options_for_level(words.split(), level, options.build())) == selected
+    values = given.read_given(words.split(), options.build())
+    assert " ".join(given.to_words(values, options.build(), [level])) == selected

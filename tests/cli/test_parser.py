@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -7,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bids_stroke.cli import parser
-from bids_stroke.errors import DatasetError, UsageError
+from bids_stroke.cli import options, parser, run
+from bids_stroke.errors import UsageError
 from bids_stroke.settings import DEFAULT_MODEL
 
 
@@ -105,14 +106,13 @@ def test_labels_with_and_without_prefix(folder):
         ["bids", "out", "participant", "--unheard-of"],
         ["bids", "out", "participant", "--particip", "01"],  # no abbreviations
         ["bids", "out", "participant", "--participant-label"],
+        ["bids", "out", "participant", "--mirror=yes"],
     ],
 )
-def test_usage_errors_exit_with_2(folder, argv, capsys):
-    with pytest.raises(SystemExit) as caught:
-        parser.parse(argv)
-    assert caught.value.code == 2
-    message = capsys.readouterr().err.splitlines()[-1]
-    assert message.startswith("bids_stroke: error: ")
+def test_usage_errors_are_one_sentence(folder, argv, capsys):
+    assert run.main(argv) == 2
+    (message,) = capsys.readouterr().err.splitlines()
+    assert message.startswith("bids_stroke: error: ") and message[-1] in ".?"
     assert "_positive" not in message
 
 
@@ -135,7 +135,7 @@ def test_bad_filter_files(folder, text, words):
 
 
 def test_settings_are_checked(folder):
-    with pytest.raises(DatasetError, match="missing"):
+    with pytest.raises(UsageError, match="missing"):
         parser.parse(["missing", "out", "participant"])
 
 
@@ -184,7 +184,7 @@ def test_invalid_atlases_and_cutoffs(folder, options, words):
 
 
 def test_missing_lesion_derivatives(folder):
-    with pytest.raises(DatasetError, match="--lesion-derivatives"):
+    with pytest.raises(UsageError, match="--lesion-derivatives"):
         parse("--lesion-derivatives", str(folder / "missing"))
 
 
@@ -202,3 +202,70 @@ def test_the_tables_of_options_are_written_only_to_a_page(tmp_path, argument):
     done = subprocess.run([sys.executable, script, argument], cwd=tmp_path, capture_output=True)
     assert done.returncode == (0 if argument == "--help" else 2)
     assert not list(tmp_path.iterdir()) and (script.parent / "usage.md").stat().st_mtime_ns == page
+
+
+@pytest.mark.parametrize(
+    ("words", "field", "value"),
+    [
+        ("--nthreads 3", "nprocs", 3),
+        ("--n-cpus 3", "nprocs", 3),
+        ("--n_cpus=3", "nprocs", 3),
+        ("--mem 9000", "mem_mb", 9000),
+        ("--mem_mb 9000", "mem_mb", 9000),
+        ("--mem 16G", "mem_mb", 16_000),
+        ("--mem-mb 16GB", "mem_mb", 16_000),
+        ("--mem 1.5G", None, "--mem-mb/--mem: 1.5G is not a size in MB, such as 16000 or 16G"),
+    ],
+)
+def test_spellings_of_fmriprep(folder, words, field, value):
+    if field:
+        assert getattr(parse(*words.split()), field) == value
+        return
+    with pytest.raises(UsageError, match=value):
+        parse(*words.split())
+
+
+@pytest.mark.parametrize("option", ["--use-plugin", "--nipype-plugin-file", "--plugin-file"])
+def test_spellings_of_the_plugin_file(folder, option):
+    (folder / "plugin.yml").touch()
+    assert parse(option, "plugin.yml").plugin_file == folder / "plugin.yml"
+
+
+def test_the_help_shows_all_spellings():
+    text = options.build().format_help()
+    for names in (["--nprocs", "--nthreads", "--n-cpus"], ["--mem-mb", "--mem"], ["--use-plugin"]):
+        assert all(re.search(rf"^  .*{name}\b", text, re.M) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--notrack", "--notrack has no effect, as bids_stroke sends no data about its use."),
+        ("--md-only-boilerplate", "--md-only-boilerplate has no effect, as the methods text is "),
+        ("--output-spaces T1w MNI152NLin2009aSym", "--output-spaces T1w has no effect, as outputs in "),
+        ("--output-spaces flair native anat", "--output-spaces flair, native, anat has no effect"),
+    ],
+)
+def test_options_that_only_other_programs_need(folder, words, message):
+    """They change nothing, and a sentence states why."""
+    assert parse(*words.split()) == parse()
+    (notice,) = parser.notices(parser.read(["bids", "out", "participant", *words.split()]))
+    assert notice.startswith(message)
+
+
+def test_native_spaces_are_removed_from_others(folder):
+    settings = parse("--output-spaces", "T1w", "MNI152NLin6Asym", "T2w")
+    assert settings.output_spaces == ("MNI152NLin6Asym",)
+    assert not list(parser.notices(parser.read(["bids", "out", "participant"])))
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_graphs_without_graphviz(folder, monkeypatch, installed):
+    monkeypatch.setenv("PATH", str(folder))
+    if installed:
+        (folder / "dot").touch(mode=0o755)
+    sentences = list(parser.notices(parser.read(["bids", "out", "participant", "--write-graph"])))
+    assert [text[:40] for text in sentences] == ["--write-graph writes .dot files only, as"] * (
+        not installed
+    )
+    assert parse("--write-graph").write_graph

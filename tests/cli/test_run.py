@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import entry_points
 
 import nibabel as nib
@@ -11,7 +12,10 @@ import pytest
 import yaml
 
 from bids_stroke import __version__
+from bids_stroke.bids import index
+from bids_stroke.cli import levels
 from bids_stroke.cli.run import main
+from bids_stroke.compute import devices
 
 CARD = {
     "name": "tested",
@@ -63,7 +67,7 @@ def below(folder):
 
 
 def test_no_dataset(folder, capsys):
-    assert run(folder, bids="missing") == 1
+    assert run(folder, bids="missing") == 2
     assert "missing does not exist or is not a folder" in error_message(capsys)
 
 
@@ -86,23 +90,23 @@ def test_missing_template(folder, capsys, monkeypatch):
 
 
 def test_unknown_model(folder, capsys):
-    assert run(folder, "--model", "unheard-of") == 1
+    assert run(folder, "--model", "unheard-of") == 2
     assert "Model unheard-of was not found" in error_message(capsys)
 
 
 def test_damaged_card(folder, capsys):
     (folder / "card.yaml").write_text("name: [")
-    assert run(folder) == 1
+    assert run(folder) == 2
     assert "card.yaml is not a complete model card" in error_message(capsys)
 
 
 def test_unknown_participant(folder, capsys):
-    assert run(folder, "--participant-label", "sub-07") == 1
+    assert run(folder, "--participant-label", "sub-07") == 2
     assert "no participant 07; it has 01, 02" in error_message(capsys)
 
 
 def test_unknown_session(folder, capsys):
-    assert run(folder, "--session-label", "x") == 1
+    assert run(folder, "--session-label", "x") == 2
     assert "no session x" in error_message(capsys)
 
 
@@ -123,6 +127,59 @@ def test_a_bad_plugin_file(folder, capsys):
     assert run(folder, "--plugin-file", str(folder / "plugin.yml")) == 2
     assert "plugin.yml cannot be read as YAML" in error_message(capsys)
     assert not (folder / "out").exists()
+
+
+#: Options with values that cannot be used, and words of their errors.
+WRONG = {
+    "--model nonesuch": "Model nonesuch was not found",
+    "--model nnunet:nowhere": "is not an nnU-Net v2 results folder",
+    "--tract nonesuch": "Unknown tract nonesuch; use a NIfTI file",
+    "--tract nonesuch.yaml": "Unknown tract ",
+    "--tract a_space-MNI152NLin6Asym.nii.gz": "does not exist; check --tract.",
+    "--tract a.nii.gz": "a.nii.gz has no space- in its name; add the template space",
+    "--atlas a_space-MNI152NLin6Asym.nii.gz --atlas-labels a.tsv": "does not exist; check --atlas.",
+    "--output-spaces Nonesuch": "TemplateFlow has no T1w template with a brain mask for the space Non",
+    "--device cuda": "--device cuda needs a GPU, but torch finds none; use --device cpu or auto.",
+}
+
+
+@pytest.mark.parametrize("option", WRONG)
+def test_a_wrong_option_is_reported_before_the_dataset_is_indexed(folder, option, capsys, monkeypatch):
+    """The index would raise another error: it belongs to another dataset."""
+    if option == "--device cuda" and devices.resolve("auto") == "cuda":
+        pytest.skip("there is a GPU")
+    monkeypatch.setenv("TEMPLATEFLOW_HOME", str(folder / "templates"))
+    monkeypatch.chdir(folder)
+    (folder / "other").mkdir()
+    index.write(folder / "other", folder / "index")
+    database = ("--bids-database-dir", str(folder / "index"))
+    assert run(folder, *database) == 2
+    assert "is the index of" in error_message(capsys)
+    assert run(folder, *database, *option.split()) == 2
+    shown = capsys.readouterr().err
+    assert WRONG[option] in shown.splitlines()[-1] and "is the index of" not in shown
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("--derivatives", "--lesion-derivatives", "--ground-truth", "--plugin-file", "--qc-ratings"),
+        *("--phenotype", "--bids-filter-file"),
+    ],
+)
+def test_a_missing_file_or_folder_of_an_option(folder, option, capsys):
+    level = levels.OPTIONS[option][0]
+    outcome = ("--outcome", "nihss") if option in levels.OUTCOME_OPTIONS else ()
+    folders = [str(folder / "bids"), str(folder / "out")]
+    assert main([*folders, level, option, str(folder / "nowhere"), *outcome]) == 2
+    assert f"{folder / 'nowhere'} " in error_message(capsys)
+
+
+def test_an_unknown_tract_at_the_group_level(folder, capsys):
+    """It is reported before the derivatives are read, which contain no session."""
+    assert run(folder, "--tract", "nonesuch", level="group") == 2
+    assert "Unknown tract nonesuch" in error_message(capsys)
 
 
 def test_group_level_without_sessions(folder, capsys):
@@ -154,6 +211,8 @@ def test_refused_sessions_are_failures(folder, capsys):
     shown = capsys.readouterr()
     assert "refused" in shown.out and "sub-02" in shown.out
     assert "Traceback" not in shown.err
+    options = folder / "out/logs/sub-02_run.toml"
+    assert tomllib.loads(options.read_text())["options"]["participant_label"] == ["02"]
     log = (folder / "out/logs/sub-02_run.log").read_text()
     assert "sub-02: refused: sub-02 has FLAIR but no T1w" in log
 

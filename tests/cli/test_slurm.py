@@ -132,6 +132,12 @@ def test_sessions_that_are_not_complete_are_named(folder, capsys):
     assert not (folder / "out/logs").exists()
 
 
+def test_a_wrong_option_is_reported_before_the_dataset_is_indexed(folder, capsys):
+    assert run(folder, "--model", "nonesuch") == 2
+    assert "Model nonesuch was not found" in capsys.readouterr().err
+    assert not (folder / "out/work/index").exists()
+
+
 def test_a_dry_run_writes_nothing(folder, capsys):
     before = sorted(Path(folder).rglob("*"))
     assert run(folder, "--dry-run") == 1, "sub-03 would be refused"
@@ -139,10 +145,38 @@ def test_a_dry_run_writes_nothing(folder, capsys):
     assert sorted(Path(folder).rglob("*")) == before
 
 
-def test_options_are_those_of_runs(folder):
-    with pytest.raises(SystemExit) as caught:
-        run(folder, "--unheard-of")
-    assert caught.value.code == 2
+def test_options_are_those_of_runs(folder, capsys):
+    assert run(folder, "--group-bye", "sex") == 2
+    message = "--group-bye is not an option; did you mean --group-by?"
+    assert capsys.readouterr().err == f"bids_stroke-slurm: error: {message}\n"
+
+
+def test_jobs_have_the_options_of_a_config_file(folder):
+    """The jobs do not read the file, which their machine or image may not have."""
+    path = folder / "a.toml"
+    path.write_text("[options]\nmirror = true\ngroup_by = 'sex'\nsession_label = ['1']\nmem = '9G'\n")
+    assert run(folder, "--config-file", str(path), "--session-label", "2", "--list") == 2
+    assert run(folder, "--config-file", str(path), "--participant-label", "01") == 2
+    path.write_text(path.read_text().replace("session_label = ['1']\n", ""))
+    assert run(folder, "--config-file", str(path), "--participant-label", "01") == 0
+    participants, group = script(folder, "participants"), script(folder, "group")
+    assert " --mirror " in participants and "mem=9000M" in participants
+    assert " --group-by sex " in group and "a.toml" not in participants + group
+
+
+def test_spellings_of_fmriprep(folder, capsys):
+    assert run(folder, "--n_cpus=2", "--mem", "9G", "--notrack", "--output-spaces", "T1w") == 0
+    text = script(folder, "participants")
+    assert "cpus-per-task=2\n" in text and "mem=9000M\n" in text
+    assert " participant --nprocs 2 --mem-mb 9000 " in text
+    notes = capsys.readouterr().err.splitlines()
+    assert [line.split()[2] for line in notes] == ["--notrack", "--output-spaces"]
+
+
+def test_options_may_precede_the_folders(folder):
+    arguments = ["--mem_mb=9000", "--mirror", str(folder / "my bids"), str(folder / "out")]
+    assert slurm.main(arguments) == 0
+    assert " --nprocs 4 --mem-mb 9000 " in script(folder, "participants")
 
 
 def test_each_job_has_the_options_of_its_level(folder):

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import nibabel as nib
@@ -48,11 +49,23 @@ def out(tmp_path_factory):
     (bids / "participants.tsv").write_text("participant_id\tsex\nsub-01\tF\nsub-02\tM\nsub-03\tF\n")
     folder = bids.parent / "out"
     arguments = [str(bids), str(folder)]
-    assert main([*arguments, "participant", "--lesion-derivatives", str(bids)]) == 0
+    masks = ["--lesion-derivatives", str(bids)]
+    assert main([*arguments, "participant", *masks, "--write-graph"]) == 0
     group = [*arguments, "group", "--group-by", "sex"]
     # The masks are used as ground truth.
     assert main([*group, "--ground-truth", str(folder), "--nprocs", "1"]) == 0
     return folder
+
+
+def test_the_graph_and_the_options_of_the_runs_are_in_the_logs(out):
+    for name in MASKS:
+        graph = (out / f"logs/{name}_graph.dot").read_text()
+        assert graph.startswith("digraph session_wf{") and "measure_wf_loads" in graph
+        assert (out / f"logs/{name}_graph.svg").is_file() == bool(shutil.which("dot"))
+    run, group = (
+        tomllib.loads((out / f"logs/{n}.toml").read_text()) for n in ("bids_stroke", "group_run")
+    )
+    assert run["options"]["write_graph"] and group["options"]["group_by"] == "sex"
 
 
 def test_the_table_of_the_cohort(out):

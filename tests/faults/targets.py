@@ -2,6 +2,7 @@
 
 import gzip
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import cards
@@ -9,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import yaml
 
-from bids_stroke.cli import parser
+from bids_stroke.cli import config_file, parser
 from bids_stroke.cohort import participants
 from bids_stroke.errors import StrokeError
 from bids_stroke.execution import plugins
@@ -27,6 +28,7 @@ READERS = {
     "card": (".yaml", catalog.load),
     "filters": (".json", parser._filters),
     "plugin": (".yaml", plugins.read_plugin),
+    "config": (".toml", partial(config_file.read, level="participant")),
 }
 
 RAW = nib.Nifti1Image(
@@ -42,6 +44,7 @@ GOOD = {
     "ratings": b"participant_id\tsession_id\trating\tnotes\nsub-01\tn/a\treject\tmoved\n",
     "card": yaml.safe_dump(CARD).encode(),
     "filters": b'{"t1w": {"acquisition": "mprage", "run": [1, 2]}, "lesion": {"desc": null}}',
+    "config": b"[run]\ndate = 2026-01-01\n[options]\nmirror = true\ncutoffs = [1, 2.5]\nmem = '8G'\n",
     "plugin": b"plugin: MultiProc\nplugin_args: {n_procs: 2}\ngpu_plugin_args: {}\n",
 }
 

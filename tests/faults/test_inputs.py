@@ -248,11 +248,11 @@ DATASETS = {
     "a participant asked for twice": (
         options("--participant-label", "01", "sub-01", "01"), 0, "sub-01: would run"),
     "a missing participant": (
-        options("--participant-label", "07"), 1, "has no participant 07"),
+        options("--participant-label", "07"), 2, "has no participant 07"),
     "no image": (nothing, 1, "contains no sub-* folder with images"),
     "participant's folder behind a link": (linked, 0, "sub-01: would run"),
     "folders whose names are no labels": (hostile_folder, 1, "sub-01: would run"),
-    "a missing model": (options("--model", "unheard-of"), 1, "was not found"),
+    "a missing model": (options("--model", "unheard-of"), 2, "was not found"),
     "output folder that is the dataset": (None, 2, "is the BIDS dataset itself"),
 }  # fmt: skip
 
@@ -365,11 +365,11 @@ def test_cards(tmp_path, capsys, table, monkeypatch, name):
     path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
     monkeypatch.chdir(tmp_path)
     arguments = [str(root), str(tmp_path / "out"), "participant", "--model", str(path), "--dry-run"]
-    assert main(arguments) == 1
+    assert main(arguments) == 2
     shown = capsys.readouterr()
     assert "card.yaml" in shown.err and len(shown.err.splitlines()) == 1
     assert not (tmp_path / "hacked").exists()
-    table.add("Cards of models", name, 1, shown.err, "nothing")
+    table.add("Cards of models", name, 2, shown.err, "nothing")
 
 
 def oblique(data, affine):

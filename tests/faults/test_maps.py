@@ -9,7 +9,7 @@ import pytest
 from nibabel.affines import from_matvec
 
 from bids_stroke.atlases import supplied, tract_cards, tracts
-from bids_stroke.errors import ImageError, ResourceError
+from bids_stroke.errors import ImageError, UsageError
 from bids_stroke.spatial import image, templates
 
 AFFINE = from_matvec(4 * np.eye(3), [-98, -134, -72])
@@ -41,9 +41,9 @@ def damage(path):
     ],
 )
 def test_tables_that_are_refused(tmp_path, table, case, labels, words):
-    with pytest.raises(ResourceError, match=words) as error:
+    with pytest.raises(UsageError, match=words) as error:
         supplied.load_atlas(*atlas(tmp_path, HALVES, labels))
-    table.add("Atlases", case, 1, str(error.value), "nothing")
+    table.add("Atlases", case, 2, str(error.value), "nothing")
 
 
 @pytest.mark.parametrize(
@@ -82,4 +82,4 @@ def test_a_tract_that_was_damaged_is_refused(tmp_path, table, volumes):
     with pytest.raises(ImageError, match="is damaged") as error:
         tracts.probability_maps(card)
     case = f"a tract in {'two volumes' if volumes else 'one map'} with a bit flipped"
-    table.add("Atlases", case, 1, str(error.value), "its failure")
+    table.add("Atlases", case, 2, str(error.value), "its failure")

@@ -108,7 +108,7 @@ def test_the_command_writes_a_card_and_a_report(tmp_path, capsys):
     assert sum(1 for _ in weights.load_folds(adapted)) == 2
     rows = Path(tmp_path / "out/adapt.tsv").read_text().splitlines()
     assert rows[0] == "tensor\taction\tsource_shape\ttarget_shape"
-    assert models.main([*arguments[:-1], "DWI"]) == 1
+    assert models.main([*arguments[:-1], "DWI"]) == 2
     assert models.main(["verify", str(tmp_path / "out/tested-T1wFLAIR.yaml")]) == 0
     save_file({"a": torch.zeros(1)}, tmp_path / "out/tested-T1wFLAIR-fold1.safetensors")
     assert models.main(["verify", str(tmp_path / "out/tested-T1wFLAIR.yaml")]) == 1

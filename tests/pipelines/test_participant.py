@@ -108,7 +108,7 @@ def first(dataset, templates):
     environment = {**os.environ, "TEMPLATEFLOW_HOME": str(templates)}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as killed:
         for line in killed.stderr:
-            if "sub-01: lesion_wf.segment started" in line:
+            if "sub-01: lesion segmentation started" in line:
                 killed.kill()
     assert killed.returncode == -signal.SIGKILL
     for path in out.rglob("sub-01*.nii.gz"):
@@ -143,7 +143,7 @@ def test_a_killed_run_is_resumed(first):
     """Finished steps are not repeated, and no partial file remains."""
     done, out = first
     assert "sub-01: ok" in done.stderr
-    assert "reference_wf.extract took" not in done.stderr
+    assert "brain extraction took" not in done.stderr
     assert list(out.rglob(".partial*")) == []
 
 

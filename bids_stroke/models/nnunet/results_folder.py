@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from bids_stroke.errors import ModelError
+from bids_stroke.errors import InvalidModelError
 from bids_stroke.models.card import CONTRASTS, Card, Channel, Network, Plan, Weights
 from bids_stroke.utils.files import PathLike, checksum
 
@@ -33,7 +33,7 @@ def read(folder: PathLike) -> Card:
 
     Raises
     ------
-    ModelError
+    InvalidModelError
         If files are missing, or the network or the dataset is not supported.
     """
     name, _, query = str(folder).partition("?")
@@ -42,7 +42,7 @@ def read(folder: PathLike) -> Card:
         plans = json.loads((path / "plans.json").read_text())
         dataset = json.loads((path / "dataset.json").read_text())
     except (OSError, ValueError) as error:
-        raise ModelError(
+        raise InvalidModelError(
             f"{path} is not an nnU-Net v2 results folder ({error}); give the folder that contains "
             "plans.json."
         ) from None
@@ -73,7 +73,7 @@ def read(folder: PathLike) -> Card:
         )
     except (KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise ModelError(f"{path} cannot be used as a model ({reason}).") from None
+        raise InvalidModelError(f"{path} cannot be used as a model ({reason}).") from None
 
 
 def _files(path: Path, choice: Mapping[str, str]) -> list[Path]:
@@ -84,7 +84,9 @@ def _files(path: Path, choice: Mapping[str, str]) -> list[Path]:
     files = [next(filter(Path.is_file, paths), None) for paths in candidates]
     present = [file for file in files if file]
     if not present or (folds and None in files):
-        raise ModelError(f"{path} has no {' or '.join(names)} in {folds or 'any fold_* folder'}.")
+        raise InvalidModelError(
+            f"{path} has no {' or '.join(names)} in {folds or 'any fold_* folder'}."
+        )
     return present
 
 

@@ -18,7 +18,7 @@ from bids_stroke.bids.discovery import find
 from bids_stroke.bids.names import split_session_name
 from bids_stroke.bids.sessions import Session
 from bids_stroke.bids.supplied_masks import SuppliedMask, find_brain_masks
-from bids_stroke.errors import DatasetError
+from bids_stroke.errors import DatasetError, UsageError
 from bids_stroke.spatial import (
     bias,
     brain_extraction,
@@ -74,6 +74,8 @@ def prepare_patients(
     ------
     DatasetError
         If no session can be used.
+    UsageError
+        If a folder does not exist.
     ResourceError
         If the package of the brain extraction is not installed.
     """
@@ -200,7 +202,7 @@ def _sessions(folder: Path, labels: Path, contrasts: Sequence[str], report: Repo
     """Find the sessions with a lesion mask and an image in its space."""
     for path in (folder, labels):
         if not path.is_dir():
-            raise DatasetError(
+            raise UsageError(
                 f"{path} is not a folder; give the folders of BIDS datasets and lesion masks."
             )
     folder, labels = folder.resolve(), labels.resolve()

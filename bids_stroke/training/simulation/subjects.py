@@ -13,7 +13,7 @@ import numpy as np
 from nibabel.affines import from_matvec
 
 from bids_stroke.bids.names import is_image
-from bids_stroke.errors import DatasetError
+from bids_stroke.errors import UsageError
 from bids_stroke.spatial.grid import bounding_box
 from bids_stroke.spatial.image import conform, load_supplied
 from bids_stroke.spatial.masks import binarize
@@ -83,13 +83,14 @@ def find_scans(folders: Iterable[PathLike]) -> list[Path]:
 
     Raises
     ------
-    DatasetError
+    UsageError
         If no file is found.
     """
     patterns = [Path(folder) for folder in folders]
     paths = sorted(path for pattern in patterns for path in _matching(pattern))
     if not paths:
-        raise DatasetError(f"No NIfTI file was found in {', '.join(map(str, patterns))}.")
+        names = ", ".join(map(str, patterns))
+        raise UsageError(f"No NIfTI file was found in {names}; give the folders of the images.")
     return paths
 
 

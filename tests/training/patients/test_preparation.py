@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from nibabel.affines import apply_affine
 
-from bids_stroke.errors import DatasetError
+from bids_stroke.errors import DatasetError, UsageError
 from bids_stroke.training.patients import preparation
 from bids_stroke.training.patients.arrays import arrays
 
@@ -96,7 +96,7 @@ def test_datasets_without_a_contrast_of_the_network(tmp_path):
         preparation.prepare_patients(
             [(atlas, atlas)], ("FLAIR",), tmp_path / "c", "none", report=lambda _: None
         )
-    with pytest.raises(DatasetError, match="is not a folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         preparation.prepare_patients([(atlas, tmp_path / "none")], ("T1w",), tmp_path / "c", "none")
 
 

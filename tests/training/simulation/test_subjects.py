@@ -6,7 +6,7 @@ import pytest
 from nibabel.affines import apply_affine
 from nilearn.datasets import load_mni152_template
 
-from bids_stroke.errors import DatasetError
+from bids_stroke.errors import DatasetError, UsageError
 from bids_stroke.training.simulation import subject_preparation, subjects
 
 pytestmark = pytest.mark.slow
@@ -84,5 +84,5 @@ def test_label_maps_must_have_voxels_of_one_millimeter(tmp_path):
 
 
 def test_the_error_names_a_folder_without_scans(tmp_path):
-    with pytest.raises(DatasetError, match=str(tmp_path)):
+    with pytest.raises(UsageError, match=str(tmp_path)):
         subjects.find_scans([tmp_path])
