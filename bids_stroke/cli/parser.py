@@ -1,6 +1,7 @@
 """Parse the command line into :class:`bids_stroke.settings.Settings`."""
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ def parse(argv: Sequence[str] | None = None) -> Settings:
     args["bids_filters"] = _filters(args["bids_filter_file"])
     args = {name: _frozen(value) for name, value in args.items()}
     args["tracts"] = tuple(map(_absolute_tract, args["tracts"]))
+    args["command"] = shlex.join(["bids_stroke", *words])
     args["level"] = args.pop("analysis_level")
     args["work_dir"] = args["work_dir"] or args["output_dir"] / "work"
     args["atlases"] = _pairs(args.pop("atlas"), args.pop("atlas_labels"))
