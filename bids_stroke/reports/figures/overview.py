@@ -52,13 +52,13 @@ def draw_overview(
     title = f"No lesion found on {label}" if is_empty else f"Lesion on {label}"
     legend = [] if is_empty else [("lesion", LESION)]
     layers = [
-        *_slices(background_img, mask_img, brain_img, cuts, boxes[0]),
+        *_slices(background_img, mask_img, brain_img, cuts, coordinates, boxes[0]),
         *_views(background_img, mask_img, brain_img, boxes[1]),
-        svg.title(title, svg.HIDE, legend, coordinates),
+        svg.title(title, svg.HIDE, legend),
     ]
     size = WIDTH, tops[1] + _HEIGHTS[1] + _GAP
     alt = f"{title}: slices in three planes, and the brain in 3D"
-    return svg.write(out, size, layers, alt, "fading", {"coordinates": coordinates})
+    return svg.write(out, size, layers, alt, "fading")
 
 
 def _center(brain_img: nib.Nifti1Image) -> list[Cut]:
@@ -73,6 +73,7 @@ def _slices(
     mask_img: nib.Nifti1Image,
     brain_img: nib.Nifti1Image,
     cuts: list[Cut],
+    coordinates: Coordinates,
     boxes: list[Box],
 ) -> list[str]:
     background, masks, inside = (
@@ -84,7 +85,7 @@ def _slices(
         svg.tile(
             (255 * svg.unit(piece, low, high)).astype(np.uint8),
             svg.contour(mosaic.outline(mask), LESION),
-            mosaic.label(cut),
+            f"{mosaic.label(cut)} ({coordinates})",
             mosaic.side_letters(cut.axis),
             box,
         )

@@ -22,6 +22,11 @@ QUALITY = 80  # JPEG quality
 LONGEST_TITLE = 70  # characters, which leave space for a legend and a hint
 HIDE = "hover or focus to hide the contour"
 DECLARATION = re.compile(r"^<\?xml.*?\?>\s*")
+TILE = re.compile(
+    r'<svg class="tile" [^>]*viewBox="(.*?)" data-label="(.*?)" data-left="(.*?)" data-right="(.*?)">'
+    r"(.*?)</svg>",
+    re.DOTALL,
+)
 RASTER = re.compile(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)")
 STYLE = """\
 text {font: 18px Helvetica, Arial, sans-serif; fill: #c9d1d9}
@@ -49,6 +54,17 @@ class Box(NamedTuple):
     top: int
     width: int
     height: int
+
+
+class Tile(NamedTuple):
+    """Nested ``<svg>`` element of a figure: its label, the letters of its left and right edge, its
+    ``viewBox`` and its content."""
+
+    label: str
+    left: str
+    right: str
+    view_box: str
+    content: Markup
 
 
 def unit(values: NDArray[np.floating] | float, low: float, high: float) -> NDArray[np.floating]:
@@ -192,6 +208,14 @@ def inline(path: Path, scale: float = 1.0) -> Markup:
     """
     svg = DECLARATION.sub("", path.read_text(encoding="utf-8"))
     return Markup(_downscale(svg, scale) if scale < 1 else svg)
+
+
+def tiles(path: Path, scale: float = 1.0) -> list[Tile]:
+    """Read the tiles of a figure; ``scale`` as for :func:`bids_stroke.reports.figures.svg.inline`."""
+    return [
+        Tile(label, left, right, box, Markup(content))
+        for box, label, left, right, content in TILE.findall(inline(path, scale))
+    ]
 
 
 def _downscale(svg: str, scale: float) -> str:

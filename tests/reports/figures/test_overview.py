@@ -20,7 +20,7 @@ def test_slices_through_the_lesion_and_views_of_the_brain(tmp_path, x, side):
     out = draw_overview(head(), ball("RAS", (x, 0, 10), 12), BRAIN, tmp_path / "a.svg")
     labels = [tile.get("data-label") for tile in tiles(out)]
     assert [label[:3] for label in labels[:3]] == ["z =", "y =", "x ="]
-    assert all(label.endswith(" mm") for label in labels[:3])
+    assert all(label.endswith(" mm (scanner)") for label in labels[:3])
     assert labels[3:] == [f"from the {side}", "from behind", "from above"]
     assert contours(out) == 6
     letters = [tile.get("data-left") + tile.get("data-right") for tile in tiles(out)]
