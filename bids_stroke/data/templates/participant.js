@@ -142,7 +142,11 @@ for (const figure of document.querySelectorAll("[data-enlarge]")) {
   button.addEventListener("click", () => enlarge(figure));
   (figure.querySelector(".controls, .picture:not(.frame)") ?? figure).append(button);
   figure.addEventListener("click", event => event.target.closest("svg") && enlarge(figure));
-  figure.addEventListener("keydown", event => event.key === "Enter" && event.target.closest("svg") && enlarge(figure));
+  figure.addEventListener("keydown", event => {
+    if (event.key !== "Enter" || dialog.open || !event.target.closest("svg")) return;
+    event.preventDefault();  // the key would press the button that has the focus in the dialog
+    enlarge(figure);
+  });
 }
 
 // Paper has no folds and no slider.

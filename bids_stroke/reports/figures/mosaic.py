@@ -75,6 +75,8 @@ def sections(
 ) -> list[NDArray[np.float32]]:
     """Sample the slice of an image for each panel; see
     :func:`bids_stroke.reports.figures.slices.section`."""
+    if outside is None:  # once for all slices
+        outside = float(img.get_fdata(dtype=np.float32).min())
     return [section(img, panel.cut, order, outside) for panel in panels]
 
 

@@ -50,14 +50,14 @@ def sample(
 ) -> Volumes:
     """Sample an image, its brain mask and its lesion mask on a grid of ``STEP`` around the brain."""
     inside = np.asanyarray(brain_img.dataobj) > 0
-    low, high = np.percentile(background_img.get_fdata(dtype=np.float32)[inside], (2, 98))
     cropped = brain_img.slicer[grid.bounding_box(inside, _MARGIN)]
     target = grid.blank(*vox2out_vox(cropped, (STEP,) * 3))
     image, brain, lesion = (
-        grid.resample(img, target, order).get_fdata(dtype=np.float32)
+        np.asanyarray(grid.resample(img, target, order).dataobj)
         for img, order in ((background_img, 1), (brain_img, 1), (mask_img, 0))
     )
-    return Volumes(unit(image, low, high).astype(np.float32), brain > 0.5, lesion > 0.5)
+    low, high = np.percentile(image[brain > 0.5], (2, 98))
+    return Volumes(unit(image, low, high), brain > 0.5, lesion > 0)
 
 
 def render(volumes: Volumes, view: View) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

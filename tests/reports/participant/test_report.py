@@ -6,9 +6,9 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+import session_tables
 import sources
 
-from bids_stroke.atlases import load_columns
 from bids_stroke.bids.record import Record
 from bids_stroke.cohort.columns import COLUMNS
 from bids_stroke.reports.columns import MEASURES, cell, column_title
@@ -17,7 +17,6 @@ from bids_stroke.reports.figures.brain_mask import draw_brain_mask
 from bids_stroke.reports.figures.overview import draw_overview
 from bids_stroke.reports.participant.report import MAX_BYTES, participant_report
 from bids_stroke.reports.participant.sections import specification
-from bids_stroke.spatial.templates import TEMPLATE
 
 SVG = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -49,7 +48,6 @@ def parse(path):
     return page
 
 
-NUMBERS = load_columns.NUMBERS
 FIGURES = (
     "desc-brain_T1w",
     "desc-lesion_T1w",
@@ -83,42 +81,6 @@ def session(out, name, **facts):
         **{"status": "ok", **facts},
     )
     record.write(out)
-
-
-def tables(out, name):
-    """Write tables and mask of a session as the pipelines do: 30 components, 1 ml in total."""
-    folder = out.joinpath(*name.split("_")) / "anat"
-    folder.mkdir(parents=True)
-    entities = "label-L_desc-T1lesion"
-    components = pd.DataFrame({"component": ["all", *range(1, 30)], "volume_ml": 1.0})
-    components = components.assign(hemisphere="left", max_probability=0.9, mean_probability=0.7)
-    components = components.assign(volume_template_ml=1.2, outside_brain_share=0.0)
-    loads = pd.DataFrame(
-        {
-            "side": load_columns.ROWS,
-            "lesion_side": "left",
-            **{number: [0.1, 0.0, 0.1, 0.0, 0.1] for number in NUMBERS},
-            "raw_load_ml": [0.1234, 0.0, 0.1234, 0.0, 0.1234],
-            "weighted_load_ml": [0.567, 0.0, 0.567, 0.0, 0.567],
-            "max_slice_load": [0.2, 0.0, 0.2, 0.0, 0.2],
-            "category": ["<i>small", None, "<i>small", None, "<i>small"],
-            "category_status": "unvalidated",
-        }
-    )
-    quality = pd.DataFrame({"contrast": ["T1w"], "brain_volume_ml": [1234.0], "snr": [20.0]})
-    written = {
-        f"{name}_space-T1w_{entities}_morph.tsv": components,
-        f"{name}_space-{TEMPLATE}_atlas-JuelichCST_{entities}_morph.tsv": loads,
-        f"{name}_desc-quality_morph.tsv": quality,
-    }
-    for file, table in written.items():
-        table.to_csv(folder / file, sep="\t", index=False, na_rep="n/a")
-    mask = nib.Nifti1Image(np.ones((2, 2, 2), np.uint8), np.eye(4))
-    nib.save(mask, folder / f"{name}_space-{TEMPLATE}_res-1_{entities}_mask.nii.gz")
-    names = [*written, f"{name}_space-{TEMPLATE}_res-1_{entities}_mask.nii.gz"]
-    roles = ("components", "loads@JuelichCST", "image_quality", f"lesion_mask@{TEMPLATE}")
-    paths = ((folder / file).relative_to(out).as_posix() for file in names)
-    return dict(zip(roles, paths, strict=True))
 
 
 @pytest.fixture
@@ -196,7 +158,7 @@ def test_the_figures_are_not_modified(derivatives):
 
 def test_measures_components_and_loads(derivatives):
     name = "sub-01_ses-2"
-    session(derivatives, name, outputs=tables(derivatives, name))
+    session(derivatives, name, outputs=session_tables.write(derivatives, name))
     part = sessions_of(participant_report(derivatives, "01").read_text(encoding="utf-8"))["2"]
     assert "1 ml, left; 29 components; largest share of a CST cross-section 20%." in part
     facts = re.findall(r"<span>([^<]*)</span>\s*<b>(.*?)</b>", part)
@@ -225,7 +187,7 @@ def test_the_command_line_and_the_date(tmp_path):
 def test_a_flagged_session_is_amber(derivatives):
     name = "sub-01_ses-2"
     flags = {"brain_volume": "The brain mask has 700 ml.", "agreement": "Low <similarity>."}
-    session(derivatives, name, outputs=tables(derivatives, name), flags=flags)
+    session(derivatives, name, outputs=session_tables.write(derivatives, name), flags=flags)
     html = participant_report(derivatives, "01").read_text(encoding="utf-8")
     links = re.findall(r'<a class="state (\w+)" href="#(.*?)"><b>(.*?)</b> (.*?)</a>', html)
     assert ("amber", "ses-2-session", "Session 2", "Check: brain volume, agreement") in links
@@ -236,7 +198,7 @@ def test_a_flagged_session_is_amber(derivatives):
 
 def test_the_status_of_the_category_is_shown_only_with_a_category(derivatives):
     name = "sub-01_ses-2"
-    outputs = tables(derivatives, name)
+    outputs = session_tables.write(derivatives, name)
     path = derivatives / outputs["loads@JuelichCST"]
     table = path.read_text()
     path.write_text(table.replace("<i>small", "small"))
@@ -257,7 +219,7 @@ def tiles_of(page, label):
 
 def test_without_a_lesion(derivatives):
     name = "sub-01_ses-2"
-    outputs = tables(derivatives, name)
+    outputs = session_tables.write(derivatives, name)
     path = derivatives / outputs["components"]
     empty = pd.read_csv(path, sep="\t").iloc[:1].assign(volume_ml=0.0, volume_template_ml=0.0)
     empty.to_csv(path, sep="\t", index=False, na_rep="n/a")
