@@ -125,10 +125,10 @@ def describe_lesion(row: Row, tract: str | None) -> str:
     volume = volume_ml(row)
     if not volume > 0:
         return "No lesion found."
-    where = " in the template" if pd.isna(row["lesion_volume_ml"]) else ""
     number = int(row["n_components"])
     region, side = row["index_super_region"], row["hemisphere"]
-    location = [f"{cell(volume)} ml{where}"]
+    in_template = bool(pd.isna(row["lesion_volume_ml"]))
+    location = [f"{cell(volume)} ml{' in the template' if in_template else ''}"]
     location += [side] if isinstance(side, str) else []
     location += [f"mostly {region}"] if isinstance(region, str) else []
     parts = [", ".join(location), "one component" if number == 1 else f"{number} components"]

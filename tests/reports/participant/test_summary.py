@@ -129,8 +129,8 @@ def test_no_note_without_a_lesion(summarize):
 
 
 def test_a_tract_of_the_user_is_named(summarize):
-    own = {name.replace("cst_", "owntract_"): value for name, value in ROW.items()}
-    numbers = summarize(own, "OwnTract").numbers
+    columns = {name.replace("cst_", "owntract_"): value for name, value in ROW.items()}
+    numbers = summarize(columns, "OwnTract").numbers
     assert [n.title for n in numbers[2:]] == [
         "OwnTract weighted load, side of the lesion",
         "Largest share of a OwnTract cross-section",
