@@ -284,6 +284,8 @@ def test_everything_is_printed(page):
     assert page.locator("details:not([open])").count() == 0
     assert all(box.startswith("0 0 1500") for box in view_boxes(page)), "all slices"
     assert page.get_by_text("Weighted load (ml)").is_visible()
+    page.set_viewport_size({"width": 703, "height": 1000})  # A4 without margins, 96 pixels per inch
+    assert page.evaluate("document.documentElement.scrollWidth") <= 703
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("details:not([open])").count() == closed
     assert view_boxes(page) == boxes
