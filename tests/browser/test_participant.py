@@ -249,6 +249,14 @@ def test_the_parts_of_a_title_do_not_overlap(report, browser_page):
             assert after["x"] >= before["x"] + before["width"] - 1
 
 
+def test_the_brain_in_3d_leads_to_the_viewer(tmp_path, browser_page):
+    write_session(tmp_path)
+    (tmp_path / "sub-01_viewer.html").write_text("<title>The viewer</title>")
+    page = browser_page(participant_report(tmp_path, "01"))
+    page.get_by_role("link", name="Interactive viewer: brain in 3D, from above").click()
+    assert page.title() == "The viewer"
+
+
 def test_explanations_of_numbers_appear_on_hover_and_on_focus(page):
     explanation = page.locator(".explanation").first
     assert not explanation.is_visible()
@@ -325,10 +333,11 @@ def test_a_flagged_session_and_one_without_a_lesion(tmp_path, browser_page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE])
 def test_accessibility(tmp_path, browser_page, violations, scheme, viewport):
-    write_session(
-        tmp_path, "sub-01_ses-1", flags={"brain_volume": "Check it."}, ambiguous=["A choice."]
-    )
-    write_session(tmp_path, "sub-01_ses-2", error="It failed.", status="failed")
+    inputs = {"T1w": "/data/sub-01_T1w.nii.gz"}
+    flags = {"brain_volume": "Check it."}
+    write_session(tmp_path, "sub-01_ses-1", flags=flags, ambiguous=["A choice."], inputs=inputs)
+    write_session(tmp_path, "sub-01_ses-2", error="It failed.", status="failed", inputs=inputs)
+    (tmp_path / "sub-01_ses-1_viewer.html").write_text("<title>viewer</title>")
     page = browser_page(participant_report(tmp_path, "01"), viewport=viewport, color_scheme=scheme)
     assert page.locator("h1").count() == 1 and page.get_by_role("main").count() == 1
     assert violations(page) == []
