@@ -41,9 +41,11 @@ def links(out_dir: PathLike, name: str) -> Markup:
 def update_links(out_dir: PathLike, name: str) -> bool:
     """Update the links of an existing page (``sub-XX``); return whether they changed."""
     path = Path(out_dir) / f"{name}.html"
+    modified = path.stat().st_mtime_ns
     text = path.read_text(encoding="utf-8")
     updated = _LINKS.sub(lambda _: links(out_dir, name), text, count=1)
-    if updated == text:
+    # On a file system without locks, another process may have written the page in the meantime.
+    if updated == text or path.stat().st_mtime_ns != modified:
         return False
     with atomic(path) as partial:
         partial.write_text(updated, encoding="utf-8")
