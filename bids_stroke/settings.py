@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bids_stroke.errors import DatasetError, ResourceError, UsageError
@@ -24,7 +24,8 @@ class Settings:
     """Options of a run, with their defaults.
 
     Paths are absolute. ``mem_mb`` and ``nprocs`` are totals. ``omp_nthreads`` is the number of threads
-    of one session; with None, the cores are divided among the sessions.
+    of one session; with None, the cores are divided among the sessions. ``command`` is the command
+    line.
     """
 
     bids_dir: Path
@@ -74,6 +75,7 @@ class Settings:
     min_overlap: int | None = None
     permutations: int = 1000
     tfce: bool = False
+    command: str = field(default="", compare=False)
 
     def check(self) -> None:
         """Check the options and the folders before the run starts.

@@ -7,6 +7,7 @@ from nipype.interfaces.base import BaseInterface
 from nipype.pipeline.engine import Node
 
 from bids_stroke.interfaces.reports import FlickerFigure, LesionFigure, ProbabilityFigure, TractFigure
+from bids_stroke.reports.figures.slices import AXIAL, CORONAL
 
 from .base import LesionWorkflow
 from .derivatives import Derivatives
@@ -51,7 +52,8 @@ def draw_bias(
     """Draw an image before and after bias correction."""
     labels = (f"{contrast} before bias correction", f"{contrast} after bias correction")
     fields = {"fixed": "conformed", "moving": "preproc", "contour": "brain"}
-    interface = FlickerFigure(labels=labels)
+    # The bias field is smooth, so that two planes show it.
+    interface = FlickerFigure(labels=labels, planes=[AXIAL, CORONAL])
     draw(workflow, names, Figure("bias", interface, fields, "bias", contrast, place))
 
 

@@ -2,7 +2,7 @@
 
 from nipype.pipeline.engine import Node
 
-from bids_stroke.interfaces.reports import BrainMaskFigure, FlickerFigure, LesionFigure
+from bids_stroke.interfaces.reports import BrainMaskFigure, FlickerFigure, LesionFigure, OverviewFigure
 from bids_stroke.qc import image_quality
 from bids_stroke.spatial.template_spaces import Space
 from bids_stroke.spatial.templates import TEMPLATE
@@ -10,6 +10,7 @@ from bids_stroke.spatial.templates import TEMPLATE
 from .base import LesionWorkflow, identity
 from .derivatives import Derivatives
 from .figures import Figure, draw, draw_bias, draw_lesion, draw_tracts
+from .slices import init_slices_wf
 
 _RESOLUTION = {"Resolution": "1 mm isotropic, the grid of the template"}
 
@@ -70,6 +71,9 @@ def init_reference_outputs_wf(
     fields = {"in_file": "conformed", "mask": "brain"}
     draw(workflow, names, Figure("brain", BrainMaskFigure(), fields, "brain", reference))
     draw_bias(workflow, names, reference)
+    fields = {"in_file": "preproc", "lesion": "lesion", "brain": "brain"}
+    interface = OverviewFigure(label=reference)
+    draw(workflow, names, Figure("overview", interface, fields, "overview", reference))
     draw_lesion(workflow, names, reference)
     return workflow
 
@@ -182,7 +186,7 @@ def init_space_outputs_wf(*, names: Derivatives, space: Space, name: str) -> Les
     }
     inputnode = identity("inputnode", [*sinks, "template", "template_brain"])
     _connect_sinks(workflow, inputnode, sinks)
-    interface = FlickerFigure(labels=(space.name, reference))
+    interface = FlickerFigure(labels=(space.name, reference), coordinates="template")
     fields = {"fixed": "template", "moving": "preproc", "contour": "template_brain"}
     entities = {"space": space.name}
     figure = Figure("alignment", interface, fields, "mni", reference, space.name, entities)
@@ -215,7 +219,7 @@ def init_template_outputs_wf(
     inputnode = identity("inputnode", ["preproc", "lesion", "tables", "template_brain"])
     _connect_sinks(workflow, inputnode, {"tables": names.table_sink()})
     fields = {"in_file": "preproc", "lesion": "lesion", "brain": "template_brain"}
-    interface = LesionFigure(label=TEMPLATE)
+    interface = LesionFigure(label=TEMPLATE, coordinates="template")
     draw(workflow, names, Figure("lesion", interface, fields, "lesionmni", reference))
     draw_tracts(workflow, names, "preproc", reference)
     return workflow
@@ -253,7 +257,17 @@ def init_supplied_outputs_wf(
     inputnode = identity("inputnode", [*sinks, "background", "template_brain"])
     _connect_sinks(workflow, inputnode, sinks)
     fields = {"in_file": "background", "lesion": "lesion", "brain": "template_brain"}
-    interface = LesionFigure(label=TEMPLATE)
+    interface = LesionFigure(label=TEMPLATE, coordinates="template")
     draw(workflow, names, Figure("lesion", interface, fields, "ownmni", "mask"))
+    interface = OverviewFigure(label=TEMPLATE, coordinates="template")
+    draw(workflow, names, Figure("overview", interface, fields, "overview", "mask"))
     draw_tracts(workflow, names, "background", "mask")
+    slices_wf = init_slices_wf(names=names, labels={"mask": TEMPLATE}, coordinates="template")
+    workflow.connect([
+        (inputnode, slices_wf, [
+            ("background", "inputnode.mask"),
+            ("template_brain", "inputnode.brain"),
+            ("lesion", "inputnode.lesion"),
+        ]),
+    ])  # fmt: skip
     return workflow

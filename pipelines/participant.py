@@ -25,6 +25,7 @@ from .outputs import (
     init_space_outputs_wf,
     init_template_outputs_wf,
 )
+from .slices import add_slices
 from .template import init_template_wf
 
 _PREPARED = (("outputnode.preproc", "inputnode.preproc"), ("outputnode.brain", "inputnode.brain"))
@@ -147,6 +148,7 @@ def init_session_wf(
             (lesion_wf, filling_wf, [("outputnode.lesion", "inputnode.lesion")]),
             (template_wf, filling_wf, [(f"outputnode.{t}", f"inputnode.{t}") for t in transforms]),
         ])  # fmt: skip
+    add_slices(workflow, names, lesion_wf, coregistered)
     for contrast, coregistration_wf in coregistered.items():
         outputs_wf = workflow.get_node(f"{contrast.lower()}_outputs_wf")
         if contrast == session.drawn_on and not card:

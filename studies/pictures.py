@@ -15,7 +15,6 @@ from playwright.sync_api import sync_playwright
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 QUALITY = 80  # of WebP, for small files
-LESION_HEIGHT = 860  # pixels of the figure of the lesion: close-up, and axial slices
 
 
 def save(png, name):
@@ -34,11 +33,11 @@ def main(folder):
         browser = driver.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        page = browser.new_page(viewport={"width": 1280, "height": 1250})
+        page = browser.new_page(viewport={"width": 1280, "height": 850})
         page.goto(report.absolute().as_uri())
         save(page.screenshot(), "participant")
-        card = page.locator(".card", has_text="Lesion on T1w").first.bounding_box()
-        save(page.screenshot(full_page=True, clip=card | {"height": LESION_HEIGHT}), "lesion")
+        page.click("#lesion > summary")
+        save(page.locator("#lesion-1 svg").screenshot(), "lesion")
         page.set_viewport_size({"width": 1280, "height": 1100})
         page.goto((out / "group.html").absolute().as_uri())
         save(page.screenshot(), "group")

@@ -27,6 +27,8 @@ SAMPLE = DOCS / "sample"
 FILES = ("sub-01.html", "group.html", "sub-*/figures/*_desc-lesion_T1w.svg")
 SCALE, QUALITY = 0.75, 40
 VIEWER = re.compile(r'<p><a href="\S+_viewer\.html">.*?</p>|<a href="\S+_viewer\.html">.*?</a>\.')
+VIEW = re.compile(r'<a class="view" href="\S+_viewer\.html">(.*?)</a>', re.DOTALL)
+NEIGHBOR = re.compile(r'<a rel="(?:prev|next)" href="(\S+)">.*?</a>')
 LINK = re.compile(r'href="(sub-\S+)"')
 DATA = re.compile(r'(?<=id="data">).*?(?=</script>)', re.DOTALL)
 
@@ -49,6 +51,7 @@ def without_links(page, names):
         data["pictures"] = [[path for path in paths if path in names] for paths in data["pictures"]]
         return json.dumps(data).replace("<", "\\u003c")
 
+    page = VIEW.sub(r"\1", NEIGHBOR.sub(lambda link: link[0] if link[1] in names else "", page))
     page = DATA.sub(restrict, VIEWER.sub("", page))
     return LINK.sub(lambda link: link[0] if link[1] in names else "", page)
 

@@ -48,7 +48,9 @@ def images(path):
 
 
 def texts(path):
-    return [element.text for element in ET.parse(path).getroot().iter(f"{SVG}text")]
+    """Return the texts of a figure, and the parts of its title."""
+    elements = ET.parse(path).getroot().iter()
+    return [e.text for e in elements if e.tag in (f"{SVG}text", f"{SVG}tspan") and e.text]
 
 
 def contours(path):

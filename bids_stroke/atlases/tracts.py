@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from bids_stroke.errors import ImageError
 from bids_stroke.spatial import headers, image
+from bids_stroke.spatial.grid import resample
 from bids_stroke.spatial.masks import ROUNDING
 from bids_stroke.spatial.template_transforms import load_transform, warp
 from bids_stroke.spatial.templates import TEMPLATE, hemisphere_map, template_grid
+from bids_stroke.spatial.transforms import apply
 from bids_stroke.utils.cache import cached_images
 from bids_stroke.utils.files import PathLike, stamp
 
@@ -51,6 +53,32 @@ def load_tract(
     key = [asdict(card), space, [stamp(path) for path in card.paths]]
     images = cached_images(card.atlas, key, lambda: _on_grid(card, reference, space))
     return dict(zip("LR", images, strict=True))
+
+
+def move_tract(
+    card: TractCard, reference: nib.Nifti1Image, transforms: Sequence[PathLike]
+) -> nib.Nifti1Image:
+    """Move the probability of a tract, both sides together, from the template to a grid.
+
+    Parameters
+    ----------
+    card : TractCard
+    reference : nib.Nifti1Image
+        Image on the grid.
+    transforms : sequence of path
+        Transforms from the template to the space of the image; none for an image in the template.
+
+    Returns
+    -------
+    nib.Nifti1Image
+        Probability 0-1, float32.
+    """
+    sides = load_tract(card)
+    left, right = (sides[side].get_fdata(dtype=np.float32) for side in "LR")
+    both = image.like(np.minimum(left + right, 1), sides["L"], np.float32)
+    if not transforms:
+        return resample(both, reference)
+    return apply(both, reference, transforms, kind="probability")
 
 
 def _on_grid(card: TractCard, reference: nib.Nifti1Image, space: str) -> list[nib.Nifti1Image]:

@@ -62,7 +62,8 @@ class Record:
     ``materials`` lists models, tracts and atlases with license and citation, and ``versions`` maps the
     packages that were called to their versions. ``error`` is a sentence. ``steps`` maps steps to
     seconds. ``flags`` maps each failed QC check to a description. ``ambiguous`` contains the ``notes``
-    on choices that the names and headers of the files do not determine.
+    on choices that the names and headers of the files do not determine. ``command`` is the command
+    line, and ``date`` the start of the session (ISO 8601).
     """
 
     name: str
@@ -85,6 +86,8 @@ class Record:
     lesion_volume_ml: float | None = None
     steps: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    command: str = ""
+    date: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
     def complete(self, output_dir: PathLike) -> bool:

@@ -2,9 +2,8 @@
 
 import argparse
 import platform
-import shlex
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -105,7 +104,7 @@ def _check_type(path: Path, key: str, value: object, action: argparse.Action) ->
         raise UsageError(f"{path} has {key} = {value!r:.60}; the value must be {expected}.")
 
 
-def write(settings: Settings, values: Mapping[str, Any], words: Sequence[str]) -> Path:
+def write(settings: Settings, values: Mapping[str, Any]) -> Path:
     """Write the options of a run to the folder of its logs; return the path.
 
     Parameters
@@ -114,15 +113,13 @@ def write(settings: Settings, values: Mapping[str, Any], words: Sequence[str]) -
         Settings of the run.
     values : mapping of str to object
         Values of all options by name; values of cores and memory that depend on the machine are None.
-    words : sequence of str
-        Words of the command line.
     """
     labels = settings.participant_label
     participant = f"sub-{labels[0]}" if len(labels) == 1 else None
     path = logs.options_path(settings.output_dir, settings.level, participant)
     run: dict[str, toml.Value] = {
         "date": datetime.now(UTC).astimezone().replace(microsecond=0),
-        "command": shlex.join([options.PROG, *words]),
+        "command": settings.command,
         "bids_dir": settings.bids_dir,
         "output_dir": settings.output_dir,
         "analysis_level": settings.level,

@@ -1,6 +1,7 @@
 """Parse the command line into :class:`bids_stroke.settings.Settings`."""
 
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +33,8 @@ def parse(argv: Sequence[str] | None = None) -> Settings:
 def read(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Return the values of all arguments by name.
 
-    They are those of the command line, otherwise those of ``--config-file``, otherwise the defaults.
+    They are those of the command line, otherwise those of ``--config-file``, otherwise the defaults;
+    ``command`` is the command line.
 
     Raises
     ------
@@ -46,7 +48,8 @@ def read(argv: Sequence[str] | None = None) -> dict[str, Any]:
     of_file = config_file.read(path, level) if path else {}
     levels.check_levels(level, given.option_names(of_words, options.build()))
     levels.check_combination(level, given.option_names([*of_words, *of_file], options.build()))
-    return {**values, **of_file, **of_words}
+    command = shlex.join([options.PROG, *words])
+    return {**values, **of_file, **of_words, "command": command}
 
 
 def make_settings(values: Mapping[str, Any]) -> Settings:

@@ -1,7 +1,6 @@
 """``bids_stroke``: run the participant level or the group level."""
 
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,13 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    words = sys.argv[1:] if argv is None else argv
-    values = command_line.read(words)
+    values = command_line.read(argv)
     settings = command_line.make_settings(values)
     command.print_notices(PROG, command_line.notices(values))
     if not settings.dry_run:
         resources.ensure_writable_folders(settings.work_dir)
-    return _level(settings, partial(config_file.write, settings, command_line.absolute(values), words))
+    return _level(settings, partial(config_file.write, settings, command_line.absolute(values)))
 
 
 def _level(settings: Settings, write_options: Callable[[], Path]) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,14 @@ class Job:
     """A session to process.
 
     ``card`` is None for user-supplied lesion masks. ``options`` are those that affect the outputs.
+    ``command`` is the command line.
     """
 
     session: Session
     card: Card | Ensemble | None
     sources: SourceDatasets
     options: Mapping[str, Any]
+    command: str = ""
 
     def is_done(self, record: Record) -> bool:
         """Return whether a record of an earlier run matches this job and is complete."""
@@ -56,6 +59,8 @@ class Job:
             status_of_inputs=contents.status,
             notes=list(session.notes),
             ambiguous=list(session.ambiguous),
+            command=self.command,
+            date=datetime.now().astimezone().isoformat(timespec="seconds"),
         )
 
 
@@ -132,7 +137,7 @@ def make_plan(settings: Settings) -> Plan:
     }
     jobs, done = [], {}
     for session in sessions:
-        job = Job(session, card, sources, options)
+        job = Job(session, card, sources, options, settings.command)
         record = records.read(settings.output_dir, session.name)
         if record and job.is_done(record):
             done[session.name] = record

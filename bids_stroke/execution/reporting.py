@@ -2,14 +2,18 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 from bids_stroke.bids import logs
 from bids_stroke.bids import record as records
 from bids_stroke.bids.record import Record
 from bids_stroke.errors import DatasetError
+from bids_stroke.reports.participant import neighbors
 from bids_stroke.reports.participant.report import UnshownSessionsError, participant_report
 from bids_stroke.reports.viewer import session as viewer
 from bids_stroke.settings import Settings
+
+from .locks import report_lock
 
 LOG = logging.getLogger("bids_stroke")
 
@@ -51,6 +55,19 @@ def write_reports(settings: Settings, subject: str, ended: Record | None = None)
         LOG.error("%s cannot be shown in the report of %s", name, subject, exc_info=problem)
         if ended is None or name == ended.name:
             raise problem
+
+
+def update_neighbors(settings: Settings, subject: str) -> None:
+    """Update the links in the pages before and after that of a participant (``sub-XX``).
+
+    Call this without a lock: two processes that hold the locks of their own reports would wait for each
+    other.
+    """
+    out = settings.output_dir
+    for name in filter(None, neighbors.find_neighbors(out, subject)):
+        # A link is not worth a failure: the page may be on a full disk, or have just been removed.
+        with suppress(OSError), report_lock(out, name):
+            neighbors.update_links(out, name)
 
 
 def _write_viewers(

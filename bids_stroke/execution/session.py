@@ -53,12 +53,13 @@ def report_participant(
     settings: Settings, subject: str, channel: Connection, environment: Mapping[str, str]
 ) -> None:
     """Write the reports of a participant (``sub-XX``); parameters as for :func:`run_session`."""
-    from .reporting import write_reports
+    from .reporting import update_neighbors, write_reports
 
     def work() -> Result:
         with report_lock(settings.output_dir, subject):
             _log_to(logs.report_log_path(settings.output_dir, subject), settings.verbose)
             write_reports(settings, subject)
+        update_neighbors(settings, subject)
         return Result("ok")
 
     _run(work, channel, environment)
@@ -86,6 +87,8 @@ def _run(work: Callable[[], Result], channel: Connection, environment: Mapping[s
 
 def _process(settings: Settings, job: Job, send: Send) -> Result:
     """Run a session, write its reports, and write its record even if it fails."""
+    from .reporting import update_neighbors
+
     start = time.monotonic()
     record, subject = job.record(), job.session.participant
     try:
@@ -104,7 +107,9 @@ def _process(settings: Settings, job: Job, send: Send) -> Result:
         with report_lock(settings.output_dir, subject):
             record.write(settings.output_dir)
             _report_failure(settings, subject, record)
+        update_neighbors(settings, subject)
         return Result("failed", record.error)
+    update_neighbors(settings, subject)
     if settings.clean_workdir:
         shutil.rmtree(session_work_folder(settings, job.session), ignore_errors=True)
     return Result("ok", None, record.flags, record.lesion_volume_ml)

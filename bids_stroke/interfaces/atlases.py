@@ -3,12 +3,16 @@
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
+from nibabel.affines import voxel_sizes
 
 from bids_stroke.atlases import loads, super_regions, supplied, tract_cards, tracts
 from bids_stroke.bids.derivatives import write_tsv
+from bids_stroke.spatial import grid, image
 
 from .base import ImageInterface, Outputs, existing, image_file, inputs, outputs, traits
 
+DISPLAYED_MM = 2.0  # smallest voxel size of tracts in figures
 _TABLES = "one table for each tract or atlas, in the same order"
 
 
@@ -36,6 +40,29 @@ class TractLoads(ImageInterface):
             )
             paths.append(write_tsv(table.reset_index(), folder / f"{card.atlas}.tsv"))
         return {"out_tables": paths}
+
+
+class MoveTracts(ImageInterface):
+    """Move tracts from the template to the space of an image, for display."""
+
+    input_spec = inputs(
+        in_file=image_file("image"),
+        from_template=existing("transform from the template to the image", mandatory=False),
+        tracts=traits.List(traits.Str, mandatory=True, desc="tract cards or probability maps"),
+        identity=traits.Str(desc="changes when the tract files change"),
+    )
+    output_spec = outputs(out_files=traits.List(existing(), desc="probability of each tract"))
+
+    def _run_on(self, folder: Path, in_file: nib.Nifti1Image) -> Outputs:
+        coarse = grid.regrid(in_file, np.maximum(voxel_sizes(in_file.affine), DISPLAYED_MM))
+        transform = self.inputs.get_traitsfree().get("from_template")
+        transforms = [transform] if transform else []
+        paths = []
+        for tract in self.inputs.tracts:
+            card = tract_cards.load_card(tract)
+            moved = tracts.move_tract(card, coarse, transforms)
+            paths.append(image.save(moved, folder / f"{card.atlas}.nii.gz"))
+        return {"out_files": paths}
 
 
 class RegionShares(ImageInterface):

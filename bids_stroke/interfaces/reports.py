@@ -5,12 +5,21 @@ from pathlib import Path
 import nibabel as nib
 
 from bids_stroke.atlases import tract_cards, tracts
+from bids_stroke.reports.figures.axial import draw_axial
 from bids_stroke.reports.figures.brain_mask import draw_brain_mask
 from bids_stroke.reports.figures.flicker import draw_flicker
 from bids_stroke.reports.figures.lesion import draw_lesion, draw_probability
+from bids_stroke.reports.figures.overview import draw_overview
+from bids_stroke.reports.figures.slices import PLANES
 from bids_stroke.reports.figures.tract import draw_tract
+from bids_stroke.spatial import image
 
 from .base import ImageInterface, Outputs, existing, image_file, inputs, outputs, traits
+
+
+def _coordinates() -> traits.TraitType:
+    return traits.Enum("scanner", "template", usedefault=True, desc="kind of the world coordinates")
+
 
 #: Input fields of the figures of a lesion.
 _LESION_FIELDS = {
@@ -18,7 +27,60 @@ _LESION_FIELDS = {
     "lesion": image_file("lesion mask on the same grid"),
     "brain": image_file("brain mask on the same grid"),
     "label": traits.Str(mandatory=True, desc="contrast of the background"),
+    "coordinates": _coordinates(),
 }
+
+
+class OverviewFigure(ImageInterface):
+    """Draw a close-up of the lesion, and the lesion in the brain in 3D."""
+
+    input_spec = inputs(**_LESION_FIELDS)
+    output_spec = outputs(out_figure=existing("SVG"))
+
+    def _run_on(
+        self,
+        folder: Path,
+        in_file: nib.Nifti1Image,
+        lesion: nib.Nifti1Image,
+        brain: nib.Nifti1Image,
+    ) -> Outputs:
+        out = folder / "overview.svg"
+        draw_overview(in_file, lesion, brain, out, self.inputs.label, self.inputs.coordinates)
+        return {"out_figure": out}
+
+
+class AxialFigure(ImageInterface):
+    """Draw axial slices with the lesion, its probability and tracts as layers."""
+
+    input_spec = inputs(
+        **_LESION_FIELDS,
+        probability=image_file("lesion probability on the same grid", mandatory=False),
+        tracts=traits.List(existing(), desc="tract probabilities in the same space"),
+        names=traits.List(traits.Str, desc="names of the tracts"),
+    )
+    output_spec = outputs(out_figure=existing("SVG"))
+
+    def _run_on(
+        self,
+        folder: Path,
+        in_file: nib.Nifti1Image,
+        lesion: nib.Nifti1Image,
+        brain: nib.Nifti1Image,
+        probability: nib.Nifti1Image | None = None,
+    ) -> Outputs:
+        out = folder / "axial.svg"
+        loaded = map(image.load, self.inputs.tracts)
+        draw_axial(
+            in_file,
+            lesion,
+            brain,
+            out,
+            self.inputs.label,
+            probability,
+            dict(zip(self.inputs.names, loaded, strict=True)),
+            self.inputs.coordinates,
+        )
+        return {"out_figure": out}
 
 
 class BrainMaskFigure(ImageInterface):
@@ -41,6 +103,8 @@ class FlickerFigure(ImageInterface):
         moving=image_file("moving image on the same grid"),
         contour=image_file("mask whose contour is drawn"),
         labels=traits.Tuple(traits.Str, traits.Str, desc="names of the fixed and the moving image"),
+        planes=traits.List(traits.Int, list(PLANES), usedefault=True, desc="axes of the planes"),
+        coordinates=_coordinates(),
     )
     output_spec = outputs(out_figure=existing("SVG"))
 
@@ -52,7 +116,15 @@ class FlickerFigure(ImageInterface):
         contour: nib.Nifti1Image,
     ) -> Outputs:
         out = folder / "flicker.svg"
-        draw_flicker(fixed, moving, out, contour, self.inputs.labels)
+        draw_flicker(
+            fixed,
+            moving,
+            out,
+            contour,
+            self.inputs.labels,
+            self.inputs.coordinates,
+            self.inputs.planes,
+        )
         return {"out_figure": out}
 
 
@@ -70,7 +142,7 @@ class LesionFigure(ImageInterface):
         brain: nib.Nifti1Image,
     ) -> Outputs:
         out = folder / "lesion.svg"
-        draw_lesion(in_file, lesion, out, self.inputs.label, brain)
+        draw_lesion(in_file, lesion, out, self.inputs.label, brain, self.inputs.coordinates)
         return {"out_figure": out}
 
 

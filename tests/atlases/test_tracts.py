@@ -728,3 +728,24 @@ def test_masks_of_other_template_spaces():
     node = np.round(apply_affine(np.linalg.inv(field.affine), center)).astype(int)
     np.testing.assert_allclose(moved, -field.get_fdata()[tuple(node)], atol=1)
     assert 0.2 < np.linalg.norm(moved) < 10
+
+
+def test_a_tract_in_the_space_of_an_image(tmp_path, juelich):
+    """The image lies 10 mm in front of the template and has voxels of 3 mm."""
+    import ants
+
+    shift = ants.new_ants_transform(dimension=3, transform_type="Euler3DTransform")
+    shift.set_parameters([0, 0, 0, 0, 10, 0])  # ANTs: y is positive to the back, points to the template
+    ants.write_transform(shift, str(tmp_path / "shift.mat"))
+    coarse = grid.regrid(template().brain, (3, 3, 3))
+    affine = coarse.affine.copy()
+    affine[1, 3] += 10
+    reference = nib.Nifti1Image(coarse.get_fdata(dtype=np.float32), affine)
+    moved = tracts.move_tract(tract_cards.load_card(), reference, [tmp_path / "shift.mat"])
+    still = tracts.move_tract(tract_cards.load_card(), coarse, [])
+    assert grid.same_grid(moved, reference) and 0.9 < still.get_fdata().max() <= 1
+    np.testing.assert_allclose(moved.get_fdata(), still.get_fdata(), atol=0.02)
+    both = grid.resample(
+        image(sum(side.get_fdata() for side in juelich.values()), juelich["L"].affine), coarse
+    )
+    np.testing.assert_allclose(still.get_fdata(), np.minimum(both.get_fdata(), 1), atol=0.02)

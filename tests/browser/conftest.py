@@ -1,6 +1,8 @@
 """Fixtures for tests in a real browser: system Chromium, controlled by Playwright."""
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,27 @@ def browser_page(browser):
     yield open_page
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="session")
+def violations():
+    """Function that lists the violations of accessibility rules of a page, found by axe-core.
+
+    Tests are skipped without the npm package axe-core, in ``$AXE_CORE`` or installed globally.
+    """
+    folder = os.environ.get("AXE_CORE")
+    if folder is None and (npm := shutil.which("npm")):
+        root = subprocess.run([npm, "root", "--global"], capture_output=True, text=True)
+        folder = Path(root.stdout.strip()) / "axe-core"
+    script = Path(folder or "axe-core") / "axe.min.js"
+    if not script.is_file():
+        pytest.skip("axe-core is not installed; run npm install --global axe-core")
+
+    def find(page):
+        page.evaluate(script.read_text(encoding="utf-8"))
+        result = page.evaluate("axe.run()")
+        return [
+            f"{item['id']}: {node['html']}" for item in result["violations"] for node in item["nodes"]
+        ]
+
+    return find

@@ -1,5 +1,6 @@
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -153,8 +154,14 @@ def test_help_shows_the_defaults(capsys):
 def test_the_defaults_of_options_and_settings_agree(folder):
     settings = parse()
     for field in fields(settings):
-        if field.default is not MISSING and field.name not in ("nprocs", "mem_mb"):
+        if field.default is not MISSING and field.name not in ("nprocs", "mem_mb", "command"):
             assert getattr(settings, field.name) == field.default, field.name
+
+
+def test_the_command_line_can_be_repeated(folder):
+    settings = parse("--bids-database-dir", "a b")
+    assert settings.command == "bids_stroke bids out participant --bids-database-dir 'a b'"
+    assert parser.parse(shlex.split(settings.command)[1:]) == settings
 
 
 def test_masks_tracts_and_atlases(folder, monkeypatch):

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from dataclasses import replace
+from datetime import datetime
 
 import cards
 import nibabel as nib
@@ -46,6 +47,16 @@ def done(settings):
 
 def test_the_same_again(ended):
     assert done(ended) == ["sub-01"]
+
+
+def test_the_command_line_and_the_date_do_not_invalidate_a_session(ended):
+    again = replace(ended, command="bids_stroke /bids /out participant -v")
+    assert done(again) == ["sub-01"]
+    (ended.bids_dir / SCAN).write_bytes((ended.bids_dir / SCAN).read_bytes() + b" ")
+    (job,) = make_plan(again).jobs
+    record = job.record()
+    assert record.command == again.command
+    assert datetime.fromisoformat(record.date).tzinfo is not None
 
 
 def test_a_touched_image(ended):

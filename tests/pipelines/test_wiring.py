@@ -73,6 +73,8 @@ def build(name, folder, contrasts=("T1w", "FLAIR"), supplied_brain_mask=None):
         "contrast": "FLAIR",
         "contrasts": ("T1w", "FLAIR"),
         "name": "tested_wf",
+        "labels": {"T1w": "T1w", "FLAIR": "FLAIR"},
+        "coordinates": "scanner",
         "names": Derivatives(
             session=session,
             card=card,

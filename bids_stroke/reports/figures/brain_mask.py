@@ -20,7 +20,7 @@ def draw_brain_mask(t1w_img: nib.Nifti1Image, mask_img: nib.Nifti1Image, out: Pa
         mosaic.raster(mosaic.sections(t1w_img, panels), panels, size, inside=masks),
         mosaic.contours(masks, panels, OUTLINE),
         mosaic.marks(panels),
-        svg.title("Brain mask", svg.HIDE, [("brain mask", OUTLINE)]),
+        svg.title("Brain mask", svg.HIDE, [("brain mask", OUTLINE)], "scanner"),
     ]
     alt = "Contour of the brain mask on slices through the head in three planes"
     return svg.write(out, size, layers, alt, "fading")

@@ -14,7 +14,7 @@ from bids_stroke.utils.files import PathLike
 from . import mosaic, slices, svg
 from .mosaic import Overlay
 from .palette import FAINT, LESION, OUTLINE, plasma
-from .slices import AXIAL, CORONAL, field_of_view
+from .slices import AXIAL, CORONAL, SAGITTAL, Coordinates, field_of_view
 
 
 def draw_lesion(
@@ -23,12 +23,13 @@ def draw_lesion(
     out: PathLike,
     label: str = "T1w",
     brain_img: nib.Nifti1Image | None = None,
+    coordinates: Coordinates = "scanner",
 ) -> Path:
     """Draw the contour of a lesion.
 
-    The first row is a close-up in each plane. The second row shows axial slices of the entire brain.
-    The other three rows show slices through the lesion. The figure of an empty mask states that no
-    lesion was found.
+    The first row is a close-up in each plane. The other rows show coronal and sagittal slices through
+    the lesion; :func:`bids_stroke.reports.figures.axial.draw_axial` draws axial slices. The figure of
+    an empty mask shows slices of the brain in three planes, and states that no lesion was found.
 
     Parameters
     ----------
@@ -40,17 +41,19 @@ def draw_lesion(
         Name of the background image.
     brain_img : nib.Nifti1Image, optional
         Brain mask that defines the field of view and the intensity window; default: the head.
+    coordinates : {"scanner", "template"}
+        Kind of the world coordinates.
     """
     field = field_of_view(background_img if brain_img is None else brain_img, margin=6)
     if np.any(np.asanyarray(mask_img.dataobj)):
         title = f"Lesion on {label}"
         alt = f"{title}: contour of the mask on slices in three planes"
-        strip = svg.title(title, svg.HIDE, [("lesion", LESION)])
-        rows = [slices.close_up(mask_img), *field.spread(AXIAL)]
-        rows += slices.through_planes(mask_img, field)
+        strip = svg.title(title, svg.HIDE, [("lesion", LESION)], coordinates)
+        rows = [slices.close_up(mask_img)]
+        rows += [slices.through(mask_img, axis, field) for axis in (CORONAL, SAGITTAL)]
     else:
         title = alt = f"No lesion found on {label}"
-        strip = svg.title(title)
+        strip = svg.title(title, coordinates=coordinates)
         rows = field.planes()
     panels, size = mosaic.layout(rows)
     inside = None if brain_img is None else mosaic.sections(brain_img, panels)
@@ -84,7 +87,7 @@ def draw_probability(
     visible = like(probability_img.get_fdata(dtype=np.float32) >= FAINT, mask_img, np.uint8)
     rows = field.spread(AXIAL)
     if np.any(visible.dataobj):
-        rows += [slices.through(visible, AXIAL, field), slices.through(visible, CORONAL, field)]
+        rows = [slices.through(visible, AXIAL, field), slices.through(visible, CORONAL, field)]
     panels, size = mosaic.layout(rows)
     size = svg.with_strips(size)
     inside = None if brain_img is None else mosaic.sections(brain_img, panels)
@@ -96,7 +99,7 @@ def draw_probability(
         mosaic.raster(mosaic.sections(background_img, panels), panels, size, inside, overlay),
         mosaic.contours(mosaic.sections(mask_img, panels, order=0), panels, OUTLINE),
         mosaic.marks(panels),
-        svg.title(f"Lesion probability on {label}", svg.HIDE, [("mask", OUTLINE)]),
+        svg.title(f"Lesion probability on {label}", svg.HIDE, [("mask", OUTLINE)], "scanner"),
         svg.colorbar(colors, (FAINT, 0.25, 0.5, 0.75, 1), "probability", size),
     ]
     alt = f"Lesion probability in color on slices of the {label}, with the contour of the mask"

@@ -18,7 +18,7 @@ from . import svg
 from .slices import GAP, SAGITTAL, WIDTH, Cut, section
 from .svg import STRIP, Colors, Size, unit
 
-LINE = 20  # height of the text below a row of slices, pixels
+LINE = 26  # height of the text below a row of slices, pixels
 MAX_GAP = 40
 
 #: Sections through an image, one for each panel.
@@ -75,6 +75,8 @@ def sections(
 ) -> list[NDArray[np.float32]]:
     """Sample the slice of an image for each panel; see
     :func:`bids_stroke.reports.figures.slices.section`."""
+    if outside is None:  # once for all slices
+        outside = float(img.get_fdata(dtype=np.float32).min())
     return [section(img, panel.cut, order, outside) for panel in panels]
 
 
@@ -87,10 +89,9 @@ def raster(
 ) -> str:
     """Draw the mosaic as an ``<image>`` element, with an optional overlay.
 
-    The intensity window extends from the 0.5th to the 99.5th percentile within ``inside`` (masks in the
-    panels), or within the head.
+    For ``inside``, see :func:`bids_stroke.reports.figures.mosaic.window`.
     """
-    low, high = _window(slices, inside)
+    low, high = window(slices, inside)
     width, height = size
     canvas = np.zeros((height, width, 3) if overlay else (height, width), np.uint8)
     for i, (panel, piece) in enumerate(zip(panels, slices, strict=True)):
@@ -103,8 +104,9 @@ def raster(
     return svg.image(canvas, 0, 0, width, height)
 
 
-def _window(slices: Sections, inside: Sections | None) -> tuple[float, float]:
-    """Return the intensities that are shown in black and white."""
+def window(slices: Sections, inside: Sections | None) -> tuple[float, float]:
+    """Return the intensities that are shown in black and white: the 0.5th and the 99.5th percentile
+    within ``inside`` (masks of the slices), or within the head."""
     values = np.concatenate([piece.ravel() for piece in slices])
     if inside:
         head = np.concatenate([piece.ravel() for piece in inside]) > 0.5
@@ -116,33 +118,57 @@ def _window(slices: Sections, inside: Sections | None) -> tuple[float, float]:
 
 def contours(masks: Sections, panels: Iterable[Panel], color: str) -> str:
     """Draw the contours of ``masks`` (sections in ``panels``) at 0.5 as a ``<path>`` element."""
+    return svg.contour(outlines(masks, panels), color)
+
+
+def outlines(slices: Sections, panels: Iterable[Panel], level: float = 0.5, every: int = 2) -> str:
+    """Return the path data of the contours of ``slices`` (sections in ``panels``) at ``level``.
+
+    Of the points of a long contour, ``every`` second or third is drawn.
+    """
+    return "".join(
+        outline(piece, level, every, (panel.left, panel.top))
+        for piece, panel in zip(slices, panels, strict=True)
+    )
+
+
+def outline(
+    piece: NDArray, level: float = 0.5, every: int = 2, origin: tuple[int, int] = (0, 0)
+) -> str:
+    """Return the path data of the contours of a slice at ``level``, relative to ``origin``."""
+    # A border of zeros closes the contour of a mask that leaves the field of view.
+    generator = contour_generator(z=np.pad(piece.astype(np.float32), 1))
+    # The annotation covers all line types; the default line type is a list of arrays.
+    lines: list[NDArray[np.floating]] = generator.lines(level)  # type: ignore[assignment]
     strokes = []
-    for mask, panel in zip(masks, panels, strict=True):
-        # A border of zeros closes the contour of a mask that leaves the field of view.
-        origin = panel.left - 0.5, panel.top - 0.5
-        generator = contour_generator(z=np.pad(mask, 1))
-        # The annotation covers all line types; the default line type is a list of arrays.
-        lines: list[NDArray[np.floating]] = generator.lines(0.5)  # type: ignore[assignment]
-        for line in lines:
-            points = line[:-1] if len(line) < 16 else line[:-1:2]  # half of the points suffice
-            points = np.round(points + origin, 1)
-            steps = np.diff(points, axis=0)
-            start = "{:g},{:g}".format(*points[0])
-            strokes.append(f"M{start}l" + " ".join(f"{x:.1f},{y:.1f}" for x, y in steps) + "z")
-    return f'<path class="contour" stroke="{color}" d="{"".join(strokes)}"/>\n'
+    for line in lines:
+        points = line[:-1] if len(line) < 16 else line[:-1:every]
+        points = np.round(points + origin - 0.5, 1)
+        steps = np.diff(points, axis=0)
+        start = "{:g},{:g}".format(*points[0])
+        strokes.append(f"M{start}l" + " ".join(f"{x:.1f},{y:.1f}" for x, y in steps) + "z")
+    return "".join(strokes)
+
+
+def label(cut: Cut) -> str:
+    """Format the position of a slice: ``z = 12 mm``."""
+    return f"{'xyz'[cut.axis]} = {round(cut.position)} mm".replace("-", "\N{MINUS SIGN}")
+
+
+def side_letters(axis: int) -> tuple[str, str]:
+    """Return the letters of the left and the right edge of a slice perpendicular to ``axis``."""
+    return ("P", "A") if axis == SAGITTAL else ("L", "R")
 
 
 def marks(panels: Iterable[Panel]) -> str:
-    """Draw the position below each slice, and the sides at the first slice of each plane."""
+    """Draw the position below each slice, and the sides at the first slice of each plane in a row."""
     texts = []
     for panel in panels:
-        axis = panel.cut.axis
-        height, width = panel.cut.field.shape(axis)
-        position = f"{'xyz'[axis]} = {round(panel.cut.position)}".replace("-", "\N{MINUS SIGN}")
-        bottom = panel.top + height + LINE - 5
-        texts.append(svg.text(position, panel.left + width / 2, bottom, "middle"))
+        height, width = panel.cut.field.shape(panel.cut.axis)
+        bottom = panel.top + height + LINE - 7
+        texts.append(svg.text(label(panel.cut), panel.left + width / 2, bottom, "middle"))
         if panel.first:
-            left, right = "PA" if axis == SAGITTAL else "LR"
-            texts.append(svg.text(left, panel.left + 3, panel.top + 16, "start", "side"))
-            texts.append(svg.text(right, panel.left + width - 3, panel.top + 16, "end", "side"))
+            left, right = side_letters(panel.cut.axis)
+            texts.append(svg.text(left, panel.left + 3, panel.top + 18, "start", "side"))
+            texts.append(svg.text(right, panel.left + width - 3, panel.top + 18, "end", "side"))
     return "".join(texts)

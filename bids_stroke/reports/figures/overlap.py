@@ -28,7 +28,7 @@ def draw_overlap(count_img: nib.Nifti1Image, template_img: nib.Nifti1Image, out:
     layers = [
         mosaic.raster(mosaic.sections(template_img, panels), panels, size, None, overlay),
         mosaic.marks(panels),
-        svg.title(title),
+        svg.title(title, coordinates="template"),
     ]
     if maximum:
         ticks = np.unique(np.linspace(1, maximum, min(maximum, 5)).round().astype(int))

@@ -12,6 +12,25 @@ FAINT = 0.05  # lower probabilities are not drawn
 DARKEST = 0.2
 
 
+def channels(color: str) -> tuple[int, int, int]:
+    """Return red, green and blue (0-255) of a color ``#rrggbb``.
+
+    >>> channels(LESION)
+    (255, 45, 85)
+    """
+    red, green, blue = bytes.fromhex(color.removeprefix("#"))
+    return red, green, blue
+
+
+def hexadecimal(color: NDArray[np.floating]) -> str:
+    """Format a color (red, green and blue, 0-255) as ``#rrggbb``.
+
+    >>> hexadecimal(np.array([255, 45, 85]))
+    '#ff2d55'
+    """
+    return "#" + "".join(f"{round(value):02x}" for value in color)
+
+
 def plasma(low: float, high: float) -> Colors:
     """Create a colormap from ``low`` to ``high`` that is suitable for color blindness."""
     from matplotlib import colormaps

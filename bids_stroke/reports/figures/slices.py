@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import nibabel as nib
 import numpy as np
@@ -19,6 +19,9 @@ CLOSE_UP_MARGIN, CLOSE_UP_HALF_MIN = (
     28,
 )  # margin around a lesion and smallest half field of view, mm
 SAGITTAL, CORONAL, AXIAL = 0, 1, 2
+PLANES = (AXIAL, CORONAL, SAGITTAL)
+#: Kind of the world coordinates of slices.
+Coordinates: TypeAlias = Literal["scanner", "template"]
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,9 @@ class Field:
         positions = np.round(np.linspace(low + 0.1 * (high - low), high - 0.07 * (high - low), n))
         return [self.row(axis, part) for part in np.split(positions, rows)]
 
-    def planes(self) -> list[list["Cut"]]:
+    def planes(self, axes: Iterable[int] = PLANES) -> list[list["Cut"]]:
         """Create a row of slices in each plane over the entire field of view."""
-        return [row for axis in (AXIAL, CORONAL, SAGITTAL) for row in self.spread(axis)]
+        return [row for axis in axes for row in self.spread(axis)]
 
 
 class Cut(NamedTuple):
@@ -119,7 +122,7 @@ def close_up(mask_img: nib.Nifti1Image) -> list[Cut]:
     rounded = np.round(world)
     return [
         Cut(field, axis, float(values[np.argmax(counts)]))
-        for axis in (AXIAL, CORONAL, SAGITTAL)
+        for axis in PLANES
         for values, counts in [np.unique(rounded[:, axis], return_counts=True)]
     ]
 
@@ -134,4 +137,4 @@ def through(mask_img: nib.Nifti1Image, axis: int, field: Field) -> list[Cut]:
 
 def through_planes(mask_img: nib.Nifti1Image, field: Field) -> list[list[Cut]]:
     """Create a row of evenly spaced slices through a mask in each plane."""
-    return [through(mask_img, axis, field) for axis in (AXIAL, CORONAL, SAGITTAL)]
+    return [through(mask_img, axis, field) for axis in PLANES]

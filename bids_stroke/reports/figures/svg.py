@@ -2,10 +2,10 @@
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -15,16 +15,22 @@ from PIL import Image
 
 from bids_stroke.utils.files import PathLike, atomic
 
-from .slices import WIDTH
+from .slices import WIDTH, Coordinates
 
-STRIP = 34  # height of the strips with the title and the color bar, pixels
+STRIP = 38  # height of the strips with the title and the color bar, pixels
 QUALITY = 80  # JPEG quality
+LONGEST_TITLE = 70  # characters, which leave space for a legend and a hint
 HIDE = "hover or focus to hide the contour"
 DECLARATION = re.compile(r"^<\?xml.*?\?>\s*")
+TILE = re.compile(
+    r'<svg class="tile" [^>]*viewBox="(.*?)" data-label="(.*?)" data-left="(.*?)" data-right="(.*?)">'
+    r"(.*?)</svg>",
+    re.DOTALL,
+)
 RASTER = re.compile(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)")
 STYLE = """\
-text {font: 14px Helvetica, Arial, sans-serif; fill: #c9d1d9}
-.title {font-weight: bold; font-size: 16px; fill: #fff}
+text {font: 18px Helvetica, Arial, sans-serif; fill: #c9d1d9}
+.title {font-weight: bold; font-size: 20px; fill: #fff}
 .side {font-weight: bold; fill: #ffd166; stroke: #000; stroke-width: 3px; paint-order: stroke}
 .contour {fill: none; stroke-width: 1.5; stroke-linejoin: round}
 .fading:is(:hover, :focus-visible) .contour {opacity: 0}
@@ -39,6 +45,26 @@ text {font: 14px Helvetica, Arial, sans-serif; fill: #c9d1d9}
 Colors = Callable[[NDArray[np.floating]], NDArray[np.floating]]
 #: Width and height of a figure, pixels.
 Size = tuple[int, int]
+
+
+class Box(NamedTuple):
+    """Rectangle of a figure, pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+class Tile(NamedTuple):
+    """Nested ``<svg>`` element of a figure: its label, the letters of its left and right edge, its
+    ``viewBox`` and its content."""
+
+    label: str
+    left: str
+    right: str
+    view_box: str
+    content: Markup
 
 
 def unit(values: NDArray[np.floating] | float, low: float, high: float) -> NDArray[np.floating]:
@@ -68,19 +94,66 @@ def text(
     )
 
 
-def title(words: str, hint: str = "", legend: Sequence[tuple[str, str]] = ()) -> str:
-    """Create the top strip: title, legend (names and colors of contours), and a hint on hover."""
-    parts = [
-        f'<rect width="{WIDTH}" height="{STRIP}" fill="#000"/>\n',
-        text(words, 12, 22, kind="title"),
-        text(hint, WIDTH - 12, 22, "end"),
-    ]
-    x = 40 + 11 * len(words)
+def tile(
+    pixels: NDArray[np.uint8], contour: str, label: str, letters: tuple[str, str], box: Box
+) -> str:
+    """Create a nested ``<svg>`` element with an image and a contour, a label below ``box``, and letters
+    at the left and the right edge.
+
+    The participant report shows the nested element with label and letters as text of the page.
+    """
+    height, width = pixels.shape[:2]
+    data = {"label": label, "left": letters[0], "right": letters[1]}
+    right, bottom = box.left + box.width, box.top + box.height
+    return (
+        f'<svg class="tile" x="{box.left}" y="{box.top}" width="{box.width}" height="{box.height}" '
+        f'viewBox="0 0 {width} {height}"{attributes(data)}>\n'
+        f"{image(pixels, 0, 0, width, height)}"
+        f"{contour}</svg>\n"
+        f"{text(label, box.left + box.width / 2, bottom + 20, 'middle')}"
+        f"{text(letters[0], box.left + 4, box.top + 20, 'start', 'side')}"
+        f"{text(letters[1], right - 4, box.top + 20, 'end', 'side')}"
+    )
+
+
+def contour(data: str, color: str) -> str:
+    """Create the ``<path>`` element of contours from path data."""
+    return f'<path class="contour" stroke="{color}" d="{data}"/>\n'
+
+
+def area(data: str, color: str, opacity: float) -> str:
+    """Create a filled ``<path>`` element from path data."""
+    return f'<path fill="{color}" fill-opacity="{opacity}" fill-rule="evenodd" d="{data}"/>\n'
+
+
+def attributes(data: Mapping[str, object]) -> str:
+    """Format ``data-`` attributes; special characters are escaped."""
+    return "".join(f" data-{name}={quoteattr(str(value))}" for name, value in data.items())
+
+
+def title(
+    words: str,
+    hint: str = "",
+    legend: Sequence[tuple[str, str]] = (),
+    coordinates: Coordinates | None = None,
+) -> str:
+    """Create the top strip: title, legend (names and colors of contours), the kind of the coordinates
+    of the slices, and a hint on hover.
+
+    The parts are one line of text, so that they cannot overlap, whatever the font is.
+    """
+    if len(words) > LONGEST_TITLE:
+        words = words[: LONGEST_TITLE - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    parts = [f'<tspan class="title">{escape(words)}</tspan>']
     for name, color in legend:
-        parts.append(f'<path d="M{x},17h24" stroke="{color}" stroke-width="3"/>\n')
-        parts.append(text(name, x + 32, 22))
-        x += 60 + 8 * len(name)
-    return "".join(parts)
+        parts.append(f'<tspan dx="28" fill="{color}">\N{BLACK SQUARE}</tspan>')
+        parts.append(f'<tspan dx="8">{escape(name)}</tspan>')
+    notes = [f"{coordinates} coordinates"] if coordinates else []
+    parts += [f'<tspan dx="28">{escape(note)}</tspan>' for note in (*notes, hint) if note]
+    return (
+        f'<rect width="{WIDTH}" height="{STRIP}" fill="#000"/>\n'
+        f'<text x="12" y="26">{"".join(parts)}</text>\n'
+    )
 
 
 def colorbar(colors: Colors, ticks: Sequence[float], label: str, size: Size) -> str:
@@ -92,8 +165,8 @@ def colorbar(colors: Colors, ticks: Sequence[float], label: str, size: Size) -> 
     parts = [image(ramp, left, top, length, 14)]
     for tick in ticks:
         x = left + length * (float(unit(tick, low, high)) if high > low else 0.5)
-        parts.append(text(f"{tick:g}", x, top + 32, "middle"))
-    parts.append(text(label, left - 14, top + 12, "end"))
+        parts.append(text(f"{tick:g}", x, top + 34, "middle"))
+    parts.append(text(label, left - 14, top + 14, "end"))
     return "".join(parts)
 
 
@@ -108,8 +181,9 @@ def write(
     layers: Iterable[str],
     alt: str,
     kind: Literal["still", "fading", "flicker"] = "still",
+    data: Mapping[str, object] | None = None,
 ) -> Path:
-    """Write a figure; ``alt`` is its alternative text.
+    """Write a figure; ``alt`` is its alternative text, and ``data`` its ``data-`` attributes.
 
     If ``kind`` is not ``still``, contours fade or images alternate on hover and on keyboard focus.
     """
@@ -118,7 +192,7 @@ def write(
     svg = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" class="{kind}" '
-        f'role="img" aria-label={quoteattr(alt)}{focus}>\n'
+        f'role="img" aria-label={quoteattr(alt)}{focus}{attributes(data or {})}>\n'
         f'<style>\n{STYLE}</style>\n<rect width="100%" height="100%" fill="#000"/>\n'
         f"{''.join(layers)}</svg>\n"
     )
@@ -134,6 +208,14 @@ def inline(path: Path, scale: float = 1.0) -> Markup:
     """
     svg = DECLARATION.sub("", path.read_text(encoding="utf-8"))
     return Markup(_downscale(svg, scale) if scale < 1 else svg)
+
+
+def tiles(path: Path, scale: float = 1.0) -> list[Tile]:
+    """Read the tiles of a figure; ``scale`` as for :func:`bids_stroke.reports.figures.svg.inline`."""
+    return [
+        Tile(label, left, right, box, Markup(content))
+        for box, label, left, right, content in TILE.findall(inline(path, scale))
+    ]
 
 
 def _downscale(svg: str, scale: float) -> str:

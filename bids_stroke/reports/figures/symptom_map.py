@@ -51,6 +51,7 @@ def draw_symptom_map(
     def opacity(values: NDArray[np.floating]) -> NDArray[np.floating]:
         return 0.85 * (values != 0)
 
+    hint = "" if number else "no significant voxel"
     legend = [(f"corrected p ≤ {alpha:g}", OUTLINE)] if number else []
     layers = [
         mosaic.raster(
@@ -62,7 +63,7 @@ def draw_symptom_map(
         ),
         mosaic.contours(mosaic.sections(significant, panels, order=0), panels, OUTLINE),
         mosaic.marks(panels),
-        svg.title(f"Lesion-symptom map: {name}", "" if number else "no significant voxel", legend),
+        svg.title(f"Lesion-symptom map: {name}", hint, legend, "template"),
         svg.colorbar(colors, [-round(limit, 1), 0, round(limit, 1)], "t", size),
     ]
     alt = (

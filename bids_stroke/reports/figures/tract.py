@@ -13,7 +13,7 @@ from bids_stroke.utils.files import PathLike
 
 from . import mosaic, slices, svg
 from .mosaic import Overlay
-from .palette import FAINT, LESION, OUTLINE
+from .palette import FAINT, LESION, OUTLINE, channels
 from .slices import AXIAL, CORONAL, WIDTH, field_of_view
 from .svg import STRIP
 
@@ -49,7 +49,7 @@ def draw_tract(
     core = like(both >= 0.3 * both.max(), mask_img, np.uint8)
     field = field_of_view(background_img, margin=4)
     panels, size = mosaic.layout([slices.through(core, axis, field) for axis in (CORONAL, AXIAL)])
-    teal = np.array([int(OUTLINE[i : i + 2], 16) for i in (1, 3, 5)])
+    teal = np.array(channels(OUTLINE))
     overlay = Overlay(
         mosaic.sections(tract_img, panels),
         lambda p: np.broadcast_to(teal, (*p.shape, 3)),
@@ -61,11 +61,12 @@ def draw_tract(
         charts, height = _charts(profile, size[1], axis), 2 * CHART
         summary = _summary(profile)
     full = svg.with_strips((size[0], size[1] + height), strips=3 if axis else 1)
+    legend = [("lesion", LESION), ("tract", OUTLINE)]
     layers = [
         mosaic.raster(mosaic.sections(background_img, panels), panels, full, None, overlay),
         mosaic.contours(mosaic.sections(mask_img, panels, order=0), panels, LESION),
         mosaic.marks(panels),
-        svg.title(f"Lesion and {name}", svg.HIDE, [("lesion", LESION), ("tract", OUTLINE)]),
+        svg.title(f"Lesion and {name}", svg.HIDE, legend, "template"),
         charts,
     ]
     alt = f"Lesion and {name} on slices in two planes{summary}"

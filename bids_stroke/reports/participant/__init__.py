@@ -1,6 +1,6 @@
-"""Participant report and methods text.
+"""Participant report.
 
-``data/report_spec.yml`` defines the order and the captions of figures,
-:mod:`bids_stroke.reports.figures` draws the figures, and ``data/templates/participant.html`` is the
-HTML template.
+``summary`` summarizes the sessions, ``sections`` arranges their figures and tables in the order of
+``data/report_spec.yml``, and ``neighbors`` links the pages. :mod:`bids_stroke.reports.figures` draws
+the figures, and ``data/templates/participant.html`` is the HTML template.
 """

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
-import numpy as np
 
 from bids_stroke.atlases.maps import Maps
 from bids_stroke.atlases.tract_cards import TractCard
-from bids_stroke.atlases.tracts import load_tract
+from bids_stroke.atlases.tracts import move_tract
 from bids_stroke.bids.names import REFERENCES, TRACE
 from bids_stroke.bids.record import Record
 from bids_stroke.reports.figures.palette import FAINT, LESION
@@ -101,16 +100,6 @@ class _Files:
         measured = self._record.paths(self._out_dir, "loads")
         for card in cards:
             if card.atlas in measured:
-                tract_img = _tract(card, grid, from_template)
+                tract_img = move_tract(card, grid, from_template)
                 layers.append(Layer(card.name, tract_img, FAINT, 1, TRACT, 0.7, True, ""))
         return layers
-
-
-def _tract(card: TractCard, grid: nib.Nifti1Image, transforms: Sequence[Path]) -> nib.Nifti1Image:
-    """Combine both sides of a tract on ``grid``."""
-    sides = load_tract(card)
-    left, right = (sides[side].get_fdata(dtype=np.float32) for side in "LR")
-    both = image.like(np.minimum(left + right, 1), sides["L"], np.float32)
-    if not transforms:
-        return resample(both, grid)
-    return apply(both, grid, transforms, kind="probability")

@@ -1,18 +1,22 @@
 import re
 from html.parser import HTMLParser
 
+import drawings
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+import session_tables
+import sources
 
-from bids_stroke.atlases import load_columns
 from bids_stroke.bids.record import Record
 from bids_stroke.cohort.columns import COLUMNS
 from bids_stroke.reports.columns import MEASURES, cell, column_title
+from bids_stroke.reports.figures.axial import draw_axial
 from bids_stroke.reports.figures.brain_mask import draw_brain_mask
+from bids_stroke.reports.figures.overview import draw_overview
 from bids_stroke.reports.participant.report import MAX_BYTES, participant_report
-from bids_stroke.spatial.templates import TEMPLATE
+from bids_stroke.reports.participant.sections import specification
 
 SVG = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -44,15 +48,14 @@ def parse(path):
     return page
 
 
-NUMBERS = load_columns.NUMBERS
 FIGURES = (
     "desc-brain_T1w",
-    "desc-coreg_FLAIR",
+    "desc-lesion_T1w",
     "desc-lesion_FLAIR",
     "desc-lesion_TRACE",
-    "desc-lesion_T1w",
-    "desc-lesionmni_T1w",
+    "desc-coreg_FLAIR",
     "desc-mni_T1w",
+    "desc-lesionmni_T1w",
 )
 
 
@@ -80,42 +83,6 @@ def session(out, name, **facts):
     record.write(out)
 
 
-def tables(out, name):
-    """Write tables and mask of a session as the pipelines do: 30 components, 1 ml in total."""
-    folder = out.joinpath(*name.split("_")) / "anat"
-    folder.mkdir(parents=True)
-    entities = "label-L_desc-T1lesion"
-    components = pd.DataFrame({"component": ["all", *range(1, 30)], "volume_ml": 1.0})
-    components = components.assign(hemisphere="left", max_probability=0.9, mean_probability=0.7)
-    components = components.assign(volume_template_ml=1.2, outside_brain_share=0.0)
-    loads = pd.DataFrame(
-        {
-            "side": load_columns.ROWS,
-            "lesion_side": "left",
-            **{number: [0.1, 0.0, 0.1, 0.0, 0.1] for number in NUMBERS},
-            "raw_load_ml": [0.1234, 0.0, 0.1234, 0.0, 0.1234],
-            "weighted_load_ml": [0.567, 0.0, 0.567, 0.0, 0.567],
-            "max_slice_load": [0.2, 0.0, 0.2, 0.0, 0.2],
-            "category": ["<i>small", None, "<i>small", None, "<i>small"],
-            "category_status": "unvalidated",
-        }
-    )
-    quality = pd.DataFrame({"contrast": ["T1w"], "brain_volume_ml": [1234.0], "snr": [20.0]})
-    written = {
-        f"{name}_space-T1w_{entities}_morph.tsv": components,
-        f"{name}_space-{TEMPLATE}_atlas-JuelichCST_{entities}_morph.tsv": loads,
-        f"{name}_desc-quality_morph.tsv": quality,
-    }
-    for file, table in written.items():
-        table.to_csv(folder / file, sep="\t", index=False, na_rep="n/a")
-    mask = nib.Nifti1Image(np.ones((2, 2, 2), np.uint8), np.eye(4))
-    nib.save(mask, folder / f"{name}_space-{TEMPLATE}_res-1_{entities}_mask.nii.gz")
-    names = [*written, f"{name}_space-{TEMPLATE}_res-1_{entities}_mask.nii.gz"]
-    roles = ("components", "loads@JuelichCST", "image_quality", f"lesion_mask@{TEMPLATE}")
-    paths = ((folder / file).relative_to(out).as_posix() for file in names)
-    return dict(zip(roles, paths, strict=True))
-
-
 @pytest.fixture
 def derivatives(tmp_path):
     names = ("sub-01_ses-1", "sub-01_ses-2", "sub-01_ses-10", "sub-012_ses-1", "sub-02")
@@ -124,27 +91,53 @@ def derivatives(tmp_path):
     return tmp_path
 
 
+def sessions_of(html):
+    """Return the HTML of each session by its label, of a page with several sessions."""
+    parts = html.split("<h2>Session ")[1:]
+    return {part.split("<")[0]: part.split('<details class="card" id="methods"')[0] for part in parts}
+
+
 def test_each_session_has_its_figures_once(derivatives):
     out = participant_report(derivatives, "sub-01")
     assert out == derivatives / "sub-01.html"
     html = out.read_text(encoding="utf-8")
-    headings = re.findall(r"<h2>(.*?)</h2>", html)
-    assert headings[-2:] == ["Methods", "Errors"]
-    assert sorted(headings[:-2]) == ["Session 1", "Session 10", "Session 2"]
-    for part in html.split("<h2>Session ")[1:]:
-        name = f"sub-01_ses-{part.split('<')[0]}"
+    assert re.findall(r"<h1>(.*?)</h1>", html) == ["sub-01"]
+    assert re.findall(r"<h2>(.*?)</h2>", html)[-2:] == ["Methods", "Errors"]
+    parts = sessions_of(html)
+    assert sorted(parts) == ["1", "10", "2"]
+    for label, part in parts.items():
+        name = f"sub-01_ses-{label}"
         figures = re.findall(r"<text>\[(\S+) (\S+)\]</text>", part)
         assert {owner for owner, _ in figures} == {name}
-        order = [figure for _, figure in figures]
-        assert sorted(order) == sorted(FIGURES)
-        assert order[:3] == ["desc-lesion_T1w", "desc-lesion_FLAIR", "desc-lesion_TRACE"]
+        assert [figure for _, figure in figures] == list(FIGURES), "the order of the checks"
         assert "Contour of the lesion mask on the FLAIR." in part
-        assert f"/data/{name}_T1w.nii.gz" in part and "simstroke" in part
+        assert html.count(f"/data/{name}_T1w.nii.gz") == 1
+
+
+def test_the_order_of_the_sections_is_that_of_the_docs(derivatives):
+    html = participant_report(derivatives, "02").read_text(encoding="utf-8")
+    titles = re.findall(r"<summary><h2>(.*?)</h2>", html)
+    assert titles == ["Brain mask", "Lesion", "Alignment", "Methods", "Errors"]
+    steps = re.compile(r"^\d\. \*\*(.*?)\*\*", re.MULTILINE)
+    for page in ("README.md", "docs/reports.md"):
+        documented = steps.findall((sources.ROOT / page).read_text(encoding="utf-8"))
+        assert documented == [entry["title"] for entry in specification()], page
+
+
+def test_the_contents_list_all_parts(derivatives):
+    html = participant_report(derivatives, "01").read_text(encoding="utf-8")
+    ids = re.findall(r' id="(.*?)"', html)
+    assert len(ids) == len(set(ids))
+    contents = dict(re.findall(r'<a href="#(.*?)">(.*?)</a>', html))
+    assert set(contents) - {f"ses-{n}-session" for n in (1, 2, 10)} <= set(ids)
+    for n in (1, 2, 10):
+        listed = [title for anchor, title in contents.items() if anchor.startswith(f"ses-{n}-")]
+        assert {"Brain mask", "Lesion on T1w", "Lesion on FLAIR", "Lesion on TRACE"} <= set(listed)
 
 
 def test_a_participant_without_sessions(derivatives):
     html = participant_report(derivatives, "02").read_text(encoding="utf-8")
-    assert re.findall(r"<h2>(.*?)</h2>", html) == ["Lesion", "Methods", "Errors"]
+    assert "Session" not in re.sub(r"<(style|script)>.*?</\1>", "", html, flags=re.DOTALL)
     assert html.count("[sub-02 ") == len(FIGURES)
 
 
@@ -165,17 +158,99 @@ def test_the_figures_are_not_modified(derivatives):
 
 def test_measures_components_and_loads(derivatives):
     name = "sub-01_ses-2"
-    session(derivatives, name, outputs=tables(derivatives, name))
-    html = participant_report(derivatives, "01").read_text(encoding="utf-8")
-    assert html.count("Lesion components") == html.count("Load on tracts and regions") == 1
-    part = html.split("<h2>Session 2<")[1].split("<h2>")[0]
-    tiles = dict(re.findall(r'class="tile"><span>(.*?)</span><b>(.*?)</b>', part))
-    assert tiles["Lesion volume"] == "1" and tiles["Number of components"] == "29"
-    assert tiles["CST weighted load left"] == "0.567" and tiles["CST raw load right"] == "0"
-    assert tiles["CST max slice load left"] == "0.2" and "CST category" not in tiles
-    assert "&lt;i&gt;small" in part and "unvalidated" in part
+    session(derivatives, name, outputs=session_tables.write(derivatives, name))
+    part = sessions_of(participant_report(derivatives, "01").read_text(encoding="utf-8"))["2"]
+    assert "1 ml, left; 29 components; largest share of a CST cross-section 20%." in part
+    facts = re.findall(r"<span>([^<]*)</span>\s*<b>(.*?)</b>", part)
+    assert facts == [
+        ("Lesion volume", "1"),
+        ("Components", "29"),
+        ("CST weighted load, side of the lesion", "0.567"),
+        ("Largest share of a CST cross-section", "20%"),
+    ]
+    rows = [re.findall(r"<td.*?>(.*?)</td>", row) for row in part.split("<tr>")]
+    assert ["Raw load (ml)", "0.123", "0", "0.123", "0", "0.123"] in rows, "a measure in each row"
+    assert ["Brain volume (ml)", "1234"] in rows and ["SNR", "20"] in rows
+    assert "&lt;i&gt;small" in part and "<i>small" not in part
     assert "Volume (ml)" in part and "The file has 10 more rows." in part
-    assert "n/a" in part and "desc-quality" not in part
+
+
+def test_the_command_line_and_the_date(tmp_path):
+    command = "bids_stroke /bids /out participant --work-dir '<a b>'"
+    facts = {"command": command, "date": "2026-01-31T09:05:07+01:00"}
+    Record("sub-07", "x", outputs={"image": "missing"}, **facts).write(tmp_path)
+    html = participant_report(tmp_path, "07").read_text(encoding="utf-8")
+    assert "--work-dir &#39;&lt;a b&gt;&#39;" in html
+    assert "2026-01-31 09:05" in html
+
+
+def test_a_flagged_session_is_amber(derivatives):
+    name = "sub-01_ses-2"
+    flags = {"brain_volume": "The brain mask has 700 ml.", "agreement": "Low <similarity>."}
+    session(derivatives, name, outputs=session_tables.write(derivatives, name), flags=flags)
+    html = participant_report(derivatives, "01").read_text(encoding="utf-8")
+    links = re.findall(r'<a class="state (\w+)" href="#(.*?)"><b>(.*?)</b> (.*?)</a>', html)
+    assert ("amber", "ses-2-session", "Session 2", "Check: brain volume, agreement") in links
+    part = sessions_of(html)["2"]
+    assert '<div class="state amber">' in part and "state green" not in part
+    assert "The brain mask has 700 ml." in part and "Low &lt;similarity&gt;." in part
+
+
+def test_the_status_of_the_category_is_shown_only_with_a_category(derivatives):
+    name = "sub-01_ses-2"
+    outputs = session_tables.write(derivatives, name)
+    path = derivatives / outputs["loads@JuelichCST"]
+    table = path.read_text()
+    path.write_text(table.replace("<i>small", "small"))
+    session(derivatives, name, outputs=outputs)
+    (part,) = tiles_of(participant_report(derivatives, "01"), "2")
+    assert "category: small (unvalidated)" in part
+    assert "The cut-offs of the category were derived on another tract map" in part
+    path.write_text(table.replace("<i>small", "n/a"))
+    (part,) = tiles_of(participant_report(derivatives, "01"), "2")
+    assert "unvalidated" not in part and "cut-offs" not in part
+
+
+def tiles_of(page, label):
+    """Return the key numbers of a session."""
+    part = sessions_of(page.read_text(encoding="utf-8"))[label]
+    return re.findall(r'<div class="key-numbers">(.*?)</div>\s*</div>', part, re.DOTALL)
+
+
+def test_without_a_lesion(derivatives):
+    name = "sub-01_ses-2"
+    outputs = session_tables.write(derivatives, name)
+    path = derivatives / outputs["components"]
+    empty = pd.read_csv(path, sep="\t").iloc[:1].assign(volume_ml=0.0, volume_template_ml=0.0)
+    empty.to_csv(path, sep="\t", index=False, na_rep="n/a")
+    session(derivatives, name, outputs=outputs)
+    parts = sessions_of(participant_report(derivatives, "01").read_text(encoding="utf-8"))
+    assert '<p class="sentence">No lesion found.</p>' in parts["2"]
+    assert "No lesion was found; check for a missed lesion." in parts["2"]
+    assert "close-up of the largest component" not in parts["2"]
+    assert "close-up of the largest component" in parts["1"]
+
+
+def test_axial_slices_of_all_contrasts_are_together(tmp_path):
+    head, brain = drawings.head(), drawings.ball("RAS", (0, 0, 10), 60)
+    mask = drawings.ball("RAS", (-30, 0, 10), 12)
+    folder = tmp_path / "sub-01" / "figures"
+    folder.mkdir(parents=True)
+    drawn = {
+        "axial_figure": draw_axial(head, mask, brain, folder / "sub-01_desc-axial_T1w.svg"),
+        "axial_figure@FLAIR": draw_axial(
+            head, mask, brain, folder / "sub-01_desc-axial_FLAIR.svg", "FLAIR"
+        ),
+        "overview_figure": draw_overview(head, mask, brain, folder / "sub-01_desc-overview_T1w.svg"),
+    }
+    outputs = {role: path.relative_to(tmp_path).as_posix() for role, path in drawn.items()}
+    Record("sub-01", "x", outputs=outputs).write(tmp_path)
+    html = participant_report(tmp_path, "01").read_text(encoding="utf-8")
+    (block,) = re.findall(r'<div class="linked".*?</section>', html, re.DOTALL)
+    assert re.findall(r'data-label="(.*?)"', block) == ["T1w", "FLAIR"]
+    labels = re.findall(r"<figcaption>(.*?)</figcaption></figure>", html)
+    assert labels[0].startswith("z = ") and labels[3:] == ["from the left", "from behind", "from above"]
+    assert "desc-overview" not in html and html.count("<image") == 2 + 6
 
 
 def test_notes_show_short_paths(tmp_path):
@@ -193,8 +268,8 @@ def test_viewers_are_linked_or_embedded(derivatives):
     path = derivatives / "sub-01_ses-2_viewer.html"
     path.write_text(content)
     page = participant_report(derivatives, "01")
-    parts = page.read_text(encoding="utf-8").split("<h2>Session ")[1:]
-    linked = {part.split("<")[0]: re.findall(r'href="(.*?_viewer.html)"', part) for part in parts}
+    parts = sessions_of(page.read_text(encoding="utf-8"))
+    linked = {label: re.findall(r'href="(.*?_viewer.html)"', part) for label, part in parts.items()}
     assert linked == {"1": [], "2": [path.name], "10": []}
     html = participant_report(derivatives, "01", embed_viewers=True).read_text(encoding="utf-8")
     frames = parse(page).frames
@@ -208,7 +283,8 @@ def test_methods_and_errors(derivatives):
     described = "Done with N4 <script>alert(1)</script>."
     session(derivatives, "sub-01_ses-4", description=described)
     html = participant_report(derivatives, "01").read_text(encoding="utf-8")
-    assert "1 session failed" in html
+    assert '<a class="state red" href="#ses-3-session"><b>Session 3</b> Failed</a>' in html
+    assert re.search(r'id="errors"[^>]* open>', html)
     assert "<b>sub-01_ses-3</b>: T1w.nii.gz is &lt;2D&gt;; give 3D." in html
     assert "&lt;undefined&gt;" in html and "<undefined>" not in html
     assert "sub-012" not in html and "another" not in html
@@ -237,7 +313,7 @@ def test_text_of_records_is_escaped(tmp_path):
         **facts,
     ).write(tmp_path)
     html = participant_report(tmp_path, "07").read_text(encoding="utf-8")
-    assert "<script" not in html and html.count("&lt;script&gt;") == 10
+    assert html.count("<script>") == 1 and html.count("&lt;script&gt;") == 11
     assert "61.2" in html and "native space" in html
 
 

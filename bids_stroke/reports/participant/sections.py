@@ -1,0 +1,173 @@
+"""Sections of a session in the participant report: figures and tables in the order of a specification.
+
+``data/report_spec.yml`` defines sections, parts, titles and captions.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import yaml
+from markupsafe import Markup
+
+from bids_stroke.bids.names import REFERENCES, TRACE, Name
+from bids_stroke.bids.record import Record
+from bids_stroke.cohort.table import Row, read_rows
+from bids_stroke.data import DATA
+from bids_stroke.reports.columns import column_title, number
+from bids_stroke.reports.figures import svg
+from bids_stroke.reports.rendering import fragment
+
+ROWS = 20  # rows shown of each table
+#: Kinds of tables, by the ``desc-`` of their part.
+_TABLES = {
+    "components": "components",
+    "loads": "loads",
+    "regions": "regions",
+    "quality": "image_quality",
+}
+#: Tables with many columns and few rows, and the column that names the rows. They are transposed.
+_WIDE = {"loads": "side", "quality": "contrast"}
+#: Columns shown of a table with many columns; its file contains all.
+_SHOWN = {
+    "components": (
+        *("component", "volume_ml", "hemisphere", "super_region"),
+        *("x_template_mm", "y_template_mm", "z_template_mm", "mean_probability"),
+        *("touches_ventricle", "touches_surface"),
+    ),
+}
+#: Figure with several contrasts side by side.
+_LINKED = "axial"
+
+
+class Reportlet(NamedTuple):
+    """Part of a session in the report: ``desc`` and contrast of its figure or tables, and its HTML."""
+
+    desc: str
+    contrast: str
+    content: Markup
+
+
+class Part(NamedTuple):
+    """Part of a section: its title, its anchor, its caption and its figures."""
+
+    title: str
+    anchor: str
+    caption: str
+    kind: str
+    reportlets: list[Reportlet]
+
+
+class Section(NamedTuple):
+    """Section of a session: its title, its anchor, what to check, and its parts."""
+
+    title: str
+    anchor: str
+    check: str
+    parts: list[Part]
+
+
+def figures(out_dir: Path, record: Record) -> list[Path]:
+    """List the existing figures of a session; those of the T1w are first."""
+    paths = [path for kind, path in record.files(out_dir) if kind.endswith("_figure")]
+    return sorted(paths, key=_by_contrast)
+
+
+def _by_contrast(path: Path) -> tuple[int, Path]:
+    order = (*REFERENCES, TRACE)
+    suffix = Name.parse(path).suffix
+    return order.index(suffix) if suffix in order else len(order), path
+
+
+def read_reportlets(out_dir: Path, record: Record, scale: float) -> Iterator[Reportlet]:
+    """Yield tables and figures of a session; images are reduced by ``scale``."""
+    for desc, kind in _TABLES.items():
+        paths = sorted(path for name, path in record.files(out_dir) if name == kind)
+        if paths:
+            tables = [_table(path, out_dir, desc) for path in paths]
+            yield Reportlet(desc, "", fragment("tables.html", tables=tables))
+    for path in figures(out_dir, record):
+        name = Name.parse(path)
+        yield Reportlet(name.entities.get("desc", ""), name.suffix, svg.inline(path, scale))
+
+
+@lru_cache(maxsize=1)
+def specification() -> list[dict[str, Any]]:
+    """Read the sections of a session and their parts."""
+    return yaml.safe_load((DATA / "report_spec.yml").read_text(encoding="utf-8"))
+
+
+def arrange(reportlets: Sequence[Reportlet], prefix: str, has_lesion: bool | None) -> list[Section]:
+    """Arrange the reportlets of a session in sections, in the order of the specification.
+
+    Parameters
+    ----------
+    reportlets : sequence of Reportlet
+    prefix : str
+        Prefix of the anchors, which are unique on a page.
+    has_lesion : bool, optional
+        False selects the captions for a session without a lesion.
+    """
+    sections = []
+    for entry in specification():
+        parts = [
+            part
+            for content in entry["parts"]
+            for part in _parts(content, reportlets, prefix, has_lesion is False)
+        ]
+        if parts:
+            anchor = f"{prefix}{entry['name']}"
+            sections.append(Section(entry["title"], anchor, entry["check"], parts))
+    return sections
+
+
+def _parts(
+    entry: dict[str, str], reportlets: Sequence[Reportlet], prefix: str, without_lesion: bool
+) -> Iterator[Part]:
+    """Yield a part for each figure or table, or one part for contrasts side by side."""
+    desc = entry["desc"]
+    shown = [reportlet for reportlet in reportlets if reportlet.desc == desc]
+    is_linked = desc == _LINKED
+    kind = "linked" if is_linked else "table" if desc in _TABLES else "figure"
+    caption = entry.get("caption", "")
+    if without_lesion:
+        caption = entry.get("without_lesion", caption)
+    groups = [shown] if is_linked and shown else [[reportlet] for reportlet in shown]
+    for place, group in enumerate(groups, 1):
+        contrast = group[0].contrast
+        yield Part(
+            entry["title"].format(suffix=contrast),
+            f"{prefix}{desc}-{place}",
+            caption.format(suffix=contrast),
+            kind,
+            group,
+        )
+
+
+def _table(path: Path, out_dir: Path, desc: str) -> dict[str, Any]:
+    """Return the template context of a table."""
+    rows = read_rows(path)
+    if header := _WIDE.get(desc):
+        table, more = pd.DataFrame(_transposed(rows, header)), 0
+    else:
+        table, more = pd.DataFrame(rows[:ROWS]), max(len(rows) - ROWS, 0)
+        table = table[[column for column in _SHOWN.get(desc, table) if column in table]]
+    numeric = [column for column in table if any(number(value) is not None for value in table[column])]
+    return {
+        "file": path.relative_to(out_dir).as_posix(),
+        "columns": list(table),
+        "numeric": numeric,
+        "rows": list(table.itertuples(index=False, name=None)),
+        "more": more,
+    }
+
+
+def _transposed(rows: Sequence[Row], header: str) -> list[Row]:
+    """Transpose a table; each measure becomes a row, and the values of ``header`` the columns."""
+    measures = [name for name in rows[0] if name != header]
+    return [
+        {"measure": column_title(name), **{str(row[header]): row[name] for row in rows}}
+        for name in measures
+    ]
