@@ -15,6 +15,20 @@ HOSTILE = "<img src=x onerror=alert(1)>\"'</script><script>alert(2)</script>"
 LONG = "x" * 10_000
 
 
+def write_session(out, name, kinds=(), flags=None):
+    """Write the record of a session with tiny figures."""
+    outputs = {}
+    participant = name.partition("_")[0]
+    for kind in kinds:
+        path = out / participant / "figures" / f"{name}_desc-{kind}_T1w.svg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><desc>{kind}</desc></svg>'
+        )
+        outputs[f"{kind}_figure"] = path.relative_to(out).as_posix()
+    Record(name, "identity", "ok", outputs=outputs, flags=flags or {}).write(out)
+
+
 @pytest.fixture
 def page(tmp_path, browser_page):
     """Report of four sessions with a hostile participants.tsv."""
@@ -28,16 +42,10 @@ def page(tmp_path, browser_page):
         }
     )
     (tmp_path / "sub-2.html").touch()
-    drawn = tmp_path / "sub-1" / "figures" / "sub-1_desc-lesion_T1w.svg"
-    drawn.parent.mkdir(parents=True)
-    drawn.write_text(
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><rect width="9" height="9"/></svg>'
-    )
-    outputs = {"lesion_figure": drawn.relative_to(tmp_path).as_posix()}
-    Record("sub-1", "identity", "ok", outputs=outputs).write(tmp_path)
+    write_session(tmp_path, "sub-1", ["lesion"])
     page = browser_page(group_report(tmp_path, table, groups=["site"]))
     yield page
-    assert not [error for error in page.errors if not error.endswith(drawn.name)]
+    assert not [error for error in page.errors if not error.endswith(".svg")]
 
 
 def names(page):
@@ -142,6 +150,36 @@ def test_ratings_by_keyboard_are_stored_exported_and_read(page, tmp_path):
         ratings.find_rejection(rated, "sub-1", "") is not None
         and ratings.find_rejection(rated, "sub-2", "") is None
     )
+
+
+def test_flagged_sessions_are_rated_first(tmp_path, browser_page):
+    """The dialog shows the sentence and the figure of the check, and the table never shows "done"."""
+    table = pd.DataFrame(
+        {
+            "participant_id": ["sub-1", "sub-2", "sub-3"],
+            "qc_flags": [None, None, "agreement"],
+            "lesion_volume_ml": [5.0, 6.0, 7.0],
+        }
+    )
+    write_session(tmp_path, "sub-1", ["lesion", "brain"])
+    write_session(tmp_path, "sub-3", ["lesion", "coreg"], {"agreement": "The FLAIR differs."})
+    page = browser_page(group_report(tmp_path, table))
+    badges = page.locator("#cohort .status")
+    assert badges.all_inner_texts() == ["done", "done", "check: agreement"]
+    colors = badges.evaluate_all("badges => badges.map(badge => getComputedStyle(badge).color)")
+    assert len({*colors}) == 2 and colors[2] not in colors[:2]
+    page.click("#rate")
+    assert page.inner_text("#who") == "sub-3"
+    assert page.inner_text("#state") == "check: agreement"
+    assert page.inner_text("#messages") == "The FLAIR differs."
+    assert page.get_attribute("#picture img", "src") == "sub-3/figures/sub-3_desc-coreg_T1w.svg"
+    page.keyboard.press("ArrowRight")
+    assert (page.inner_text("#who"), page.inner_text("#state")) == ("sub-1", "done")
+    assert page.inner_text("#messages") == ""
+    page.keyboard.press("p")
+    assert page.get_attribute("#picture img", "src").endswith("desc-brain_T1w.svg")
+    page.keyboard.press("ArrowLeft")
+    assert page.get_attribute("#picture img", "src").endswith("desc-coreg_T1w.svg")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -32,6 +32,22 @@ function shown(value) {
   return Math.abs(value) >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
 }
 
+const FLAGGED = "check: ";  // start of the status of sessions that failed QC checks
+const isFlagged = index => data.rows[index][place.status].startsWith(FLAGGED);
+
+// Color of a status: that of a session that failed QC checks never equals that of others.
+function statusKind(status) {
+  if (status.startsWith(FLAGGED)) return "check";
+  return {done: "", failed: "failed"}[status] ?? "plain";
+}
+
+// Paths of the figures of a session; * is its name and @ that of the participant.
+function figures(index) {
+  const name = keys[index].trim().replace("\t", "_"), participant = name.split("_")[0];
+  return data.pictures[index].map(
+    figure => data.figures[figure].replaceAll("*", name).replaceAll("@", participant));
+}
+
 // Sort numbers by value and text in natural order; missing values are always last.
 const collator = new Intl.Collator(undefined, {numeric: true});
 function order(a, b) {
@@ -72,8 +88,7 @@ function drawRow(row, index) {
       cell.append(element("a", value, {href: data.links[value]}));
     } else if (name === "status") {
       const rating = ratings[keys[index]]?.rating;
-      const kind = value === "failed" ? "failed" : value === "done" ? "" : "plain";
-      cell.append(element("span", value, {className: `status ${kind}`}));
+      cell.append(element("span", value, {className: `status ${statusKind(value)}`}));
       if (rating) cell.append(" ", element("span", rating, {className: `status ${rating}`}));
     } else {
       cell.append(shown(value));
@@ -147,14 +162,20 @@ find("#export").onclick = () => {
   download("ratings.tsv", "text/tab-separated-values", ["participant_id\tsession_id\trating\tnotes", ...rated, ""].join("\n"));
 };
 
-// Rating of the sessions in the order of the table.
+// Rating of the sessions in the order of the table; those that failed QC checks are first.
 const dialog = find("#rating"), notes = find("#notes");
-let at = 0, picture = 0;
+let reviewed = [], at = 0, picture = 0;
 function showSession() {
-  const index = state.visible[at], row = data.rows[index], files = data.pictures[index], rated = ratings[keys[index]] ?? {};
+  const index = reviewed[at], row = data.rows[index], files = figures(index), rated = ratings[keys[index]] ?? {};
   picture = files.length ? picture % files.length : 0;
   find("#who").textContent = keys[index].replace("\t", " ");
-  find("#place").textContent = `${at + 1} of ${state.visible.length}`;
+  find("#place").textContent = `${at + 1} of ${reviewed.length}`;
+  const status = row[place.status];
+  find("#state").textContent = status;
+  find("#state").className = `status ${statusKind(status)}`;
+  const kind = status === "failed" ? "error" : "warning";
+  find("#messages").replaceChildren(
+    ...(data.messages[index] ?? []).map(message => element("p", message, {className: kind})));
   find("#verdict").textContent = rated.rating ?? "not rated";
   find("#verdict").className = `status ${rated.rating ?? "plain"}`;
   notes.value = rated.notes ?? "";
@@ -164,12 +185,13 @@ function showSession() {
   find("#facts").textContent = values.map(column => `${data.columns[column].title}: ${shown(row[column])}`).join(" · ");
 }
 function rate(change) {
-  const key = keys[state.visible[at]];
+  const key = keys[reviewed[at]];
   ratings[key] = {...ratings[key], ...change};
   stored(ratings);
 }
 function step(by) {
-  at = (at + by + state.visible.length) % state.visible.length;
+  at = (at + by + reviewed.length) % reviewed.length;
+  if (isFlagged(reviewed[at])) picture = 0;  // the figure of its check
   showSession();
 }
 const actions = {
@@ -202,7 +224,9 @@ dialog.tabIndex = -1;
 dialog.onclose = draw;
 find("#rate").onclick = () => {
   if (!state.visible.length) return;
+  reviewed = [...state.visible.filter(isFlagged), ...state.visible.filter(index => !isFlagged(index))];
   at = 0;
+  picture = 0;
   showSession();
   dialog.showModal();
   dialog.focus();

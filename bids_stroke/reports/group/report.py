@@ -14,9 +14,11 @@ from bids_stroke.reports.rendering import render
 from bids_stroke.reports.viewer import page as viewer_page
 from bids_stroke.utils.files import PathLike
 
-from .files import report_links
+from .checks import check_statuses, failed_checks
+from .files import read_sessions, report_links, table_keys
 from .outcome import OutcomeSection
 from .outliers import outlier_measures, pictured_outliers
+from .pictures import Pictures
 from .plots import plot_cohort
 from .table import ExcludedSession, arrange_table, lesion_volumes, table_data
 from .tiles import cohort_tiles
@@ -65,6 +67,8 @@ def group_report(
     outliers = _outliers(table)
     arranged = arrange_table(table.assign(stands_out=outlier_measures(table, outliers)), failed)
     links = report_links(out_dir, arranged["participant_id"])
+    sessions = read_sessions(out_dir, table_keys(arranged))
+    pictures = Pictures()
     viewer = out_dir / viewer_page.viewer_name("group")
     return render(
         "group.html",
@@ -72,9 +76,11 @@ def group_report(
         tiles=cohort_tiles(table, volumes, failed),
         overlap=svg.inline(Path(overlap_svg_path)) if overlap_svg_path else None,
         viewer=viewer.name if viewer.is_file() else None,
-        data=table_data(arranged, groups, links, out_dir),
+        data=table_data(arranged, groups, links, sessions, failed, out_dir),
+        checks=failed_checks(table, sessions, links, pictures),
+        flagged=int(check_statuses(table).notna().sum()),
         plots=plot_cohort(table, volumes, groups, links),
-        outliers=pictured_outliers(outliers, out_dir, links),
+        outliers=pictured_outliers(outliers, sessions, links, pictures),
         limit=qc_outliers.LIMIT,
         failed=failed,
         notices=notices,

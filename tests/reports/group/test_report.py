@@ -67,15 +67,21 @@ def test_the_volume_in_the_template_is_shown_if_it_is_the_only_one(tmp_path, tab
     assert column["first"] == is_shown
 
 
+def tiles(html):
+    """Values of the tiles by label."""
+    pairs = re.findall(r'class="tile[^"]*"><span>(.*?)</span><b>(.*?)</b>', html)
+    return {label: re.sub("<.*?>", "", value) for label, value in pairs}
+
+
 def test_key_figures(tmp_path, table):
     (tmp_path / "dataset_description.json").write_text(
         json.dumps({"GeneratedBy": [{"Name": "bids_stroke", "Version": "9.8"}]})
     )
     html = group_report(tmp_path, table).read_text(encoding="utf-8")
-    tiles = dict(re.findall(r'class="tile"><span>(.*?)</span><b>(.*?)</b>', html))
-    assert tiles == {
+    assert tiles(html) == {
         "Participants": "2",
         "Sessions measured": "3",
+        "Sessions that failed QC checks": "0",
         "Sessions without a lesion": "1",
         "Sessions failed": "0",
         "Median lesion volume": "25 ml",
@@ -186,7 +192,42 @@ def test_outliers_are_shown_with_a_figure(tmp_path):
     titles, rows = cells(out)
     stands_out = {row[0]: row[titles.index("Stands out")] for row in rows}
     assert stands_out.pop("sub-4") == "Brain volume" and not any(stands_out.values())
-    assert content(out)["pictures"][4] == ["sub-4/figures/sub-4_desc-brain_T1w.svg"]
+    data = content(out)
+    (figure,) = (data["figures"][number] for number in data["pictures"][4])
+    assert figure == "*/figures/*_desc-brain_T1w.svg"
+
+
+def test_flagged_sessions_never_look_done(tmp_path, table):
+    """Status, tile, notice and section; the section shows the figure of the check on its contrast."""
+    outputs = {}
+    for role in ("lesion_figure@T1w", "coreg_figure@FLAIR", "coreg_figure@T2w"):
+        kind, contrast = role.split("_figure@")
+        figure = tmp_path / f"sub-2/figures/sub-2_ses-1_desc-{kind}_{contrast}.svg"
+        figure.parent.mkdir(parents=True, exist_ok=True)
+        figure.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" id="{kind}-{contrast}"/>')
+        outputs[role] = figure.relative_to(tmp_path).as_posix()
+    flags = {"agreement": "The T2w differs <b>.", "trained_range": "/data/sub-2/x is <small>."}
+    Record("sub-2_ses-1", "identity", "ok", flags=flags, outputs=outputs).write(tmp_path)
+    table["qc_flags"] = [np.nan, np.nan, "agreement+trained_range"]
+    table["status"] = "patient"  # a column of participants.tsv
+    out = group_report(tmp_path, table)
+    titles, rows = cells(out)
+    statuses = [row[titles.index("Status")] for row in rows]
+    assert statuses == ["check: agreement, trained range", "no lesion found", "done"]
+    assert [row[titles.index("Participants status")] for row in rows] == ["patient"] * 3
+    html = out.read_text(encoding="utf-8")
+    assert tiles(html)["Sessions that failed QC checks"] == "1"
+    assert '<a href="#checks">1 session failed QC checks</a>' in html
+    section = re.search(r'<section id="checks">.*?</section>', html, re.DOTALL)[0]
+    assert re.findall("<h3>(.*?)</h3>", section) == ["Agreement: 1 session", "Trained range: 1 session"]
+    assert "<p>The T2w differs &lt;b&gt;.</p>" in section
+    assert "<p>sub-2/x is &lt;small&gt;.</p>" in section, "without the folders of this machine"
+    assert re.findall(r'<svg[^>]*id="(.*?)"', section) == ["coreg-T2w", "lesion-T1w"]
+    data = content(out)
+    assert data["messages"] == {"0": ["The T2w differs <b>.", "sub-2/x is <small>."]}
+    first = data["figures"][data["pictures"][0][0]]
+    assert first == "@/figures/*_desc-coreg_T2w.svg", "the figure of the check is rated first"
+    assert 'id="checks"' not in group_report(tmp_path, table.drop(columns="qc_flags")[:1]).read_text()
 
 
 def test_plots_by_grouping_columns(tmp_path):
