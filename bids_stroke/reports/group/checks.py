@@ -8,8 +8,6 @@ from pathlib import Path
 import pandas as pd
 from markupsafe import Markup
 
-from bids_stroke.qc.checks import CHECKS, OTHER_CHECKS
-
 from .files import SessionFiles, SessionKey, table_keys
 from .pictures import Pictures
 
@@ -30,22 +28,25 @@ _FOLDERS = re.compile(r"\S*/(?=sub-)")  # folders above the participant folder
 
 
 @dataclass(frozen=True)
-class FailedCheck:
-    """QC check that a session failed.
+class FlaggedSession:
+    """Session that failed QC checks.
 
     Attributes
     ----------
-    session : str
+    name : str
         Participant and session.
-    message : str
+    status : str
+        Status with the failed checks.
+    messages : sequence of str
     link : str, optional
         Address of the participant report.
     picture : Markup, optional
-        Figure that shows the reason.
+        Figure that shows the reason of the first failed check.
     """
 
-    session: str
-    message: str
+    name: str
+    status: str
+    messages: Sequence[str]
     link: str | None
     picture: Markup | None
 
@@ -98,13 +99,13 @@ def check_figure(name: str, session: SessionFiles) -> Path | None:
     return next(iter(named or figures), None)
 
 
-def failed_checks(
+def flagged_sessions(
     table: pd.DataFrame,
     sessions: Mapping[SessionKey, SessionFiles],
     links: Mapping[str, str],
     pictures: Pictures,
-) -> dict[str, Sequence[FailedCheck]]:
-    """List the sessions of a table that failed each QC check, by the words of the check.
+) -> list[FlaggedSession]:
+    """List the sessions of a table that failed QC checks, in the order of the table.
 
     Parameters
     ----------
@@ -115,24 +116,23 @@ def failed_checks(
     pictures : Pictures
         Embeds the figures.
     """
-    keys = [key for key in table_keys(table) if sessions[key].flags]
-    flagged = [(key, sessions[key]) for key in keys]
-    order = [*CHECKS, *OTHER_CHECKS]
-    others = {name for _, session in flagged for name in session.flags}.difference(order)
-    return {
-        check_title(name): cards
-        for name in [*order, *sorted(others)]
-        if (cards := [_card(name, *item, links, pictures) for item in flagged if name in item[1].flags])
-    }
+    cards = []
+    for key, status in zip(table_keys(table), check_statuses(table), strict=True):
+        if isinstance(status, str):
+            session = sessions[key]
+            figures = (check_figure(name, session) for name in session.flags)
+            picture = pictures.embed(next(filter(None, figures), None))
+            name = " ".join(key).strip()
+            cards.append(FlaggedSession(name, status, messages(session), links.get(key[0]), picture))
+    return cards
 
 
-def _card(
-    name: str,
-    key: SessionKey,
-    session: SessionFiles,
-    links: Mapping[str, str],
-    pictures: Pictures,
-) -> FailedCheck:
-    message = _FOLDERS.sub("", session.flags[name])
-    picture = pictures.embed(check_figure(name, session))
-    return FailedCheck(" ".join(key).strip(), message, links.get(key[0]), picture)
+def count_checks(table: pd.DataFrame) -> dict[str, int]:
+    """Count the sessions that failed each check, by the words of the check.
+
+    >>> count_checks(pd.DataFrame({"qc_flags": ["agreement+no_lesion", None, "no_lesion"]}))
+    {'no lesion': 2, 'agreement': 1}
+    """
+    flags = table["qc_flags"].dropna() if "qc_flags" in table else pd.Series(dtype=str)
+    names = flags.str.split("+").explode()
+    return {check_title(name): int(count) for name, count in names.value_counts().items()}

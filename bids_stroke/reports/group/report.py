@@ -14,7 +14,7 @@ from bids_stroke.reports.rendering import render
 from bids_stroke.reports.viewer import page as viewer_page
 from bids_stroke.utils.files import PathLike
 
-from .checks import check_statuses, failed_checks
+from .checks import count_checks, flagged_sessions
 from .files import read_sessions, report_links, table_keys
 from .outcome import OutcomeSection
 from .outliers import outlier_measures, pictured_outliers
@@ -77,9 +77,9 @@ def group_report(
         overlap=svg.inline(Path(overlap_svg_path)) if overlap_svg_path else None,
         viewer=viewer.name if viewer.is_file() else None,
         data=table_data(arranged, groups, links, sessions, failed, out_dir),
-        checks=failed_checks(table, sessions, links, pictures),
-        flagged=int(check_statuses(table).notna().sum()),
-        plots=plot_cohort(table, volumes, groups, links),
+        checks=count_checks(table),
+        flagged=flagged_sessions(arranged, sessions, links, pictures),
+        plots=plot_cohort(arranged, groups, links),
         outliers=pictured_outliers(outliers, sessions, links, pictures),
         limit=qc_outliers.LIMIT,
         failed=failed,

@@ -19,7 +19,9 @@ LEADING_COLUMNS = (
     *MEASURES,
     *("mean_probability", "brain_volume_ml", "template_brain_dice", "stands_out"),
 )
-_TEMPLATE_VOLUME = "lesion_volume_mni_ml"
+_NATIVE_VOLUME, _TEMPLATE_VOLUME = "lesion_volume_ml", "lesion_volume_mni_ml"
+#: Column of the page with the volumes of a cohort in which only some sessions have a native volume.
+_MIXED_VOLUME = "native_or_mni_volume_ml"
 #: Columns hidden initially.
 HIDDEN_COLUMNS = {
     _TEMPLATE_VOLUME,
@@ -46,8 +48,21 @@ def session_keys(table: pd.DataFrame) -> list[str]:
 
 def lesion_volumes(table: pd.DataFrame) -> pd.Series:
     """Return lesion volumes (ml): native, or in the template if there is no native volume."""
-    native, in_template = (_numbers(table, f"lesion_volume{suffix}_ml") for suffix in ("", "_mni"))
+    native, in_template = (_numbers(table, name) for name in (_NATIVE_VOLUME, _TEMPLATE_VOLUME))
     return pd.Series(native_or_template(native, in_template), index=table.index)
+
+
+def volume_column(table: pd.DataFrame) -> str | None:
+    """Return the column of the page with the lesion volumes, or None if there are none."""
+    columns = (_MIXED_VOLUME, _NATIVE_VOLUME, _TEMPLATE_VOLUME)
+    return next((name for name in columns if name in table), None)
+
+
+def _add_mixed_volumes(table: pd.DataFrame) -> pd.DataFrame:
+    """Add the column of all lesion volumes if only some sessions have a native volume."""
+    volumes, native = lesion_volumes(table), _numbers(table, _NATIVE_VOLUME)
+    is_mixed = native.notna().any() and (native.isna() & volumes.notna()).any()
+    return table.assign(**{_MIXED_VOLUME: volumes}) if is_mixed else table
 
 
 def _numbers(table: pd.DataFrame, name: str) -> pd.Series:
@@ -68,7 +83,7 @@ def arrange_table(table: pd.DataFrame, failed: Sequence[ExcludedSession]) -> pd.
         statuses = [(item.participant_id, item.session_id or np.nan, "failed") for item in failed]
         rows = pd.DataFrame(statuses, columns=[*KEYS, "status"], dtype=object)
         table = pd.concat([table, rows], ignore_index=True)
-    table = table.dropna(axis="columns", how="all")
+    table = _add_mixed_volumes(table).dropna(axis="columns", how="all")
     first = [column for column in LEADING_COLUMNS if column in table]
     rest = [column for column in table if column not in first]
     table = table[first + rest]
@@ -103,7 +118,7 @@ def table_data(
         Folder of the derivatives.
     """
     numeric = [name for name in table if pd.api.types.is_numeric_dtype(table[name])]
-    native, in_template = (_numbers(table, name) for name in ("lesion_volume_ml", _TEMPLATE_VOLUME))
+    native, in_template = (_numbers(table, name) for name in (_NATIVE_VOLUME, _TEMPLATE_VOLUME))
     only_in_template = bool((native.isna() & in_template.notna()).any())
     hidden = HIDDEN_COLUMNS - ({_TEMPLATE_VOLUME} if only_in_template else set())
     files = [sessions[key] for key in table_keys(table)]

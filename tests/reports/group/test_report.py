@@ -219,10 +219,11 @@ def test_flagged_sessions_never_look_done(tmp_path, table):
     assert tiles(html)["Sessions that failed QC checks"] == "1"
     assert '<a href="#checks">1 session failed QC checks</a>' in html
     section = re.search(r'<section id="checks">.*?</section>', html, re.DOTALL)[0]
-    assert re.findall("<h3>(.*?)</h3>", section) == ["Agreement: 1 session", "Trained range: 1 session"]
+    assert "<p>agreement: 1, trained range: 1.</p>" in section
+    assert '<span class="status check">check: agreement, trained range</span>' in section
     assert "<p>The T2w differs &lt;b&gt;.</p>" in section
     assert "<p>sub-2/x is &lt;small&gt;.</p>" in section, "without the folders of this machine"
-    assert re.findall(r'<svg[^>]*id="(.*?)"', section) == ["coreg-T2w", "lesion-T1w"]
+    assert re.findall(r'<svg[^>]*id="(.*?)"', section) == ["coreg-T2w"]
     data = content(out)
     assert data["messages"] == {"0": ["The T2w differs <b>.", "sub-2/x is <small>."]}
     first = data["figures"][data["pictures"][0][0]]
@@ -236,14 +237,29 @@ def test_plots_by_grouping_columns(tmp_path):
     html = group_report(tmp_path, table, groups=groups).read_text(encoding="utf-8")
     assert re.findall(r'aria-label="(By .*?)"', html) == ["By sex", "By age"]
     for measure in ("CST weighted load (ml)", "CST share of a cross-section"):
-        assert html.count(f'aria-label="{measure} against lesion volume, by hemisphere"') == 1
+        assert html.count(f'aria-label="{measure} against Lesion volume (ml): 30 sessions"') == 1
     assert 'id="plots"' not in group_report(tmp_path, table[["participant_id"]]).read_text()
+
+
+def test_volumes_of_the_template_are_plotted_where_there_is_no_native_volume(tmp_path):
+    """The plot, like its selection by the script, needs one column with all volumes."""
+    table = cohort_of(12)
+    table["lesion_volume_mni_ml"] = table["lesion_volume_ml"]
+    table.loc[:3, "lesion_volume_ml"] = np.nan
+    html = group_report(tmp_path, table).read_text(encoding="utf-8")
+    assert "Lesion volume (ml): 12 sessions" in html
+    assert '"native_or_mni_volume_ml"' in html
+    table["lesion_volume_ml"] = np.nan
+    html = group_report(tmp_path, table).read_text(encoding="utf-8")
+    assert "Lesion volume (ml): 12 sessions" in html and "native_or_mni" not in html
 
 
 def test_points_of_the_scatter_plot_are_links(tmp_path):
     (tmp_path / "sub-7.html").touch()
     html = group_report(tmp_path, cohort_of(12)).read_text(encoding="utf-8")
-    assert re.findall(r'<a xlink:href="(.*?)"', html) == ["sub-7.html"] * 2  # one in each plot
+    row = [row[0] for row in cells(tmp_path / "group.html")[1]].index("sub-7")
+    points = re.findall(r'<a href="(.*?)" data-i="(\d+)">', html)
+    assert points == [("sub-7.html", str(row))] * 2, "one in each plot"
 
 
 def test_rejected_sessions_are_listed(tmp_path, table):
