@@ -63,7 +63,7 @@ def run_group(settings: Settings) -> int:
     write_tsv(summary, out / "group_loads.tsv")
     write_json(cohort_summary.SUMMARY_COLUMNS, out / "group_loads.json")
     mapped = _mapped_tracts(settings, cohort.table)
-    count = _write_maps(out, cohort, mapped)
+    count, lesions = _write_maps(out, cohort, mapped)
     outcomes = analyze_outcomes(settings, cohort.table, cohort.finished)
     problems = list(dict.fromkeys([*cohort.problems, *outcomes.problems]))
     with TemporaryDirectory() as folder:
@@ -81,6 +81,7 @@ def run_group(settings: Settings) -> int:
             cohort.groups,
             [*problems, *cohort.notices, *outcomes.notices],
             _outcome_sections(out, outcomes),
+            lesions,
         )
     description = describe_cohort(cohort.table, [card.name for card in mapped])
     _write_record(out, methods.GROUP, description, "group_lesion.tsv")
@@ -199,14 +200,14 @@ def _mapped_tracts(settings: Settings, table: pd.DataFrame) -> list[TractCard]:
     return [card for card in cards if columns.tract_prefix(card.atlas) in prefixes]
 
 
-def _write_maps(out: Path, cohort: Cohort, mapped: Sequence[TractCard]) -> nib.Nifti1Image:
-    """Write the overlap map and the maps of mean load; return the overlap map."""
+def _write_maps(out: Path, cohort: Cohort, mapped: Sequence[TractCard]) -> overlap.Overlap:
+    """Write the overlap map and the maps of mean load; return the overlap."""
     number = len(cohort.table)
     for path in out.glob(
         derivative("group", "load", ".*", space=TEMPLATE, atlas="*", res="1", label="L")
     ):
         path.unlink()  # may be of a tract that only an earlier run used
-    count = overlap.overlap(out, cohort.finished)
+    count, lesions = overlap.overlap(out, cohort.finished)
     _write_map(out, count, f"Number of sessions (of {number}) with a lesion in the voxel", "count")
     for card in mapped:
         loads = overlap.load_map(count, number, tracts.load_tract(card))
@@ -215,7 +216,7 @@ def _write_maps(out: Path, cohort: Cohort, mapped: Sequence[TractCard]) -> nib.N
             "over voxels times the voxel volume is the mean raw load"
         )
         _write_map(out, loads, text, "load", atlas=card.atlas)
-    return count
+    return overlap.Overlap(count, lesions)
 
 
 def _evaluate(settings: Settings, cohort: Cohort) -> Page | None:

@@ -6,27 +6,13 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from group_pages import names, write_session
 
-from bids_stroke.bids.record import Record
 from bids_stroke.qc import ratings
 from bids_stroke.reports.group.report import group_report
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'</script><script>alert(2)</script>"
 LONG = "x" * 10_000
-
-
-def write_session(out, name, kinds=(), flags=None):
-    """Write the record of a session with tiny figures."""
-    outputs = {}
-    participant = name.partition("_")[0]
-    for kind in kinds:
-        path = out / participant / "figures" / f"{name}_desc-{kind}_T1w.svg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><desc>{kind}</desc></svg>'
-        )
-        outputs[f"{kind}_figure"] = path.relative_to(out).as_posix()
-    Record(name, "identity", "ok", outputs=outputs, flags=flags or {}).write(out)
 
 
 @pytest.fixture
@@ -46,10 +32,6 @@ def page(tmp_path, browser_page):
     page = browser_page(group_report(tmp_path, table, groups=["site"]))
     yield page
     assert not [error for error in page.errors if not error.endswith(".svg")]
-
-
-def names(page):
-    return page.locator("#cohort tbody td:first-child").all_inner_texts()
 
 
 def title(page, text):
@@ -90,6 +72,21 @@ def test_filtering_changes_the_rows(page, text, expected):
     page.fill("#filter", text)
     assert names(page) == expected
     assert page.inner_text("#shown") == f"{len(expected)} of 4 sessions"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("volume>1", "There is no column volume; similar: lesion_volume_ml."),
+        ("constructor>1 left", "There is no column constructor; Columns lists all columns."),
+        ("lesion_volume_ml>1 left src=x", "There is no column src; Columns lists all columns."),
+        ("lesion_volume_ml>1 left", ""),
+    ],
+)
+def test_an_unknown_column_is_reported_beside_the_filter(page, text, message):
+    page.fill("#filter", text)
+    assert page.inner_text("#unknown") == message
+    assert page.locator("#unknown").is_visible() == bool(message)
 
 
 def test_columns_are_chosen(page):

@@ -1,13 +1,14 @@
-// Table of sessions (sorting, filtering, download) and visual rating. Text from the data is inserted as
-// text, never as markup.
+// Data of the page, and table of sessions: sorting, filtering, download. Text from the data is inserted
+// as text, never as markup.
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const find = selector => document.querySelector(selector);
-const place = Object.fromEntries(data.columns.map((column, index) => [column.name, index]));
+const place = Object.assign(  // index of each column by its name
+  Object.create(null), Object.fromEntries(data.columns.map((column, index) => [column.name, index])));
 const keys = data.rows.map(row => `${row[place.participant_id]}\t${row[place.session_id] ?? ""}`);
 const store = `bids_stroke ratings ${location.pathname}`;
 const ratings = stored();
-const state = {sort: 0, down: false, chosen: new Set(), visible: []};
+const state = {sort: 0, down: false, chosen: new Set(), terms: [], visible: [], isFiltered: false};
 data.columns.forEach((column, index) => column.first && state.chosen.add(index));
 
 // Without local storage, ratings are lost when the page is closed.
@@ -58,28 +59,47 @@ function order(a, b) {
   return (state.down ? -difference : difference) || a - b;
 }
 
-// Words in any cell, and conditions on columns: lesion_volume_ml>50 hemisphere=left
-function matcher(text) {
-  const tests = text.trim().split(/\s+/).filter(Boolean).map(term => {
-    const parts = term.match(/^(\w+)(>=|<=|>|<|=)(.+)$/);
-    if (!parts || !(parts[1] in place)) {
-      const word = term.toLowerCase();
-      return row => row.some(value => value !== null && String(value).toLowerCase().includes(word));
-    }
-    const column = place[parts[1]], wanted = parts[3], limit = Number(wanted);
-    const compare = {
-      ">": value => value > limit, "<": value => value < limit, ">=": value => value >= limit,
-      "<=": value => value <= limit,
-      "=": value => typeof value === "number" ? value === limit : value.toLowerCase() === wanted.toLowerCase(),
-    }[parts[2]];
-    return row => row[column] !== null && compare(row[column]);
+// Terms of a filter: words in any cell, and conditions on columns such as lesion_volume_ml>50. Quotes
+// enclose names and values with spaces: "time since stroke">5
+function parseFilter(text) {
+  return (text.match(/(?:"[^"]*"|\S)+/g) ?? []).map(text => {
+    const term = text.replaceAll('"', "");
+    const [, column, operator, wanted] = term.match(/^([^<>=]+)(>=|<=|>|<|=)(.+)$/) ?? [];
+    return {text, term, column, operator, wanted};
   });
-  return row => tests.every(test => test(row));
+}
+
+function matcher({term, column, operator, wanted}) {
+  if (!(column in place)) {
+    const word = term.toLowerCase();
+    return row => row.some(value => value !== null && String(value).toLowerCase().includes(word));
+  }
+  const limit = Number(wanted), text = wanted.toLowerCase();
+  const compare = {
+    ">": value => value > limit, "<": value => value < limit, ">=": value => value >= limit,
+    "<=": value => value <= limit,
+    "=": value => Number(value) === limit || String(value).toLowerCase() === text,
+  }[operator];
+  return row => row[place[column]] !== null && compare(row[place[column]]);
+}
+
+// Names in conditions that are no columns, with similar names.
+function unknownColumns() {
+  const unknown = state.terms.map(term => term.column).filter(name => name && !(name in place));
+  return [...new Set(unknown)].map(name => {
+    const part = name.toLowerCase();
+    const similar = data.columns.map(column => column.name).filter(
+      other => other.toLowerCase().includes(part) || part.includes(other.toLowerCase()));
+    const hint = similar.length ? `similar: ${similar.slice(0, 3).join(", ")}` : "Columns lists all columns";
+    return `There is no column ${name}; ${hint}.`;
+  });
 }
 
 const lines = [];  // table row of each session, redrawn when the columns change
 function drawRow(row, index) {
   const line = document.createElement("tr");
+  line.dataset.i = index;
+  if (!(row[place.participant_id] in data.links)) line.tabIndex = 0;
   for (const column of state.chosen) {
     const value = row[column], {name} = data.columns[column];
     const cell = element("td", "", {title: String(value ?? "").length > 24 ? value : ""});
@@ -117,11 +137,24 @@ function drawHead() {
   }));
 }
 
+// Show the sessions that match the filter: in the table, the plots and the overlap.
 function update() {
-  const matches = matcher(find("#filter").value);
-  state.visible = data.rows.map((_, index) => index).filter(index => matches(data.rows[index])).sort(order);
+  state.terms = parseFilter(find("#filter").value);
+  const tests = state.terms.map(matcher);
+  state.visible = data.rows.map((_, index) => index)
+    .filter(index => tests.every(test => test(data.rows[index]))).sort(order);
+  state.isFiltered = state.visible.length < data.rows.length;
   find("#cohort tbody").replaceChildren(...state.visible.map(index => lines[index]));
-  find("#shown").textContent = `${state.visible.length} of ${data.rows.length} sessions`;
+  const text = `${state.visible.length} of ${data.rows.length} sessions`;
+  for (const status of document.querySelectorAll(".shown")) status.textContent = text;
+  find("#unknown").textContent = unknownColumns().join(" ");
+  drawSelection();
+  drawOverlap();
+}
+
+function setFilter(text) {
+  find("#filter").value = text;
+  update();
 }
 
 function draw() {
@@ -134,11 +167,12 @@ function draw() {
 find("#columns").append(...data.columns.map((column, index) => {
   const box = element("input", "", {type: "checkbox", checked: column.first, disabled: index === 0});
   box.onchange = () => { box.checked ? state.chosen.add(index) : state.chosen.delete(index); draw(); };
-  const label = element("label", box);
+  const label = element("label", box, {title: column.name});
   label.append(` ${column.title}`);
   return label;
 }));
 find("#filter").oninput = update;
+for (const button of document.querySelectorAll(".clear")) button.onclick = () => setFilter("");
 
 function download(name, kind, text) {
   const link = element("a", "", {href: URL.createObjectURL(new Blob([text], {type: kind})), download: name});
@@ -161,75 +195,3 @@ find("#export").onclick = () => {
     [...key.split("\t"), ratings[key].rating ?? "", ratings[key].notes ?? ""].map(text => text.replace(/[\t\r\n]+/g, " ") || "n/a").join("\t"));
   download("ratings.tsv", "text/tab-separated-values", ["participant_id\tsession_id\trating\tnotes", ...rated, ""].join("\n"));
 };
-
-// Rating of the sessions in the order of the table; those that failed QC checks are first.
-const dialog = find("#rating"), notes = find("#notes");
-let reviewed = [], at = 0, picture = 0;
-function showSession() {
-  const index = reviewed[at], row = data.rows[index], files = figures(index), rated = ratings[keys[index]] ?? {};
-  picture = files.length ? picture % files.length : 0;
-  find("#who").textContent = keys[index].replace("\t", " ");
-  find("#place").textContent = `${at + 1} of ${reviewed.length}`;
-  const status = row[place.status];
-  find("#state").textContent = status;
-  find("#state").className = `status ${statusKind(status)}`;
-  const kind = status === "failed" ? "error" : "warning";
-  find("#messages").replaceChildren(
-    ...(data.messages[index] ?? []).map(message => element("p", message, {className: kind})));
-  find("#verdict").textContent = rated.rating ?? "not rated";
-  find("#verdict").className = `status ${rated.rating ?? "plain"}`;
-  notes.value = rated.notes ?? "";
-  const image = files.length && element("img", "", {src: files[picture], alt: `${files[picture]} cannot be shown; open this page in its original folder`});
-  find("#picture").replaceChildren(image || element("p", "This session has no figures."));
-  const values = [...state.chosen].slice(1).filter(column => row[column] !== null);
-  find("#facts").textContent = values.map(column => `${data.columns[column].title}: ${shown(row[column])}`).join(" · ");
-}
-function rate(change) {
-  const key = keys[reviewed[at]];
-  ratings[key] = {...ratings[key], ...change};
-  stored(ratings);
-}
-function step(by) {
-  at = (at + by + reviewed.length) % reviewed.length;
-  if (isFlagged(reviewed[at])) picture = 0;  // the figure of its check
-  showSession();
-}
-const actions = {
-  a: () => { rate({rating: "accept"}); step(1); },
-  r: () => { rate({rating: "reject"}); step(1); },
-  x: () => { rate({rating: undefined}); showSession(); },
-  n: () => notes.focus(),
-  p: () => { picture += 1; showSession(); },
-  ArrowUp: () => find("#picture").scrollBy(0, -200),
-  ArrowDown: () => find("#picture").scrollBy(0, 200),
-  ArrowLeft: () => step(-1),
-  ArrowRight: () => step(1),
-  Escape: () => dialog.close(),
-};
-notes.oninput = () => rate({notes: notes.value});
-dialog.addEventListener("keydown", event => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target === notes) {
-    if (event.key !== "Escape" && event.key !== "Enter") return;
-    dialog.focus();
-  } else {
-    const action = actions[event.key] ?? actions[event.key.toLowerCase()];
-    if (!action) return;
-    action();
-  }
-  event.preventDefault();
-});
-for (const button of dialog.querySelectorAll("[data-key]")) button.onclick = actions[button.dataset.key];
-dialog.tabIndex = -1;
-dialog.onclose = draw;
-find("#rate").onclick = () => {
-  if (!state.visible.length) return;
-  reviewed = [...state.visible.filter(isFlagged), ...state.visible.filter(index => !isFlagged(index))];
-  at = 0;
-  picture = 0;
-  showSession();
-  dialog.showModal();
-  dialog.focus();
-};
-
-draw();

@@ -169,7 +169,7 @@ def load_against_volume(
     columns, heights = panels.across(x, values.iloc[:, 0]), panels.up(y, values.iloc[:, 1])
     marks = panels.points(_points(table, values.index, columns, heights, links), SIZE)
     label = f"{load.title} against {volume.title}: {len(values)} sessions"
-    return panels.panel(x, y, [marks], label)
+    return panels.panel(x, y, [marks], label, role="group")
 
 
 def _points(

@@ -15,6 +15,8 @@ from .scales import Scale
 
 WIDTH, HEIGHT = 340, 260
 LEFT, RIGHT, TOP, BOTTOM = 54, 328, 12, 212
+#: Ends of the axes for the script of the page.
+FRAME = {"left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
 TICK = 5  # length of a tick, pixels
 LABEL_LENGTH = 14  # characters of the labels of categories
 
@@ -54,10 +56,13 @@ def up(scale: Scale, values: ArrayLike) -> NDArray[np.float64]:
     return BOTTOM - (BOTTOM - TOP) * scale.position(values)
 
 
-def panel(x: Scale, y: Scale, marks: Iterable[str], label: str, attributes: str = "") -> str:
+def panel(
+    x: Scale, y: Scale, marks: Iterable[str], label: str, attributes: str = "", role: str = "img"
+) -> str:
     """Create a panel from its axes and marks; ``label`` describes its content for screen readers.
 
-    ``attributes`` are further attributes of the ``<svg>`` element.
+    ``attributes`` are further attributes of the ``<svg>`` element. The ``role`` of a panel with links
+    is ``group``.
     """
     data = "".join(
         f' data-{name}="{escape(scale.describe())}"'
@@ -65,7 +70,7 @@ def panel(x: Scale, y: Scale, marks: Iterable[str], label: str, attributes: str 
         if scale.column
     )
     return (
-        f'<svg class="panel" viewBox="0 0 {WIDTH} {HEIGHT}" role="group" '
+        f'<svg class="panel" viewBox="0 0 {WIDTH} {HEIGHT}" role="{role}" '
         f'aria-label="{escape(label)}"{data}{attributes}>\n{_axes(x, y)}{"".join(marks)}</svg>\n'
     )
 

@@ -18,6 +18,7 @@ from .checks import count_checks, flagged_sessions
 from .files import read_sessions, report_links, table_keys
 from .outcome import OutcomeSection
 from .outliers import outlier_measures, pictured_outliers
+from .overlap import lesion_cells
 from .pictures import Pictures
 from .plots import plot_cohort
 from .table import ExcludedSession, arrange_table, lesion_volumes, table_data
@@ -35,6 +36,7 @@ def group_report(
     groups: Sequence[str] = (),
     notices: Sequence[str] = (),
     outcomes: Sequence[OutcomeSection] = (),
+    lesions: Sequence[str] = (),
 ) -> Path:
     """Write ``out_dir/group.html``, a self-contained file, and return its path.
 
@@ -61,6 +63,8 @@ def group_report(
         Notices at the top of the page.
     outcomes : sequence of OutcomeSection
         Sections of the outcomes.
+    lesions : sequence of str
+        Lesion of each row of ``table``, from :func:`bids_stroke.cohort.overlap.overlap`.
     """
     out_dir = Path(out_dir)
     volumes = lesion_volumes(table)
@@ -69,6 +73,7 @@ def group_report(
     links = report_links(out_dir, arranged["participant_id"])
     sessions = read_sessions(out_dir, table_keys(arranged))
     pictures = Pictures()
+    cells = lesion_cells(table, lesions, arranged)
     viewer = out_dir / viewer_page.viewer_name("group")
     return render(
         "group.html",
@@ -76,7 +81,8 @@ def group_report(
         tiles=cohort_tiles(table, volumes, failed),
         overlap=svg.inline(Path(overlap_svg_path)) if overlap_svg_path else None,
         viewer=viewer.name if viewer.is_file() else None,
-        data=table_data(arranged, groups, links, sessions, failed, out_dir),
+        data=table_data(arranged, groups, links, sessions, failed, out_dir) | {"lesions": cells},
+        is_overlap_fixed=bool(lesions) and cells is None,
         checks=count_checks(table),
         flagged=flagged_sessions(arranged, sessions, links, pictures),
         plots=plot_cohort(arranged, groups, links),

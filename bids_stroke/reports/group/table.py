@@ -10,6 +10,7 @@ import pandas as pd
 from bids_stroke.bids.names import natural_key, split_session_name
 from bids_stroke.lesion.measurements import native_or_template
 from bids_stroke.reports.columns import MEASURES, column_title, number
+from bids_stroke.reports.figures import panels
 
 from .checks import check_figure, check_statuses, messages
 from .files import SessionFiles, SessionKey, Value, session_key, table_keys
@@ -129,11 +130,14 @@ def table_data(
                 "title": column_title(name),
                 "number": name in numeric,
                 "first": (name in LEADING_COLUMNS and name not in hidden) or name in groups[:4],
+                "group": name in groups,
             }
             for name in table
         ],
         "rows": [[_json_value(value) for value in row] for row in table.itertuples(index=False)],
         "links": links,
+        "volume": volume_column(table),
+        "frame": panels.FRAME,
         **_picture_data(files, out_dir),
         "messages": _message_data(table, sessions, failed),
     }
