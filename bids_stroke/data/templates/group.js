@@ -6,20 +6,9 @@ const find = selector => document.querySelector(selector);
 const place = Object.assign(  // index of each column by its name
   Object.create(null), Object.fromEntries(data.columns.map((column, index) => [column.name, index])));
 const keys = data.rows.map(row => `${row[place.participant_id]}\t${row[place.session_id] ?? ""}`);
-const store = `bids_stroke ratings ${location.pathname}`;
-const ratings = stored();
+const store = new RatingStore(keys, data.ratings);
 const state = {sort: 0, down: false, chosen: new Set(), terms: [], visible: [], isFiltered: false};
 data.columns.forEach((column, index) => column.first && state.chosen.add(index));
-
-// Without local storage, ratings are lost when the page is closed.
-function stored(change) {
-  try {
-    if (change) localStorage.setItem(store, JSON.stringify(change));
-    return JSON.parse(localStorage.getItem(store) ?? "{}");
-  } catch {
-    return {};
-  }
-}
 
 function element(name, text, properties = {}) {
   const node = Object.assign(document.createElement(name), properties);
@@ -95,6 +84,7 @@ function unknownColumns() {
   });
 }
 
+let ratings = {};  // of all raters, for the status
 const lines = [];  // table row of each session, redrawn when the columns change
 function drawRow(row, index) {
   const line = document.createElement("tr");
@@ -107,7 +97,7 @@ function drawRow(row, index) {
     if (name === "participant_id" && value in data.links) {
       cell.append(element("a", value, {href: data.links[value]}));
     } else if (name === "status") {
-      const rating = ratings[keys[index]]?.rating;
+      const rating = ratings[`${store.rater}\t${keys[index]}`]?.rating;
       cell.append(element("span", value, {className: `status ${statusKind(value)}`}));
       if (rating) cell.append(" ", element("span", rating, {className: `status ${rating}`}));
     } else {
@@ -159,6 +149,7 @@ function setFilter(text) {
 
 function draw() {
   state.chosen = new Set([...state.chosen].sort((a, b) => a - b));
+  ratings = store.entries;
   drawHead();
   lines.splice(0, lines.length, ...data.rows.map(drawRow));
   update();
@@ -189,9 +180,4 @@ function quoted(value) {
 find("#csv").onclick = () => {
   const rows = state.visible.map(index => data.rows[index].map(quoted).join(","));
   download("group_lesion.csv", "text/csv", [data.columns.map(column => quoted(column.name)).join(","), ...rows, ""].join("\r\n"));
-};
-find("#export").onclick = () => {
-  const rated = keys.filter(key => ratings[key]?.rating || ratings[key]?.notes).map(key =>
-    [...key.split("\t"), ratings[key].rating ?? "", ratings[key].notes ?? ""].map(text => text.replace(/[\t\r\n]+/g, " ") || "n/a").join("\t"));
-  download("ratings.tsv", "text/tab-separated-values", ["participant_id\tsession_id\trating\tnotes", ...rated, ""].join("\n"));
 };

@@ -133,6 +133,6 @@ def count_checks(table: pd.DataFrame) -> dict[str, int]:
     >>> count_checks(pd.DataFrame({"qc_flags": ["agreement+no_lesion", None, "no_lesion"]}))
     {'no lesion': 2, 'agreement': 1}
     """
-    flags = table["qc_flags"].dropna() if "qc_flags" in table else pd.Series(dtype=str)
+    flags = table["qc_flags"].dropna().astype(str) if "qc_flags" in table else pd.Series(dtype=str)
     names = flags.str.split("+").explode()
     return {check_title(name): int(count) for name, count in names.value_counts().items()}

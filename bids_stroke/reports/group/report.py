@@ -8,6 +8,7 @@ import pandas as pd
 
 from bids_stroke import __version__
 from bids_stroke.qc import outliers as qc_outliers
+from bids_stroke.qc.ratings import CohortRatings
 from bids_stroke.reports.evaluation import Page
 from bids_stroke.reports.figures import svg
 from bids_stroke.reports.rendering import render
@@ -21,6 +22,7 @@ from .outliers import outlier_measures, pictured_outliers
 from .overlap import lesion_cells
 from .pictures import Pictures
 from .plots import plot_cohort
+from .ratings import rating_data, rating_section
 from .table import ExcludedSession, arrange_table, lesion_volumes, table_data
 from .tiles import cohort_tiles
 
@@ -37,6 +39,7 @@ def group_report(
     notices: Sequence[str] = (),
     outcomes: Sequence[OutcomeSection] = (),
     lesions: Sequence[str] = (),
+    rated: CohortRatings | None = None,
 ) -> Path:
     """Write ``out_dir/group.html``, a self-contained file, and return its path.
 
@@ -65,6 +68,8 @@ def group_report(
         Sections of the outcomes.
     lesions : sequence of str
         Lesion of each row of ``table``, from :func:`bids_stroke.cohort.overlap.overlap`.
+    rated : CohortRatings, optional
+        Visual ratings.
     """
     out_dir = Path(out_dir)
     volumes = lesion_volumes(table)
@@ -81,7 +86,9 @@ def group_report(
         tiles=cohort_tiles(table, volumes, failed),
         overlap=svg.inline(Path(overlap_svg_path)) if overlap_svg_path else None,
         viewer=viewer.name if viewer.is_file() else None,
-        data=table_data(arranged, groups, links, sessions, failed, out_dir) | {"lesions": cells},
+        data=table_data(arranged, groups, links, sessions, failed, out_dir)
+        | {"lesions": cells, "ratings": rating_data(rated)},
+        ratings=rating_section(rated) if rated else None,
         is_overlap_fixed=bool(lesions) and cells is None,
         checks=count_checks(table),
         flagged=flagged_sessions(arranged, sessions, links, pictures),

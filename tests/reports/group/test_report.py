@@ -7,6 +7,7 @@ import pytest
 
 from bids_stroke.bids.record import Record
 from bids_stroke.cohort.columns import COLUMNS, describe_columns
+from bids_stroke.qc.ratings import rate_cohort
 from bids_stroke.reports.group.report import group_report
 from bids_stroke.reports.group.table import LEADING_COLUMNS, ExcludedSession
 
@@ -228,7 +229,8 @@ def test_flagged_sessions_never_look_done(tmp_path, table):
     assert data["messages"] == {"0": ["The T2w differs <b>.", "sub-2/x is <small>."]}
     first = data["figures"][data["pictures"][0][0]]
     assert first == "@/figures/*_desc-coreg_T2w.svg", "the figure of the check is rated first"
-    assert 'id="checks"' not in group_report(tmp_path, table.drop(columns="qc_flags")[:1]).read_text()
+    table["qc_flags"] = np.nan
+    assert 'id="checks"' not in group_report(tmp_path, table).read_text(encoding="utf-8")
 
 
 def test_plots_by_grouping_columns(tmp_path):
@@ -266,3 +268,19 @@ def test_rejected_sessions_are_listed(tmp_path, table):
     rejected = [ExcludedSession("sub-9", "", "motion <b>")]
     html = group_report(tmp_path, table, rejected=rejected).read_text(encoding="utf-8")
     assert 'id="rejected"' in html and "motion &lt;b&gt;" in html
+
+
+def test_ratings_are_summarized_and_part_of_the_data(tmp_path, table):
+    path = tmp_path / "ratings.tsv"
+    rows = ["2\t2\treject\tmissed_lesion\tanna", "10\t1\taccept\t\tanna", "2\t2\taccept\t\t<b>"]
+    path.write_text("\n".join(["participant_id\tsession_id\trating\treasons\trater", *rows]))
+    rated = rate_cohort([path], [("sub-2", "ses-1"), ("sub-2", "ses-2"), ("sub-10", "ses-1")])
+    out = group_report(tmp_path, table, rated=rated)
+    html = out.read_text(encoding="utf-8")
+    section = re.search(r'<section id="ratings">.*?</section>', html, re.DOTALL)[0]
+    assert "Rated sessions: 2, of which 1 are rejected. Raters: anna (2), &lt;b&gt; (1)." in section
+    assert "Cohen&#39;s kappa: 0.00" in section and "0% of the 1 sessions" in section
+    assert "Reasons: missed lesion 1." in section
+    rows = content(out)["ratings"]
+    assert rows[0] == ["sub-2", "ses-2", "reject", "missed_lesion", "", "anna", "", ""]
+    assert 'id="ratings"' not in group_report(tmp_path, table).read_text(encoding="utf-8")
