@@ -1,9 +1,13 @@
 """Fixtures for tests in a real browser: system Chromium, controlled by Playwright."""
 
 import shutil
+import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
+
+AXE = "4.14.1"  # version of axe-core
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +58,36 @@ def browser_page(browser):
     yield open_page
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="session")
+def axe(request, tmp_path_factory):
+    """Script of axe-core, downloaded once with npm; tests are skipped without it."""
+    script = request.config.cache.mkdir("axe-core") / f"axe-{AXE}.min.js"
+    if not script.is_file():
+        folder = tmp_path_factory.mktemp("npm")
+        npm = shutil.which("npm") or pytest.skip(
+            "npm is not on the PATH; install it to test accessibility"
+        )
+        done = subprocess.run(
+            [npm, "pack", f"axe-core@{AXE}"], cwd=folder, capture_output=True, timeout=120
+        )
+        if done.returncode:
+            pytest.skip("npm cannot download axe-core")
+        with tarfile.open(next(folder.glob("*.tgz"))) as archive:
+            script.write_bytes(archive.extractfile("package/axe.min.js").read())
+    return script
+
+
+@pytest.fixture
+def violations(axe):
+    """Function that returns the accessibility violations of a page: rules and elements."""
+
+    def check(page, selector="html"):
+        if not page.evaluate("'axe' in window"):
+            page.add_script_tag(path=axe)
+        options = "{resultTypes: ['violations']}"
+        result = page.evaluate(f"axe.run({selector!r}, {options})")
+        return [(rule["id"], node["html"]) for rule in result["violations"] for node in rule["nodes"]]
+
+    return check

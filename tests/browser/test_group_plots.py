@@ -165,7 +165,7 @@ def test_points_are_colored_by_a_column_of_participants(page):
     by_sex = points.evaluate_all(colors)
     female = by_sex[2]
     assert [color == female for color in by_sex] == [False, False, True, False, False, True]
-    assert page.locator("#colors > span").all_inner_texts() == ["■ M (27)", "■ F (13)"]
+    assert page.locator("#colors > span").all_inner_texts() == ["M (27)", "F (13)"]
     page.select_option("#color", label="age")
     assert len({*points.evaluate_all(colors)}) > 3, "a ramp"
     page.select_option("#color", label="hemisphere")

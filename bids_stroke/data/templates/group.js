@@ -110,6 +110,7 @@ function drawRow(row, index) {
 
 function drawHead() {
   const head = find("#cohort thead tr");
+  find("#cohort").style.setProperty("--columns", state.chosen.size);  // for the font size in print
   head.replaceChildren(...[...state.chosen].map(column => {
     const title = element("th", "", {scope: "col", title: data.columns[column].name});
     if (data.columns[column].number) title.className = "number";
@@ -181,3 +182,17 @@ find("#csv").onclick = () => {
   const rows = state.visible.map(index => data.rows[index].map(quoted).join(","));
   download("group_lesion.csv", "text/csv", [data.columns.map(column => quoted(column.name)).join(","), ...rows, ""].join("\r\n"));
 };
+
+// Tables that are wider than the page can be scrolled with the keyboard.
+const scrolled = new ResizeObserver(entries => {
+  for (const {target} of entries) {
+    if (target.scrollWidth <= target.clientWidth) {
+      for (const name of ["tabindex", "role", "aria-label"]) target.removeAttribute(name);
+      continue;
+    }
+    target.tabIndex = 0;
+    target.setAttribute("role", "region");
+    target.setAttribute("aria-label", `Table: ${target.closest("section").querySelector("h2").textContent}`);
+  }
+});
+for (const region of document.querySelectorAll(".wide:not([tabindex])")) scrolled.observe(region);

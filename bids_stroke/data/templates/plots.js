@@ -180,9 +180,10 @@ function colorPoints(column) {
   }
   find("#plots").classList.toggle("recolored", Boolean(colors));
   find("#colors").replaceChildren(...(colors?.legend ?? []).map(([color, text]) => {
-    const entry = element("span", "■ ");
-    entry.style.setProperty("--point", color);
-    entry.append(element("span", text));
+    const swatch = element("i", "");
+    swatch.style.setProperty("--point", color);
+    const entry = element("span", swatch);
+    entry.append(text);
     return entry;
   }));
 }
