@@ -1,8 +1,8 @@
 """Lesion overlap and mean tract load in each voxel of the template."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -15,7 +15,8 @@ from bids_stroke.utils.files import PathLike
 from .coarse_lesions import coarse_cells, encode
 
 
-class Overlap(NamedTuple):
+@dataclass(frozen=True)
+class Overlap:
     """Lesions of a cohort.
 
     Attributes

@@ -65,13 +65,13 @@ def run_group(settings: Settings) -> int:
     write_tsv(summary, out / "group_loads.tsv")
     write_json(cohort_summary.SUMMARY_COLUMNS, out / "group_loads.json")
     mapped = _mapped_tracts(settings, cohort.table)
-    count, lesions = _write_maps(out, cohort, mapped)
+    lesions = _write_maps(out, cohort, mapped)
     outcomes = analyze_outcomes(settings, cohort.table, cohort.finished)
     problems = list(dict.fromkeys([*cohort.problems, *outcomes.problems]))
     with TemporaryDirectory() as folder:
         figure = f"{folder}/overlap.svg"
-        draw_overlap(count, template().t1w, figure)
-        write_overlap_viewer(count, template().t1w, out / viewer_name("group"))
+        draw_overlap(lesions.count, template().t1w, figure)
+        write_overlap_viewer(lesions.count, template().t1w, out / viewer_name("group"))
         group_report.group_report(
             out,
             cohort.table,
@@ -83,7 +83,7 @@ def run_group(settings: Settings) -> int:
             cohort.groups,
             [*problems, *cohort.notices, *outcomes.notices],
             _outcome_sections(out, outcomes),
-            lesions,
+            lesions.lesions,
             cohort.rated,
         )
     description = describe_cohort(cohort.table, [card.name for card in mapped], cohort.rated)
@@ -200,16 +200,18 @@ def _write_maps(out: Path, cohort: Cohort, mapped: Sequence[TractCard]) -> overl
         derivative("group", "load", ".*", space=TEMPLATE, atlas="*", res="1", label="L")
     ):
         path.unlink()  # may be of a tract that only an earlier run used
-    count, lesions = overlap.overlap(out, cohort.finished)
-    _write_map(out, count, f"Number of sessions (of {number}) with a lesion in the voxel", "count")
+    lesions = overlap.overlap(out, cohort.finished)
+    _write_map(
+        out, lesions.count, f"Number of sessions (of {number}) with a lesion in the voxel", "count"
+    )
     for card in mapped:
-        loads = overlap.load_map(count, number, tracts.load_tract(card))
+        loads = overlap.load_map(lesions.count, number, tracts.load_tract(card))
         text = (
             f"Lesion times probability of the {card.name}, averaged over {number} sessions; the sum "
             "over voxels times the voxel volume is the mean raw load"
         )
         _write_map(out, loads, text, "load", atlas=card.atlas)
-    return overlap.Overlap(count, lesions)
+    return lesions
 
 
 def _evaluate(settings: Settings, cohort: Cohort) -> Page | None:

@@ -132,7 +132,8 @@ def test_table_and_counts(tmp_path):
     )
     Record("sub-03", "x", error="It went wrong.").write(tmp_path)
     table, measured, failed = cohort_table.collect(tmp_path, read_all(tmp_path))
-    count, lesions = overlap.overlap(tmp_path, measured)
+    lesions = overlap.overlap(tmp_path, measured)
+    count = lesions.count
 
     assert list(table)[: len(columns.COLUMNS)] == list(columns.COLUMNS)
     described = columns.describe_columns(table)
@@ -162,7 +163,7 @@ def test_table_and_counts(tmp_path):
     assert np.array_equal(count.affine, AFFINE) and count.get_data_dtype() == np.int32
     counts = np.asanyarray(count.dataobj)
     assert counts.sum() == 5 and counts[1, 1, 1] == 2 and counts[2, 2, 2] == 1
-    assert len(lesions) == 2 and all(lesions)
+    assert len(lesions.lesions) == 2 and all(lesions.lesions)
 
     assert [(record.name, record.error) for record in failed] == [("sub-03", "It went wrong.")]
 

@@ -86,11 +86,11 @@ def _axes(x: Scale, y: Scale) -> str:
         lines.append(f"M{LEFT} {top:.1f}h-{TICK}")
         texts.append(_text(_short(label), LEFT - 8, top + 4.5, "end"))
     lines.append(f"M{LEFT} {TOP}V{BOTTOM}H{RIGHT}")
-    middle = (TOP + BOTTOM) / 2
+    center = (TOP + BOTTOM) / 2
     return (
         f'<path class="axis" d="{"".join(lines)}"/>{"".join(texts)}'
         f"{_text(x.title, (LEFT + RIGHT) / 2, HEIGHT - 8, 'middle', 'title')}"
-        f'<g transform="rotate(-90 14 {middle})">{_text(y.title, 14, middle, "middle", "title")}</g>\n'
+        f'<g transform="rotate(-90 14 {center})">{_text(y.title, 14, center, "middle", "title")}</g>\n'
     )
 
 
@@ -125,13 +125,13 @@ def median(x: Scale, value: float) -> str:
 
 def box(y: Scale, center: float, half_width: float, quartiles: ArrayLike) -> str:
     """Draw a box at the quartiles, with a line and the value at the median."""
-    low, middle, high = up(y, quartiles)
+    low, line, high = up(y, quartiles)
     value = np.asarray(quartiles, float)[1]
     left, right = center - half_width, center + half_width
     return (
         f'<path class="box" d="M{left:.1f} {low:.1f}H{right:.1f}V{high:.1f}H{left:.1f}z"/>'
-        f'<path class="median" d="M{left:.1f} {middle:.1f}H{right:.1f}"/>'
-        f"{_text(f'{value:.3g}', right + 3, middle + 4.5, 'start', 'median')}\n"
+        f'<path class="median" d="M{left:.1f} {line:.1f}H{right:.1f}"/>'
+        f"{_text(f'{value:.3g}', right + 3, line + 4.5, 'start', 'median')}\n"
     )
 
 

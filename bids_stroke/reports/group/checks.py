@@ -135,4 +135,4 @@ def count_checks(table: pd.DataFrame) -> dict[str, int]:
     """
     flags = table["qc_flags"].dropna().astype(str) if "qc_flags" in table else pd.Series(dtype=str)
     names = flags.str.split("+").explode()
-    return {check_title(name): int(count) for name, count in names.value_counts().items()}
+    return {check_title(str(name)): int(count) for name, count in names.value_counts().items()}

@@ -75,11 +75,10 @@ def _loads(table: pd.DataFrame) -> Iterator[Measure]:
 
 def _legend(table: pd.DataFrame) -> list[tuple[str, str]]:
     """Return the symbols of the hemispheres and of sessions that failed QC checks."""
-    counts = table["hemisphere"].value_counts() if "hemisphere" in table else {}
+    sides = table["hemisphere"] if "hemisphere" in table else pd.Series(dtype=str)
+    counts = {side: int((sides == side).sum()) for side in cohort.SIDES}
     legend = [
-        (side, f"{symbol} {side} ({counts[side]})")
-        for side, symbol in cohort.SIDES.items()
-        if side in counts
+        (side, f"{cohort.SIDES[side]} {side} ({number})") for side, number in counts.items() if number
     ]
     if "qc_flags" in table:
         legend.append(("check", f"○ failed QC checks ({table['qc_flags'].notna().sum()})"))
