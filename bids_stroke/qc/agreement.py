@@ -60,7 +60,7 @@ def agreement(verdicts: pd.DataFrame) -> Agreement | None:
     draws = np.random.default_rng(0).integers(number, size=(RESAMPLES, number))
     resampled = [kappa(complete[rows]) for rows in draws]
     finite = [value for value in resampled if np.isfinite(value)] or [np.nan]
-    low, high = np.percentile(finite, (2.5, 97.5))
+    low, high = np.round(np.percentile(finite, (2.5, 97.5)), 6) + 0.0  # no negative zero
     return Agreement(
         raters=tuple(map(str, verdicts.columns)),
         sessions=number,

@@ -42,12 +42,11 @@ def cohort_tiles(
     ]
     lesions = volumes[volumes > 0]
     if len(lesions):
-        cohort = f"of {len(lesions)} sessions with a lesion"
         low, median, high = lesions.quantile([0.25, 0.5, 0.75])
-        tiles += [
-            Tile("Median lesion volume", f"{median:.3g} ml", note=cohort),
-            Tile("Quartiles of lesion volume", f"{low:.3g}\N{EN DASH}{high:.3g} ml", note=cohort),
-        ]
+        quartiles = (
+            f"quartiles {low:.3g}\N{EN DASH}{high:.3g} ml, of {len(lesions)} sessions with a lesion"
+        )
+        tiles.append(Tile("Median lesion volume", f"{median:.3g} ml", note=quartiles))
     return tiles
 
 

@@ -86,8 +86,8 @@ def test_key_figures(tmp_path, table):
         "Sessions without a lesion": "1",
         "Sessions failed": "0",
         "Median lesion volume": "25 ml",
-        "Quartiles of lesion volume": "17.5–32.5 ml",
     }
+    assert "<small>quartiles 17.5–32.5 ml, of 2 sessions with a lesion</small>" in html
     assert "bids_stroke 9.8" in html
 
 
