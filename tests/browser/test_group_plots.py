@@ -104,8 +104,10 @@ def test_the_place_of_zero_selects_the_sessions_without_a_lesion(page):
     drag(page, panel, (0.0, 0.5), (0.1, 0.5))
     assert page.input_value("#filter") == "lesion_volume_ml=0"
     assert names(page) == expected("lesion_volume_ml == 0")
+    page.fill("#filter", "sub-1 lesion_volume_ml=0")
     drag(page, panel, (0.12, 0.5), (1.0, 0.5))
-    assert page.input_value("#filter") == "lesion_volume_ml>0"
+    assert page.input_value("#filter") == "sub-1 lesion_volume_ml>0", "words remain"
+    page.fill("#filter", "")
     drag(page, panel, (0.0, 0.5), (1.0, 0.5))
     assert page.input_value("#filter") == "lesion_volume_ml>=0", "sessions with a value"
 

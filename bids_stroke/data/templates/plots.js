@@ -67,9 +67,9 @@ function drawBrush({brush}, x, y) {
   brush.setAttribute("d", `M${left} ${top}H${right}V${bottom}H${left}z`);
 }
 
-// Replace the conditions on the columns of a plot.
+// Replace the conditions on the columns of a plot by those of ranges, or remove them.
 function select({x, y}, ranges) {
-  const axes = [x, y], replaced = axes.map(axis => axis?.column);
+  const axes = [x, y], replaced = axes.filter(axis => axis).map(axis => axis.column);
   const terms = state.terms.filter(term => !replaced.includes(term.column)).map(term => term.text);
   ranges?.forEach((range, index) => axes[index] && terms.push(...conditions(axes[index], range)));
   setFilter(terms.join(" "));

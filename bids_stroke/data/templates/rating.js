@@ -111,7 +111,7 @@ function connectRating(block, store, key) {
     verdict.textContent = rating || "not rated";
     verdict.className = `verdict status ${rating || "plain"}`;
     for (const button of block.querySelectorAll("[data-rating]")) {
-      button.ariaPressed = Boolean(rating) && button.dataset.rating === rating;
+      button.setAttribute("aria-pressed", Boolean(rating) && button.dataset.rating === rating);
     }
     for (const box of boxes) box.checked = reasons.split("+").includes(box.value);
     find(".confidence").value = confidence;
