@@ -39,6 +39,7 @@ from bids_stroke.spatial import image
 from bids_stroke.spatial.templates import TEMPLATE, template
 
 DRAWN = 5  # number of different figures, which are copied for other participants
+FLAGGED = 0.03  # share of participants that fail a QC check
 LESIONS = 300  # number of different lesions, which are copied for other participants
 NUMBERS = load_columns.NUMBERS
 
@@ -136,7 +137,8 @@ def add(out, name, rng, drawn, pictures):
     (out / f"{name}.html").write_text(f"<!DOCTYPE html><title>{name}</title>")
     paths = {role: str(path.relative_to(out)) for role, path in outputs.items()}
     content = {"model": "simulated", "reference": "T1w", "contrasts": ["T1w"], "outputs": paths}
-    record.Record(name, "made", "ok", **content).write(out)
+    flags = {"agreement": "The FLAIR differs from the T1w."} if rng.random() < FLAGGED else {}
+    record.Record(name, "made", "ok", flags=flags, **content).write(out)
 
 
 def make(bids, out, participants):

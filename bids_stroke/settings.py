@@ -66,7 +66,7 @@ class Settings:
     verbose: int = 0
     group_by: str | None = None
     ground_truth: Path | None = None
-    qc_ratings: Path | None = None
+    qc_ratings: tuple[Path, ...] = ()
     outcomes: tuple[str, ...] = ()
     covariates: tuple[str, ...] = ()
     phenotype: Path | None = None

@@ -11,7 +11,7 @@ from bids_stroke.cohort import columns as cohort_columns
 from bids_stroke.evaluation import columns as evaluation_columns
 from bids_stroke.execution import outcome
 from bids_stroke.lesion import measurements
-from bids_stroke.qc import image_quality
+from bids_stroke.qc import image_quality, ratings
 
 PAGE = (Path(__file__).parents[1] / "docs" / "outputs.md").read_text(encoding="utf-8")
 NAMES = set(re.findall(r"`([^`]+)`", PAGE))
@@ -23,6 +23,7 @@ TABLES = {
     "quality": image_quality.COLUMNS,
     "group_lesion": cohort_columns.COLUMNS,
     "group_loads": summary.SUMMARY_COLUMNS,
+    "group_ratings": ratings.MERGED_COLUMNS,
     **{name: columns for name, (_, columns) in long_tables.LONG_TABLES.items()},
     "group_outcome": association.COLUMNS,
     "group_outcome_tests": symptom_maps.COLUMNS,

@@ -171,10 +171,11 @@ def add_group_level(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--qc-ratings",
+        nargs="+",
         type=Path,
         metavar="TSV",
-        help="QC ratings exported from the group report; rejected sessions are excluded from tables, "
-        "maps, report and evaluation",
+        help="QC ratings exported from the reports, by one or several raters; rejected sessions are "
+        "excluded from tables, maps, report and evaluation",
     )
 
 

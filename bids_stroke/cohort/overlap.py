@@ -1,6 +1,7 @@
 """Lesion overlap and mean tract load in each voxel of the template."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 import nibabel as nib
@@ -11,29 +12,47 @@ from bids_stroke.spatial import image
 from bids_stroke.spatial.templates import TEMPLATE
 from bids_stroke.utils.files import PathLike
 
+from .coarse_lesions import coarse_cells, encode
 
-def overlap(output_dir: PathLike, sessions: Sequence[Record]) -> nib.Nifti1Image:
+
+@dataclass(frozen=True)
+class Overlap:
+    """Lesions of a cohort.
+
+    Attributes
+    ----------
+    count : nib.Nifti1Image of int32
+        Number of lesions in each voxel.
+    lesions : list of str
+        Lesion of each session in coarse cells, see :func:`bids_stroke.cohort.coarse_lesions.encode`;
+        empty text for a session without a lesion.
+    """
+
+    count: nib.Nifti1Image
+    lesions: list[str]
+
+
+def overlap(output_dir: PathLike, sessions: Sequence[Record]) -> Overlap:
     """Count the lesions in each voxel of the template.
 
-    Memory does not grow with the size of the cohort.
+    Memory hardly grows with the size of the cohort.
 
     Parameters
     ----------
     output_dir : path
     sessions : sequence of Record
         Records of at least one session.
-
-    Returns
-    -------
-    nib.Nifti1Image of int32
     """
     masks = (image.load(record.require(output_dir, "lesion_mask", TEMPLATE)) for record in sessions)
     first = next(masks)
     count = np.zeros(np.prod(first.shape), np.int32)
+    lesions = []
     for mask in chain([first], masks):
         # Lesions are small: counting their voxels is faster than adding images. Order as on disk.
-        count[np.flatnonzero(np.ravel(mask.dataobj, order="F") != 0)] += 1
-    return image.like(count.reshape(first.shape, order="F"), first)
+        voxels = np.flatnonzero(np.ravel(mask.dataobj, order="F") != 0)
+        count[voxels] += 1
+        lesions.append(encode(coarse_cells(voxels, mask.shape)) if voxels.size else "")
+    return Overlap(image.like(count.reshape(first.shape, order="F"), first), lesions)
 
 
 def load_map(

@@ -20,7 +20,7 @@ from bids_stroke.cohort import summary as cohort_summary
 from bids_stroke.cohort import table as cohort_table
 from bids_stroke.errors import DatasetError
 from bids_stroke.evaluation.run import evaluate, remarks_notice
-from bids_stroke.qc import ratings
+from bids_stroke.qc.ratings import CohortRatings
 from bids_stroke.reports import methods
 from bids_stroke.reports.evaluation import Page, write_evaluation
 from bids_stroke.reports.group.files import report_links
@@ -37,6 +37,7 @@ from bids_stroke.spatial.templates import TEMPLATE, template
 from bids_stroke.utils.versions import package_versions
 
 from .group_notices import notices_of_maps, notices_of_ratings, notices_of_table
+from .group_ratings import names_of_ratings, rate_sessions, rejected_sessions, write_ratings
 from .outcome import TABLES, Outcomes, analyze_outcomes, map_name
 
 #: Packages that the parts of the group level call.
@@ -60,16 +61,17 @@ def run_group(settings: Settings) -> int:
     write_tsv(cohort.table, out / "group_lesion.tsv")
     write_json(columns.describe_columns(cohort.table), out / "group_lesion.json")
     _write_further_tables(out, cohort)
+    write_ratings(out, cohort.rated)
     write_tsv(summary, out / "group_loads.tsv")
     write_json(cohort_summary.SUMMARY_COLUMNS, out / "group_loads.json")
     mapped = _mapped_tracts(settings, cohort.table)
-    count = _write_maps(out, cohort, mapped)
+    lesions = _write_maps(out, cohort, mapped)
     outcomes = analyze_outcomes(settings, cohort.table, cohort.finished)
     problems = list(dict.fromkeys([*cohort.problems, *outcomes.problems]))
     with TemporaryDirectory() as folder:
         figure = f"{folder}/overlap.svg"
-        draw_overlap(count, template().t1w, figure)
-        write_overlap_viewer(count, template().t1w, out / viewer_name("group"))
+        draw_overlap(lesions.count, template().t1w, figure)
+        write_overlap_viewer(lesions.count, template().t1w, out / viewer_name("group"))
         group_report.group_report(
             out,
             cohort.table,
@@ -81,8 +83,10 @@ def run_group(settings: Settings) -> int:
             cohort.groups,
             [*problems, *cohort.notices, *outcomes.notices],
             _outcome_sections(out, outcomes),
+            lesions.lesions,
+            cohort.rated,
         )
-    description = describe_cohort(cohort.table, [card.name for card in mapped])
+    description = describe_cohort(cohort.table, [card.name for card in mapped], cohort.rated)
     _write_record(out, methods.GROUP, description, "group_lesion.tsv")
     _record_outcomes(settings, outcomes)
     methods.write(out)
@@ -132,7 +136,7 @@ class Cohort:
 
     ``table`` has a row for each session in ``finished``. Its columns ``groups`` come from ``people``,
     the content of ``participants.tsv``. ``notices`` are sentences for the user, and ``problems`` are
-    reasons for an incomplete result.
+    reasons for an incomplete result. ``rated`` are the visual ratings, if there are any.
     """
 
     table: pd.DataFrame
@@ -143,17 +147,18 @@ class Cohort:
     people: pd.DataFrame | None
     notices: Sequence[str]
     problems: Sequence[str]
+    rated: CohortRatings | None
 
 
 def _collect(settings: Settings) -> Cohort:
     """Collect the sessions with the requested labels, except those rejected by QC ratings."""
     out = settings.output_dir
     records = read_selected(out, settings.participant_label, settings.session_label)
-    rated = ratings.read_ratings(settings.qc_ratings) if settings.qc_ratings else None
-    rejected = {} if rated is None else _rejected(records, rated)
+    rated = rate_sessions(settings, records)
+    rejected = rejected_sessions(rated) if rated else {}
     accepted = [record for record in records if record.name not in rejected]
     if rejected and not accepted:
-        raise DatasetError(f"{settings.qc_ratings} rejects every session; check the ratings.")
+        raise DatasetError(f"{names_of_ratings(settings)} rejects every session; check the ratings.")
     measured, finished, failed = cohort_table.collect(out, accepted, settings.strict)
     path = settings.bids_dir / "participants.tsv"
     people, table, problems = None, measured, list[str]()
@@ -174,23 +179,12 @@ def _collect(settings: Settings) -> Cohort:
             if people is not None
             else ()
         ),
-        *(notices_of_ratings(settings, rated) if rated is not None else ()),
+        *(notices_of_ratings(settings, rated.table) if rated else ()),
     ]
     if settings.participant_label or settings.session_label:
         notices.append(f"Only the {len(records)} sessions with the requested labels are included.")
     groups = [str(name) for name in table if name not in measured]
-    return Cohort(table, finished, failed, rejected, groups, people, notices, problems)
-
-
-def _rejected(records: Sequence[Record], rated: pd.DataFrame) -> dict[str, ExcludedSession]:
-    """Return the sessions that the ratings reject, by name, with the notes of the rating."""
-    excluded = {}
-    for record in records:
-        participant, session = names.split_session_name(record.name)
-        rating = ratings.find_rejection(rated, participant, session)
-        if rating is not None:
-            excluded[record.name] = ExcludedSession(participant, session, rating["notes"])
-    return excluded
+    return Cohort(table, finished, failed, rejected, groups, people, notices, problems, rated)
 
 
 def _mapped_tracts(settings: Settings, table: pd.DataFrame) -> list[TractCard]:
@@ -200,23 +194,25 @@ def _mapped_tracts(settings: Settings, table: pd.DataFrame) -> list[TractCard]:
     return [card for card in cards if columns.tract_prefix(card.atlas) in prefixes]
 
 
-def _write_maps(out: Path, cohort: Cohort, mapped: Sequence[TractCard]) -> nib.Nifti1Image:
-    """Write the overlap map and the maps of mean load; return the overlap map."""
+def _write_maps(out: Path, cohort: Cohort, mapped: Sequence[TractCard]) -> overlap.Overlap:
+    """Write the overlap map and the maps of mean load; return the overlap."""
     number = len(cohort.table)
     for path in out.glob(
         derivative("group", "load", ".*", space=TEMPLATE, atlas="*", res="1", label="L")
     ):
         path.unlink()  # may be of a tract that only an earlier run used
-    count = overlap.overlap(out, cohort.finished)
-    _write_map(out, count, f"Number of sessions (of {number}) with a lesion in the voxel", "count")
+    lesions = overlap.overlap(out, cohort.finished)
+    _write_map(
+        out, lesions.count, f"Number of sessions (of {number}) with a lesion in the voxel", "count"
+    )
     for card in mapped:
-        loads = overlap.load_map(count, number, tracts.load_tract(card))
+        loads = overlap.load_map(lesions.count, number, tracts.load_tract(card))
         text = (
             f"Lesion times probability of the {card.name}, averaged over {number} sessions; the sum "
             "over voxels times the voxel volume is the mean raw load"
         )
         _write_map(out, loads, text, "load", atlas=card.atlas)
-    return count
+    return lesions
 
 
 def _evaluate(settings: Settings, cohort: Cohort) -> Page | None:

@@ -12,6 +12,8 @@ from bids_stroke.qc import ratings
 from bids_stroke.settings import Settings
 from bids_stroke.utils.text import enumeration
 
+from .group_ratings import names_of_ratings
+
 
 def notices_of_table(table: pd.DataFrame) -> Iterator[str]:
     """Yield notices on the models, the labels and the order of sessions in the group table."""
@@ -67,4 +69,4 @@ def notices_of_ratings(settings: Settings, rated: pd.DataFrame) -> Iterator[str]
     labels = [names.split_session_name(record.name) for record in read_all(settings.output_dir)]
     if unmatched := ratings.unmatched_rejections(rated, labels):
         listing = ", ".join(unmatched)
-        yield f"{settings.qc_ratings} rejects {listing}, but there is no such session."
+        yield f"{names_of_ratings(settings)} rejects {listing}, but there is no such session."

@@ -1,11 +1,13 @@
 """Fixtures for tests in a real browser: system Chromium, controlled by Playwright."""
 
-import os
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
+
+AXE = "4.14.1"  # version of axe-core
 
 
 @pytest.fixture(scope="module")
@@ -59,24 +61,33 @@ def browser_page(browser):
 
 
 @pytest.fixture(scope="session")
-def violations():
-    """Function that lists the violations of accessibility rules of a page, found by axe-core.
-
-    Tests are skipped without the npm package axe-core, in ``$AXE_CORE`` or installed globally.
-    """
-    folder = os.environ.get("AXE_CORE")
-    if folder is None and (npm := shutil.which("npm")):
-        root = subprocess.run([npm, "root", "--global"], capture_output=True, text=True)
-        folder = Path(root.stdout.strip()) / "axe-core"
-    script = Path(folder or "axe-core") / "axe.min.js"
+def axe(request, tmp_path_factory):
+    """Script of axe-core, downloaded once with npm; tests are skipped without it."""
+    script = request.config.cache.mkdir("axe-core") / f"axe-{AXE}.min.js"
     if not script.is_file():
-        pytest.skip("axe-core is not installed; run npm install --global axe-core")
+        folder = tmp_path_factory.mktemp("npm")
+        npm = shutil.which("npm") or pytest.skip(
+            "npm is not on the PATH; install it to test accessibility"
+        )
+        done = subprocess.run(
+            [npm, "pack", f"axe-core@{AXE}"], cwd=folder, capture_output=True, timeout=120
+        )
+        if done.returncode:
+            pytest.skip("npm cannot download axe-core")
+        with tarfile.open(next(folder.glob("*.tgz"))) as archive:
+            script.write_bytes(archive.extractfile("package/axe.min.js").read())
+    return script
 
-    def find(page):
-        page.evaluate(script.read_text(encoding="utf-8"))
-        result = page.evaluate("axe.run()")
-        return [
-            f"{item['id']}: {node['html']}" for item in result["violations"] for node in item["nodes"]
-        ]
 
-    return find
+@pytest.fixture
+def violations(axe):
+    """Function that returns the accessibility violations of a page: rules and elements."""
+
+    def check(page, selector="html"):
+        if not page.evaluate("'axe' in window"):
+            page.add_script_tag(path=axe)
+        options = "{resultTypes: ['violations']}"
+        result = page.evaluate(f"axe.run({selector!r}, {options})")
+        return [(rule["id"], node["html"]) for rule in result["violations"] for node in rule["nodes"]]
+
+    return check

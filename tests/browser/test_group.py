@@ -2,12 +2,14 @@
 
 import csv
 import io
+from datetime import datetime
 
+import jinja2
 import numpy as np
 import pandas as pd
 import pytest
+from group_pages import names, write_session
 
-from bids_stroke.bids.record import Record
 from bids_stroke.qc import ratings
 from bids_stroke.reports.group.report import group_report
 
@@ -28,20 +30,10 @@ def page(tmp_path, browser_page):
         }
     )
     (tmp_path / "sub-2.html").touch()
-    drawn = tmp_path / "sub-1" / "figures" / "sub-1_desc-lesion_T1w.svg"
-    drawn.parent.mkdir(parents=True)
-    drawn.write_text(
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><rect width="9" height="9"/></svg>'
-    )
-    outputs = {"lesion_figure": drawn.relative_to(tmp_path).as_posix()}
-    Record("sub-1", "identity", "ok", outputs=outputs).write(tmp_path)
+    write_session(tmp_path, "sub-1", ["lesion"])
     page = browser_page(group_report(tmp_path, table, groups=["site"]))
     yield page
-    assert not [error for error in page.errors if not error.endswith(drawn.name)]
-
-
-def names(page):
-    return page.locator("#cohort tbody td:first-child").all_inner_texts()
+    assert not [error for error in page.errors if not error.endswith(".svg")]
 
 
 def title(page, text):
@@ -84,6 +76,21 @@ def test_filtering_changes_the_rows(page, text, expected):
     assert page.inner_text("#shown") == f"{len(expected)} of 4 sessions"
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("volume>1", "There is no column volume; similar: lesion_volume_ml."),
+        ("constructor>1 left", "There is no column constructor; Columns lists all columns."),
+        ("lesion_volume_ml>1 left src=x", "There is no column src; Columns lists all columns."),
+        ("lesion_volume_ml>1 left", ""),
+    ],
+)
+def test_an_unknown_column_is_reported_beside_the_filter(page, text, message):
+    page.fill("#filter", text)
+    assert page.inner_text("#unknown") == message
+    assert page.locator("#unknown").is_visible() == bool(message)
+
+
 def test_columns_are_chosen(page):
     page.click("#chooser summary")
     before = title(page, "Hemisphere").count()
@@ -107,6 +114,19 @@ def test_hostile_text_is_escaped(page):
     assert page.locator("#cohort a").all_inner_texts() == ["sub-2"]
 
 
+def verdict(page):
+    return page.inner_text(".rating .verdict")
+
+
+def exported(page, path, button="#export"):
+    """Rows of the exported table, without the dates."""
+    path.write_text(saved(page, button), encoding="utf-8")
+    header, *rows = (line.split("\t") for line in path.read_text().splitlines())
+    assert tuple(header) == ratings.COLUMNS
+    assert all(datetime.fromisoformat(row[6]).tzinfo for row in rows)
+    return [[*row[:6], row[7]] for row in rows]
+
+
 def test_ratings_by_keyboard_are_stored_exported_and_read(page, tmp_path):
     page.focus("#rate")
     page.keyboard.press("Enter")
@@ -118,30 +138,158 @@ def test_ratings_by_keyboard_are_stored_exported_and_read(page, tmp_path):
     page.keyboard.type("moved\ta lot, r and a")
     page.keyboard.press("Escape")
     assert page.locator("#rating[open]").count() == 1, "Escape leaves the notes first"
+    page.keyboard.press("1")
+    page.keyboard.press("6")
+    page.select_option(".rating .confidence", "low")
+    page.focus("#rating")
     page.keyboard.press("r")
     assert page.inner_text("#who") == "sub-2"
     page.keyboard.press("a")
     page.keyboard.press("ArrowLeft")
-    assert page.inner_text("#verdict") == "accept"
+    assert verdict(page) == "accept"
     page.keyboard.press("ArrowRight")
     page.keyboard.press("r")
+    assert page.inner_text(".rating .progress") == "3 of 4 rated"
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("x")
     page.keyboard.press("Escape")
     # The table is redrawn after the browser has closed the dialog.
     page.locator("#cohort .status.reject").wait_for()
     page.reload()
+    assert page.inner_text("#progress") == "2 of 4 rated"
     path = tmp_path / "ratings.tsv"
-    path.write_text(saved(page, "#export"), encoding="utf-8")
-    assert path.read_text() == (
-        "participant_id\tsession_id\trating\tnotes\n"
-        "sub-1\tn/a\treject\tmoved a lot, r and a\nsub-2\tn/a\taccept\tn/a\n"
+    reasons = "missed_lesion+image_quality"
+    assert exported(page, path) == [
+        ["sub-1", "n/a", "reject", reasons, "low", "n/a", "moved a lot, r and a"],
+        ["sub-2", "n/a", "accept", "n/a", "n/a", "n/a", "n/a"],
+    ]
+    rated = ratings.rate_cohort([path], [("sub-1", ""), ("sub-2", ""), ("sub-10", "ses-1")])
+    assert rated.merged["rating"].tolist() == ["reject", "accept"]
+    assert rated.merged["reasons"][0] == reasons
+
+
+def test_reasons_are_marked_and_removed(page):
+    page.click("#rate")
+    page.keyboard.press("3")
+    page.get_by_label("alignment").check()
+    page.keyboard.press("3")
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".rating input:checked").count() == 0
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(".rating input:checked").evaluate_all(
+        "boxes => boxes.map(box => box.value)"
+    ) == ["alignment"]
+    assert verdict(page) == "not rated" and page.inner_text(".rating .progress") == "0 of 4 rated"
+
+
+def name_rater(page, name):
+    page.fill(".rating .rater", name)
+    page.keyboard.press("Enter")
+
+
+def test_several_raters_rate_blindly_and_are_exported_together(page, tmp_path):
+    page.click("#rate")
+    page.keyboard.press("r")
+    name_rater(page, "anna")
+    page.keyboard.press("ArrowLeft")
+    assert verdict(page) == "reject", "the rating before the name was given is hers"
+    name_rater(page, "ben")
+    assert verdict(page) == "not rated" and page.inner_text(".rating .progress") == "0 of 4 rated"
+    page.keyboard.press("a")
+    assert page.inner_text("#progress") == "1 of 4 rated"
+    rows = exported(page, tmp_path / "ratings.tsv", ".rating .export")
+    assert [row[2:3] + row[5:6] for row in rows] == [["reject", "anna"], ["accept", "ben"]]
+    name_rater(page, "anna")
+    page.keyboard.press("ArrowLeft")
+    assert verdict(page) == "reject"
+
+
+def test_ratings_of_the_command_line_continue_in_another_browser(tmp_path, browser_page):
+    """The table round-trips: exported, read by --qc-ratings, shown, changed and exported again."""
+    path = tmp_path / "ratings.tsv"
+    early = "2026-01-01T10:00:00Z"
+    rows = [
+        ["sub-1", "n/a", "accept", "n/a", "high", "n/a", early, "fine"],
+        ["sub-3", "n/a", "reject", "alignment+of_my_own", "n/a", "n/a", early, "n/a"],
+    ]
+    path.write_text("\n".join(map("\t".join, [ratings.COLUMNS, *rows])))
+    sessions = [("sub-1", ""), ("sub-2", ""), ("sub-3", "")]
+    rated = ratings.rate_cohort([path], sessions)
+    table = pd.DataFrame({"participant_id": ["sub-1", "sub-2"], "lesion_volume_ml": [1.0, 2.0]})
+    page = browser_page(group_report(tmp_path, table, rated=rated))
+    assert page.inner_text("#progress") == "1 of 2 rated"
+    before = path.read_text()
+    expected = [[*row[:6], row[7]] for row in rows]
+    assert exported(page, path) == expected, "also of a session that is excluded from the page"
+    assert path.read_text().strip() == before
+    page.click("#rate")
+    assert verdict(page) == "accept" and page.input_value(".rating .notes") == "fine"
+    page.keyboard.press("r")
+    page.keyboard.press("Escape")
+    page.reload()
+    assert exported(page, path) == [["sub-1", "n/a", "reject", *expected[0][3:]], expected[1]]
+    page.click("#rate")
+    name_rater(page, "ben")
+    page.keyboard.press("a")
+    named = ["sub-1", "n/a", "accept", *expected[0][3:5], "ben", "fine"]
+    assert exported(page, path, ".rating .export") == [*expected, named], "the table keeps its own"
+
+
+def test_a_page_of_one_participant_shares_the_ratings(page, tmp_path):
+    """The block in a page of its own, as in the participant report."""
+    text = (
+        "{% from 'rating.html' import rating_block %}{{ rating_block('sub-10', 'ses-1') }}"
+        "{{ rating_block('sub-10', 'ses-2') }}"
+        "<script>{% include 'rating.js' %} connectRatings([]);</script>"
     )
-    rated = ratings.read_ratings(path)
-    assert (
-        ratings.find_rejection(rated, "sub-1", "") is not None
-        and ratings.find_rejection(rated, "sub-2", "") is None
+    loader = jinja2.PackageLoader("bids_stroke", "data/templates")
+    path = tmp_path / "sub-10.html"
+    path.write_text(jinja2.Environment(loader=loader, autoescape=True).from_string(text).render())
+    other = page.context.new_page()
+    other.goto(path.as_uri())
+    first, second = other.locator(".rating").all()
+    assert first.get_attribute("aria-label") == "Rating sub-10 ses-1"
+    second.get_by_text("Reject").click()
+    second.get_by_label("brain mask").check()
+    assert [block.locator(".verdict").inner_text() for block in (first, second)] == [
+        "not rated",
+        "reject",
+    ]
+    assert second.locator(".progress").inner_text() == "1 of 2 rated"
+    page.wait_for_function("document.querySelector('#progress').textContent === '1 of 4 rated'")
+    assert exported(page, tmp_path / "ratings.tsv") == [
+        ["sub-10", "ses-2", "reject", "brain_mask", "n/a", "n/a", "n/a"]
+    ]
+
+
+def test_flagged_sessions_are_rated_first(tmp_path, browser_page):
+    """The dialog shows the sentence and the figure of the check, and the table never shows "done"."""
+    table = pd.DataFrame(
+        {
+            "participant_id": ["sub-1", "sub-2", "sub-3"],
+            "qc_flags": [None, None, "agreement"],
+            "lesion_volume_ml": [5.0, 6.0, 7.0],
+        }
     )
+    write_session(tmp_path, "sub-1", ["lesion", "brain"])
+    write_session(tmp_path, "sub-3", ["lesion", "coreg"], {"agreement": "The FLAIR differs."})
+    page = browser_page(group_report(tmp_path, table))
+    badges = page.locator("#cohort .status")
+    assert badges.all_inner_texts() == ["done", "done", "check: agreement"]
+    colors = badges.evaluate_all("badges => badges.map(badge => getComputedStyle(badge).color)")
+    assert len({*colors}) == 2 and colors[2] not in colors[:2]
+    page.click("#rate")
+    assert page.inner_text("#who") == "sub-3"
+    assert page.inner_text("#state") == "check: agreement"
+    assert page.inner_text("#messages") == "The FLAIR differs."
+    assert page.get_attribute("#picture img", "src") == "sub-3/figures/sub-3_desc-coreg_T1w.svg"
+    page.keyboard.press("ArrowRight")
+    assert (page.inner_text("#who"), page.inner_text("#state")) == ("sub-1", "done")
+    assert page.inner_text("#messages") == ""
+    page.keyboard.press("p")
+    assert page.get_attribute("#picture img", "src").endswith("desc-brain_T1w.svg")
+    page.keyboard.press("ArrowLeft")
+    assert page.get_attribute("#picture img", "src").endswith("desc-coreg_T1w.svg")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

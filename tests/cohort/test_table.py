@@ -132,7 +132,8 @@ def test_table_and_counts(tmp_path):
     )
     Record("sub-03", "x", error="It went wrong.").write(tmp_path)
     table, measured, failed = cohort_table.collect(tmp_path, read_all(tmp_path))
-    count = overlap.overlap(tmp_path, measured)
+    lesions = overlap.overlap(tmp_path, measured)
+    count = lesions.count
 
     assert list(table)[: len(columns.COLUMNS)] == list(columns.COLUMNS)
     described = columns.describe_columns(table)
@@ -162,6 +163,7 @@ def test_table_and_counts(tmp_path):
     assert np.array_equal(count.affine, AFFINE) and count.get_data_dtype() == np.int32
     counts = np.asanyarray(count.dataobj)
     assert counts.sum() == 5 and counts[1, 1, 1] == 2 and counts[2, 2, 2] == 1
+    assert len(lesions.lesions) == 2 and all(lesions.lesions)
 
     assert [(record.name, record.error) for record in failed] == [("sub-03", "It went wrong.")]
 
@@ -196,7 +198,7 @@ def test_a_mask_in_a_template_space_has_no_native_volume(tmp_path):
 def test_an_empty_lesion_counts_as_a_session(tmp_path):
     add(tmp_path, "sub-01", [])
     table, measured, _ = cohort_table.collect(tmp_path, read_all(tmp_path))
-    assert len(table) == 1 and not np.any(overlap.overlap(tmp_path, measured).dataobj)
+    assert len(table) == 1 and not np.any(overlap.overlap(tmp_path, measured).count.dataobj)
     assert table.iloc[0]["lesion_volume_mni_ml"] == 0
 
 
@@ -205,7 +207,7 @@ def test_a_session_with_missing_outputs_has_failed(tmp_path):
     add(tmp_path, "sub-02", [(1, 1, 1)])[-1].unlink()
     table, measured, failed = cohort_table.collect(tmp_path, read_all(tmp_path))
     assert table["participant_id"].tolist() == ["sub-01"]
-    assert np.asanyarray(overlap.overlap(tmp_path, measured).dataobj).sum() == 1
+    assert np.asanyarray(overlap.overlap(tmp_path, measured).count.dataobj).sum() == 1
     assert [record.name for record in failed] == ["sub-02"]
 
 

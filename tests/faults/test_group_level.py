@@ -158,6 +158,31 @@ def test_ratings_are_matched_or_reported(group, tmp_path, table):
     table.add("Group level", "a rating of a missing session", 0, line, "the other sessions")
 
 
+def test_ratings_of_several_raters_are_merged(group, tmp_path):
+    """Two tables; half of the raters suffice to reject. The merged table can be read again."""
+    header = "participant_id\tsession_id\trating\treasons\trater\tdate\tnotes\n"
+    rows = {
+        "anna": "01\t1\taccept\t\tanna\t\t\n01\t2\treject\talignment\tanna\t\tblurred\n",
+        "ben": "01\t1\taccept\t\tben\t\t\n01\t2\taccept\t\tben\t\t\n",
+    }
+    paths = []
+    for name, text in rows.items():
+        paths.append(tmp_path / f"{name}.tsv")
+        paths[-1].write_text(header + text)
+    status, _ = group("--qc-ratings", *paths)
+    assert status == 0 and sessions(group.out) == [SESSIONS[0], SESSIONS[2]]
+    merged = pd.read_csv(group.out / "group_ratings.tsv", sep="\t")
+    assert merged["rating"].tolist() == ["accept", "reject"] and merged["n_reject"].tolist() == [0, 1]
+    page = (group.out / "group.html").read_text()
+    assert "Cohen&#39;s kappa: 0.00" in page and "alignment; blurred" in page
+    copy = tmp_path / "merged.tsv"
+    copy.write_text((group.out / "group_ratings.tsv").read_text())
+    assert group("--qc-ratings", copy)[0] == 0
+    assert sessions(group.out) == [SESSIONS[0], SESSIONS[2]]
+    assert group()[0] == 0 and not (group.out / "group_ratings.tsv").exists()
+    assert len(sessions(group.out)) == 3
+
+
 def test_a_quote_in_a_rating_does_not_merge_rows(group, tmp_path, table):
     path = tmp_path / "ratings.tsv"
     rows = 'sub-01\tses-1\taccept\t"unclear\nsub-01\tses-2\treject\tmoved\nsub-02\tn/a\taccept\t"ok"'

@@ -26,6 +26,7 @@ from bids_stroke.models.card import Network, Plan
 from bids_stroke.models.networks.planar import NETWORKS
 from bids_stroke.models.weights import FAMILIES
 from bids_stroke.qc.outliers import MIN_SESSIONS
+from bids_stroke.qc.ratings import CohortRatings
 from bids_stroke.reports import methods
 from bids_stroke.reports.group.methods import (
     describe_cohort,
@@ -260,6 +261,25 @@ def test_the_group_level_is_described():
     assert "outliers" not in cited_keys(describe_cohort(pd.DataFrame(index=range(9)), []))
 
 
+def cohort_ratings(*raters):
+    """Ratings of three sessions, which each rater rejects or not."""
+    verdicts = pd.DataFrame(dict(enumerate(raters)), index=["sub-1", "sub-2", "sub-3"], dtype=float)
+    return CohortRatings(
+        pd.DataFrame(), verdicts, pd.DataFrame({"rating": ["reject", "accept", "accept"]})
+    )
+
+
+def test_ratings_and_their_agreement_are_described():
+    table = pd.DataFrame(index=range(2))
+    assert "rated" not in describe_cohort(table, [])
+    alone = describe_cohort(table, [], cohort_ratings([1, 0, 0]))
+    assert alone.endswith("Sessions were rated visually (sessions: 3, rejected: 1).")
+    two = describe_cohort(table, [], cohort_ratings([1, 0, 0], [1, 0, 0]))
+    assert "by 2 raters (Cohen's kappa [@cohen]: 1.00" in two and "fleiss" not in cited_keys(two)
+    three = describe_cohort(table, [], cohort_ratings([1, 0, 0], [1, 0, 0], [0, 0, 1]))
+    assert "by 3 raters (Fleiss' kappa [@fleiss]" in three
+
+
 @pytest.mark.parametrize(
     ("rows", "unused"),
     [
@@ -323,7 +343,10 @@ def test_every_reference_is_used_and_every_key_is_defined(tmp_path):
     texts = [
         methods.compose([record("sub-01", "A.")]).text,
         methods._SESSIONS,
-        describe_cohort(table, ["tract"]),
+        *(
+            describe_cohort(table, ["tract"], cohort_ratings(*[[1, 0, 0]] * raters))
+            for raters in (2, 3)
+        ),
         describe_evaluation(evaluation()),
         describe_outcomes([analysis()], 1000, tfce=True),
         *(workflow.describe() for workflow in workflows),

@@ -1,24 +1,14 @@
-// Table of sessions (sorting, filtering, download) and visual rating. Text from the data is inserted as
-// text, never as markup.
+// Data of the page, and table of sessions: sorting, filtering, download. Text from the data is inserted
+// as text, never as markup.
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const find = selector => document.querySelector(selector);
-const place = Object.fromEntries(data.columns.map((column, index) => [column.name, index]));
+const place = Object.assign(  // index of each column by its name
+  Object.create(null), Object.fromEntries(data.columns.map((column, index) => [column.name, index])));
 const keys = data.rows.map(row => `${row[place.participant_id]}\t${row[place.session_id] ?? ""}`);
-const store = `bids_stroke ratings ${location.pathname}`;
-const ratings = stored();
-const state = {sort: 0, down: false, chosen: new Set(), visible: []};
+const store = new RatingStore(keys, data.ratings);
+const state = {sort: 0, down: false, chosen: new Set(), terms: [], visible: [], isFiltered: false};
 data.columns.forEach((column, index) => column.first && state.chosen.add(index));
-
-// Without local storage, ratings are lost when the page is closed.
-function stored(change) {
-  try {
-    if (change) localStorage.setItem(store, JSON.stringify(change));
-    return JSON.parse(localStorage.getItem(store) ?? "{}");
-  } catch {
-    return {};
-  }
-}
 
 function element(name, text, properties = {}) {
   const node = Object.assign(document.createElement(name), properties);
@@ -32,6 +22,22 @@ function shown(value) {
   return Math.abs(value) >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
 }
 
+const FLAGGED = "check: ";  // start of the status of sessions that failed QC checks
+const isFlagged = index => data.rows[index][place.status].startsWith(FLAGGED);
+
+// Color of a status: that of a session that failed QC checks never equals that of others.
+function statusKind(status) {
+  if (status.startsWith(FLAGGED)) return "check";
+  return {done: "", failed: "failed"}[status] ?? "plain";
+}
+
+// Paths of the figures of a session; * is its name and @ that of the participant.
+function figures(index) {
+  const name = keys[index].trim().replace("\t", "_"), participant = name.split("_")[0];
+  return data.pictures[index].map(
+    figure => data.figures[figure].replaceAll("*", name).replaceAll("@", participant));
+}
+
 // Sort numbers by value and text in natural order; missing values are always last.
 const collator = new Intl.Collator(undefined, {numeric: true});
 function order(a, b) {
@@ -42,28 +48,48 @@ function order(a, b) {
   return (state.down ? -difference : difference) || a - b;
 }
 
-// Words in any cell, and conditions on columns: lesion_volume_ml>50 hemisphere=left
-function matcher(text) {
-  const tests = text.trim().split(/\s+/).filter(Boolean).map(term => {
-    const parts = term.match(/^(\w+)(>=|<=|>|<|=)(.+)$/);
-    if (!parts || !(parts[1] in place)) {
-      const word = term.toLowerCase();
-      return row => row.some(value => value !== null && String(value).toLowerCase().includes(word));
-    }
-    const column = place[parts[1]], wanted = parts[3], limit = Number(wanted);
-    const compare = {
-      ">": value => value > limit, "<": value => value < limit, ">=": value => value >= limit,
-      "<=": value => value <= limit,
-      "=": value => typeof value === "number" ? value === limit : value.toLowerCase() === wanted.toLowerCase(),
-    }[parts[2]];
-    return row => row[column] !== null && compare(row[column]);
+// Terms of a filter: words in any cell, and conditions on columns such as lesion_volume_ml>50. Quotes
+// enclose names and values with spaces: "time since stroke">5
+function parseFilter(text) {
+  return (text.match(/(?:"[^"]*"|\S)+/g) ?? []).map(text => {
+    const term = text.replaceAll('"', "");
+    const [, column, operator, wanted] = term.match(/^([^<>=]+)(>=|<=|>|<|=)(.+)$/) ?? [];
+    return {text, term, column, operator, wanted};
   });
-  return row => tests.every(test => test(row));
 }
 
+function matcher({term, column, operator, wanted}) {
+  if (!(column in place)) {
+    const word = term.toLowerCase();
+    return row => row.some(value => value !== null && String(value).toLowerCase().includes(word));
+  }
+  const limit = Number(wanted), text = wanted.toLowerCase();
+  const compare = {
+    ">": value => value > limit, "<": value => value < limit, ">=": value => value >= limit,
+    "<=": value => value <= limit,
+    "=": value => Number(value) === limit || String(value).toLowerCase() === text,
+  }[operator];
+  return row => row[place[column]] !== null && compare(row[place[column]]);
+}
+
+// Names in conditions that are no columns, with similar names.
+function unknownColumns() {
+  const unknown = state.terms.map(term => term.column).filter(name => name && !(name in place));
+  return [...new Set(unknown)].map(name => {
+    const part = name.toLowerCase();
+    const similar = data.columns.map(column => column.name).filter(
+      other => other.toLowerCase().includes(part) || part.includes(other.toLowerCase()));
+    const hint = similar.length ? `similar: ${similar.slice(0, 3).join(", ")}` : "Columns lists all columns";
+    return `There is no column ${name}; ${hint}.`;
+  });
+}
+
+let ratings = {};  // of all raters, for the status
 const lines = [];  // table row of each session, redrawn when the columns change
 function drawRow(row, index) {
   const line = document.createElement("tr");
+  line.dataset.i = index;
+  if (!(row[place.participant_id] in data.links)) line.tabIndex = 0;
   for (const column of state.chosen) {
     const value = row[column], {name} = data.columns[column];
     const cell = element("td", "", {title: String(value ?? "").length > 24 ? value : ""});
@@ -71,9 +97,8 @@ function drawRow(row, index) {
     if (name === "participant_id" && value in data.links) {
       cell.append(element("a", value, {href: data.links[value]}));
     } else if (name === "status") {
-      const rating = ratings[keys[index]]?.rating;
-      const kind = value === "failed" ? "failed" : value === "done" ? "" : "plain";
-      cell.append(element("span", value, {className: `status ${kind}`}));
+      const rating = ratings[`${store.rater}\t${keys[index]}`]?.rating;
+      cell.append(element("span", value, {className: `status ${statusKind(value)}`}));
       if (rating) cell.append(" ", element("span", rating, {className: `status ${rating}`}));
     } else {
       cell.append(shown(value));
@@ -85,6 +110,7 @@ function drawRow(row, index) {
 
 function drawHead() {
   const head = find("#cohort thead tr");
+  find("#cohort").style.setProperty("--columns", state.chosen.size);  // for the font size in print
   head.replaceChildren(...[...state.chosen].map(column => {
     const title = element("th", "", {scope: "col", title: data.columns[column].name});
     if (data.columns[column].number) title.className = "number";
@@ -102,15 +128,29 @@ function drawHead() {
   }));
 }
 
+// Show the sessions that match the filter: in the table, the plots and the overlap.
 function update() {
-  const matches = matcher(find("#filter").value);
-  state.visible = data.rows.map((_, index) => index).filter(index => matches(data.rows[index])).sort(order);
+  state.terms = parseFilter(find("#filter").value);
+  const tests = state.terms.map(matcher);
+  state.visible = data.rows.map((_, index) => index)
+    .filter(index => tests.every(test => test(data.rows[index]))).sort(order);
+  state.isFiltered = state.visible.length < data.rows.length;
   find("#cohort tbody").replaceChildren(...state.visible.map(index => lines[index]));
-  find("#shown").textContent = `${state.visible.length} of ${data.rows.length} sessions`;
+  const text = `${state.visible.length} of ${data.rows.length} sessions`;
+  for (const status of document.querySelectorAll(".shown")) status.textContent = text;
+  find("#unknown").textContent = unknownColumns().join(" ");
+  drawSelection();
+  drawOverlap();
+}
+
+function setFilter(text) {
+  find("#filter").value = text;
+  update();
 }
 
 function draw() {
   state.chosen = new Set([...state.chosen].sort((a, b) => a - b));
+  ratings = store.entries;
   drawHead();
   lines.splice(0, lines.length, ...data.rows.map(drawRow));
   update();
@@ -119,11 +159,12 @@ function draw() {
 find("#columns").append(...data.columns.map((column, index) => {
   const box = element("input", "", {type: "checkbox", checked: column.first, disabled: index === 0});
   box.onchange = () => { box.checked ? state.chosen.add(index) : state.chosen.delete(index); draw(); };
-  const label = element("label", box);
+  const label = element("label", box, {title: column.name});
   label.append(` ${column.title}`);
   return label;
 }));
 find("#filter").oninput = update;
+for (const button of document.querySelectorAll(".clear")) button.onclick = () => setFilter("");
 
 function download(name, kind, text) {
   const link = element("a", "", {href: URL.createObjectURL(new Blob([text], {type: kind})), download: name});
@@ -141,71 +182,17 @@ find("#csv").onclick = () => {
   const rows = state.visible.map(index => data.rows[index].map(quoted).join(","));
   download("group_lesion.csv", "text/csv", [data.columns.map(column => quoted(column.name)).join(","), ...rows, ""].join("\r\n"));
 };
-find("#export").onclick = () => {
-  const rated = keys.filter(key => ratings[key]?.rating || ratings[key]?.notes).map(key =>
-    [...key.split("\t"), ratings[key].rating ?? "", ratings[key].notes ?? ""].map(text => text.replace(/[\t\r\n]+/g, " ") || "n/a").join("\t"));
-  download("ratings.tsv", "text/tab-separated-values", ["participant_id\tsession_id\trating\tnotes", ...rated, ""].join("\n"));
-};
 
-// Rating of the sessions in the order of the table.
-const dialog = find("#rating"), notes = find("#notes");
-let at = 0, picture = 0;
-function showSession() {
-  const index = state.visible[at], row = data.rows[index], files = data.pictures[index], rated = ratings[keys[index]] ?? {};
-  picture = files.length ? picture % files.length : 0;
-  find("#who").textContent = keys[index].replace("\t", " ");
-  find("#place").textContent = `${at + 1} of ${state.visible.length}`;
-  find("#verdict").textContent = rated.rating ?? "not rated";
-  find("#verdict").className = `status ${rated.rating ?? "plain"}`;
-  notes.value = rated.notes ?? "";
-  const image = files.length && element("img", "", {src: files[picture], alt: `${files[picture]} cannot be shown; open this page in its original folder`});
-  find("#picture").replaceChildren(image || element("p", "This session has no figures."));
-  const values = [...state.chosen].slice(1).filter(column => row[column] !== null);
-  find("#facts").textContent = values.map(column => `${data.columns[column].title}: ${shown(row[column])}`).join(" · ");
-}
-function rate(change) {
-  const key = keys[state.visible[at]];
-  ratings[key] = {...ratings[key], ...change};
-  stored(ratings);
-}
-function step(by) {
-  at = (at + by + state.visible.length) % state.visible.length;
-  showSession();
-}
-const actions = {
-  a: () => { rate({rating: "accept"}); step(1); },
-  r: () => { rate({rating: "reject"}); step(1); },
-  x: () => { rate({rating: undefined}); showSession(); },
-  n: () => notes.focus(),
-  p: () => { picture += 1; showSession(); },
-  ArrowUp: () => find("#picture").scrollBy(0, -200),
-  ArrowDown: () => find("#picture").scrollBy(0, 200),
-  ArrowLeft: () => step(-1),
-  ArrowRight: () => step(1),
-  Escape: () => dialog.close(),
-};
-notes.oninput = () => rate({notes: notes.value});
-dialog.addEventListener("keydown", event => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target === notes) {
-    if (event.key !== "Escape" && event.key !== "Enter") return;
-    dialog.focus();
-  } else {
-    const action = actions[event.key] ?? actions[event.key.toLowerCase()];
-    if (!action) return;
-    action();
+// Tables that are wider than the page can be scrolled with the keyboard.
+const scrolled = new ResizeObserver(entries => {
+  for (const {target} of entries) {
+    if (target.scrollWidth <= target.clientWidth) {
+      for (const name of ["tabindex", "role", "aria-label"]) target.removeAttribute(name);
+      continue;
+    }
+    target.tabIndex = 0;
+    target.setAttribute("role", "region");
+    target.setAttribute("aria-label", `Table: ${target.closest("section").querySelector("h2").textContent}`);
   }
-  event.preventDefault();
 });
-for (const button of dialog.querySelectorAll("[data-key]")) button.onclick = actions[button.dataset.key];
-dialog.tabIndex = -1;
-dialog.onclose = draw;
-find("#rate").onclick = () => {
-  if (!state.visible.length) return;
-  at = 0;
-  showSession();
-  dialog.showModal();
-  dialog.focus();
-};
-
-draw();
+for (const region of document.querySelectorAll(".wide:not([tabindex])")) scrolled.observe(region);

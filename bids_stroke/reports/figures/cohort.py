@@ -1,26 +1,30 @@
-"""Plots of the group table, as SVG text."""
+"""Plots of the group table, as SVG panels.
 
+The rows of the tables are those of the page, by which its script finds the sessions.
+"""
+
+import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from html import escape
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from . import plots
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from . import panels, scales
+from .panels import Point
+from .scales import Scale
 
 INK, RED = "#1f5fa8", "#b3261e"
-#: Marker and color of each hemisphere; the markers differ without color.
-SIDES = {"left": ("o", "#1f5fa8"), "right": ("^", "#c2410c"), "bilateral": ("s", "#5b3a8c")}
+#: Hemispheres, with the symbol of their points.
+SIDES = {"left": "●", "right": "▲", "bilateral": "■"}
 MAX_LEVELS = 8  # levels of a grouping column
 MIN_SESSIONS = 3  # sessions per value, on average, for a numeric column to define groups
-MAX_POINTS = 300  # points drawn for each group
-LINEAR_ML = 0.1
-#: Volume axis: logarithmic, but linear below a tenth of a milliliter to include zero.
-VOLUMES = {"linthresh": LINEAR_ML, "linscale": 0.3}
+MAX_POINTS = 300  # points drawn for each level of a grouping column
+MAX_NUMBERS = 1000  # points drawn for a numeric column
+BINS = 24
+SIZE, SMALL_SIZE = 3.0, 2.5  # half height of points, pixels
 
 
 class Measure(NamedTuple):
@@ -30,34 +34,66 @@ class Measure(NamedTuple):
     title: str
     share: bool = False
 
+    def values(self, table: pd.DataFrame) -> pd.Series:
+        """Return the values of the measure in a table."""
+        return numbers(table, self.column)
+
+    def scale(self, table: pd.DataFrame) -> Scale:
+        """Return an axis that shows all values in a table."""
+        create = scales.share_scale if self.share else scales.volume_scale
+        return create(self.title, self.column, self.values(table))
+
+
+def numbers(table: pd.DataFrame, column: str) -> pd.Series:
+    """Return a column as numbers; NaN for other values."""
+    return pd.to_numeric(table[column], errors="coerce")
+
 
 def distributions(table: pd.DataFrame, measures: Sequence[Measure]) -> str:
-    """Plot histograms of columns over the sessions.
+    """Plot histograms of measures over the sessions; zero has a bar of its own.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-    measures : sequence of Measure
+    A line marks the median of the other values.
     """
-    figure, panels = _panels(measures)
-    for axes, measure in panels:
-        values = table[measure.column].dropna()
-        if measure.share:
-            edges = np.linspace(0, 1, 21).tolist()
-        else:
-            maximum = max(values.max(), 1) if len(values) else 1
-            edges = [0, *np.geomspace(LINEAR_ML, maximum, 25).tolist()]
-            values = values.clip(lower=LINEAR_ML)
-        axes.hist(values, edges, color=INK, alpha=0.8)
-        axes.set(xlabel=measure.title, ylabel="sessions")
-        _scale(axes, "x", values, measure)
-    return plots.svg_text(figure, "distributions")
+    return "".join(_histogram(table, measure) for measure in measures)
+
+
+def _histogram(table: pd.DataFrame, measure: Measure) -> str:
+    values = measure.values(table).dropna()
+    x = measure.scale(table)
+    edges = _edges(x)
+    counts = _count(x.position(values), edges)
+    y = scales.count_scale("sessions", int(counts.max()))
+    positive = values[values > 0]
+    marks, text = [panels.bars(x, y, edges, counts)], f"{len(values)} sessions"
+    if len(positive) < len(values):
+        text += f", {len(values) - len(positive)} of them with none"
+    if len(positive):
+        median = float(positive.median())
+        marks.append(panels.median(x, median))
+        text += f"; median of the others {median:.3g}"
+    bins = json.dumps({"edges": edges.round(4).tolist(), "high": y.high})
+    return panels.panel(x, y, marks, f"{measure.title}: {text}", f' data-bins="{escape(bins)}"')
+
+
+def _edges(scale: Scale) -> NDArray[np.float64]:
+    """Return the positions of the left and right edge of each bar, (bars, 2)."""
+    edges = np.linspace(scale.start, 1, BINS + 1)
+    bars = np.column_stack([edges[:-1], edges[1:]])
+    none = [[0.01, 2 * scales.NONE - 0.01]] if scale.start else np.empty((0, 2))
+    return np.vstack([none, bars])
+
+
+def _count(positions: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Count the positions in each bar."""
+    bars = np.searchsorted(edges[:, 0], positions, side="right") - 1
+    return np.bincount(bars, minlength=len(edges))
 
 
 def groups(table: pd.DataFrame, column: str, measures: Sequence[Measure]) -> str | None:
-    """Plot columns by a grouping column: box plots for categories, scatter plots for numbers.
+    """Plot measures by a grouping column: boxes for categories, scatter plots for numbers.
 
-    Returns None if the column does not define groups.
+    The boxes show the quartiles of the values above zero. Returns None if the column does not define
+    groups.
 
     Parameters
     ----------
@@ -66,46 +102,57 @@ def groups(table: pd.DataFrame, column: str, measures: Sequence[Measure]) -> str
         Grouping column, such as a column of participants.tsv.
     measures : sequence of Measure
     """
-    numbers = pd.to_numeric(table[column], errors="coerce")
+    values = numbers(table, column)
     labels = table[column].dropna().astype(str)
     max_levels = min(MAX_LEVELS, len(labels) / MIN_SESSIONS)
-    if numbers.notna().sum() == len(labels) and labels.nunique() > max_levels:
-        return _scatters(table, column, numbers, measures)
+    if values.notna().sum() == len(labels) and labels.nunique() > max_levels:
+        return _scatters(table, column, measures)
     levels = sorted(labels.unique())
     if not 2 <= len(levels) <= MAX_LEVELS:
         return None
-    figure, panels = _panels(measures)
+    return "".join(_boxes(table, column, labels, levels, measure) for measure in measures)
+
+
+def _boxes(
+    table: pd.DataFrame, column: str, labels: pd.Series, levels: Sequence[str], measure: Measure
+) -> str:
+    values, y = measure.values(table), measure.scale(table)
+    members = [values[labels.index[labels == level]].dropna() for level in levels]
+    names = [f"{level} ({len(group)})" for level, group in zip(levels, members, strict=True)]
+    x = scales.level_scale(column, names)
+    width = float(panels.across(x, 0.2) - panels.across(x, 0))
     jitter = np.random.default_rng(0)
-    for axes, measure in panels:
-        name = measure.column
-        values = [table.loc[labels.index[labels == level], name].dropna() for level in levels]
-        axes.boxplot(values, widths=0.5, showfliers=False, medianprops={"color": RED})
-        for position, level_values in enumerate(values, 1):
-            points = level_values.sample(min(len(level_values), MAX_POINTS), random_state=0)
-            x = position + jitter.uniform(-0.15, 0.15, len(points))
-            axes.scatter(x, points, s=9, color=INK, alpha=0.5)
-        counts = zip(levels, map(len, values), strict=True)
-        names = [f"{plots.plain(level)} ({count})" for level, count in counts]
-        axes.set_xticks(range(1, len(levels) + 1), names, fontsize=8)
-        axes.set(ylabel=measure.title, xlabel=plots.plain(column))
-        _scale(axes, "y", table[name], measure)
-    return plots.svg_text(figure, f"groups {column}")
+    marks = []
+    for number, group in enumerate(members):
+        drawn = group.sample(min(len(group), MAX_POINTS), random_state=0).sort_index()
+        center = float(panels.across(x, number))
+        columns = center + width * jitter.uniform(-1, 1, len(drawn))
+        marks.append(
+            panels.points(_points(table, drawn.index, columns, panels.up(y, drawn)), SMALL_SIZE)
+        )
+        positive = group[group > 0]
+        if len(positive):
+            marks.append(panels.box(y, center, width, positive.quantile([0.25, 0.5, 0.75])))
+    return panels.panel(x, y, marks, f"{measure.title} by {column}: {', '.join(names)}")
 
 
-def _scatters(table: pd.DataFrame, column: str, numbers: pd.Series, measures: Sequence[Measure]) -> str:
-    figure, panels = _panels(measures)
-    for axes, measure in panels:
-        axes.scatter(numbers, table[measure.column], s=9, color=INK, alpha=0.5)
-        axes.set(ylabel=measure.title, xlabel=plots.plain(column))
-        _scale(axes, "y", table[measure.column], measure)
-    return plots.svg_text(figure, f"scatter {column}")
+def _scatters(table: pd.DataFrame, column: str, measures: Sequence[Measure]) -> str:
+    values = numbers(table, column).dropna()
+    x = scales.number_scale(column, column, values)
+    drawn = values.sample(min(len(values), MAX_NUMBERS), random_state=0).sort_index()
+    return "".join(_scatter(table, x, drawn, measure) for measure in measures)
+
+
+def _scatter(table: pd.DataFrame, x: Scale, values: pd.Series, measure: Measure) -> str:
+    y = measure.scale(table)
+    heights = measure.values(table)[values.index].dropna()
+    columns = panels.across(x, values[heights.index])
+    marks = panels.points(_points(table, heights.index, columns, panels.up(y, heights)), SMALL_SIZE)
+    return panels.panel(x, y, [marks], f"{measure.title} by {x.title}: {len(heights)} sessions")
 
 
 def load_against_volume(
-    table: pd.DataFrame,
-    volume: pd.Series,
-    load: Measure,
-    links: Mapping[str, str],
+    table: pd.DataFrame, volume: Measure, load: Measure, links: Mapping[str, str]
 ) -> str:
     """Plot a load against lesion volume, by hemisphere; points link to participant reports.
 
@@ -113,47 +160,36 @@ def load_against_volume(
     ----------
     table : pandas.DataFrame
         Table with ``hemisphere`` and ``participant_id``.
-    volume : pandas.Series
-        Lesion volumes (ml).
-    load : Measure
+    volume, load : Measure
     links : mapping of str to str
         Report addresses by participant.
     """
-    loads = table[load.column]
-    figure = plots.figure(7, 4.2)
-    axes = figure.subplots()
-    for side, (marker, color) in SIDES.items():
-        selected = table["hemisphere"].eq(side) & volume.notna() & loads.notna()
-        label = f"{side} ({selected.sum()})"
-        points = axes.scatter(
-            volume[selected], loads[selected], s=26, marker=marker, color=color, alpha=0.65, label=label
+    values = pd.concat([volume.values(table), load.values(table)], axis="columns").dropna()
+    x, y = volume.scale(table), load.scale(table)
+    columns, heights = panels.across(x, values.iloc[:, 0]), panels.up(y, values.iloc[:, 1])
+    marks = panels.points(_points(table, values.index, columns, heights, links), SIZE)
+    label = f"{load.title} against {volume.title}: {len(values)} sessions"
+    return panels.panel(x, y, [marks], label, role="group")
+
+
+def _points(
+    table: pd.DataFrame,
+    rows: pd.Index,
+    columns: NDArray[np.float64],
+    heights: NDArray[np.float64],
+    links: Mapping[str, str] | None = None,
+) -> list[Point]:
+    """Create the points of the given rows of a table."""
+    sides = table["hemisphere"] if "hemisphere" in table else pd.Series(index=table.index, dtype=object)
+    flagged = table["qc_flags"].notna() if "qc_flags" in table else pd.Series(False, table.index)
+    return [
+        Point(
+            row,
+            x,
+            y,
+            sides[row] if sides[row] in SIDES else "",
+            bool(flagged[row]),
+            (links or {}).get(table["participant_id"][row]),
         )
-        points.set_urls([links.get(name) for name in table.loc[selected, "participant_id"]])
-    axes.set_xscale("symlog", **VOLUMES)
-    axes.set(xlabel="Lesion volume (ml)", ylabel=load.title, xlim=_span(volume))
-    _scale(axes, "y", loads, load)
-    axes.legend(fontsize=8, frameon=False)
-    axes.grid(alpha=0.25)
-    return plots.svg_text(figure, f"{load.column} against volume")
-
-
-def _panels(measures: Sequence[Measure]) -> tuple["Figure", list[tuple["Axes", Measure]]]:
-    """Create a figure with a panel for each measure."""
-    figure = plots.figure(12, 3.2)
-    axes = np.ravel(figure.subplots(1, len(measures)))
-    return figure, list(zip(axes, measures, strict=True))
-
-
-def _scale(axes: "Axes", direction: str, values: pd.Series, measure: Measure) -> None:
-    """Set the scale and the limits of the axis of a measure."""
-    if measure.share:
-        axes.set(**{f"{direction}lim": (0, 1)})
-        return
-    axes.set(**{f"{direction}lim": _span(values)})
-    {"x": axes.set_xscale, "y": axes.set_yscale}[direction]("symlog", **VOLUMES)
-
-
-def _span(values: pd.Series) -> tuple[float, float]:
-    """Return the limits of a volume axis."""
-    maximum = values.max()
-    return 0, 1.5 * maximum if maximum > LINEAR_ML else 1
+        for row, x, y in zip(rows, columns, heights, strict=True)
+    ]

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from bids_stroke.cohort.coding import NUMERIC
 from bids_stroke.cohort.outcome import Analysis
+from bids_stroke.qc.agreement import agreement
 from bids_stroke.qc.outliers import LIMIT, MIN_SESSIONS
+from bids_stroke.qc.ratings import REJECT, CohortRatings
 from bids_stroke.spatial.templates import TEMPLATE
 
 #: Scores of an evaluation that follow a publication, by column.
@@ -25,8 +28,10 @@ _SCORES = {
 }
 
 
-def describe_cohort(table: pd.DataFrame, tracts: Sequence[str]) -> str:
-    """Describe the overlap map, the load maps and the outliers of a cohort.
+def describe_cohort(
+    table: pd.DataFrame, tracts: Sequence[str], rated: CohortRatings | None = None
+) -> str:
+    """Describe the overlap map, the load maps, the outliers and the ratings of a cohort.
 
     Parameters
     ----------
@@ -34,6 +39,8 @@ def describe_cohort(table: pd.DataFrame, tracts: Sequence[str]) -> str:
         Group table from :func:`bids_stroke.cohort.table.collect`.
     tracts : sequence of str
         Names of the tracts with a map of the mean load.
+    rated : CohortRatings, optional
+        Visual ratings.
     """
     text = (
         f"The lesion-overlap map counts the lesions of the cohort (sessions: {len(table)}) in each "
@@ -50,7 +57,22 @@ def describe_cohort(table: pd.DataFrame, tracts: Sequence[str]) -> str:
             f" Outliers in image quality and lesion volume have a robust z-score above {LIMIT:g} "
             "[@outliers]."
         )
-    return text
+    return f"{text} {_describe_ratings(rated)}" if rated else text
+
+
+def _describe_ratings(rated: CohortRatings) -> str:
+    """Describe the visual ratings and the agreement of the raters."""
+    rejected = int((rated.merged["rating"] == REJECT).sum())
+    text = f"Sessions were rated visually (sessions: {len(rated.merged)}, rejected: {rejected})"
+    result = agreement(rated.verdicts)
+    if result is None or np.isnan(result.kappa):
+        return f"{text}."
+    reference = "cohen" if len(result.raters) == 2 else "fleiss"
+    return (
+        f"{text} by {len(result.raters)} raters ({result.name} [@{reference}]: {result.kappa:.2f}, 95% "
+        f"percentile bootstrap interval [@bootstrap] {result.low:.2f} to {result.high:.2f}, sessions: "
+        f"{result.sessions})."
+    )
 
 
 def describe_evaluation(rows: pd.DataFrame) -> str:

@@ -9,9 +9,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from bids_stroke.reports.columns import column_title
-from bids_stroke.reports.figures import svg
 
-from .files import Value, session_figures
+from .files import SessionFiles, SessionKey, Value, session_key
+from .pictures import Pictures
 
 #: Figure (``desc-`` entity) that is shown for an outlier in each measure.
 PICTURES = {
@@ -23,8 +23,6 @@ PICTURES = {
     "mean_probability": "probability",
     "lesion_volume_ml": "lesion",
 }
-PICTURE_SCALE = 0.5
-MAX_PICTURES = 24
 
 
 @dataclass
@@ -55,29 +53,27 @@ def outlier_measures(table: pd.DataFrame, outliers: pd.DataFrame) -> pd.Series:
 
 
 def pictured_outliers(
-    outliers: pd.DataFrame, out_dir: Path, links: Mapping[str, str]
+    outliers: pd.DataFrame,
+    sessions: Mapping[SessionKey, SessionFiles],
+    links: Mapping[str, str],
+    pictures: Pictures,
 ) -> list[PicturedOutlier]:
-    """Create a card for each outlier, with at most
-    :data:`bids_stroke.reports.group.outliers.MAX_PICTURES` figures."""
+    """Create a card for each outlier; ``pictures`` embeds the figures."""
     cards = []
-    pictures = 0
     for row in outliers.to_dict("records"):
         values = {str(column): value for column, value in row.items()}
         card = PicturedOutlier(**values, link=links.get(values["participant_id"]))
-        path = _figure(card, out_dir)
-        if path and pictures < MAX_PICTURES:
-            card.picture = svg.inline(path, PICTURE_SCALE)
-            pictures += 1
+        session = sessions[session_key(card.participant_id, card.session_id)]
+        card.picture = pictures.embed(_figure(card.measure, session))
         cards.append(card)
     return cards
 
 
-def _figure(outlier: PicturedOutlier, out_dir: Path) -> Path | None:
+def _figure(measure: str, session: SessionFiles) -> Path | None:
     """Find the figure of an outlier measure, preferably on the contrast of the measure."""
-    contrast, _, kind = outlier.measure.partition("_")
+    contrast, _, kind = measure.partition("_")
     if kind not in PICTURES:
-        contrast, kind = "", outlier.measure
-    figures = session_figures(out_dir, outlier.participant_id, outlier.session_id)
-    paths = figures.get(PICTURES[kind], [])
+        contrast, kind = "", measure
+    paths = session.figures.get(PICTURES[kind], [])
     contrast_paths = [path for path in paths if path.stem.lower().endswith(f"_{contrast}")]
     return next(iter(contrast_paths or paths), None)

@@ -8,16 +8,21 @@ import pandas as pd
 
 from bids_stroke import __version__
 from bids_stroke.qc import outliers as qc_outliers
+from bids_stroke.qc.ratings import CohortRatings
 from bids_stroke.reports.evaluation import Page
 from bids_stroke.reports.figures import svg
 from bids_stroke.reports.rendering import render
 from bids_stroke.reports.viewer import page as viewer_page
 from bids_stroke.utils.files import PathLike
 
-from .files import report_links
+from .checks import count_checks, flagged_sessions
+from .files import read_sessions, report_links, table_keys
 from .outcome import OutcomeSection
 from .outliers import outlier_measures, pictured_outliers
+from .overlap import lesion_cells
+from .pictures import Pictures
 from .plots import plot_cohort
+from .ratings import rating_data, rating_section
 from .table import ExcludedSession, arrange_table, lesion_volumes, table_data
 from .tiles import cohort_tiles
 
@@ -33,6 +38,8 @@ def group_report(
     groups: Sequence[str] = (),
     notices: Sequence[str] = (),
     outcomes: Sequence[OutcomeSection] = (),
+    lesions: Sequence[str] = (),
+    rated: CohortRatings | None = None,
 ) -> Path:
     """Write ``out_dir/group.html``, a self-contained file, and return its path.
 
@@ -59,12 +66,19 @@ def group_report(
         Notices at the top of the page.
     outcomes : sequence of OutcomeSection
         Sections of the outcomes.
+    lesions : sequence of str
+        Lesion of each row of ``table``, from :func:`bids_stroke.cohort.overlap.overlap`.
+    rated : CohortRatings, optional
+        Visual ratings.
     """
     out_dir = Path(out_dir)
     volumes = lesion_volumes(table)
     outliers = _outliers(table)
     arranged = arrange_table(table.assign(stands_out=outlier_measures(table, outliers)), failed)
     links = report_links(out_dir, arranged["participant_id"])
+    sessions = read_sessions(out_dir, table_keys(arranged))
+    pictures = Pictures()
+    cells = lesion_cells(table, lesions, arranged)
     viewer = out_dir / viewer_page.viewer_name("group")
     return render(
         "group.html",
@@ -72,9 +86,14 @@ def group_report(
         tiles=cohort_tiles(table, volumes, failed),
         overlap=svg.inline(Path(overlap_svg_path)) if overlap_svg_path else None,
         viewer=viewer.name if viewer.is_file() else None,
-        data=table_data(arranged, groups, links, out_dir),
-        plots=plot_cohort(table, volumes, groups, links),
-        outliers=pictured_outliers(outliers, out_dir, links),
+        data=table_data(arranged, groups, links, sessions, failed, out_dir)
+        | {"lesions": cells, "ratings": rating_data(rated)},
+        ratings=rating_section(rated) if rated else None,
+        is_overlap_fixed=bool(lesions) and cells is None,
+        checks=count_checks(table),
+        flagged=flagged_sessions(arranged, sessions, links, pictures),
+        plots=plot_cohort(arranged, groups, links),
+        outliers=pictured_outliers(outliers, sessions, links, pictures),
         limit=qc_outliers.LIMIT,
         failed=failed,
         notices=notices,

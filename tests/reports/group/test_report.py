@@ -7,6 +7,7 @@ import pytest
 
 from bids_stroke.bids.record import Record
 from bids_stroke.cohort.columns import COLUMNS, describe_columns
+from bids_stroke.qc.ratings import rate_cohort
 from bids_stroke.reports.group.report import group_report
 from bids_stroke.reports.group.table import LEADING_COLUMNS, ExcludedSession
 
@@ -67,20 +68,26 @@ def test_the_volume_in_the_template_is_shown_if_it_is_the_only_one(tmp_path, tab
     assert column["first"] == is_shown
 
 
+def tiles(html):
+    """Values of the tiles by label."""
+    pairs = re.findall(r'class="tile[^"]*"><span>(.*?)</span><b>(.*?)</b>', html)
+    return {label: re.sub("<.*?>", "", value) for label, value in pairs}
+
+
 def test_key_figures(tmp_path, table):
     (tmp_path / "dataset_description.json").write_text(
         json.dumps({"GeneratedBy": [{"Name": "bids_stroke", "Version": "9.8"}]})
     )
     html = group_report(tmp_path, table).read_text(encoding="utf-8")
-    tiles = dict(re.findall(r'class="tile"><span>(.*?)</span><b>(.*?)</b>', html))
-    assert tiles == {
+    assert tiles(html) == {
         "Participants": "2",
         "Sessions measured": "3",
+        "Sessions that failed QC checks": "0",
         "Sessions without a lesion": "1",
         "Sessions failed": "0",
         "Median lesion volume": "25 ml",
-        "Quartiles of lesion volume": "17.5–32.5 ml",
     }
+    assert "<small>quartiles 17.5–32.5 ml, of 2 sessions with a lesion</small>" in html
     assert "bids_stroke 9.8" in html
 
 
@@ -186,7 +193,44 @@ def test_outliers_are_shown_with_a_figure(tmp_path):
     titles, rows = cells(out)
     stands_out = {row[0]: row[titles.index("Stands out")] for row in rows}
     assert stands_out.pop("sub-4") == "Brain volume" and not any(stands_out.values())
-    assert content(out)["pictures"][4] == ["sub-4/figures/sub-4_desc-brain_T1w.svg"]
+    data = content(out)
+    (figure,) = (data["figures"][number] for number in data["pictures"][4])
+    assert figure == "*/figures/*_desc-brain_T1w.svg"
+
+
+def test_flagged_sessions_never_look_done(tmp_path, table):
+    """Status, tile, notice and section; the section shows the figure of the check on its contrast."""
+    outputs = {}
+    for role in ("lesion_figure@T1w", "coreg_figure@FLAIR", "coreg_figure@T2w"):
+        kind, contrast = role.split("_figure@")
+        figure = tmp_path / f"sub-2/figures/sub-2_ses-1_desc-{kind}_{contrast}.svg"
+        figure.parent.mkdir(parents=True, exist_ok=True)
+        figure.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" id="{kind}-{contrast}"/>')
+        outputs[role] = figure.relative_to(tmp_path).as_posix()
+    flags = {"agreement": "The T2w differs <b>.", "trained_range": "/data/sub-2/x is <small>."}
+    Record("sub-2_ses-1", "identity", "ok", flags=flags, outputs=outputs).write(tmp_path)
+    table["qc_flags"] = [np.nan, np.nan, "agreement+trained_range"]
+    table["status"] = "patient"  # a column of participants.tsv
+    out = group_report(tmp_path, table)
+    titles, rows = cells(out)
+    statuses = [row[titles.index("Status")] for row in rows]
+    assert statuses == ["check: agreement, trained range", "no lesion found", "done"]
+    assert [row[titles.index("Participants status")] for row in rows] == ["patient"] * 3
+    html = out.read_text(encoding="utf-8")
+    assert tiles(html)["Sessions that failed QC checks"] == "1"
+    assert '<a href="#checks">1 session failed QC checks</a>' in html
+    section = re.search(r'<section id="checks">.*?</section>', html, re.DOTALL)[0]
+    assert "<p>agreement: 1, trained range: 1.</p>" in section
+    assert '<span class="status check">check: agreement, trained range</span>' in section
+    assert "<p>The T2w differs &lt;b&gt;.</p>" in section
+    assert "<p>sub-2/x is &lt;small&gt;.</p>" in section, "without the folders of this machine"
+    assert re.findall(r'<svg[^>]*id="(.*?)"', section) == ["coreg-T2w"]
+    data = content(out)
+    assert data["messages"] == {"0": ["The T2w differs <b>.", "sub-2/x is <small>."]}
+    first = data["figures"][data["pictures"][0][0]]
+    assert first == "@/figures/*_desc-coreg_T2w.svg", "the figure of the check is rated first"
+    table["qc_flags"] = np.nan
+    assert 'id="checks"' not in group_report(tmp_path, table).read_text(encoding="utf-8")
 
 
 def test_plots_by_grouping_columns(tmp_path):
@@ -195,17 +239,48 @@ def test_plots_by_grouping_columns(tmp_path):
     html = group_report(tmp_path, table, groups=groups).read_text(encoding="utf-8")
     assert re.findall(r'aria-label="(By .*?)"', html) == ["By sex", "By age"]
     for measure in ("CST weighted load (ml)", "CST share of a cross-section"):
-        assert html.count(f'aria-label="{measure} against lesion volume, by hemisphere"') == 1
+        assert html.count(f'aria-label="{measure} against Lesion volume (ml): 30 sessions"') == 1
     assert 'id="plots"' not in group_report(tmp_path, table[["participant_id"]]).read_text()
+
+
+def test_volumes_of_the_template_are_plotted_where_there_is_no_native_volume(tmp_path):
+    """The plot, like its selection by the script, needs one column with all volumes."""
+    table = cohort_of(12)
+    table["lesion_volume_mni_ml"] = table["lesion_volume_ml"]
+    table.loc[:3, "lesion_volume_ml"] = np.nan
+    html = group_report(tmp_path, table).read_text(encoding="utf-8")
+    assert "Lesion volume (ml): 12 sessions" in html
+    assert '"native_or_mni_volume_ml"' in html
+    table["lesion_volume_ml"] = np.nan
+    html = group_report(tmp_path, table).read_text(encoding="utf-8")
+    assert "Lesion volume (ml): 12 sessions" in html and "native_or_mni" not in html
 
 
 def test_points_of_the_scatter_plot_are_links(tmp_path):
     (tmp_path / "sub-7.html").touch()
     html = group_report(tmp_path, cohort_of(12)).read_text(encoding="utf-8")
-    assert re.findall(r'<a xlink:href="(.*?)"', html) == ["sub-7.html"] * 2  # one in each plot
+    row = [row[0] for row in cells(tmp_path / "group.html")[1]].index("sub-7")
+    points = re.findall(r'<a href="(.*?)" data-i="(\d+)">', html)
+    assert points == [("sub-7.html", str(row))] * 2, "one in each plot"
 
 
 def test_rejected_sessions_are_listed(tmp_path, table):
     rejected = [ExcludedSession("sub-9", "", "motion <b>")]
     html = group_report(tmp_path, table, rejected=rejected).read_text(encoding="utf-8")
     assert 'id="rejected"' in html and "motion &lt;b&gt;" in html
+
+
+def test_ratings_are_summarized_and_part_of_the_data(tmp_path, table):
+    path = tmp_path / "ratings.tsv"
+    rows = ["2\t2\treject\tmissed_lesion\tanna", "10\t1\taccept\t\tanna", "2\t2\taccept\t\t<b>"]
+    path.write_text("\n".join(["participant_id\tsession_id\trating\treasons\trater", *rows]))
+    rated = rate_cohort([path], [("sub-2", "ses-1"), ("sub-2", "ses-2"), ("sub-10", "ses-1")])
+    out = group_report(tmp_path, table, rated=rated)
+    html = out.read_text(encoding="utf-8")
+    section = re.search(r'<section id="ratings">.*?</section>', html, re.DOTALL)[0]
+    assert "Rated sessions: 2, of which 1 are rejected. Raters: anna (2), &lt;b&gt; (1)." in section
+    assert "Cohen&#39;s kappa: 0.00" in section and "0% of the 1 sessions" in section
+    assert "Reasons: missed lesion 1." in section
+    rows = content(out)["ratings"]
+    assert rows[0] == ["sub-2", "ses-2", "reject", "missed_lesion", "", "anna", "", ""]
+    assert 'id="ratings"' not in group_report(tmp_path, table).read_text(encoding="utf-8")

@@ -1,0 +1,125 @@
+"""Place of a session in its cohort: percentiles of the lesion volume and of tract loads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bids_stroke.lesion.measurements import native_or_template
+from bids_stroke.utils.files import PathLike
+
+from .columns import tract_prefixes
+
+GROUP_TABLE = "group_lesion.tsv"
+_VOLUMES = ("lesion_volume_ml", "lesion_volume_mni_ml")
+#: Loads of a tract whose place is of interest, without the prefix of their columns.
+_LOADS = ("weighted_load_ml_total", "max_slice_load_total")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Place of a session among the other sessions of a cohort.
+
+    Attributes
+    ----------
+    value : float
+        Value of the session.
+    percentile : float
+        Share of the other sessions with a smaller value (0-100); of those with the same value, half.
+    sessions : int
+        Number of the other sessions.
+    """
+
+    value: float
+    percentile: float
+    sessions: int
+
+
+def session_places(table: pd.DataFrame, row: Mapping[str, Any]) -> dict[str, Place]:
+    """Return the place of a session by measure.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Group table from :func:`bids_stroke.cohort.table.collect`. It may contain the session.
+    row : mapping
+        Row of the session, from :func:`bids_stroke.cohort.table.session_row`.
+
+    Returns
+    -------
+    dict of str to Place
+        ``lesion_volume_ml``, native or in the template if there is no native volume, and the loads of
+        each tract in the table. Measures that the session or all others lack are omitted.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"participant_id": list("abcd"), "session_id": np.nan,
+    ...                       "lesion_volume_ml": [1.0, 5.0, 20.0, 80.0]})
+    >>> session_places(table, {"participant_id": "c", "lesion_volume_ml": 20.0})
+    {'lesion_volume_ml': Place(value=20.0, percentile=66.66666666666667, sessions=3)}
+    """
+    others = table[~_is_session(table, row)]
+    columns = [f"{tract}_{load}" for tract in tract_prefixes(table) for load in _LOADS]
+    places = {_VOLUMES[0]: _place(_volumes(others), _volume(row))}
+    places |= {
+        name: _place(pd.to_numeric(others[name], errors="coerce"), row.get(name, np.nan))
+        for name in columns
+        if name in others
+    }
+    return {name: place for name, place in places.items() if place}
+
+
+def read_places(output_dir: PathLike, row: Mapping[str, Any]) -> dict[str, Place]:
+    """Return the place of a session in the cohort of the latest run of the group level.
+
+    Parameters
+    ----------
+    output_dir : path
+    row : mapping
+        Row of the session, from :func:`bids_stroke.cohort.table.session_row`.
+
+    Returns
+    -------
+    dict of str to Place
+        See :func:`session_places`; empty if the group level has not run.
+    """
+    path = Path(output_dir) / GROUP_TABLE
+    return session_places(_read(path, path.stat().st_mtime_ns), row) if path.is_file() else {}
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, modified: int) -> pd.DataFrame:
+    """Read a group table, once for each version of the file."""
+    return pd.read_csv(path, sep="\t", dtype={"participant_id": str, "session_id": str})
+
+
+def _is_session(table: pd.DataFrame, row: Mapping[str, Any]) -> pd.Series:
+    session = row.get("session_id", np.nan)
+    sessions = table["session_id"]
+    is_same = sessions.isna() if pd.isna(session) else sessions == session
+    return (table["participant_id"] == row["participant_id"]) & is_same
+
+
+def _volumes(table: pd.DataFrame) -> pd.Series:
+    native, in_template = (
+        pd.to_numeric(table[name], errors="coerce") if name in table else np.full(len(table), np.nan)
+        for name in _VOLUMES
+    )
+    return pd.Series(native_or_template(native, in_template), index=table.index)
+
+
+def _volume(row: Mapping[str, Any]) -> float:
+    native, in_template = (row.get(name, np.nan) for name in _VOLUMES)
+    return float(native_or_template(native, in_template))
+
+
+def _place(others: pd.Series, value: float) -> Place | None:
+    others = others.dropna()
+    if not len(others) or not np.isfinite(value):
+        return None
+    smaller = (others < value).sum() + 0.5 * (others == value).sum()
+    return Place(float(value), float(100 * smaller / len(others)), len(others))
