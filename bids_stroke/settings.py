@@ -111,12 +111,12 @@ class Settings:
             _check_folder(self.lesion_derivatives, "check --lesion-derivatives")
         if self.ground_truth:
             _check_folder(self.ground_truth, "check --ground-truth")
-        files = {
-            "--phenotype": self.phenotype,
-            "--plugin-file": self.plugin_file,
-            "--qc-ratings": self.qc_ratings,
-        }
-        for option, path in files.items():
+        files = [
+            ("--phenotype", self.phenotype),
+            ("--plugin-file", self.plugin_file),
+            *(("--qc-ratings", path) for path in self.qc_ratings),
+        ]
+        for option, path in files:
             if path and not path.is_file():
                 raise UsageError(f"{path} does not exist or is not a file; check {option}.")
 

@@ -39,6 +39,7 @@ from bids_stroke.utils.versions import package_versions
 from .group_notices import notices_of_maps, notices_of_ratings, notices_of_table
 from .group_ratings import names_of_ratings, rate_sessions, rejected_sessions, write_ratings
 from .outcome import TABLES, Outcomes, analyze_outcomes, map_name
+from .reporting import update_places
 
 #: Packages that the parts of the group level call.
 _PACKAGES = {
@@ -86,6 +87,7 @@ def run_group(settings: Settings) -> int:
             lesions.lesions,
             cohort.rated,
         )
+    update_places(out, cohort.table)
     description = describe_cohort(cohort.table, [card.name for card in mapped], cohort.rated)
     _write_record(out, methods.GROUP, description, "group_lesion.tsv")
     _record_outcomes(settings, outcomes)

@@ -3,13 +3,17 @@
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
 
 from bids_stroke.bids import logs
 from bids_stroke.bids import record as records
 from bids_stroke.bids.record import Record
 from bids_stroke.errors import DatasetError
-from bids_stroke.reports.participant import neighbors
+from bids_stroke.reports.participant import cohort, neighbors
 from bids_stroke.reports.participant.report import UnshownSessionsError, participant_report
+from bids_stroke.reports.participant.updates import page_names
 from bids_stroke.reports.viewer import session as viewer
 from bids_stroke.settings import Settings
 
@@ -68,6 +72,21 @@ def update_neighbors(settings: Settings, subject: str) -> None:
         # A link is not worth a failure: the page may be on a full disk, or have just been removed.
         with suppress(OSError), report_lock(out, name):
             neighbors.update_links(out, name)
+
+
+def update_places(output_dir: Path, table: pd.DataFrame) -> None:
+    """Update the place of each session in its cohort, in the existing pages.
+
+    Parameters
+    ----------
+    output_dir : Path
+    table : pandas.DataFrame
+        Group table; sessions that are not in it have no place.
+    """
+    texts = cohort.page_texts(table)
+    for name in sorted(page_names(output_dir)):
+        with suppress(OSError), report_lock(output_dir, name):
+            cohort.update_places(output_dir, name, texts.get(name, {}))
 
 
 def _write_viewers(

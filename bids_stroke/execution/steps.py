@@ -43,6 +43,7 @@ _BY_NODE = {
     "shares": "regional lesion volumes",
     "template": "loading of the template",
     "threshold": "thresholding of the lesion probability",
+    "tracts": "transformation of the tracts",
 }
 #: Subjects of figures, by the start of the names of their nodes.
 _FIGURES = {
@@ -51,6 +52,7 @@ _FIGURES = {
     "brain": "brain mask",
     "filling": "lesion filling",
     "lesion": "lesion",
+    "overview": "lesion in three planes and in 3D",
     "probability": "lesion probability",
 }
 #: Saved files, by the end of the names of their nodes.
@@ -69,6 +71,7 @@ _FILES = {
     "to_reference": "transform to the reference image",
     "to_template": "transform to the template",
 }
+_CONTRASTS = {contrast.lower(): contrast for contrast in CONTRASTS}
 #: Workflows whose names do not contain the contrast or space of their steps.
 _PLACES = {"template_outputs_wf": "template", "template_space_outputs_wf": "template"}
 #: Usual times (s) of steps that take a second or more, by python benchmarks/participant.py
@@ -143,12 +146,15 @@ def _name_of_node(node: str) -> str | None:
 def _figure(subject: str) -> str | None:
     if subject.startswith("tract_"):
         return f"tract {subject.removeprefix('tract_')}"
+    if subject.endswith("_axial"):
+        suffix = subject.removesuffix("_axial")
+        return f"axial slices of the {_CONTRASTS.get(suffix, 'template')}"
     return _FIGURES.get(subject)
 
 
 def _place(workflow: str, spaces: Iterable[str]) -> str | None:
     """Return the contrast or template space of the steps of a workflow, if its name contains one."""
-    places = {place.lower(): place for place in (*CONTRASTS, *spaces)}
+    places = _CONTRASTS | {place.lower(): place for place in spaces}
     return _PLACES.get(workflow, places.get(workflow.partition("_")[0]))
 
 

@@ -5,6 +5,7 @@ from itertools import pairwise
 import drawings
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 import session_tables
 
@@ -177,7 +178,7 @@ def test_layers_are_switched_by_check_boxes_and_keys(page):
     page.keyboard.press("1")
     page.keyboard.press("3")
     assert visible_layers(page) == [["probability"]] * 2
-    assert not page.get_by_role("checkbox", name="lesion").is_checked()
+    assert not page.get_by_role("checkbox", name="lesion 1").is_checked()
     page.evaluate("document.activeElement.blur()")
     page.mouse.move(0, 0)
     page.keyboard.press("1")
@@ -345,3 +346,32 @@ def test_accessibility(tmp_path, browser_page, violations, scheme, viewport):
     assert violations(page) == []
     page.locator(".slices svg").first.click()
     assert violations(page) == []
+
+
+def test_ratings_are_shared_by_the_pages_of_a_folder(tmp_path, browser_page):
+    """Of participants with several sessions, too; a failed session is not rated."""
+    for name in ("sub-01_ses-1", "sub-01_ses-2"):
+        write_session(tmp_path, name)
+    Record("sub-01_ses-3", "x", status="failed", error="No scan.").write(tmp_path)
+    page = browser_page(participant_report(tmp_path, "01"), viewport=DESKTOP)
+    blocks = page.locator(".rating")
+    assert blocks.count() == 2
+    first, second = (blocks.nth(index) for index in range(2))
+    first.locator(".rater").fill("AB")
+    first.locator(".rater").press("Tab")
+    first.get_by_label("false positive").check()
+    first.get_by_role("button", name="Reject").click()
+    assert first.locator(".verdict").text_content() == "reject"
+    assert second.locator(".verdict").text_content() == "not rated"
+    assert second.locator(".rater").input_value() == "AB"
+    assert second.locator(".progress").text_content() == "1 of 2 rated"
+    page.reload()
+    assert first.locator(".verdict").text_content() == "reject"
+    with page.expect_download() as download:
+        second.locator(".export").click()
+    table = pd.read_csv(download.value.path(), sep="\t", keep_default_na=False)
+    columns = ["participant_id", "session_id", "rating", "reasons", "confidence", "rater"]
+    assert table[columns].values.tolist() == [
+        ["sub-01", "ses-1", "reject", "false_positive", "n/a", "AB"]
+    ]
+    assert not [error for error in page.errors if not error.startswith("request:")]

@@ -45,7 +45,7 @@ def write(*words, level="participant"):
     """Write the options of a command line; return the path."""
     words = ["bids", "out", level, *words]
     values = parser.read(words)
-    return config_file.write(parser.make_settings(values), parser.absolute(values), words)
+    return config_file.write(parser.make_settings(values), parser.absolute(values))
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -16,7 +16,7 @@ class RatingStore extends EventTarget {
     this.keys = keys;
     this.#read = rows.map(row => Object.fromEntries(RATING_COLUMNS.map((name, index) => [name, row[index]])));
     this.#load();
-    addEventListener("storage", () => {  // another page of the folder
+    addEventListener("storage", () => {  // from other pages of the folder
       this.#load();
       this.dispatchEvent(new Event("change"));
     });

@@ -30,7 +30,7 @@ HIDDEN_COLUMNS = {
     "cst_raw_load_ml_left",
     "cst_raw_load_ml_right",
 }
-REVIEWED_FIGURES = ("lesion", "mni", "brain", "tract", "ownmni")  # figures shown for rating
+REVIEWED_FIGURES = ("lesion", "axial", "mni", "brain", "tract", "ownmni")  # shown for rating
 KEYS = ("participant_id", "session_id")
 
 

@@ -5,14 +5,15 @@ after it are updated, so that the links are complete, whichever run or job wrote
 """
 
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 from markupsafe import Markup
 
 from bids_stroke.bids.names import natural_key
 from bids_stroke.reports.rendering import fragment
-from bids_stroke.utils.files import PathLike, atomic
+from bids_stroke.utils.files import PathLike
+
+from .updates import page_names, update_page
 
 _LINKS = re.compile(r'<span id="neighbors">.*?</span>', re.DOTALL)
 
@@ -26,8 +27,7 @@ class Neighbors(NamedTuple):
 
 def find_neighbors(out_dir: PathLike, name: str) -> Neighbors:
     """Find the neighbors of a participant (``sub-XX``) among the pages in a folder."""
-    pages = {path.stem for path in Path(out_dir).glob("sub-*.html") if "_" not in path.stem}
-    ordered = sorted(pages | {name}, key=natural_key)
+    ordered = sorted(page_names(out_dir) | {name}, key=natural_key)
     place = ordered.index(name)
     before, after = ordered[:place], ordered[place + 1 :]
     return Neighbors(before[-1] if before else None, after[0] if after else None)
@@ -40,13 +40,4 @@ def links(out_dir: PathLike, name: str) -> Markup:
 
 def update_links(out_dir: PathLike, name: str) -> bool:
     """Update the links of an existing page (``sub-XX``); return whether they changed."""
-    path = Path(out_dir) / f"{name}.html"
-    modified = path.stat().st_mtime_ns
-    text = path.read_text(encoding="utf-8")
-    updated = _LINKS.sub(lambda _: links(out_dir, name), text, count=1)
-    # On a file system without locks, another process may have written the page in the meantime.
-    if updated == text or path.stat().st_mtime_ns != modified:
-        return False
-    with atomic(path) as partial:
-        partial.write_text(updated, encoding="utf-8")
-    return True
+    return update_page(out_dir, name, _LINKS, lambda _: links(out_dir, name))

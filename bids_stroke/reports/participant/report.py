@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from markupsafe import Markup
+
 from bids_stroke import __version__
 from bids_stroke.bids.logs import crash_path
 from bids_stroke.bids.names import split_session_name
@@ -16,6 +18,7 @@ from bids_stroke.reports.viewer.session import viewer_path
 from bids_stroke.utils.files import PathLike
 
 from . import neighbors
+from .cohort import paragraph
 from .sections import Reportlet, Section, arrange, figures, read_reportlets
 from .summary import State, Summary, short, shorten, summarize
 
@@ -27,11 +30,15 @@ class Part(NamedTuple):
 
     Attributes
     ----------
+    participant, session : str
+        ``sub-XX`` and ``ses-YY``; ``session`` may be empty.
     label : str
         Session label, or empty.
     prefix : str
         Prefix of the anchors of the session.
     summary : Summary
+    cohort : Markup
+        Place of the session in its cohort.
     warnings : list of str
         Choices that the names and headers of the files do not determine.
     tiles : list of Tile
@@ -43,9 +50,12 @@ class Part(NamedTuple):
         Template context of inputs, notes, run times and versions.
     """
 
+    participant: str
+    session: str
     label: str
     prefix: str
     summary: Summary
+    cohort: Markup
     warnings: list[str]
     tiles: list[Tile]
     viewer: dict[str, str | None]
@@ -138,13 +148,17 @@ def _parts(
         except Exception as error:  # in the files of this session; the others are shown
             unshown[record.name] = error
             summary = Summary(State("red", "Incomplete", [_reason(error)]))
-        label = split_session_name(record.name)[1].removeprefix("ses-")
+        participant, session = split_session_name(record.name)
+        label = session.removeprefix("ses-")
         prefix = f"ses-{label}-" if label else ""
         parts.append(
             Part(
+                participant,
+                session,
                 label,
                 prefix,
                 summary,
+                paragraph(record.name, summary.cohort),
                 [shorten(text, record) for text in record.ambiguous],
                 tiles,
                 _viewer(out_dir, record, embed_viewers),

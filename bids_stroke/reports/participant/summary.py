@@ -9,9 +9,12 @@ import pandas as pd
 
 from bids_stroke.bids.record import Record, model_title
 from bids_stroke.cohort.columns import tract_prefix
+from bids_stroke.cohort.place import read_places
 from bids_stroke.cohort.table import Row, session_row, volume_ml
 from bids_stroke.reports.columns import cell
 from bids_stroke.utils.versions import PROGRAM
+
+from .cohort import describe_places
 
 _PARENTS = re.compile(r"^.*?/(?=sub-)")
 #: Note and explanation for cut-offs of categories that were not derived on the tract map itself.
@@ -44,13 +47,14 @@ class KeyNumber(NamedTuple):
 
 class Summary(NamedTuple):
     """Summary of a session. Without measurements, ``sentence`` and ``numbers`` are empty, and
-    ``has_lesion`` is None."""
+    ``has_lesion`` is None. ``cohort`` is the place of the session in its cohort."""
 
     state: State
     sentence: str = ""
     numbers: Sequence[KeyNumber] = ()
     has_lesion: bool | None = None
     origin: str = ""
+    cohort: str = ""
 
 
 def short(path: str) -> str:
@@ -84,7 +88,8 @@ def summarize(out_dir: Path, record: Record) -> Summary:
     labels = sorted(record.paths(out_dir, "loads"), key=lambda label: tract_prefix(label) != "cst")
     tract = labels[0] if labels else None
     numbers = [_volume(row), _components(row), *(_loads(row, tract) if tract else [])]
-    return Summary(state, describe_lesion(row, tract), numbers, volume_ml(row) > 0, origin)
+    places = describe_places(read_places(out_dir, row))
+    return Summary(state, describe_lesion(row, tract), numbers, volume_ml(row) > 0, origin, places)
 
 
 def _state(out_dir: Path, record: Record) -> State:
