@@ -55,6 +55,7 @@ def session_row(output_dir: PathLike, record: Record) -> Row:
         "lesion_volume_ml": lesion["volume_ml"] if native else np.nan,
         **{f"lesion_{name}": lesion.get(name, np.nan) for name in INTERVALS},
         "lesion_volume_mni_ml": lesion["volume_template_ml"],
+        "relative_lesion_scaling": np.nan,
         "previous_session_id": np.nan,
         "lesion_volume_change_ml": np.nan,
         "outside_brain_share": lesion["outside_brain_share"],
@@ -68,7 +69,17 @@ def session_row(output_dir: PathLike, record: Record) -> Row:
     for label, path in record.paths(output_dir, "loads").items():
         row |= _loads(tract_prefix(label), path)
     shares = record.path(output_dir, "regions", super_regions.super_regions_card().atlas)
+    row["relative_lesion_scaling"] = _relative_scaling(row)
     return row | (_regions(read_rows(shares)) if shares else {})
+
+
+def _relative_scaling(row: Row) -> float:
+    """Return the scaling of the lesion by the normalization over that of the brain.
+
+    NaN if there is no volume on the native grid, or no lesion.
+    """
+    native, in_template = row["lesion_volume_ml"], row["lesion_volume_mni_ml"]
+    return in_template / native / row["brain_scaling"] if native > 0 else np.nan
 
 
 def read_rows(path: Path) -> list[Row]:

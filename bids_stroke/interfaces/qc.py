@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 import pandas as pd
 
 from bids_stroke.bids.derivatives import write_tsv
 from bids_stroke.evaluation import metrics
 from bids_stroke.qc import image_quality
-from bids_stroke.spatial import transforms
+from bids_stroke.spatial import grid, transforms
 
 from .base import ImageInterface, Outputs, existing, image_file, inputs, outputs, traits
 
@@ -49,6 +50,10 @@ class ImageQuality(ImageInterface):
         measured = image_quality.measure(raw, in_file, brain, tissues, reference)
         measured["contrast"] = self.inputs.contrast
         measured["template_brain_dice"] = metrics.dice(moved_brain.dataobj, template_brain.dataobj)
+        scaled, native = (
+            np.count_nonzero(mask.dataobj) * grid.voxel_volume(mask) for mask in (moved_brain, brain)
+        )
+        measured["brain_scaling"] = scaled / native
         table = pd.DataFrame([measured], columns=list(image_quality.COLUMNS))
         return {"out_table": write_tsv(table, folder / "quality.tsv")}
 

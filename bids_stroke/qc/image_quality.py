@@ -22,6 +22,9 @@ COLUMNS: dict[str, dict[str, object]] = {
     "template_brain_dice": {
         "Description": "Dice coefficient of the normalized brain mask and the template brain mask"
     },
+    "brain_scaling": {
+        "Description": "Volume of the normalized brain mask over the volume of the brain mask"
+    },
     "similarity": {
         "Description": "Normalized mutual information (Studholme et al. 1999) with the reference "
         "image in the brain, after registration to it: 1 (independent) to 2 (identical)"
@@ -59,11 +62,8 @@ COLUMNS: dict[str, dict[str, object]] = {
 }
 #: Measures of the reference image, and of each other image.
 REFERENCE_MEASURES = tuple(name for name in COLUMNS if name not in ("contrast", "similarity"))
-OTHER_IMAGE_MEASURES = tuple(
-    name
-    for name in COLUMNS
-    if name not in ("contrast", "brain_volume_ml", "template_brain_dice", "cut_area_cm2")
-)
+_OF_THE_BRAIN = ("brain_volume_ml", "template_brain_dice", "brain_scaling", "cut_area_cm2")
+OTHER_IMAGE_MEASURES = tuple(name for name in COLUMNS if name not in ("contrast", *_OF_THE_BRAIN))
 #: Ratios of white to gray matter and of CSF to gray matter by contrast: above or below 1.
 CONTRASTS = {"T1w": (">", "<"), "FLAIR": ("<", "<"), "T2w": ("<", ">")}
 COARSE = 3.0  # voxel size (mm) for the masks of head and air
@@ -92,8 +92,8 @@ def measure(
     Returns
     -------
     dict
-        Keys as in :data:`bids_stroke.qc.image_quality.COLUMNS`, without ``contrast`` and
-        ``template_brain_dice``.
+        Keys as in :data:`bids_stroke.qc.image_quality.COLUMNS`, without ``contrast``,
+        ``template_brain_dice`` and ``brain_scaling``.
     """
     mask = np.asanyarray(brain.dataobj) > 0
     raw_data, data = (volume.get_fdata(dtype=np.float32) for volume in (raw, img))

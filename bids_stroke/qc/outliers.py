@@ -21,6 +21,7 @@ MEASURES = {
     "cnr": True,
     "mean_probability": False,
     "lesion_volume_ml": True,
+    "relative_lesion_scaling": True,
 }
 LIMIT = 3.5  # absolute robust z-score (Iglewicz and Hoaglin 1993)
 MIN_SESSIONS = 8  # smallest group in which outliers are determined
@@ -31,7 +32,7 @@ def outliers(table: pd.DataFrame) -> pd.DataFrame:
     """Find the outlier sessions of a cohort.
 
     Sessions with the same contrast as the reference image are compared with each other. Skewed measures
-    (SNR, CNR, lesion volume) are compared by their logarithm.
+    (SNR, CNR, lesion volume and scaling) are compared by their logarithm.
 
     Parameters
     ----------

@@ -54,6 +54,7 @@ def add(
             "brain_volume_ml": [1400.0, 1390.0],
             "snr": [20.0, 12.0],
             "template_brain_dice": [0.97, 0.97],
+            "brain_scaling": [1.25, None],
             "white_gray_ratio": [1.3, 0.8],
             "fluid_gray_ratio": [0.4, 0.3],
             "similarity": [None, 1.2],
@@ -148,6 +149,7 @@ def test_table_and_counts(tmp_path):
     assert first["lesion_volume_ml"] == 12.5 and first["lesion_volume_high95_ml"] == 13.5
     assert first["outside_brain_share"] == 0.25
     assert table["lesion_volume_mni_ml"].tolist() == pytest.approx([0.024, 0.016])
+    assert first["relative_lesion_scaling"] == pytest.approx(0.024 / 12.5 / 1.25)
     assert first["n_components"] == 2 and first["hemisphere"] == "bilateral"
     assert first["brain_volume_ml"] == 1400 and first["template_brain_dice"] == 0.97
     assert (first["snr"], first["t2w_snr"], first["t2w_similarity"]) == (20, 12, 1.2)

@@ -187,6 +187,9 @@ def test_brain_extraction_and_normalization_accuracy(first, dataset):
     assert dice(brain.dataobj, truth.dataobj) > 0.95
     quality = pd.read_csv(out / "sub-01/anat/sub-01_desc-quality_morph.tsv", sep="\t").iloc[0]
     assert quality["template_brain_dice"] > 0.97
+    moved = nib.load(out / "sub-01/anat/sub-01_space-MNI152NLin2009aSym_res-1_desc-brain_mask.nii.gz")
+    native = np.count_nonzero(brain.dataobj) * abs(np.linalg.det(brain.affine[:3, :3]))
+    assert quality["brain_scaling"] == pytest.approx(np.count_nonzero(moved.dataobj) / native)
 
 
 def test_sidecars(first):

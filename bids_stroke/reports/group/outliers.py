@@ -22,6 +22,7 @@ PICTURES = {
     "cnr": "bias",
     "mean_probability": "probability",
     "lesion_volume_ml": "lesion",
+    "relative_lesion_scaling": "mni",
 }
 
 

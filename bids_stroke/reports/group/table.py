@@ -18,7 +18,13 @@ from .files import SessionFiles, SessionKey, Value, session_key, table_keys
 LEADING_COLUMNS = (
     *("participant_id", "session_id", "status"),
     *MEASURES,
-    *("mean_probability", "brain_volume_ml", "template_brain_dice", "stands_out"),
+    *(
+        "mean_probability",
+        "brain_volume_ml",
+        "template_brain_dice",
+        "relative_lesion_scaling",
+        "stands_out",
+    ),
 )
 _NATIVE_VOLUME, _TEMPLATE_VOLUME = "lesion_volume_ml", "lesion_volume_mni_ml"
 #: Column of the page with the volumes of a cohort in which only some sessions have a native volume.
