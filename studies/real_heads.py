@@ -1,6 +1,6 @@
 """Run both levels on real heads.
 
-    python studies/real_heads.py OUT [ms] [ixi] [healthy] [stroke] [stripped]
+    python studies/real_heads.py OUT [ms] [ixi] [healthy] [stroke] [stripped] [--normalization masked]
 
 The scans in ``$BIDS_STROKE_SHARED/data`` are copied to BIDS datasets: MS patients with T1w and FLAIR,
 IXI heads, healthy heads with T1w and FLAIR, a stroke T2w, and skull-stripped stroke T2w and FLAIR. The
@@ -72,6 +72,7 @@ def main():
     command.add_argument("out", type=Path)
     command.add_argument("names", nargs="*", metavar="NAME", help=", ".join(DATASETS))
     command.add_argument("--brain-extraction", default="hd-bet")
+    command.add_argument("--normalization", default="enantiomorphic")
     arguments = command.parse_args()
     for name in arguments.names or DATASETS:
         bids, derivatives = (arguments.out / name / kind for kind in ("bids", "derivatives"))
@@ -79,8 +80,10 @@ def main():
             make(name, bids)
         extraction = "none" if name in STRIPPED else arguments.brain_extraction
         for level in ("participant", "group"):
-            options = ["--brain-extraction", extraction] if level == "participant" else []
-            run = ["bids_stroke", bids, derivatives, level, *options]
+            run = ["bids_stroke", bids, derivatives, level]
+            if level == "participant":
+                run += ["--brain-extraction", extraction]
+                run += ["--normalization", arguments.normalization]
             print(name, level, "exit status", subprocess.run(run).returncode, flush=True)
         table = derivatives / "group_lesion.tsv"
         if table.exists():

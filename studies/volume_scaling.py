@@ -38,6 +38,7 @@ def scaling(folder, session):
     ratio, head = (volume_ml(masks[1]) / volume_ml(masks[0]) for masks in (lesion, brain))
     counterpart = volume_ml(mirrored) / volume_ml(moved)
     return {
+        "derivatives": folder,
         "session": session.name,
         "lesion (ml)": f"{volume_ml(lesion[0]):.1f}",
         "in the template (ml)": f"{volume_ml(lesion[1]):.1f}",
