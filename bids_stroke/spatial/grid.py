@@ -1,10 +1,10 @@
 """Image grids: comparison, bounding boxes and resampling."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import nibabel as nib
 import numpy as np
-from nibabel.affines import apply_affine, voxel_sizes
+from nibabel.affines import apply_affine, from_matvec, voxel_sizes
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
@@ -19,6 +19,9 @@ from .headers import (
     smallest_side,
 )
 from .image import conform, like
+
+#: Largest distance (voxels) between voxels that coincide, so that interpolation has no effect.
+_SAME_LATTICE = 1e-3
 
 
 def same_grid(
@@ -167,6 +170,9 @@ def resample(
     mapping = np.linalg.inv(img.affine) @ reference.affine
     data = np.asanyarray(img.dataobj)
     data = data if order == 0 else data.astype(np.float32)
+    offset = np.round(mapping[:3, 3]).astype(int)
+    if largest_distance(reference.shape, mapping, from_matvec(np.eye(3), offset)) < _SAME_LATTICE:
+        return like(_shift(data, offset, reference.shape[:3], cval), reference)
     moved = ndimage.affine_transform(
         data,
         mapping[:3, :3],
@@ -178,6 +184,19 @@ def resample(
     )
     moved[~_covered(mapping, data.shape, moved.shape)] = cval
     return like(moved, reference)
+
+
+def _shift(data: np.ndarray, offset: Iterable[int], shape: tuple[int, ...], cval: float) -> np.ndarray:
+    """Copy an array to another extent of the same lattice, which starts at the voxel ``offset``."""
+    shifted = np.full(shape, cval, data.dtype)
+    source, target = [], []
+    for start, size, side in zip(offset, shape, data.shape, strict=True):
+        first = max(start, 0)
+        last = max(min(start + size, side), first)
+        source.append(slice(first, last))
+        target.append(slice(first - start, last - start))
+    shifted[tuple(target)] = data[tuple(source)]
+    return shifted
 
 
 def _covered(mapping: np.ndarray, shape: tuple[int, ...], grid_shape: tuple[int, ...]) -> np.ndarray:

@@ -228,6 +228,8 @@ def from_fractions(fraction: np.ndarray) -> NDArray[np.bool_]:
     grid_of_blocks = [size // BLOCK + 1 for size in fraction.shape]
     blocks = np.ravel_multi_index(tuple((voxels // BLOCK).T), grid_of_blocks)
     values = covered[tuple(voxels.T)]
+    if values.min() == 1:  # the mask of the same lattice
+        return covered > 0
     order = np.lexsort(((voxels @ _SPREAD) % 1, -values, blocks))
     voxels, values, blocks = voxels[order], values[order], blocks[order]
     _, first, sizes = np.unique(blocks, return_index=True, return_counts=True)

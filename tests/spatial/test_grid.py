@@ -1,8 +1,9 @@
-"""Tests of the comparison of grids, and of bounding boxes."""
+"""Tests of the comparison of grids, of bounding boxes and of resampling."""
 
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.affines import from_matvec
 from scipy import ndimage
 
 from bids_stroke.spatial import grid
@@ -65,3 +66,18 @@ def test_bounding_box(margin):
         expected &= inside.reshape([-1 if n == axis else 1 for n in range(3)])
     assert np.array_equal(inside_box, expected)
     assert all(side.start >= 0 and side.stop <= n for side, n in zip(box, mask.shape, strict=True))
+
+
+@pytest.mark.parametrize("offset", [(0, 0, 0), (2, -1, 3), (-9, 0, 0), (0, 8, 0), (0, 0, 3.9999)])
+@pytest.mark.parametrize(("order", "cval"), [(0, -1), (1, 0)])
+def test_voxels_that_coincide_are_copied(offset, order, cval):
+    """As by interpolation, between grids of any extent, including those that do not overlap."""
+    affine = from_matvec(np.diag([-2.0, 3, 1.5]), [5, -7, 9])
+    data = np.random.default_rng(0).integers(0, 99, (6, 7, 8)).astype(np.int16)
+    img = nib.Nifti1Image(data, affine)
+    reference = grid.blank((5, 8, 7), affine @ from_matvec(np.eye(3), offset))
+    moved = grid.resample(img, reference, order, cval)
+    assert moved.get_data_dtype() == (np.int16 if order == 0 else np.float32)
+    nearly = grid.blank(reference.shape, reference.affine @ from_matvec(np.eye(3), [0.002, 0, 0]))
+    interpolated = grid.resample(img, nearly, order, cval)
+    np.testing.assert_allclose(moved.get_fdata(), interpolated.get_fdata(), atol=0.3)

@@ -26,6 +26,7 @@ RAMP = tuple(to_hex(color) for color in colormaps["plasma"](np.linspace(DARKEST,
 TRACT = ("#0f766e", OUTLINE, "#ccfff5")
 #: Colormap of negative values.
 COLD = tuple(to_hex(color) for color in colormaps["winter"](np.linspace(0, 1, 9)))
+_COMPRESSION = 6  # gzip level; 9 takes longer for a file of almost the same size
 LEVELS = (256, 128, 64, 32)  # numbers of gray levels; the first that fits is used
 
 
@@ -130,4 +131,4 @@ def encode(img: nib.Nifti1Image, levels: int = LEVELS[0]) -> str:
         low, step = data.min(), np.ptp(data) / (levels - 1) or 1
         out = nib.Nifti1Image(low + step * np.round((data - low) / step), img.affine)
         out.set_data_dtype(np.uint8)
-    return b64encode(gzip.compress(out.to_bytes(), mtime=0)).decode()
+    return b64encode(gzip.compress(out.to_bytes(), _COMPRESSION, mtime=0)).decode()
