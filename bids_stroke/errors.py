@@ -12,8 +12,7 @@ class StrokeError(Exception):
 class UsageError(StrokeError):
     """An option, or its value, cannot be used (exit status 2).
 
-    It is unknown, contradicts another option, or names something that does not exist or is of another
-    kind.
+    The option is unknown, contradicts another option, or has a value that is invalid or does not exist.
     """
 
 
@@ -30,7 +29,7 @@ class ModelError(StrokeError):
 
 
 class InvalidModelError(ModelError, UsageError):
-    """The value of an option is not a model that can be used."""
+    """The value of an option is not a usable model."""
 
 
 class ResourceError(StrokeError):

@@ -2,7 +2,8 @@
 
 A session has a record (``sub-01_run.json``), a log (``sub-01.log``) and, after an unexpected error, a
 crash file (``sub-01_crash.txt``). The log of a run is ``bids_stroke.log``, or ``sub-01_run.log`` for a
-run of one participant. The options of a run have the same name, with the extension ``.toml``.
+run of one participant. The file with the options of a run has the same name, with the extension
+``.toml``.
 """
 
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ def graph_path(output_dir: PathLike, session_name: str) -> Path:
 
 
 def options_path(output_dir: PathLike, level: str, participant: str | None = None) -> Path:
-    """Return the path of the options of a run; ``participant`` as for :func:`run_log_path`."""
+    """Return the path of the options file of a run; ``participant`` as for :func:`run_log_path`."""
     if level == "group":
         return folder(output_dir) / "group_run.toml"
     return run_log_path(output_dir, participant).with_suffix(".toml")

@@ -12,7 +12,7 @@ from bids_stroke.execution import failures
 
 from .encoding import start_in_utf8
 
-#: Number of longer options that the error of an incomplete option suggests.
+#: Largest number of options that the error of an incomplete option suggests.
 _LONGER = 3
 
 
@@ -54,7 +54,7 @@ class CommandParser(argparse.ArgumentParser):
         return words
 
     def _is_option(self, word: str) -> bool:
-        """Return whether argparse reads a word as an option: values may be negative or have spaces."""
+        """Return whether argparse reads a word as an option, not as a negative number or a text."""
         is_value = " " in word or self._negative_number_matcher.match(word)
         return word.startswith("-") and word != "-" and not is_value
 
@@ -68,7 +68,7 @@ class CommandParser(argparse.ArgumentParser):
 
 
 def suggest(name: str, names: Iterable[str]) -> str:
-    """Return the end of the error of an unknown name, with similar names, or an empty text."""
+    """Return the end of the error message for an unknown name: similar names, or an empty text."""
     candidates = list(names)
     longer = [candidate for candidate in candidates if candidate.startswith(name)]
     similar = longer[:_LONGER] or get_close_matches(name, candidates, n=1)
@@ -126,7 +126,7 @@ def print_notices(prog: str, notices: Iterable[str]) -> None:
 
 
 def _flushed(work: Callable[[], int]) -> int:
-    """Call a function, and write its output while errors are still caught."""
+    """Call a function and flush its output, so that errors of the output are also caught."""
     try:
         return work()
     finally:

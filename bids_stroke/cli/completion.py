@@ -1,4 +1,4 @@
-"""Tab completion of all commands, as a script for a shell that shtab writes."""
+"""Tab completion of all commands: a shell script that shtab writes."""
 
 import argparse
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from .command import CommandParser
 
 #: Metavars of folders; other paths are files.
 _FOLDERS = ("BIDS_DIR", "DIR", "OUT", "OUTPUT_DIR", "RUN", "TRUTH", "[NAME=]PRED")
-#: Metavars of paths that are not parsed as such, since they may also be names.
+#: Metavars of values that are paths or names, and are therefore not parsed as paths.
 _NAMES_OR_PATHS = ("MODEL", "NAME|CARD", "RECIPE", "SOURCE", "TRACT", "[NAME=]PRED")
 
 
 def completion_script(shell: str) -> str:
-    """Return the script of the completion of all commands for a shell.
+    """Return the script for the tab completion of all commands in a shell.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Options of a run as a TOML file, which each run writes and ``--config-file`` reads."""
+"""TOML file with the options of a run, which each run writes and ``--config-file`` reads."""
 
 import argparse
 import platform
@@ -24,7 +24,7 @@ from .option_groups import WITHOUT_EFFECT, megabytes, positive
 #: Tables of the file; only the last one is read.
 _TABLES = ("run", "versions", "options")
 #: Options that a file does not contain.
-_OF_ONE_CALL = ("--config-file", "--dry-run")
+_NOT_STORED = ("--config-file", "--dry-run")
 _PACKAGES = ("antspyx", "monai", "nibabel", "nilearn", "nipype", "numpy", "pybids", "scipy", "torch")
 _TEXT = ((str,), "text", "texts")
 #: Types of the values of an option, with their names, by the function that parses it; others are text.
@@ -49,7 +49,7 @@ def read(path: Path, level: str) -> dict[str, Any]:
         key_of(name): action
         for action in named_actions(parser).values()
         for name in action.option_strings
-        if name_of(action) not in _OF_ONE_CALL
+        if name_of(action) not in _NOT_STORED
     }
     words = []
     for key, value in _load_options(path).items():
@@ -63,12 +63,12 @@ def read(path: Path, level: str) -> dict[str, Any]:
         values = read_given(["bids_dir", "output_dir", level, *words], parser)
     except UsageError as error:
         raise UsageError(f"{path} has an invalid value: {error}") from None
-    of_level = {action.dest for action in actions.values() if level in OPTIONS[name_of(action)]}
+    level_names = {action.dest for action in actions.values() if level in OPTIONS[name_of(action)]}
     defaults = options.build()
     return {
         name: value
         for name, value in values.items()
-        if name in of_level and value != defaults.get_default(name)
+        if name in level_names and value != defaults.get_default(name)
     }
 
 
@@ -112,7 +112,7 @@ def write(settings: Settings, values: Mapping[str, Any]) -> Path:
     settings : Settings
         Settings of the run.
     values : mapping of str to object
-        Values of all options by name; values of cores and memory that depend on the machine are None.
+        Values of all options by name; cores and memory are None if they were not given.
     """
     labels = settings.participant_label
     participant = f"sub-{labels[0]}" if len(labels) == 1 else None
@@ -131,13 +131,13 @@ def write(settings: Settings, values: Mapping[str, Any]) -> Path:
         name_of(action): values[name]
         for name, action in named_actions(options.build()).items()
         if settings.level in OPTIONS[name_of(action)]
-        and name_of(action) not in (*_OF_ONE_CALL, *WITHOUT_EFFECT)
+        and name_of(action) not in (*_NOT_STORED, *WITHOUT_EFFECT)
         and values[name] not in (None, False, (), [])
     }
     omitted = find_ineffective(settings.level, given)
-    of_run = {key_of(name): value for name, value in given.items() if name not in omitted}
+    stored = {key_of(name): value for name, value in given.items() if name not in omitted}
     comment = "Options of a run of bids_stroke; --config-file starts a run with the table options."
     with files.atomic(path) as partial:
-        text = toml.dumps(dict(zip(_TABLES, (run, versions, of_run), strict=True)), comment)
+        text = toml.dumps(dict(zip(_TABLES, (run, versions, stored), strict=True)), comment)
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
     return path

@@ -1,4 +1,4 @@
-"""Options that a command line gives, as values and as words."""
+"""Options that are given on a command line, as values and as words."""
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ def named_actions(parser: CommandParser) -> dict[str, argparse.Action]:
 
 
 def read_given(words: Sequence[str], parser: CommandParser) -> dict[str, Any]:
-    """Return the values that a command line gives, without defaults, in the order of the words.
+    """Return the values that are given on a command line, without defaults, in the order of the words.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def read_given(words: Sequence[str], parser: CommandParser) -> dict[str, Any]:
 
 
 def option_names(values: Iterable[str], parser: CommandParser) -> set[str]:
-    """Return the names of the options of some values; others are left out."""
+    """Return the names of the options with the given values; values of arguments are omitted."""
     actions = named_actions(parser)
     return {name_of(actions[name]) for name in values if name in actions}
 
@@ -60,7 +60,7 @@ def to_words(
     Parameters
     ----------
     values : mapping of str to object
-        Values by name, as from :func:`read_given`; those that are no options are left out.
+        Values by name, as from :func:`read_given`; values that do not belong to an option are omitted.
     parser : CommandParser
         Parser with these options.
     levels : iterable of str

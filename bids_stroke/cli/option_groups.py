@@ -13,7 +13,7 @@ from bids_stroke.settings import (
     SPACES,
 )
 
-#: Spellings of the options for cores and for memory; those after the first are fMRIPrep's.
+#: Names of the options for cores and for memory; those after the first are fMRIPrep's.
 CORES = ("--nprocs", "--nthreads", "--n-cpus")
 MEMORY = ("--mem-mb", "--mem")
 #: Options of fMRIPrep that are accepted without effect, with the reasons.
@@ -263,13 +263,15 @@ def add_running(group: argparse._ArgumentGroup) -> None:
         "--config-file",
         type=Path,
         metavar="FILE",
-        help="TOML file with options, such as that which an earlier run wrote to its logs; options of "
+        help="TOML file with options, such as the file that each run writes to its logs; options of "
         "the command line take precedence",
     )
     group.add_argument("-v", "--verbose", action="count", help="log more details")
     for option, reason in WITHOUT_EFFECT.items():
         group.add_argument(
-            option, action="store_true", help=f"no effect, as {reason}; accepted as in fMRIPrep"
+            option,
+            action="store_true",
+            help=f"no effect, because {reason}; accepted for compatibility with fMRIPrep",
         )
 
 

@@ -33,8 +33,8 @@ def parse(argv: Sequence[str] | None = None) -> Settings:
 def read(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Return the values of all arguments by name.
 
-    They are those of the command line, otherwise those of ``--config-file``, otherwise the defaults;
-    ``command`` is the command line.
+    Values of the command line take precedence over those of ``--config-file``, and these over the
+    defaults. ``command`` is the command line.
 
     Raises
     ------
@@ -43,13 +43,14 @@ def read(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """
     words = sys.argv[1:] if argv is None else argv
     values = vars(options.build().parse_args(words))
-    of_words = given.read_given(words, options.build())
+    given_values = given.read_given(words, options.build())
     level, path = values["analysis_level"], values["config_file"]
-    of_file = config_file.read(path, level) if path else {}
-    levels.check_levels(level, given.option_names(of_words, options.build()))
-    levels.check_combination(level, given.option_names([*of_words, *of_file], options.build()))
+    file_values = config_file.read(path, level) if path else {}
+    levels.check_levels(level, given.option_names(given_values, options.build()))
+    all_names = given.option_names([*given_values, *file_values], options.build())
+    levels.check_combination(level, all_names)
     command = shlex.join([options.PROG, *words])
-    return {**values, **of_file, **of_words, "command": command}
+    return {**values, **file_values, **given_values, "command": command}
 
 
 def make_settings(values: Mapping[str, Any]) -> Settings:
@@ -81,16 +82,19 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
 
 
 def notices(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a sentence for each given option that has no effect, or less than it usually has."""
+    """Yield a sentence for each given option that has no effect or a reduced effect."""
     for option, reason in option_groups.WITHOUT_EFFECT.items():
         if values.get(given.key_of(option)):
-            yield f"{option} has no effect, as {reason}."
+            yield f"{option} has no effect, because {reason}."
     if values.get("write_graph") and not shutil.which("dot"):
-        yield "--write-graph writes .dot files only, as the program dot of Graphviz was not found."
+        yield "--write-graph writes only .dot files, because the program dot of Graphviz was not found."
     native = list(filter(_is_native, values.get("output_spaces", ())))
     if native:
         names = ", ".join(native)
-        yield f"--output-spaces {names} has no effect, as outputs in native space are always written."
+        yield (
+            f"--output-spaces {names} has no effect, because outputs in native space are always "
+            "written."
+        )
 
 
 def _is_native(space: str) -> bool:

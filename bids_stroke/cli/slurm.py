@@ -148,8 +148,8 @@ def _given(words: Sequence[str]) -> dict[str, Any]:
     """
     names, values = named_actions(run_options.build()), read_given(words, parser())
     path = values.pop("config_file", None)
-    of_file = [config_file.read(path, level) for level in LEVELS] if path else []
-    merged = {name: value for source in (*of_file, values) for name, value in source.items()}
+    file_values = [config_file.read(path, level) for level in LEVELS] if path else []
+    merged = {name: value for source in (*file_values, values) for name, value in source.items()}
     return {name: value for name, value in merged.items() if name in names}
 
 

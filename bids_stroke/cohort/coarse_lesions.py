@@ -1,4 +1,4 @@
-"""Lesions in coarse cells of the template, in a short form for the group report."""
+"""Lesions in coarse cells of the template, in a compact form for the group report."""
 
 from base64 import b64encode
 from itertools import chain
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FACTOR = 4  # voxels of the template along an edge of a cell
-COVERED = 0.5  # share of a cell that a lesion covers at least
+COVERED = 0.5  # smallest covered share of a lesioned cell
 
 #: Shape of an image.
 Shape = tuple[int, ...]
@@ -23,7 +23,7 @@ def coarse_shape(shape: Shape) -> Shape:
 
 
 def coarse_cells(voxels: NDArray[np.intp], shape: Shape) -> NDArray[np.intp]:
-    """Return the cells that a lesion covers at least half.
+    """Return the cells of which a lesion covers at least half.
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ def coarse_cells(voxels: NDArray[np.intp], shape: Shape) -> NDArray[np.intp]:
     Returns
     -------
     (m,) array
-        Sorted indices in Fortran order. A lesion that covers no cell half has the cell that it covers
-        most.
+        Sorted indices in Fortran order. If a lesion covers less than half of every cell, the cell that
+        it covers most is returned.
     """
     if not voxels.size:
         return voxels
@@ -48,7 +48,7 @@ def coarse_cells(voxels: NDArray[np.intp], shape: Shape) -> NDArray[np.intp]:
 
 
 def encode(cells: NDArray[np.intp]) -> str:
-    """Encode sorted indices as runs: alternately the length of a gap and that of a run.
+    """Encode sorted indices as alternating lengths of gaps and runs.
 
     Each length consists of bytes of seven bits, the lowest first; the eighth bit of a byte is set if
     another one follows. The bytes are in Base64.

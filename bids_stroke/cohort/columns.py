@@ -40,7 +40,7 @@ COLUMNS: dict[str, Description] = {
     **{f"lesion_{name}": description for name, description in INTERVALS.items()},
     "lesion_volume_mni_ml": {"Description": _TEMPLATE_VOLUME, "Units": "mL"},
     "relative_lesion_scaling": {
-        "Description": "lesion_volume_mni_ml over lesion_volume_ml, divided by brain_scaling"
+        "Description": "lesion_volume_mni_ml divided by lesion_volume_ml and by brain_scaling"
     },
     "previous_session_id": {
         "Description": "Previous session of the participant with the same model, in order of names"

@@ -1,4 +1,4 @@
-"""Place of a session in its cohort: percentiles of the lesion volume and of tract loads."""
+"""Percentiles of a session in its cohort: lesion volume and tract loads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from .columns import tract_prefixes
 
 GROUP_TABLE = "group_lesion.tsv"
 _VOLUMES = ("lesion_volume_ml", "lesion_volume_mni_ml")
-#: Loads of a tract whose place is of interest, without the prefix of their columns.
+#: Loads of a tract with percentiles, without the prefix of their columns.
 _LOADS = ("weighted_load_ml_total", "max_slice_load_total")
 
 
 @dataclass(frozen=True)
 class Place:
-    """Place of a session among the other sessions of a cohort.
+    """Percentile of a session among the other sessions of a cohort.
 
     Attributes
     ----------
     value : float
         Value of the session.
     percentile : float
-        Share of the other sessions with a smaller value (0-100); of those with the same value, half.
+        Percentage of the other sessions with a smaller value; sessions with the same value count half.
     sessions : int
         Number of the other sessions.
     """
@@ -40,7 +40,7 @@ class Place:
 
 
 def session_places(table: pd.DataFrame, row: Mapping[str, Any]) -> dict[str, Place]:
-    """Return the place of a session by measure.
+    """Return the percentiles of a session by measure.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def session_places(table: pd.DataFrame, row: Mapping[str, Any]) -> dict[str, Pla
 
 
 def read_places(output_dir: PathLike, row: Mapping[str, Any]) -> dict[str, Place]:
-    """Return the place of a session in the cohort of the latest run of the group level.
+    """Return the percentiles of a session in the cohort of the latest run of the group level.
 
     Parameters
     ----------

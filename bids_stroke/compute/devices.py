@@ -39,7 +39,7 @@ def require_gpu() -> None:
         If there is none.
     """
     if resolve("auto") != "cuda":
-        raise UsageError("--device cuda needs a GPU, but torch finds none; use --device cpu or auto.")
+        raise UsageError("--device cuda needs a GPU, but torch found none; use --device cpu or auto.")
 
 
 def has_bfloat16(device: str) -> bool:

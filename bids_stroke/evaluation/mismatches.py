@@ -43,7 +43,7 @@ def explain_mismatch(folder: PathLike, truth: PathLike) -> str | None:
 
 
 def _difference(true: Collection[Scan], predicted: Collection[Scan]) -> tuple[str, str, str] | None:
-    """Find the smallest difference without which names match.
+    """Find the smallest set of differences whose removal makes names match.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def _difference(true: Collection[Scan], predicted: Collection[Scan]) -> tuple[st
 
 
 def _without(scans: Collection[Scan], names: Collection[str]) -> Mapping[Scan, Scan]:
-    """Return scans by what remains of them without some differences."""
+    """Return scans by their names after some differences are removed."""
     remaining = {}
     for scan in scans:
         reduced = scan
@@ -71,7 +71,7 @@ def _without(scans: Collection[Scan], names: Collection[str]) -> Mapping[Scan, S
     return remaining
 
 
-def _without_words(scan: Scan) -> Scan:
+def _without_other_parts(scan: Scan) -> Scan:
     """Reduce the name of a file to participant and session."""
     match = _NAME.fullmatch(scan[0])
     return (match[1], match[2] or scan[1]) if match else scan
@@ -84,7 +84,7 @@ def _without_zeros(scan: Scan) -> Scan:
 
 #: Differences of names, and the functions that remove them, in order of application.
 _DIFFERENCES: Mapping[str, Callable[[Scan], Scan]] = {
-    "further words of the file name": _without_words,
+    "other parts of the file name": _without_other_parts,
     "the prefix sub-": lambda scan: (scan[0].removeprefix("sub-"), scan[1]),
     "the session": lambda scan: (scan[0], None),
     "leading zeros": _without_zeros,

@@ -1,4 +1,4 @@
-"""Visual ratings at the group level: tables of the user, and the table of merged ratings."""
+"""Visual ratings at the group level: tables of raters, and the table of merged ratings."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +38,7 @@ def rejected_sessions(rated: CohortRatings) -> dict[str, ExcludedSession]:
 
 
 def names_of_ratings(settings: Settings) -> str:
-    """Return the paths of the tables of ratings, for messages."""
+    """Return the paths of the tables of ratings as text."""
     return enumeration(list(map(str, settings.qc_ratings)))
 
 

@@ -11,7 +11,7 @@ from bids_stroke.bids.record import Record
 class Started:
     """The workflow of a session starts.
 
-    ``steps`` are the names of all steps. ``record`` is the present record of the session.
+    ``steps`` are the names of all steps. ``record`` is the current record of the session.
     """
 
     steps: Sequence[str]
@@ -22,7 +22,7 @@ class Started:
 class Step:
     """A step of a session starts or ends; ``seconds`` is the elapsed time.
 
-    ``name`` is one that a person reads (:mod:`bids_stroke.execution.steps`).
+    ``name`` is the readable name (:mod:`bids_stroke.execution.steps`).
     """
 
     name: str

@@ -81,7 +81,7 @@ class Plan:
 
 
 def check_options(settings: Settings) -> tuple[Card | Ensemble | None, Maps]:
-    """Check the options that do not depend on the dataset, before it is indexed.
+    """Check the options that do not depend on the dataset.
 
     Returns
     -------

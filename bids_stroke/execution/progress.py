@@ -147,7 +147,7 @@ class Progress:
             self._bars.remove_task(task)
 
     def _finished(self) -> float:
-        """Return the number of finished sessions, with the finished shares of the running ones."""
+        """Return the number of finished sessions, plus the finished shares of the running ones."""
         now = time.monotonic()
         return self._ended + sum(estimate.share(now) for _, estimate in self._tasks.values())
 

@@ -5,14 +5,14 @@ from statistics import mean
 
 from .steps import usual_seconds
 
-#: Usual seconds that count as measured at the usual pace, so that first steps do not dominate.
+#: Seconds of assumed steps at the usual pace, which limit the influence of the first steps.
 _PRIOR_SECONDS = 10
-#: Steps that take a smaller share of their usual time have results of an earlier run.
+#: Steps that take a smaller share of their usual duration reuse results of an earlier run.
 _SMALLEST_SHARE = 0.05
 
 
 class SessionEstimate:
-    """Remaining time of a session, from the usual times of its steps and the times of finished ones.
+    """Remaining time of a session, estimated from the usual and the measured durations of its steps.
 
     All times are in seconds.
 
@@ -24,7 +24,7 @@ class SessionEstimate:
 
     def __init__(self, steps: Sequence[str]) -> None:
         self._total = float(sum(map(usual_seconds, steps)))
-        self._done = 0.0  # usual time of the finished steps
+        self._done = 0.0  # usual duration of the finished steps
         self._usual = self._measured = float(_PRIOR_SECONDS)
         self._running: dict[str, float] = {}
 
@@ -50,7 +50,7 @@ class SessionEstimate:
         return min(1.0, (self._done + running) / self._total)
 
     def duration(self) -> float:
-        """Return the expected time of the whole session."""
+        """Return the expected duration of the session."""
         return self._total * self._measured / self._usual
 
     def remaining(self, now: float) -> float:
@@ -64,9 +64,9 @@ def remaining_of_run(unfinished: float, durations: Sequence[float], parallel: in
     Parameters
     ----------
     unfinished : float
-        Number of sessions that wait, with the unfinished shares of the running ones.
+        Number of waiting sessions, plus the unfinished shares of the running ones.
     durations : sequence of float
-        Times (s) of the ended sessions, and expected times of the running ones.
+        Durations (s) of the ended sessions, and expected durations of the running ones.
     parallel : int
         Number of sessions that run in parallel.
 

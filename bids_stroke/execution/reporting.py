@@ -69,19 +69,19 @@ def update_neighbors(settings: Settings, subject: str) -> None:
     """
     out = settings.output_dir
     for name in filter(None, neighbors.find_neighbors(out, subject)):
-        # A link is not worth a failure: the page may be on a full disk, or have just been removed.
+        # A missing link is not an error: the disk may be full, or the page may have been removed.
         with suppress(OSError), report_lock(out, name):
             neighbors.update_links(out, name)
 
 
 def update_places(output_dir: Path, table: pd.DataFrame) -> None:
-    """Update the place of each session in its cohort, in the existing pages.
+    """Update the percentiles of each session in its cohort, in the existing pages.
 
     Parameters
     ----------
     output_dir : Path
     table : pandas.DataFrame
-        Group table; sessions that are not in it have no place.
+        Group table; sessions that are not in it have no percentiles.
     """
     texts = cohort.page_texts(table)
     for name in sorted(page_names(output_dir)):

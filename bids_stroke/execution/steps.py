@@ -1,4 +1,4 @@
-"""Names of the steps of a session that a person reads, and the usual times of the steps."""
+"""Readable names of the steps of a session, and the usual durations of the steps."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 #: Last step of a session, after its workflow.
 REPORT = "report"
-#: Names of steps by the class of their interface; they take precedence over the names by node.
+#: Names of steps by the class of their interface, which take precedence over the names by node.
 _BY_INTERFACE = {
     "ImportBrainMask": "import of the brain mask",
     "Join": "table of the image quality",
@@ -74,8 +74,8 @@ _FILES = {
 _CONTRASTS = {contrast.lower(): contrast for contrast in CONTRASTS}
 #: Workflows whose names do not contain the contrast or space of their steps.
 _PLACES = {"template_outputs_wf": "template", "template_space_outputs_wf": "template"}
-#: Usual times (s) of steps that take a second or more, by python benchmarks/participant.py
-#: (docs/performance.md: the mean of both participants).
+#: Usual durations (s) of steps that take a second or more, measured by benchmarks/participant.py
+#: (mean of both participants in docs/performance.md).
 USUAL_SECONDS = {
     "bias correction": 8,
     "brain extraction": 24,
@@ -100,7 +100,7 @@ _SHORT_SECONDS = 0.3  # other steps
 
 
 def usual_seconds(name: str) -> float:
-    """Return the usual time (s) of a step by its name.
+    """Return the usual duration (s) of a step by its name.
 
     >>> usual_seconds("bias correction (FLAIR)")
     8
@@ -109,7 +109,7 @@ def usual_seconds(name: str) -> float:
 
 
 def step_name(path: str, interface: "Interface", spaces: Iterable[str] = ()) -> str:
-    """Return the name of a step that a person reads.
+    """Return the readable name of a step.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ class Agreement:
     kappa : float
         Cohen's kappa of two raters, Fleiss' kappa of more; NaN if all ratings are the same.
     low, high : float
-        Ends of the 95% percentile bootstrap interval of kappa over sessions.
+        Limits of the 95% percentile bootstrap interval of kappa over sessions.
     """
 
     raters: tuple[str, ...]

@@ -23,7 +23,7 @@ COLUMNS: dict[str, dict[str, object]] = {
         "Description": "Dice coefficient of the normalized brain mask and the template brain mask"
     },
     "brain_scaling": {
-        "Description": "Volume of the normalized brain mask over the volume of the brain mask"
+        "Description": "Volume of the normalized brain mask divided by the volume of the brain mask"
     },
     "similarity": {
         "Description": "Normalized mutual information (Studholme et al. 1999) with the reference "

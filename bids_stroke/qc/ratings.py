@@ -19,7 +19,7 @@ MERGED_COLUMNS = {
     "participant_id": {"Description": "Participant"},
     "session_id": {"Description": "Session"},
     "rating": {
-        "Description": "Rating of the majority of the raters; reject if exactly half of them reject",
+        "Description": "Merged rating: reject if at least half of the raters reject the session",
         "Levels": {ACCEPT: "The session is used", REJECT: "The session is excluded"},
     },
     "n_raters": {"Description": "Number of raters who rated the session"},
@@ -72,8 +72,8 @@ def read_ratings(paths: Sequence[PathLike]) -> pd.DataFrame:
     """Read tables of ratings.
 
     A table has the columns ``participant_id`` and ``rating``; the other columns of :data:`COLUMNS` are
-    optional. The reports export such tables. Of several ratings of a session by a rater, the latest one
-    is read.
+    optional. The reports export such tables. If a rater rated a session several times, the latest
+    rating is read.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def rated_sessions(rated: pd.DataFrame, sessions: Iterable[tuple[str, str]]) -> 
     Returns
     -------
     pandas.DataFrame
-        Columns :data:`COLUMNS`; a row for each session and its ratings with a value.
+        Columns :data:`COLUMNS`; a row for each session and each of its ratings that has a value.
     """
     keys = pd.DataFrame(list(sessions), columns=KEYS, dtype=object)
     valued = rated[rated["rating"] != ""]
@@ -136,7 +136,7 @@ def rated_sessions(rated: pd.DataFrame, sessions: Iterable[tuple[str, str]]) -> 
 def verdicts(rated: pd.DataFrame) -> pd.DataFrame:
     """Return whether each rater rejects each session; NaN if the rater did not rate it.
 
-    A rater rejects a session if any of the ratings does.
+    If a rater has several ratings of a session, one rejection suffices.
 
     Parameters
     ----------

@@ -135,7 +135,7 @@ MISMATCHES = {
     ),
     "zeros": (["sub-1_label-L_mask"], ["sub-001_label-L_mask"], "leading zeros"),
     "case": (["sub-Pat1_label-L_mask"], ["sub-PAT1_label-L_mask"], "upper and lower case"),
-    "words": (["sub-01_ses-1_pred"], ["sub-01_ses-1_label-L_mask"], "further words of the file name"),
+    "words": (["sub-01_ses-1_pred"], ["sub-01_ses-1_label-L_mask"], "other parts of the file name"),
     "a missing sub- and zeros": (["1"], ["sub-01"], "the prefix sub- and leading zeros"),
 }
 

@@ -247,9 +247,9 @@ def test_the_help_shows_all_spellings():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--notrack", "--notrack has no effect, as bids_stroke sends no data about its use."),
-        ("--md-only-boilerplate", "--md-only-boilerplate has no effect, as the methods text is "),
-        ("--output-spaces T1w MNI152NLin2009aSym", "--output-spaces T1w has no effect, as outputs in "),
+        ("--notrack", "--notrack has no effect, because bids_stroke sends no data about its use."),
+        ("--md-only-boilerplate", "--md-only-boilerplate has no effect, because the methods "),
+        ("--output-spaces T1w MNI152NLin2009aSym", "--output-spaces T1w has no effect, because "),
         ("--output-spaces flair native anat", "--output-spaces flair, native, anat has no effect"),
     ],
 )
@@ -272,7 +272,7 @@ def test_graphs_without_graphviz(folder, monkeypatch, installed):
     if installed:
         (folder / "dot").touch(mode=0o755)
     sentences = list(parser.notices(parser.read(["bids", "out", "participant", "--write-graph"])))
-    assert [text[:40] for text in sentences] == ["--write-graph writes .dot files only, as"] * (
+    assert [text[:40] for text in sentences] == ["--write-graph writes only .dot files, be"] * (
         not installed
     )
     assert parse("--write-graph").write_graph

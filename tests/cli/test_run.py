@@ -139,7 +139,7 @@ WRONG = {
     "--tract a.nii.gz": "a.nii.gz has no space- in its name; add the template space",
     "--atlas a_space-MNI152NLin6Asym.nii.gz --atlas-labels a.tsv": "does not exist; check --atlas.",
     "--output-spaces Nonesuch": "TemplateFlow has no T1w template with a brain mask for the space Non",
-    "--device cuda": "--device cuda needs a GPU, but torch finds none; use --device cpu or auto.",
+    "--device cuda": "--device cuda needs a GPU, but torch found none; use --device cpu or auto.",
 }
 
 

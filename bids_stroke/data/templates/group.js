@@ -25,7 +25,7 @@ function shown(value) {
 const FLAGGED = "check: ";  // start of the status of sessions that failed QC checks
 const isFlagged = index => data.rows[index][place.status].startsWith(FLAGGED);
 
-// Color of a status: that of a session that failed QC checks never equals that of others.
+// Style of a status: only sessions that failed QC checks are amber.
 function statusKind(status) {
   if (status.startsWith(FLAGGED)) return "check";
   return {done: "", failed: "failed"}[status] ?? "plain";
@@ -72,7 +72,7 @@ function matcher({term, column, operator, wanted}) {
   return row => row[place[column]] !== null && compare(row[place[column]]);
 }
 
-// Names in conditions that are no columns, with similar names.
+// Messages about conditions on columns that do not exist, with the names of similar columns.
 function unknownColumns() {
   const unknown = state.terms.map(term => term.column).filter(name => name && !(name in place));
   return [...new Set(unknown)].map(name => {

@@ -12,7 +12,7 @@ const plots = [...document.querySelectorAll(".panel")].map(svg => {
   return {svg, x, y, bins, points, brush: svg.appendChild(document.createElementNS(SVG, "path"))};
 });
 
-// Position (0 to 1) of a value on an axis; zero may have its own place (bids_stroke.reports.figures.scales).
+// Position (0 to 1) of a value on an axis; zero may have a separate position (bids_stroke.reports.figures.scales).
 function position(axis, value) {
   if (value === 0 && axis.start) return axis.none;
   const clipped = Math.min(Math.max(value, axis.low), axis.high);
@@ -22,7 +22,7 @@ function position(axis, value) {
   return axis.start + (1 - axis.start) * share;
 }
 
-// Position between the place of zero and the other values.
+// Position between zero and the other values.
 const border = axis => axis.start && (axis.none + axis.start) / 2;
 
 // Conditions for a range of positions.

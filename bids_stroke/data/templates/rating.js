@@ -49,7 +49,7 @@ class RatingStore extends EventTarget {
     return entries;
   }
 
-  // Rating of a session by the present rater.
+  // Rating of a session by the current rater.
   of(key) {
     return this.entries[`${this.rater}\t${key}`] ?? {};
   }
@@ -64,7 +64,7 @@ class RatingStore extends EventTarget {
     this.#save();
   }
 
-  // Change the rater; earlier ratings without a name become those of the first rater who is named.
+  // Change the rater; ratings without a rater are assigned to the first rater who enters a name.
   rename(rater) {
     this.#load();
     const stored = Object.values(this.#stored.entries);
@@ -99,7 +99,7 @@ class RatingStore extends EventTarget {
   }
 }
 
-// Connect a block of the page (rating.html) with a store. show() displays the rating of a session, and
+// Connect a form of the page (rating.html) with a store. show() displays the rating of a session, and
 // press() performs the action of a key and returns whether there is one.
 function connectRating(block, store, key) {
   const find = selector => block.querySelector(selector);
@@ -144,7 +144,7 @@ function connectRating(block, store, key) {
   return {show, press};
 }
 
-// Connect all blocks that name their session.
+// Connect all forms that belong to a session.
 function connectRatings(rows) {
   const blocks = [...document.querySelectorAll(".rating[data-participant]")].filter(block => block.dataset.participant);
   const keys = blocks.map(block => `${block.dataset.participant}\t${block.dataset.session}`);

@@ -1,6 +1,6 @@
 """Plots of the group table, as SVG panels.
 
-The rows of the tables are those of the page, by which its script finds the sessions.
+The indices of the tables are the row numbers of the page, by which its script finds the sessions.
 """
 
 import json
@@ -50,7 +50,7 @@ def numbers(table: pd.DataFrame, column: str) -> pd.Series:
 
 
 def distributions(table: pd.DataFrame, measures: Sequence[Measure]) -> str:
-    """Plot histograms of measures over the sessions; zero has a bar of its own.
+    """Plot histograms of measures over the sessions, with a separate bar for zero.
 
     A line marks the median of the other values.
     """

@@ -29,7 +29,7 @@ STOPS = 9  # colors from which the script of the page interpolates
 def draw_overlap(count_img: nib.Nifti1Image, template_img: nib.Nifti1Image, out: PathLike) -> Path:
     """Draw the number of sessions with a lesion in each voxel, in color on the template.
 
-    The colors are a layer of their own. It describes the slices in coarse cells, so that the script of
+    The colors are a separate layer, which describes the slices in coarse cells, so that the script of
     the group report can replace it by the overlap of selected sessions.
 
     Parameters

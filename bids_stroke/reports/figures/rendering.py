@@ -63,7 +63,7 @@ def sample(
 def render(volumes: Volumes, view: View) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Render the surface of a brain and the lesion behind it.
 
-    The surface is shaded by its slope and colored by the mean intensity below it, which shows sulci.
+    The surface is shaded by its slope and by the mean intensity below it, which shows sulci.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Axes of plots: positions of values between the ends of an axis, and ticks.
 
-Volumes have a logarithmic axis. Zero, which such an axis cannot show, has its own place at the start
-of the axis, with the label "none".
+Volumes have a logarithmic axis. Such an axis cannot show zero, which has a separate position at the
+start of the axis, with the label "none".
 """
 
 import json
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-NONE = 0.055  # position of zero, if it has its own place
+NONE = 0.055  # position of zero, if it is separate
 START = 0.18  # position of the lowest other value on such an axis
 LOWEST_ML = 0.01  # lowest end of a volume axis; smaller volumes are drawn there
 HIGHEST_START_ML = 0.1  # highest lower end of a volume axis
@@ -34,7 +34,7 @@ class Scale:
     is_log : bool
         Whether the axis is logarithmic.
     start : float
-        Position of ``low``: 0, or :data:`START` if zero has its own place.
+        Position of ``low``: 0, or :data:`START` if zero has a separate position.
     ticks : sequence of (float, str)
     """
 
@@ -94,7 +94,7 @@ def _measure_scale(
     *,
     is_log: bool,
 ) -> Scale:
-    """Create an axis on which zero has its own place if there are zeros."""
+    """Create an axis on which zero has a separate position if there are zeros."""
     has_zeros = bool((values == 0).any())
     scale = Scale(title, *ends, column, is_log, START if has_zeros else 0.0)
     labels = _ticks(scale, [tick for tick in ticks if tick or not has_zeros])

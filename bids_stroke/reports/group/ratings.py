@@ -27,10 +27,10 @@ def rating_section(rated: CohortRatings) -> RatingSection:
     """Describe the ratings of a cohort."""
     merged = rated.merged
     raters = ", ".join(
-        f"{name or 'without name'} ({count})" for name, count in rated.verdicts.count().items()
+        f"{name or 'unnamed'} ({count})" for name, count in rated.verdicts.count().items()
     )
     rejected = int((merged["rating"] == REJECT).sum())
-    sentences = [f"Rated sessions: {len(merged)}, of which {rejected} are rejected. Raters: {raters}."]
+    sentences = [f"Rated sessions: {len(merged)} ({rejected} rejected). Raters: {raters}."]
     if result := agreement(rated.verdicts):
         sentences.append(
             f"{_agreement(result)}; {result.identical:.0%} of the {result.sessions} sessions that all "

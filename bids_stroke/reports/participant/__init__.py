@@ -1,6 +1,7 @@
 """Participant report.
 
 ``summary`` summarizes the sessions, ``sections`` arranges their figures and tables in the order of
-``data/report_spec.yml``, and ``neighbors`` links the pages. :mod:`bids_stroke.reports.figures` draws
+``data/report_spec.yml``, ``cohort`` describes their percentiles in the cohort, ``neighbors`` links the
+pages, and ``updates`` changes existing pages. :mod:`bids_stroke.reports.figures` draws
 the figures, and ``data/templates/participant.html`` is the HTML template.
 """

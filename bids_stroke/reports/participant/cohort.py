@@ -1,4 +1,4 @@
-"""Place of a session in its cohort, in the participant report.
+"""Percentiles of a session in its cohort, in the participant report.
 
 A page shows the percentiles of its sessions in the cohort of the latest run of the group level, which
 also updates existing pages.
@@ -22,7 +22,7 @@ _PARAGRAPH = re.compile(r'<p class="cohort" data-session="(?P<session>[^"]*)">.*
 
 
 def describe_places(places: Mapping[str, Place]) -> str:
-    """Describe the percentiles of a session in a sentence; empty without places.
+    """Describe the percentiles of a session in a sentence; empty without percentiles.
 
     Examples
     --------
@@ -43,12 +43,12 @@ def _title(column: str) -> str:
 
 
 def paragraph(session: str, text: str) -> Markup:
-    """Return the paragraph with the place of a session (``sub-01_ses-1``) in its cohort."""
+    """Return the paragraph with the percentiles of a session (``sub-01_ses-1``) in its cohort."""
     return Markup('<p class="cohort" data-session="{}">{}</p>').format(session, text)
 
 
 def page_texts(table: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Describe the places of all sessions of a group table, by participant and session name."""
+    """Describe the percentiles of all sessions of a group table, by participant and session name."""
     texts: dict[str, dict[str, str]] = {}
     for row in table.to_dict("records"):
         session = None if pd.isna(row["session_id"]) else row["session_id"]
@@ -59,7 +59,7 @@ def page_texts(table: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 
 def update_places(out_dir: PathLike, name: str, texts: Mapping[str, str]) -> bool:
-    """Update the places of the sessions in an existing page (``sub-XX``); return whether they changed.
+    """Update the percentiles of sessions in an existing page (``sub-XX``); return whether they changed.
 
     Parameters
     ----------

@@ -38,16 +38,16 @@ class Part(NamedTuple):
         Prefix of the anchors of the session.
     summary : Summary
     cohort : Markup
-        Place of the session in its cohort.
+        Paragraph with the percentiles of the session in its cohort.
     warnings : list of str
         Choices that the names and headers of the files do not determine.
     tiles : list of Tile
-        Close-up in three planes, and views of the brain in 3D.
+        Slices in three planes, and views of the brain in 3D.
     viewer : dict
         File name or page of the interactive viewer.
     sections : list of Section
     processing : dict
-        Template context of inputs, notes, run times and versions.
+        Template context of inputs, notes, command line, run times and versions.
     """
 
     participant: str

@@ -17,13 +17,14 @@ from bids_stroke.utils.versions import PROGRAM
 from .cohort import describe_places
 
 _PARENTS = re.compile(r"^.*?/(?=sub-)")
-#: Note and explanation for cut-offs of categories that were not derived on the tract map itself.
+#: Note and explanation for cut-offs of categories that were not derived on the tract map.
 _ORIGINS = {
     "unvalidated": (
         "unvalidated",
-        "The cut-offs of the category were derived on another tract map: interpret it with caution.",
+        "The cut-offs of the category were derived on another tract map: interpret the category with "
+        "caution.",
     ),
-    "own": ("own cut-offs", "The cut-offs of the category were set by the user."),
+    "own": ("user-defined cut-offs", "The cut-offs of the category were set by the user."),
 }
 
 
@@ -47,7 +48,7 @@ class KeyNumber(NamedTuple):
 
 class Summary(NamedTuple):
     """Summary of a session. Without measurements, ``sentence`` and ``numbers`` are empty, and
-    ``has_lesion`` is None. ``cohort`` is the place of the session in its cohort."""
+    ``has_lesion`` is None. ``cohort`` states the percentiles of the session in its cohort."""
 
     state: State
     sentence: str = ""
@@ -160,7 +161,9 @@ def _volume(row: Row) -> KeyNumber:
 
 
 def _components(row: Row) -> KeyNumber:
-    explanation = "Number of connected parts of the lesion mask. Their table states size and location."
+    explanation = (
+        "Number of connected parts of the lesion mask; a table below lists their sizes and locations."
+    )
     return KeyNumber("Components", cell(row["n_components"]), "", "", explanation)
 
 

@@ -278,7 +278,7 @@ def test_ratings_are_summarized_and_part_of_the_data(tmp_path, table):
     out = group_report(tmp_path, table, rated=rated)
     html = out.read_text(encoding="utf-8")
     section = re.search(r'<section id="ratings">.*?</section>', html, re.DOTALL)[0]
-    assert "Rated sessions: 2, of which 1 are rejected. Raters: anna (2), &lt;b&gt; (1)." in section
+    assert "Rated sessions: 2 (1 rejected). Raters: anna (2), &lt;b&gt; (1)." in section
     assert "Cohen&#39;s kappa: 0.00" in section and "0% of the 1 sessions" in section
     assert "Reasons: missed lesion 1." in section
     rows = content(out)["ratings"]

@@ -111,7 +111,7 @@ def test_the_load_of_a_bilateral_lesion_is_that_of_both_sides(summarize):
     ("status", "note", "words"),
     [
         ("unvalidated", "category: small (unvalidated)", "derived on another tract map"),
-        ("own", "category: small (own cut-offs)", "set by the user"),
+        ("own", "category: small (user-defined cut-offs)", "set by the user"),
         ("validated", "category: small", ""),
     ],
 )
