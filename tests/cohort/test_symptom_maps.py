@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from scipy import sparse, stats
+from scipy import ndimage, sparse, stats
 
 from bids_stroke.cohort.lesion_matrix import LesionMatrix
 from bids_stroke.cohort.measures import Measure
@@ -117,6 +117,37 @@ def test_enhancement_does_not_depend_on_the_margin(matrix, nuisance):
     ]
     np.testing.assert_allclose(scores[0], scores[1])
     assert (np.sign(scores[0]) == np.sign(t)).sum() > 15
+
+
+@pytest.mark.parametrize("direction", [0, 1, -1])
+def test_enhancement_follows_the_definition(direction):
+    """Sum over thresholds of the root of the extent times the squared height times the step."""
+    t = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(8, 8, 8)), 1) * 9
+    grid = nib.Nifti1Image(np.zeros(t.shape), np.eye(4))
+    scores = TFCE.of(grid, np.arange(t.size), direction)(t.ravel()).reshape(t.shape)
+    largest = np.abs(t).max() if direction == 0 else (direction * t).max()
+    expected = np.zeros(t.shape)
+    for sign in (direction,) if direction else (1, -1):
+        for height in np.linspace(0, largest, 101)[1:]:
+            labels, _ = ndimage.label(sign * t >= height)
+            extents = np.bincount(labels.ravel()) * 1.0
+            extents[0] = 0
+            expected += sign * extents[labels] ** 0.5 * height**2 * largest / 100
+    np.testing.assert_allclose(scores, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("direction", [0, 1])
+def test_enhancement_does_not_depend_on_distant_voxels(direction):
+    """A strong effect does not hide another one."""
+    grid = nib.Nifti1Image(np.zeros((9, 1, 1)), np.eye(4))
+    enhance = TFCE.of(grid, np.arange(9), direction)
+    alone, beside = (enhance(np.array([0.0, 4, 4, 0, 0, 0, far, far, 0])) for far in (4, 16))
+    np.testing.assert_allclose(beside[1:3], alone[1:3], rtol=0.1)
+
+
+def test_nothing_is_enhanced_without_effects_in_the_tested_direction():
+    grid = nib.Nifti1Image(np.zeros((3, 1, 1)), np.eye(4))
+    assert TFCE.of(grid, np.arange(3), 1)(np.array([-1.0, -3, 0])).tolist() == [0, 0, 0]
 
 
 def test_power_by_simulation(matrix, nuisance):
