@@ -156,8 +156,9 @@ def fit_voxels(
     voxels = np.flatnonzero(testable)[estimable]
     if not len(voxels):
         raise DatasetError(
-            f"No voxel is lesioned in at least {options.min_overlap} of {len(outcome)} participants; "
-            "use a smaller --min-overlap, or more participants."
+            f"No voxel is lesioned in at least {options.min_overlap} of {len(outcome)} participants "
+            f"and intact in at least {options.min_overlap}; use a smaller --min-overlap, or more "
+            "participants."
         )
     model = LinearModel(matrix.lesions[:, voxels], outcome, nuisance)
     enhance = TFCE.of(matrix.grid, voxels, options.direction) if options.tfce else None
@@ -232,14 +233,14 @@ def fit_measures(
     pandas.DataFrame
         Columns as in :data:`bids_stroke.cohort.symptom_maps.COLUMNS`.
     """
-    families: dict[str, list[Measure]] = {}
+    families: dict[str | None, list[Measure]] = {}  # None: the tracts
     for measure in measures:
         if measure.kind != "volume":
-            families.setdefault(measure.atlas or "tracts", []).append(measure)
+            families.setdefault(measure.atlas, []).append(measure)
     rows = [
         {"outcome": outcome} | row
         for family, members in families.items()
-        for row in _fit_family(family, members, values, nuisance, options)
+        for row in _fit_family(family or "tracts", members, values, nuisance, options)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

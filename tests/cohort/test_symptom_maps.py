@@ -1,5 +1,7 @@
 """Voxel-wise tests on a small grid, and tests of measures."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -81,7 +83,7 @@ def test_a_voxel_that_a_covariate_explains_is_not_tested(matrix, nuisance):
 def test_no_voxel_can_be_tested(matrix, nuisance):
     with pytest.raises(
         DatasetError,
-        match="No voxel is lesioned in at least 21 of 40 participants; use a smaller --min-overlap",
+        match="No voxel is lesioned in at least 21 of 40 participants and intact in at least 21; use a",
     ):
         fit_voxels(matrix, outcome_of(matrix, 30), nuisance, Permutations(20, 0, 21))
     nothing = LesionMatrix(sparse.csc_array((NUMBER, np.prod(SHAPE))), matrix.grid)
@@ -217,6 +219,16 @@ def test_measures_by_family(nuisance):
     assert table["p_fwe"][:2].tolist() == tracts.p.tolist()
     alone, _ = infer(LinearModel(sparse.csc_array(loads[3:4].T), y, nuisance), 49)
     assert table["p_fwe"][5] == alone.p[0]
+
+
+def test_an_atlas_with_the_name_of_the_tracts_is_another_family(nuisance):
+    rng = np.random.default_rng(2)
+    y = rng.normal(size=NUMBER)
+    load, share = (Measure("tract", "load", "", y + rng.normal(size=NUMBER)) for _ in range(2))
+    alone = fit_measures("score", y, [load], nuisance, Permutations(49, 0, 5))
+    share = replace(share, kind="region", atlas="tracts")
+    both = fit_measures("score", y, [load, share], nuisance, Permutations(49, 0, 5))
+    assert len(both) == 2 and both["p_fwe"][0] == alone["p_fwe"][0] < 1
 
 
 def test_no_measures(nuisance):
