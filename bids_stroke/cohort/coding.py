@@ -1,5 +1,6 @@
 """Code outcomes and covariates as numbers."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ NUMERIC, ORDINAL, BINARY = "numeric", "ordinal", "two-valued"
 MAX_ORDINAL_RANGE = 6
 #: Largest number of different texts of a covariate.
 MAX_CATEGORIES = 10
+#: Missing values of other programs, and numbers with a decimal comma; neither are categories.
+_NO_CATEGORY = re.compile(r"n\.?/?a\.?|nan|null|[+-]?\d*,\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,24 @@ class Column:
                 f"{enumeration(rows)}; correct these rows, or write n/a."
             )
         return numbers
+
+    def categories(self) -> list[str]:
+        """List the different texts in alphabetical order.
+
+        Raises
+        ------
+        DatasetError
+            If a text stands for a missing value or a number.
+        """
+        present = self.texts.dropna()
+        invalid = present[[_NO_CATEGORY.fullmatch(text) is not None for text in present]]
+        if len(invalid):
+            rows = [f"{participant} ({text})" for participant, text in invalid.items()]
+            raise DatasetError(
+                f"The column {self.name} of {self.source} has no category for {enumeration(rows)}; "
+                "write n/a for a missing value, and numbers with a decimal point."
+            )
+        return sorted(present.unique())
 
 
 @dataclass(frozen=True)
@@ -136,29 +157,32 @@ def _ordered_levels(column: Column, present: pd.Series) -> list[str]:
     Raises
     ------
     DatasetError
-        If ``Levels`` lacks a value, or there are more than two texts without ``Levels``.
+        If ``Levels`` lacks a value, or if there are more than two texts without ``Levels``, or one that
+        stands for a missing value or a number.
     """
     values = list(dict.fromkeys(_normalized(present)))
     numbers = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce")
+    listed = list(_normalized(pd.Series(column.levels, dtype=object)))
+    unlisted = [value for value in values if value not in listed]
+    if listed and unlisted:
+        raise DatasetError(
+            f"The column {column.name} of {column.source} has the values {enumeration(unlisted)}, "
+            "which are not in Levels of its sidecar; add them there, in order, or write n/a."
+        )
     if numbers.notna().all():
         column.numbers()  # raises an error for infinite numbers
         return [values[position] for position in np.argsort(numbers.to_numpy())]
-    if column.levels:
-        unlisted = [value for value in values if value not in column.levels]
-        if unlisted:
-            raise DatasetError(
-                f"The column {column.name} of {column.source} has the values {enumeration(unlisted)}, "
-                "which are not in Levels of its sidecar; add them there, in order."
-            )
-        return [level for level in column.levels if level in values]
+    if listed:
+        return [level for level in listed if level in values]
     if numbers.notna().any():
         column.numbers()  # raises an error that lists the rows with text
-    if len(values) > 2:
+    categories = column.categories()
+    if len(categories) > 2:
         raise DatasetError(
-            f"The column {column.name} of {column.source} has {len(values)} different texts "
+            f"The column {column.name} of {column.source} has {len(categories)} different texts "
             f"({enumeration(values, 5)}); list them in order in Levels of its sidecar, or use numbers."
         )
-    return sorted(values)
+    return categories
 
 
 def code_covariate(column: Column) -> pd.DataFrame:
@@ -167,8 +191,8 @@ def code_covariate(column: Column) -> pd.DataFrame:
     Raises
     ------
     DatasetError
-        If numbers and texts are mixed, or there are more texts than
-        :data:`bids_stroke.cohort.coding.MAX_CATEGORIES`.
+        If numbers and texts are mixed, a text stands for a missing value or a number, or there are more
+        texts than :data:`bids_stroke.cohort.coding.MAX_CATEGORIES`.
 
     Examples
     --------
@@ -180,7 +204,7 @@ def code_covariate(column: Column) -> pd.DataFrame:
     numbers = pd.to_numeric(present, errors="coerce")
     if not numbers.isna().all() or not len(present):
         return column.numbers().to_frame(column.name)
-    categories = sorted(present.unique())
+    categories = column.categories()
     if len(categories) > MAX_CATEGORIES:
         raise DatasetError(
             f"The covariate {column.name} of {column.source} has {len(categories)} different texts "

@@ -14,13 +14,15 @@ from bids_stroke.errors import DatasetError
 
 from .lesion_matrix import LesionMatrix
 from .measures import Measure
-from .permutation import Inference, LinearModel, Regression, infer
+from .permutation import TWO_SIDED, Inference, LinearModel, Regression, directed, infer
 
 ALPHA = 0.05
 #: Default smallest number of participants with a lesion in a tested voxel, and its share of all.
 MIN_OVERLAP, MIN_OVERLAP_SHARE = 5, 0.05
 #: Effect whose power is mapped, in residual standard deviations of the outcome.
 POWER_EFFECT = 0.5
+#: Number of thresholds of TFCE, from 0 to the largest t value.
+TFCE_STEPS = 100
 #: The columns of :func:`bids_stroke.cohort.symptom_maps.fit_measures`.
 COLUMNS: dict[str, dict[str, object]] = {
     "outcome": {"Description": "Column of the outcome"},
@@ -154,8 +156,9 @@ def fit_voxels(
     voxels = np.flatnonzero(testable)[estimable]
     if not len(voxels):
         raise DatasetError(
-            f"No voxel is lesioned in at least {options.min_overlap} of {len(outcome)} participants; "
-            "use a smaller --min-overlap, or more participants."
+            f"No voxel is lesioned in at least {options.min_overlap} of {len(outcome)} participants "
+            f"and intact in at least {options.min_overlap}; use a smaller --min-overlap, or more "
+            "participants."
         )
     model = LinearModel(matrix.lesions[:, voxels], outcome, nuisance)
     enhance = TFCE.of(matrix.grid, voxels, options.direction) if options.tfce else None
@@ -167,7 +170,10 @@ def fit_voxels(
 
 @dataclass(frozen=True)
 class TFCE:
-    """Threshold-free cluster enhancement (Smith and Nichols 2009) as implemented in Nilearn.
+    """Threshold-free cluster enhancement (Smith and Nichols 2009).
+
+    Scores of Nilearn lack the step between thresholds, a factor that depends on the largest t value: a
+    stronger effect elsewhere would hide an effect.
 
     Attributes
     ----------
@@ -192,9 +198,13 @@ class TFCE:
         sign = self.direction or 1
         volume = np.zeros([axis.max() + 1 for axis in self.positions])
         volume[self.positions] = sign * t
+        step = float(directed(t, self.direction).max()) / TFCE_STEPS
+        if step <= 0:
+            return np.zeros_like(t)
         structure = ndimage.generate_binary_structure(3, 1)
-        scores = calculate_tfce(volume[..., None], structure, two_sided_test=self.direction == 0)
-        return np.asarray(sign * scores[..., 0][self.positions])
+        is_two_sided = self.direction == TWO_SIDED
+        scores = calculate_tfce(volume[..., None], structure, dh=step, two_sided_test=is_two_sided)
+        return np.asarray(sign * step * scores[..., 0][self.positions])
 
 
 def fit_measures(
@@ -223,14 +233,14 @@ def fit_measures(
     pandas.DataFrame
         Columns as in :data:`bids_stroke.cohort.symptom_maps.COLUMNS`.
     """
-    families: dict[str, list[Measure]] = {}
+    families: dict[str | None, list[Measure]] = {}  # None: the tracts
     for measure in measures:
         if measure.kind != "volume":
-            families.setdefault(measure.atlas or "tracts", []).append(measure)
+            families.setdefault(measure.atlas, []).append(measure)
     rows = [
         {"outcome": outcome} | row
         for family, members in families.items()
-        for row in _fit_family(family, members, values, nuisance, options)
+        for row in _fit_family(family or "tracts", members, values, nuisance, options)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

@@ -117,8 +117,7 @@ def _record_outcomes(settings: Settings, outcomes: Outcomes) -> None:
     out = settings.output_dir
     logs.record_path(out, methods.OUTCOME).unlink(missing_ok=True)
     if outcomes.analyses:
-        analyses = list(outcomes.analyses.values())
-        description = describe_outcomes(analyses, settings.permutations, settings.tfce)
+        description = describe_outcomes(list(outcomes.analyses.values()), settings)
         _write_record(out, methods.OUTCOME, description, f"{TABLES}.tsv")
 
 

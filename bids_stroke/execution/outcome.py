@@ -156,6 +156,12 @@ def _notices(table: pd.DataFrame, rows: pd.DataFrame, settings: Settings) -> lis
             "Outcomes are related to the first session of participants with several sessions: "
             f"{enumeration(chosen)}. Use --session-label for another session."
         )
+    labels = sorted(rows["session_id"].fillna("no session").unique(), key=names.natural_key)
+    if len(labels) > 1:
+        notices.append(
+            f"The analyzed sessions have different names: {enumeration(labels)}. If these are "
+            "different times after the stroke, choose one of them with --session-label."
+        )
     bilateral = rows.loc[rows["hemisphere"] == "bilateral", "participant_id"]
     if len(bilateral):
         notices.append(

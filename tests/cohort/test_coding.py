@@ -37,6 +37,7 @@ def column(*values, **description):
             ORDINAL,
             {"none": 0, "mild": 1, "severe": 2},
         ),
+        (("0", "2.0", "1"), {"levels": ("0", "1.0", "2")}, ORDINAL, {"0": 0, "1": 1, "2": 2}),
         (("1", "2", "many"), {"levels": ("1", "2", "many")}, ORDINAL, {"1": 0, "2": 1, "many": 2}),
     ],
 )
@@ -83,8 +84,15 @@ def test_equal_numbers_have_one_level():
         (
             ("none", "mild", "heavy"),
             {"levels": ("none", "mild", "severe")},
-            "has the values heavy, which are not in Levels of its sidecar; add them there, in order.",
+            "has the values heavy, which are not in Levels of its sidecar; add them there, in order",
         ),
+        (
+            ("0", "2", "9", "1.0"),
+            {"levels": ("0", "1", "2", "3")},
+            "has the values 9, which are not in Levels of its sidecar; .* or write n/a.",
+        ),
+        (("yes", "NA", "yes"), {}, r"has no category for sub-02 \(NA\); write n/a for a missing value"),
+        (("1,5", "2,5"), {}, r"has no category for sub-01 \(1,5\), sub-02 \(2,5\)"),
     ],
 )
 def test_outcomes_that_cannot_be_used(values, description, message):
@@ -125,6 +133,11 @@ def test_a_covariate_without_variance_has_a_column(values):
             tuple("ABCDEFGHIJK"),
             r"11 different texts \(A, B, C, D, E and 6 more\); use a column with numbers or with",
         ),
+        (
+            ("F", "NA", "M", "NaN", "n.a.", "N/A", "null", "nan"),
+            r"no category for sub-02 \(NA\), .*sub-08 \(nan\); write n/a for a missing value",
+        ),
+        (("61,5", ",7"), r"no category for .*; write n/a .*, and numbers with a decimal point"),
     ],
 )
 def test_covariates_that_cannot_be_used(values, message):

@@ -160,8 +160,8 @@ def test_no_voxel_leaves_the_other_results(run, people):
     result = run(people, "score", options=Permutations(19, 0, 13))
     assert result.symptom_map is None
     assert result.problems == [
-        "score: No voxel is lesioned in at least 13 of 24 participants; use a smaller --min-overlap, "
-        "or more participants."
+        "score: No voxel is lesioned in at least 13 of 24 participants and intact in at least 13; use "
+        "a smaller --min-overlap, or more participants."
     ]
     assert result.associations["spearman"].notna().all() and len(result.tests) == 3
     assert result.prediction is not None

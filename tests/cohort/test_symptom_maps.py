@@ -1,10 +1,12 @@
 """Voxel-wise tests on a small grid, and tests of measures."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from scipy import sparse, stats
+from scipy import ndimage, sparse, stats
 
 from bids_stroke.cohort.lesion_matrix import LesionMatrix
 from bids_stroke.cohort.measures import Measure
@@ -81,7 +83,7 @@ def test_a_voxel_that_a_covariate_explains_is_not_tested(matrix, nuisance):
 def test_no_voxel_can_be_tested(matrix, nuisance):
     with pytest.raises(
         DatasetError,
-        match="No voxel is lesioned in at least 21 of 40 participants; use a smaller --min-overlap",
+        match="No voxel is lesioned in at least 21 of 40 participants and intact in at least 21; use a",
     ):
         fit_voxels(matrix, outcome_of(matrix, 30), nuisance, Permutations(20, 0, 21))
     nothing = LesionMatrix(sparse.csc_array((NUMBER, np.prod(SHAPE))), matrix.grid)
@@ -117,6 +119,37 @@ def test_enhancement_does_not_depend_on_the_margin(matrix, nuisance):
     ]
     np.testing.assert_allclose(scores[0], scores[1])
     assert (np.sign(scores[0]) == np.sign(t)).sum() > 15
+
+
+@pytest.mark.parametrize("direction", [0, 1, -1])
+def test_enhancement_follows_the_definition(direction):
+    """Sum over thresholds of the root of the extent times the squared height times the step."""
+    t = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(8, 8, 8)), 1) * 9
+    grid = nib.Nifti1Image(np.zeros(t.shape), np.eye(4))
+    scores = TFCE.of(grid, np.arange(t.size), direction)(t.ravel()).reshape(t.shape)
+    largest = np.abs(t).max() if direction == 0 else (direction * t).max()
+    expected = np.zeros(t.shape)
+    for sign in (direction,) if direction else (1, -1):
+        for height in np.linspace(0, largest, 101)[1:]:
+            labels, _ = ndimage.label(sign * t >= height)
+            extents = np.bincount(labels.ravel()) * 1.0
+            extents[0] = 0
+            expected += sign * extents[labels] ** 0.5 * height**2 * largest / 100
+    np.testing.assert_allclose(scores, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("direction", [0, 1])
+def test_enhancement_does_not_depend_on_distant_voxels(direction):
+    """A strong effect does not hide another one."""
+    grid = nib.Nifti1Image(np.zeros((9, 1, 1)), np.eye(4))
+    enhance = TFCE.of(grid, np.arange(9), direction)
+    alone, beside = (enhance(np.array([0.0, 4, 4, 0, 0, 0, far, far, 0])) for far in (4, 16))
+    np.testing.assert_allclose(beside[1:3], alone[1:3], rtol=0.1)
+
+
+def test_nothing_is_enhanced_without_effects_in_the_tested_direction():
+    grid = nib.Nifti1Image(np.zeros((3, 1, 1)), np.eye(4))
+    assert TFCE.of(grid, np.arange(3), 1)(np.array([-1.0, -3, 0])).tolist() == [0, 0, 0]
 
 
 def test_power_by_simulation(matrix, nuisance):
@@ -186,6 +219,16 @@ def test_measures_by_family(nuisance):
     assert table["p_fwe"][:2].tolist() == tracts.p.tolist()
     alone, _ = infer(LinearModel(sparse.csc_array(loads[3:4].T), y, nuisance), 49)
     assert table["p_fwe"][5] == alone.p[0]
+
+
+def test_an_atlas_with_the_name_of_the_tracts_is_another_family(nuisance):
+    rng = np.random.default_rng(2)
+    y = rng.normal(size=NUMBER)
+    load, share = (Measure("tract", "load", "", y + rng.normal(size=NUMBER)) for _ in range(2))
+    alone = fit_measures("score", y, [load], nuisance, Permutations(49, 0, 5))
+    share = replace(share, kind="region", atlas="tracts")
+    both = fit_measures("score", y, [load, share], nuisance, Permutations(49, 0, 5))
+    assert len(both) == 2 and both["p_fwe"][0] == alone["p_fwe"][0] < 1
 
 
 def test_no_measures(nuisance):

@@ -1,5 +1,6 @@
 """Outcomes at the group level, from the command line to the files."""
 
+import html
 import json
 import re
 import shutil
@@ -117,6 +118,7 @@ def test_two_outcomes_of_which_one_is_bad(analyzed):
     assert sessions.endswith(
         "with several sessions: sub-03 ses-1. Use --session-label for another session."
     )
+    assert not any("different names" in line for line in shown)
     (bilateral,) = (line for line in shown if "bilateral" in line)
     assert bilateral.startswith("For 2 participants with a bilateral") and "sub-06, sub-13" in bilateral
     assert outcome_files(out) == map_files("score") | TABLES | {"group_desc-score_viewer.html"}
@@ -321,6 +323,22 @@ def test_a_selected_session(group):
         "add participants, or use fewer covariates."
     ]
     assert not outcome_files(group.out) and (group.out / "group.html").is_file()
+
+
+def test_analyzed_sessions_with_different_names(group, tmp_path):
+    """The second session takes the place of a rejected one."""
+    ratings = tmp_path / "ratings.tsv"
+    ratings.write_text("participant_id\tsession_id\trating\nsub-03\t1\treject\n")
+    status, shown, errors = group(
+        *("--outcome", "score", "--permutations", "5", "--qc-ratings", ratings)
+    )
+    assert (status, errors) == (0, [])
+    (notice,) = (line for line in shown if line.startswith("The analyzed sessions"))
+    assert "different names: ses-1, ses-10. If" in notice and notice in html.unescape(
+        (group.out / "group.html").read_text()
+    )
+    sessions = table(group.out, "_data").set_index("participant_id")["session_id"]
+    assert sessions["sub-03"] == "ses-10" and (sessions.drop("sub-03") == "ses-1").all()
 
 
 def test_names_of_columns(group):

@@ -101,8 +101,8 @@ def test_participants_tsv_with_duplicated_participants(group, table):
 def test_no_voxel_is_lesioned_often_enough(group, table):
     (sentence,) = group("--outcome", "score", "--min-overlap", "8")
     assert sentence.endswith(
-        "score: No voxel is lesioned in at least 8 of 14 participants; use a smaller --min-overlap, or "
-        "more participants."
+        "score: No voxel is lesioned in at least 8 of 14 participants and intact in at least 8; use a "
+        "smaller --min-overlap, or more participants."
     )
     assert analyzed(group.out) == ["score"] and not list(group.out.glob("*_statmap.nii.gz"))
     assert len(pd.read_csv(group.out / "group_outcome.tsv", sep="\t")) == 8

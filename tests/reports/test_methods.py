@@ -1,5 +1,6 @@
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import cards
 import numpy as np
@@ -33,6 +34,7 @@ from bids_stroke.reports.group.methods import (
     describe_evaluation,
     describe_outcomes,
 )
+from bids_stroke.settings import Settings
 from bids_stroke.spatial.template_spaces import DEFAULT_SPACE, Space
 from bids_stroke.training.recipes import RECIPES, read_content
 from bids_stroke.utils import references
@@ -316,6 +318,11 @@ def analysis(kind="ordinal", mapped=True, predicted=True):
     )
 
 
+def settings(**options):
+    folders = {name: Path("/") for name in ("bids_dir", "output_dir", "work_dir")}
+    return Settings(**folders, level="group", bids_filters={}, **options)
+
+
 @pytest.mark.parametrize(
     ("parts", "unused"),
     [
@@ -325,10 +332,24 @@ def analysis(kind="ordinal", mapped=True, predicted=True):
     ],
 )
 def test_only_analyses_that_were_made_are_cited(parts, unused):
-    every = set(cited_keys(describe_outcomes([analysis()], 1000, tfce=True)))
+    every = set(cited_keys(describe_outcomes([analysis()], settings(tfce=True))))
     assert {"nagelkerke", "bates", "tfce", "dtlvc", "sklearn", "freedmanlane"} <= every
-    text = describe_outcomes([analysis(**parts)], 1000, tfce=True)
+    text = describe_outcomes([analysis(**parts)], settings(tfce=True))
     assert every - set(cited_keys(text)) >= unused and "covariates were age" in text
+
+
+def test_covariates_of_all_outcomes_are_listed():
+    """An outcome without participants of a category lacks its indicator."""
+    several = [analysis(), replace(analysis(), covariates=pd.DataFrame(columns=["age", "site: B"]))]
+    assert "covariates were age, site: B. " in describe_outcomes(several, settings())
+
+
+def test_directions_and_mirrored_lesions_are_described():
+    text = describe_outcomes([analysis()], settings(worse="lower", flip_to="left"))
+    assert "one-sided for lower outcomes with a lesion" in text
+    assert "lesions were mirrored to the left side" in text
+    text = describe_outcomes([analysis()], settings())
+    assert "one-sided" not in text and "mirrored" not in text
 
 
 def test_every_reference_is_used_and_every_key_is_defined(tmp_path):
@@ -348,7 +369,7 @@ def test_every_reference_is_used_and_every_key_is_defined(tmp_path):
             for raters in (2, 3)
         ),
         describe_evaluation(evaluation()),
-        describe_outcomes([analysis()], 1000, tfce=True),
+        describe_outcomes([analysis()], settings(tfce=True)),
         *(workflow.describe() for workflow in workflows),
         *(text for workflow in workflows for text in workflow.materials()),
         *(tract_cards.load_card(name).citation for name in tract_cards.names()),

@@ -10,6 +10,7 @@ from bids_stroke.cohort.outcome import Analysis
 from bids_stroke.qc.agreement import agreement
 from bids_stroke.qc.outliers import LIMIT, MIN_SESSIONS
 from bids_stroke.qc.ratings import REJECT, CohortRatings
+from bids_stroke.settings import Settings
 from bids_stroke.spatial.templates import TEMPLATE
 
 #: Scores of an evaluation that follow a publication, by column.
@@ -99,22 +100,20 @@ def describe_evaluation(rows: pd.DataFrame) -> str:
     return text
 
 
-def describe_outcomes(analyses: Sequence[Analysis], permutations: int, tfce: bool) -> str:
+def describe_outcomes(analyses: Sequence[Analysis], settings: Settings) -> str:
     """Describe the analyses of outcomes and their limits.
 
     Parameters
     ----------
     analyses : sequence of Analysis
-    permutations : int
-        Number of permutations.
-    tfce : bool
-        Whether t values were enhanced.
+    settings : Settings
     """
     outcomes = ", ".join(
         f"{analysis.outcome.name} ({analysis.outcome.kind}, n = {len(analysis.outcome.values)})"
         for analysis in analyses
     )
-    covariates = ", ".join(map(str, analyses[0].covariates))
+    names = dict.fromkeys(str(name) for analysis in analyses for name in analysis.covariates)
+    covariates = ", ".join(names)
     text = f"Outcomes were {outcomes}; participants without complete data were excluded"
     text += f", and covariates were {covariates}. " if covariates else ". "
     text += (
@@ -133,10 +132,10 @@ def describe_outcomes(analyses: Sequence[Analysis], permutations: int, tfce: boo
         " (statsmodels [@statsmodels]). The gain of each measure over the lesion volume was "
         "cross-validated. "
     )
-    return text + _describe_tests(analyses, permutations, tfce)
+    return text + _describe_tests(analyses, settings)
 
 
-def _describe_tests(analyses: Sequence[Analysis], permutations: int, tfce: bool) -> str:
+def _describe_tests(analyses: Sequence[Analysis], settings: Settings) -> str:
     """Describe the permutation tests and the prediction, and the limits of the analyses."""
     mapped = [analysis for analysis in analyses if analysis.symptom_map]
     text = (
@@ -145,10 +144,12 @@ def _describe_tests(analyses: Sequence[Analysis], permutations: int, tfce: bool)
     text += (
         " and tract-wise tests, are linear regressions of the outcome given the lesion volume, its "
         "logarithm and the covariates, with family-wise correction by the maximum t of "
-        f"{permutations} permutations of Freedman and Lane [@freedmanlane; @winkler]"
+        f"{settings.permutations} permutations of Freedman and Lane [@freedmanlane; @winkler]"
     )
+    if settings.worse:
+        text += f", one-sided for {settings.worse} outcomes with a lesion"
     if mapped:
-        if tfce:
+        if settings.tfce:
             text += " and with threshold-free cluster enhancement [@tfce] of Nilearn [@nilearn]"
         overlaps = " or ".join(map(str, sorted({analysis.min_overlap for analysis in mapped})))
         text += f"; voxels lesioned in at least {overlaps} participants were tested"
@@ -156,6 +157,10 @@ def _describe_tests(analyses: Sequence[Analysis], permutations: int, tfce: bool)
         text += (
             ". The outcome was predicted from the lesion map, divided by its norm [@dtlvc], by ridge "
             "regression with nested cross-validation (scikit-learn [@sklearn])"
+        )
+    if settings.flip_to:
+        text += (
+            f". For the map and the prediction, lesions were mirrored to the {settings.flip_to} side"
         )
     return text + (
         ". Voxels that are often damaged together cannot be separated, which biases maps along "

@@ -24,6 +24,8 @@ from bids_stroke.spatial.templates import template
 from bids_stroke.utils.files import PathLike
 
 MAX_REGIONS = 30  # regions in the tables of the page
+LINES = "Lines: linear regression with its 95% confidence interval."
+BOXES = "Boxes: median and quartiles."
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class OutcomeSection:
         Participants, covariates and results.
     plots : Markup
         Outcome against measures.
+    legend : str
+        Sentence on the lines or boxes of the plots.
     associations, tests : pandas.DataFrame
         Formatted cells.
     shortened : int
@@ -53,6 +57,7 @@ class OutcomeSection:
     label: str
     sentences: Sequence[str]
     plots: Markup
+    legend: str
     associations: pd.DataFrame
     tests: pd.DataFrame
     shortened: int
@@ -93,13 +98,22 @@ def outcome_section(
         title = f"Lesion-symptom map: {analysis.outcome.name}"
         critical = symptom_map.inference.critical(ALPHA)
         t, count = image.load(maps.t), image.load(maps.count)
-        write_symptom_viewer(title, t, count, critical, template().t1w, Path(out_dir) / viewer)
+        write_symptom_viewer(
+            title,
+            t,
+            count,
+            critical,
+            symptom_map.direction,
+            template().t1w,
+            Path(out_dir) / viewer,
+        )
     regions = [measure for measure in analysis.measures if measure.kind == "region"]
     return OutcomeSection(
         name=analysis.outcome.name,
         label=label,
         sentences=_sentences(analysis),
         plots=Markup(outcome_plots(analysis.outcome, _plotted(analysis), links)),
+        legend=BOXES if analysis.outcome.kind == BINARY else LINES,
         associations=_association_table(analysis),
         tests=_test_table(analysis),
         shortened=max(len(regions) - MAX_REGIONS, 0),
@@ -235,7 +249,7 @@ def _p(value: float) -> str:
 def _test_table(analysis: Analysis) -> pd.DataFrame:
     """Format the tests of all tracts, and of the first :data:`MAX_REGIONS` regions."""
     titles = {measure.name: _title(measure) for measure in analysis.measures}
-    listed = (analysis.tests["family"] != "tracts").cumsum() <= MAX_REGIONS
+    tracts = sum(measure.kind == "tract" for measure in analysis.measures)
     rows = [
         {
             "family": row["family"],
@@ -246,7 +260,7 @@ def _test_table(analysis: Analysis) -> pd.DataFrame:
             "p": _p(row["p"]),
             "corrected p": _p(row["p_fwe"]),
         }
-        for row in analysis.tests[listed].to_dict("records")
+        for row in analysis.tests[: tracts + MAX_REGIONS].to_dict("records")
     ]
     columns = ["family", "measure", "n > 0", "effect", "t", "p", "corrected p"]
     return pd.DataFrame(rows, columns=columns)

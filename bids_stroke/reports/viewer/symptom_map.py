@@ -5,6 +5,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from bids_stroke.cohort.permutation import TWO_SIDED
 from bids_stroke.spatial import image
 from bids_stroke.spatial.grid import resample
 from bids_stroke.spatial.templates import TEMPLATE
@@ -19,6 +20,7 @@ def write_symptom_viewer(
     t_img: nib.Nifti1Image,
     count_img: nib.Nifti1Image,
     critical_t: float,
+    direction: int,
     template_img: nib.Nifti1Image,
     out: PathLike,
 ) -> Path:
@@ -33,6 +35,8 @@ def write_symptom_viewer(
         t values, and number of lesions in each tested voxel; 0 outside of the tested voxels.
     critical_t : float
         Initial threshold, if a voxel reaches it.
+    direction : int
+        Sign of the tested effects; 0 for both. The other direction is hidden initially.
     template_img : nib.Nifti1Image
         Skull-stripped T1w of the template.
     out : path
@@ -49,10 +53,9 @@ def write_symptom_viewer(
         values = resample(image.like(np.maximum(sign * t, 0), t_img), grid, order=0)
         maximum = float(np.max(values.get_fdata(dtype=np.float32)))
         if maximum > 0:
-            start = critical_t if critical_t <= maximum else 0.0
-            layers.append(
-                Layer(name, values, 0, round(maximum, 2), colors, 0.85, True, "", round(start, 2))
-            )
+            is_tested = direction in (TWO_SIDED, sign)
+            start = round(critical_t, 2) if is_tested and critical_t <= maximum else 0.0
+            layers.append(Layer(name, values, 0, round(maximum, 2), colors, 0.85, is_tested, "", start))
     counts = resample(count_img, grid, order=0)
     most = max(int(np.max(np.asanyarray(counts.dataobj))), 1)
     counts = image.like(counts.dataobj, grid, np.uint8 if most < 256 else np.uint16)

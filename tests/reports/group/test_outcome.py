@@ -1,5 +1,6 @@
 """Sections of outcomes in the group report."""
 
+import json
 import re
 import warnings
 
@@ -102,33 +103,51 @@ def test_tables_list_all_tracts_and_the_first_regions(tmp_path):
     assert len(section.associations) == 1 + len(tracts) + MAX_REGIONS
     assert section.tests["measure"].iloc[-1] == f"R{MAX_REGIONS - 1} (share lesioned)"
     assert "area under the ROC curve" not in section.associations
+    assert section.legend.startswith("Lines")
 
 
 def test_the_section_of_two_values(tmp_path):
     section = section_of(analysis_of(loads(RNG.random(NUMBER)), BINARY), tmp_path)
     assert "area under the ROC curve" in section.associations
+    assert section.legend.startswith("Boxes")
     assert "good (15)" in section.plots and "poor (15)" in section.plots
     assert "two-valued (good, poor)" in section.sentences[0]
 
 
-def test_a_few_significant_voxels(tmp_path):
-    """Sentences, figure and viewer of a map."""
+def map_of(folder, direction):
+    """A map with a few significant voxels, and its files."""
     affine = nib.affines.from_matvec(np.diag([8.0, 8, 8]), [-50, -30, 0])
     grid = nib.Nifti1Image(np.zeros((6, 6, 4), np.uint8), affine)
     lesions = (np.random.default_rng(1).random((NUMBER, 144)) < 0.4).astype(float)
     lesions[:, 50] = np.median(SCORE) < SCORE
+    lesions[:, 90] = np.median(SCORE) > SCORE
     matrix = LesionMatrix(sparse.csc_array(lesions), grid)
-    result = fit_voxels(matrix, SCORE, log_volume(VOLUME)[:, None], Permutations(39, 0, 5))
-    significant = int((result.inference.p <= symptom_maps.ALPHA).sum())
+    result = fit_voxels(matrix, SCORE, log_volume(VOLUME)[:, None], Permutations(39, direction, 5))
     for name, values, fill in (
         ("t", result.regression.t, 0),
         ("p", result.inference.p, 1),
         ("count", result.overlap.astype(np.int32), 0),
     ):
         img = matrix.image(values.astype(np.float32), result.voxels, fill)
-        image.save(img, tmp_path / f"{name}.nii.gz")
+        image.save(img, folder / f"{name}.nii.gz")
+    return result
+
+
+@pytest.mark.parametrize(
+    ("direction", "shown"), [(0, [True, True]), (1, [True, False]), (-1, [False, True])]
+)
+def test_a_few_significant_voxels(tmp_path, direction, shown):
+    """Sentences, figure and viewer of a map. The viewer hides the direction that is not tested."""
+    result = map_of(tmp_path, direction)
+    significant = int((result.inference.p <= symptom_maps.ALPHA).sum())
     section = section_of(analysis_of([], symptom_map=result), tmp_path)
     assert f"{significant} voxels have a corrected p value of at most 0.05" in section.sentences[-1]
-    assert "tested in both directions" in section.sentences[-1] and significant
+    tested = {0: "in both directions", 1: "for higher outcomes", -1: "for lower outcomes"}[direction]
+    assert f"tested {tested}" in section.sentences[-1] and significant
     assert "corrected p ≤ 0.05" in section.figure and "no significant voxel" not in section.figure
-    assert (tmp_path / section.viewer).is_file()
+    viewer = (tmp_path / section.viewer).read_text()
+    checked = ["checked" in box for box in re.findall(r'<input[^>]*name="overlay"[^>]*>', viewer)]
+    (data,) = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', viewer, re.DOTALL)
+    thresholds = [layer["threshold"] for layer in json.loads(data)["layers"][1:3]]
+    assert checked == [*shown, False]
+    assert thresholds == [round(result.critical, 2) if tested else 0 for tested in shown]
