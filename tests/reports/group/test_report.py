@@ -233,6 +233,20 @@ def test_flagged_sessions_never_look_done(tmp_path, table):
     assert 'id="checks"' not in group_report(tmp_path, table).read_text(encoding="utf-8")
 
 
+def test_columns_of_participants_with_names_of_the_page_are_renamed(tmp_path):
+    """They are groups, and do not replace the columns of the page."""
+    table = cohort_of(30)
+    groups = ["status", "stands_out", "participants_status", "native_or_mni_volume_ml"]
+    table = table.assign(**dict.fromkeys(groups, table["sex"]))
+    out = group_report(tmp_path, table, groups=groups)
+    names = ["participants_participants_status", "participants_stands_out", "participants_status"]
+    names.append("participants_native_or_mni_volume_ml")
+    columns = {column["name"]: column["group"] for column in content(out)["columns"]}
+    assert [name for name, is_group in columns.items() if is_group] == names
+    assert not columns["status"] and "stands_out" not in columns
+    assert re.findall(r'aria-label="By (.*?)"', out.read_text(encoding="utf-8")) == names
+
+
 def test_plots_by_grouping_columns(tmp_path):
     table = cohort_of(30)
     groups = ["sex", "age", "id"]
