@@ -49,13 +49,22 @@ function order(a, b) {
 }
 
 // Terms of a filter: words in any cell, and conditions on columns such as lesion_volume_ml>50. Quotes
-// enclose names and values with spaces: "time since stroke">5
+// enclose names and values with spaces or operators: "time since stroke">5. A quote within is doubled.
 function parseFilter(text) {
   return (text.match(/(?:"[^"]*"|\S)+/g) ?? []).map(text => {
-    const term = text.replaceAll('"', "");
-    const [, column, operator, wanted] = term.match(/^([^<>=]+)(>=|<=|>|<|=)(.+)$/) ?? [];
-    return {text, term, column, operator, wanted};
+    const [, column, operator, wanted] = text.match(/^("(?:[^"]|"")+"|[^"<>=]+)(>=|<=|>|<|=)(.+)$/) ?? [];
+    return {text, term: unquoted(text), column: unquoted(column), operator, wanted: unquoted(wanted)};
   });
+}
+
+function unquoted(text) {
+  const [, inner] = text?.match(/^"((?:[^"]|"")+)"$/) ?? [];
+  return inner ? inner.replaceAll('""', '"') : text?.replaceAll('"', "");
+}
+
+// Name of a column in a condition.
+function conditionName(column) {
+  return /[\s"<>=]/.test(column) ? `"${column.replaceAll('"', '""')}"` : column;
 }
 
 function matcher({term, column, operator, wanted}) {
