@@ -348,6 +348,17 @@ def test_accessibility(tmp_path, browser_page, violations, scheme, viewport):
     assert violations(page) == []
 
 
+def test_digits_in_notes_do_not_switch_the_layers_below_the_pointer(page):
+    open_slices(page)
+    before = visible_layers(page)
+    page.locator("#axial-1 .contrasts").hover()
+    page.locator(".rating .notes").evaluate("notes => notes.focus({preventScroll: true})")
+    page.keyboard.type("123 ml")
+    assert page.locator("#axial-1").evaluate("block => block.matches(':hover')")
+    assert page.locator(".rating .notes").input_value() == "123 ml"
+    assert visible_layers(page) == before
+
+
 def test_ratings_are_shared_by_the_pages_of_a_folder(tmp_path, browser_page):
     """Of participants with several sessions, too; a failed session is not rated."""
     for name in ("sub-01_ses-1", "sub-01_ses-2"):
