@@ -235,6 +235,18 @@ def test_ratings_of_the_command_line_continue_in_another_browser(tmp_path, brows
     assert exported(page, path, ".rating .export") == [*expected, named], "the table keeps its own"
 
 
+@pytest.mark.parametrize("notes", ['"left" and "right"', 'a "b" c', '"', '""', "it's n/a"])
+def test_quotes_in_notes_are_read_as_they_were_written(page, tmp_path, notes):
+    page.click("#rate")
+    page.fill(".rating .notes", notes)
+    page.focus("#rating")
+    page.keyboard.press("a")
+    path = tmp_path / "ratings.tsv"
+    path.write_text(saved(page, ".rating .export"), encoding="utf-8")
+    assert ratings.read_ratings([path])["notes"].tolist() == [notes]
+    assert pd.read_csv(path, sep="\t")["notes"].tolist() == [notes], "in other programs, too"
+
+
 def test_a_page_of_one_participant_shares_the_ratings(page, tmp_path):
     """The block in a page of its own, as in the participant report."""
     text = (
