@@ -91,6 +91,14 @@ def test_an_unknown_column_is_reported_beside_the_filter(page, text, message):
     assert page.locator("#unknown").is_visible() == bool(message)
 
 
+def test_all_scripts_are_strict(page):
+    """The property ``caller`` of a strict function cannot be read."""
+    names = ["connectRating", "drawRow", "showSession", "select", "drawOverlap", "showThumbnail"]
+    for name in names:
+        read = f"() => {{ try {{ return {name}.caller === 0; }} catch {{ return true; }} }}"
+        assert page.evaluate(read), name
+
+
 def test_columns_are_chosen(page):
     page.click("#chooser summary")
     before = title(page, "Hemisphere").count()

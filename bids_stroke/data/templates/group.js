@@ -1,6 +1,5 @@
 // Data of the page, and table of sessions: sorting, filtering, download. Text from the data is inserted
 // as text, never as markup.
-"use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const find = selector => document.querySelector(selector);
 const place = Object.assign(  // index of each column by its name

@@ -1,6 +1,5 @@
 // Linked slices, enlarged figures, and sections that stay open from page to page. Without this script,
 // the page shows all slices side by side.
-"use strict";
 const sections = [...document.querySelectorAll("details[data-name]")];
 const store = "bids_stroke sections";
 
