@@ -325,6 +325,11 @@ def test_a_flagged_session_and_one_without_a_lesion(tmp_path, browser_page):
     )
     assert colors[0] != colors[1]
     assert "The lesion mask is empty." in page.inner_text("#ses-1-session .head")
+    assert "Check: no lesion" in page.inner_text("#ses-1-rating")
+    assert page.locator("#ses-2-rating .state").count() == 0
+    page.emulate_media(media="print")
+    assert page.get_by_role("heading", name="Rating").count() == 0, "no heading without its section"
+    page.emulate_media(media="screen")
     page.get_by_role("link", name="Axial slices of all contrasts").last.click()
     assert page.locator("#ses-2-axial-1").is_visible()
     assert not page.locator("#ses-1-axial-1").is_visible()
