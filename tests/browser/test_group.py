@@ -298,6 +298,13 @@ def test_flagged_sessions_are_rated_first(tmp_path, browser_page):
     assert badges.all_inner_texts() == ["done", "done", "check: agreement"]
     colors = badges.evaluate_all("badges => badges.map(badge => getComputedStyle(badge).color)")
     assert len({*colors}) == 2 and colors[2] not in colors[:2]
+    marks = page.locator("#cohort td:first-child").evaluate_all(
+        "cells => cells.map(cell => getComputedStyle(cell).boxShadow)"
+    )
+    assert [mark == "none" for mark in marks] == [True, True, False], (
+        "visible however the table is scrolled"
+    )
+    assert page.locator("#columns input:disabled").count() == 2, "the status cannot be hidden"
     page.click("#rate")
     assert page.inner_text("#who") == "sub-3"
     assert page.inner_text("#state") == "check: agreement"

@@ -97,6 +97,7 @@ const lines = [];  // table row of each session, redrawn when the columns change
 function drawRow(row, index) {
   const line = document.createElement("tr");
   line.dataset.i = index;
+  line.className = statusKind(row[place.status]);
   if (!(row[place.participant_id] in data.links)) line.tabIndex = 0;
   for (const column of state.chosen) {
     const value = row[column], {name} = data.columns[column];
@@ -165,7 +166,7 @@ function draw() {
 }
 
 find("#columns").append(...data.columns.map((column, index) => {
-  const box = element("input", "", {type: "checkbox", checked: column.first, disabled: index === 0});
+  const box = element("input", "", {type: "checkbox", checked: column.first, disabled: index === 0 || index === place.status});
   box.onchange = () => { box.checked ? state.chosen.add(index) : state.chosen.delete(index); draw(); };
   const label = element("label", box, {title: column.name});
   label.append(` ${column.title}`);

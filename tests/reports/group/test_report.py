@@ -185,10 +185,13 @@ def test_outliers_are_shown_with_a_figure(tmp_path):
     earlier = figure.with_name("sub-4_desc-brain_FLAIR.svg")  # a file of an earlier run
     earlier.write_text(figure.read_text())
     outputs = {"brain_figure": figure.relative_to(tmp_path).as_posix()}
-    Record("sub-4", "identity", "ok", outputs=outputs).write(tmp_path)
+    flags = {"brain_volume": "Check it."}
+    Record("sub-4", "identity", "ok", outputs=outputs, flags=flags).write(tmp_path)
     out = group_report(tmp_path, table)
     html = out.read_text(encoding="utf-8")
-    assert 'id="outliers"' in html and html.count('id="seen"') == 1
+    card = html.partition('id="outliers"')[2].partition("</section>")[0]
+    assert '<span class="status check">check: brain volume</span>' in card
+    assert html.count('id="seen"') == 1
     assert re.search(r"Brain volume \(ml\): <b>500</b>", html)
     titles, rows = cells(out)
     stands_out = {row[0]: row[titles.index("Stands out")] for row in rows}
