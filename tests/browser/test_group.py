@@ -260,7 +260,7 @@ def test_a_page_of_one_participant_shares_the_ratings(page, tmp_path):
     text = (
         "{% from 'rating.html' import rating_block %}{{ rating_block('sub-10', 'ses-1') }}"
         "{{ rating_block('sub-10', 'ses-2') }}"
-        "<script>{% include 'rating.js' %} connectRatings([]);</script>"
+        "<script>{% include 'rating.js' %} connectRatings();</script>"
     )
     loader = jinja2.PackageLoader("bids_stroke", "data/templates")
     path = tmp_path / "sub-10.html"

@@ -151,10 +151,9 @@ function connectRating(block, store, key) {
 }
 
 // Connect all blocks that name their session.
-function connectRatings(rows) {
+function connectRatings() {
   const blocks = [...document.querySelectorAll(".rating[data-participant]")].filter(block => block.dataset.participant);
   const keys = blocks.map(block => `${block.dataset.participant}\t${block.dataset.session}`);
-  const store = new RatingStore(keys, rows);
+  const store = new RatingStore(keys);
   blocks.forEach((block, index) => connectRating(block, store, keys[index]));
-  return store;
 }
