@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bids_stroke.lesion.measurements import native_or_template
+from bids_stroke.qc.ratings import KEYS
 from bids_stroke.utils.files import PathLike
 
 from .columns import tract_prefixes
@@ -85,10 +86,15 @@ def read_places(output_dir: PathLike, row: Mapping[str, Any]) -> dict[str, Place
     Returns
     -------
     dict of str to Place
-        See :func:`session_places`; empty if the group level has not run.
+        See :func:`session_places`; empty if the group level has not run, or its table cannot be read: a
+        session does not depend on it.
     """
     path = Path(output_dir) / GROUP_TABLE
-    return session_places(_read(path, path.stat().st_mtime_ns), row) if path.is_file() else {}
+    try:
+        table = _read(path, path.stat().st_mtime_ns)
+    except (OSError, ValueError):
+        return {}
+    return session_places(table, row) if set(KEYS) <= set(table) else {}
 
 
 @lru_cache(maxsize=1)

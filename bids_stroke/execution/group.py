@@ -108,7 +108,7 @@ def _outcome_sections(out: Path, outcomes: Outcomes) -> list[OutcomeSection]:
         t, p = (out / map_name(label, "statmap", stat) for stat in "tp")
         maps = MapFiles(t, p, out / map_name(label, "count"))
         links = report_links(out, analysis.outcome.values.index)
-        sections.append(outcome_section(label, analysis, maps, out, links))
+        sections.append(outcome_section(label, analysis, maps, out, links, outcomes.flagged))
     return sections
 
 

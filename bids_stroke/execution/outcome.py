@@ -61,11 +61,14 @@ class Outcomes:
         Sentences for the user.
     problems : sequence of str
         Reasons why a result does not exist, one sentence each.
+    flagged : sequence of str
+        Participants whose session failed QC checks.
     """
 
     analyses: Mapping[str, Analysis]
     notices: Sequence[str]
     problems: Sequence[str]
+    flagged: Sequence[str] = ()
 
 
 def analyze_outcomes(settings: Settings, table: pd.DataFrame, records: Sequence[Record]) -> Outcomes:
@@ -107,7 +110,8 @@ def analyze_outcomes(settings: Settings, table: pd.DataFrame, records: Sequence[
             _write_maps(out, label, analyses[label], symptom_map, participants.matrix, settings)
     if analyses:
         _write_tables(settings, analyses, rows, participants.matrix)
-    return Outcomes(analyses, notices, problems)
+    flagged = rows.loc[rows["qc_flags"].notna(), "participant_id"].tolist()
+    return Outcomes(analyses, notices, problems, flagged)
 
 
 def remove_outputs(out: Path) -> None:

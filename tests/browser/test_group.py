@@ -91,6 +91,14 @@ def test_an_unknown_column_is_reported_beside_the_filter(page, text, message):
     assert page.locator("#unknown").is_visible() == bool(message)
 
 
+def test_all_scripts_are_strict(page):
+    """The property ``caller`` of a strict function cannot be read."""
+    names = ["connectRating", "drawRow", "showSession", "select", "drawOverlap", "showThumbnail"]
+    for name in names:
+        read = f"() => {{ try {{ return {name}.caller === 0; }} catch {{ return true; }} }}"
+        assert page.evaluate(read), name
+
+
 def test_columns_are_chosen(page):
     page.click("#chooser summary")
     before = title(page, "Hemisphere").count()
@@ -235,12 +243,24 @@ def test_ratings_of_the_command_line_continue_in_another_browser(tmp_path, brows
     assert exported(page, path, ".rating .export") == [*expected, named], "the table keeps its own"
 
 
+@pytest.mark.parametrize("notes", ['"left" and "right"', 'a "b" c', '"', '""', "it's n/a"])
+def test_quotes_in_notes_are_read_as_they_were_written(page, tmp_path, notes):
+    page.click("#rate")
+    page.fill(".rating .notes", notes)
+    page.focus("#rating")
+    page.keyboard.press("a")
+    path = tmp_path / "ratings.tsv"
+    path.write_text(saved(page, ".rating .export"), encoding="utf-8")
+    assert ratings.read_ratings([path])["notes"].tolist() == [notes]
+    assert pd.read_csv(path, sep="\t")["notes"].tolist() == [notes], "in other programs, too"
+
+
 def test_a_page_of_one_participant_shares_the_ratings(page, tmp_path):
     """The block in a page of its own, as in the participant report."""
     text = (
         "{% from 'rating.html' import rating_block %}{{ rating_block('sub-10', 'ses-1') }}"
         "{{ rating_block('sub-10', 'ses-2') }}"
-        "<script>{% include 'rating.js' %} connectRatings([]);</script>"
+        "<script>{% include 'rating.js' %} connectRatings();</script>"
     )
     loader = jinja2.PackageLoader("bids_stroke", "data/templates")
     path = tmp_path / "sub-10.html"
@@ -278,6 +298,13 @@ def test_flagged_sessions_are_rated_first(tmp_path, browser_page):
     assert badges.all_inner_texts() == ["done", "done", "check: agreement"]
     colors = badges.evaluate_all("badges => badges.map(badge => getComputedStyle(badge).color)")
     assert len({*colors}) == 2 and colors[2] not in colors[:2]
+    marks = page.locator("#cohort td:first-child").evaluate_all(
+        "cells => cells.map(cell => getComputedStyle(cell).boxShadow)"
+    )
+    assert [mark == "none" for mark in marks] == [True, True, False], (
+        "visible however the table is scrolled"
+    )
+    assert page.locator("#columns input:disabled").count() == 2, "the status cannot be hidden"
     page.click("#rate")
     assert page.inner_text("#who") == "sub-3"
     assert page.inner_text("#state") == "check: agreement"

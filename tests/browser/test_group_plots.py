@@ -10,6 +10,7 @@ from PIL import Image
 
 from bids_stroke.cohort.coarse_lesions import coarse_cells, encode
 from bids_stroke.reports.figures.overlap import draw_overlap
+from bids_stroke.reports.group.report import group_report
 from bids_stroke.spatial import image
 from bids_stroke.spatial.templates import template
 
@@ -133,6 +134,18 @@ def test_conditions_are_drawn_in_all_plots_of_their_column(page):
     assert all({"lesion_volume_ml", "time since stroke"} & {*pair} for pair in drawn)
     drag(page, plot(page, "Lesion volume (ml) by time since stroke"), (0.1, 0.2), (0.6, 0.9))
     assert '"time since stroke"<=' in page.input_value("#filter")
+
+
+@pytest.mark.parametrize("name", ["age>=65", 'the "real" age', "=1<2", '"'])
+def test_a_column_with_any_name_is_brushed(tmp_path, browser_page, name):
+    table = cohort(SESSIONS).rename(columns={"age": name})
+    page = browser_page(group_report(tmp_path, table, groups=[name]))
+    panel = page.locator(".panel[aria-label^='Lesion volume (ml) by']")
+    drag(page, panel, (0.2, 0.0), (0.6, 1.0))
+    terms = page.evaluate("state.terms")
+    low, high = (float(term["wanted"]) for term in terms if term["column"] == name)
+    assert names(page) == expected(f"{low} <= age.astype('float') <= {high}")
+    assert page.inner_text("#unknown") == "" and panel.locator(".brush").get_attribute("d")
 
 
 def test_points_link_to_the_participant(page):

@@ -325,6 +325,11 @@ def test_a_flagged_session_and_one_without_a_lesion(tmp_path, browser_page):
     )
     assert colors[0] != colors[1]
     assert "The lesion mask is empty." in page.inner_text("#ses-1-session .head")
+    assert "Check: no lesion" in page.inner_text("#ses-1-rating")
+    assert page.locator("#ses-2-rating .state").count() == 0
+    page.emulate_media(media="print")
+    assert page.get_by_role("heading", name="Rating").count() == 0, "no heading without its section"
+    page.emulate_media(media="screen")
     page.get_by_role("link", name="Axial slices of all contrasts").last.click()
     assert page.locator("#ses-2-axial-1").is_visible()
     assert not page.locator("#ses-1-axial-1").is_visible()
@@ -346,6 +351,17 @@ def test_accessibility(tmp_path, browser_page, violations, scheme, viewport):
     assert violations(page) == []
     page.locator(".slices svg").first.click()
     assert violations(page) == []
+
+
+def test_digits_in_notes_do_not_switch_the_layers_below_the_pointer(page):
+    open_slices(page)
+    before = visible_layers(page)
+    page.locator("#axial-1 .contrasts").hover()
+    page.locator(".rating .notes").evaluate("notes => notes.focus({preventScroll: true})")
+    page.keyboard.type("123 ml")
+    assert page.locator("#axial-1").evaluate("block => block.matches(':hover')")
+    assert page.locator(".rating .notes").input_value() == "123 ml"
+    assert visible_layers(page) == before
 
 
 def test_ratings_are_shared_by_the_pages_of_a_folder(tmp_path, browser_page):

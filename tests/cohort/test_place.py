@@ -61,3 +61,11 @@ def test_places_are_those_of_the_latest_group_table(tmp_path, table):
     write_tsv(table.assign(session_id=np.nan)[3:], path)
     os.utime(path, ns=(1, 1))
     assert read_places(tmp_path, row)["lesion_volume_ml"].sessions == 1
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"a\tb\n1\n", b"model\nx\n", b"participant_id\tsession_id\n\xff"]
+)
+def test_a_session_does_not_depend_on_a_damaged_group_table(tmp_path, table, content):
+    (tmp_path / "group_lesion.tsv").write_bytes(content)
+    assert read_places(tmp_path, table.iloc[0].to_dict()) == {}

@@ -1,6 +1,5 @@
 // Data of the page, and table of sessions: sorting, filtering, download. Text from the data is inserted
 // as text, never as markup.
-"use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const find = selector => document.querySelector(selector);
 const place = Object.assign(  // index of each column by its name
@@ -49,13 +48,22 @@ function order(a, b) {
 }
 
 // Terms of a filter: words in any cell, and conditions on columns such as lesion_volume_ml>50. Quotes
-// enclose names and values with spaces: "time since stroke">5
+// enclose names and values with spaces or operators: "time since stroke">5. A quote within is doubled.
 function parseFilter(text) {
   return (text.match(/(?:"[^"]*"|\S)+/g) ?? []).map(text => {
-    const term = text.replaceAll('"', "");
-    const [, column, operator, wanted] = term.match(/^([^<>=]+)(>=|<=|>|<|=)(.+)$/) ?? [];
-    return {text, term, column, operator, wanted};
+    const [, column, operator, wanted] = text.match(/^("(?:[^"]|"")+"|[^"<>=]+)(>=|<=|>|<|=)(.+)$/) ?? [];
+    return {text, term: unquoted(text), column: unquoted(column), operator, wanted: unquoted(wanted)};
   });
+}
+
+function unquoted(text) {
+  const [, inner] = text?.match(/^"((?:[^"]|"")+)"$/) ?? [];
+  return inner ? inner.replaceAll('""', '"') : text?.replaceAll('"', "");
+}
+
+// Name of a column in a condition.
+function conditionName(column) {
+  return /[\s"<>=]/.test(column) ? `"${column.replaceAll('"', '""')}"` : column;
 }
 
 function matcher({term, column, operator, wanted}) {
@@ -89,6 +97,7 @@ const lines = [];  // table row of each session, redrawn when the columns change
 function drawRow(row, index) {
   const line = document.createElement("tr");
   line.dataset.i = index;
+  line.className = statusKind(row[place.status]);
   if (!(row[place.participant_id] in data.links)) line.tabIndex = 0;
   for (const column of state.chosen) {
     const value = row[column], {name} = data.columns[column];
@@ -157,7 +166,7 @@ function draw() {
 }
 
 find("#columns").append(...data.columns.map((column, index) => {
-  const box = element("input", "", {type: "checkbox", checked: column.first, disabled: index === 0});
+  const box = element("input", "", {type: "checkbox", checked: column.first, disabled: index === 0 || index === place.status});
   box.onchange = () => { box.checked ? state.chosen.add(index) : state.chosen.delete(index); draw(); };
   const label = element("label", box, {title: column.name});
   label.append(` ${column.title}`);

@@ -1,6 +1,5 @@
 // Linked slices, enlarged figures, and sections that stay open from page to page. Without this script,
 // the page shows all slices side by side.
-"use strict";
 const sections = [...document.querySelectorAll("details[data-name]")];
 const store = "bids_stroke sections";
 
@@ -112,11 +111,14 @@ const linked = [...document.querySelectorAll(".linked")].map(block => new Linked
 
 const steps = {ArrowUp: 1, ArrowDown: -1, PageUp: 5, PageDown: -5};
 document.addEventListener("keydown", event => {
-  const current = linked.find(({block}) => block.matches(":hover, :focus-within") || dialog.contains(block));
-  if (!current || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.matches("textarea, select, input:not([type=checkbox], [type=range])")) return;  // text
+  const focused = linked.find(({block}) => block.matches(":focus-within") || dialog.contains(block));
+  const current = focused ?? linked.find(({block}) => block.matches(":hover"));
+  if (!current) return;
   const box = current.block.querySelectorAll(".layers input")[Number(event.key) - 1];
   if (box) box.click();
-  else if (event.key in steps && !current.block.matches(":not(:focus-within)")) current.step(steps[event.key]);
+  else if (event.key in steps && current.block.matches(":focus-within")) current.step(steps[event.key]);
   else return;
   event.preventDefault();
 });

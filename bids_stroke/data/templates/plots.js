@@ -27,7 +27,7 @@ const border = axis => axis.start && (axis.none + axis.start) / 2;
 
 // Conditions for a range of positions.
 function conditions(axis, [low, high]) {
-  const name = /\s/.test(axis.column) ? `"${axis.column}"` : axis.column;
+  const name = conditionName(axis.column);
   const value = at => {
     const share = Math.max(at - axis.start, 0) / (1 - axis.start);
     const number = axis.log

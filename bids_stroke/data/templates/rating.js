@@ -5,6 +5,12 @@ const RATING_COLUMNS = ["participant_id", "session_id", "rating", "reasons", "co
 
 const ratingName = ({rater, participant_id, session_id}) => [rater, participant_id, session_id].join("\t");
 
+// Cell of the table. Quotes around a cell would be removed when it is read (bids_stroke.utils.tables).
+function ratingCell(value = "") {
+  const text = value.trim().replace(/[\t\r\n]+/g, " ");
+  return text.includes('"') ? `"${text.replaceAll('"', '""')}"` : text || "n/a";
+}
+
 class RatingStore extends EventTarget {
   #place = `bids_stroke ratings ${location.pathname.replace(/[^/]*$/, "")}`;
   #read;
@@ -88,7 +94,7 @@ class RatingStore extends EventTarget {
     const {entries} = this;
     const lines = Object.keys(entries).sort(collator.compare).map(name => entries[name])
       .filter(entry => entry.rating || entry.reasons || entry.notes)
-      .map(entry => RATING_COLUMNS.map(name => (entry[name] ?? "").trim().replace(/[\t\r\n]+/g, " ") || "n/a").join("\t"));
+      .map(entry => RATING_COLUMNS.map(name => ratingCell(entry[name])).join("\t"));
     return [RATING_COLUMNS.join("\t"), ...lines, ""].join("\n");
   }
 
@@ -145,10 +151,9 @@ function connectRating(block, store, key) {
 }
 
 // Connect all forms that belong to a session.
-function connectRatings(rows) {
+function connectRatings() {
   const blocks = [...document.querySelectorAll(".rating[data-participant]")].filter(block => block.dataset.participant);
   const keys = blocks.map(block => `${block.dataset.participant}\t${block.dataset.session}`);
-  const store = new RatingStore(keys, rows);
+  const store = new RatingStore(keys);
   blocks.forEach((block, index) => connectRating(block, store, keys[index]));
-  return store;
 }

@@ -23,6 +23,7 @@ MAX_LEVELS = 8  # levels of a grouping column
 MIN_SESSIONS = 3  # sessions per value, on average, for a numeric column to define groups
 MAX_POINTS = 300  # points drawn for each level of a grouping column
 MAX_NUMBERS = 1000  # points drawn for a numeric column
+LARGEST = 1e100  # absolute value of a number on an axis; infinity is larger
 BINS = 24
 SIZE, SMALL_SIZE = 3.0, 2.5  # half height of points, pixels
 
@@ -45,8 +46,9 @@ class Measure(NamedTuple):
 
 
 def numbers(table: pd.DataFrame, column: str) -> pd.Series:
-    """Return a column as numbers; NaN for other values."""
-    return pd.to_numeric(table[column], errors="coerce")
+    """Return a column as numbers; NaN for other values, and for those that no axis can show."""
+    values = pd.to_numeric(table[column], errors="coerce")
+    return values.where(values.abs() <= LARGEST)
 
 
 def distributions(table: pd.DataFrame, measures: Sequence[Measure]) -> str:

@@ -1,7 +1,7 @@
 """Plots of outcomes against measures of lesions, as SVG text."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Container, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import statsmodels.api as sm
@@ -18,9 +18,35 @@ if TYPE_CHECKING:
 
 MAX_POINTS = 2000
 CURVE_POINTS = 100
+AMBER = "#d29500"  # rings of participants whose session failed QC checks
 
 
-def outcome_plots(outcome: Outcome, measures: Sequence[Measure], links: Mapping[str, str]) -> str:
+class _Points(NamedTuple):
+    """Participants that are drawn: positions, report addresses, and which have a ring."""
+
+    shown: NDArray[np.intp]
+    addresses: list[str | None]
+    flagged: list[bool]
+
+    def draw(self, axes: "Axes", x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+        """Draw the points; the coordinates are those of the participants that are drawn."""
+        points = axes.scatter(
+            x,
+            y,
+            s=14,
+            facecolors=(INK, 0.35),
+            edgecolors=[AMBER if is_flagged else "none" for is_flagged in self.flagged],
+            linewidths=[1.5 if is_flagged else 0 for is_flagged in self.flagged],
+        )
+        points.set_urls(self.addresses)
+
+
+def outcome_plots(
+    outcome: Outcome,
+    measures: Sequence[Measure],
+    links: Mapping[str, str],
+    flagged: Container[str] = (),
+) -> str:
     """Plot an outcome against measures; points link to participant reports.
 
     Lines are linear regressions on the measure, or on the logarithm of the volume, with 95% confidence
@@ -33,17 +59,20 @@ def outcome_plots(outcome: Outcome, measures: Sequence[Measure], links: Mapping[
         Measures of the participants of the outcome.
     links : mapping of str to str
         Report addresses by participant.
+    flagged : container of str
+        Participants whose session failed QC checks; their points have a ring.
     """
     figure = plots.figure(4 * len(measures), 3.6)
     panels = np.ravel(figure.subplots(1, len(measures)))
     shown = drawn_points(len(outcome.values))
-    addresses = [links.get(str(name)) for name in outcome.values.index[shown]]
+    participants = [str(name) for name in outcome.values.index[shown]]
+    drawn = _Points(shown, [*map(links.get, participants)], [name in flagged for name in participants])
     y = outcome.values.to_numpy(float)
     for axes, measure in zip(panels, measures, strict=True):
         if outcome.kind == BINARY:
-            _boxes(axes, measure, y, outcome, shown, addresses)
+            _boxes(axes, measure, y, outcome, drawn)
         else:
-            _scatter(axes, measure, y, outcome, shown, addresses)
+            _scatter(axes, measure, y, outcome, drawn)
     return plots.svg_text(figure, f"outcome {outcome.name}")
 
 
@@ -59,14 +88,12 @@ def _scatter(
     measure: Measure,
     y: NDArray[np.float64],
     outcome: Outcome,
-    shown: NDArray[np.intp],
-    addresses: Sequence[str | None],
+    drawn: _Points,
 ) -> None:
     """Plot a numeric or ordinal outcome against a measure."""
     is_volume = measure.kind == "volume"
     x = np.maximum(measure.values, MIN_VOLUME_ML) if is_volume else measure.values
-    points = axes.scatter(x[shown], y[shown], s=14, color=INK, alpha=0.35, linewidths=0)
-    points.set_urls(addresses)
+    drawn.draw(axes, x[drawn.shown], y[drawn.shown])
     finite = np.isfinite(x)
     scale = np.log if is_volume else np.asarray
     design = sm.add_constant(scale(x[finite]), has_constant="add")
@@ -91,17 +118,15 @@ def _boxes(
     measure: Measure,
     y: NDArray[np.float64],
     outcome: Outcome,
-    shown: NDArray[np.intp],
-    addresses: Sequence[str | None],
+    drawn: _Points,
 ) -> None:
     """Plot a measure by the values of a two-valued outcome."""
     is_volume = measure.kind == "volume"
     x = np.maximum(measure.values, MIN_VOLUME_ML) if is_volume else measure.values
     groups = [x[(y == code) & np.isfinite(x)] for code in range(len(outcome.levels))]
     axes.boxplot(groups, widths=0.5, showfliers=False, medianprops={"color": RED})
-    jitter = np.random.default_rng(0).uniform(-0.15, 0.15, len(shown))
-    points = axes.scatter(1 + y[shown] + jitter, x[shown], s=14, color=INK, alpha=0.35, linewidths=0)
-    points.set_urls(addresses)
+    jitter = np.random.default_rng(0).uniform(-0.15, 0.15, len(drawn.shown))
+    drawn.draw(axes, 1 + y[drawn.shown] + jitter, x[drawn.shown])
     names = [
         f"{plots.plain(level)} ({len(group)})"
         for level, group in zip(outcome.levels, groups, strict=True)

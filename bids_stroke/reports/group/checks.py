@@ -74,10 +74,15 @@ def check_statuses(table: pd.DataFrame) -> pd.Series:
         None for the other sessions.
     """
     flags = table.get("qc_flags", pd.Series(index=table.index, dtype=object))
-    return flags.map(_status).astype(object)
+    return flags.map(check_status).astype(object)
 
 
-def _status(flags: object) -> str | None:
+def check_status(flags: object) -> str | None:
+    """Return the status of a session with failed checks, joined by ``+``; None without failed checks.
+
+    >>> check_status("brain_volume+agreement")
+    'check: brain volume, agreement'
+    """
     if not isinstance(flags, str) or not flags:
         return None
     return STATUS + ", ".join(map(check_title, flags.split("+")))

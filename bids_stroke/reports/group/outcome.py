@@ -1,6 +1,6 @@
 """Outcomes in the group report: plots, tables and lesion-symptom maps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +22,7 @@ from bids_stroke.reports.viewer.symptom_map import write_symptom_viewer
 from bids_stroke.spatial import image
 from bids_stroke.spatial.templates import template
 from bids_stroke.utils.files import PathLike
+from bids_stroke.utils.text import enumeration
 
 MAX_REGIONS = 30  # regions in the tables of the page
 LINES = "Lines: linear regression with its 95% confidence interval."
@@ -75,7 +76,12 @@ class MapFiles:
 
 
 def outcome_section(
-    label: str, analysis: Analysis, maps: MapFiles, out_dir: PathLike, links: Mapping[str, str]
+    label: str,
+    analysis: Analysis,
+    maps: MapFiles,
+    out_dir: PathLike,
+    links: Mapping[str, str],
+    flagged: Container[str] = (),
 ) -> OutcomeSection:
     """Create the section of an outcome, and write the viewer of its lesion-symptom map.
 
@@ -90,6 +96,8 @@ def outcome_section(
         Folder of the derivatives.
     links : mapping of str to str
         Report addresses by participant.
+    flagged : container of str
+        Participants whose session failed QC checks.
     """
     figure, viewer = None, None
     if symptom_map := analysis.symptom_map:
@@ -111,8 +119,8 @@ def outcome_section(
     return OutcomeSection(
         name=analysis.outcome.name,
         label=label,
-        sentences=_sentences(analysis),
-        plots=Markup(outcome_plots(analysis.outcome, _plotted(analysis), links)),
+        sentences=[*_sentences(analysis), *_flagged_sentence(analysis, flagged)],
+        plots=Markup(outcome_plots(analysis.outcome, _plotted(analysis), links, flagged)),
         legend=BOXES if analysis.outcome.kind == BINARY else LINES,
         associations=_association_table(analysis),
         tests=_test_table(analysis),
@@ -165,6 +173,14 @@ def _sentences(analysis: Analysis) -> list[str]:
     if symptom_map := analysis.symptom_map:
         sentences.append(_map_sentence(symptom_map, analysis.min_overlap))
     return sentences
+
+
+def _flagged_sentence(analysis: Analysis, flagged: Container[str]) -> list[str]:
+    """Name the participants of an outcome whose session failed QC checks."""
+    names = [str(name) for name in analysis.outcome.values.index if name in flagged]
+    if not names:
+        return []
+    return [f"Participants whose session failed QC checks (amber rings): {enumeration(names)}."]
 
 
 def _conclusion(low: float, high: float) -> str:

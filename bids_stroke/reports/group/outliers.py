@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from bids_stroke.reports.columns import column_title
 
+from .checks import check_status
 from .files import SessionFiles, SessionKey, Value, session_key
 from .pictures import Pictures
 
@@ -28,8 +29,8 @@ PICTURES = {
 
 @dataclass
 class PicturedOutlier:
-    """Row of :func:`bids_stroke.qc.outliers.outliers`, with a link to the participant report and a
-    figure (``picture``), if they exist."""
+    """Row of :func:`bids_stroke.qc.outliers.outliers`, with the status of a session that failed QC
+    checks, a link to the participant report and a figure (``picture``), if they exist."""
 
     participant_id: str
     session_id: Value
@@ -38,6 +39,7 @@ class PicturedOutlier:
     median: float
     z: float
     link: str | None
+    status: str | None = None
     picture: Markup | None = None
 
 
@@ -65,6 +67,7 @@ def pictured_outliers(
         values = {str(column): value for column, value in row.items()}
         card = PicturedOutlier(**values, link=links.get(values["participant_id"]))
         session = sessions[session_key(card.participant_id, card.session_id)]
+        card.status = check_status("+".join(session.flags))
         card.picture = pictures.embed(_figure(card.measure, session))
         cards.append(card)
     return cards

@@ -23,7 +23,7 @@ from .overlap import lesion_cells
 from .pictures import Pictures
 from .plots import plot_cohort
 from .ratings import rating_data, rating_section
-from .table import ExcludedSession, arrange_table, lesion_volumes, table_data
+from .table import ExcludedSession, arrange_table, lesion_volumes, new_names, table_data
 from .tiles import cohort_tiles
 
 
@@ -72,6 +72,8 @@ def group_report(
         Visual ratings.
     """
     out_dir = Path(out_dir)
+    renamed = new_names(table)
+    table, groups = table.rename(columns=renamed), [renamed.get(name, name) for name in groups]
     volumes = lesion_volumes(table)
     outliers = _outliers(table)
     arranged = arrange_table(table.assign(stands_out=outlier_measures(table, outliers)), failed)

@@ -29,6 +29,8 @@ LEADING_COLUMNS = (
 _NATIVE_VOLUME, _TEMPLATE_VOLUME = "lesion_volume_ml", "lesion_volume_mni_ml"
 #: Column of the page with the volumes of a cohort in which only some sessions have a native volume.
 _MIXED_VOLUME = "native_or_mni_volume_ml"
+#: Columns that the page adds.
+_PAGE_COLUMNS = ("status", "stands_out", _MIXED_VOLUME)
 #: Columns hidden initially.
 HIDDEN_COLUMNS = {
     _TEMPLATE_VOLUME,
@@ -46,6 +48,20 @@ class ExcludedSession(NamedTuple):
     participant_id: str
     session_id: str | None = None
     reason: str | None = None
+
+
+def new_names(table: pd.DataFrame) -> dict[str, str]:
+    """Return new names for the columns of ``participants.tsv`` that are named like one of the page.
+
+    >>> new_names(pd.DataFrame(columns=["age", "status", "participants_status"]))
+    {'status': 'participants_participants_status'}
+    """
+    names = {}
+    for name in (column for column in _PAGE_COLUMNS if column in table):
+        names[name] = f"participants_{name}"
+        while names[name] in table:
+            names[name] = f"participants_{names[name]}"
+    return names
 
 
 def session_keys(table: pd.DataFrame) -> list[str]:
@@ -80,10 +96,7 @@ def _numbers(table: pd.DataFrame, name: str) -> pd.Series:
 def arrange_table(table: pd.DataFrame, failed: Sequence[ExcludedSession]) -> pd.DataFrame:
     """Add the ``status`` column and rows of failed sessions, remove empty columns, and sort the table
     for the page.
-
-    A column ``status`` of ``participants.tsv`` is renamed to ``participants_status``.
     """
-    table = table.rename(columns={"status": "participants_status"})
     empty = lesion_volumes(table) == 0
     table["status"] = check_statuses(table).fillna(empty.map({True: "no lesion found", False: "done"}))
     if failed:

@@ -33,11 +33,12 @@ def update_page(
     """
     path = Path(out_dir) / f"{name}.html"
     modified = path.stat().st_mtime_ns
-    text = path.read_text(encoding="utf-8")
+    # Text in another encoding, of a page that the user wrote, is preserved.
+    text = path.read_text(encoding="utf-8", errors="surrogateescape")
     updated = part.sub(content, text)
     # On a file system without locks, another process may have written the page in the meantime.
     if updated == text or path.stat().st_mtime_ns != modified:
         return False
     with atomic(path) as partial:
-        partial.write_text(updated, encoding="utf-8")
+        partial.write_text(updated, encoding="utf-8", errors="surrogateescape")
     return True

@@ -113,3 +113,13 @@ def test_numbers_are_drawn_as_scatter_plots_and_identifiers_not_at_all(table):
     assert {"40", "60", "80", "age"} <= set(texts(svg))
     many = pd.concat([table] * 30, ignore_index=True).assign(code=[f"c{i}" for i in range(240)])
     assert cohort.groups(many, "code", [VOLUME]) is None
+
+
+@pytest.mark.parametrize("extremes", [["inf"], ["1e308", "-1e308"]])
+def test_a_number_that_no_axis_can_show_is_a_category(table, extremes):
+    many = pd.concat([table] * 3, ignore_index=True)
+    ages = [*extremes, *map(str, range(24 - len(extremes)))]
+    assert cohort.groups(many.assign(age=ages), "age", [VOLUME]) is None, "too many categories"
+    assert extremes[0] in cohort.groups(
+        many.assign(age=extremes[:1] * 12 + ["1"] * 12), "age", [VOLUME]
+    )

@@ -54,9 +54,9 @@ def analysis_of(measures, kind=NUMERIC, symptom_map=None):
     )
 
 
-def section_of(analysis, folder, links=None):
+def section_of(analysis, folder, links=None, flagged=()):
     maps = MapFiles(*(folder / name for name in ("t.nii.gz", "p.nii.gz", "count.nii.gz")))
-    return outcome_section("score", analysis, maps, folder, links or {})
+    return outcome_section("score", analysis, maps, folder, links or {}, flagged)
 
 
 def loads(values, count=3):
@@ -86,6 +86,16 @@ def test_points_link_to_participants(tmp_path):
     links = {name: f"{name}.html" for name in NAMES[3:]}
     section = section_of(analysis_of([]), tmp_path, links)
     assert set(re.findall(r'href="(sub-[^"]*)"', section.plots)) == set(links.values())
+
+
+@pytest.mark.parametrize("kind", [NUMERIC, BINARY])
+def test_participants_that_failed_qc_checks_are_named_and_have_rings(tmp_path, kind):
+    section = section_of(analysis_of([], kind), tmp_path, flagged=[NAMES[3], NAMES[5], "sub-other"])
+    sentence = f"Participants whose session failed QC checks (amber rings): {NAMES[3]}, {NAMES[5]}."
+    assert section.sentences[-1] == sentence
+    assert section.plots.count("stroke: #d29500") == 2
+    section = section_of(analysis_of([], kind), tmp_path)
+    assert "QC" not in section.sentences[-1] and "#d29500" not in section.plots
 
 
 def test_tables_list_all_tracts_and_the_first_regions(tmp_path):

@@ -185,10 +185,13 @@ def test_outliers_are_shown_with_a_figure(tmp_path):
     earlier = figure.with_name("sub-4_desc-brain_FLAIR.svg")  # a file of an earlier run
     earlier.write_text(figure.read_text())
     outputs = {"brain_figure": figure.relative_to(tmp_path).as_posix()}
-    Record("sub-4", "identity", "ok", outputs=outputs).write(tmp_path)
+    flags = {"brain_volume": "Check it."}
+    Record("sub-4", "identity", "ok", outputs=outputs, flags=flags).write(tmp_path)
     out = group_report(tmp_path, table)
     html = out.read_text(encoding="utf-8")
-    assert 'id="outliers"' in html and html.count('id="seen"') == 1
+    card = html.partition('id="outliers"')[2].partition("</section>")[0]
+    assert '<span class="status check">check: brain volume</span>' in card
+    assert html.count('id="seen"') == 1
     assert re.search(r"Brain volume \(ml\): <b>500</b>", html)
     titles, rows = cells(out)
     stands_out = {row[0]: row[titles.index("Stands out")] for row in rows}
@@ -231,6 +234,20 @@ def test_flagged_sessions_never_look_done(tmp_path, table):
     assert first == "@/figures/*_desc-coreg_T2w.svg", "the figure of the check is rated first"
     table["qc_flags"] = np.nan
     assert 'id="checks"' not in group_report(tmp_path, table).read_text(encoding="utf-8")
+
+
+def test_columns_of_participants_with_names_of_the_page_are_renamed(tmp_path):
+    """They are groups, and do not replace the columns of the page."""
+    table = cohort_of(30)
+    groups = ["status", "stands_out", "participants_status", "native_or_mni_volume_ml"]
+    table = table.assign(**dict.fromkeys(groups, table["sex"]))
+    out = group_report(tmp_path, table, groups=groups)
+    names = ["participants_participants_status", "participants_stands_out", "participants_status"]
+    names.append("participants_native_or_mni_volume_ml")
+    columns = {column["name"]: column["group"] for column in content(out)["columns"]}
+    assert [name for name, is_group in columns.items() if is_group] == names
+    assert not columns["status"] and "stands_out" not in columns
+    assert re.findall(r'aria-label="By (.*?)"', out.read_text(encoding="utf-8")) == names
 
 
 def test_plots_by_grouping_columns(tmp_path):

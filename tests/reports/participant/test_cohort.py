@@ -54,3 +54,11 @@ def test_the_group_level_updates_all_pages(tmp_path):
     update_places(tmp_path, TABLE[2:])
     assert texts(other) == {"sub-2": "Percentiles in the cohort: lesion volume 0 (1 other session)."}
     assert first.read_text(encoding="utf-8") == before, "a session that is no longer in the cohort"
+
+
+def test_pages_in_another_encoding_are_not_an_error(tmp_path):
+    (tmp_path / "sub-notes.html").write_bytes("<p>Müller</p>".encode("latin-1"))
+    page = write(tmp_path, "sub-2")
+    update_places(tmp_path, TABLE)
+    assert texts(page)["sub-2"]
+    assert (tmp_path / "sub-notes.html").read_bytes().decode("latin-1") == "<p>Müller</p>"
