@@ -161,6 +161,15 @@ def test_a_wrong_option_is_reported_before_the_dataset_is_indexed(folder, option
     assert not (folder / "out").exists()
 
 
+@pytest.mark.parametrize("option", ["--atlas", "--tract"])
+def test_a_map_that_is_no_image(folder, option, capsys):
+    path = folder / "x_space-MNI152NLin2009aSym.nii"
+    path.touch()
+    labels = ("--atlas-labels", "x.tsv") if option == "--atlas" else ()
+    assert run(folder, option, str(path), *labels) == 1
+    assert f"{path} cannot be read as an image (" in error_message(capsys)
+
+
 @pytest.mark.parametrize(
     "option",
     [
