@@ -105,8 +105,10 @@ def _is_native(space: str) -> bool:
 def absolute(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of arguments with absolute paths, and tuples instead of lists."""
     args: dict[str, Any] = {name: _frozen(value) for name, value in values.items()}
-    args["tracts"] = tuple(map(_absolute_tract, args["tracts"]))
-    args["model"] = _absolute_model(args["model"])
+    if "tracts" in args:
+        args["tracts"] = tuple(map(_absolute_tract, args["tracts"]))
+    if "model" in args:
+        args["model"] = _absolute_model(args["model"])
     return args
 
 
