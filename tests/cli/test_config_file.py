@@ -97,6 +97,13 @@ def test_options_of_the_other_level_are_ignored(folder):
     assert settings.participant_label == ("01", "02") and not settings.mirror
 
 
+def test_the_options_of_the_group_level_start_the_participant_level(folder):
+    """Reports alone would be written if the file contained --reports-only."""
+    path = write("--reports-only", "--strict", "--outcome", "nihss", level="group")
+    settings = parse("--config-file", str(path))
+    assert settings.strict and not settings.reports_only and settings.outcomes == ()
+
+
 def test_options_without_effect_are_not_written(folder):
     """Otherwise the default of the model would contradict the masks if it changes."""
     options = tomllib.loads(write("--lesion-derivatives", "masks").read_text())["options"]
@@ -129,6 +136,9 @@ def test_options_of_file_and_command_line_must_agree(folder, option, level, mess
         ("[options]\nnproc = 3", "has the unknown option 'nproc'; did you mean nprocs\\?"),
         ("[options]\nx = 3", "has the unknown option 'x'; use names such as nprocs"),
         ("[options]\nconfig_file = 'b.toml'", "has the unknown option 'config_file'"),
+        ("[options]\nreports_only = true", "has the unknown option 'reports_only'"),
+        ("[options]\nnprocs = 2\nn-cpus = 3", "has nprocs and n-cpus, which are the same option"),
+        ("[options]\nmem_mb = 2\nmem-mb = 3", "has mem_mb and mem-mb, which are the same option"),
         ("[options]\nmirror = 'yes'", "has mirror = 'yes'; the value must be true or false"),
         ("[options]\nmirror = 1", "has mirror = 1; the value must be true or false"),
         ("[options]\nnprocs = '3'", "has nprocs = '3'; the value must be an integer"),
