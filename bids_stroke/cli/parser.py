@@ -48,7 +48,10 @@ def read(argv: Sequence[str] | None = None) -> dict[str, Any]:
     file_values = config_file.read(path, level) if path else {}
     levels.check_levels(level, given.option_names(given_values, options.build()))
     all_names = given.option_names([*given_values, *file_values], options.build())
-    levels.check_combination(level, all_names)
+    try:
+        levels.check_combination(level, all_names)
+    except UsageError as error:
+        raise UsageError(f"With the options of {path}, {error}" if path else str(error)) from None
     command = shlex.join([options.PROG, *words])
     return {**values, **file_values, **given_values, "command": command}
 

@@ -114,8 +114,8 @@ def test_options_without_effect_are_not_written(folder):
 @pytest.mark.parametrize(
     ("option", "level", "message"),
     [
-        ('lesion_derivatives = "masks"', "participant", "--model has no effect with --lesion-deri"),
-        ("tfce = true", "group", "--tfce has no effect without --outcome"),
+        ('lesion_derivatives = "masks"', "participant", "a.toml, --model has no effect with --lesion"),
+        ("tfce = true", "group", "a.toml, --tfce has no effect without --outcome"),
     ],
 )
 def test_options_of_file_and_command_line_must_agree(folder, option, level, message):
