@@ -101,8 +101,8 @@ def notices(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_native(space: str) -> bool:
-    """Return whether the name of an output space is one of the native spaces."""
-    return space.lower() in _NATIVE
+    """Return whether an output space, such as ``T1w:res-native``, is one of the native spaces."""
+    return space.partition(":")[0].lower() in _NATIVE
 
 
 def absolute(values: Mapping[str, Any]) -> dict[str, Any]:
