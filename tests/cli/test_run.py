@@ -13,9 +13,11 @@ import yaml
 
 from bids_stroke import __version__
 from bids_stroke.bids import index
+from bids_stroke.bids.record import Record
 from bids_stroke.cli import levels
 from bids_stroke.cli.run import main
 from bids_stroke.compute import devices
+from bids_stroke.settings import LEVELS
 
 CARD = {
     "name": "tested",
@@ -127,6 +129,18 @@ def test_a_bad_plugin_file(folder, capsys):
     assert run(folder, "--plugin-file", str(folder / "plugin.yml")) == 2
     assert "plugin.yml cannot be read as YAML" in error_message(capsys)
     assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_reports_of_an_unknown_participant(folder, level, capsys):
+    Record("sub-01", "x", "failed").write(folder / "out")
+    assert run(folder, "--reports-only", "--participant-label", "07", level=level) == 2
+    assert "out has no participant 07; check --participant-label." in error_message(capsys)
+
+
+def test_reports_without_sessions(folder, capsys):
+    assert run(folder, "--reports-only") == 1
+    assert "contains no record of a session; run without --reports-only" in error_message(capsys)
 
 
 #: Options with values that cannot be used, and words of their errors.
