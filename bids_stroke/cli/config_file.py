@@ -78,6 +78,8 @@ def _load_options(path: Path) -> dict[str, Any]:
     """Read the table of options in a file."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist; check --config-file.") from None
     except (OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{path} cannot be read as TOML ({reason}); fix the file.") from None

@@ -156,6 +156,8 @@ def _filters(path: Path | None) -> dict[str, dict[str, object]]:
         return {}
     try:
         filters = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist; check --bids-filter-file.") from None
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read as JSON ({error}); fix the file.") from None
     if not isinstance(filters, dict) or not all(isinstance(v, dict) for v in filters.values()):

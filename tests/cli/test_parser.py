@@ -124,7 +124,7 @@ def test_usage_errors_are_one_sentence(folder, argv, capsys):
         ('["t1w"]', "must have the form"),
         ('{"t1w": "mprage"}', "must have the form"),
         ('{"bold": {"task": "rest"}, "t1w": {}}', "unknown keys bold; use t1w, flair, t2w"),
-        (None, "cannot be read as JSON"),
+        (None, "does not exist; check --bids-filter-file"),
     ],
 )
 def test_bad_filter_files(folder, text, words):
