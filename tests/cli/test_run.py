@@ -236,8 +236,8 @@ def test_group_level_without_sessions(folder, capsys):
 
 def test_errors_write_no_files(folder, capsys):
     before = below(folder)
-    for options in (("--participant-label", "07"), ("--model", "unheard-of")):
-        run(folder, *options)
+    for words in (("--participant-label", "07"), ("--model", "unheard-of")):
+        run(folder, *words)
     run(folder, level="group")
     assert below(folder) == before
 
