@@ -10,7 +10,7 @@ from bids_stroke.utils.files import PathLike
 from .masks import Scan, find_masks
 
 #: Participant and session at the start of a file name; without the prefix sub-, the participant has a
-#: digit, and other words than T1w and T2w have none, since they could distinguish participants.
+#: digit, and parts other than T1w and T2w have none, since they could distinguish participants.
 _NAME = re.compile(
     r"(sub-[0-9A-Za-z]+)(?:_(ses-[0-9A-Za-z]+))?(?:_.*)?"
     r"|([A-Za-z]*\d[0-9A-Za-z]*)(?:_(?:T[12]w|\D)*)?"
