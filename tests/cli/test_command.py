@@ -88,7 +88,8 @@ def test_values_may_look_like_options(capsys):
     """Negative numbers, words with spaces, and words after two hyphens are no options."""
     words = ["a", "b", "--sbatch", "--partition=a_b --account=c_d", "--cutoffs", "-1", "2"]
     arguments = slurm.parser().parse_args(words)
-    assert arguments.sbatch == "--partition=a_b --account=c_d" and arguments.cutoffs_ml == [-1, 2]
+    assert arguments.sbatch == ["--partition=a_b", "--account=c_d"]
+    assert arguments.cutoffs_ml == [-1, 2]
     assert slurm.parser().parse_args(["a", "--", "--b_c"]).output_dir.name == "--b_c"
     assert slurm.parser().parse_args(["a", "b", "-wwork"]).work_dir.name == "work"
 
