@@ -111,6 +111,8 @@ class Settings:
             _check_folder(self.lesion_derivatives, "check --lesion-derivatives")
         if self.ground_truth:
             _check_folder(self.ground_truth, "check --ground-truth")
+        if self.bids_database_dir and self.bids_database_dir.exists():  # otherwise it is created
+            _check_folder(self.bids_database_dir, "check --bids-database-dir")
         files = [
             ("--phenotype", self.phenotype),
             ("--plugin-file", self.plugin_file),

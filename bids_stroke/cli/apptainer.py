@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_stroke.errors import UsageError
-from bids_stroke.execution.host_paths import find_host_paths, paths_in
+from bids_stroke.execution.host_paths import find_host_paths
 from bids_stroke.models import catalog
 from bids_stroke.settings import Settings
 
@@ -18,16 +18,13 @@ def commands(settings: Settings, group: Settings, image: Path) -> tuple[list[str
     settings, group : Settings
         Settings of the participant level and of the group level.
     image : Path
-        Apptainer image.
+        Apptainer image, as an absolute path.
 
     Raises
     ------
     UsageError
-        If the image does not exist, or Apptainer cannot bind a path.
+        If Apptainer cannot bind a path.
     """
-    image = image.absolute()
-    if not image.exists():
-        raise UsageError(f"{image} does not exist; check --image.")
     needed = [find_host_paths(settings), find_host_paths(group)]
     for path in (*needed[0].written, *needed[1].written):
         path.mkdir(parents=True, exist_ok=True)
@@ -56,25 +53,16 @@ def _bindable(path: Path) -> Path:
     return path
 
 
-def require_absolute_paths(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a command in an image, in which paths must be absolute.
+def with_bound_model(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a command in an image, with the path of the model card that is bound.
 
     Parameters
     ----------
     settings : Settings
         Settings of the participant level.
     options : mapping of str to object
-        Given options of ``bids_stroke``, as from :func:`bids_stroke.cli.given.read_given`.
-
-    Raises
-    ------
-    UsageError
-        If an option contains a relative path.
+        Given options of ``bids_stroke``, with absolute paths.
     """
-    tracts = filter(Path.is_file, map(Path, options.get("tracts", ())))
-    for path in (*paths_in(options.values()), *tracts):
-        if not path.is_absolute():
-            raise UsageError(f"{path} is a relative path; with --image, use the absolute path.")
     if settings.lesion_derivatives or settings.model in catalog.names():
         return dict(options)
     # Links to the card are resolved, since the target is bound.

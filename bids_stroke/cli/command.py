@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import takewhile
 from typing import Any, NoReturn
 
 from bids_stroke.errors import StrokeError, UsageError
@@ -43,13 +44,16 @@ class CommandParser(argparse.ArgumentParser):
     def _prepare(self, args: Sequence[str] | None) -> list[str]:
         """Replace underscores in options, and check that all options are known.
 
-        The options after the name of a subcommand are checked by its own parser.
+        The options after the name of a subcommand are checked by its own parser. argparse would read
+        ``-work-dir`` as the option ``-w`` with the value ``ork-dir``.
         """
-        words = [hyphenated(word) for word in (sys.argv[1:] if args is None else args)]
+        words = list(sys.argv[1:] if args is None else args)
         end = words.index("--") if "--" in words else len(words)
-        for word in words[:end] if self._subparsers is None else ():
-            name = word.partition("=")[0]
-            if self._is_option(word) and not {name, word[:2]} & set(self._option_string_actions):
+        words[:end] = map(hyphenated, words[:end])
+        own = takewhile(self._is_option, words) if self._subparsers else words[:end]
+        for name in (word.partition("=")[0] for word in own if self._is_option(word)):
+            is_known = not {name, name[:2]}.isdisjoint(self._option_string_actions)
+            if not is_known or hyphenated(f"-{name}") in self._option_string_actions:
                 self.error(f"{name} is not an option{suggest(name, self._option_string_actions)}")
         return words
 

@@ -24,7 +24,7 @@ from .option_groups import WITHOUT_EFFECT, megabytes, positive
 #: Tables of the file; only the last one is read.
 _TABLES = ("run", "versions", "options")
 #: Options that a file does not contain.
-_NOT_STORED = ("--config-file", "--dry-run")
+_NOT_STORED = ("--config-file", "--dry-run", "--reports-only")
 _PACKAGES = ("antspyx", "monai", "nibabel", "nilearn", "nipype", "numpy", "pybids", "scipy", "torch")
 _TEXT = ((str,), "text", "texts")
 #: Types of the values of an option, with their names, by the function that parses it; others are text.
@@ -51,12 +51,14 @@ def read(path: Path, level: str) -> dict[str, Any]:
         for name in action.option_strings
         if name_of(action) not in _NOT_STORED
     }
-    words = []
+    words, keys = list[str](), dict[str, str]()
     for key, value in _load_options(path).items():
         action = actions.get(key.replace("-", "_"))
         if action is None:
             advice = suggest(key, actions) or "; use names such as nprocs."
             raise UsageError(f"{path} has the unknown option {key!r:.60}{advice}")
+        if (other := keys.setdefault(action.dest, key)) != key:
+            raise UsageError(f"{path} has {other} and {key}, which are the same option; remove one.")
         _check_type(path, key, value, action)
         words += words_of(action, value)
     try:
@@ -76,6 +78,8 @@ def _load_options(path: Path) -> dict[str, Any]:
     """Read the table of options in a file."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist; check --config-file.") from None
     except (OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{path} cannot be read as TOML ({reason}); fix the file.") from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bids_stroke.errors import DatasetError, UsageError
 from bids_stroke.settings import ORIENTATIONS
 
-from .command import CommandParser, run_parsed
+from .command import CommandParser, run
 from .option_groups import positive
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def parser() -> CommandParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 1 if a pair could not be compared, 2 for a usage error, else 0."""
-    return run_parsed(parser(), _evaluate, argv)
+    command = parser()
+    return run(command.prog, lambda: _evaluate(command.parse_intermixed_args(argv)), argv)
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -97,13 +98,17 @@ def _mismatches(predictions: Mapping[str, Path], truth: Path, out: Path) -> dict
     Raises
     ------
     DatasetError
-        If no model has a match.
+        If no model has a match; the error states the cause for the first one.
     UsageError
-        If the folders seem to be in another order.
+        If the folders seem to be in another order, or the folder of the true masks does not exist.
     """
     from bids_stroke.evaluation.masks import find_masks
     from bids_stroke.evaluation.mismatches import explain_mismatch
 
+    if not truth.is_dir():
+        raise UsageError(
+            f"{truth} does not exist or is not a folder; give the folder of the manual masks."
+        )
     if not find_masks(truth).by_scan and out.is_dir() and find_masks(out).by_scan:
         raise UsageError(
             f"{truth} contains no lesion mask, but {out} does; give the folders in the order PRED, "
@@ -112,7 +117,7 @@ def _mismatches(predictions: Mapping[str, Path], truth: Path, out: Path) -> dict
     explained = ((model, explain_mismatch(folder, truth)) for model, folder in predictions.items())
     mismatches = {model: sentence for model, sentence in explained if sentence}
     if mismatches.keys() == predictions.keys():
-        raise DatasetError(" ".join(mismatches.values()))
+        raise DatasetError(next(iter(mismatches.values())))
     return mismatches
 
 
@@ -135,8 +140,9 @@ def _folders_by_model(arguments: Sequence[str]) -> dict[str, Path]:
     folders: dict[str, Path] = {}
     for argument in arguments:
         name, equals, path = argument.partition("=")
-        folder = Path(path if equals else argument)
-        name = name if equals else folder.resolve().name
+        if not equals or Path(argument).is_dir():  # the path of a folder may contain =
+            name, path = Path(argument).resolve().name, argument
+        folder = Path(path)
         if not folder.is_dir():
             raise UsageError(
                 f"{folder} does not exist or is not a folder; give a folder of predicted masks."

@@ -48,7 +48,10 @@ def read(argv: Sequence[str] | None = None) -> dict[str, Any]:
     file_values = config_file.read(path, level) if path else {}
     levels.check_levels(level, given.option_names(given_values, options.build()))
     all_names = given.option_names([*given_values, *file_values], options.build())
-    levels.check_combination(level, all_names)
+    try:
+        levels.check_combination(level, all_names)
+    except UsageError as error:
+        raise UsageError(f"With the options of {path}, {error}" if path else str(error)) from None
     command = shlex.join([options.PROG, *words])
     return {**values, **file_values, **given_values, "command": command}
 
@@ -98,15 +101,17 @@ def notices(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_native(space: str) -> bool:
-    """Return whether the name of an output space is one of the native spaces."""
-    return space.lower() in _NATIVE
+    """Return whether an output space, such as ``T1w:res-native``, is one of the native spaces."""
+    return space.partition(":")[0].lower() in _NATIVE
 
 
 def absolute(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of arguments with absolute paths, and tuples instead of lists."""
     args: dict[str, Any] = {name: _frozen(value) for name, value in values.items()}
-    args["tracts"] = tuple(map(_absolute_tract, args["tracts"]))
-    args["model"] = _absolute_model(args["model"])
+    if "tracts" in args:
+        args["tracts"] = tuple(map(_absolute_tract, args["tracts"]))
+    if "model" in args:
+        args["model"] = _absolute_model(args["model"])
     return args
 
 
@@ -151,6 +156,8 @@ def _filters(path: Path | None) -> dict[str, dict[str, object]]:
         return {}
     try:
         filters = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist; check --bids-filter-file.") from None
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read as JSON ({error}); fix the file.") from None
     if not isinstance(filters, dict) or not all(isinstance(v, dict) for v in filters.values()):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from bids_stroke.errors import ResourceError
+from bids_stroke.errors import ResourceError, UsageError
 from bids_stroke.execution import resources
 from bids_stroke.settings import LEVELS, Settings
 
@@ -20,7 +20,7 @@ from . import options as run_options
 from .command import CommandParser, print_notices, run
 from .given import named_actions, read_given, to_words
 from .option_groups import CORES, MEMORY, megabytes, positive
-from .parser import notices, parse
+from .parser import absolute, notices, parse
 
 #: Given options of ``bids_stroke`` by name.
 Options: TypeAlias = Mapping[str, Any]
@@ -95,12 +95,12 @@ def parser() -> CommandParser:
         "--image",
         type=Path,
         metavar="SIF",
-        help="run in this Apptainer image, which requires absolute paths in all options (default: run "
-        "the installed bids_stroke)",
+        help="run in this Apptainer image (default: run the installed bids_stroke)",
     )
     jobs.add_argument(
         "--sbatch",
-        default="",
+        type=_split,
+        default=[],
         metavar="OPTIONS",
         help="additional options of sbatch, such as --sbatch=--partition=long",
     )
@@ -127,6 +127,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(parser().prog, lambda: _run(sys.argv[1:] if argv is None else argv), argv)
 
 
+def _split(text: str) -> list[str]:
+    """Split options in the syntax of a shell."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} has {str(error).lower()}") from None
+
+
 def _run(words: Sequence[str]) -> int:
     arguments, options = parser().parse_args(words), _given(words)
     settings, group = _settings(arguments, options)
@@ -144,13 +152,14 @@ def _run(words: Sequence[str]) -> int:
 def _given(words: Sequence[str]) -> dict[str, Any]:
     """Return the given options of ``bids_stroke``, without those of this command.
 
-    They include the options of ``--config-file``, which the jobs do not read.
+    They include the options of ``--config-file``, which the jobs do not read. Paths are absolute, since
+    the jobs may start in another folder.
     """
     names, values = named_actions(run_options.build()), read_given(words, parser())
     path = values.pop("config_file", None)
     file_values = [config_file.read(path, level) for level in LEVELS] if path else []
     merged = {name: value for source in (*file_values, values) for name, value in source.items()}
-    return {name: value for name, value in merged.items() if name in names}
+    return absolute({name: value for name, value in merged.items() if name in names})
 
 
 def _settings(arguments: argparse.Namespace, options: Options) -> tuple[Settings, Settings]:
@@ -203,10 +212,14 @@ def submit(settings: Settings, group: Settings, arguments: argparse.Namespace, o
     ------
     ResourceError
         If Slurm does not accept the jobs.
+    UsageError
+        If the image of the jobs does not exist.
     """
     from bids_stroke.bids import index
     from bids_stroke.execution.plan import check_options, make_plan
 
+    if arguments.image and not arguments.image.exists():
+        raise UsageError(f"{arguments.image} does not exist; check --image.")
     check_options(settings)
     assert settings.bids_database_dir is not None
     index.write(settings.bids_dir, settings.bids_database_dir)
@@ -249,8 +262,8 @@ def write_jobs(
     else:
         from . import apptainer  # slow to load
 
-        app, listing = apptainer.commands(settings, group, arguments.image)
-        options = apptainer.require_absolute_paths(settings, options)
+        app, listing = apptainer.commands(settings, group, arguments.image.absolute())
+        options = apptainer.with_bound_model(settings, options)
     folders = [str(settings.bids_dir), str(settings.output_dir)]
     sizes = {"nprocs": arguments.nprocs, "mem_mb": arguments.mem_mb}
     options = {**sizes, "bids_database_dir": settings.bids_database_dir, **options}
@@ -267,7 +280,7 @@ def write_jobs(
         "list": shlex.join([*listing, *folders, "--list", *_words(options)]),
         "options": shlex.join(_words(options, ["participant"])),
         "group_options": shlex.join(_words(options, ["group"])),
-        "sbatch": shlex.join(shlex.split(arguments.sbatch)),
+        "sbatch": shlex.join(arguments.sbatch),
         **{name: shlex.quote(str(path)) for name, path in paths.items()},
     }
     texts = {"participants": _PARTICIPANTS, "group": _GROUP, "submit": _SUBMIT}

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -65,7 +65,6 @@ def parser() -> CommandParser:
     patients.add_argument(
         "--nprocs",
         type=positive,
-        default=1,
         metavar="N",
         help="number of scans to prepare in parallel (default: 1)",
     )
@@ -107,6 +106,13 @@ def _train(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _refuse(arguments: argparse.Namespace, names: Iterable[str], recipes: str) -> None:
+    """Raise an error if an option is given that only other recipes use."""
+    for name in names:
+        if getattr(arguments, name) is not None:
+            raise UsageError(f"--{name} has no effect on {recipes}; remove it.")
+
+
 def _patients(recipe: PatientRecipe, arguments: argparse.Namespace) -> dict[str, Any]:
     folders, labels = arguments.bids_dirs, arguments.labels
     if not folders:
@@ -118,8 +124,7 @@ def _patients(recipe: PatientRecipe, arguments: argparse.Namespace) -> dict[str,
         )
     if arguments.split and not arguments.split.is_file():
         raise UsageError(f"{arguments.split} does not exist or is not a file; check --split.")
-    if arguments.minutes is not None or arguments.decay:
-        raise UsageError("--minutes and --decay apply only to simulated strokes; remove them.")
+    _refuse(arguments, ("data", "minutes", "decay"), "a training on patients")
     with _libraries():
         from bids_stroke.training.run import train_on_patients
     return train_on_patients(
@@ -129,7 +134,7 @@ def _patients(recipe: PatientRecipe, arguments: argparse.Namespace) -> dict[str,
         split_path=arguments.split,
         fold=arguments.fold,
         initial=arguments.initial,
-        processes=arguments.nprocs,
+        processes=arguments.nprocs or 1,
         report=lambda line: print(line, file=sys.stderr),
     )
 
@@ -137,6 +142,7 @@ def _patients(recipe: PatientRecipe, arguments: argparse.Namespace) -> dict[str,
 def _simulated(recipe: SimulationRecipe, arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.bids_dirs or arguments.labels:
         raise UsageError(f"{arguments.recipe} trains on simulated strokes; give only OUT and --data.")
+    _refuse(arguments, ("split", "fold", "nprocs"), "a training on simulated strokes")
     if arguments.data is None:
         raise UsageError("The training data are missing; give their folder with --data.")
     if arguments.minutes is not None and not arguments.minutes > 0:

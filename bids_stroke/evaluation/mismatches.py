@@ -9,7 +9,12 @@ from bids_stroke.utils.files import PathLike
 
 from .masks import Scan, find_masks
 
-_NAME = re.compile(r"((?:sub-)?[0-9A-Za-z]+)(?:_(ses-[0-9A-Za-z]+))?(?:_.*)?")
+#: Participant and session at the start of a file name; without the prefix sub-, the participant has a
+#: digit, and parts other than T1w and T2w have none, since they could distinguish participants.
+_NAME = re.compile(
+    r"(sub-[0-9A-Za-z]+)(?:_(ses-[0-9A-Za-z]+))?(?:_.*)?"
+    r"|([A-Za-z]*\d[0-9A-Za-z]*)(?:_(?:T[12]w|\D)*)?"
+)
 
 
 def explain_mismatch(folder: PathLike, truth: PathLike) -> str | None:
@@ -74,7 +79,7 @@ def _without(scans: Collection[Scan], names: Collection[str]) -> Mapping[Scan, S
 def _without_other_parts(scan: Scan) -> Scan:
     """Reduce the name of a file to participant and session."""
     match = _NAME.fullmatch(scan[0])
-    return (match[1], match[2] or scan[1]) if match else scan
+    return (match[1] or match[3], match[2] or scan[1]) if match else scan
 
 
 def _without_zeros(scan: Scan) -> Scan:

@@ -48,7 +48,7 @@ def find_host_paths(settings: Settings) -> HostPaths:
     written = [values.pop(name) for name in WRITTEN]
     maps = Maps(settings.tracts, settings.cutoffs_ml, settings.atlases)
     cards = filter(Path.is_file, map(Path, settings.tracts))
-    read = [*paths_in(values.values()), *cards, *maps.files]
+    read = [*_paths_in(values.values()), *cards, *maps.files]
     templates: list[Path] = []
     if settings.level == "participant":
         templates += _template_files([*settings.output_spaces, *maps.registered_spaces])
@@ -69,15 +69,15 @@ def _existing(paths: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(path for path in absolute if path.exists() and not path.is_relative_to(DATA))
 
 
-def paths_in(values: Iterable[object]) -> Iterator[Path]:
+def _paths_in(values: Iterable[object]) -> Iterator[Path]:
     """Yield the paths in arbitrarily nested values."""
     for value in values:
         if isinstance(value, Path):
             yield value
         elif isinstance(value, tuple | list):
-            yield from paths_in(value)
+            yield from _paths_in(value)
         elif isinstance(value, dict):
-            yield from paths_in(value.values())
+            yield from _paths_in(value.values())
 
 
 def _template_files(spaces: Iterable[str]) -> Iterator[Path]:

@@ -157,16 +157,14 @@ def _record_failure(
 
 def _write_reports(settings: Settings) -> int:
     """Write the reports of the participants in the output folder; return the exit status."""
-    sessions = records.read_all(settings.output_dir)
-    subjects = {split_session_name(record.name)[0] for record in sessions}
-    requested = {f"sub-{label}" for label in settings.participant_label} or subjects
-    if not subjects or requested - subjects:
-        names = " ".join(sorted(requested - subjects)) or "any participant"
+    sessions = records.read_selected(settings.output_dir, settings.participant_label)
+    if not sessions:
         raise DatasetError(
-            f"{settings.output_dir} contains no records of {names}; run without --reports-only first."
+            f"{settings.output_dir} contains no record of a session; run without --reports-only first."
         )
+    subjects = sorted({split_session_name(record.name)[0] for record in sessions})
     status = 0
-    tasks = [Task(subject, report_participant, subject) for subject in sorted(requested)]
+    tasks = [Task(subject, report_participant, subject) for subject in subjects]
     with Supervisor(settings, tasks) as supervisor:
         for task, result in supervisor.results():
             if result.status != "ok":

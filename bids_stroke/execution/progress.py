@@ -146,13 +146,17 @@ class Progress:
             task, _ = self._tasks.pop(name)
             self._bars.remove_task(task)
 
+    def _estimates(self) -> list[SessionEstimate]:
+        """Return the estimates of the running sessions: a copy, since another thread draws the bars."""
+        return [estimate for _, estimate in list(self._tasks.values())]
+
     def _finished(self) -> float:
         """Return the number of finished sessions, plus the finished shares of the running ones."""
         now = time.monotonic()
-        return self._ended + sum(estimate.share(now) for _, estimate in self._tasks.values())
+        return self._ended + sum(estimate.share(now) for estimate in self._estimates())
 
     def _remaining(self) -> float | None:
-        running = [estimate.duration() for _, estimate in self._tasks.values()]
+        running = [estimate.duration() for estimate in self._estimates()]
         durations = [*self._durations, *running]
         return remaining_of_run(self._total - self._finished(), durations, len(running))
 

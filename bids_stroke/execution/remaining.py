@@ -44,9 +44,8 @@ class SessionEstimate:
     def share(self, now: float) -> float:
         """Return the share of the session, from 0 to 1, that is finished at the time ``now``."""
         pace = self._measured / self._usual
-        running = sum(
-            min(usual_seconds(step), (now - start) / pace) for step, start in self._running.items()
-        )
+        steps = list(self._running.items())  # a copy, since the bars are drawn in another thread
+        running = sum(min(usual_seconds(step), (now - start) / pace) for step, start in steps)
         return min(1.0, (self._done + running) / self._total)
 
     def duration(self) -> float:

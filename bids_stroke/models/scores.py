@@ -8,7 +8,8 @@ from .ensembles import Model
 
 #: End of the description of test data that states the size of lesions (ml).
 _SIZE = re.compile(
-    r"(?:^|, )(?P<size>(?P<sign>[<>]) (?P<limit>[\d.]+) ml|(?P<low>[\d.]+)-(?P<high>[\d.]+) ml)$"
+    r"(?:^|, )(?P<size>(?P<sign>[<>]) (?P<limit>\d+\.?\d*) ml"
+    r"|(?P<low>\d+\.?\d*)-(?P<high>\d+\.?\d*) ml)$"
 )
 #: Column of scores of lesions of any size.
 _ANY_SIZE = "any size"
@@ -30,7 +31,8 @@ class _Size(NamedTuple):
 class ExpectedDice(NamedTuple):
     """Mean Dice on test data.
 
-    ``sizes`` are the ranges of lesion sizes in ascending order, without those that contain others.
+    ``sizes`` are the ranges of lesion sizes in ascending order, without those that contain others of
+    the same row.
     ``rows`` maps the description of lesions and the input contrasts to the Dice by size, and the
     number of lesions.
     """
@@ -48,17 +50,24 @@ def allowed_inputs(model: Model) -> list[str]:
 
 def expected_dice(model: Model) -> ExpectedDice:
     """Return the mean Dice of the model card by lesion size, for the allowed inputs."""
-    allowed, sizes = allowed_inputs(model), set[_Size]()
-    rows: dict[tuple[str, str], dict[str, tuple[float, int | None]]] = {}
+    allowed = {frozenset(name.split("+")): name for name in allowed_inputs(model)}
+    rows: dict[tuple[str, str], dict[_Size, tuple[float, int | None]]] = {}
     for row in model.measured:
-        if not isinstance(row.get("dice"), int | float) or row.get("input") not in allowed:
+        contrasts = allowed.get(frozenset(str(row.get("input")).split("+")))
+        if not isinstance(row.get("dice"), int | float) or contrasts is None:
             continue
         description, size = _split(str(row.get("what", "")))
-        sizes.add(size)
-        scores = rows.setdefault((description, row["input"]), {})
-        scores[size.text] = float(row["dice"]), row.get("n")
-    smallest = [size for size in sizes if not any(size.contains(other) for other in sizes)]
-    return ExpectedDice([size.text for size in sorted(smallest)], rows)
+        scores = rows.setdefault((description, contrasts), {})
+        scores[size] = float(row["dice"]), row.get("n")
+    smallest = {
+        size
+        for scores in rows.values()
+        for size in scores
+        if not any(size.contains(other) for other in scores)
+    }
+    texts = {key: {size.text: score for size, score in scores.items()} for key, scores in rows.items()}
+    ordered = sorted(smallest, key=lambda size: (size.text == _ANY_SIZE, size))
+    return ExpectedDice([size.text for size in ordered], texts)
 
 
 def _split(what: str) -> tuple[str, _Size]:

@@ -32,9 +32,12 @@ def open_image(path: PathLike, orientation: str | None = None) -> nib.Nifti1Imag
     Raises
     ------
     ImageError
-        If the file is not a NIfTI image.
+        If the file cannot be read, or is not a NIfTI image.
     """
-    img = nib.load(path)
+    try:
+        img = nib.load(path)
+    except Exception as error:
+        raise headers.unreadable_error(Path(path), error) from None
     if not isinstance(img, nib.Nifti1Image):
         raise ImageError(f"{path} is not a NIfTI image; convert it to NIfTI.")
     return _oriented(img, orientation) if orientation else img

@@ -39,9 +39,36 @@ def test_an_unknown_option_is_reported_before_the_words_after_it(capsys):
     assert capsys.readouterr().err == f"bids_stroke: error: {message}\n"
 
 
+@pytest.mark.parametrize("option", ["-work-dir", "-work-dir=x", "-work_dir", "-verbose", "-help"])
+def test_a_long_option_needs_two_hyphens(option, capsys):
+    """argparse would read -work-dir=x as the option -w with the value ork-dir=x."""
+    assert app.main(["bids", "out", "participant", option]) == 2
+    name = option.partition("=")[0]
+    message = f"{name} is not an option; did you mean -{name.replace('_', '-')}?"
+    assert capsys.readouterr().err == f"bids_stroke: error: {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [
+        ("--atl", "--atlas or --atlas-labels"),
+        ("--out", "--output-spaces or --outcome"),
+        ("--m", "--model or --mirror or --min-overlap"),
+        ("--mem-gb", "--mem-mb"),
+        ("--use-plugins", "--use-plugin"),
+        ("--nthread", "--nthreads"),
+    ],
+)
+def test_suggestions(option, meant, capsys):
+    assert app.main(["bids", "out", "participant", option, "1"]) == 2
+    message = f"{option} is not an option; did you mean {meant}?"
+    assert capsys.readouterr().err == f"bids_stroke: error: {message}\n"
+
+
 @pytest.mark.parametrize(
     ("command", "words", "message"),
     [
+        (models, ["--helpp"], "--helpp is not an option; did you mean --help?"),
         (models, ["lists"], "COMMAND cannot be lists; use one of list, show, fetch, "),
         (models, [], "the following arguments are required: COMMAND; see bids_stroke-models --help."),
         (models, ["show"], "are required: MODEL; see bids_stroke-models show --help."),
@@ -61,8 +88,10 @@ def test_values_may_look_like_options(capsys):
     """Negative numbers, words with spaces, and words after two hyphens are no options."""
     words = ["a", "b", "--sbatch", "--partition=a_b --account=c_d", "--cutoffs", "-1", "2"]
     arguments = slurm.parser().parse_args(words)
-    assert arguments.sbatch == "--partition=a_b --account=c_d" and arguments.cutoffs_ml == [-1, 2]
-    assert slurm.parser().parse_args(["a", "--", "--b"]).output_dir.name == "--b"
+    assert arguments.sbatch == ["--partition=a_b", "--account=c_d"]
+    assert arguments.cutoffs_ml == [-1, 2]
+    assert slurm.parser().parse_args(["a", "--", "--b_c"]).output_dir.name == "--b_c"
+    assert slurm.parser().parse_args(["a", "b", "-wwork"]).work_dir.name == "work"
 
 
 @pytest.mark.parametrize("words", [["models", "show", "simstroke"], ["evaluate", "--help"]])

@@ -97,6 +97,13 @@ def test_options_of_the_other_level_are_ignored(folder):
     assert settings.participant_label == ("01", "02") and not settings.mirror
 
 
+def test_the_options_of_the_group_level_start_the_participant_level(folder):
+    """Reports alone would be written if the file contained --reports-only."""
+    path = write("--reports-only", "--strict", "--outcome", "nihss", level="group")
+    settings = parse("--config-file", str(path))
+    assert settings.strict and not settings.reports_only and settings.outcomes == ()
+
+
 def test_options_without_effect_are_not_written(folder):
     """Otherwise the default of the model would contradict the masks if it changes."""
     options = tomllib.loads(write("--lesion-derivatives", "masks").read_text())["options"]
@@ -107,8 +114,8 @@ def test_options_without_effect_are_not_written(folder):
 @pytest.mark.parametrize(
     ("option", "level", "message"),
     [
-        ('lesion_derivatives = "masks"', "participant", "--model has no effect with --lesion-deri"),
-        ("tfce = true", "group", "--tfce has no effect without --outcome"),
+        ('lesion_derivatives = "masks"', "participant", "a.toml, --model has no effect with --lesion"),
+        ("tfce = true", "group", "a.toml, --tfce has no effect without --outcome"),
     ],
 )
 def test_options_of_file_and_command_line_must_agree(folder, option, level, message):
@@ -123,12 +130,15 @@ def test_options_of_file_and_command_line_must_agree(folder, option, level, mess
     [
         ("[options", r"a\.toml cannot be read as TOML \(Expected ']'"),
         (b"\xff", r"cannot be read as TOML \('utf-8' codec"),
-        (None, r"cannot be read as TOML \(.*No such file"),
+        (None, "does not exist; check --config-file"),
         ("model = 'x'", r"has the entry 'model'; write the options below \[options\]\."),
         ("options = 3", r"has the entry 'options'; write the options below \[options\]\."),
         ("[options]\nnproc = 3", "has the unknown option 'nproc'; did you mean nprocs\\?"),
         ("[options]\nx = 3", "has the unknown option 'x'; use names such as nprocs"),
         ("[options]\nconfig_file = 'b.toml'", "has the unknown option 'config_file'"),
+        ("[options]\nreports_only = true", "has the unknown option 'reports_only'"),
+        ("[options]\nnprocs = 2\nn-cpus = 3", "has nprocs and n-cpus, which are the same option"),
+        ("[options]\nmem_mb = 2\nmem-mb = 3", "has mem_mb and mem-mb, which are the same option"),
         ("[options]\nmirror = 'yes'", "has mirror = 'yes'; the value must be true or false"),
         ("[options]\nmirror = 1", "has mirror = 1; the value must be true or false"),
         ("[options]\nnprocs = '3'", "has nprocs = '3'; the value must be an integer"),

@@ -104,7 +104,19 @@ def test_usage_errors(masks, tmp_path, capsys):
     assert main([str(masks / "near"), str(tmp_path / "empty"), out]) == 1
     assert "contains no lesion mask" in capsys.readouterr().err
     assert main([str(masks / "near"), truth, out, "--participants", str(tmp_path / "no.tsv")]) == 2
+    assert main([str(masks / "near"), str(tmp_path / "none"), out]) == 2
+    assert "none does not exist or is not a folder; give the folder of the manual masks." in (
+        capsys.readouterr().err
+    )
     assert not (tmp_path / "out").exists()
+
+
+def test_options_between_folders_and_a_folder_with_an_equals_sign(tmp_path, capsys):
+    folders = [write_masks(tmp_path / name, ["a"]) for name in ("rate=0.1", "other", "true")]
+    command = [*folders[:2], "--nprocs", "1", folders[2], str(tmp_path / "out")]
+    assert main(command) == 1, "the masks are too small for a head"
+    models = pd.read_csv(tmp_path / "out/evaluation.tsv", sep="\t")["model"]
+    assert list(models) == ["rate=0.1", "other"]
 
 
 def test_ids_of_participants_are_matched_or_reported(masks, tmp_path, capsys):
@@ -136,6 +148,7 @@ MISMATCHES = {
     "zeros": (["sub-1_label-L_mask"], ["sub-001_label-L_mask"], "leading zeros"),
     "case": (["sub-Pat1_label-L_mask"], ["sub-PAT1_label-L_mask"], "upper and lower case"),
     "words": (["sub-01_ses-1_pred"], ["sub-01_ses-1_label-L_mask"], "other parts of the file name"),
+    "parts of names without sub-": (["7_T1w_pred"], ["7"], "other parts of the file name"),
     "a missing sub- and zeros": (["1"], ["sub-01"], "the prefix sub- and leading zeros"),
 }
 
@@ -159,11 +172,20 @@ def test_the_likely_cause_is_reported_if_no_mask_matches(tmp_path, capsys, case)
     assert all(folder in line for folder in folders) and not (tmp_path / "out").exists()
 
 
-def test_masks_of_other_participants(tmp_path, capsys):
-    folders = write_masks(tmp_path / "pred", ["case_7"]), write_masks(tmp_path / "true", ["head_8"])
+@pytest.mark.parametrize("name", ["head_8", "case_8", "case_B"])
+def test_masks_of_other_participants(tmp_path, capsys, name):
+    folders = write_masks(tmp_path / "pred", ["case_7"]), write_masks(tmp_path / "true", [name])
     assert main([*folders, str(tmp_path / "out")]) == 1
     line = capsys.readouterr().err
-    assert "has masks such as case_7, and" in line and "such as head_8; check the folders." in line
+    assert "has masks such as case_7, and" in line and f"such as {name}; check the folders." in line
+
+
+def test_the_cause_is_one_sentence_for_several_models(tmp_path, capsys):
+    folders = [write_masks(tmp_path / name, ["01"]) for name in ("first", "second")]
+    true = write_masks(tmp_path / "true", ["sub-01"])
+    assert main([*folders, true, str(tmp_path / "out")]) == 1
+    line = capsys.readouterr().err
+    assert line.count("No predicted mask matches a true mask: ") == 1 and folders[0] in line
 
 
 def test_folders_in_another_order(tmp_path, capsys):

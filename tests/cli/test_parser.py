@@ -124,7 +124,7 @@ def test_usage_errors_are_one_sentence(folder, argv, capsys):
         ('["t1w"]', "must have the form"),
         ('{"t1w": "mprage"}', "must have the form"),
         ('{"bold": {"task": "rest"}, "t1w": {}}', "unknown keys bold; use t1w, flair, t2w"),
-        (None, "cannot be read as JSON"),
+        (None, "does not exist; check --bids-filter-file"),
     ],
 )
 def test_bad_filter_files(folder, text, words):
@@ -221,6 +221,8 @@ def test_the_tables_of_options_are_written_only_to_a_page(tmp_path, argument):
         ("--mem_mb 9000", "mem_mb", 9000),
         ("--mem 16G", "mem_mb", 16_000),
         ("--mem-mb 16GB", "mem_mb", 16_000),
+        ("--mem 1t", "mem_mb", 1_000_000),
+        ("--mem 9000M", "mem_mb", 9000),
         ("--mem 1.5G", None, "--mem-mb/--mem: 1.5G is not a size in MB, such as 16000 or 16G"),
     ],
 )
@@ -251,6 +253,8 @@ def test_the_help_shows_all_spellings():
         ("--md-only-boilerplate", "--md-only-boilerplate has no effect, because the methods "),
         ("--output-spaces T1w MNI152NLin2009aSym", "--output-spaces T1w has no effect, because "),
         ("--output-spaces flair native anat", "--output-spaces flair, native, anat has no effect"),
+        ("--output-spaces T2w trace", "--output-spaces T2w, trace has no effect"),
+        ("--output-spaces T1w:res-native", "--output-spaces T1w:res-native has no effect"),
     ],
 )
 def test_options_that_only_other_programs_need(folder, words, message):

@@ -13,9 +13,11 @@ import yaml
 
 from bids_stroke import __version__
 from bids_stroke.bids import index
-from bids_stroke.cli import levels
+from bids_stroke.bids.record import Record
+from bids_stroke.cli import given, levels, options
 from bids_stroke.cli.run import main
 from bids_stroke.compute import devices
+from bids_stroke.settings import LEVELS
 
 CARD = {
     "name": "tested",
@@ -129,6 +131,18 @@ def test_a_bad_plugin_file(folder, capsys):
     assert not (folder / "out").exists()
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_reports_of_an_unknown_participant(folder, level, capsys):
+    Record("sub-01", "x", "failed").write(folder / "out")
+    assert run(folder, "--reports-only", "--participant-label", "07", level=level) == 2
+    assert "out has no participant 07; check --participant-label." in error_message(capsys)
+
+
+def test_reports_without_sessions(folder, capsys):
+    assert run(folder, "--reports-only") == 1
+    assert "contains no record of a session; run without --reports-only" in error_message(capsys)
+
+
 #: Options with values that cannot be used, and words of their errors.
 WRONG = {
     "--model nonesuch": "Model nonesuch was not found",
@@ -161,19 +175,52 @@ def test_a_wrong_option_is_reported_before_the_dataset_is_indexed(folder, option
     assert not (folder / "out").exists()
 
 
-@pytest.mark.parametrize(
-    "option",
-    [
-        *("--derivatives", "--lesion-derivatives", "--ground-truth", "--plugin-file", "--qc-ratings"),
-        *("--phenotype", "--bids-filter-file"),
-    ],
-)
-def test_a_missing_file_or_folder_of_an_option(folder, option, capsys):
+@pytest.mark.parametrize("option", ["--atlas", "--tract"])
+def test_a_map_that_is_no_image(folder, option, capsys):
+    path = folder / "x_space-MNI152NLin2009aSym.nii"
+    path.touch()
+    labels = ("--atlas-labels", "x.tsv") if option == "--atlas" else ()
+    assert run(folder, option, str(path), *labels) == 1
+    assert f"{path} cannot be read as an image (" in error_message(capsys)
+
+
+#: Values that no run accepts, by option.
+WRONG_VALUES = {
+    **dict.fromkeys(("--derivatives", "--lesion-derivatives", "--ground-truth"), "nowhere"),
+    **dict.fromkeys(("--plugin-file", "--qc-ratings", "--phenotype"), "nowhere"),
+    **dict.fromkeys(("--bids-filter-file", "--config-file"), "nowhere"),
+    **dict.fromkeys(("--nprocs", "--omp-nthreads", "--mem-mb", "--min-overlap", "--permutations"), "0"),
+    **dict.fromkeys(("--brain-extraction", "--normalization", "--assume-orientation"), "other"),
+    **dict.fromkeys(("--device", "--worse", "--flip-to"), "other"),
+    "--bids-database-dir": "card.yaml",
+    "--cutoffs": "1 x",
+    "--atlas-labels": "nowhere",
+    "--participant-label": "07",
+    "--session-label": "x",
+}
+#: Options with values whose errors depend on the cohort (tests/faults) or are tested above.
+OTHER_VALUES = {
+    *("--model", "--tract", "--atlas", "--output-spaces", "--work-dir"),
+    *("--group-by", "--outcome", "--covariates"),
+}
+
+
+def test_every_option_with_a_value_has_a_wrong_value():
+    actions = given.named_actions(options.build()).values()
+    with_values = {given.name_of(action) for action in actions if action.nargs != 0}
+    assert with_values == {*WRONG_VALUES, *OTHER_VALUES}
+
+
+@pytest.mark.parametrize("option", WRONG_VALUES)
+def test_a_wrong_value_is_a_usage_error(folder, option, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
     level = levels.OPTIONS[option][0]
-    outcome = ("--outcome", "nihss") if option in levels.OUTCOME_OPTIONS else ()
-    folders = [str(folder / "bids"), str(folder / "out")]
-    assert main([*folders, level, option, str(folder / "nowhere"), *outcome]) == 2
-    assert f"{folder / 'nowhere'} " in error_message(capsys)
+    words = [*WRONG_VALUES[option].split(), *(("--outcome", "nihss") if level == "group" else ())]
+    model = () if "lesion" in option or level == "group" else ("--model", "card.yaml")
+    assert main(["bids", "out", level, *model, option, *words]) == 2
+    line = error_message(capsys)
+    assert words[0] in line or option in line
+    assert not (folder / "out").exists()
 
 
 def test_an_unknown_tract_at_the_group_level(folder, capsys):
@@ -189,8 +236,8 @@ def test_group_level_without_sessions(folder, capsys):
 
 def test_errors_write_no_files(folder, capsys):
     before = below(folder)
-    for options in (("--participant-label", "07"), ("--model", "unheard-of")):
-        run(folder, *options)
+    for words in (("--participant-label", "07"), ("--model", "unheard-of")):
+        run(folder, *words)
     run(folder, level="group")
     assert below(folder) == before
 

@@ -107,12 +107,38 @@ def test_files_are_bound_however_they_are_named(folder):
     assert {f"{masks}:{masks}:ro", f"{truth}:{truth}:ro"} <= binds["participants"] & binds["group"]
 
 
-def test_a_relative_path_is_refused_in_an_image(folder, monkeypatch, capsys):
+@pytest.mark.parametrize("image", [[], ["--image", "b.sif"]])
+def test_paths_of_jobs_are_absolute(folder, monkeypatch, image):
+    """The jobs may be submitted in another folder, and an image has other folders."""
     add_brain_mask(folder / "masks")
     (folder / "b.sif").touch()
+    (folder / "ratings.tsv").touch()
     monkeypatch.chdir(folder)
-    assert run(folder, "--image", "b.sif", "--derivatives", "masks") == 2
-    assert "masks is a relative path" in capsys.readouterr().err
+    options = ["-w", "scratch", "--derivatives", "masks", "--qc-ratings", "ratings.tsv"]
+    assert run(folder, *options, *image) == 0
+    participants, group = script(folder, "participants"), script(folder, "group")
+    assert f" --derivatives {folder / 'masks'}" in participants
+    assert f" --qc-ratings {folder / 'ratings.tsv'}" in group
+    assert all(f" --work-dir {folder / 'scratch'}" in text for text in (participants, group))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--sbatch"], "--sbatch: expected one argument"),
+        (["--sbatch=--comment='a"], "--sbatch: --comment='a has no closing quotation; see "),
+        (["--nprocs", "0"], "--nprocs/--nthreads/--n-cpus: 0 is not a positive integer; see "),
+        (["--mem", "4X"], "--mem-mb/--mem: 4X is not a size in MB, such as 16000 or 16G; see "),
+        (["--image", "b.sif"], "b.sif does not exist; check --image."),
+        (["--lists"], "--lists is not an option; did you mean --list?"),
+        (["--group-bye", "sex"], "--group-bye is not an option; did you mean --group-by?"),
+        (["--model", "nonesuch"], "Model nonesuch was not found"),
+    ],
+)
+def test_a_wrong_option_is_reported_before_the_dataset_is_indexed(folder, words, message, capsys):
+    assert run(folder, *words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line and not (folder / "out/work/index" / DATABASE).exists()
 
 
 def test_a_path_that_cannot_be_bound_is_refused(folder, capsys):
@@ -132,23 +158,11 @@ def test_sessions_that_are_not_complete_are_named(folder, capsys):
     assert not (folder / "out/logs").exists()
 
 
-def test_a_wrong_option_is_reported_before_the_dataset_is_indexed(folder, capsys):
-    assert run(folder, "--model", "nonesuch") == 2
-    assert "Model nonesuch was not found" in capsys.readouterr().err
-    assert not (folder / "out/work/index").exists()
-
-
 def test_a_dry_run_writes_nothing(folder, capsys):
     before = sorted(Path(folder).rglob("*"))
     assert run(folder, "--dry-run") == 1, "sub-03 would be refused"
     assert "sub-01: would run on T1w" in capsys.readouterr().out
     assert sorted(Path(folder).rglob("*")) == before
-
-
-def test_options_are_those_of_runs(folder, capsys):
-    assert run(folder, "--group-bye", "sex") == 2
-    message = "--group-bye is not an option; did you mean --group-by?"
-    assert capsys.readouterr().err == f"bids_stroke-slurm: error: {message}\n"
 
 
 def test_jobs_have_the_options_of_a_config_file(folder):

@@ -1,6 +1,8 @@
 """Names and usual times of the steps of a session, and the remaining time on the progress bars."""
 
 import re
+import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -158,3 +160,54 @@ def test_the_bars_show_step_share_and_remaining_time(shown, tmp_path):
         assert re.search(r"sessions 1/2 .* 50% \S+ 1:30 left", text())
     log = (tmp_path / "logs/bids_stroke.log").read_text()
     assert "sub-01: brain extraction started" in log and "sub-01: brain extraction took 24 s" in log
+
+
+def test_the_bars_are_drawn_while_sessions_start_and_end(tmp_path):
+    """rich draws them in another thread, which would end with an error."""
+    interval = sys.getswitchinterval()
+    progress = Progress(tmp_path / "logs/bids_stroke.log", 1000)
+    errors, ended = [], threading.Event()
+
+    def draw():
+        try:
+            while not ended.is_set():
+                progress._remaining()
+        except RuntimeError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=draw)
+    sys.setswitchinterval(1e-6)
+    try:
+        thread.start()
+        for _ in range(1000):
+            for name in ("sub-01", "sub-02"):
+                progress.message(name, Started(["a", "b"], Record(name, "x")))
+                progress.message(name, Step("a", "start", 0))
+                progress.message(name, Step("b", "start", 0))
+                progress.message(name, Step("a", "end", 0))
+            progress.ended("sub-01", Result("ok", seconds=1))
+    finally:
+        sys.setswitchinterval(interval)
+        ended.set()
+        thread.join()
+    assert not errors
+
+
+def test_sessions_that_restart_and_steps_without_a_usual_time(shown):
+    progress, text = shown
+    with progress:
+        progress.message("sub-01", Step("brain extraction", "start", 0))
+        for _ in range(2):
+            progress.message("sub-01", Started(["other", "report"], Record("sub-01", "x")))
+            progress.message("sub-01", Step("other", "start", 0))
+            progress.message("sub-01", Step("other", "end", 0))
+            progress.message("sub-01", Step("unlisted", "end", 1000))
+        assert re.search(r"sub-01 .* 5% .* left", text()), "0.6 of 13.3 s"
+        progress.ended("sub-01", Result("failed", "reason"))
+        progress.ended("sub-02", Result("locked", "reason"))
+        assert re.search(r"sessions 2/2 .* 100% \S+ *$", text().rstrip())
+
+
+def test_a_run_without_sessions(tmp_path):
+    with Progress(tmp_path / "logs/bids_stroke.log", 0) as progress:
+        assert progress._remaining() is None

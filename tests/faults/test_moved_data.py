@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -50,25 +49,16 @@ def test_one_voxel_of_a_mask(bids, tmp_path, table):
     table.add("Moved data", "one voxel of a mask, size and time as before", 0, "sub-01: ok", "all")
 
 
-@pytest.mark.parametrize(
-    ("case", "name", "words"),
-    [
-        ("a relative path for jobs in an image", "masks", "is a relative path"),
-        ("a path with a comma for jobs in an image", "{}/a,b", "Apptainer cannot bind"),
-    ],
-)
-def test_a_path_that_jobs_in_an_image_cannot_see(
-    bids, tmp_path, monkeypatch, table, capsys, case, name, words
-):
-    monkeypatch.chdir(tmp_path)
+def test_a_path_that_jobs_in_an_image_cannot_see(bids, tmp_path, table, capsys):
     (tmp_path / "b.sif").touch()
-    folder = name.format(tmp_path)
-    mask = Path(folder) / "sub-01/anat/sub-01_desc-brain_mask.nii.gz"
+    folder = tmp_path / "a,b"
+    mask = folder / "sub-01/anat/sub-01_desc-brain_mask.nii.gz"
     mask.parent.mkdir(parents=True)
     nib.save(nib.Nifti1Image(np.ones((2, 2, 2), np.uint8), np.eye(4)), mask)
-    options = ["--image", "b.sif", "--derivatives", folder, "--lesion-derivatives", str(bids)]
+    options = ["--image", str(tmp_path / "b.sif"), "--derivatives", str(folder)]
+    options += ["--lesion-derivatives", str(bids)]
     assert slurm.main([str(bids), str(tmp_path / "out"), *options]) == 2
     seen = capsys.readouterr().err.strip()
-    assert words in seen
+    assert "Apptainer cannot bind" in seen
     assert not (tmp_path / "out/logs/slurm").exists()
-    table.add("Moved data", case, 2, seen, "nothing")
+    table.add("Moved data", "a path with a comma for jobs in an image", 2, seen, "nothing")

@@ -28,6 +28,14 @@ def test_scores_are_by_size_for_allowed_inputs():
     assert rows["chronic", "T1w+FLAIR"] == {"1-10 ml": (0.456, 5)}
 
 
+def test_every_score_has_a_column_and_contrasts_have_any_order():
+    rows = [*MEASURED, {"what": "acute", "input": "FLAIR+T1w", "dice": 0.4}]
+    card = replace(cards.make("T1w", optional=("FLAIR",)), measured=rows)
+    sizes, scored = scores.expected_dice(card)
+    assert sizes == ["< 1 ml", "1-10 ml", "10-50 ml", "any size"]
+    assert scored["acute", "T1w+FLAIR"] == {"any size": (0.4, None)}
+
+
 def test_scores_of_lesions_of_any_size():
     card = replace(cards.make("T1w"), measured=[{"what": "my cohort", "input": "T1w", "dice": 0.6}])
     assert scores.expected_dice(card) == (

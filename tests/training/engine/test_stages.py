@@ -156,7 +156,14 @@ def test_invalid_command_lines(tmp_path, capsys):
         (["s2", "bids", "out"], "--labels has 0 folders of masks for 1 datasets"),
         (["embedded", "bids", "out"], "trains on simulated strokes"),
         (["s2", str(tmp_path), str(tmp_path / "o"), "--labels", "x", "--fold", "1"], "--fold 1"),
-        (["s2", "bids", "out", "--labels", "x", "--minutes", "5"], "apply only to simulated strokes"),
+        *(
+            (["s2", "bids", "out", "--labels", "x", option, "5"], f"{option} has no effect on a train")
+            for option in ("--minutes", "--decay", "--data")
+        ),
+        *(
+            (["embedded", "out", "--data", "d", option, "5"], f"{option} has no effect on a training")
+            for option in ("--split", "--fold", "--nprocs")
+        ),
         (["embedded", "out", "--data", "d", "--minutes", "0"], "give a positive number"),
         (["embedded", "out", "--data", "d", "--initial", "m", "--decay", "c"], "remove --initial"),
     ):
