@@ -1,12 +1,12 @@
 """Relate the lesions of acute stroke patients to the NIHSS through the whole app.
 
-    python studies/outcome.py OUT [--participants N] [--jobs 2] [--permutations 1000]
+    python studies/outcome.py OUT [--participants N] [--jobs 2] [--permutations 1000] [--page FILE]
 
 The lesion masks of 658 patients (SOOP, OpenNeuro ds004889) in template space are linked to a dataset
 with their age and NIHSS, and both levels are run with ``--outcome nihss``: with the tract of the
-package, and with the same map without its mirror image. The script prints the results beside a plain
-recalculation from the masks, which uses no registration. Data are read from
-``$BIDS_STROKE_SHARED/data``.
+package, and with the same map without its mirror image. The script writes the results to
+docs/outcome.md, beside a plain recalculation from the masks, which uses no registration. Data are read
+from ``$BIDS_STROKE_SHARED/data``.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 import yaml
-from common import DATA, run, start_dataset
+from common import DATA, DOCS, run, start_dataset, write_section
 from scipy import stats
 
 from bids_stroke.atlases.load_columns import MIN_PEAK
@@ -28,6 +28,23 @@ from bids_stroke.spatial import grid, image
 
 SPACE = "MNI152NLin6Asym"
 SOURCE = DATA / "lesions_acute"
+#: Columns of the outcome tables in docs/outcome.md, by the end of the names of the tables.
+COLUMNS = {
+    "": (
+        "measure",
+        "spearman",
+        "spearman_low",
+        "spearman_high",
+        "partial_r",
+        "r2_baseline",
+        "r2",
+        "cv_gain",
+    ),
+    "_summary": (
+        *("n_voxels", "critical_t", "n_significant", "peak_t", "peak_x", "peak_y", "peak_z"),
+        *("cv_r2_volume", "cv_r2_map", "cv_gain", "cv_gain_low", "cv_gain_high"),
+    ),
+}
 ASYMMETRIC = "JuelichCSTunsymmetrized"
 
 
@@ -120,6 +137,7 @@ def main():
     command.add_argument("--participants", type=int, metavar="N")
     command.add_argument("--jobs", type=int, default=2)
     command.add_argument("--permutations", type=int, default=1000)
+    command.add_argument("--page", type=Path, default=DOCS / "outcome.md")
     arguments = command.parse_args()
     bids, out = arguments.out / "bids", arguments.out / "out"
     people = link_dataset(bids, arguments.participants)
@@ -137,15 +155,13 @@ def main():
         "app, map without its mirror image": measured(table, ASYMMETRIC.lower()),
         "recalculation without registration": plain,
     }
-    print(f"{len(table)} participants\n")
-    print(
-        pd.DataFrame({name: results(part, nihss) for name, part in rows.items()})
-        .T.round(3)
-        .to_markdown()
-    )
-    for name in ("", "_tests", "_summary"):
-        print(f"\ngroup_outcome{name}.tsv\n")
-        print(pd.read_csv(out / f"group_outcome{name}.tsv", sep="\t").T.to_markdown())
+    columns = pd.DataFrame({name: results(part, nihss) for name, part in rows.items()})
+    parts = [f"Spearman correlations with the NIHSS, and R², of {len(table)} patients:"]
+    parts.append(columns.round(3).to_markdown())
+    for name, kept in COLUMNS.items():
+        values = pd.read_csv(out / f"group_outcome{name}.tsv", sep="\t")[list(kept)]
+        parts += [f"`group_outcome{name}.tsv`:", values.to_markdown(index=False, floatfmt=".3g")]
+    write_section("acute patients", "\n\n".join(parts), arguments.page)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Make the pictures of the reports in docs/pictures.
 
     python studies/pictures.py FOLDER
+    python studies/pictures.py --outcome FOLDER
 
-FOLDER is that of the sample reports (studies/sample_report.py).
+The first FOLDER is that of the sample reports (studies/sample_report.py), the second that of
+studies/outcome.py.
 """
 
+import argparse
 import shutil
-import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -24,31 +26,49 @@ def save(png, name):
     print(path)
 
 
-def main(folder):
-    out = folder / "derivatives"
-    PICTURES.mkdir(exist_ok=True)
+def reports(browser, out):
+    """Make the pictures of the sample reports."""
     viewer = min(out.glob("sub-*_viewer.html"))
     report = out / f"{viewer.name.partition('_')[0]}.html"
+    page = browser.new_page(viewport={"width": 1280, "height": 850})
+    page.goto(report.absolute().as_uri())
+    save(page.screenshot(), "participant")
+    page.click("#lesion > summary")
+    save(page.locator("#lesion-1 svg").screenshot(), "lesion")
+    page.set_viewport_size({"width": 1280, "height": 1100})
+    page.goto((out / "group.html").absolute().as_uri())
+    save(page.screenshot(), "group")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(viewer.absolute().as_uri())
+    page.wait_for_selector("body[data-ready]", timeout=300_000)
+    save(page.screenshot(), "viewer")
+
+
+def outcome(browser, out):
+    """Make the pictures of an outcome: plots and lesion-symptom map."""
+    page = browser.new_page(viewport={"width": 1280, "height": 850})
+    page.goto((out / "group.html").absolute().as_uri())
+    figures = page.locator("section[id^='outcome-'] figure")
+    for figure, name in zip((figures.first, figures.last), ("outcome", "symptom-map"), strict=True):
+        save(figure.screenshot(), name)
+
+
+def main():
+    """Command line."""
+    command = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    command.add_argument("folder", type=Path)
+    command.add_argument("--outcome", action="store_true")
+    arguments = command.parse_args()
+    PICTURES.mkdir(exist_ok=True)
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
-        page = browser.new_page(viewport={"width": 1280, "height": 850})
-        page.goto(report.absolute().as_uri())
-        save(page.screenshot(), "participant")
-        page.click("#lesion > summary")
-        save(page.locator("#lesion-1 svg").screenshot(), "lesion")
-        page.set_viewport_size({"width": 1280, "height": 1100})
-        page.goto((out / "group.html").absolute().as_uri())
-        save(page.screenshot(), "group")
-        page.set_viewport_size({"width": 1280, "height": 800})
-        page.goto(viewer.absolute().as_uri())
-        page.wait_for_selector("body[data-ready]", timeout=300_000)
-        save(page.screenshot(), "viewer")
+        path = shutil.which("chromium")
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        if arguments.outcome:
+            outcome(browser, arguments.folder / "out")
+        else:
+            reports(browser, arguments.folder / "derivatives")
         browser.close()
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    main(Path(sys.argv[1]))
+    main()
