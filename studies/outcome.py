@@ -31,14 +31,8 @@ SOURCE = DATA / "lesions_acute"
 #: Columns of the outcome tables in docs/outcome.md, by the end of the names of the tables.
 COLUMNS = {
     "": (
-        "measure",
-        "spearman",
-        "spearman_low",
-        "spearman_high",
-        "partial_r",
-        "r2_baseline",
-        "r2",
-        "cv_gain",
+        *("measure", "spearman", "spearman_low", "spearman_high", "partial_r", "r2_baseline", "r2"),
+        *("cv_gain", "cv_gain_low", "cv_gain_high"),
     ),
     "_summary": (
         *("n_voxels", "critical_t", "n_significant", "peak_t", "peak_x", "peak_y", "peak_z"),
@@ -130,6 +124,11 @@ def results(measures, outcome):
     return row
 
 
+def format_table(table, index=True):
+    """Format a table in Markdown, with at most three decimals."""
+    return table.round(3).astype(object).where(table.notna(), "").to_markdown(index=index)
+
+
 def main():
     """Command line."""
     command = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -157,10 +156,10 @@ def main():
     }
     columns = pd.DataFrame({name: results(part, nihss) for name, part in rows.items()})
     parts = [f"Spearman correlations with the NIHSS, and R², of {len(table)} patients:"]
-    parts.append(columns.round(3).to_markdown())
+    parts.append(format_table(columns))
     for name, kept in COLUMNS.items():
         values = pd.read_csv(out / f"group_outcome{name}.tsv", sep="\t")[list(kept)]
-        parts += [f"`group_outcome{name}.tsv`:", values.to_markdown(index=False, floatfmt=".3g")]
+        parts += [f"`group_outcome{name}.tsv`:", format_table(values, index=False)]
     write_section("acute patients", "\n\n".join(parts), arguments.page)
 
 

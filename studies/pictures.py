@@ -48,7 +48,8 @@ def outcome(browser, out):
     """Make the pictures of an outcome: plots and lesion-symptom map."""
     page = browser.new_page(viewport={"width": 1280, "height": 850})
     page.goto((out / "group.html").absolute().as_uri())
-    figures = page.locator("section[id^='outcome-'] figure")
+    page.add_style_tag(content="header {display: none}")
+    figures = page.locator("section[id^='outcome-'] figure svg")
     for figure, name in zip((figures.first, figures.last), ("outcome", "symptom-map"), strict=True):
         save(figure.screenshot(), name)
 
