@@ -157,8 +157,8 @@ def main():
     columns = pd.DataFrame({name: results(part, nihss) for name, part in rows.items()})
     parts = [f"Spearman correlations with the NIHSS, and R², of {len(table)} patients:"]
     parts.append(format_table(columns))
-    for name, kept in COLUMNS.items():
-        values = pd.read_csv(out / f"group_outcome{name}.tsv", sep="\t")[list(kept)]
+    for name, shown in COLUMNS.items():
+        values = pd.read_csv(out / f"group_outcome{name}.tsv", sep="\t")[list(shown)]
         parts += [f"`group_outcome{name}.tsv`:", format_table(values, index=False)]
     write_section("acute patients", "\n\n".join(parts), arguments.page)
 

@@ -50,8 +50,8 @@ class CommandParser(argparse.ArgumentParser):
         words = list(sys.argv[1:] if args is None else args)
         end = words.index("--") if "--" in words else len(words)
         words[:end] = map(hyphenated, words[:end])
-        own = takewhile(self._is_option, words) if self._subparsers else words[:end]
-        for name in (word.partition("=")[0] for word in own if self._is_option(word)):
+        checked = takewhile(self._is_option, words) if self._subparsers else words[:end]
+        for name in (word.partition("=")[0] for word in checked if self._is_option(word)):
             is_known = not {name, name[:2]}.isdisjoint(self._option_string_actions)
             if not is_known or hyphenated(f"-{name}") in self._option_string_actions:
                 self.error(f"{name} is not an option{suggest(name, self._option_string_actions)}")

@@ -84,7 +84,14 @@ def test_every_option_with_a_file_is_a_setting():
     actions = {action.dest for action in options.build()._actions if action.type is Path}
     assert actions - {"atlas", "atlas_labels"} <= PATHS  # a pair of them is one of atlases
     texts = {field.name for field in fields(Settings) if "str" in str(field.type)}
-    no_files = {"participant_label", "session_label", "brain_extraction", "assume_orientation", "level"}
+    no_files = {
+        "participant_label",
+        "session_label",
+        "brain_extraction",
+        "assume_orientation",
+        "level",
+        "command",
+    }
     no_files |= {"bids_filters", "normalization", "output_spaces", "device", "group_by"}
     no_files |= {"outcomes", "covariates", "worse", "flip_to"}
     assert texts == NAMES | no_files

@@ -24,7 +24,7 @@ READERS = {
     "image": (".nii", image.load_scan),
     "packed": (".nii.gz", image.load_scan),
     "table": (".tsv", participants.read_participants),
-    "ratings": (".tsv", ratings.read_ratings),
+    "ratings": (".tsv", lambda path: ratings.read_ratings([path])),
     "card": (".yaml", catalog.load),
     "filters": (".json", parser._filters),
     "plugin": (".yaml", plugins.read_plugin),

@@ -50,7 +50,8 @@ def paragraph(session: str, text: str) -> Markup:
 def page_texts(table: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Describe the percentiles of all sessions of a group table, by participant and session name."""
     texts: dict[str, dict[str, str]] = {}
-    for row in table.to_dict("records"):
+    for values in table.to_dict("records"):
+        row = {str(column): value for column, value in values.items()}
         session = None if pd.isna(row["session_id"]) else row["session_id"]
         participant = str(row["participant_id"])
         name = join_session_name(participant, session)
