@@ -102,6 +102,7 @@ def measure(function, *arguments):
     )
     process.start()
     result = queue.get()
+    process.terminate()  # it would wait for idle workers of joblib
     process.join()
     return result
 
