@@ -193,6 +193,7 @@ def test_a_figure_is_enlarged_by_click_or_enter_and_closed_by_escape(page):
     figure.click()
     assert dialog.is_visible() and dialog.locator("svg").bounding_box()["width"] > width
     page.keyboard.press("Escape")
+    page.wait_for_function("document.querySelector('#lesion-1 svg') !== null")
     assert not dialog.is_visible()
     assert page.locator("#lesion-1 svg").bounding_box()["width"] == width, "it is back in its place"
     page.locator("#lesion-1 svg").focus()
@@ -202,8 +203,8 @@ def test_a_figure_is_enlarged_by_click_or_enter_and_closed_by_escape(page):
     page.get_by_role("button", name="Enlarge slice z =").click()
     assert dialog.locator("svg").bounding_box()["height"] > 0.7 * DESKTOP["height"]
     page.keyboard.press("Escape")
-    focused = page.evaluate("document.activeElement.ariaLabel")
-    assert focused.startswith("Enlarge slice z =")
+    # The focus returns in an event after the dialog is closed.
+    page.wait_for_function("document.activeElement.ariaLabel?.startsWith('Enlarge slice z =')")
 
 
 def test_enlarged_slices_are_linked(page):
