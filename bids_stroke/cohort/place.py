@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bids_stroke.lesion.measurements import native_or_template
 from bids_stroke.qc.ratings import KEYS
 from bids_stroke.utils.files import PathLike
 
 from .columns import tract_prefixes
+from .table import lesion_volumes, numeric_column
 
 GROUP_TABLE = "group_lesion.tsv"
-_VOLUMES = ("lesion_volume_ml", "lesion_volume_mni_ml")
 #: Loads of a tract with percentiles, without the prefix of their columns.
 _LOADS = ("weighted_load_ml_total", "max_slice_load_total")
 
@@ -63,15 +62,37 @@ def session_places(table: pd.DataFrame, row: Mapping[str, Any]) -> dict[str, Pla
     >>> session_places(table, {"participant_id": "c", "lesion_volume_ml": 20.0})
     {'lesion_volume_ml': Place(value=20.0, percentile=66.66666666666667, sessions=3)}
     """
-    others = table[~_is_session(table, row)]
-    columns = [f"{tract}_{load}" for tract in tract_prefixes(table) for load in _LOADS]
-    places = {_VOLUMES[0]: _place(_volumes(others), _volume(row))}
-    places |= {
-        name: _place(pd.to_numeric(others[name], errors="coerce"), row.get(name, np.nan))
-        for name in columns
-        if name in others
-    }
-    return {name: place for name, place in places.items() if place}
+    others = _measures(table[~_is_session(table, row)])
+    session = _measures(pd.DataFrame([row]))
+    return _places(pd.concat([others, session], ignore_index=True))[-1]
+
+
+def cohort_places(table: pd.DataFrame) -> list[dict[str, Place]]:
+    """Return the percentiles of each session of a group table, as :func:`session_places` does."""
+    return _places(_measures(table))
+
+
+def _measures(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the measures with percentiles, with missing values as NaN."""
+    loads = [f"{tract}_{load}" for tract in tract_prefixes(table) for load in _LOADS]
+    columns = {name: numeric_column(table, name) for name in loads if name in table}
+    return pd.DataFrame({"lesion_volume_ml": lesion_volumes(table), **columns})
+
+
+def _places(measures: pd.DataFrame) -> list[dict[str, Place]]:
+    """Return the percentiles of each row; measures that it or all other rows lack are omitted."""
+    others = measures.notna().sum().to_numpy() - 1
+    # The mean rank of equal values exceeds the number of smaller values by one half for each of them.
+    percentiles = 100 * (measures.rank().to_numpy() - 1) / np.maximum(others, 1)
+    names = list(map(str, measures))
+    return [
+        {
+            name: Place(float(value), float(percentile), int(number))
+            for name, value, percentile, number in zip(names, row, ranks, others, strict=True)
+            if np.isfinite(value) and number
+        }
+        for row, ranks in zip(measures.to_numpy(float), percentiles, strict=True)
+    ]
 
 
 def read_places(output_dir: PathLike, row: Mapping[str, Any]) -> dict[str, Place]:
@@ -108,24 +129,3 @@ def _is_session(table: pd.DataFrame, row: Mapping[str, Any]) -> pd.Series:
     sessions = table["session_id"]
     is_same = sessions.isna() if pd.isna(session) else sessions == session
     return (table["participant_id"] == row["participant_id"]) & is_same
-
-
-def _volumes(table: pd.DataFrame) -> pd.Series:
-    native, in_template = (
-        pd.to_numeric(table[name], errors="coerce") if name in table else np.full(len(table), np.nan)
-        for name in _VOLUMES
-    )
-    return pd.Series(native_or_template(native, in_template), index=table.index)
-
-
-def _volume(row: Mapping[str, Any]) -> float:
-    native, in_template = (row.get(name, np.nan) for name in _VOLUMES)
-    return float(native_or_template(native, in_template))
-
-
-def _place(others: pd.Series, value: float) -> Place | None:
-    others = others.dropna()
-    if not len(others) or not np.isfinite(value):
-        return None
-    smaller = (others < value).sum() + 0.5 * (others == value).sum()
-    return Place(float(value), float(100 * smaller / len(others)), len(others))

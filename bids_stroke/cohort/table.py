@@ -34,6 +34,18 @@ def volume_ml(row: Mapping[str, Any]) -> float:
     return float(native_or_template(row["lesion_volume_ml"], row["lesion_volume_mni_ml"]))
 
 
+def numeric_column(table: pd.DataFrame, name: str) -> pd.Series:
+    """Return a column as numbers; NaN for other values and without the column."""
+    values = table[name] if name in table else pd.Series(np.nan, index=table.index)
+    return pd.to_numeric(values, errors="coerce")
+
+
+def lesion_volumes(table: pd.DataFrame) -> pd.Series:
+    """Return lesion volumes (ml): native, or in the template if there is no native volume."""
+    columns = (numeric_column(table, f"lesion_volume_{end}") for end in ("ml", "mni_ml"))
+    return pd.Series(native_or_template(*columns), index=table.index)
+
+
 def session_row(output_dir: PathLike, record: Record) -> Row:
     """Build the row of a session that was processed successfully.
 
@@ -45,6 +57,9 @@ def session_row(output_dir: PathLike, record: Record) -> Row:
     native = record.path(output_dir, "components")
     lesion, *components = read_rows(native or record.require(output_dir, "components", TEMPLATE))
     participant, session = split_session_name(record.name)
+    quality = _quality(record.path(output_dir, "image_quality"), record.reference)
+    volume = lesion["volume_ml"] if native else np.nan
+    scaling = lesion["volume_template_ml"] / volume if volume > 0 else np.nan
     row: Row = {
         "participant_id": participant,
         "session_id": session or np.nan,
@@ -52,10 +67,10 @@ def session_row(output_dir: PathLike, record: Record) -> Row:
         "reference": record.reference,
         "contrasts": "+".join(record.contrasts) or np.nan,
         "model": record.model,
-        "lesion_volume_ml": lesion["volume_ml"] if native else np.nan,
+        "lesion_volume_ml": volume,
         **{f"lesion_{name}": lesion.get(name, np.nan) for name in INTERVALS},
         "lesion_volume_mni_ml": lesion["volume_template_ml"],
-        "relative_lesion_scaling": np.nan,
+        "relative_lesion_scaling": scaling / quality["brain_scaling"],
         "previous_session_id": np.nan,
         "lesion_volume_change_ml": np.nan,
         "outside_brain_share": lesion["outside_brain_share"],
@@ -64,22 +79,12 @@ def session_row(output_dir: PathLike, record: Record) -> Row:
         "index_super_region": np.nan,
         "mean_probability": lesion["mean_probability"],
         "max_probability": lesion["max_probability"],
-        **_quality(record.path(output_dir, "image_quality"), record.reference),
+        **quality,
     }
     for label, path in record.paths(output_dir, "loads").items():
         row |= _loads(tract_prefix(label), path)
     shares = record.path(output_dir, "regions", super_regions.super_regions_card().atlas)
-    row["relative_lesion_scaling"] = _relative_scaling(row)
     return row | (_regions(read_rows(shares)) if shares else {})
-
-
-def _relative_scaling(row: Row) -> float:
-    """Return the scaling of the lesion by the normalization over that of the brain.
-
-    NaN if there is no volume on the native grid, or no lesion.
-    """
-    native, in_template = row["lesion_volume_ml"], row["lesion_volume_mni_ml"]
-    return in_template / native / row["brain_scaling"] if native > 0 else np.nan
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -50,10 +50,8 @@ class ImageQuality(ImageInterface):
         measured = image_quality.measure(raw, in_file, brain, tissues, reference)
         measured["contrast"] = self.inputs.contrast
         measured["template_brain_dice"] = metrics.dice(moved_brain.dataobj, template_brain.dataobj)
-        scaled, native = (
-            np.count_nonzero(mask.dataobj) * grid.voxel_volume(mask) for mask in (moved_brain, brain)
-        )
-        measured["brain_scaling"] = scaled / native
+        scaled = np.count_nonzero(moved_brain.dataobj) * grid.voxel_volume(moved_brain) / 1000
+        measured["brain_scaling"] = scaled / measured["brain_volume_ml"]
         table = pd.DataFrame([measured], columns=list(image_quality.COLUMNS))
         return {"out_table": write_tsv(table, folder / "quality.tsv")}
 

@@ -228,7 +228,7 @@ def from_fractions(fraction: np.ndarray) -> NDArray[np.bool_]:
     grid_of_blocks = [size // BLOCK + 1 for size in fraction.shape]
     blocks = np.ravel_multi_index(tuple((voxels // BLOCK).T), grid_of_blocks)
     values = covered[tuple(voxels.T)]
-    if values.min() == 1:  # the mask of the same lattice
+    if values.min() == 1:  # each voxel is covered completely or not at all
         return covered > 0
     order = np.lexsort(((voxels @ _SPREAD) % 1, -values, blocks))
     voxels, values, blocks = voxels[order], values[order], blocks[order]

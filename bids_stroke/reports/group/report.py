@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from bids_stroke import __version__
+from bids_stroke.cohort.table import lesion_volumes
 from bids_stroke.qc import outliers as qc_outliers
 from bids_stroke.qc.ratings import CohortRatings
 from bids_stroke.reports.evaluation import Page
@@ -23,7 +24,7 @@ from .overlap import lesion_cells
 from .pictures import Pictures
 from .plots import plot_cohort
 from .ratings import rating_data, rating_section
-from .table import ExcludedSession, arrange_table, lesion_volumes, new_names, table_data
+from .table import ExcludedSession, arrange_table, new_names, table_data
 from .tiles import cohort_tiles
 
 

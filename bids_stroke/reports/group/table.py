@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bids_stroke.bids.names import natural_key, split_session_name
-from bids_stroke.lesion.measurements import native_or_template
+from bids_stroke.cohort.table import lesion_volumes, numeric_column
 from bids_stroke.reports.columns import MEASURES, column_title, number
 from bids_stroke.reports.figures import panels
 
@@ -69,12 +69,6 @@ def session_keys(table: pd.DataFrame) -> list[str]:
     return [column for column in KEYS if column in table]
 
 
-def lesion_volumes(table: pd.DataFrame) -> pd.Series:
-    """Return lesion volumes (ml): native, or in the template if there is no native volume."""
-    native, in_template = (_numbers(table, name) for name in (_NATIVE_VOLUME, _TEMPLATE_VOLUME))
-    return pd.Series(native_or_template(native, in_template), index=table.index)
-
-
 def volume_column(table: pd.DataFrame) -> str | None:
     """Return the column of the page with the lesion volumes, or None if there are none."""
     columns = (_MIXED_VOLUME, _NATIVE_VOLUME, _TEMPLATE_VOLUME)
@@ -83,14 +77,9 @@ def volume_column(table: pd.DataFrame) -> str | None:
 
 def _add_mixed_volumes(table: pd.DataFrame) -> pd.DataFrame:
     """Add the column of all lesion volumes if only some sessions have a native volume."""
-    volumes, native = lesion_volumes(table), _numbers(table, _NATIVE_VOLUME)
+    volumes, native = lesion_volumes(table), numeric_column(table, _NATIVE_VOLUME)
     is_mixed = native.notna().any() and (native.isna() & volumes.notna()).any()
     return table.assign(**{_MIXED_VOLUME: volumes}) if is_mixed else table
-
-
-def _numbers(table: pd.DataFrame, name: str) -> pd.Series:
-    values = table[name] if name in table else pd.Series(np.nan, index=table.index)
-    return pd.to_numeric(values, errors="coerce")
 
 
 def arrange_table(table: pd.DataFrame, failed: Sequence[ExcludedSession]) -> pd.DataFrame:
@@ -138,7 +127,7 @@ def table_data(
         Folder of the derivatives.
     """
     numeric = [name for name in table if pd.api.types.is_numeric_dtype(table[name])]
-    native, in_template = (_numbers(table, name) for name in (_NATIVE_VOLUME, _TEMPLATE_VOLUME))
+    native, in_template = (numeric_column(table, name) for name in (_NATIVE_VOLUME, _TEMPLATE_VOLUME))
     only_in_template = bool((native.isna() & in_template.notna()).any())
     hidden = HIDDEN_COLUMNS - ({_TEMPLATE_VOLUME} if only_in_template else set())
     files = [sessions[key] for key in table_keys(table)]

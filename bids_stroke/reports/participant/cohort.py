@@ -12,8 +12,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from bids_stroke.bids.names import join_session_name
-from bids_stroke.cohort.place import Place, session_places
+from bids_stroke.cohort.place import Place, cohort_places
 from bids_stroke.reports.columns import column_title
+from bids_stroke.reports.group.files import table_keys
 from bids_stroke.utils.files import PathLike
 
 from .updates import update_page
@@ -50,12 +51,9 @@ def paragraph(session: str, text: str) -> Markup:
 def page_texts(table: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Describe the percentiles of all sessions of a group table, by participant and session name."""
     texts: dict[str, dict[str, str]] = {}
-    for values in table.to_dict("records"):
-        row = {str(column): value for column, value in values.items()}
-        session = None if pd.isna(row["session_id"]) else row["session_id"]
-        participant = str(row["participant_id"])
+    for (participant, session), places in zip(table_keys(table), cohort_places(table), strict=True):
         name = join_session_name(participant, session)
-        texts.setdefault(participant, {})[name] = describe_places(session_places(table, row))
+        texts.setdefault(participant, {})[name] = describe_places(places)
     return texts
 
 
