@@ -54,13 +54,16 @@ class Panel(NamedTuple):
 
 
 def layout(rows: Iterable[Sequence[Cut]]) -> tuple[list[Panel], Size]:
-    """Arrange rows of slices, each centered; return panels and (width, height)."""
+    """Arrange rows of slices from the left; return panels and (width, height).
+
+    A window narrower than the figure shows its left part first.
+    """
     panels, top = [], STRIP
     for row in rows:
         shapes = [cut.field.shape(cut.axis) for cut in row]
         free = WIDTH - sum(width for _, width in shapes)
         gap = max(min(free / len(row), MAX_GAP), 0)
-        left = max((free - gap * (len(row) - 1)) / 2, 0)
+        left = gap / 2
         axis = None
         for cut, (_, width) in zip(row, shapes, strict=True):
             panels.append(Panel(cut, int(left), top, cut.axis != axis))

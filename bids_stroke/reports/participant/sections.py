@@ -43,10 +43,14 @@ _LINKED = "axial"
 
 
 class Reportlet(NamedTuple):
-    """Part of a session in the report: ``desc`` and contrast of its figure or tables, and its HTML."""
+    """Part of a session in the report.
+
+    ``desc``, contrast and atlas of its figure or tables, and its HTML.
+    """
 
     desc: str
     contrast: str
+    atlas: str
     content: Markup
 
 
@@ -87,10 +91,11 @@ def read_reportlets(out_dir: Path, record: Record, scale: float) -> Iterator[Rep
         paths = sorted(path for name, path in record.files(out_dir) if name == kind)
         if paths:
             tables = [_table(path, out_dir, desc) for path in paths]
-            yield Reportlet(desc, "", fragment("tables.html", tables=tables))
+            yield Reportlet(desc, "", "", fragment("tables.html", tables=tables))
     for path in figures(out_dir, record):
         name = Name.parse(path)
-        yield Reportlet(name.entities.get("desc", ""), name.suffix, svg.inline(path, scale))
+        desc, atlas = (name.entities.get(key, "") for key in ("desc", "atlas"))
+        yield Reportlet(desc, name.suffix, atlas, svg.inline(path, scale))
 
 
 @lru_cache(maxsize=1)
@@ -136,11 +141,11 @@ def _parts(
         caption = entry.get("without_lesion", caption)
     groups = [shown] if is_linked and shown else [[reportlet] for reportlet in shown]
     for place, group in enumerate(groups, 1):
-        contrast = group[0].contrast
+        words = {"suffix": group[0].contrast, "atlas": group[0].atlas}
         yield Part(
-            entry["title"].format(suffix=contrast),
+            entry["title"].format(**words),
             f"{prefix}{desc}-{place}",
-            caption.format(suffix=contrast),
+            caption.format(**words),
             kind,
             group,
         )

@@ -135,6 +135,20 @@ def test_the_contents_list_all_parts(derivatives):
         assert {"Brain mask", "Lesion on T1w", "Lesion on FLAIR", "Lesion on TRACE"} <= set(listed)
 
 
+def test_tracts_are_listed_by_name(tmp_path):
+    figures = tmp_path / "sub-01" / "figures"
+    figures.mkdir(parents=True)
+    drawn = {}
+    for atlas in ("JuelichCST", "SMATTM1"):
+        path = figures / f"sub-01_atlas-{atlas}_desc-tract_T1w.svg"
+        path.write_text(SVG.format(atlas))
+        drawn[f"tract_figure@{atlas}"] = path.relative_to(tmp_path).as_posix()
+    session(tmp_path, "sub-01", outputs={"image": "missing", **drawn})
+    html = participant_report(tmp_path, "01").read_text(encoding="utf-8")
+    listed = re.findall(r'<a href="#tract-\d">(.*?)</a>', html)
+    assert listed == ["Lesion and tract JuelichCST", "Lesion and tract SMATTM1"]
+
+
 def test_a_participant_without_sessions(derivatives):
     html = participant_report(derivatives, "02").read_text(encoding="utf-8")
     assert "Session" not in re.sub(r"<(style|script)>.*?</\1>", "", html, flags=re.DOTALL)
