@@ -13,9 +13,13 @@ from the first variant. Intervals are computed as in ``embedded_model.py``.
 
 import argparse
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import embedded_cohort
+import embedded_scores
 import held_out
 import numpy as np
 import pandas as pd
@@ -25,7 +29,6 @@ from embedded_model import SIZES, interval, show
 from safetensors.torch import load_file
 
 from bids_stroke.compute import devices
-from bids_stroke.evaluation import metrics
 from bids_stroke.lesion.postprocessing import threshold
 from bids_stroke.models import catalog, weights
 from bids_stroke.settings import DEFAULT_MODEL
@@ -60,10 +63,15 @@ def recipe_of(name):
     return parse_simulation(content, name)
 
 
+def folder_of(name, work):
+    """Return the folder of a variant."""
+    return work / name.replace(" ", "-")
+
+
 def train(name, work, steps, start):
     """Train a variant for a number of steps."""
     initial = None if name == "fresh" else catalog.load(start)
-    out = work / name.replace(" ", "-")
+    out = folder_of(name, work)
     summary = loop.train_on_simulations(recipe_of(name), out, DATA, steps=steps, initial=initial)
     print(f"{name}: {summary.steps} steps, {summary.minutes} minutes", flush=True)
 
@@ -81,45 +89,52 @@ def plan():
     return list(enumerate([*lesions, *([[]] * WITHOUT)]))
 
 
-def score(name, work):
-    """Score a variant on every patient and input; scores are cached in the folder of the variant."""
-    recipe = recipe_of(name)
-    folder = work / name.replace(" ", "-")
-    cache = folder / "scores.pkl"
-    if cache.exists() and cache.stat().st_mtime > (folder / "weights.safetensors").stat().st_mtime:
-        return pd.read_pickle(cache)
-    network = weights.build(recipe.network)
-    network.load_state_dict(load_file(folder / "weights.safetensors"))
-    network = devices.place_network(network.eval(), "cpu")
-    settings = embedded_cohort.SETTINGS["synthesis"]
-    simulator = held_out.simulator("validation", work, recipe.spacing, settings)
-    rows = []
-    for seed, lesions in plan():
+@lru_cache
+def simulator_of(work, spacing):
+    """Return the simulator of the heads and lesions held out for validation."""
+    return held_out.simulator("validation", work, spacing, embedded_cohort.SETTINGS["synthesis"])
+
+
+@lru_cache
+def network_of(name, work):
+    """Return the trained network of a variant."""
+    network = weights.build(recipe_of(name).network)
+    network.load_state_dict(load_file(folder_of(name, work) / "weights.safetensors"))
+    return devices.place_network(network.eval(), "cpu")
+
+
+def score(patient, names, work):
+    """Return the scores of variants on a patient, from each input of their recipes."""
+    seed, lesions = patient
+    rows, drawn = [], {}
+    for name in names:
+        recipe = recipe_of(name)
         for entry in recipe.inputs:
-            sample = simulator.sample(
-                [6, seed], entry.contrasts, seed % len(simulator.subjects), lesions
-            )
+            key = recipe.spacing, *entry.contrasts
+            if key not in drawn:
+                simulator = simulator_of(work, recipe.spacing)
+                head = seed % len(simulator.subjects)
+                drawn[key] = simulator.sample([6, seed], entry.contrasts, head, lesions)
+            sample = drawn[key]
             tensors = samples.tensors(sample, recipe, np.random.default_rng([7, seed]))
             with torch.inference_mode(), devices.fast_arithmetic("cpu"):
-                logits = network(tensors.image[None].float()).float()
+                logits = network_of(name, work)(tensors.image[None].float()).float()
             probability = (logits.sigmoid()[0, 0] * tensors.mask[0]).numpy()
             mask = threshold(probability, THRESHOLD, COMPONENT, recipe.spacing**3) > 0
-            truth = sample.label.numpy()
+            row = {"variant": name, "seed": seed, "input": "+".join(entry.contrasts)}
+            row |= {"head": sample.head, "stage": "+".join(sample.stages) or "none"}
             volume = recipe.spacing**3 / 1000
-            rows.append(
-                {
-                    "seed": seed,
-                    "input": "+".join(entry.contrasts),
-                    "head": sample.head,
-                    "stage": "+".join(sample.stages) or "none",
-                    "dice": metrics.dice(mask, truth),
-                    "true_ml": truth.sum() * volume,
-                    "predicted_ml": mask.sum() * volume,
-                }
-            )
-    table = pd.DataFrame(rows)
-    table.to_pickle(cache)
-    return table
+            rows.append(row | embedded_scores.scores(mask, sample.label.numpy(), volume))
+    return rows
+
+
+def score_all(names, work, jobs):
+    """Return the scores of each variant."""
+    task = partial(score, names=names, work=work)
+    # A process forked after the use of torch may hang.
+    with ProcessPoolExecutor(jobs, get_context("spawn"), embedded_scores.single_threaded) as pool:
+        rows = pd.DataFrame([row for part in pool.map(task, plan()) for row in part])
+    return {name: rows[rows.variant == name] for name in names}
 
 
 def comparison(tables):
@@ -136,7 +151,10 @@ def comparison(tables):
                 if not inside.isin(rows.index).all():
                     continue
                 part = rows.loc[inside]
-                line[name] = f"{part.dice.mean():.2f}"
+                line |= {
+                    name: f"{part.dice.mean():.2f}",
+                    f"detected, {name}": f"{part.detected.mean():.2f}",
+                }
                 if table is not next(iter(tables.values())):
                     line[f"{name} minus first"] = interval(
                         part.dice - first.loc[inside].dice, part["head"]
@@ -157,15 +175,14 @@ def main():
     command.add_argument("names", nargs="+", choices=VARIANTS, metavar="NAME", help=", ".join(VARIANTS))
     command.add_argument("--steps", type=int, default=300)
     command.add_argument("--start", default=DEFAULT_MODEL, metavar="CARD")
+    command.add_argument("--jobs", type=int, default=2)
     command.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "embedded_variants")
     arguments = command.parse_args()
     if arguments.what == "train":
         for name in arguments.names:
             train(name, arguments.work, arguments.steps, arguments.start)
         return
-    torch.set_num_threads(1)
-    tables = {name: score(name, arguments.work) for name in arguments.names}
-    show("Variants", comparison(tables))
+    show("Variants", comparison(score_all(arguments.names, arguments.work, arguments.jobs)))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,18 @@ from .saving import save_weights
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 
 
+def update_average(
+    decay: float, averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor
+) -> None:
+    """Update an exponential moving average after ``count`` updates.
+
+    The decay increases to ``decay``, so that the average of a short training does not contain the
+    initial weights (``tf.train.ExponentialMovingAverage``).
+    """
+    start = (1 + int(count)) / (10 + int(count))
+    get_ema_multi_avg_fn(min(decay, start))(averaged, current, count)
+
+
 class Segmenter(pl.LightningModule):
     """Training step with weighted Dice and cross-entropy inside the brain, and AdamW.
 
@@ -40,7 +53,7 @@ class Segmenter(pl.LightningModule):
         super().__init__()
         self.network = devices.place_network(network, "cpu")  # Lightning moves it to the device
         self.average = AveragedModel(
-            network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay), use_buffers=True
+            network, multi_avg_fn=partial(update_average, settings.ema_decay), use_buffers=True
         )
         self.settings = settings
         self.names = ["+".join(entry.contrasts) for entry in inputs]

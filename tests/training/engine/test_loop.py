@@ -20,7 +20,7 @@ from bids_stroke.models import catalog, weights
 from bids_stroke.models.writing import describe, write
 from bids_stroke.training.engine import loop, scores, sources
 from bids_stroke.training.engine.clock import Budget
-from bids_stroke.training.engine.segmenter import Segmenter
+from bids_stroke.training.engine.segmenter import Segmenter, update_average
 from bids_stroke.training.recipes import parse_simulation, read_recipe
 
 
@@ -104,6 +104,17 @@ def test_learning_rate_warms_up_and_stays_or_decays(recipe):
     assert constant.learning_rate(5000, 0.9) == peak
     assert decay.learning_rate(5000, 0.5) == pytest.approx(peak / 2)
     assert decay.learning_rate(5000, 1) == pytest.approx(0, abs=1e-9)
+
+
+def test_averaged_weights_forget_the_initial_weights_within_a_short_training():
+    averaged, current = [torch.tensor([1.0])], [torch.tensor([0.0])]
+    for count in range(1, 101):
+        update_average(0.998, averaged, current, torch.tensor(count))
+    # The product of (1 + n) / (10 + n) telescopes to (2 · … · 10) / (102 · … · 110).
+    share = math.factorial(10) / math.prod(range(102, 111))
+    assert averaged[0].item() == pytest.approx(share, rel=1e-3)
+    update_average(0.5, averaged, [torch.tensor([1.0])], torch.tensor(100))
+    assert averaged[0].item() == pytest.approx(0.5), "the largest decay"
 
 
 def test_a_decay_starts_from_a_checkpoint_without_changing_it(recipe, tmp_path):
