@@ -1,12 +1,14 @@
 """Compare variants of the training of the embedded model.
 
-    python studies/embedded_variants.py train NAME [NAME …] --steps 300 [--work DIR] [--start CARD]
+    python studies/embedded_variants.py train NAME [NAME …] --steps 320 [--work DIR] [--start CARD]
+    python studies/embedded_variants.py decay NAME [NAME …] --steps 60 [--work DIR]
     python studies/embedded_variants.py compare FIRST NAME [NAME …] [--work DIR]
 
 ``train`` trains each variant for a number of steps on the same stream of samples, from the same model
 (``fresh`` from random weights), and prints the minutes. For a comparison at equal time, give fewer
-steps for variants with slower steps. A repeated call continues training. ``compare`` evaluates the
-variants on the same simulated patients, with the heads and lesion shapes held out for validation
+steps for variants with slower steps. A repeated call continues training. ``decay`` continues with a
+learning rate that decays to zero. ``compare`` evaluates the variants (``start`` is the model that they
+start from) on the same simulated patients, with the heads and lesion shapes held out for validation
 (``embedded_cohort.yaml``) at the spacing of each recipe, and prints the Dice with paired differences
 from the first variant. Intervals are computed as in ``embedded_model.py``.
 """
@@ -36,8 +38,10 @@ from bids_stroke.training.engine import loop, samples
 from bids_stroke.training.recipes import merge, parse_simulation, read_content
 
 FINE = {"spacing": 1.25, "tile": [128, 160, 128]}
+START, DECAYED = "start", "decayed"
 #: Changes of the recipe, by the name of the variant.
 VARIANTS = {
+    START: {},
     "mirror": {},
     "image": {"mirror": None, "network": {"arguments": {"in_channels": 3}}},
     "fresh": {},
@@ -68,11 +72,18 @@ def folder_of(name, work):
     return work / name.replace(" ", "-")
 
 
-def train(name, work, steps, start):
-    """Train a variant for a number of steps."""
-    initial = None if name == "fresh" else catalog.load(start)
-    out = folder_of(name, work)
-    summary = loop.train_on_simulations(recipe_of(name), out, DATA, steps=steps, initial=initial)
+def train(name, work, steps, start, decay=False):
+    """Train a variant for a number of steps, with a constant or a decaying learning rate."""
+    folder = folder_of(name, work)
+    options = {"initial": None if name == "fresh" else catalog.load(start)}
+    if decay:
+        options = {"decay_from": folder / "checkpoints" / "last.ckpt"}
+    out = folder / DECAYED if decay else folder
+    out.mkdir(parents=True, exist_ok=True)
+    if not (out / "cache").exists():  # prepared heads, the same for all variants
+        (work / "cache").mkdir(exist_ok=True)
+        (out / "cache").symlink_to((work / "cache").absolute())
+    summary = loop.train_on_simulations(recipe_of(name), out, DATA, steps=steps, **options)
     print(f"{name}: {summary.steps} steps, {summary.minutes} minutes", flush=True)
 
 
@@ -96,14 +107,18 @@ def simulator_of(work, spacing):
 
 
 @lru_cache
-def network_of(name, work):
+def network_of(name, work, start):
     """Return the trained network of a variant."""
-    network = weights.build(recipe_of(name).network)
-    network.load_state_dict(load_file(folder_of(name, work) / "weights.safetensors"))
+    recipe = recipe_of(name)
+    network = weights.build(recipe.network)
+    if name == START:
+        network.load_state_dict(loop.initial_weights(recipe, catalog.load(start)))
+    else:
+        network.load_state_dict(load_file(folder_of(name, work) / DECAYED / "weights.safetensors"))
     return devices.place_network(network.eval(), "cpu")
 
 
-def score(patient, names, work):
+def score(patient, names, work, start):
     """Return the scores of variants on a patient, from each input of their recipes."""
     seed, lesions = patient
     rows, drawn = [], {}
@@ -118,7 +133,7 @@ def score(patient, names, work):
             sample = drawn[key]
             tensors = samples.tensors(sample, recipe, np.random.default_rng([7, seed]))
             with torch.inference_mode(), devices.fast_arithmetic("cpu"):
-                logits = network_of(name, work)(tensors.image[None].float()).float()
+                logits = network_of(name, work, start)(tensors.image[None].float()).float()
             probability = (logits.sigmoid()[0, 0] * tensors.mask[0]).numpy()
             mask = threshold(probability, THRESHOLD, COMPONENT, recipe.spacing**3) > 0
             row = {"variant": name, "seed": seed, "input": "+".join(entry.contrasts)}
@@ -128,9 +143,9 @@ def score(patient, names, work):
     return rows
 
 
-def score_all(names, work, jobs):
+def score_all(names, work, start, jobs):
     """Return the scores of each variant."""
-    task = partial(score, names=names, work=work)
+    task = partial(score, names=names, work=work, start=start)
     # A process forked after the use of torch may hang.
     with ProcessPoolExecutor(jobs, get_context("spawn"), embedded_scores.single_threaded) as pool:
         rows = pd.DataFrame([row for part in pool.map(task, plan()) for row in part])
@@ -171,18 +186,21 @@ def comparison(tables):
 def main():
     """Command line."""
     command = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    command.add_argument("what", choices=("train", "compare"))
+    command.add_argument("what", choices=("train", "decay", "compare"))
     command.add_argument("names", nargs="+", choices=VARIANTS, metavar="NAME", help=", ".join(VARIANTS))
-    command.add_argument("--steps", type=int, default=300)
+    command.add_argument("--steps", type=int, default=320)
     command.add_argument("--start", default=DEFAULT_MODEL, metavar="CARD")
     command.add_argument("--jobs", type=int, default=2)
     command.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "embedded_variants")
     arguments = command.parse_args()
-    if arguments.what == "train":
+    if arguments.what != "compare":
         for name in arguments.names:
-            train(name, arguments.work, arguments.steps, arguments.start)
+            train(name, arguments.work, arguments.steps, arguments.start, arguments.what == "decay")
         return
-    show("Variants", comparison(score_all(arguments.names, arguments.work, arguments.jobs)))
+    show(
+        "Variants",
+        comparison(score_all(arguments.names, arguments.work, arguments.start, arguments.jobs)),
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Run both levels on real heads.
 
-    python studies/real_heads.py OUT [ms] [ixi] [healthy] [stroke] [stripped] [--normalization masked]
+    python studies/real_heads.py OUT [NAME …] [--models MODEL …] [--normalization masked]
+
+NAME is ms, ixi, healthy, stroke or stripped (default: all).
 
 The scans in ``$BIDS_STROKE_SHARED/data`` are copied to BIDS datasets: MS patients with T1w and FLAIR,
 IXI heads, healthy heads with T1w and FLAIR, a stroke T2w, and skull-stripped stroke T2w and FLAIR. The
 script prints the exit status of each run, and brain volume, template overlap and lesion volume of each
-head. ``--brain-extraction deepbet`` is faster than the default.
+head, the latter for each model. ``--brain-extraction deepbet`` is faster than the default.
 """
 
 import argparse
@@ -15,6 +17,8 @@ from pathlib import Path
 
 import pandas as pd
 from common import DATA, start_dataset
+
+from bids_stroke.settings import DEFAULT_MODEL
 
 HEADS = DATA / "heads"
 DATASETS = {
@@ -53,6 +57,7 @@ DATASETS = {
     },
 }
 STRIPPED = ("stripped",)
+MEASURES = ["brain_volume_ml", "template_brain_dice", "snr"]
 
 
 def make(name, root):
@@ -66,36 +71,40 @@ def make(name, root):
         path.with_name(path.name.replace(".nii.gz", ".json")).write_text("{}")
 
 
+def process(bids, derivatives, *options):
+    """Run both levels, print the exit status, and return the table of the group level."""
+    # The models share the results of brain extraction.
+    options = [*options, "--work-dir", bids.with_name("work")]
+    for level in ("participant", "group"):
+        run = ["bids_stroke", bids, derivatives, level, *(options if level == "participant" else ())]
+        status = subprocess.run(run).returncode
+        print(derivatives, level, "exit status", status, flush=True)
+    return pd.read_csv(derivatives / "group_lesion.tsv", sep="\t")
+
+
 def main():
     """Command line."""
     command = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     command.add_argument("out", type=Path)
     command.add_argument("names", nargs="*", metavar="NAME", help=", ".join(DATASETS))
+    command.add_argument("--models", nargs="+", default=[DEFAULT_MODEL], metavar="MODEL")
     command.add_argument("--brain-extraction", default="hd-bet")
     command.add_argument("--normalization", default="enantiomorphic")
     arguments = command.parse_args()
     for name in arguments.names or DATASETS:
-        bids, derivatives = (arguments.out / name / kind for kind in ("bids", "derivatives"))
-        if not bids.exists():
-            make(name, bids)
+        folder = arguments.out / name
+        if not (folder / "bids").exists():
+            make(name, folder / "bids")
         extraction = "none" if name in STRIPPED else arguments.brain_extraction
-        for level in ("participant", "group"):
-            run = ["bids_stroke", bids, derivatives, level]
-            if level == "participant":
-                run += ["--brain-extraction", extraction]
-                run += ["--normalization", arguments.normalization]
-            print(name, level, "exit status", subprocess.run(run).returncode, flush=True)
-        table = derivatives / "group_lesion.tsv"
-        if table.exists():
-            columns = [
-                "participant_id",
-                "session_id",
-                "brain_volume_ml",
-                "template_brain_dice",
-                "snr",
-                "lesion_volume_ml",
-            ]
-            print(pd.read_csv(table, sep="\t")[columns].to_string(index=False))
+        options = ["--brain-extraction", extraction, "--normalization", arguments.normalization]
+        shown = []
+        for model in arguments.models:
+            derivatives = folder / f"derivatives-{Path(model).stem}"
+            table = process(folder / "bids", derivatives, "--model", model, *options)
+            table = table.set_index(["participant_id", "session_id"])
+            shown += [table[MEASURES]] if not shown else []
+            shown.append(table["lesion_volume_ml"].rename(f"lesion_volume_ml, {Path(model).stem}"))
+        print(pd.concat(shown, axis=1).to_markdown())
 
 
 if __name__ == "__main__":
