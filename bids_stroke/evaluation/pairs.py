@@ -56,7 +56,7 @@ def match_masks(
     """
     true = find_masks(truth)
     if not true.by_scan:
-        reason = next(iter(true.failures.values()), "check the folder of the manual masks.")
+        reason = next(iter(true.failures.values()), "check the path and the names of the masks.")
         raise DatasetError(f"{truth} contains no lesion mask; {reason}")
     true = true.select(wanted)
     matched = []

@@ -1,7 +1,7 @@
 """The group level, computed from the derivatives of the participant level only."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from bids_stroke.cohort import columns, long_tables, overlap, participants
 from bids_stroke.cohort import summary as cohort_summary
 from bids_stroke.cohort import table as cohort_table
 from bids_stroke.errors import DatasetError
+from bids_stroke.evaluation.mismatches import explain_mismatch
 from bids_stroke.evaluation.run import evaluate, remarks_notice
 from bids_stroke.qc.ratings import CohortRatings
 from bids_stroke.reports import methods
@@ -68,7 +69,7 @@ def run_group(settings: Settings) -> int:
     mapped = _mapped_tracts(settings, cohort.table)
     lesions = _write_maps(out, cohort, mapped)
     outcomes = analyze_outcomes(settings, cohort.table, cohort.finished)
-    problems = list(dict.fromkeys([*cohort.problems, *outcomes.problems]))
+    problems = list(dict.fromkeys([*cohort.problems, *outcomes.problems, *_mismatches(settings)]))
     with TemporaryDirectory() as folder:
         figure = f"{folder}/overlap.svg"
         draw_overlap(lesions.count, template().t1w, figure)
@@ -214,6 +215,14 @@ def _write_maps(out: Path, cohort: Cohort, mapped: Sequence[TractCard]) -> overl
         )
         _write_map(out, loads, text, "load", atlas=card.atlas)
     return lesions
+
+
+def _mismatches(settings: Settings) -> Iterator[str]:
+    """Yield the likely cause if no mask matches a manual mask."""
+    if settings.ground_truth and (
+        cause := explain_mismatch(settings.output_dir, settings.ground_truth)
+    ):
+        yield cause
 
 
 def _evaluate(settings: Settings, cohort: Cohort) -> Page | None:

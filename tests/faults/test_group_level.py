@@ -254,6 +254,19 @@ def test_groups_of_an_evaluation_match_as_well(group):
     assert np.allclose(rows["mean"], 1)
 
 
+def test_manual_masks_of_other_names_are_reported(group, tmp_path):
+    """The tables and the report are written, and name the difference."""
+    (mask,) = group.bids.glob("sub-02/ses-1/anat/*.nii.gz")
+    truth = tmp_path / "truth"
+    truth.mkdir()
+    shutil.copy(mask, truth / mask.name.replace("sub-02", "sub-2"))
+    status, shown = group("--ground-truth", truth, "--nprocs", "1")
+    (line,) = (line for line in shown.splitlines() if "No predicted mask" in line)
+    assert status == 1 and line.endswith("differ in leading zeros; rename one of them.")
+    assert line.removeprefix("bids_stroke: error: ") in (group.out / "group.html").read_text()
+    assert sessions(group.out) == list(SESSIONS)
+
+
 @pytest.mark.parametrize(
     ("labels", "named"),
     [(("1", "2"), False), (("V01", "V2"), False), (("post", "pre"), True), (("1yr", "3mo"), True)],
