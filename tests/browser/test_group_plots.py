@@ -94,7 +94,7 @@ def test_brushing_a_histogram_selects_a_range(page):
     ]
     brush = panel.locator(".brush").bounding_box()
     box = panel.bounding_box()
-    assert brush["width"] == pytest.approx(0.2 * box["width"] * 274 / 340, rel=0.1)
+    assert brush["width"] == pytest.approx(0.2 * box["width"] * 256 / 340, rel=0.1)
     assert panel.locator(".selected").get_attribute("d")
     page.locator("#selection .clear").click()
     assert len(names(page)) == SESSIONS and not panel.locator(".brush").get_attribute("d")
@@ -106,7 +106,7 @@ def test_the_place_of_zero_selects_the_sessions_without_a_lesion(page):
     assert page.input_value("#filter") == "lesion_volume_ml=0"
     assert names(page) == expected("lesion_volume_ml == 0")
     page.fill("#filter", "sub-1 lesion_volume_ml=0")
-    drag(page, panel, (0.12, 0.5), (1.0, 0.5))
+    drag(page, panel, (0.15, 0.5), (1.0, 0.5))
     assert page.input_value("#filter") == "sub-1 lesion_volume_ml>0", "words remain"
     page.fill("#filter", "")
     drag(page, panel, (0.0, 0.5), (1.0, 0.5))

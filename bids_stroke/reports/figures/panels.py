@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from .scales import Scale
 
 WIDTH, HEIGHT = 340, 260
-LEFT, RIGHT, TOP, BOTTOM = 54, 328, 12, 212
+LEFT, RIGHT, TOP, BOTTOM = 72, 328, 12, 212
 #: Ends of the axes for the script of the page.
 FRAME = {"left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
 TICK = 5  # length of a tick, pixels

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 NONE = 0.055  # position of zero, if it is separate
-START = 0.18  # position of the lowest other value on such an axis
+START = 0.22  # position of the lowest other value on such an axis
 LOWEST_ML = 0.01  # lowest end of a volume axis; smaller volumes are drawn there
 HIGHEST_START_ML = 0.1  # highest lower end of a volume axis
 #: Position (0-1) and label of a tick.
@@ -50,7 +50,7 @@ class Scale:
         """Return the positions (0-1) of values; values beyond the ends are drawn at the ends.
 
         >>> Scale("", 0.1, 100, is_log=True, start=START).position([0, 0.1, 100]).round(3).tolist()
-        [0.055, 0.18, 1.0]
+        [0.055, 0.22, 1.0]
         """
         values = np.asarray(values, float)
         clipped = np.clip(values, self.low, self.high)
