@@ -13,7 +13,7 @@ from .pictures import Pictures
 
 #: Start of the status of a session that failed QC checks.
 STATUS = "check: "
-#: Figure (``desc-`` entity) that shows why a check failed; for other checks, the lesion.
+#: Figure (``desc-`` entity) that shows why a check failed; otherwise, the lesion.
 _FIGURES = {
     "brain_volume": "brain",
     "field_of_view": "brain",
@@ -23,7 +23,7 @@ _FIGURES = {
     "bright": "bias",
     "orientation": "mni",
 }
-_LESION = "lesion"
+_LESIONS = ("lesion", "ownmni")  # on an image, and without an image on the template
 _FOLDERS = re.compile(r"\S*/(?=sub-)")  # folders above the participant folder
 
 
@@ -98,7 +98,8 @@ def check_figure(name: str, session: SessionFiles) -> Path | None:
 
     Of several figures, the one of a contrast in the message is returned.
     """
-    figures = session.figures.get(_FIGURES.get(name, _LESION)) or session.figures.get(_LESION, [])
+    kinds = (_FIGURES.get(name, ""), *_LESIONS)
+    figures = next((session.figures[kind] for kind in kinds if kind in session.figures), [])
     words = session.flags[name].split()
     named = [path for path in figures if path.stem.rpartition("_")[2] in words]
     return next(iter(named or figures), None)

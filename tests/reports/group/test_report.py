@@ -236,6 +236,22 @@ def test_flagged_sessions_never_look_done(tmp_path, table):
     assert 'id="checks"' not in group_report(tmp_path, table).read_text(encoding="utf-8")
 
 
+def test_masks_without_an_image_have_their_figure_and_volume(tmp_path, table):
+    """Their figure is on the template, and the example of a filter names a column that exists."""
+    figure = tmp_path / "sub-2/figures/sub-2_ses-1_desc-ownmni_mask.svg"
+    figure.parent.mkdir(parents=True)
+    figure.write_text('<svg xmlns="http://www.w3.org/2000/svg" id="template"/>')
+    outputs = {"ownmni_figure": figure.relative_to(tmp_path).as_posix()}
+    flags = {"lesion_outside": "26% of the lesion is outside."}
+    Record("sub-2_ses-1", "identity", "ok", flags=flags, outputs=outputs).write(tmp_path)
+    table["qc_flags"] = [np.nan, np.nan, "lesion_outside"]
+    table = table.rename(columns={"lesion_volume_ml": "lesion_volume_mni_ml"})
+    html = group_report(tmp_path, table).read_text(encoding="utf-8")
+    section = re.search(r'<section id="checks">.*?</section>', html, re.DOTALL)[0]
+    assert re.findall(r'<svg[^>]*id="(.*?)"', section) == ["template"]
+    assert re.search(r'placeholder="(.*?)"', html)[1] == "left lesion_volume_mni_ml>50"
+
+
 def test_columns_of_participants_with_names_of_the_page_are_renamed(tmp_path):
     """They are groups, and do not replace the columns of the page."""
     table = cohort_of(30)
