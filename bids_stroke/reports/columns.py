@@ -17,17 +17,19 @@ MEASURES = (
     "cst_raw_load_ml_left",
     "cst_raw_load_ml_right",
 )
-UNITS = {"mm3": "mm³", "ml": "ml", "mm": "mm", "s": "s", "percent": "%"}
+UNITS = {"mm3": "mm³", "cm2": "cm²", "ml": "ml", "mm": "mm", "s": "s", "percent": "%"}
 ACRONYMS = {
     "cnr": "CNR",
     "cst": "CST",
     "dice": "Dice",
+    "dietrich": "Dietrich",
     "efc": "EFC",
     "fber": "FBER",
     "flair": "FLAIR",
     "id": "ID",
     "mni": "MNI",
     "nihss": "NIHSS",
+    "qc": "QC",
     "snr": "SNR",
     "t1w": "T1w",
     "t2w": "T2w",
