@@ -30,7 +30,9 @@ def rating_section(rated: CohortRatings) -> RatingSection:
         f"{name or 'unnamed'} ({count})" for name, count in rated.verdicts.count().items()
     )
     rejected = int((merged["rating"] == REJECT).sum())
-    sentences = [f"Rated sessions: {len(merged)} ({rejected} rejected). Raters: {raters}."]
+    sentences = [f"Rated sessions: {len(merged)} ({rejected} rejected)."]
+    if raters:
+        sentences[0] += f" Raters: {raters}."
     if result := agreement(rated.verdicts):
         sentences.append(
             f"{_agreement(result)}; {result.identical:.0%} of the {result.sessions} sessions that all "
