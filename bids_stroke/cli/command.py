@@ -15,6 +15,8 @@ from .encoding import start_in_utf8
 
 #: Largest number of options that the error of an incomplete option suggests.
 _LONGER = 3
+#: Lowest similarity (0-1) of a suggested name; unrelated short words reach 0.67.
+_SIMILARITY = 0.7
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -75,7 +77,9 @@ def suggest(name: str, names: Iterable[str]) -> str:
     """Return the end of the error message for an unknown name: similar names, or an empty text."""
     candidates = list(names)
     longer = [candidate for candidate in candidates if candidate.startswith(name)]
-    similar = longer[:_LONGER] or get_close_matches(name, candidates, n=1)
+    bare = {candidate.lstrip("-"): candidate for candidate in candidates}
+    close = get_close_matches(name.lstrip("-"), bare, n=1, cutoff=_SIMILARITY)
+    similar = longer[:_LONGER] or [bare[word] for word in close]
     return f"; did you mean {' or '.join(similar)}?" if similar else ""
 
 

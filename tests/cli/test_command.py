@@ -65,6 +65,13 @@ def test_suggestions(option, meant, capsys):
     assert capsys.readouterr().err == f"bids_stroke: error: {message}\n"
 
 
+@pytest.mark.parametrize("option", ["--fs-license-file", "--force", "--task", "--overwrite", "--gpu"])
+def test_options_of_other_programs_have_no_suggestion(option, capsys):
+    assert app.main(["bids", "out", "participant", option, "1"]) == 2
+    message = f"{option} is not an option; see bids_stroke --help."
+    assert capsys.readouterr().err == f"bids_stroke: error: {message}\n"
+
+
 @pytest.mark.parametrize(
     ("command", "words", "message"),
     [
