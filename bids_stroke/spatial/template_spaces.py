@@ -114,6 +114,7 @@ def _fetch_space(name: str) -> Space:
     if not exists:
         raise UsageError(
             f"TemplateFlow has no T1w template with a brain mask for the space {name}; use spaces such "
-            f"as {DEFAULT_SPACE.name}, MNI152NLin2009cAsym or MNI152NLin6Asym."
+            f"as {DEFAULT_SPACE.name}, MNI152NLin2009cAsym or MNI152NLin6Asym, without modifiers such "
+            "as :res-2."
         )
     return Space(name, RESOLUTIONS[0], **paths)
