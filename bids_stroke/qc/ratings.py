@@ -98,7 +98,9 @@ def _read(path: PathLike) -> pd.DataFrame:
         reason = " ".join(str(error).split())
         raise DatasetError(f"{path} is not a tab-separated table ({reason}); fix it.") from None
     if not {"participant_id", "rating"} <= set(table):
-        raise DatasetError(f"{path} lacks the column participant_id or rating; add it.")
+        raise DatasetError(
+            f"{path} lacks the column participant_id or rating; add it, and separate columns by tabs."
+        )
     unknown = sorted(set(table["rating"]) - {ACCEPT, REJECT, "", "n/a"})
     if unknown:
         raise DatasetError(f"{path} contains the rating {unknown[0]!r}; use {ACCEPT} or {REJECT}.")
