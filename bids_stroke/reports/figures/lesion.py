@@ -91,6 +91,8 @@ def draw_probability(
     panels, size = mosaic.layout(rows)
     size = svg.with_strips(size)
     inside = None if brain_img is None else mosaic.sections(brain_img, panels)
+    has_contour = np.any(np.asanyarray(mask_img.dataobj))
+    hint, legend = (svg.HIDE, [("mask", OUTLINE)]) if has_contour else ("", [])
     colors = plasma(0, 1)
     overlay = Overlay(
         mosaic.sections(probability_img, panels), colors, lambda p: np.where(p >= FAINT, 0.8, 0)
@@ -99,7 +101,7 @@ def draw_probability(
         mosaic.raster(mosaic.sections(background_img, panels), panels, size, inside, overlay),
         mosaic.contours(mosaic.sections(mask_img, panels, order=0), panels, OUTLINE),
         mosaic.marks(panels),
-        svg.title(f"Lesion probability on {label}", svg.HIDE, [("mask", OUTLINE)], "scanner"),
+        svg.title(f"Lesion probability on {label}", hint, legend, "scanner"),
         svg.colorbar(colors, (FAINT, 0.25, 0.5, 0.75, 1), "probability", size),
     ]
     alt = f"Lesion probability in color on slices of the {label}, with the contour of the mask"

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from drawings import AFFINES, SHAPES, ball, contours, head, images, texts
 
-from bids_stroke.reports.figures import slices
+from bids_stroke.reports.figures import slices, svg
 from bids_stroke.reports.figures.lesion import draw_lesion, draw_probability
 
 
@@ -47,7 +47,10 @@ def test_probability_is_colored_and_the_mask_has_a_contour(tmp_path):
     assert contours(out) >= 5
     assert "Lesion probability on FLAIR" in texts(out) and "probability" in texts(out)
     nothing = nib.Nifti1Image(np.zeros(SHAPES["RAS"], np.float32), AFFINES["RAS"])
-    raster, _ = images(draw_probability(head(), nothing, nothing, tmp_path / "b.svg"))
+    assert {"mask", svg.HIDE} <= set(texts(out))
+    out = draw_probability(head(), nothing, nothing, tmp_path / "b.svg")
+    assert {"mask", svg.HIDE}.isdisjoint(texts(out)), "there is no contour"
+    raster, _ = images(out)
     assert (np.ptp(raster.astype(int), axis=-1) > 60).mean() < 1e-3
 
 
