@@ -3,6 +3,8 @@
 import math
 from numbers import Integral, Real
 
+from bids_stroke.cohort.measures import LOADS
+
 #: Main measures of a session.
 MEASURES = (
     "lesion_volume_ml",
@@ -41,6 +43,8 @@ def column_title(name: object) -> str:
 
     >>> column_title("cst_weighted_load_ml_left")
     'CST weighted load left (ml)'
+    >>> column_title("cst_max_slice_load_left")
+    'CST largest share of a cross-section left'
     """
     words, unit = split_unit(name)
     return f"{words} ({unit})" if unit else words
@@ -58,6 +62,7 @@ def split_unit(name: object) -> tuple[str, str]:
     if parts[0] == "n" and len(parts) > 1:
         parts[0] = "number of"
     words = " ".join(ACRONYMS.get(part, part) for part in parts)
+    words = words.replace("max slice load", LOADS["max_slice_load"])
     return words[:1].upper() + words[1:], UNITS[unit] if unit else ""
 
 

@@ -36,8 +36,8 @@ def test_measures_of_the_same_sessions_share_their_number():
         "cst_max_slice_load_total": Place(1.0, 100, 1),
     }
     assert describe_places(places) == (
-        "Percentiles in the cohort: lesion volume 50 (3 other sessions); CST weighted load 0, CST max "
-        "slice load 100 (1 other session)."
+        "Percentiles in the cohort: lesion volume 50 (3 other sessions); CST weighted load 0, CST "
+        "largest share of a cross-section 100 (1 other session)."
     )
     assert describe_places({}) == ""
 
