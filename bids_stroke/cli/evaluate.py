@@ -88,7 +88,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         print(f"{participant} {session} {model}: {reason}")
     if notice := remarks_notice(rows):
         print(notice)
-    print(f"{len(rows) - len(failed)} pairs compared, {len(failed)} not compared: {page.path}")
+    print(f"Compared pairs: {len(rows) - len(failed)}; not compared: {len(failed)}; see {page.path}")
     return 1 if len(failed) else 0
 
 

@@ -35,7 +35,7 @@ def parser() -> CommandParser:
     ):
         commands.add_parser(name, help=text).add_argument("model", metavar="MODEL")
     commands.choices["fetch"].add_argument(
-        "--accept-licence",
+        "--accept-license",
         action="store_true",
         help="accept the license; without this option, the license is shown",
     )
@@ -161,9 +161,9 @@ def _fetch(arguments: argparse.Namespace) -> int:
         model = catalog.load(arguments.model)
         downloads = {card.name: partial(fetch, card) for card in model.leaves}
         license_text = model.licence
-    if not arguments.accept_licence:
+    if not arguments.accept_license:
         print(f"License of the weights of {arguments.model}: {license_text}")
-        raise UsageError("Run the command again with --accept-licence to accept the license.")
+        raise UsageError("Run the command again with --accept-license to accept the license.")
     download_all(downloads)
     return 0
 

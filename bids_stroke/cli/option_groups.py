@@ -287,7 +287,12 @@ def megabytes(text: str) -> int:
     match = re.fullmatch(r"([1-9]\d*) ?([MGT]?)B?", text.upper())
     if not match:
         raise argparse.ArgumentTypeError(f"{text} is not a size in MB, such as 16000 or 16G")
-    return int(match[1]) * _UNITS[match[2]]
+    size = int(match[1]) * _UNITS[match[2]]
+    if size < _UNITS["G"]:
+        raise argparse.ArgumentTypeError(
+            f"{text} is less than 1 GB; the unit is MB, as in 16000 or 16G"
+        )
+    return size
 
 
 def positive(text: str) -> int:

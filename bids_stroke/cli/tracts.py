@@ -26,7 +26,7 @@ def parser() -> CommandParser:
     ):
         commands.add_parser(name, help=text).add_argument("tract", metavar="TRACT")
     commands.choices["fetch"].add_argument(
-        "--accept-licence",
+        "--accept-license",
         action="store_true",
         help="accept the license; without this option, the license is shown",
     )
@@ -73,9 +73,9 @@ def _fetch(arguments: argparse.Namespace) -> int:
     from bids_stroke.atlases import tract_cards
 
     card = tract_cards.load_card(arguments.tract)
-    if not arguments.accept_licence:
+    if not arguments.accept_license:
         print(f"License of {arguments.tract}: {' '.join(card.licence.split())}")
-        raise UsageError("Run the command again with --accept-licence to accept the license.")
+        raise UsageError("Run the command again with --accept-license to accept the license.")
     download_all({card.name: partial(tract_cards.fetch, card)})
     return 0
 

@@ -268,7 +268,7 @@ def _print_summary(out: Path, cohort: Cohort) -> None:
     keys = ["participant_id", "session_id", "qc_flags"]
     flagged = cohort.table[keys].dropna(subset="qc_flags")
     if len(flagged):
-        print(f"{len(flagged)} sessions failed QC checks; inspect them:")
+        print(f"Sessions that failed QC checks ({len(flagged)}):")
     for participant, session, flags in flagged.fillna("").itertuples(index=False):
         print(f"  {participant} {session}: {flags}".replace(" :", ":"))
 

@@ -42,8 +42,8 @@ def test_a_tract_is_downloaded_once_and_verified(tmp_path, monkeypatch, capsys):
             tracts.load_tract(card)
         assert main(["fetch", card]) == 2
         assert "Ask them." in capsys.readouterr().out and requests == []
-        assert main(["fetch", card, "--accept-licence"]) == 0
-        assert main(["fetch", card, "--accept-licence"]) == 0
+        assert main(["fetch", card, "--accept-license"]) == 0
+        assert main(["fetch", card, "--accept-license"]) == 0
         assert requests == ["/l.nii", "/r.nii"]
         paths = tract_cards.load_card(card).paths
         assert [path.read_bytes() for path in paths] == [content] * 2

@@ -34,7 +34,7 @@ CASES = {
     "bids_stroke dat": {"dataset"},
     "bids_stroke dataset out participant --model dat": {"dataset", "data.yaml"},
     "bids_stroke-models sh": {"show"},
-    "bids_stroke-models fetch x --acc": {"--accept-licence"},
+    "bids_stroke-models fetch x --acc": {"--accept-license"},
     "bids_stroke-evaluate --assume-orientation ": {"RAS", "LAS"},
     "bids_stroke-slurm --sb": {"--sbatch"},
     "bids_stroke-slurm --group-b": {"--group-by"},

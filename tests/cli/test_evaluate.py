@@ -205,4 +205,4 @@ def test_the_cause_is_reported_for_a_model_and_single_masks_for_others(masks, tm
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("other: No predicted mask matches a true mask: 0_pred in ")
     assert lines[1] == f"sub-7  far: {masks / 'far'} contains no predicted mask of sub-7."
-    assert len(lines) == 4 and lines[3].startswith("7 pairs compared, 17 not compared: ")
+    assert len(lines) == 4 and lines[3].startswith("Compared pairs: 7; not compared: 17; see ")

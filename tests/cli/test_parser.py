@@ -223,6 +223,7 @@ def test_the_tables_of_options_are_written_only_to_a_page(tmp_path, argument):
         ("--mem-mb 16GB", "mem_mb", 16_000),
         ("--mem 1t", "mem_mb", 1_000_000),
         ("--mem 9000M", "mem_mb", 9000),
+        ("--mem 8", None, "--mem-mb/--mem: 8 is less than 1 GB; the unit is MB, as in 16000 or 16G"),
         ("--mem 1.5G", None, "--mem-mb/--mem: 1.5G is not a size in MB, such as 16000 or 16G"),
     ],
 )

@@ -98,7 +98,7 @@ def test_the_group_level_reports_flags_and_strict_excludes_sessions(cohort, tabl
     rows = pd.read_csv(out / "group_lesion.tsv", sep="\t", dtype=str)
     flags = dict(zip(rows["participant_id"], rows["qc_flags"].fillna(""), strict=True))
     assert flags == {f"sub-{LABELS[case.name]}": case.words for case in inputs.LESIONS}
-    assert "3 sessions failed QC checks" in capsys.readouterr().out
+    assert "Sessions that failed QC checks (3)" in capsys.readouterr().out
     assert main([str(root), str(out), "group", "--strict"]) == 1
     strict = pd.read_csv(out / "group_lesion.tsv", sep="\t", dtype=str)
     assert strict["participant_id"].tolist() == [f"sub-{LABELS['good lesion mask']}"]

@@ -162,5 +162,5 @@ def test_a_cache_that_cannot_be_written(server, monkeypatch, tmp_path):
 def test_the_license_is_shown_before_it_is_accepted(capsys):
     assert models.main(["fetch", "simstroke"]) == 2
     output = capsys.readouterr()
-    assert "Apache-2.0" in output.out and "--accept-licence" in output.err
-    assert models.main(["fetch", "simstroke", "--accept-licence"]) == 0
+    assert "Apache-2.0" in output.out and "--accept-license" in output.err
+    assert models.main(["fetch", "simstroke", "--accept-license"]) == 0

@@ -168,7 +168,7 @@ def test_weights_are_downloaded_and_stored_as_safetensors(
     torch.testing.assert_close(network.encoder.bn1.bias, published["bn1.bias"])
     assert models.main(["fetch", imagenet.NAME]) == 2
     assert "ImageNet, whose terms" in capsys.readouterr().out
-    assert models.main(["fetch", imagenet.NAME, "--accept-licence"]) == 0
+    assert models.main(["fetch", imagenet.NAME, "--accept-license"]) == 0
     save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(ModelError, match="do not fit the ResNet-50 encoder"):
         imagenet.load(network, imagenet.NAME)
