@@ -1,16 +1,15 @@
 """Compare variants of the training of the embedded model.
 
     python studies/embedded_variants.py train NAME [NAME …] --steps 320 [--work DIR] [--start CARD]
-    python studies/embedded_variants.py decay NAME [NAME …] --steps 60 [--work DIR]
     python studies/embedded_variants.py compare FIRST NAME [NAME …] [--work DIR]
 
 ``train`` trains each variant for a number of steps on the same stream of samples, from the same model
 (``fresh`` from random weights), and prints the minutes. For a comparison at equal time, give fewer
-steps for variants with slower steps. A repeated call continues training. ``decay`` continues with a
-learning rate that decays to zero. ``compare`` evaluates the variants (``start`` is the model that they
-start from) on the same simulated patients, with the heads and lesion shapes held out for validation
-(``embedded_cohort.yaml``) at the spacing of each recipe, and prints the Dice with paired differences
-from the first variant. Intervals are computed as in ``embedded_model.py``.
+steps for variants with slower steps. A repeated call continues training. ``compare`` evaluates the
+variants, and ``start``, the model that they start from, on the same simulated patients, with the heads
+and lesion shapes held out for validation (``embedded_cohort.yaml``) at the spacing of each recipe, and
+prints the Dice with paired differences from the first. Intervals are computed as in
+``embedded_model.py``.
 """
 
 import argparse
@@ -38,7 +37,7 @@ from bids_stroke.training.engine import loop, samples
 from bids_stroke.training.recipes import merge, parse_simulation, read_content
 
 FINE = {"spacing": 1.25, "tile": [128, 160, 128]}
-START, DECAYED = "start", "decayed"
+START = "start"
 #: Changes of the recipe, by the name of the variant.
 VARIANTS = {
     START: {},
@@ -72,18 +71,15 @@ def folder_of(name, work):
     return work / name.replace(" ", "-")
 
 
-def train(name, work, steps, start, decay=False):
-    """Train a variant for a number of steps, with a constant or a decaying learning rate."""
-    folder = folder_of(name, work)
-    options = {"initial": None if name == "fresh" else catalog.load(start)}
-    if decay:
-        options = {"decay_from": folder / "checkpoints" / "last.ckpt"}
-    out = folder / DECAYED if decay else folder
+def train(name, work, steps, start):
+    """Train a variant for a number of steps."""
+    initial = None if name == "fresh" else catalog.load(start)
+    out = folder_of(name, work)
     out.mkdir(parents=True, exist_ok=True)
     if not (out / "cache").exists():  # prepared heads, the same for all variants
         (work / "cache").mkdir(exist_ok=True)
         (out / "cache").symlink_to((work / "cache").absolute())
-    summary = loop.train_on_simulations(recipe_of(name), out, DATA, steps=steps, **options)
+    summary = loop.train_on_simulations(recipe_of(name), out, DATA, steps=steps, initial=initial)
     print(f"{name}: {summary.steps} steps, {summary.minutes} minutes", flush=True)
 
 
@@ -114,7 +110,7 @@ def network_of(name, work, start):
     if name == START:
         network.load_state_dict(loop.initial_weights(recipe, catalog.load(start)))
     else:
-        network.load_state_dict(load_file(folder_of(name, work) / DECAYED / "weights.safetensors"))
+        network.load_state_dict(load_file(folder_of(name, work) / "weights.safetensors"))
     return devices.place_network(network.eval(), "cpu")
 
 
@@ -132,8 +128,9 @@ def score(patient, names, work, start):
                 drawn[key] = simulator.sample([6, seed], entry.contrasts, head, lesions)
             sample = drawn[key]
             tensors = samples.tensors(sample, recipe, np.random.default_rng([7, seed]))
+            network = network_of(name, work, start)
             with torch.inference_mode(), devices.fast_arithmetic("cpu"):
-                logits = network_of(name, work, start)(tensors.image[None].float()).float()
+                logits = network(tensors.image[None].float()).float()
             probability = (logits.sigmoid()[0, 0] * tensors.mask[0]).numpy()
             mask = threshold(probability, THRESHOLD, COMPONENT, recipe.spacing**3) > 0
             row = {"variant": name, "seed": seed, "input": "+".join(entry.contrasts)}
@@ -186,16 +183,16 @@ def comparison(tables):
 def main():
     """Command line."""
     command = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    command.add_argument("what", choices=("train", "decay", "compare"))
+    command.add_argument("what", choices=("train", "compare"))
     command.add_argument("names", nargs="+", choices=VARIANTS, metavar="NAME", help=", ".join(VARIANTS))
     command.add_argument("--steps", type=int, default=320)
     command.add_argument("--start", default=DEFAULT_MODEL, metavar="CARD")
     command.add_argument("--jobs", type=int, default=2)
     command.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "embedded_variants")
     arguments = command.parse_args()
-    if arguments.what != "compare":
+    if arguments.what == "train":
         for name in arguments.names:
-            train(name, arguments.work, arguments.steps, arguments.start, arguments.what == "decay")
+            train(name, arguments.work, arguments.steps, arguments.start)
         return
     show(
         "Variants",
