@@ -36,6 +36,8 @@ CASES = {
     "bids_stroke-models sh": {"show"},
     "bids_stroke-models fetch x --acc": {"--accept-license"},
     "bids_stroke-evaluate --assume-orientation ": {"RAS", "LAS"},
+    "bids_stroke-review coll": {"collect"},
+    "bids_stroke-review collect a b --use": {"--use-rater"},
     "bids_stroke-slurm --sb": {"--sbatch"},
     "bids_stroke-slurm --group-b": {"--group-by"},
     "bids_stroke-simulate --re": {"--resolution"},

@@ -1,0 +1,164 @@
+"""Corrections of lesion masks by raters: their names, sidecars and dataset.
+
+A dataset of corrections contains, for each session, the mask in use
+(``sub-01/anat/sub-01_space-T1w_label-L_desc-corrected_mask.nii.gz``) and, in ``sourcedata``, every
+version of it, whose ``desc-`` also contains the time (UTC) and the rater.
+"""
+
+import json
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bids_stroke.errors import DatasetError
+from bids_stroke.utils.files import PathLike
+
+from .names import sidecar_of
+from .supplied_masks import SuppliedMask, find_lesion_masks
+
+#: ``desc-`` of a corrected mask.
+CORRECTED = "corrected"
+#: Rater of a mask without sidecar.
+UNNAMED = "unnamed rater"
+#: Field of the sidecar of a mask in use: versions of the session that are not in use.
+OTHER_VERSIONS = "OtherVersions"
+
+
+@dataclass(frozen=True)
+class Version:
+    """Version of a corrected mask: its rater, and the date and time of the correction."""
+
+    rater: str
+    date: datetime
+
+    def __str__(self) -> str:
+        return f"{self.rater} ({self.date:%Y-%m-%d %H:%M})"
+
+
+@dataclass(frozen=True)
+class Correction:
+    """Corrected lesion mask of a session.
+
+    ``date`` is in ISO 8601, or None for a mask without sidecar. ``others`` are the versions of the
+    session that are not in use.
+    """
+
+    mask: SuppliedMask
+    rater: str = UNNAMED
+    date: str | None = None
+    others: tuple[Version, ...] = field(default=())
+
+    @property
+    def files(self) -> list[Path]:
+        """The mask, and its sidecar if it exists."""
+        sidecar = sidecar_of(self.mask.path)
+        return [self.mask.path, *([sidecar] if sidecar.is_file() else [])]
+
+    def describe(self) -> str:
+        """Describe who corrected the mask and when, and name the raters of unused versions."""
+        text = f"The lesion mask was corrected by {self.rater}"
+        text += f" on {self.date[:16].replace('T', ' ')}" if self.date else ""
+        others = [version for version in self.others if version.rater != self.rater]
+        if others:
+            text += f"; the corrections of {', '.join(map(str, others))} are not used"
+        return f"{text} ({self.mask.path})."
+
+
+def parse_date(text: object) -> datetime:
+    """Parse a date and time (ISO 8601); without time zone, it is local time.
+
+    Raises
+    ------
+    ValueError
+        If it is not a date and time.
+
+    Examples
+    --------
+    >>> parse_date("2026-05-04T10:30:00Z").isoformat()
+    '2026-05-04T10:30:00+00:00'
+    """
+    return datetime.fromisoformat(str(text)).astimezone(UTC)
+
+
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """Read the sidecar of a corrected mask.
+
+    Raises
+    ------
+    DatasetError
+        If it is not a JSON object, or its rater or date is invalid.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DatasetError(f"{path} is not valid JSON ({error}); save the mask again.") from None
+    if not isinstance(content, dict):
+        raise DatasetError(f"{path} is not a JSON object; save the mask again.")
+    rater = content.get("Rater")
+    if not isinstance(rater, str) or not rater.strip():
+        raise DatasetError(f"{path} has no Rater; add the name of the rater.")
+    try:
+        parse_date(content.get("Date"))
+    except ValueError:
+        raise DatasetError(
+            f"{path} has no valid Date ({content.get('Date')}); add the date and time in ISO 8601."
+        ) from None
+    return content
+
+
+def version_of(content: Mapping[str, Any]) -> Version:
+    """Return the version that the content of a sidecar describes."""
+    return Version(content["Rater"].strip(), parse_date(content["Date"]))
+
+
+def find_corrections(
+    folder: PathLike, exclude: Container[Path] = ()
+) -> dict[tuple[str, str | None], Correction]:
+    """Find the corrected masks of a dataset.
+
+    Parameters
+    ----------
+    folder : path
+    exclude : container of Path
+        Folders that are not searched.
+
+    Returns
+    -------
+    dict
+        (subject, session or None) to :class:`bids_stroke.bids.corrections.Correction`.
+
+    Raises
+    ------
+    DatasetError
+        If the folder contains no corrected mask, a session has several ones, or a sidecar is invalid.
+    """
+    corrections = {}
+    for key, masks in find_lesion_masks(Path(folder), exclude).items():
+        corrected = [mask for mask in masks if mask.entities.get("desc") == CORRECTED]
+        if len(corrected) > 1:
+            names = ", ".join(str(mask.path) for mask in corrected)
+            raise DatasetError(f"{names} are corrected masks of one session; keep one of them.")
+        if corrected:
+            corrections[key] = _read(corrected[0])
+    if not corrections:
+        raise DatasetError(
+            f"{folder} contains no corrected mask (sub-*/**/anat/*_desc-{CORRECTED}_mask.nii.gz); "
+            "check --corrections."
+        )
+    return corrections
+
+
+def _read(mask: SuppliedMask) -> Correction:
+    """Read the sidecar of a corrected mask, if it exists."""
+    path = sidecar_of(mask.path)
+    if not path.is_file():
+        return Correction(mask)
+    content = read_sidecar(path)
+    others = content.get(OTHER_VERSIONS, [])
+    try:
+        versions = tuple(map(version_of, others))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise DatasetError(f"{path} has invalid {OTHER_VERSIONS}; collect the masks again.") from None
+    return Correction(mask, content["Rater"].strip(), content["Date"], versions)

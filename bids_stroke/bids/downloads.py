@@ -1,0 +1,75 @@
+"""Downloads of corrected masks: their names, and the sessions that their sidecars refer to."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bids_stroke.errors import DatasetError
+
+from .corrections import CORRECTED
+from .names import REFERENCES, Name, derivative, is_label
+
+#: Name of a download: browsers insert a number into the name of a repeated one, such as `` (1)``.
+_NAME = re.compile(
+    rf"(?P<stem>sub-\w[\w+-]*_desc-{CORRECTED}_mask)(?P<first> ?\(\d+\)|-\d+)?"
+    r"\.nii(?P<second> ?\(\d+\)|-\d+)?(?:\.gz)?"
+)
+
+
+@dataclass(frozen=True)
+class Download:
+    """Downloaded mask.
+
+    ``stem`` is the name under which the mask was saved, without extension. ``sidecar`` is the path of
+    its sidecar, which may not exist.
+    """
+
+    path: Path
+    stem: str
+    sidecar: Path
+
+    @property
+    def session(self) -> str:
+        """Name of the session."""
+        return Name.parse(self.stem).session_name
+
+    @property
+    def space(self) -> str:
+        """Contrast of the reference image; empty without one."""
+        return Name.parse(self.stem).entities.get("space", "")
+
+    def check_name(self) -> None:
+        """Raise a :class:`~bids_stroke.errors.DatasetError` if the name is not that of a correction."""
+        entities = Name.parse(self.stem).entities
+        labels = entities["sub"] + entities.get("ses", "")
+        name = derivative(self.session, "mask", "", space=self.space, label="L", desc=CORRECTED)
+        if self.space not in REFERENCES or not is_label(labels) or self.stem != name:
+            raise DatasetError(
+                f"{self.path} is not named like sub-01_space-T1w_label-L_desc-{CORRECTED}_mask.nii.gz; "
+                "rename it after its session and its reference image."
+            )
+
+    def check_session(self, sidecar: Mapping[str, object]) -> None:
+        """Raise a :class:`~bids_stroke.errors.DatasetError` for the sidecar of another session."""
+        for key in ("ReferenceImage", "SourceMask"):
+            name = str(sidecar.get(key) or self.stem)
+            labels, expected = (Name.parse(text).entities for text in (name, self.stem))
+            if any(labels.get(entity) != expected.get(entity) for entity in ("sub", "ses")):
+                raise DatasetError(
+                    f"{self.path} is named after {self.session}, but its {key} is {name}; save the "
+                    "mask again in the viewer of its session."
+                )
+
+
+def find_downloads(folder: Path) -> list[Download]:
+    """Find the corrected masks in a folder, the oldest first; subfolders are not searched."""
+    return sorted(_downloads(folder), key=lambda item: (item.path.stat().st_mtime_ns, item.path.name))
+
+
+def _downloads(folder: Path) -> Iterator[Download]:
+    for path in folder.iterdir():
+        match = _NAME.fullmatch(path.name)
+        if match and path.is_file():
+            number = match["first"] or match["second"] or ""
+            yield Download(path, match["stem"], path.with_name(f"{match['stem']}{number}.json"))
