@@ -43,6 +43,7 @@ class Settings:
     mirror: bool = False
     derivatives: tuple[Path, ...] = ()
     lesion_derivatives: Path | None = None
+    corrections: Path | None = None
     assume_orientation: str | None = None
     tracts: tuple[str, ...] = (DEFAULT_TRACT,)
     cutoffs_ml: tuple[float, float] | None = None
@@ -109,6 +110,8 @@ class Settings:
             _check_folder(folder, "check --derivatives")
         if self.lesion_derivatives:
             _check_folder(self.lesion_derivatives, "check --lesion-derivatives")
+        if self.corrections:
+            _check_folder(self.corrections, "check --corrections")
         if self.ground_truth:
             _check_folder(self.ground_truth, "check --ground-truth")
         if self.bids_database_dir and self.bids_database_dir.exists():  # otherwise it is created

@@ -47,6 +47,7 @@ def init_reference_wf(
     supplied_brain_mask: Path | None,
     device: str,
     orientation: str | None = None,
+    earlier_brain_mask: Path | None = None,
     name: str = "reference_wf",
 ) -> LesionWorkflow:
     """Prepare the reference image.
@@ -59,6 +60,8 @@ def init_reference_wf(
     device : str
     orientation : {"RAS", "LAS"} or None
         Assumed orientation of files whose headers define none
+    earlier_brain_mask : path or None
+        Brain mask of an earlier run, which is used again.
 
     Inputs
     ------
@@ -85,9 +88,9 @@ def init_reference_wf(
     inputnode = identity("inputnode", ["in_file"])
     outputnode = identity("outputnode", ["conformed", "brain", "preproc"])
     conform = Node(Conform(orientation=orientation), name="conform")
-    if supplied_brain_mask:
-        supplied = ImportBrainMask(mask_file=str(supplied_brain_mask), orientation=orientation)
-        extract = Node(supplied, name="extract")
+    if brain_mask := earlier_brain_mask or supplied_brain_mask:
+        supplied = ImportBrainMask(mask_file=str(brain_mask), orientation=orientation)
+        extract = Node(supplied, name="earlier_brain" if earlier_brain_mask else "extract")
     else:
         extract = Node(on_device(ExtractBrain(method=brain_extraction), device), name="extract")
     bias = Node(CorrectBias(), name="bias")

@@ -7,6 +7,7 @@ from typing import Any
 from nipype.pipeline.engine import Node
 
 from bids_stroke.atlases.maps import Maps
+from bids_stroke.bids.corrections import CORRECTED
 from bids_stroke.bids.names import derivative, description_of, transform
 from bids_stroke.bids.record import role
 from bids_stroke.bids.sessions import Session
@@ -49,8 +50,9 @@ class Derivatives:
         self.session, self.card, self.maps = session, card, maps
         self._sources = sources
         self.orientation = orientation
-        self.has_probability = card is not None
-        self.desc = description_of(contrasts)
+        self.has_probability = card is not None and session.correction is None
+        self.model_desc = description_of(contrasts)
+        self.desc = CORRECTED if session.correction else self.model_desc
         self.used = [session.images[contrast] for contrast in contrasts]
         self.folder = sources.output_dir / session.folder
         self.figures = sources.output_dir / session.participant / "figures"
@@ -79,8 +81,15 @@ class Derivatives:
 
     def lesion(self, **more: Any) -> dict[str, Any]:
         """Return the sidecar of a lesion mask or probability map."""
+        correction = self.session.correction
+        if correction:
+            more = {"Rater": correction.rater, "Date": correction.date, **more}
         if self.session.lesion:
             return {"Type": "Lesion", "Sources": self.sources(self.session.lesion.path), **more}
+        return self.model_lesion(**more)
+
+    def model_lesion(self, **more: Any) -> dict[str, Any]:
+        """Return the sidecar of a lesion mask or probability map of the model."""
         assert self.card is not None
         return {
             "Type": "Lesion",

@@ -1,6 +1,6 @@
 """Workflows of the lesion mask: segmentation, user-supplied masks, resampling."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nipype.interfaces.utility import Merge
@@ -8,7 +8,7 @@ from nipype.pipeline.engine import Node
 
 from bids_stroke.bids.supplied_masks import SuppliedMask
 from bids_stroke.interfaces.lesion import ImportLesionMask, Threshold
-from bids_stroke.interfaces.models import Segment
+from bids_stroke.interfaces.models import ImportProbability, Segment
 from bids_stroke.interfaces.spatial import Apply
 from bids_stroke.models.card import Card
 from bids_stroke.models.ensembles import Ensemble
@@ -24,6 +24,7 @@ def init_lesion_wf(
     contrasts: Sequence[str],
     device: str,
     mirror: bool = False,
+    earlier_probability: Path | None = None,
     name: str = "lesion_wf",
 ) -> LesionWorkflow:
     """Segment the lesion.
@@ -36,11 +37,14 @@ def init_lesion_wf(
     device : str
     mirror : bool
         Average the predictions on the original and the mirrored images
+    earlier_probability : path or None
+        Lesion probability of an earlier run, which is used again.
 
     Inputs
     ------
     images
-        List of bias-corrected images on the grid of the reference, in the order of ``contrasts``
+        List of bias-corrected images on the grid of the reference, in the order of ``contrasts``; not
+        with ``earlier_probability``
     brain
         Brain mask
 
@@ -63,26 +67,26 @@ def init_lesion_wf(
         f"least {card.threshold:g} in 26-connected components of at least "
         f"{card.min_component_mm3:g} mm³."
     )
-    inputnode = identity("inputnode", ["images", "brain"])
+    fields = ["brain"] if earlier_probability else ["images", "brain"]
+    inputnode = identity("inputnode", fields)
     outputnode = identity("outputnode", ["probability", "lesion"])
-    segment = Node(
-        on_device(
-            Segment(
-                model=str(card.path),
-                identity=card.identity(),
-                contrasts=list(contrasts),
-                mirror=mirror,
-            ),
-            device,
-        ),
-        name="segment",
-    )
+    if earlier_probability:
+        imported = ImportProbability(in_file=str(earlier_probability))
+        segment = Node(imported, name="earlier_probability")
+    else:
+        segmented = Segment(
+            model=str(card.path),
+            identity=card.identity(),
+            contrasts=list(contrasts),
+            mirror=mirror,
+        )
+        segment = Node(on_device(segmented, device), name="segment")
     threshold = Node(
         Threshold(threshold=card.threshold, min_component_mm3=card.min_component_mm3),
         name="threshold",
     )
     workflow.connect([
-        (inputnode, segment, [("images", "images"), ("brain", "brain")]),
+        (inputnode, segment, [(field, field) for field in fields]),
         (segment, threshold, [("probability", "probability")]),
         (segment, outputnode, [("probability", "probability")]),
         (threshold, outputnode, [("out_mask", "lesion")]),
@@ -115,6 +119,7 @@ def init_supplied_lesion_wf(
     mask: SuppliedMask,
     source: Path,
     orientation: str | None = None,
+    corrected: bool = False,
     name: str = "supplied_lesion_wf",
 ) -> LesionWorkflow:
     """Import a user-supplied lesion mask.
@@ -126,6 +131,8 @@ def init_supplied_lesion_wf(
         Raw image that the mask was drawn on, named in error messages.
     orientation : {"RAS", "LAS"} or None
         Assumed orientation of a mask whose header defines none
+    corrected : bool
+        Whether the mask is a correction of the mask of a model.
 
     Inputs
     ------
@@ -138,7 +145,11 @@ def init_supplied_lesion_wf(
         Lesion mask on the grid of that image
     """
     workflow = LesionWorkflow(name=name)
-    workflow.__desc__ = f"Lesion masks were supplied by the user, drawn on the {mask.space} image."
+    workflow.__desc__ = (
+        "A rater corrected the lesion mask, and the corrected mask was used in all further steps."
+        if corrected
+        else f"Lesion masks were supplied by the user, drawn on the {mask.space} image."
+    )
     inputnode = identity("inputnode", ["image"])
     outputnode = identity("outputnode", ["lesion"])
     supplied = ImportLesionMask(mask_file=str(mask.path), source=str(source), orientation=orientation)
@@ -192,3 +203,48 @@ def init_lesion_resampling_wf(
             (apply, outputnode, [("out_file", field)]),
         ])  # fmt: skip
     return workflow
+
+
+def add_segmentation(
+    workflow: LesionWorkflow,
+    lesion_wf: LesionWorkflow,
+    prepared: Mapping[str, LesionWorkflow] | None,
+    used: Sequence[str],
+) -> None:
+    """Connect the brain mask and the contrasts that the model uses, in the order of its channels.
+
+    ``prepared`` is None if the lesion probability of an earlier run is used.
+    """
+    reference_wf = workflow.get_node("reference_wf")
+    workflow.connect([(reference_wf, lesion_wf, [("outputnode.brain", "inputnode.brain")])])
+    if prepared is None:
+        return
+    images = Node(Merge(len(used)), name="images")
+    for place, contrast in enumerate(used, 1):
+        wf = prepared[contrast]
+        field = "preproc" if wf.name == "reference_wf" else "on_reference"
+        workflow.connect([(wf, images, [(f"outputnode.{field}", f"in{place}")])])
+    workflow.connect([(images, lesion_wf, [("out", "inputnode.images")])])
+
+
+def add_supplied_lesion(
+    workflow: LesionWorkflow,
+    supplied_wf: LesionWorkflow,
+    coregistration_wf: LesionWorkflow | None,
+) -> LesionWorkflow:
+    """Connect a user-supplied lesion mask, drawn on the reference image or on another contrast.
+
+    Return the workflow whose output is the mask on the grid of the reference.
+    """
+    reference_wf = workflow.get_node("reference_wf")
+    if coregistration_wf is None:
+        workflow.connect([(reference_wf, supplied_wf, [("outputnode.conformed", "inputnode.image")])])
+        return supplied_wf
+    lesion_wf = init_lesion_resampling_wf(probability=False, name="reference_lesion_wf")
+    workflow.connect([
+        (coregistration_wf, supplied_wf, [("outputnode.preproc", "inputnode.image")]),
+        (supplied_wf, lesion_wf, [("outputnode.lesion", "inputnode.lesion")]),
+        (reference_wf, lesion_wf, [("outputnode.conformed", "inputnode.reference")]),
+        (coregistration_wf, lesion_wf, [("outputnode.to_reference", "inputnode.transform")]),
+    ])  # fmt: skip
+    return lesion_wf

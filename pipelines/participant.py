@@ -6,6 +6,7 @@ from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node
 
 from bids_stroke.atlases.maps import Maps
+from bids_stroke.bids.reusable import Segmentation
 from bids_stroke.bids.sessions import Session
 from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.interfaces.qc import Join
@@ -15,9 +16,16 @@ from bids_stroke.spatial.template_spaces import DEFAULT_SPACE, Space
 
 from .anat import init_coregistration_wf, init_reference_wf
 from .base import LesionWorkflow, identity
+from .correction import add_correction
 from .derivatives import Derivatives
 from .filling import init_filling_wf
-from .lesion import init_lesion_resampling_wf, init_lesion_wf, init_supplied_lesion_wf
+from .lesion import (
+    add_segmentation,
+    add_supplied_lesion,
+    init_lesion_resampling_wf,
+    init_lesion_wf,
+    init_supplied_lesion_wf,
+)
 from .measure import init_measure_wf, init_quality_wf
 from .outputs import (
     init_contrast_outputs_wf,
@@ -53,6 +61,7 @@ def init_session_wf(
     device: str,
     mirror: bool = False,
     orientation: str | None = None,
+    earlier: Segmentation | None = None,
     name: str = "session_wf",
 ) -> LesionWorkflow:
     """Process a session.
@@ -73,6 +82,8 @@ def init_session_wf(
         Average the predictions on the original and the mirrored images
     orientation : {"RAS", "LAS"} or None
         Assumed orientation of files whose headers define none
+    earlier : Segmentation or None
+        Brain mask and lesion probability of an earlier run, which are used again.
     """
     workflow = LesionWorkflow(name=name)
     reference = session.reference
@@ -94,25 +105,37 @@ def init_session_wf(
         supplied_brain_mask=session.brain_mask,
         device=device,
         orientation=orientation,
+        earlier_brain_mask=earlier and earlier.brain_mask,
     )
     workflow.connect([(inputnode, reference_wf, [(reference, "inputnode.in_file")])])
     coregistered = {contrast: _add_contrast(workflow, contrast, names) for contrast in others}
     if card:
-        lesion_wf = init_lesion_wf(card=card, contrasts=used, device=device, mirror=mirror)
-        _segment(workflow, lesion_wf, {reference: reference_wf, **coregistered}, used)
+        lesion_wf = init_lesion_wf(
+            card=card,
+            contrasts=used,
+            device=device,
+            mirror=mirror,
+            earlier_probability=earlier and earlier.probability,
+        )
+        prepared = None if earlier else {reference: reference_wf, **coregistered}
+        add_segmentation(workflow, lesion_wf, prepared, used)
         drawn_wf = lesion_wf
-    else:
-        assert session.lesion is not None
+    if session.lesion:
         source = session.images[session.drawn_on]
-        drawn_wf = init_supplied_lesion_wf(mask=session.lesion, source=source, orientation=orientation)
-        lesion_wf = _add_supplied_lesion(workflow, drawn_wf, coregistered.get(session.drawn_on))
+        drawn_wf = init_supplied_lesion_wf(
+            mask=session.lesion,
+            source=source,
+            orientation=orientation,
+            corrected=session.correction is not None,
+        )
+        lesion_wf = add_supplied_lesion(workflow, drawn_wf, coregistered.get(session.drawn_on))
     normalized = [_add_space(workflow, space, normalization, names, lesion_wf) for space in spaces]
     template_wf = normalized[0]
     measure_wf = init_measure_wf(
         maps=maps,
         probability=names.has_probability,
-        min_component_mm3=card.min_component_mm3 if card else 0.0,
-        volume_errors=card.calibration_for(used).volume if card else None,
+        min_component_mm3=card.min_component_mm3 if card and not session.lesion else 0.0,
+        volume_errors=card.calibration_for(used).volume if card and not session.lesion else None,
     )
     quality = _add_quality(workflow, reference, coregistered, template_wf)
     reference_outputs_wf = init_reference_outputs_wf(names=names)
@@ -148,10 +171,12 @@ def init_session_wf(
             (lesion_wf, filling_wf, [("outputnode.lesion", "inputnode.lesion")]),
             (template_wf, filling_wf, [(f"outputnode.{t}", f"inputnode.{t}") for t in transforms]),
         ])  # fmt: skip
+    if session.correction:
+        add_correction(workflow, names, lesion_wf)
     add_slices(workflow, names, lesion_wf, coregistered)
     for contrast, coregistration_wf in coregistered.items():
         outputs_wf = workflow.get_node(f"{contrast.lower()}_outputs_wf")
-        if contrast == session.drawn_on and not card:
+        if contrast == session.drawn_on:
             workflow.connect([(drawn_wf, outputs_wf, _lesion_connections(names))])
             continue
         grid_wf = init_lesion_resampling_wf(
@@ -229,47 +254,6 @@ def _add_space(
         ]),
     ])  # fmt: skip
     return template_wf
-
-
-def _segment(
-    workflow: LesionWorkflow,
-    lesion_wf: LesionWorkflow,
-    prepared: Mapping[str, LesionWorkflow],
-    used: Sequence[str],
-) -> None:
-    """Connect the contrasts that the model uses, in the order of its channels."""
-    images = Node(Merge(len(used)), name="images")
-    for place, contrast in enumerate(used, 1):
-        wf = prepared[contrast]
-        field = "preproc" if wf.name == "reference_wf" else "on_reference"
-        workflow.connect([(wf, images, [(f"outputnode.{field}", f"in{place}")])])
-    workflow.connect([
-        (images, lesion_wf, [("out", "inputnode.images")]),
-        (workflow.get_node("reference_wf"), lesion_wf, [("outputnode.brain", "inputnode.brain")]),
-    ])  # fmt: skip
-
-
-def _add_supplied_lesion(
-    workflow: LesionWorkflow,
-    supplied_wf: LesionWorkflow,
-    coregistration_wf: LesionWorkflow | None,
-) -> LesionWorkflow:
-    """Connect a user-supplied lesion mask, drawn on the reference image or on another contrast.
-
-    Return the workflow whose output is the mask on the grid of the reference.
-    """
-    reference_wf = workflow.get_node("reference_wf")
-    if coregistration_wf is None:
-        workflow.connect([(reference_wf, supplied_wf, [("outputnode.conformed", "inputnode.image")])])
-        return supplied_wf
-    lesion_wf = init_lesion_resampling_wf(probability=False, name="reference_lesion_wf")
-    workflow.connect([
-        (coregistration_wf, supplied_wf, [("outputnode.preproc", "inputnode.image")]),
-        (supplied_wf, lesion_wf, [("outputnode.lesion", "inputnode.lesion")]),
-        (reference_wf, lesion_wf, [("outputnode.conformed", "inputnode.reference")]),
-        (coregistration_wf, lesion_wf, [("outputnode.to_reference", "inputnode.transform")]),
-    ])  # fmt: skip
-    return lesion_wf
 
 
 def _add_contrast(workflow: LesionWorkflow, contrast: str, names: Derivatives) -> LesionWorkflow:

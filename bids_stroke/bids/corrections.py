@@ -51,10 +51,15 @@ class Correction:
     others: tuple[Version, ...] = field(default=())
 
     @property
-    def files(self) -> list[Path]:
-        """The mask, and its sidecar if it exists."""
+    def sidecars(self) -> list[Path]:
+        """The sidecar of the mask, if it exists."""
         sidecar = sidecar_of(self.mask.path)
-        return [self.mask.path, *([sidecar] if sidecar.is_file() else [])]
+        return [sidecar] if sidecar.is_file() else []
+
+    @property
+    def is_contested(self) -> bool:
+        """Whether another rater also corrected the mask."""
+        return any(version.rater != self.rater for version in self.others)
 
     def describe(self) -> str:
         """Describe who corrected the mask and when, and name the raters of unused versions."""

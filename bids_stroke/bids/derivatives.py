@@ -11,6 +11,7 @@ from bids_stroke import __version__
 from bids_stroke.utils import files
 from bids_stroke.utils.files import PathLike
 
+from .corrections import CORRECTED
 from .names import REFERENCES, TRACE, description_of
 from .source_datasets import DESCRIPTION, SourceDatasets, links_in
 
@@ -63,6 +64,8 @@ DESCRIPTIONS = {
         "Bias-corrected image (N4), lesion filled with mirrored tissue, on the grid of the raw image."
     ),
     "desc-ownlesion": "Lesion mask supplied by the user.",
+    f"desc-{CORRECTED}": "Lesion mask of a model, corrected by a rater.",
+    "desc-agreement": "Agreement of the lesion mask of the model with the corrected mask.",
     "desc-quality": "Image quality measures of the session.",
 }
 

@@ -25,6 +25,8 @@ from .supplied_masks import SuppliedMask
 _AT = "@"  # separates the kind and the place of a role
 #: Value of ``model`` in the record of a session with a user-supplied lesion mask.
 SUPPLIED_MASKS = "own masks"
+#: Names of the masks in ``inputs`` of a record.
+LESION_MASK, CORRECTED_MASK = "lesion mask", "corrected mask"
 #: Status of a session whose run has not ended.
 UNFINISHED = "unfinished"
 #: Error of a session without a record.
@@ -63,7 +65,9 @@ class Record:
     packages that were called to their versions. ``error`` is a sentence. ``steps`` maps steps to
     seconds. ``flags`` maps each failed QC check to a description. ``ambiguous`` contains the ``notes``
     on choices that the names and headers of the files do not determine. ``command`` is the command
-    line, and ``date`` the start of the session (ISO 8601).
+    line, and ``date`` the start of the session (ISO 8601). ``corrected_by`` and ``corrected_on`` are
+    the rater and the date of a corrected lesion mask. ``segmentation`` contains checksums
+    (:mod:`bids_stroke.bids.reusable`).
     """
 
     name: str
@@ -89,6 +93,9 @@ class Record:
     command: str = ""
     date: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    corrected_by: str | None = None
+    corrected_on: str | None = None
+    segmentation: dict[str, str] = field(default_factory=dict)
 
     def complete(self, output_dir: PathLike) -> bool:
         """Return whether the session succeeded and all of its outputs exist."""
@@ -240,7 +247,9 @@ def restrict_to_records(
     if not logs.recorded(folder):
         return dict(masks)
     complete = (record for record in read_all(folder) if record.complete(folder))
-    listed = {path for record in complete for _, path in record.files(folder)}
+    listed = {
+        path for record in complete for kind, path in record.files(folder) if kind == "lesion_mask"
+    }
     selected = {
         key: [mask for mask in several if mask.path in listed] for key, several in masks.items()
     }
@@ -263,8 +272,8 @@ def read_inputs(session: Session, sources: SourceDatasets, previous: Record | No
     previous : Record, optional
         Record of an earlier run. Files that have not been modified since are not read again.
     """
-    supplied = [session.brain_mask, session.lesion.path if session.lesion else None]
-    files = [*session.images.values(), *(path for path in supplied if path)]
+    sidecars = session.correction.sidecars if session.correction else []
+    files = [*session.images.values(), *session.masks, *sidecars]
     earlier = Contents(previous.contents, previous.status_of_inputs) if previous else None
     return read_contents({sources.uri(path): path for path in files}, earlier)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from .corrections import Correction
 from .names import folder_of, session_name
 from .supplied_masks import SuppliedMask
 
@@ -84,7 +85,8 @@ class Session:
     space. ``notes`` are sentences for the log and the report. ``ambiguous`` contains the notes on
     choices that the names and headers of the files do not determine. ``unused`` are the files that
     were not chosen. With a user-supplied ``lesion`` mask in a template space, that space is the
-    reference, and all images are in that space.
+    reference, and all images are in that space. With a ``correction``, ``lesion`` is the corrected
+    mask, which is used instead of that of the model.
     """
 
     subject: str
@@ -96,6 +98,7 @@ class Session:
     lesion: SuppliedMask | None = None
     ambiguous: tuple[str, ...] = field(default=())
     unused: tuple[Unused, ...] = field(default=())
+    correction: Correction | None = None
 
     @property
     def name(self) -> str:
@@ -132,9 +135,14 @@ class Session:
     def files(self, card: ContrastSelector | None) -> list[Path]:
         """Return the input files; ``card`` is as for
         :meth:`bids_stroke.bids.sessions.Session.processed`."""
-        supplied = (self.brain_mask, self.lesion and self.lesion.path)
         images = [self.images[contrast] for contrast in self.processed(card)]
-        return [*images, *(path for path in supplied if path)]
+        return [*images, *self.masks]
+
+    @property
+    def masks(self) -> list[Path]:
+        """User-supplied masks and corrected mask."""
+        supplied = (self.brain_mask, self.lesion and self.lesion.path)
+        return [path for path in supplied if path]
 
     @property
     def folder(self) -> Path:

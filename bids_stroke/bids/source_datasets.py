@@ -25,19 +25,25 @@ class SourceDatasets:
     bids_dir, output_dir : Path
     lesion_derivatives : Path or None
         Dataset with user-supplied lesion masks.
+    corrections : Path or None
+        Dataset with corrected lesion masks.
     """
 
     bids_dir: Path
     output_dir: Path
     lesion_derivatives: Path | None = None
+    corrections: Path | None = None
 
     @property
     def roots(self) -> dict[str, Path]:
         """Folders of the datasets by the names of their dataset links."""
-        roots, masks = {"raw": self.bids_dir}, self.lesion_derivatives
-        if masks and not masks.is_relative_to(self.bids_dir):
-            roots["masks"] = masks
-        return roots
+        masks = {"masks": self.lesion_derivatives, "corrections": self.corrections}
+        outside = {
+            name: folder
+            for name, folder in masks.items()
+            if folder and not folder.is_relative_to(self.bids_dir)
+        }
+        return {"raw": self.bids_dir, **outside}
 
     def uri(self, path: PathLike) -> str:
         """Return the BIDS URI of a source file (``bids:raw:``) or derivative (``bids::``).

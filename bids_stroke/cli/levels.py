@@ -16,7 +16,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
         (
             *("--bids-filter-file", "--bids-database-dir", "--skip-bids-validation"),
-            *("--derivatives", "--lesion-derivatives", "--dry-run"),
+            *("--derivatives", "--lesion-derivatives", "--corrections", "--dry-run"),
             *("--model", "--mirror", "--brain-extraction", "--normalization", "--output-spaces"),
             *("--cutoffs", "--atlas", "--atlas-labels", "--device"),
             *("--omp-nthreads", "--mem-mb", "--plugin-file"),
@@ -38,7 +38,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 }
 #: Options, and other options that have no effect if they are given.
 _EXCLUDED = {
-    "--lesion-derivatives": ("--model", "--mirror"),
+    "--lesion-derivatives": ("--model", "--mirror", "--corrections"),
     "--reports-only": ("--dry-run", "--session-label"),
 }
 

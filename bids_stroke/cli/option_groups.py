@@ -71,6 +71,13 @@ def add_selection(group: argparse._ArgumentGroup) -> None:
         "used instead of a segmentation",
     )
     group.add_argument(
+        "--corrections",
+        type=Path,
+        metavar="DIR",
+        help="corrected lesion masks, collected by bids_stroke-review; they are used instead of the "
+        "masks of the model",
+    )
+    group.add_argument(
         "--assume-orientation",
         choices=ORIENTATIONS,
         help="assumed axis directions of scans and their masks if the header defines none (qform and "

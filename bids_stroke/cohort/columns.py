@@ -32,6 +32,10 @@ COLUMNS: dict[str, Description] = {
     },
     "contrasts": {"Description": "Contrasts used by the model; n/a for user-supplied masks"},
     "model": {"Description": "Model that segmented the lesion, or 'own masks' for user-supplied masks"},
+    "corrected_by": {
+        "Description": "Rater who corrected the lesion mask; n/a for the mask of the model, and for "
+        "user-supplied masks"
+    },
     "lesion_volume_ml": {
         "Description": "Lesion volume on the native grid; n/a for user-supplied masks in a template "
         "space",

@@ -67,6 +67,7 @@ def session_row(output_dir: PathLike, record: Record) -> Row:
         "reference": record.reference,
         "contrasts": "+".join(record.contrasts) or np.nan,
         "model": record.model,
+        "corrected_by": record.corrected_by or np.nan,
         "lesion_volume_ml": volume,
         **{f"lesion_{name}": lesion.get(name, np.nan) for name in INTERVALS},
         "lesion_volume_mni_ml": lesion["volume_template_ml"],

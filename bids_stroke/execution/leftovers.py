@@ -10,10 +10,10 @@ def remove_leftovers(output_dir: PathLike, job: Job) -> None:
     """Remove the outputs, the viewer and the record of an earlier run of a session.
 
     Outputs of another model, or of an earlier run of a session that fails now, must not be mistaken for
-    outputs of this run. Input files of the session are not removed.
+    outputs of this run. Input files of the session, and outputs that are used again, are not removed.
     """
     from bids_stroke.reports.viewer.session import viewer_path  # slow import
 
     name = job.session.name
     viewer_path(output_dir, name).unlink(missing_ok=True)
-    records.remove(output_dir, name, keep=job.session.files(job.card))
+    records.remove(output_dir, name, keep=[*job.session.files(job.card), *(job.earlier or ())])

@@ -12,7 +12,6 @@ from bids_stroke.bids.derivatives import write_dataset_files
 from bids_stroke.bids.names import split_session_name
 from bids_stroke.bids.record import Record
 from bids_stroke.bids.sessions import Session
-from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.compute import devices
 from bids_stroke.errors import DatasetError, SessionLockedError
 from bids_stroke.reports import methods
@@ -21,7 +20,7 @@ from bids_stroke.settings import Settings
 from . import progress
 from .locks import session_lock
 from .messages import Message, Result, Started, Step
-from .plan import Job, Plan, make_plan
+from .plan import Job, Plan, make_plan, source_datasets
 from .session import report_participant, run_session
 from .supervisor import Supervisor, Task
 
@@ -54,8 +53,7 @@ def run_participants(settings: Settings, on_start: Callable[[], object] = lambda
     if settings.dry_run:
         progress.print_plan(plan)
         return 1 if any(item.refused for item in plan.skipped) else 0
-    sources = settings.bids_dir, settings.output_dir, settings.lesion_derivatives
-    write_dataset_files(SourceDatasets(*sources))
+    write_dataset_files(source_datasets(settings))
     on_start()
     with progress.Progress(_log(settings), len(plan.jobs), settings.verbose) as show:
         _log_plan(plan, show)
@@ -72,6 +70,8 @@ def _log_plan(plan: Plan, show: progress.Progress) -> None:
     for session in plan.sessions:
         for note in session.notes:
             show.line(f"{session.name}: {note}")
+    for notice in plan.notices:
+        show.line(notice)
     for skipped in plan.skipped:
         show.line(f"{skipped.name}: {skipped.status}: {skipped.reason}")
     for name in plan.done:

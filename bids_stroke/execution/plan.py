@@ -1,15 +1,20 @@
 """Plan of a run: sessions to process, complete sessions, and skipped sessions."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bids_stroke.atlases.maps import Maps
 from bids_stroke.bids import record as records
+from bids_stroke.bids.candidates import Key
+from bids_stroke.bids.corrected_sessions import apply_corrections
+from bids_stroke.bids.corrections import Correction, find_corrections
 from bids_stroke.bids.discovery import find
+from bids_stroke.bids.names import has_labels, session_name
 from bids_stroke.bids.record import Record
+from bids_stroke.bids.reusable import Segmentation, find_segmentation
 from bids_stroke.bids.sessions import Session, SkippedSession
 from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.models import catalog
@@ -20,13 +25,17 @@ from bids_stroke.spatial import brain_extraction, template_spaces
 
 from .plugins import read_plugin
 
+#: Options that affect the brain mask and the lesion probability.
+_SEGMENTATION_OPTIONS = ("card", "brain_extraction", "mirror", "deterministic", "assume_orientation")
+
 
 @dataclass(frozen=True)
 class Job:
     """A session to process.
 
     ``card`` is None for user-supplied lesion masks. ``options`` are those that affect the outputs.
-    ``command`` is the command line.
+    ``command`` is the command line. ``earlier`` is the segmentation of an earlier run that is used
+    again.
     """
 
     session: Session
@@ -34,6 +43,22 @@ class Job:
     sources: SourceDatasets
     options: Mapping[str, Any]
     command: str = ""
+    earlier: Segmentation | None = None
+
+    def segmentation_identity(self) -> str:
+        """Return the checksum of everything that the segmentation depends on, unlike corrections."""
+        session = replace(self.session, lesion=None, correction=None)
+        contents = records.read_inputs(session, self.sources)
+        return records.identity(
+            contents, **{name: self.options[name] for name in _SEGMENTATION_OPTIONS}
+        )
+
+    def with_earlier_segmentation(self, record: Record) -> Self:
+        """Return this job with the segmentation of an earlier run, if only the correction changed."""
+        if self.card is None or not (self.session.correction or record.corrected_by):
+            return self
+        identity = self.segmentation_identity()
+        return replace(self, earlier=find_segmentation(record, self.sources.output_dir, identity))
 
     def is_done(self, record: Record) -> bool:
         """Return whether a record of an earlier run matches this job and is complete."""
@@ -45,7 +70,9 @@ class Job:
     def record(self) -> Record:
         """Create the record of the session before it runs."""
         session, card = self.session, self.card
-        lesion = {"lesion mask": session.lesion.path} if session.lesion else {}
+        correction = session.correction
+        name = records.CORRECTED_MASK if correction else records.LESION_MASK
+        lesion = {name: session.lesion.path} if session.lesion else {}
         contents = records.read_inputs(session, self.sources)
         return Record(
             name=session.name,
@@ -61,6 +88,8 @@ class Job:
             ambiguous=list(session.ambiguous),
             command=self.command,
             date=datetime.now().astimezone().isoformat(timespec="seconds"),
+            corrected_by=correction.rater if correction else None,
+            corrected_on=correction.date if correction else None,
         )
 
 
@@ -70,7 +99,7 @@ class Plan:
 
     ``sessions`` are all usable sessions, ``jobs`` those to process, ``done`` the records of those
     that are complete, and ``skipped`` the unusable ones. ``card`` is None for user-supplied lesion
-    masks.
+    masks. ``notices`` are sentences on corrected masks that are not used.
     """
 
     card: Card | Ensemble | None
@@ -78,6 +107,7 @@ class Plan:
     jobs: list[Job]
     done: dict[str, Record]
     skipped: list[SkippedSession]
+    notices: list[str] = field(default_factory=list)
 
 
 def check_options(settings: Settings) -> tuple[Card | Ensemble | None, Maps]:
@@ -123,8 +153,10 @@ def make_plan(settings: Settings) -> Plan:
         exclude=(settings.output_dir, settings.work_dir),
         orientation=settings.assume_orientation,
     )
-    skipped = [_with_outputs(settings.output_dir, item) for item in skipped]
-    sources = SourceDatasets(settings.bids_dir, settings.output_dir, settings.lesion_derivatives)
+    corrections = _find_corrections(settings)
+    sessions, refused = apply_corrections(sessions, corrections)
+    skipped = [_with_outputs(settings.output_dir, item) for item in (*skipped, *refused)]
+    sources = source_datasets(settings)
     options = {
         "card": card and card.identity(),
         "maps": maps.identity(),
@@ -135,15 +167,57 @@ def make_plan(settings: Settings) -> Plan:
         "deterministic": settings.deterministic,
         "assume_orientation": settings.assume_orientation,
     }
-    jobs, done = [], {}
+    jobs, done = list[Job](), dict[str, Record]()
+    names = {item.name for item in (*sessions, *refused)}
+    notices = _unused_corrections(settings, corrections, names)
     for session in sessions:
         job = Job(session, card, sources, options, settings.command)
         record = records.read(settings.output_dir, session.name)
+        if record and record.corrected_by and not session.correction:
+            notices.append(_no_longer_corrected(record, settings))
         if record and job.is_done(record):
             done[session.name] = record
         else:
-            jobs.append(job)
-    return Plan(card, sessions, jobs, done, skipped)
+            jobs.append(job.with_earlier_segmentation(record) if record else job)
+    return Plan(card, sessions, jobs, done, skipped, notices)
+
+
+def source_datasets(settings: Settings) -> SourceDatasets:
+    """Return the source datasets of a run."""
+    return SourceDatasets(
+        settings.bids_dir, settings.output_dir, settings.lesion_derivatives, settings.corrections
+    )
+
+
+def _find_corrections(settings: Settings) -> dict[Key, Correction]:
+    """Find the corrected masks of a run."""
+    if settings.corrections is None:
+        return {}
+    return find_corrections(settings.corrections, (settings.output_dir, settings.work_dir))
+
+
+def _unused_corrections(
+    settings: Settings, corrections: Mapping[Key, Correction], names: Container[str]
+) -> list[str]:
+    """Return a sentence for each corrected mask of a session that is not in the dataset."""
+    labels = settings.participant_label, settings.session_label
+    return [
+        f"{correction.mask.path} is not used: the dataset has no session {session_name(*key)} that can "
+        "be processed."
+        for key, correction in corrections.items()
+        if has_labels(session_name(*key), *labels) and session_name(*key) not in names
+    ]
+
+
+def _no_longer_corrected(record: Record, settings: Settings) -> str:
+    """Return the sentence on a session whose corrected mask of an earlier run is not used."""
+    reason = "--corrections is not given"
+    if settings.corrections:
+        reason = f"{settings.corrections} no longer contains it"
+    return (
+        f"{record.name}: the mask of the model is used instead of that corrected by "
+        f"{record.corrected_by}, because {reason}."
+    )
 
 
 def _with_outputs(output_dir: Path, item: SkippedSession) -> SkippedSession:

@@ -207,6 +207,8 @@ def print_plan(plan: Plan) -> None:
         others = {c: path for c, path in session.images.items() if c not in processed}
         _print_unused(Unused(path, f"{c} is not needed") for c, path in others.items())
         _print_unused(session.unused)
+    for notice in plan.notices:
+        print(notice)
     for skipped in plan.skipped:
         print(f"{skipped.name}: {skipped.status}: {skipped.reason}")
         _print_unused(skipped.unused)

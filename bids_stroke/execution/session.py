@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bids_stroke.bids import logs
 from bids_stroke.bids.record import Record
+from bids_stroke.bids.reusable import describe_segmentation
 from bids_stroke.compute import isolated
 from bids_stroke.errors import SessionLockedError
 from bids_stroke.settings import Settings
@@ -95,6 +96,9 @@ def _process(settings: Settings, job: Job, send: Send) -> Result:
         check(job, settings.assume_orientation)
         run_workflow(settings, job, record, send)
         record.status = "ok"
+        record.segmentation = describe_segmentation(
+            record, settings.output_dir, job.segmentation_identity()
+        )
         _measure(settings, job, record)
         record.seconds = round(time.monotonic() - start, 1)
         with report_lock(settings.output_dir, subject):

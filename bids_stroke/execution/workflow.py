@@ -11,7 +11,6 @@ from bids_stroke.atlases.maps import Maps
 from bids_stroke.bids.logs import crash_path, graph_path
 from bids_stroke.bids.record import Record, write_unfinished
 from bids_stroke.bids.sessions import Session
-from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.settings import Settings
 from bids_stroke.spatial.template_spaces import find_spaces
 from bids_stroke.utils.versions import package_versions
@@ -127,7 +126,7 @@ def _workflow(settings: Settings, job: Job) -> "LesionWorkflow":
     from bids_stroke.pipelines.template_session import init_template_session_wf
 
     maps = Maps(settings.tracts, settings.cutoffs_ml, settings.atlases)
-    sources = SourceDatasets(settings.bids_dir, settings.output_dir, settings.lesion_derivatives)
+    sources = job.sources
     if job.session.in_template:
         return init_template_session_wf(
             session=job.session,
@@ -145,6 +144,7 @@ def _workflow(settings: Settings, job: Job) -> "LesionWorkflow":
         device=settings.device,
         mirror=settings.mirror,
         orientation=settings.assume_orientation,
+        earlier=job.earlier,
     )
 
 

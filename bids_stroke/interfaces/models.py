@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import nibabel as nib
+
 from bids_stroke.compute import devices, isolated
 from bids_stroke.models import catalog
-from bids_stroke.spatial import image
+from bids_stroke.spatial import grid, image
 
-from .base import ImageInterface, Outputs, existing, inputs, outputs, traits
+from .base import ImageInterface, Outputs, existing, image_file, inputs, outputs, traits
 
 
 class Segment(ImageInterface):
@@ -40,6 +42,20 @@ class Segment(ImageInterface):
             folder / "probability.nii.gz",
         )
         return {"probability": probability}
+
+
+class ImportProbability(ImageInterface):
+    """Import the lesion probability of an earlier run."""
+
+    input_spec = inputs(
+        in_file=existing("lesion probability"),
+        brain=image_file("brain mask on the same grid, RAS"),
+    )
+    output_spec = outputs(probability=existing("lesion probability on the grid of the brain mask"))
+
+    def _run_on(self, folder: Path, brain: nib.Nifti1Image) -> Outputs:
+        probability = grid.fit_to_grid(image.load(self.inputs.in_file), brain)
+        return {"probability": image.save(probability, folder / "probability.nii.gz")}
 
 
 def _segment(

@@ -8,7 +8,7 @@ from bids_stroke.atlases import tract_cards, tracts
 from bids_stroke.reports.figures.axial import draw_axial
 from bids_stroke.reports.figures.brain_mask import draw_brain_mask
 from bids_stroke.reports.figures.flicker import draw_flicker
-from bids_stroke.reports.figures.lesion import draw_lesion, draw_probability
+from bids_stroke.reports.figures.lesion import draw_comparison, draw_lesion, draw_probability
 from bids_stroke.reports.figures.overview import draw_overview
 from bids_stroke.reports.figures.slices import PLANES
 from bids_stroke.reports.figures.tract import draw_tract
@@ -143,6 +143,26 @@ class LesionFigure(ImageInterface):
     ) -> Outputs:
         out = folder / "lesion.svg"
         draw_lesion(in_file, lesion, out, self.inputs.label, brain, self.inputs.coordinates)
+        return {"out_figure": out}
+
+
+class CorrectionFigure(ImageInterface):
+    """Draw the contours of the mask of the model and of the corrected mask."""
+
+    input_spec = inputs(**_LESION_FIELDS, model=image_file("lesion mask of the model, same grid"))
+    output_spec = outputs(out_figure=existing("SVG"))
+
+    def _run_on(
+        self,
+        folder: Path,
+        in_file: nib.Nifti1Image,
+        lesion: nib.Nifti1Image,
+        brain: nib.Nifti1Image,
+        model: nib.Nifti1Image,
+    ) -> Outputs:
+        out = folder / "correction.svg"
+        title = f"Correction on {self.inputs.label}"
+        draw_comparison(in_file, model, lesion, title, out, ("model", "corrected mask"), brain)
         return {"out_figure": out}
 
 

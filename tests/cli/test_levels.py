@@ -16,6 +16,7 @@ VALUES = {
     "--bids-database-dir": ["index"],
     "--derivatives": ["masks"],
     "--lesion-derivatives": ["masks"],
+    "--corrections": ["masks"],
     "--assume-orientation": ["RAS"],
     "--model": ["simstroke"],  # the default, given explicitly
     "--brain-extraction": ["none"],

@@ -15,6 +15,7 @@ from nipype.utils.filemanip import ensure_list
 
 from bids_stroke import pipelines
 from bids_stroke.atlases.maps import Maps
+from bids_stroke.bids.corrections import Correction
 from bids_stroke.bids.sessions import Session
 from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.bids.supplied_masks import SuppliedMask
@@ -68,6 +69,10 @@ def build(name, folder, contrasts=("T1w", "FLAIR"), supplied_brain_mask=None):
         "volume_errors": {80: (-0.5, 0.5)},
         "device": "cpu",
         "mirror": False,
+        "corrected": True,
+        "earlier": None,
+        "earlier_brain_mask": None,
+        "earlier_probability": None,
         "orientation": None,
         "reference": "T1w",
         "contrast": "FLAIR",
@@ -196,6 +201,38 @@ def test_a_session_workflow_with_a_supplied_mask_is_complete(contrasts, space, t
     assert f"sub-01_space-{space}_label-L_desc-ownlesion_mask.nii.gz" in names
     assert f"sub-01_space-{space}_label-L_desc-ownlesion_morph.tsv" in names
     assert not any("segment" in name for name in workflow.list_node_names())
+
+
+def test_a_session_workflow_with_a_corrected_mask_is_complete(tmp_path):
+    """All measures use the corrected mask; the mask and the probability of the model remain."""
+    mask = supplied(tmp_path)
+    images = make_session(tmp_path, "T1w", "FLAIR").images
+    session = Session("01", None, images, "T1w", lesion=mask, correction=Correction(mask))
+    workflow = BUILDERS["init_session_wf"](
+        session=session,
+        card=CARD,
+        maps=Maps(),
+        sources=SourceDatasets(tmp_path, tmp_path / "out"),
+        brain_extraction="hd-bet",
+        normalization="masked",
+        spaces=(DEFAULT_SPACE,),
+        device="cpu",
+    )
+    steps = ("template_wf", "measure_wf", "reference_outputs_wf")
+    sources = {
+        source.name
+        for source, _, target, end in edges(workflow)
+        if target.name in steps and end == "inputnode.lesion"
+    }
+    assert sources == {"supplied_lesion_wf"}
+    assert "A rater corrected the lesion mask" in workflow.describe()
+    names = check_complete(workflow)
+    assert {name for name in names if name.endswith(("lesion_mask.nii.gz", "probseg.nii.gz"))} == {
+        "sub-01_space-T1w_label-L_desc-T1FLAIRlesion_mask.nii.gz",
+        "sub-01_space-T1w_label-L_desc-T1FLAIRlesion_probseg.nii.gz",
+    }
+    assert "sub-01_space-FLAIR_label-L_desc-corrected_mask.nii.gz" in names
+    assert "sub-01_space-T1w_label-L_desc-agreement_morph.tsv" in names
 
 
 @pytest.mark.parametrize("contrasts", [(), ("T1w",)])

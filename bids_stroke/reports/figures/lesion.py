@@ -110,23 +110,37 @@ def draw_probability(
 
 def draw_comparison(
     background_img: nib.Nifti1Image,
-    truth_img: nib.Nifti1Image,
-    pred_img: nib.Nifti1Image,
+    first_img: nib.Nifti1Image,
+    second_img: nib.Nifti1Image,
     title: str,
     out: PathLike,
+    labels: tuple[str, str] = ("truth", "prediction"),
+    brain_img: nib.Nifti1Image | None = None,
 ) -> Path:
-    """Draw the contours of a true and a predicted mask, on three rows of slices through both."""
-    both = (np.asanyarray(truth_img.dataobj) > 0) | (np.asanyarray(pred_img.dataobj) > 0)
-    either = like(both, truth_img, np.uint8)
-    field = field_of_view(background_img, margin=6)
+    """Draw the contours of two masks, on three rows of slices through both.
+
+    Parameters
+    ----------
+    first_img, second_img : nib.Nifti1Image
+        Masks, by default the true and the predicted one.
+    title : str
+    labels : tuple of (str, str)
+        Names of the masks.
+    background_img, out, brain_img
+        As in :func:`bids_stroke.reports.figures.lesion.draw_lesion`.
+    """
+    both = (np.asanyarray(first_img.dataobj) > 0) | (np.asanyarray(second_img.dataobj) > 0)
+    either = like(both, first_img, np.uint8)
+    field = field_of_view(background_img if brain_img is None else brain_img, margin=6)
     rows = slices.through_planes(either, field) if both.any() else field.planes()
     panels, size = mosaic.layout(rows)
+    inside = None if brain_img is None else mosaic.sections(brain_img, panels)
     layers = [
-        mosaic.raster(mosaic.sections(background_img, panels), panels, size),
-        mosaic.contours(mosaic.sections(truth_img, panels, order=0), panels, OUTLINE),
-        mosaic.contours(mosaic.sections(pred_img, panels, order=0), panels, LESION),
+        mosaic.raster(mosaic.sections(background_img, panels), panels, size, inside),
+        mosaic.contours(mosaic.sections(first_img, panels, order=0), panels, OUTLINE),
+        mosaic.contours(mosaic.sections(second_img, panels, order=0), panels, LESION),
         mosaic.marks(panels),
-        svg.title(title, svg.HIDE, [("truth", OUTLINE), ("prediction", LESION)]),
+        svg.title(title, svg.HIDE, list(zip(labels, (OUTLINE, LESION), strict=True))),
     ]
-    alt = f"{title}: contours of the true and of the predicted lesion on slices in three planes"
+    alt = f"{title}: contours of the {' and of the '.join(labels)} on slices in three planes"
     return svg.write(out, size, layers, alt, "fading")

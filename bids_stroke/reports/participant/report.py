@@ -9,7 +9,7 @@ from markupsafe import Markup
 from bids_stroke import __version__
 from bids_stroke.bids.logs import crash_path
 from bids_stroke.bids.names import split_session_name
-from bids_stroke.bids.record import Record, model_title, read_participant
+from bids_stroke.bids.record import CORRECTED_MASK, LESION_MASK, Record, model_title, read_participant
 from bids_stroke.reports.figures import svg
 from bids_stroke.reports.figures.svg import Tile
 from bids_stroke.reports.methods import compose
@@ -188,7 +188,9 @@ def _viewer(out_dir: Path, record: Record, embed: bool) -> dict[str, str | None]
 
 def _processing(record: Record) -> dict[str, Any]:
     """Return the template context of the processing of a session."""
-    uses = {"lesion mask": ["lesion"]} | {name: ["model input"] for name in record.contrasts}
+    uses = {LESION_MASK: ["lesion"], CORRECTED_MASK: ["lesion"]} | {
+        name: ["model input"] for name in record.contrasts
+    }
     if record.reference:
         uses[record.reference] = ["native space", *uses.get(record.reference, [])]
     return {
@@ -202,6 +204,7 @@ def _processing(record: Record) -> dict[str, Any]:
             "Status": record.status,
             "Started": record.date,
             "Model": model_title(record.model),
+            **({"Corrected by": record.corrected_by} if record.corrected_by else {}),
             "Weights (SHA-256)": record.weights_sha256 and record.weights_sha256[:12],
             "Run time (s)": record.seconds,
         },

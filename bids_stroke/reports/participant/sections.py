@@ -23,6 +23,7 @@ from bids_stroke.reports.rendering import fragment
 ROWS = 20  # rows shown of each table
 #: Kinds of tables, by the ``desc-`` of their part.
 _TABLES = {
+    "agreement": "agreement",
     "components": "components",
     "loads": "loads",
     "regions": "regions",

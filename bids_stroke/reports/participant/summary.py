@@ -10,7 +10,7 @@ import pandas as pd
 from bids_stroke.bids.record import Record, model_title
 from bids_stroke.cohort.columns import tract_prefix
 from bids_stroke.cohort.place import read_places
-from bids_stroke.cohort.table import Row, session_row, volume_ml
+from bids_stroke.cohort.table import Row, read_rows, session_row, volume_ml
 from bids_stroke.reports.columns import cell
 from bids_stroke.utils.versions import PROGRAM
 
@@ -48,7 +48,8 @@ class KeyNumber(NamedTuple):
 
 class Summary(NamedTuple):
     """Summary of a session. Without measurements, ``sentence`` and ``numbers`` are empty, and
-    ``has_lesion`` is None. ``cohort`` states the percentiles of the session in its cohort."""
+    ``has_lesion`` is None. ``cohort`` states the percentiles of the session in its cohort, and
+    ``correction`` who corrected the mask."""
 
     state: State
     sentence: str = ""
@@ -56,6 +57,7 @@ class Summary(NamedTuple):
     has_lesion: bool | None = None
     origin: str = ""
     cohort: str = ""
+    correction: str = ""
 
 
 def short(path: str) -> str:
@@ -90,7 +92,9 @@ def summarize(out_dir: Path, record: Record) -> Summary:
     tract = labels[0] if labels else None
     numbers = [_volume(row), _components(row), *(_loads(row, tract) if tract else [])]
     places = describe_places(read_places(out_dir, row))
-    return Summary(state, describe_lesion(row, tract), numbers, volume_ml(row) > 0, origin, places)
+    correction = describe_correction(out_dir, record)
+    sentence = describe_lesion(row, tract)
+    return Summary(state, sentence, numbers, volume_ml(row) > 0, origin, places, correction)
 
 
 def _state(out_dir: Path, record: Record) -> State:
@@ -142,6 +146,20 @@ def describe_lesion(row: Row, tract: str | None) -> str:
     if share is not None and pd.notna(share):
         parts.append(f"largest share of a {_name(tract)} cross-section {share:.0%}")
     return "; ".join(parts) + "."
+
+
+def describe_correction(out_dir: Path, record: Record) -> str:
+    """Describe who corrected the mask of a session, and the difference; empty without a correction."""
+    path = record.path(out_dir, "agreement")
+    if not record.corrected_by or path is None:
+        return ""
+    date = f" on {record.corrected_on[:16].replace('T', ' ')}" if record.corrected_on else ""
+    (row,) = read_rows(path)
+    return (
+        f"Lesion mask corrected by {record.corrected_by}{date}: Dice with the mask of the model "
+        f"{cell(row['dice'])}; volume {cell(row['model_volume_ml'])} ml before and "
+        f"{cell(row['corrected_volume_ml'])} ml after the correction."
+    )
 
 
 def _name(tract: str | None) -> str:
