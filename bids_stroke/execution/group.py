@@ -37,6 +37,7 @@ from bids_stroke.spatial import image
 from bids_stroke.spatial.templates import TEMPLATE, template
 from bids_stroke.utils.versions import package_versions
 
+from .group_corrections import write_agreement
 from .group_notices import notices_of_maps, notices_of_ratings, notices_of_table
 from .group_ratings import names_of_ratings, rate_sessions, rejected_sessions, write_ratings
 from .outcome import TABLES, Outcomes, analyze_outcomes, map_name
@@ -64,6 +65,7 @@ def run_group(settings: Settings) -> int:
     write_json(columns.describe_columns(cohort.table), out / "group_lesion.json")
     _write_further_tables(out, cohort)
     write_ratings(out, cohort.rated)
+    agreement = write_agreement(out, cohort.finished)
     write_tsv(summary, out / "group_loads.tsv")
     write_json(cohort_summary.SUMMARY_COLUMNS, out / "group_loads.json")
     mapped = _mapped_tracts(settings, cohort.table)
@@ -87,9 +89,11 @@ def run_group(settings: Settings) -> int:
             _outcome_sections(out, outcomes),
             lesions.lesions,
             cohort.rated,
+            agreement,
         )
     update_places(out, cohort.table)
-    description = describe_cohort(cohort.table, [card.name for card in mapped], cohort.rated)
+    tract_names = [card.name for card in mapped]
+    description = describe_cohort(cohort.table, tract_names, cohort.rated, agreement)
     _write_record(out, methods.GROUP, description, "group_lesion.tsv")
     _record_outcomes(settings, outcomes)
     methods.write(out)

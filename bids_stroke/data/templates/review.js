@@ -53,12 +53,16 @@ find("#export").onclick = () => store.export();
 const showProgress = () => { find("#progress").textContent = store.progress; };
 store.addEventListener("change", showProgress);
 showProgress();
-find("#rate").onclick = () => {
-  if (!state.visible.length) return;
-  reviewed = [...state.visible.filter(isFlagged), ...state.visible.filter(index => !isFlagged(index))];
+function review(rows) {
+  if (!rows.length) return;
+  reviewed = rows;
   at = 0;
   picture = 0;
   showSession();
   dialog.showModal();
   dialog.focus();
-};
+}
+find("#rate").onclick = () => review(
+  [...state.visible.filter(isFlagged), ...state.visible.filter(index => !isFlagged(index))]);
+const reviewQueue = find("#review-queue");  // the masks to correct, in their order
+if (reviewQueue) reviewQueue.onclick = () => review(data.queue);

@@ -30,9 +30,12 @@ _SCORES = {
 
 
 def describe_cohort(
-    table: pd.DataFrame, tracts: Sequence[str], rated: CohortRatings | None = None
+    table: pd.DataFrame,
+    tracts: Sequence[str],
+    rated: CohortRatings | None = None,
+    agreement: pd.DataFrame | None = None,
 ) -> str:
-    """Describe the overlap map, the load maps, the outliers and the ratings of a cohort.
+    """Describe the overlap map, the load maps, the outliers, the ratings and the corrections.
 
     Parameters
     ----------
@@ -42,6 +45,8 @@ def describe_cohort(
         Names of the tracts with a map of the mean load.
     rated : CohortRatings, optional
         Visual ratings.
+    agreement : pandas.DataFrame, optional
+        Agreement of the model with corrected masks, a row for each of them.
     """
     text = (
         f"The lesion-overlap map counts the lesions of the cohort (sessions: {len(table)}) in each "
@@ -57,6 +62,13 @@ def describe_cohort(
         text += (
             f" Outliers in image quality and lesion volume have a robust z-score above {LIMIT:g} "
             "[@outliers]."
+        )
+    if agreement is not None:
+        dice = agreement["dice"]
+        text += (
+            f" Raters corrected the lesion masks (sessions: {len(agreement)}); the Dice coefficient "
+            f"[@dice] of the masks of the model with the corrected masks was {dice.median():.2f} "
+            f"(median, range {dice.min():.2f} to {dice.max():.2f})."
         )
     return f"{text} {_describe_ratings(rated)}" if rated else text
 

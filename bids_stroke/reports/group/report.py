@@ -17,6 +17,7 @@ from bids_stroke.reports.viewer import page as viewer_page
 from bids_stroke.utils.files import PathLike
 
 from .checks import count_checks, flagged_sessions
+from .corrections import correction_queue, describe_agreement
 from .files import read_sessions, report_links, table_keys
 from .outcome import OutcomeSection
 from .outliers import outlier_measures, pictured_outliers
@@ -41,6 +42,7 @@ def group_report(
     outcomes: Sequence[OutcomeSection] = (),
     lesions: Sequence[str] = (),
     rated: CohortRatings | None = None,
+    agreement: pd.DataFrame | None = None,
 ) -> Path:
     """Write ``out_dir/group.html``, a self-contained file, and return its path.
 
@@ -71,6 +73,8 @@ def group_report(
         Lesion of each row of ``table``, from :func:`bids_stroke.cohort.overlap.overlap`.
     rated : CohortRatings, optional
         Visual ratings.
+    agreement : pandas.DataFrame, optional
+        Rows of ``group_agreement.tsv``.
     """
     out_dir = Path(out_dir)
     renamed = new_names(table)
@@ -83,6 +87,7 @@ def group_report(
     pictures = Pictures()
     cells = lesion_cells(table, lesions, arranged)
     viewer = out_dir / viewer_page.viewer_name("group")
+    queue = correction_queue(arranged, links)
     return render(
         "group.html",
         out_dir / "group.html",
@@ -90,7 +95,10 @@ def group_report(
         overlap=svg.inline(Path(overlap_svg_path)) if overlap_svg_path else None,
         viewer=viewer.name if viewer.is_file() else None,
         data=table_data(arranged, groups, links, sessions, failed, out_dir)
-        | {"lesions": cells, "ratings": rating_data(rated)},
+        | {"lesions": cells, "ratings": rating_data(rated), "queue": queue.rows},
+        queue=queue,
+        agreement=agreement,
+        agreement_text=None if agreement is None else describe_agreement(agreement),
         ratings=rating_section(rated) if rated else None,
         is_overlap_fixed=bool(lesions) and cells is None,
         checks=count_checks(table),
