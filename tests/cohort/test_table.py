@@ -158,7 +158,7 @@ def test_table_and_counts(tmp_path):
     assert first["cst_max_slice_load_total"] == 0.6
     assert pd.isna(first["cst_category"]) and second["cst_category"] == "large"
     change_columns = ["previous_session_id", "lesion_volume_change_ml"]
-    optional = ["session_id", "qc_flags", "cst_category", *change_columns]
+    optional = ["session_id", "qc_flags", "corrected_by", "cst_category", *change_columns]
     assert not table.drop(columns=optional).isna().any(axis=None)
     assert table[change_columns].isna().all(axis=None)
 
