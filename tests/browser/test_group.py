@@ -212,6 +212,17 @@ def test_several_raters_rate_blindly_and_are_exported_together(page, tmp_path):
     assert verdict(page) == "reject"
 
 
+def test_masks_are_reviewed_in_the_order_of_corrections(tmp_path, browser_page):
+    rows = {"participant_id": ["sub-1", "sub-2", "sub-3"], "mean_probability": [0.9, 0.5, 0.7]}
+    page = browser_page(group_report(tmp_path, pd.DataFrame(rows)))
+    page.click("#review-queue")
+    shown = []
+    for _ in range(3):
+        shown.append(page.inner_text("#who").strip())
+        page.keyboard.press("ArrowRight")
+    assert shown == ["sub-2", "sub-3", "sub-1"] and page.inner_text("#place") == "1 of 3"
+
+
 def test_ratings_of_the_command_line_continue_in_another_browser(tmp_path, browser_page):
     """The table round-trips: exported, read by --qc-ratings, shown, changed and exported again."""
     path = tmp_path / "ratings.tsv"

@@ -186,7 +186,8 @@ def test_a_map_that_is_no_image(folder, option, capsys):
 
 #: Values that no run accepts, by option.
 WRONG_VALUES = {
-    **dict.fromkeys(("--derivatives", "--lesion-derivatives", "--ground-truth"), "nowhere"),
+    **dict.fromkeys(("--derivatives", "--lesion-derivatives", "--corrections"), "nowhere"),
+    "--ground-truth": "nowhere",
     **dict.fromkeys(("--plugin-file", "--qc-ratings", "--phenotype"), "nowhere"),
     **dict.fromkeys(("--bids-filter-file", "--config-file"), "nowhere"),
     **dict.fromkeys(("--nprocs", "--omp-nthreads", "--mem-mb", "--min-overlap", "--permutations"), "0"),

@@ -74,6 +74,19 @@ def test_the_lesion_in_a_sentence(summarize, changes, sentence):
     assert summarize(changes).sentence == sentence
 
 
+def test_a_corrected_mask_is_described(tmp_path):
+    (tmp_path / "agreement.tsv").write_text(
+        "dice\tmodel_volume_ml\tcorrected_volume_ml\n0.8123\t12.34\t15.678\n"
+    )
+    entry = Record("sub-01", "x", "ok", outputs={"agreement": "agreement.tsv"})
+    assert summary.describe_correction(tmp_path, entry) == ""
+    entry.corrected_by, entry.corrected_on = "Ada", "2026-05-04T10:30:00Z"
+    assert summary.describe_correction(tmp_path, entry) == (
+        "Lesion mask corrected by Ada on 2026-05-04 10:30: Dice with the mask of the model 0.812; "
+        "volume 12.3 ml before and 15.7 ml after the correction."
+    )
+
+
 def test_the_traffic_light(summarize, tmp_path):
     assert summarize().state == ("green", "Passed all QC checks", [])
     flags = {"brain_volume": "Check /data/sub-01/anat/a.nii.gz.", "no_lesion": "Empty."}
