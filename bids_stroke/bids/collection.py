@@ -3,7 +3,6 @@
 :mod:`bids_stroke.bids.corrections` describes the dataset.
 """
 
-import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -22,14 +21,20 @@ from bids_stroke.utils import files
 from bids_stroke.utils.files import PathLike
 
 from . import record
-from .corrections import CORRECTED, OTHER_VERSIONS, Version, read_sidecar, version_of
+from .corrections import (
+    CORRECTED,
+    OTHER_VERSIONS,
+    PROGRAM,
+    Version,
+    is_collected,
+    read_sidecar,
+    version_of,
+)
 from .derivatives import write_json
 from .downloads import Download, find_downloads
 from .names import Name, derivative, folder_of, sidecar_of
 from .source_datasets import DESCRIPTION
 
-#: Program in the description of a dataset of corrections.
-PROGRAM = "bids_stroke-review"
 _README = (
     "Lesion masks that raters corrected, collected by bids_stroke-review. Use them with\n"
     "bids_stroke BIDS OUT participant --corrections THIS_FOLDER. The folder sourcedata contains every\n"
@@ -245,12 +250,7 @@ def _check_dataset(folder: Path) -> None:
     """Raise an error if a folder is neither empty nor a dataset of corrections."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
-    try:
-        content = json.loads((folder / DESCRIPTION).read_text("utf-8"))
-        is_collected = content["GeneratedBy"][0]["Name"] == PROGRAM
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
-        is_collected = False
-    if not is_collected:
+    if not is_collected(folder):
         raise UsageError(f"{folder} contains other files than corrections; choose another folder.")
 
 

@@ -16,8 +16,11 @@ from bids_stroke.errors import DatasetError
 from bids_stroke.utils.files import PathLike
 
 from .names import sidecar_of
+from .source_datasets import DESCRIPTION
 from .supplied_masks import SuppliedMask, find_lesion_masks
 
+#: Program in the description of a dataset of corrections.
+PROGRAM = "bids_stroke-review"
 #: ``desc-`` of a corrected mask.
 CORRECTED = "corrected"
 #: Rater of a mask without sidecar.
@@ -69,6 +72,15 @@ class Correction:
         if others:
             text += f"; the corrections of {', '.join(map(str, others))} are not used"
         return f"{text} ({self.mask.path})."
+
+
+def is_collected(folder: Path) -> bool:
+    """Return whether a folder is a dataset of corrections, by its description."""
+    try:
+        content = json.loads((folder / DESCRIPTION).read_text("utf-8"))
+        return bool(content["GeneratedBy"][0]["Name"] == PROGRAM)
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return False
 
 
 def parse_date(text: object) -> datetime:
@@ -137,7 +149,8 @@ def find_corrections(
     Raises
     ------
     DatasetError
-        If the folder contains no corrected mask, a session has several ones, or a sidecar is invalid.
+        If the folder contains no corrected mask and is not a dataset of corrections, if a session has
+        several corrected masks, or if a sidecar is invalid.
     """
     corrections = {}
     for key, masks in find_lesion_masks(Path(folder), exclude).items():
@@ -147,7 +160,7 @@ def find_corrections(
             raise DatasetError(f"{names} are corrected masks of one session; keep one of them.")
         if corrected:
             corrections[key] = _read(corrected[0])
-    if not corrections:
+    if not corrections and not is_collected(Path(folder)):
         raise DatasetError(
             f"{folder} contains no corrected mask (sub-*/**/anat/*_desc-{CORRECTED}_mask.nii.gz); "
             "check --corrections."

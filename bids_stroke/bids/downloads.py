@@ -55,7 +55,11 @@ class Download:
         for key in ("ReferenceImage", "SourceMask"):
             name = str(sidecar.get(key) or self.stem)
             labels, expected = (Name.parse(text).entities for text in (name, self.stem))
-            if any(labels.get(entity) != expected.get(entity) for entity in ("sub", "ses")):
+            # The images of an only session may be named without ses-.
+            other_session = {"ses"} <= labels.keys() & expected.keys() and labels["ses"] != expected[
+                "ses"
+            ]
+            if labels.get("sub") != expected["sub"] or other_session:
                 raise DatasetError(
                     f"{self.path} is named after {self.session}, but its {key} is {name}; save the "
                     "mask again in the viewer of its session."

@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _collect(arguments: argparse.Namespace) -> int:
     """Collect the masks of a folder; return 1 if one of them is not used."""
-    from bids_stroke.bids.collection import PROGRAM, Collector
+    from bids_stroke.bids.collection import Collector
+    from bids_stroke.bids.corrections import PROGRAM
 
     for folder in filter(None, (arguments.downloads, arguments.derivatives)):
         _check_folder(folder)

@@ -103,6 +103,7 @@ def test_a_mask_that_contradicts_its_sidecar_is_refused(downloads, corrections, 
     [
         ({"ReferenceImage": "sub-02_T1w.nii.gz"}, "its ReferenceImage is sub-02_T1w.nii.gz"),
         ({"ReferenceImage": "sub-01_ses-b_T1w.nii.gz"}, "its ReferenceImage is sub-01_ses-b_T1w"),
+        ({"ReferenceImage": "T1w.nii.gz"}, "its ReferenceImage is T1w.nii.gz"),
         ({"SourceMask": "sub-02_space-T1w_label-L_mask.nii.gz"}, "its SourceMask is sub-02_space"),
         ({"Rater": " "}, "has no Rater; add"),
         ({"Date": "yesterday"}, "has no valid Date (yesterday)"),
@@ -110,7 +111,7 @@ def test_a_mask_that_contradicts_its_sidecar_is_refused(downloads, corrections, 
     ],
 )
 def test_a_mask_of_another_session_is_refused(downloads, corrections, capsys, more, reason):
-    download(downloads, **more)
+    download(downloads, "sub-01_ses-a", **more)
     assert collect(downloads, corrections) == 1
     assert reason in capsys.readouterr().err and versions(corrections) == []
 
@@ -178,6 +179,11 @@ def test_a_download_that_the_browser_decompressed(downloads, corrections):
     path.unlink()
     assert collect(downloads, corrections) == 0
     assert used(corrections)[0].sum() == 27
+
+
+def test_an_image_without_ses_belongs_to_the_only_session(downloads, corrections):
+    download(downloads, "sub-01_ses-a", ReferenceImage="sub-01_T1w.nii.gz")
+    assert collect(downloads, corrections) == 0
 
 
 def test_versions_are_kept_and_a_repeated_collection_changes_nothing(downloads, corrections, capsys):

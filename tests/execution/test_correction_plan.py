@@ -10,6 +10,7 @@ from corrected import download
 
 from bids_stroke.cli import parser
 from bids_stroke.cli.review import main as review
+from bids_stroke.errors import DatasetError
 from bids_stroke.execution.plan import make_plan
 from bids_stroke.spatial import image
 from bids_stroke.utils.files import checksum
@@ -118,6 +119,19 @@ def test_a_changed_and_a_removed_correction_run_again(study):
     (notice,) = result.notices
     assert notice.startswith("sub-1: the mask of the model is used instead of that corrected by Bo")
     assert notice.endswith("because --corrections is not given.")
+
+
+def test_a_dataset_whose_last_correction_was_removed(study):
+    complete(study, "--corrections", study / "corrections")
+    shutil.rmtree(study / "corrections/sub-1")
+    result = corrected(study)
+    assert names(result.jobs) == ["sub-1"] and result.jobs[0].session.correction is None
+    assert result.notices[0].endswith(f"because {study / 'corrections'} no longer contains it.")
+
+
+def test_a_folder_without_corrections_is_an_error(study):
+    with pytest.raises(DatasetError, match="contains no corrected mask"):
+        corrected(study, "bids")
 
 
 def test_a_mask_on_another_grid_is_refused(study):
