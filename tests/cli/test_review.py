@@ -133,6 +133,20 @@ def test_an_empty_drawing_is_refused_unless_allowed(downloads, corrections, caps
     assert not used(corrections)[0].any()
 
 
+def test_damaged_files_and_other_values_do_not_stop_other_masks(downloads, corrections, capsys):
+    download(downloads, "sub-01", (0.3 * drawing(4, 5, 6)).astype(np.float32))
+    path = download(downloads, "sub-02")
+    path.write_bytes(path.read_bytes()[:-30])
+    download(downloads, "sub-03").with_name(f"sub-03{NAME[6:]}_mask.json").write_text("{")
+    download(downloads, "sub-04")
+    (downloads / f"sub_05{NAME[6:]}_mask.nii.gz.part").touch()
+    assert collect(downloads, corrections) == 1
+    first, second, third = capsys.readouterr().err.splitlines()
+    assert "so no voxel reaches 0.5" in first and "sub-02_space" in second
+    assert "mask.json is not valid JSON" in third
+    assert [name[:6] for name in versions(corrections)] == ["sub-04"]
+
+
 def test_the_newest_mask_of_two_raters_is_used_unless_a_rater_is_chosen(downloads, corrections, capsys):
     first, second = drawing(1, 1, 1), drawing(6, 6, 6)
     download(downloads, mask=second, rater="Bo", date="2026-05-05T08:00:00+02:00", number=" (1)")
