@@ -6,6 +6,7 @@ from pathlib import Path
 from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node
 
+from bids_stroke.bids.reusable import Segmentation
 from bids_stroke.bids.supplied_masks import SuppliedMask
 from bids_stroke.interfaces.lesion import ImportLesionMask, Threshold
 from bids_stroke.interfaces.models import ImportProbability, Segment
@@ -14,6 +15,7 @@ from bids_stroke.models.card import Card
 from bids_stroke.models.ensembles import Ensemble
 
 from .base import LesionWorkflow, identity, on_device
+from .derivatives import Derivatives
 
 _SOFTWARE = {"torch": "PyTorch [@pytorch]", "monai": "MONAI [@monai]"}
 
@@ -205,7 +207,44 @@ def init_lesion_resampling_wf(
     return workflow
 
 
-def add_segmentation(
+def add_lesion(
+    workflow: LesionWorkflow,
+    names: Derivatives,
+    used: Sequence[str],
+    coregistered: Mapping[str, LesionWorkflow],
+    device: str,
+    mirror: bool,
+    earlier: Segmentation | None,
+) -> tuple[LesionWorkflow, LesionWorkflow]:
+    """Connect the segmentation, the user-supplied mask or the corrected mask.
+
+    Return the workflow whose output is the lesion on the grid on which it was segmented or drawn, and
+    the workflow whose output is the lesion on the grid of the reference image.
+    """
+    session = names.session
+    if names.card:
+        lesion_wf = init_lesion_wf(
+            card=names.card,
+            contrasts=used,
+            device=device,
+            mirror=mirror,
+            earlier_probability=earlier.probability if earlier else None,
+        )
+        reference_wf = workflow.get_node("reference_wf")
+        prepared = None if earlier else {session.reference: reference_wf, **coregistered}
+        _add_segmentation(workflow, lesion_wf, prepared, used)
+    if session.lesion is None:
+        return lesion_wf, lesion_wf
+    drawn_wf = init_supplied_lesion_wf(
+        mask=session.lesion,
+        source=session.images[session.drawn_on],
+        orientation=names.orientation,
+        corrected=session.correction is not None,
+    )
+    return drawn_wf, _add_supplied_lesion(workflow, drawn_wf, coregistered.get(session.drawn_on))
+
+
+def _add_segmentation(
     workflow: LesionWorkflow,
     lesion_wf: LesionWorkflow,
     prepared: Mapping[str, LesionWorkflow] | None,
@@ -227,7 +266,7 @@ def add_segmentation(
     workflow.connect([(images, lesion_wf, [("out", "inputnode.images")])])
 
 
-def add_supplied_lesion(
+def _add_supplied_lesion(
     workflow: LesionWorkflow,
     supplied_wf: LesionWorkflow,
     coregistration_wf: LesionWorkflow | None,

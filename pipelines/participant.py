@@ -19,13 +19,7 @@ from .base import LesionWorkflow, identity
 from .correction import add_correction
 from .derivatives import Derivatives
 from .filling import init_filling_wf
-from .lesion import (
-    add_segmentation,
-    add_supplied_lesion,
-    init_lesion_resampling_wf,
-    init_lesion_wf,
-    init_supplied_lesion_wf,
-)
+from .lesion import add_lesion, init_lesion_resampling_wf
 from .measure import init_measure_wf, init_quality_wf
 from .outputs import (
     init_contrast_outputs_wf,
@@ -109,33 +103,15 @@ def init_session_wf(
     )
     workflow.connect([(inputnode, reference_wf, [(reference, "inputnode.in_file")])])
     coregistered = {contrast: _add_contrast(workflow, contrast, names) for contrast in others}
-    if card:
-        lesion_wf = init_lesion_wf(
-            card=card,
-            contrasts=used,
-            device=device,
-            mirror=mirror,
-            earlier_probability=earlier and earlier.probability,
-        )
-        prepared = None if earlier else {reference: reference_wf, **coregistered}
-        add_segmentation(workflow, lesion_wf, prepared, used)
-        drawn_wf = lesion_wf
-    if session.lesion:
-        source = session.images[session.drawn_on]
-        drawn_wf = init_supplied_lesion_wf(
-            mask=session.lesion,
-            source=source,
-            orientation=orientation,
-            corrected=session.correction is not None,
-        )
-        lesion_wf = add_supplied_lesion(workflow, drawn_wf, coregistered.get(session.drawn_on))
+    drawn_wf, lesion_wf = add_lesion(workflow, names, used, coregistered, device, mirror, earlier)
     normalized = [_add_space(workflow, space, normalization, names, lesion_wf) for space in spaces]
     template_wf = normalized[0]
+    segmented_by = None if session.lesion else card
     measure_wf = init_measure_wf(
         maps=maps,
         probability=names.has_probability,
-        min_component_mm3=card.min_component_mm3 if card and not session.lesion else 0.0,
-        volume_errors=card.calibration_for(used).volume if card and not session.lesion else None,
+        min_component_mm3=segmented_by.min_component_mm3 if segmented_by else 0.0,
+        volume_errors=segmented_by.calibration_for(used).volume if segmented_by else None,
     )
     quality = _add_quality(workflow, reference, coregistered, template_wf)
     reference_outputs_wf = init_reference_outputs_wf(names=names)

@@ -8,7 +8,7 @@ from typing import Any
 from bids_stroke import __version__
 from bids_stroke.settings import LEVELS, Settings
 
-from . import option_groups, outcome_options
+from . import option_groups, outcome_options, selection_options
 from .command import CommandParser
 
 #: Name of the command.
@@ -80,7 +80,7 @@ def add_options(parser: CommandParser) -> None:
     none, because they depend on the machine.
     """
     parser.set_defaults(**_defaults())
-    option_groups.add_selection(parser.add_argument_group("input selection"))
+    selection_options.add_selection(parser.add_argument_group("input selection"))
     option_groups.add_processing(parser.add_argument_group("processing"))
     option_groups.add_group_level(parser.add_argument_group("group level"))
     outcome_options.add_outcome(parser.add_argument_group("outcome (group level)"))

@@ -168,7 +168,7 @@ def make_plan(settings: Settings) -> Plan:
         "assume_orientation": settings.assume_orientation,
     }
     jobs, done = list[Job](), dict[str, Record]()
-    names = {item.name for item in (*sessions, *refused)}
+    names = {session.name for session in sessions} | {item.name for item in refused}
     notices = _unused_corrections(settings, corrections, names)
     for session in sessions:
         job = Job(session, card, sources, options, settings.command)
