@@ -56,7 +56,7 @@ async function start() {
   nv.setDrawingEnabled(true);
   replace(original);
   previous = original.slice();
-  nv.onDrawingChanged = action => action === "draw" && commit();
+  nv.onDrawingChanged = action => action === "draw" && finishStroke();
   nv.onMouseUp = ({mouseButtonRightDown}) => form.tool.value === "component" && !mouseButtonRightDown && removeComponent();
   nv.onLocationChange = ({vox}) => form.voxel.textContent = [...vox].slice(0, 3).map(Math.round).join(", ");
   form.rater.value = raters.rater;
@@ -150,6 +150,12 @@ function commit() {
   for (const voxel of voxels) previous[voxel] = now[voxel];
   changed();
   return true;
+}
+
+// NiiVue omits the last voxel of a stroke.
+function finishStroke() {
+  if (!isNaN(nv.drawPenLocation[0])) nv.drawPt(...nv.drawPenLocation, nv.opts.penValue);
+  commit();
 }
 
 function changed() {
