@@ -95,16 +95,18 @@ def _write_viewers(
 ) -> dict[str, Exception]:
     """Write the outdated or missing viewers and drawing pages; return the errors by session."""
     out, errors = settings.output_dir, dict[str, Exception]()
+    pages = (
+        (viewer.viewer_path, viewer.write_viewer),
+        (drawing.drawing_path, drawing.write_drawing),
+    )
     for record in shown:
-        paths = viewer.viewer_path(out, record.name), drawing.drawing_path(out, record.name)
-        due = ended is None or record is ended or not all(path.is_file() for path in paths)
-        if not (due and record.complete(out)):
-            continue
-        try:
-            viewer.write_viewer(out, record, settings.tracts)
-            drawing.write_drawing(out, record, settings.tracts)
-        except Exception as error:  # other sessions still get viewers
-            errors[record.name] = error
+        for path_of, write in pages if record.complete(out) else ():
+            if ended is not None and record is not ended and path_of(out, record.name).is_file():
+                continue
+            try:
+                write(out, record, settings.tracts)
+            except Exception as error:  # other sessions still get viewers
+                errors[record.name] = error
     return errors
 
 

@@ -145,6 +145,7 @@ def _scene(
     layer = background(reference, field.img, field.near, field.brain_img)
     scene = {
         "session": record.name,
+        "image": "",
         "low": layer.low,
         "high": layer.high,
         "color": LESION,
