@@ -74,9 +74,7 @@ def native_weights(
     return {key: _sum(covered, ml / _PARTS**3) for key, ml in contributions.items()}
 
 
-def _contributions(
-    probability: NDArray[np.float32], axis: str, voxel_ml: float
-) -> NDArray[np.float64]:
+def _contributions(probability: NDArray[np.float32], axis: str, voxel_ml: float) -> NDArray[np.float64]:
     """Return the contribution of each template voxel to the weighted load (ml)."""
     others = tuple(number for number, name in enumerate("xyz") if name != axis)
     area = probability.sum(others, keepdims=True, dtype=float)
@@ -104,9 +102,9 @@ def _covered_voxels(
     for offset in product(offsets, repeat=3):
         positions = ((voxels + offset - start) / _STEP).T
         native = [ndimage.map_coordinates(m, positions, order=1, mode="nearest") for m in moved]
-        indices = np.rint(native).astype(np.int64)
-        inside = ((indices >= 0) & (indices.T < reference.shape[:3]).T).all(0)
-        clipped = np.where(inside, indices, 0)
+        indices = np.rint(native).astype(np.int64).T
+        inside = ((indices >= 0) & (indices < reference.shape[:3])).all(1)
+        clipped = np.where(inside, indices.T, 0)
         flat = np.ravel_multi_index(tuple(clipped), reference.shape[:3], order="F")
         covered.append(np.where(inside, flat, -1))
     return covered

@@ -78,9 +78,11 @@ def drawing(page):
 def save(page, rater="AB"):
     """Save the mask; return the image and the sidecar."""
     page.get_by_label("Rater").fill(rater)
-    with page.expect_download(lambda item: item.suggested_filename.endswith(".json")) as sidecar:
-        with page.expect_download(lambda item: item.suggested_filename.endswith(".nii.gz")) as mask:
-            page.get_by_role("button", name="Save the corrected mask").click()
+    with (
+        page.expect_download(lambda item: item.suggested_filename.endswith(".json")) as sidecar,
+        page.expect_download(lambda item: item.suggested_filename.endswith(".nii.gz")) as mask,
+    ):
+        page.get_by_role("button", name="Save the corrected mask").click()
     assert mask.value.suggested_filename == f"{NAME}.nii.gz"
     assert sidecar.value.suggested_filename == f"{NAME}.json"
     path = sidecar.value.path().with_suffix(".nii.gz")
@@ -92,9 +94,7 @@ def status(page):
     return page.locator("#status").inner_text()
 
 
-@pytest.mark.parametrize(
-    ("axes", "tilt"), [("RAS", 0.25), ("LAS", 0.25), ("LPI", 0), ("PSR", 0.25)]
-)
+@pytest.mark.parametrize(("axes", "tilt"), [("RAS", 0.25), ("LAS", 0.25), ("LPI", 0), ("PSR", 0.25)])
 def test_a_stroke_is_saved_on_the_stored_grid(tmp_path, draw, axes, tilt):
     record, page = draw(axes, tilt)
     original = np.asanyarray(mask_of(record, tmp_path).dataobj) > 0

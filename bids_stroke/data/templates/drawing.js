@@ -42,7 +42,7 @@ async function start() {
   nv.addColormap("probability", {...lut([colors[0], ...colors], [0, ...colors.map(() => 255)]), I: [0, ...colors.map((_, place) => Math.round(1 + 254 * place / (colors.length - 1)))]});
   const volumes = [{url: bytes(scene.image).buffer, name: "reference.nii.gz", colormap: "gray", cal_min: scene.low, cal_max: scene.high}];
   if (scene.probability) volumes.push({
-    url: bytes(scene.probability.data).buffer, name: "probability.nii.gz", colormap: "probability", opacity: 0.6,
+    url: bytes(scene.probability.data).buffer, name: "probability.nii.gz", colormap: "probability",
     cal_min: scene.probability.start + 1, cal_max: scene.probability.thresholds.length,
   });
   await nv.loadVolumes(volumes);
@@ -84,10 +84,9 @@ function replace(mask) {
 // Display
 
 function show() {
-  const shown = form.probability?.checked ? images : images.slice(0, 1);
-  nv.volumes = [...shown];
   if (images[1]) {
-    images[1].colormapType = 1;  // values below cal_min are transparent
+    images[1].opacity = form.probability.checked ? 0.6 : 0;
+    images[1].colormapType = 2;  // values below cal_min are transparent; 1 would show them faintly
     images[1].cal_min = form.threshold.valueAsNumber + 1;
   }
   nv.opts.crosshairWidth = form.crosshair.checked ? 0.6 : 0;

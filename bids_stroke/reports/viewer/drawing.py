@@ -29,7 +29,7 @@ from bids_stroke.reports.figures.palette import LESION
 from bids_stroke.reports.rendering import render
 from bids_stroke.settings import DEFAULT_TRACT
 from bids_stroke.spatial import image
-from bids_stroke.spatial.grid import same_grid, voxel_volume
+from bids_stroke.spatial.grid import voxel_volume
 from bids_stroke.spatial.headers import shape_of
 from bids_stroke.spatial.templates import TEMPLATE
 from bids_stroke.utils.files import PathLike, checksum
@@ -102,8 +102,8 @@ def _refusal(out_dir: Path, record: Record) -> str | None:
     """Return why a session has no mask on the grid of its reference image, or None."""
     if SessionFiles(out_dir, record).in_template:
         return (
-            f"The mask of this session is in the space {record.reference}, so there is no scan on whose "
-            "grid it could be corrected; correct the original mask in the program that drew it."
+            f"The mask of this session is in the space {record.reference}, so there is no scan to "
+            "correct it on; correct the original mask in the program that drew it."
         )
     if not (record.path(out_dir, "image") and record.path(out_dir, "lesion_mask")):
         return (
@@ -134,9 +134,7 @@ def _size(content: object) -> int:
     return len(niivue.encoded_library()) + len(json.dumps(content))
 
 
-def _scene(
-    out_dir: Path, record: Record, field: DrawingField, tracts: Sequence[str]
-) -> dict[str, Any]:
+def _scene(out_dir: Path, record: Record, field: DrawingField, tracts: Sequence[str]) -> dict[str, Any]:
     """Return the data of the page."""
     path = record.require(out_dir, "image")
     img = image.load(path)
