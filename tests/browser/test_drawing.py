@@ -10,8 +10,11 @@ from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from bids_stroke import __version__
+from bids_stroke.atlases.native_loads import Weights
 from bids_stroke.lesion.postprocessing import threshold
+from bids_stroke.reports.viewer import drawing as drawing_page
 from bids_stroke.reports.viewer.drawing import write_drawing
+from bids_stroke.spatial import image
 from bids_stroke.spatial.grid import voxel_volume
 from bids_stroke.utils.files import checksum
 
@@ -135,8 +138,19 @@ def test_a_stroke_is_saved_on_the_stored_grid(tmp_path, draw, axes, tilt):
     }
 
 
-def test_threshold_of_the_probability(tmp_path, draw):
+def weights_of_sides(size):
+    """Return contributions of random voxels to the load of each side of a tract."""
+    rng = np.random.default_rng(2)
+    voxels = {side: np.sort(rng.choice(size, size // 2, replace=False)) for side in "LR"}
+    return {side: Weights(voxels[side], rng.uniform(0, 0.01, size // 2)) for side in "LR"}
+
+
+def test_threshold_of_the_probability(tmp_path, draw, monkeypatch):
+    weights = weights_of_sides(np.prod(oriented.SHAPE))
+    sides = {side: drawing_page._encode_weights(weights[side]) for side in "LR"}
+    monkeypatch.setattr(drawing_page, "_tract", lambda *_: {"name": "tract", "sides": sides})
     record, page = draw("LPI", 0.25)
+    assert page.evaluate("sides") == list(oriented.SHAPE)
     img = nib.load(record.path(tmp_path, "lesion_probability"))
     probability, voxel_mm3 = np.asanyarray(img.dataobj), voxel_volume(img)
     thresholds = page.evaluate("scene.probability.thresholds")
@@ -150,8 +164,12 @@ def test_threshold_of_the_probability(tmp_path, draw):
         minimum = oriented.MIN_COMPONENT_MM3
         expected = threshold(probability, thresholds[number], minimum, voxel_mm3)
         assert int(shown.get_attribute("data-voxels")) == expected.sum()
-        volume = float(shown.locator("td").first.inner_text())
+        volume, *loads = map(float, shown.locator("td").all_inner_texts())
         assert volume == pytest.approx(expected.sum() * voxel_mm3 / 1000, abs=0.0051)
+        ordered = image.conform(image.like(expected, img)).get_fdata().ravel(order="F")
+        for load, side in zip(loads, "LR", strict=True):
+            inside = ordered[weights[side].voxels] > 0
+            assert load == pytest.approx(weights[side].ml[inside].sum(), abs=0.001)
     slider.fill("19")
     expected = threshold(probability, thresholds[19], minimum, voxel_mm3)
     page.keyboard.press("t")
