@@ -115,4 +115,4 @@ def _sum(covered: Sequence[NDArray[np.int64]], ml: NDArray[np.float64]) -> Weigh
     positions, inverse = np.unique(np.concatenate(covered), return_inverse=True)
     sums = np.bincount(inverse, np.tile(ml, len(covered)))
     keep = (positions >= 0) & (sums > 0)
-    return Weights(positions[keep], sums[keep])
+    return Weights(positions[keep], sums[keep].astype(np.float64))

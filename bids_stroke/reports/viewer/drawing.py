@@ -141,7 +141,7 @@ def _scene(out_dir: Path, record: Record, field: DrawingField, tracts: Sequence[
     first, steps = stored_order(img, field.box)
     reference = str(record.reference)
     layer = background(reference, field.img, field.near, field.brain_img)
-    scene = {
+    scene: dict[str, Any] = {
         "session": record.name,
         "image": "",
         "low": layer.low,

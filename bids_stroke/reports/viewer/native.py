@@ -96,10 +96,12 @@ def mask_header(img: nib.Nifti1Image, raw: str | None) -> bytes:
     header.set_data_dtype(np.uint8)
     if shape_of(img) != header.get_data_shape():
         header.set_data_shape(shape_of(img))
-    values = {"scl_slope": 1, "scl_inter": 0, "cal_min": 0, "cal_max": 0, "vox_offset": _DATA_OFFSET}
-    values |= {"magic": b"n+1", "intent_code": 0, "descrip": b"", "aux_file": b"", "db_name": b""}
-    for name, value in values.items():
+    numbers = {"scl_slope": 1, "scl_inter": 0, "cal_min": 0, "cal_max": 0, "intent_code": 0}
+    texts = {"magic": b"n+1", "descrip": b"", "aux_file": b"", "db_name": b"", "intent_name": b""}
+    for name, value in (numbers | {"vox_offset": _DATA_OFFSET}).items():
         header[name] = value
+    for name, text in texts.items():
+        header[name] = text
     return bytes(header.binaryblock) + bytes(_DATA_OFFSET - header.sizeof_hdr)
 
 
