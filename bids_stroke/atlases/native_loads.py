@@ -71,7 +71,13 @@ def native_weights(
         for key, probability in probabilities.items()
     }
     covered = _covered_voxels(voxels, support, template, reference, to_template)
-    return {key: _sum(covered, ml / _PARTS**3) for key, ml in contributions.items()}
+    positions, inverse = np.unique(np.ravel(covered), return_inverse=True)
+    weights = {}
+    for key, ml in contributions.items():
+        sums = np.bincount(inverse, np.tile(ml / _PARTS**3, len(covered))).astype(np.float64)
+        keep = (positions >= 0) & (sums > 0)
+        weights[key] = Weights(positions[keep], sums[keep])
+    return weights
 
 
 def _contributions(probability: NDArray[np.float32], axis: str, voxel_ml: float) -> NDArray[np.float64]:
@@ -88,9 +94,9 @@ def _covered_voxels(
     template: nib.Nifti1Image,
     reference: nib.Nifti1Image,
     to_template: Sequence[PathLike],
-) -> list[NDArray[np.int64]]:
+) -> NDArray[np.int64]:
     """Return the voxel of ``reference`` that contains each part of the template voxels, as positions in
-    the flattened array; -1 outside. The list has an array for each part."""
+    the flattened array; -1 outside. The result has a row for each part."""
     box = bounding_box(support, margin=1)
     axes = [np.arange(side.start, side.stop + _STEP, _STEP) for side in box]
     lattice = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
@@ -107,12 +113,4 @@ def _covered_voxels(
         clipped = np.where(inside, indices.T, 0)
         flat = np.ravel_multi_index(tuple(clipped), reference.shape[:3], order="F")
         covered.append(np.where(inside, flat, -1))
-    return covered
-
-
-def _sum(covered: Sequence[NDArray[np.int64]], ml: NDArray[np.float64]) -> Weights:
-    """Sum the contributions of the parts by voxel."""
-    positions, inverse = np.unique(np.concatenate(covered), return_inverse=True)
-    sums = np.bincount(inverse, np.tile(ml, len(covered)))
-    keep = (positions >= 0) & (sums > 0)
-    return Weights(positions[keep], sums[keep].astype(np.float64))
+    return np.array(covered)

@@ -47,7 +47,6 @@ async function start() {
   });
   await nv.loadVolumes(volumes);
   images = [...nv.volumes];
-  if (images[0].permRAS.join() !== "1,2,3") throw new Error("The grid is not in RAS order.");
   sides = [...images[0].dimsRAS].slice(1, 4);
   zooms = [...images[0].pixDimsRAS].slice(1, 4);
   original = await unpack(scene.mask);

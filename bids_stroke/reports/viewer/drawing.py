@@ -16,6 +16,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
 from bids_stroke import __version__
@@ -160,10 +161,15 @@ def _scene(out_dir: Path, record: Record, field: DrawingField, tracts: Sequence[
     }
     rest = _size(scene)
     for levels in LEVELS:
-        scene["image"] = encode(layer.img, levels)
+        scene["image"] = encode(_unrotated(layer.img), levels)
         if rest + len(scene["image"]) <= MAX_BYTES:
             break
     return scene
+
+
+def _unrotated(img: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Return an image with the voxel sizes of ``img``, whose axes NiiVue does not reorder."""
+    return nib.Nifti1Image(np.asanyarray(img.dataobj), np.diag([*voxel_sizes(img.affine), 1]))
 
 
 def _sidecar(out_dir: Path, record: Record, img: nib.Nifti1Image) -> dict[str, Any]:
@@ -199,7 +205,7 @@ def _probability(out_dir: Path, record: Record, field: DrawingField) -> dict[str
         "thresholds": thresholds,
         "start": thresholds.index(start),
         "min_component_mm3": float(stated.get("MinimumComponentVolume", 0)),
-        "data": encode(counts),
+        "data": encode(_unrotated(counts)),
     }
 
 
