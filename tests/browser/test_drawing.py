@@ -183,6 +183,9 @@ def test_thirty_steps_are_undone(draw):
         page.keyboard.press(" ")
         states.append(drawing(page))
     assert len({state.tobytes() for state in states}) == 31
+    for key, view in (("v", 0), ("c", 1), ("a", 0)):
+        page.keyboard.press(key)
+        assert page.evaluate("[nv.opts.sliceType, nv.currentClipPlaneIndex]") == [view, 0]
     for state in states[-2::-1]:
         page.keyboard.press("u")
         assert (drawing(page) == state).all()

@@ -294,6 +294,8 @@ document.addEventListener("keydown", event => {
   event.preventDefault();
 }, true);
 for (const leaving of ["mouseleave", "touchend"]) canvas.addEventListener(leaving, () => original && commit());  // NiiVue ends the stroke
+// Two dots of the pen must not reset the contrast.
+document.addEventListener("dblclick", event => event.target === canvas && form.tool.value !== "move" && event.stopPropagation(), true);
 form.addEventListener("submit", event => event.preventDefault());
 form.addEventListener("input", ({target}) => {
   if (!original || target === form.rater) return;

@@ -10,6 +10,9 @@ function showMessage(text) {
 for (const kind of ["error", "unhandledrejection"]) addEventListener(kind, () => showMessage(
   "The viewer could not start. It needs a browser with WebGL2, such as a current version of Firefox, Chrome, Edge or Safari."));
 
+// NiiVue changes view and clip plane when V and C are released; the pages have their own keys.
+document.addEventListener("keyup", event => event.target.tagName === "CANVAS" && event.stopPropagation(), true);
+
 // Content of a stream of bytes after compression or decompression.
 async function transformed(data, transform) {
   return new Uint8Array(await new Response(new Blob([data]).stream().pipeThrough(transform)).arrayBuffer());
