@@ -314,3 +314,14 @@ def test_accessibility_at_desktop_and_phone_width(tmp_path, browser_page, violat
         page.set_viewport_size({"width": width, "height": 844})
         assert violations(page) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_browser_without_storage_warns(tmp_path, browser_page):
+    path = write_drawing(tmp_path, oriented.session(tmp_path), [])
+    without = "<script>IDBFactory.prototype.open = () => { throw new Error(); };</script>"
+    path.write_text(path.read_text("utf-8").replace("<head>", f"<head>{without}"), "utf-8")
+    page = browser_page(path)
+    page.get_by_text("This browser cannot keep unsaved work").wait_for()
+    page.get_by_role("button", name="Clear").click()
+    page.wait_for_selector(WRITTEN)
+    assert not drawing(page).any() and page.errors == []

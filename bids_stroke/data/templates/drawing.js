@@ -6,7 +6,7 @@ const PENS = {pen: [1, false], fill: [1, true], eraser: [0, false], outside: [2,
 const TOOLS = {V: "move", D: "pen", F: "fill", E: "eraser", K: "component", O: "outside"};
 const MAX_STEPS = 50;  // that can be undone
 const store = new UnsavedStore(scene.session), raters = new RatingStore([]);
-let nv, images, sides, zooms, original, candidate, weights, previous, steps = [], version = 0, writing = Promise.resolve();
+let nv, images, sides, zooms, original, candidate, weights, previous, steps = [], version = 0, writing = Promise.resolve(), isQueued = false;
 
 const channel = (color, at) => parseInt(color.slice(at, at + 2), 16);
 const lut = (list, alpha) => ({
@@ -209,20 +209,30 @@ function apply(mask, text) {
 
 // Unsaved work
 
+// Store the drawing; changes during the storage of an earlier state are stored together.
 function keep() {
-  const bitmap = nv.drawBitmap.slice(), date = new Date().toISOString();
   form.dataset.writing = "";
-  const {source} = scene, shape = sides.join();
-  const write = async () => store.write({bitmap: await transformed(bitmap, new CompressionStream("gzip")), source, shape, date});
-  const current = writing = writing.catch(() => {}).then(write);
-  current.then(() => current === writing && delete form.dataset.writing, () => report("This browser cannot keep unsaved work; save before you close the page."));
+  if (isQueued) return;
+  isQueued = true;
+  writing = writing.then(async () => {
+    isQueued = false;
+    const {source} = scene, shape = sides.join(), date = new Date().toISOString();
+    const write = async () => store.write({bitmap: await transformed(nv.drawBitmap, new CompressionStream("gzip")), source, shape, date});
+    await write().catch(reportNoStore);
+    if (!isQueued) delete form.dataset.writing;
+  });
 }
+
+function reportNoStore() {
+  report("This browser cannot keep unsaved work; save before you close the page.");
+}
+
 addEventListener("beforeunload", event => {
   if ("writing" in form.dataset) event.preventDefault();
 });
 
 async function offerUnsaved() {
-  const entry = await store.read().catch(() => report("This browser cannot keep unsaved work; save before you close the page."));
+  const entry = await store.read().catch(reportNoStore);
   if (!entry) return;
   const other = entry.source !== scene.source ? " It was made from an earlier mask of the session." : "";
   if (entry.shape !== sides.join()) return report("There is unsaved work on another grid; it cannot be restored on this scan.");
@@ -252,7 +262,7 @@ async function save() {
   const sidecar = {[scene.keys.rater]: rater, [scene.keys.date]: new Date().toISOString(), ...scene.sidecar};
   download(await transformed(file, new CompressionStream("gzip")), "application/gzip", scene.file);
   download(`${JSON.stringify(sidecar, null, 2)}\n`, "application/json", scene.file.replace(/\.nii\.gz$/, ".json"));
-  await writing.catch(() => {});
+  await writing;
   if (saved === version) await store.remove().catch(() => {});
   report(`${scene.file} was saved.`);
 }

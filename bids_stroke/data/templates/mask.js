@@ -128,7 +128,7 @@ function interpolateSlices(mask, sides, zooms, axes, position) {
     const end = number - direction, gap = Math.abs(end - start);
     if (!other.length || gap < 2) continue;
     const both = [...shape, ...other], columns = both.map(pixel => pixel % width), rows = both.map(pixel => Math.floor(pixel / width));
-    const extreme = (values, pick) => values.reduce((one, two) => pick(one, two));
+    const extreme = (values, pick) => values.reduce((first, second) => pick(first, second));
     const box = [extreme(columns, Math.min), extreme(columns, Math.max), extreme(rows, Math.min), extreme(rows, Math.max)];
     const [near, far] = [shape, other].map(pixels => signedDistances(pixels, width, box, spacing));
     for (let step = 1; step < gap; step++) {
