@@ -7,7 +7,7 @@ from typing import Any
 from nipype.pipeline.engine import Node
 
 from bids_stroke.atlases.maps import Maps
-from bids_stroke.bids.corrections import CORRECTED
+from bids_stroke.bids.corrections import CORRECTED, DATE, RATER
 from bids_stroke.bids.names import derivative, description_of, transform
 from bids_stroke.bids.record import role
 from bids_stroke.bids.sessions import Session
@@ -83,7 +83,7 @@ class Derivatives:
         """Return the sidecar of a lesion mask or probability map."""
         correction = self.session.correction
         if correction:
-            more = {"Rater": correction.rater, "Date": correction.date, **more}
+            more = {RATER: correction.rater, DATE: correction.date, **more}
         if self.session.lesion:
             return {"Type": "Lesion", "Sources": self.sources(self.session.lesion.path), **more}
         return self.model_lesion(**more)

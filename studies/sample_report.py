@@ -26,7 +26,9 @@ from bids_stroke.reports.figures.svg import RASTER
 SAMPLE = DOCS / "sample"
 FILES = ("sub-01.html", "group.html", "sub-*/figures/*_desc-lesion_T1w.svg")
 SCALE, QUALITY = 0.75, 40
-VIEWER = re.compile(r'<p><a href="\S+_viewer\.html">.*?</p>|<a href="\S+_viewer\.html">.*?</a>\.')
+VIEWER = re.compile(
+    r'<p><a href="\S+_(?:viewer|drawing)\.html">.*?</p>|<a href="\S+_viewer\.html">.*?</a>\.'
+)
 VIEW = re.compile(r'<a class="view" href="\S+_viewer\.html">(.*?)</a>', re.DOTALL)
 NEIGHBOR = re.compile(r'<a rel="(?:prev|next)" href="(\S+)">.*?</a>')
 LINK = re.compile(r'href="(sub-\S+)"')

@@ -23,8 +23,15 @@ from bids_stroke.utils.files import PathLike
 from . import record
 from .corrections import (
     CORRECTED,
+    DATE,
     OTHER_VERSIONS,
     PROGRAM,
+    RATER,
+    REFERENCE_AFFINE,
+    REFERENCE_IMAGE,
+    REFERENCE_SHAPE,
+    SOURCE_MASK,
+    SOURCE_MASK_SHA256,
     Version,
     is_collected,
     read_sidecar,
@@ -135,15 +142,15 @@ class Collector:
             raise DatasetError(f"{path} has no sidecar with its rater; add --rater NAME.")
         date = datetime.fromtimestamp(int(path.stat().st_mtime), UTC)
         self._note(f"{path} has no sidecar: the rater is {self._rater}, and the date that of the file.")
-        return {"Rater": self._rater, "Date": date.isoformat()}
+        return {RATER: self._rater, DATE: date.isoformat()}
 
     def _reference(self, download: Download, content: Mapping[str, Any]) -> nib.Nifti1Image:
         """Return an image on the grid of the reference image of the session."""
         if self._derivatives:
             return self._reference_in(self._derivatives, download, content)
         try:
-            shape = tuple(int(number) for number in content["ReferenceShape"])
-            affine = np.asarray(content["ReferenceAffine"], float)
+            shape = tuple(int(number) for number in content[REFERENCE_SHAPE])
+            affine = np.asarray(content[REFERENCE_AFFINE], float)
             if len(shape) != 3 or affine.shape != (4, 4):
                 raise ValueError("not of an image")
         except (KeyError, TypeError, ValueError):
@@ -164,8 +171,8 @@ class Collector:
                 f"{download.path} belongs to {download.session} with the reference image "
                 f"{download.space}, which {folder} does not have; check its name and --derivatives."
             )
-        source = path.with_name(Path(str(content.get("SourceMask") or path.name)).name)
-        earlier = content.get("SourceMaskSHA256")
+        source = path.with_name(Path(str(content.get(SOURCE_MASK) or path.name)).name)
+        earlier = content.get(SOURCE_MASK_SHA256)
         if earlier and source.is_file() and files.checksum(source) != earlier:
             self._note(f"{download.path} was made from an earlier version of {source.name}.")
         return image.load(path)
@@ -192,7 +199,7 @@ class Collector:
                 f"{download.path} differs from {path}, which has the same rater and date; correct the "
                 "date in its sidecar."
             )
-        reference = str(content.get("ReferenceImage") or f"{download.session}_{download.space}.nii.gz")
+        reference = str(content.get(REFERENCE_IMAGE) or f"{download.session}_{download.space}.nii.gz")
         more = {"Type": "Lesion", "SpatialReference": reference}
         write_json({**content, **more}, sidecar_of(path))
         image.save(mask, path)
@@ -226,7 +233,7 @@ class Collector:
         used = max(preferred or versions, key=lambda path: versions[path].date)
         target = self._folder / folder / f"{stem}.nii.gz"
         others = [version for path, version in versions.items() if path != used]
-        listed = [{"Rater": other.rater, "Date": other.date.isoformat()} for other in others]
+        listed = [{RATER: other.rater, DATE: other.date.isoformat()} for other in others]
         with files.atomic(target) as partial:
             shutil.copyfile(used, partial)
         write_json({**contents[used], OTHER_VERSIONS: listed}, sidecar_of(target))

@@ -15,7 +15,7 @@ from typing import Any
 from bids_stroke.errors import DatasetError
 from bids_stroke.utils.files import PathLike
 
-from .names import sidecar_of
+from .names import derivative, sidecar_of
 from .source_datasets import DESCRIPTION
 from .supplied_masks import SuppliedMask, find_lesion_masks
 
@@ -25,7 +25,20 @@ PROGRAM = "bids_stroke-review"
 CORRECTED = "corrected"
 #: Rater of a mask without sidecar.
 UNNAMED = "unnamed rater"
-#: Field of the sidecar of a mask in use: versions of the session that are not in use.
+#: Keys of the sidecar of a corrected mask: name of the rater; date and time of saving (ISO 8601); file
+#: name, shape and affine of the reference image; model of the session, and checksum of its weights;
+#: file name and checksum of the mask that was corrected; program and version.
+RATER = "Rater"
+DATE = "Date"
+REFERENCE_IMAGE = "ReferenceImage"
+REFERENCE_SHAPE = "ReferenceShape"
+REFERENCE_AFFINE = "ReferenceAffine"
+MODEL = "Model"
+MODEL_IDENTITY = "ModelIdentity"
+SOURCE_MASK = "SourceMask"
+SOURCE_MASK_SHA256 = "SourceMaskSHA256"
+SOFTWARE = "Software"
+#: Key of the sidecar of a mask in use: versions of the session that are not in use.
 OTHER_VERSIONS = "OtherVersions"
 
 
@@ -74,6 +87,21 @@ class Correction:
         return f"{text} ({self.mask.path})."
 
 
+def corrected_mask_name(session_name: str, reference: str) -> str:
+    """Return the file name of the corrected mask of a session.
+
+    Parameters
+    ----------
+    session_name : str
+    reference : str
+        Contrast of the reference image, on whose grid the mask is.
+
+    >>> corrected_mask_name("sub-01_ses-a", "T1w")
+    'sub-01_ses-a_space-T1w_label-L_desc-corrected_mask.nii.gz'
+    """
+    return derivative(session_name, "mask", space=reference, label="L", desc=CORRECTED)
+
+
 def is_collected(folder: Path) -> bool:
     """Return whether a folder is a dataset of corrections, by its description."""
     try:
@@ -113,21 +141,21 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         raise DatasetError(f"{path} is not valid JSON ({error}); save the mask again.") from None
     if not isinstance(content, dict):
         raise DatasetError(f"{path} is not a JSON object; save the mask again.")
-    rater = content.get("Rater")
+    rater = content.get(RATER)
     if not isinstance(rater, str) or not rater.strip():
-        raise DatasetError(f"{path} has no Rater; add the name of the rater.")
+        raise DatasetError(f"{path} has no {RATER}; add the name of the rater.")
     try:
-        parse_date(content.get("Date"))
+        parse_date(content.get(DATE))
     except ValueError:
         raise DatasetError(
-            f"{path} has no valid Date ({content.get('Date')}); add the date and time in ISO 8601."
+            f"{path} has no valid {DATE} ({content.get('Date')}); add the date and time in ISO 8601."
         ) from None
     return content
 
 
 def version_of(content: Mapping[str, Any]) -> Version:
     """Return the version that the content of a sidecar describes."""
-    return Version(content["Rater"].strip(), parse_date(content["Date"]))
+    return Version(content[RATER].strip(), parse_date(content[DATE]))
 
 
 def find_corrections(
@@ -179,4 +207,4 @@ def _read(mask: SuppliedMask) -> Correction:
         versions = tuple(map(version_of, others))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise DatasetError(f"{path} has invalid {OTHER_VERSIONS}; collect the masks again.") from None
-    return Correction(mask, content["Rater"].strip(), content["Date"], versions)
+    return Correction(mask, content[RATER].strip(), content[DATE], versions)

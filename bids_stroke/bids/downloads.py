@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bids_stroke.errors import DatasetError
 
-from .corrections import CORRECTED
-from .names import REFERENCES, Name, derivative, is_label
+from .corrections import CORRECTED, REFERENCE_IMAGE, SOURCE_MASK, corrected_mask_name
+from .names import REFERENCES, Name, is_label
 
 #: Name of a download: browsers insert a number into the name of a repeated one, such as `` (1)``.
 _NAME = re.compile(
@@ -43,7 +43,7 @@ class Download:
         """Raise a :class:`~bids_stroke.errors.DatasetError` if the name is not that of a correction."""
         entities = Name.parse(self.stem).entities
         labels = entities["sub"] + entities.get("ses", "")
-        name = derivative(self.session, "mask", "", space=self.space, label="L", desc=CORRECTED)
+        name = corrected_mask_name(self.session, self.space).removesuffix(".nii.gz")
         if self.space not in REFERENCES or not is_label(labels) or self.stem != name:
             raise DatasetError(
                 f"{self.path} is not named like sub-01_space-T1w_label-L_desc-{CORRECTED}_mask.nii.gz; "
@@ -52,7 +52,7 @@ class Download:
 
     def check_session(self, sidecar: Mapping[str, object]) -> None:
         """Raise a :class:`~bids_stroke.errors.DatasetError` for the sidecar of another session."""
-        for key in ("ReferenceImage", "SourceMask"):
+        for key in (REFERENCE_IMAGE, SOURCE_MASK):
             name = str(sidecar.get(key) or self.stem)
             labels, expected = (Name.parse(text).entities for text in (name, self.stem))
             # The images of an only session may be named without ses-.

@@ -14,6 +14,7 @@ from bids_stroke.errors import DatasetError
 from bids_stroke.reports.participant import cohort, neighbors
 from bids_stroke.reports.participant.report import UnshownSessionsError, participant_report
 from bids_stroke.reports.participant.updates import page_names
+from bids_stroke.reports.viewer import drawing
 from bids_stroke.reports.viewer import session as viewer
 from bids_stroke.settings import Settings
 
@@ -23,7 +24,7 @@ LOG = logging.getLogger("bids_stroke")
 
 
 def write_reports(settings: Settings, subject: str, ended: Record | None = None) -> None:
-    """Write the viewers and the report of a participant.
+    """Write the viewers, the drawing pages and the report of a participant.
 
     If a session cannot be shown, the error is logged and the report is written without the session.
 
@@ -92,16 +93,20 @@ def update_places(output_dir: Path, table: pd.DataFrame) -> None:
 def _write_viewers(
     settings: Settings, shown: Sequence[Record], ended: Record | None
 ) -> dict[str, Exception]:
-    """Write the outdated or missing viewers; return the errors by session."""
+    """Write the outdated or missing viewers and drawing pages; return the errors by session."""
     out, errors = settings.output_dir, dict[str, Exception]()
+    pages = (
+        (viewer.viewer_path, viewer.write_viewer),
+        (drawing.drawing_path, drawing.write_drawing),
+    )
     for record in shown:
-        due = ended is None or record is ended or not viewer.viewer_path(out, record.name).is_file()
-        if not (due and record.complete(out)):
-            continue
-        try:
-            viewer.write_viewer(out, record, settings.tracts)
-        except Exception as error:  # other sessions still get viewers
-            errors[record.name] = error
+        for path_of, write in pages if record.complete(out) else ():
+            if ended is not None and record is not ended and path_of(out, record.name).is_file():
+                continue
+            try:
+                write(out, record, settings.tracts)
+            except Exception as error:  # other sessions still get viewers
+                errors[record.name] = error
     return errors
 
 

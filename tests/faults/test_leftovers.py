@@ -31,7 +31,8 @@ def write_earlier_run(out, name="sub-01", outputs=None, **changes):
     path = logs.record_path(out, name)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"outputs": listed}))
     logs.crash_path(out, name).write_text("left")
-    (out / f"{name}_viewer.html").write_text("left")
+    for page in ("viewer", "drawing"):
+        (out / f"{name}_{page}.html").write_text("left")
 
 
 def left(out):
@@ -62,7 +63,7 @@ def test_a_failed_session_has_no_masks(tmp_path, table):
     done = run(*participant(bids, out))
     assert done.returncode == 1
     assert [path for path in (out / "sub-01").rglob("*") if path.is_file()] == []
-    assert not (out / "sub-01_viewer.html").exists()
+    assert list(out.glob("sub-01_*.html")) == []
     in_template(lambda mask: mask)(tmp_path / "truth" / "sub-01", "01")
     in_template(lambda mask: mask)(tmp_path / "truth" / "sub-02", "02")
     group = run(bids, out, "group", "--ground-truth", tmp_path / "truth")
@@ -113,7 +114,8 @@ def test_records_of_earlier_versions_list_their_files(tmp_path):
     write_earlier_run(tmp_path, outputs=["sub-01/anat/sub-01_desc-preproc_T1w.nii.gz"])
     assert record.read(tmp_path, "sub-01") is None
     record.remove(tmp_path, "sub-01")
-    assert left(tmp_path) == ["sub-01_viewer.html"], "which is removed with the record by a run"
+    pages = ["sub-01_drawing.html", "sub-01_viewer.html"]
+    assert left(tmp_path) == pages, "which are removed with the record by a run"
 
 
 def test_an_input_mask_is_not_removed(tmp_path):

@@ -14,6 +14,7 @@ from bids_stroke.reports.figures import svg
 from bids_stroke.reports.figures.svg import Tile
 from bids_stroke.reports.methods import compose
 from bids_stroke.reports.rendering import render
+from bids_stroke.reports.viewer.drawing import drawing_path
 from bids_stroke.reports.viewer.session import viewer_path
 from bids_stroke.utils.files import PathLike
 
@@ -44,7 +45,7 @@ class Part(NamedTuple):
     tiles : list of Tile
         Slices in three planes, and views of the brain in 3D.
     viewer : dict
-        File name or page of the interactive viewer.
+        File name or page of the interactive viewer, and file name of the drawing page.
     sections : list of Section
     processing : dict
         Template context of inputs, notes, command line, run times and versions.
@@ -177,12 +178,14 @@ def _scale(paths: Iterable[Path]) -> float:
 
 
 def _viewer(out_dir: Path, record: Record, embed: bool) -> dict[str, str | None]:
-    """Return the file name or the page of the viewer of a session, if it exists."""
-    path = viewer_path(out_dir, record.name)
+    """Return the file name or the page of the viewer of a session, and the file name of its drawing
+    page, if they exist."""
+    path, drawing = viewer_path(out_dir, record.name), drawing_path(out_dir, record.name)
     exists = record.status == "ok" and path.is_file()
     return {
         "link": path.name if exists and not embed else None,
         "page": path.read_text(encoding="utf-8") if exists and embed else None,
+        "drawing": drawing.name if record.status == "ok" and drawing.is_file() else None,
     }
 
 

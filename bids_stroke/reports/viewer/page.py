@@ -27,12 +27,18 @@ def viewer_name(session_name: str) -> str:
     return f"{session_name}_viewer.html"
 
 
+def drawing_name(session_name: str) -> str:
+    """Return the file name of the page in which the lesion mask of a session is corrected."""
+    return f"{session_name}_drawing.html"
+
+
 def write_page(
     out: PathLike,
     title: str,
     backgrounds: Sequence[Layer],
     overlays: Sequence[Layer],
     brain_img: nib.Nifti1Image,
+    drawing: str | None = None,
 ) -> Path:
     """Write a viewer.
 
@@ -44,6 +50,8 @@ def write_page(
         Layers on a common grid; overlays in drawing order.
     brain_img : nib.Nifti1Image
         Mask of the voxels shown in the 3D rendering.
+    drawing : str, optional
+        File name of the page in which the lesion mask is corrected, for a link.
 
     Returns
     -------
@@ -76,6 +84,7 @@ def write_page(
         niivue=niivue.encoded_library(),
         license=niivue.license_text(),
         margin=MARGIN_MM,
+        drawing=drawing,
         version=__version__,
     )
 

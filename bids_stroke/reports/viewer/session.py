@@ -20,7 +20,7 @@ from bids_stroke.spatial.transforms import apply
 from bids_stroke.utils.files import PathLike
 
 from .layers import RAMP, TRACT, Layer, background, field
-from .page import viewer_name, write_page
+from .page import drawing_name, viewer_name, write_page
 
 
 def viewer_path(out_dir: PathLike, session_name: str) -> Path:
@@ -51,35 +51,39 @@ def write_viewer(out_dir: PathLike, record: Record, tracts: Sequence[str] = (DEF
     ResourceError
         If a tract file is missing.
     """
-    files = _Files(Path(out_dir), record)
+    files = SessionFiles(Path(out_dir), record)
     grid, near, brain = field(*files.reference())
     gray = [background(title, img, near, brain) for title, img in files.contrasts(grid).items()]
     overlays = files.overlays(grid, Maps(tuple(tracts)).cards)
-    return write_page(viewer_path(out_dir, record.name), record.name, gray, overlays, brain)
+    out = viewer_path(out_dir, record.name)
+    return write_page(out, record.name, gray, overlays, brain, drawing_name(record.name))
 
 
-class _Files:
-    """Loads the derivatives of a session as images."""
+class SessionFiles:
+    """Loads the derivatives of a session as images.
+
+    ``in_template`` states whether the session has no native space, because its user-supplied mask is in
+    a template space.
+    """
 
     def __init__(self, out_dir: Path, record: Record) -> None:
         self._out_dir, self._record = out_dir, record
-        #: A user-supplied mask in a template space has no native space.
-        self._in_template = record.reference not in (*REFERENCES, TRACE)
-        self._space = TEMPLATE if self._in_template else None
+        self.in_template = record.reference not in (*REFERENCES, TRACE)
+        self._space = TEMPLATE if self.in_template else None
 
     def _path(self, kind: str, space: str | None = None) -> Path:
         return self._record.require(self._out_dir, kind, space)
 
     def reference(self) -> tuple[nib.Nifti1Image, nib.Nifti1Image]:
         """Load the reference image and its brain mask."""
-        if self._in_template:
+        if self.in_template:
             return template().t1w, template().brain
         return image.load(self._path("image")), image.load(self._path("brain_mask"))
 
     def contrasts(self, grid: nib.Nifti1Image) -> dict[str, nib.Nifti1Image]:
         """Load the images of the session on ``grid``, the cropped reference image."""
         images = {self._record.reference or TEMPLATE: grid}
-        if self._in_template:
+        if self.in_template:
             return {TEMPLATE: grid}
         paths = self._record.paths(self._out_dir, "image")
         for contrast in (*REFERENCES, TRACE):
@@ -96,7 +100,7 @@ class _Files:
         if probability:
             resampled = resample(image.load(probability), grid)
             layers.append(Layer("Probability", resampled, FAINT, 1, RAMP, 0.7, False, ""))
-        from_template = [] if self._in_template else [self._path("transform_from_template", TEMPLATE)]
+        from_template = [] if self.in_template else [self._path("transform_from_template", TEMPLATE)]
         measured = self._record.paths(self._out_dir, "loads")
         for card in cards:
             if card.atlas in measured:

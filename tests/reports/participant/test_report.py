@@ -290,6 +290,16 @@ def test_viewers_are_linked_or_embedded(derivatives):
     assert frames == [content] and path.name not in html and not path.exists()
 
 
+def test_drawing_pages_are_linked(derivatives):
+    path = derivatives / "sub-01_ses-2_drawing.html"
+    path.write_text("")
+    for embed_viewers in (False, True):
+        page = participant_report(derivatives, "01", embed_viewers)
+        parts = sessions_of(page.read_text(encoding="utf-8"))
+        linked = [label for label, part in parts.items() if f'href="{path.name}"' in part]
+        assert linked == ["2"] and path.exists()
+
+
 def test_methods_and_errors(derivatives):
     session(derivatives, "sub-01_ses-3", status="failed", error="T1w.nii.gz is <2D>; give 3D.")
     session(derivatives, "sub-012_ses-1", status="failed", error="another")
