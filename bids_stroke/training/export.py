@@ -126,7 +126,7 @@ def _staged(
     folder = run / stage.name
     if not (folder / "summary.json").is_file():
         raise ModelError(f"The training in {run} is not complete; run its training command again.")
-    common = _description(recipe, parts)
+    common = _description(recipe, parts, run)
     final = write({"name": name, **common}, [load_file(folder / "weights.safetensors")], out, licence)
     members = []
     for epoch in stage.snapshots:
@@ -145,11 +145,15 @@ def _staged(
     return [final, *members, write_card(content, out)]
 
 
-def _description(recipe: StagedRecipe, path: Path) -> Section:
+def _description(recipe: StagedRecipe, path: Path, run: Path) -> Section:
     """Return the shared content of the cards of a run; ``path`` is the path of the split."""
     data = recipe.data
     parts = split.read(path)["part"].value_counts()
     counts = ", ".join(f"{number} for {part}" for part, number in parts.items())
+    trained_on = f"Recipe {recipe.name}; subjects: {counts}."
+    skipped = [s.name for s in recipe.stages if not (run / s.name / "summary.json").is_file()]
+    if skipped:
+        trained_on += f" No lesion for the stages {', '.join(skipped)}."
     content = {
         "network": asdict(recipe.network),
         "channels": [
@@ -161,7 +165,7 @@ def _description(recipe: StagedRecipe, path: Path) -> Section:
         "spacing": data.spacing,
         "tile": recipe.stages[-1].tile,
         "normalization": "zscore",
-        "trained_on": f"Recipe {recipe.name}; subjects: {counts}.",
+        "trained_on": trained_on,
         "measured": [],
         **recipe.card,
     }

@@ -58,7 +58,8 @@ def search(
     Raises
     ------
     ModelError
-        If the training is not complete, has a single run, or is in native space.
+        If the training is not complete, has a single run, is in native space, or has no validation
+        scans.
     """
     run, out = Path(run), Path(out)
     recipe = export.read_saved_recipe(run) if (run / TABLE).is_file() else None
@@ -72,10 +73,16 @@ def search(
             f"The networks in {run} are in native space; the search by super-region requires template "
             "space."
         )
+    validation = read_cases(run, "validation")
+    if not validation:
+        raise ModelError(
+            f"The split of {run} has no subject for validation, on which ensembles are selected; train "
+            "with a split that has this part."
+        )
     written = [catalog.load(path) for path in export.export(run, out, licence=licence)]
     leaves = {model.name: model for model in written if isinstance(model, Card)}
     predictions = Predictions(run / "predictions", device)
-    ensemble_search = EnsembleSearch(leaves, predictions, read_cases(run, "validation"), report)
+    ensemble_search = EnsembleSearch(leaves, predictions, validation, report)
     cards = ensemble_search.write(recipe, out)
     write_tsv(pd.DataFrame(ensemble_search.rows), out / "search.tsv")
     held_out = read_cases(run, "test")
