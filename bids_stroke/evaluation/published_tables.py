@@ -2,7 +2,9 @@
 
 S1: Mohapatra et al. 2023; S2: Tomita et al. 2020; S4: Meddahi et al. 2024. The name of a model defines
 its type: suffix ``_FT`` (S1: intermediate-task training), ``stack: A, B`` and ``AW: A, B (3, 0.5)``
-(ensembles of S1), suffix ``_fold0`` (S4). Each function returns a table of text.
+(ensembles of S1), ``individual: [R1, R4]: A; …`` (one network for each super-region), suffix
+``_fold0`` (S4). Each function returns a table of text; the first paragraph of its docstring describes
+the table.
 """
 
 import re
@@ -45,22 +47,40 @@ _S4 = {
 }
 _REGIONS = {"1 & 4": ("R1", "R4"), "2": ("R2",), "3": ("R3",)}
 _METHODS = {"stack": "Stack", "aw": "Agreement Window"}
+WHOLE_BRAIN, BY_REGION = "Whole-Brain", "Super-Region-wise"
+#: Model of a row without a selected ensemble.
+NO_ENSEMBLE = "none better than single networks"
 _MISSING = "–"
 
 
 def all_tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Build all tables by name; empty tables are omitted."""
+    """Build all tables by name that apply to the models.
+
+    The tables of S1 require networks with intermediate-task training, and the ablation of S2 exactly
+    two models. Empty tables are omitted.
+    """
+    models = [model for model, _ in _models(rows)]
     tables = {
-        "S1_table1": s1_table1(rows),
-        "S1_table2": s1_table2(rows),
-        "S1_table3": s1_table3(rows),
         "S2_table2": s2_table2(rows),
         "S2_table4": s2_table4(rows),
-        "S2_table5": s2_table5(rows),
         "S4_table2": s4_table2(rows),
         "S4_table3": s4_table3(rows),
     }
+    if any(model.endswith("_FT") for model in models):
+        tables |= {
+            "S1_table1": s1_table1(rows),
+            "S1_table2": s1_table2(rows),
+            "S1_table3": s1_table3(rows),
+        }
+    if len(models) == 2:
+        tables["S2_table5"] = s2_table5(rows)
     return {name: table for name, table in tables.items() if len(table)}
+
+
+def description(name: str) -> str:
+    """Return the description of a table, such as ``S1_table2``."""
+    doc = globals()[name.lower()].__doc__
+    return " ".join(doc.partition("\n\n")[0].split())
 
 
 def errors(part: pd.DataFrame) -> dict[str, str]:
@@ -81,7 +101,7 @@ def s1_table1(rows: pd.DataFrame) -> pd.DataFrame:
     """Whole-brain scores of single models: mixed data and intermediate-task training."""
     cells: dict[str, dict[str, str]] = {}
     for model, part in _models(rows):
-        if _method(model) != "Individual":
+        if (_scope(model), _method(model)) != (WHOLE_BRAIN, "Individual"):
             continue
         training = "Intermediate Task Training" if model.endswith("_FT") else "Mixed Data"
         row = cells.setdefault(model.removesuffix("_FT"), {})
@@ -100,55 +120,80 @@ def s1_table1(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def s1_table2(rows: pd.DataFrame) -> pd.DataFrame:
-    """Volume and load errors by super-region: the four best single models and the two best ensembles
-    of each type. A scan belongs to the super-region that holds most of its true lesion."""
+def s1_table2(rows: pd.DataFrame, selection: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Volume and load errors by super-region: the models that were selected on validation data, or all
+    models. A scan belongs to the super-region that holds most of its true lesion.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+    selection : pandas.DataFrame, optional
+        Models selected on validation data: ``scope`` (super-regions as in the table), ``method``,
+        ``model``.
+    """
     table = []
-    numbers = {"Individual": 4} | dict.fromkeys(_METHODS.values(), 2)
     for regions, names in _REGIONS.items():
-        region_rows = rows[rows["super_region"].map(code_of, na_action="ignore").isin(names)]
-        for method, number in numbers.items():
-            for model in _ranked(region_rows, method)[:number]:
-                part = region_rows[region_rows["model"] == model]
+        part = rows[rows["super_region"].map(code_of, na_action="ignore").isin(names)]
+        for method in ("Individual", *_METHODS.values()):
+            models = (
+                [m for m, _ in _models(part) if (_scope(m), _method(m)) == (WHOLE_BRAIN, method)]
+                if selection is None
+                else _selected(selection, regions, method)
+            )
+            for model in models:
+                scans = part[part["model"] == model]
+                row = {"Super Region(s)": regions, "Method": method, "Top Model(s)": _model_name(model)}
+                table.append(row | {"n": str(len(scans))} | errors(scans))
+    return pd.DataFrame(table)
+
+
+def s1_table3(rows: pd.DataFrame, selection: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Models of each method on the whole brain: those that were selected on validation data, or all
+    models.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+    selection : pandas.DataFrame, optional
+        Models selected on validation data: ``scope``, ``method``, ``model``; no model if no ensemble of
+        the method is better than single networks.
+    """
+    table = []
+    for scope in (WHOLE_BRAIN, BY_REGION):
+        for method in ("Mixed Data", "ImTT", "Individual", "Stack", "AW"):
+            models = (
+                [m for m, _ in _models(rows) if _scope(m) == scope and _training(m) == method]
+                if selection is None
+                else _selected(selection, scope, method)
+            )
+            for model in models:
+                part = rows[rows["model"] == model].dropna(subset="dice")
                 table.append(
-                    {"Super Region(s)": regions, "Method": method, "Top Model(s)": _model_name(model)}
+                    {"Scope": scope, "Method": method, "Top Model(s)": _model_name(model)}
+                    | {"DSC": _mean(part["dice"], 3)}
                     | errors(part)
                 )
     return pd.DataFrame(table)
 
 
-def s1_table3(rows: pd.DataFrame) -> pd.DataFrame:
-    """Best model of each method on the whole brain, by Dice."""
-    table = []
-    for scope in ("Whole-Brain", "Super-Region-wise"):
-        for method in ("Mixed Data", "ImTT", "Stack", "AW"):
-            means = {
-                model: part["dice"].mean()
-                for model, part in _models(rows)
-                if _scope(model) == scope and _training(model) == method
-            }
-            if not means:
-                continue
-            best = max(means, key=lambda model: means[model])
-            part = rows[rows["model"] == best].dropna(subset="dice")
-            table.append(
-                {"Scope": scope, "Method": method, "Top Model(s)": _model_name(best)}
-                | {"DSC": _mean(part["dice"], 3)}
-                | errors(part)
-            )
-    return pd.DataFrame(table)
+def _selected(selection: pd.DataFrame, scope: str, method: str) -> list[str]:
+    """Return the selected models of a scope and a method; :data:`NO_ENSEMBLE` without a model."""
+    matches = (selection["scope"].astype(str) == scope) & (selection["method"] == method)
+    return selection.loc[matches, "model"].fillna(NO_ENSEMBLE).tolist()
 
 
 def _scope(model: str) -> str:
-    return "Super-Region-wise" if "[R" in model else "Whole-Brain"
+    return BY_REGION if "[R" in model else WHOLE_BRAIN
 
 
 def _training(model: str) -> str:
-    """Return the method of a model; for single models, the type of training."""
+    """Return the method of a model in Table 3; for single models, the type of training."""
     method = _method(model)
-    if method == "Individual":
-        return "ImTT" if model.endswith("_FT") else "Mixed Data"
-    return {"Stack": "Stack", "Agreement Window": "AW"}[method]
+    if method != "Individual":
+        return {"Stack": "Stack", "Agreement Window": "AW"}[method]
+    if _scope(model) == BY_REGION:
+        return method
+    return "ImTT" if model.endswith("_FT") else "Mixed Data"
 
 
 def s2_table2(rows: pd.DataFrame) -> pd.DataFrame:
@@ -242,7 +287,8 @@ def _method(model: str) -> str:
 
 def _model_name(model: str) -> str:
     """Remove the method from the name of a model."""
-    return model if _method(model) == "Individual" else model.partition(":")[2].strip()
+    kind, _, name = model.partition(":")
+    return name.strip() if kind.lower() in (*_METHODS, "individual") else model
 
 
 def _ranked(

@@ -58,28 +58,66 @@ def test_errors_include_median_number_and_error_in_ml(rows):
     assert row["Mixed Data: LV error (ml)"] == "0.50"
 
 
-def test_s1_table2_ranks_within_super_regions(rows):
-    table = published_tables.s1_table2(rows)
-    assert set(table["Super Region(s)"]) == {"1 & 4", "2", "3"}
-    region_rows = rows[rows.super_region == "R3 parietal"]
-    single = (
-        region_rows[~region_rows.model.str.contains(":")].groupby("model").er_lv.mean().sort_values()
-    )
-    result = table[(table["Super Region(s)"] == "3") & (table.Method == "Individual")]
-    assert result["Top Model(s)"].tolist() == single.index[:4].tolist()
-    assert result["ER LV"].tolist() == [f"{value:.2f}" for value in single[:4]]
-    assert set(table.Method) == {"Individual", "Stack", "Agreement Window"}
+SELECTION = pd.DataFrame(
+    [
+        ("1 & 4", "Individual", "VNet"),
+        ("1 & 4", "Stack", "stack: UNet, VNet"),
+        ("3", "Individual", "UNet"),
+        ("3", "Agreement Window", "AW: UNet, VNet (3, 0.5)"),
+        ("Whole-Brain", "Mixed Data", "UNet"),
+        ("Whole-Brain", "AW", "AW: UNet, VNet (3, 0.5)"),
+        ("Super-Region-wise", "Stack", None),
+        ("Super-Region-wise", "AW", "AW: [R1, R4] UNet [R2] VNet"),
+    ],
+    columns=["scope", "method", "model"],
+)
 
 
-def test_s1_table3_lists_the_best_model_of_each_method(rows):
-    table = published_tables.s1_table3(rows)
-    assert table.Scope.tolist() == ["Whole-Brain"] * 4 + ["Super-Region-wise"]
-    assert table.Method.tolist() == ["Mixed Data", "ImTT", "Stack", "AW", "AW"]
-    assert table["Top Model(s)"].tolist()[2:] == [
-        "UNet, VNet",
-        "UNet, VNet (3, 0.5)",
-        "[R1, R4] UNet [R2] VNet",
+def test_s1_table2_lists_the_models_selected_on_validation_data(rows):
+    """The other models are not listed, even if their errors are smaller."""
+    rows.loc[rows["model"] == "UNet_FT", "er_lv"] = 0
+    table = published_tables.s1_table2(rows, SELECTION)
+    assert table.iloc[:, :4].to_numpy().tolist() == [
+        ["1 & 4", "Individual", "VNet", "6"],
+        ["1 & 4", "Stack", "UNet, VNet", "6"],
+        ["3", "Individual", "UNet", "3"],
+        ["3", "Agreement Window", "UNet, VNet (3, 0.5)", "3"],
     ]
+    part = rows[(rows["super_region"] == "R3 parietal") & (rows["model"] == "UNet")]
+    assert table["ER LV"][2] == f"{part.er_lv.mean():.2f}"
+
+
+def test_s1_table3_lists_the_models_selected_on_validation_data(rows):
+    table = published_tables.s1_table3(rows, SELECTION)
+    assert table.iloc[:, :3].to_numpy().tolist() == [
+        ["Whole-Brain", "Mixed Data", "UNet"],
+        ["Whole-Brain", "AW", "UNet, VNet (3, 0.5)"],
+        ["Super-Region-wise", "Stack", published_tables.NO_ENSEMBLE],
+        ["Super-Region-wise", "AW", "[R1, R4] UNet [R2] VNet"],
+    ]
+    assert table["DSC"][0] == mean(rows, "UNet", "dice", 3) and table["DSC"][2] == "–"
+
+
+def test_s1_tables_without_selection_list_all_models(rows):
+    rows = pd.concat(
+        [rows, rows[rows["model"] == "VNet"].assign(model="individual: [R1, R4]: VNet; [R2]: UNet")]
+    )
+    table = published_tables.s1_table3(rows)
+    assert table.iloc[:, :2].value_counts(sort=False).to_dict() == {
+        ("Super-Region-wise", "AW"): 1,
+        ("Super-Region-wise", "Individual"): 1,
+        ("Whole-Brain", "AW"): 1,
+        ("Whole-Brain", "ImTT"): 1,
+        ("Whole-Brain", "Mixed Data"): 4,
+        ("Whole-Brain", "Stack"): 1,
+    }
+    assert "[R1, R4]: VNet; [R2]: UNet" in table["Top Model(s)"].tolist()
+    table = published_tables.s1_table2(rows)
+    assert len(table) == 3 * 7 and not table["Top Model(s)"].str.contains("R1").any()
+    assert (
+        "individual: [R1, R4]: VNet; [R2]: UNet"
+        not in published_tables.s1_table1(rows)["Model"].tolist()
+    )
 
 
 def test_s2_tables(rows):
@@ -120,6 +158,14 @@ def test_s4_star_marks_the_best_model(rows):
     assert table.loc["UNet", "ASD (mm)"].endswith("*") and "*" not in table.loc["VNet", "ASD (mm)"]
 
 
-def test_empty_tables_are_omitted(rows):
-    tables = published_tables.all_tables(rows[rows.model == "UNet"])
-    assert "S4_table3" not in tables and "S2_table5" not in tables and "S2_table2" in tables
+def test_tables_that_do_not_apply_are_omitted(rows):
+    """A model of another kind has no row in "mixed data", and several models are not an ablation."""
+    tables = published_tables.all_tables(rows[rows.model.isin(["UNet", "VNet"])])
+    assert set(tables) == {"S2_table2", "S2_table4", "S2_table5", "S4_table2"}
+    tables = published_tables.all_tables(rows)
+    assert {"S1_table1", "S1_table2", "S1_table3"} < set(tables) and "S2_table5" not in tables
+
+
+def test_descriptions_have_one_paragraph():
+    text = published_tables.description("S1_table2")
+    assert text.startswith("Volume and load errors") and "Parameters" not in text
