@@ -223,8 +223,8 @@ def s2_table4(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def s2_table5(rows: pd.DataFrame) -> pd.DataFrame:
-    """Ablation: the first two models, and the gain of the second."""
-    models = [model for model, _ in _models(rows)][:2]
+    """Ablation: scores of each model, and the gain of the second over the first."""
+    models = [model for model, _ in _models(rows)]
     if len(models) < 2:
         return pd.DataFrame()
     names = {name: key for name, key in _S2.items() if name != "mDSC"}
@@ -237,7 +237,7 @@ def s2_table5(rows: pd.DataFrame) -> pd.DataFrame:
         row = {"Methods": model, "microDSC": f"{micro:.2f}"}
         table.append(row | {name: _interval(part, key) for name, key in names.items()})
     gain = {name: f"{means[1][name] - means[0][name]:+.{_digits(name)}f}" for name in means[0]}
-    return pd.DataFrame([*table, {"Methods": "Δ"} | gain])
+    return pd.DataFrame([*table[:2], {"Methods": "Δ"} | gain, *table[2:]])
 
 
 def s4_table2(rows: pd.DataFrame) -> pd.DataFrame:

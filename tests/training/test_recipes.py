@@ -40,6 +40,7 @@ QUICK = ("s2_zoom_in", "s4_adapt")
 RECIPES = {
     "s2": (None, "s2-E"),
     "s2_zoom_in": (None, "s2_zoom_in"),
+    "s2_prolonged": (None, "s2_prolonged"),
     "s3": (None, "s3"),
     "s3_adapt": ("s3", "s3_adapt"),
     "s4": (None, "s4"),
