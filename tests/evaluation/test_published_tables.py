@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_stroke.evaluation import columns, published_tables
+from bids_stroke.evaluation import columns, published_tables, s1_tables
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_s1_table3_lists_the_models_selected_on_validation_data(rows):
     assert table.iloc[:, :3].to_numpy().tolist() == [
         ["Whole-Brain", "Mixed Data", "UNet"],
         ["Whole-Brain", "AW", "UNet, VNet (3, 0.5)"],
-        ["Super-Region-wise", "Stack", published_tables.NO_ENSEMBLE],
+        ["Super-Region-wise", "Stack", s1_tables.NO_ENSEMBLE],
         ["Super-Region-wise", "AW", "[R1, R4] UNet [R2] VNet"],
     ]
     assert table["DSC"][0] == mean(rows, "UNet", "dice", 3) and table["DSC"][2] == "–"
@@ -135,6 +135,28 @@ def test_s2_tables(rows):
     assert table5.DSC[2] == f"{gain:+.2f}"
 
 
+def test_s3_table2_has_a_row_for_each_input(rows):
+    names = {"UNet": "pretrained (T1w)", "VNet": "pretrained (FLAIR)", "UNet_FT": "tuned (T1w+FLAIR)"}
+    selected = rows[rows.model.isin(names)].assign(model=lambda part: part.model.map(names))
+    table = published_tables.s3_table2(selected).set_index("Dataset")
+    assert set(table.index) == {"T1w", "FLAIR", "T1w+FLAIR"} and len(table.columns) == 2
+    assert table.loc["FLAIR", "pretrained"] == mean(rows, "VNet", "dice", 3)
+    assert table.loc["FLAIR", "tuned"] == "–"
+    assert not len(published_tables.s3_table2(rows[rows.model == "UNet"]))
+
+
+def test_s3_figure6_has_the_values_of_the_boxes(rows):
+    rows.loc[rows.model == "UNet", "dice"] = np.linspace(0, 0.44, 12)
+    box = published_tables.s3_figure6(rows).set_index("Model").loc["UNet"]
+    assert box.tolist() == ["0.000", "0.110", "0.220", "0.330", "0.440", "0.220"]
+
+
+def test_s5_table(rows):
+    table = published_tables.s5_table1(rows).set_index("Model")
+    assert table.loc["VNet", "Specificity"] == mean(rows, "VNet", "specificity", 3)
+    assert len(table.columns) == 6 + 2 * 3 + 2
+
+
 def test_s4_tables(rows):
     unet = rows[rows.model == "UNet"]
     table = published_tables.s4_table2(rows).set_index("Model")
@@ -161,7 +183,8 @@ def test_s4_star_marks_the_best_model(rows):
 def test_tables_that_do_not_apply_are_omitted(rows):
     """A model of another kind has no row in "mixed data", and several models are not an ablation."""
     tables = published_tables.all_tables(rows[rows.model.isin(["UNet", "VNet"])])
-    assert set(tables) == {"S2_table2", "S2_table4", "S2_table5", "S4_table2"}
+    names = {"S2_table2", "S2_table4", "S2_table5", "S3_figure6", "S4_table2", "S5_table1"}
+    assert set(tables) == names
     tables = published_tables.all_tables(rows)
     assert {"S1_table1", "S1_table2", "S1_table3"} < set(tables) and "S2_table5" not in tables
 

@@ -78,13 +78,13 @@ def select(folder, out, leaves, labels, exact):
             mask = lesion.copy()
             mask[place, :2] |= not (name == "A" and region in exact)
             masks[name, region] = mask if name != "C" else np.zeros_like(lesion)
-    found = ensemble_search.EnsembleSearch(leaves, KnownPredictions(masks), cases, print)
-    cards = found.write(recipes.read_recipe("s1"), out)
+    search_result = ensemble_search.EnsembleSearch(leaves, KnownPredictions(masks), cases, print)
+    cards = search_result.write(recipes.read_recipe("s1"), out)
     names = {path.stem: search.title(catalog.load(path)) for path in cards}
     rows = {}
-    for row in found.selected:
+    for row in search_result.selected:
         rows.setdefault((row.scope, row.method), []).append(names.get(row.card, row.card))
-    return rows, {row.scope: row.scans for row in found.selected}
+    return rows, {row.scope: row.scans for row in search_result.selected}
 
 
 def test_models_of_each_scope_are_selected_there(tmp_path, leaves, labels):
