@@ -32,7 +32,11 @@ def select_images(files: Candidates, card: ContrastSelector) -> Session:
         raise _no_image(files)
     if refusal := _refusal(files.name, card, tuple(chosen)):
         raise UnusableSessionError(refusal)
-    reference = next(c for c in REFERENCES if c in chosen and (c == "T1w" or card.takes(c)))
+    if card.reference in chosen and card.reference in card.select(tuple(chosen)):
+        reference = card.reference
+        files.selection.note(f"The {reference} is the reference, as in the training of {card.name}.")
+    else:
+        reference = next(c for c in REFERENCES if c in chosen and (c == "T1w" or card.takes(c)))
     return build_session(files, chosen, reference)
 
 
@@ -78,7 +82,7 @@ def build_session(
     selection = files.selection
     brain_mask = None
     if not (lesion and lesion.in_template):
-        if reference != "T1w":
+        if reference != "T1w" and "T1w" not in chosen:
             excluded = [i for i in selection.unused if i.excluded and contrast_of(i.path) == "T1w"]
             sentence = f"No usable T1w image: {reference} is the reference{format_unused(excluded)}."
             selection.note(sentence, ambiguous=bool(excluded))

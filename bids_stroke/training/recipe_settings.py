@@ -118,11 +118,16 @@ class SimulationRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
-    """Contrasts of the scans and method of brain extraction."""
+    """Contrasts of the scans and method of brain extraction.
+
+    ``reference`` is the contrast on whose grid the scans are prepared, if a session has it; by default,
+    it is that of the participant level.
+    """
 
     contrasts: Sequence[str]
     brain_extraction: str
     inputs: Sequence[Sequence[str]] = ()
+    reference: str | None = None
 
     @property
     def groups(self) -> Sequence[Sequence[str]]:
@@ -225,7 +230,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class NNUNetSettings:
-    """Settings of nnU-Net's planner and trainer; ``spacing`` (mm) overrides the planned spacing."""
+    """Settings of nnU-Net's planner and trainer.
+
+    ``spacing`` (mm) overrides the planned spacing. ``decay_epochs`` is the epoch in which the learning
+    rate would be zero, for trainings that stop earlier; by default, ``epochs``.
+    """
 
     epochs: int
     iterations: int
@@ -238,6 +247,7 @@ class NNUNetSettings:
     workers: int
     save_every: int
     spacing: Sequence[float] | None = None
+    decay_epochs: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

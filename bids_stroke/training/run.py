@@ -89,7 +89,13 @@ def train_on_patients(
     _check_saved_recipe(recipe, out)
     data = recipe.data
     patients = preparation.prepare_patients(
-        datasets, data.contrasts, out / "cache", data.brain_extraction, "cpu", processes, report
+        datasets,
+        data.contrasts,
+        out / "cache",
+        data.brain_extraction,
+        processes=processes,
+        report=report,
+        reference=data.reference,
     )
     patients = [patient for patient in patients if _usable(patient, data)]
     table = _split(recipe, patients, split_path, out)

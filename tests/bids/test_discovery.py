@@ -185,6 +185,17 @@ def test_without_t1w_another_supported_contrast_is_the_reference(dataset, contra
     assert skipped == []
 
 
+def test_the_reference_of_a_model(dataset):
+    """A model that was trained on the grid of the FLAIR uses it, if the session has one."""
+    card = cards.make("T1w", optional=("FLAIR",), reference="FLAIR")
+    dataset.add("sub-01/anat/sub-01_T1w.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz")
+    dataset.add("sub-01/anat/sub-01_FLAIR.nii.gz")
+    (first, second), _ = dataset.find(card)
+    assert (first.reference, second.reference) == ("FLAIR", "T1w")
+    assert first.processed(card) == ("FLAIR", "T1w")
+    assert first.notes == ("The FLAIR is the reference, as in the training of tested.",)
+
+
 def test_without_t1w_flair_comes_before_t2w(dataset):
     dataset.add("sub-01/anat/sub-01_T2w.nii.gz", "sub-01/anat/sub-01_FLAIR.nii.gz")
     anything = cards.make(optional=("T2w", "FLAIR", "T1w"))
