@@ -1,5 +1,8 @@
 """Tables of Mohapatra et al. 2023 (S1); see :mod:`bids_stroke.evaluation.published_tables`."""
 
+from collections.abc import Iterable
+from itertools import product
+
 import numpy as np
 import pandas as pd
 
@@ -21,6 +24,7 @@ _ERROR_COLUMNS = (
 )
 _REGIONS = {"1 & 4": ("R1", "R4"), "2": ("R2",), "3": ("R3",)}
 _METHODS = {"stack": "Stack", "aw": "Agreement Window"}
+_TABLE3 = ("Mixed Data", "ImTT", "Individual", "Stack", "AW")
 WHOLE_BRAIN, BY_REGION = "Whole-Brain", "Super-Region-wise"
 #: Model of a row without a selected ensemble.
 NO_ENSEMBLE = "none better than single networks"
@@ -43,7 +47,7 @@ def errors(part: pd.DataFrame) -> dict[str, str]:
 def s1_table1(rows: pd.DataFrame) -> pd.DataFrame:
     """Whole-brain scores of single models: mixed data and intermediate-task training."""
     cells: dict[str, dict[str, str]] = {}
-    for model in _whole_brain_models(rows):
+    for model in _whole_brain(rows):
         if _method(model) != "Individual":
             continue
         part = rows[rows["model"] == model].dropna(subset="dice")
@@ -75,23 +79,15 @@ def s1_table2(rows: pd.DataFrame, selection: pd.DataFrame | None = None) -> pd.D
         Models selected on validation data: ``scope`` (super-regions as in the table), ``method``,
         ``model``.
     """
+    if selection is None:
+        selection = _selection((scope, _method(m), m) for scope in _REGIONS for m in _whole_brain(rows))
     table = []
-    for regions, names in _REGIONS.items():
-        part = rows[rows["super_region"].map(code_of, na_action="ignore").isin(names)]
-        for method in ("Individual", *_METHODS.values()):
-            models = (
-                [
-                    m
-                    for m, _ in models_with_scores(part)
-                    if (_scope(m), _method(m)) == (WHOLE_BRAIN, method)
-                ]
-                if selection is None
-                else _selected(selection, regions, method)
-            )
-            for model in models:
-                scans = part[part["model"] == model]
-                row = {"Super Region(s)": regions, "Method": method, "Top Model(s)": _model_name(model)}
-                table.append(row | {"n": str(len(scans))} | errors(scans))
+    for (regions, names), method in product(_REGIONS.items(), ("Individual", *_METHODS.values())):
+        of_region = rows[rows["super_region"].map(code_of, na_action="ignore").isin(names)]
+        for model in _selected(selection, regions, method):
+            part = of_region[of_region["model"] == model]
+            row = {"Super Region(s)": regions, "Method": method, "Top Model(s)": _model_name(model)}
+            table.append(row | {"n": str(len(part))} | errors(part))
     return pd.DataFrame(table)
 
 
@@ -106,31 +102,29 @@ def s1_table3(rows: pd.DataFrame, selection: pd.DataFrame | None = None) -> pd.D
         Models selected on validation data: ``scope``, ``method``, ``model``; no model if no ensemble of
         the method is better than single networks.
     """
-    models = [model for model, _ in models_with_scores(rows)]
+    if selection is None:
+        models = [model for model, _ in models_with_scores(rows)]
+        selection = _selection((_scope(model), _training(model), model) for model in models)
     table = []
-    for scope in (WHOLE_BRAIN, BY_REGION):
-        for method in ("Mixed Data", "ImTT", "Individual", "Stack", "AW"):
-            models = (
-                [
-                    m
-                    for m, _ in models_with_scores(rows)
-                    if _scope(m) == scope and _training(m) == method
-                ]
-                if selection is None
-                else _selected(selection, scope, method)
+    for scope, method in product((WHOLE_BRAIN, BY_REGION), _TABLE3):
+        for model in _selected(selection, scope, method):
+            part = rows[rows["model"] == model].dropna(subset="dice")
+            table.append(
+                {"Scope": scope, "Method": method, "Top Model(s)": _model_name(model)}
+                | {"DSC": mean(part["dice"], 3)}
+                | errors(part)
             )
-            for model in models:
-                part = rows[rows["model"] == model].dropna(subset="dice")
-                table.append(
-                    {"Scope": scope, "Method": method, "Top Model(s)": _model_name(model)}
-                    | {"DSC": mean(part["dice"], 3)}
-                    | errors(part)
-                )
     return pd.DataFrame(table)
 
 
-def _whole_brain_models(rows: pd.DataFrame) -> list[str]:
+def _whole_brain(rows: pd.DataFrame) -> list[str]:
+    """Return the models that are not ensembles by super-region."""
     return [model for model, _ in models_with_scores(rows) if _scope(model) == WHOLE_BRAIN]
+
+
+def _selection(models: Iterable[tuple[str, str, str]]) -> pd.DataFrame:
+    """Create a selection from scopes, methods and models."""
+    return pd.DataFrame(models, columns=["scope", "method", "model"])
 
 
 def _selected(selection: pd.DataFrame, scope: str, method: str) -> list[str]:

@@ -118,11 +118,8 @@ class SimulationRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
-    """Contrasts of the scans and method of brain extraction.
-
-    ``reference`` is the contrast on whose grid the scans are prepared, if a session has it; by default,
-    it is that of the participant level.
-    """
+    """Contrasts of the scans, method of brain extraction, and contrast of the reference image (by
+    default, as at the participant level)."""
 
     contrasts: Sequence[str]
     brain_extraction: str
@@ -230,11 +227,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class NNUNetSettings:
-    """Settings of nnU-Net's planner and trainer.
-
-    ``spacing`` (mm) overrides the planned spacing. ``decay_epochs`` is the epoch in which the learning
-    rate would be zero, for trainings that stop earlier; by default, ``epochs``.
-    """
+    """Settings of nnU-Net's planner and trainer; ``spacing`` (mm) overrides the planned spacing. The
+    learning rate decays to zero in ``decay_epochs``, by default the epochs of the training."""
 
     epochs: int
     iterations: int
