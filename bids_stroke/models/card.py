@@ -19,7 +19,7 @@ NORMALIZATIONS = ("zscore", "nnunet")
 #: Pattern of model names, which are used in file names.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 #: 2D networks that contain no layers of MONAI.
-_WITHOUT_MONAI = ("fc_densenet", "resnet50_unet", "vgg_unet")
+_WITHOUT_MONAI = ("efficientnet_lite0_unet", "fc_densenet", "resnet50_unet", "vgg_unet")
 
 
 @dataclass(frozen=True)

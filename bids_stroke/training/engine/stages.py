@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from bids_stroke.compute import devices
 from bids_stroke.errors import DatasetError, UsageError
 from bids_stroke.models import imagenet
-from bids_stroke.models.networks.planar.resnet50_unet import ResNet50UNet
+from bids_stroke.models.networks.planar.encoder_unet import EncoderUNet
 from bids_stroke.models.weights import build
 from bids_stroke.training import parallel
 from bids_stroke.training.patients import groups
@@ -155,10 +155,10 @@ def _network(recipe: StagedRecipe, initial: Mapping[str, torch.Tensor] | None) -
     network = build(recipe.network)
     if recipe.encoder:
         net = getattr(network, "net", None)
-        if not isinstance(net, ResNet50UNet):
+        if not isinstance(net, EncoderUNet):
             raise UsageError(
-                f"Recipe {recipe.name} sets an encoder, which only the network resnet50_unet supports; "
-                "remove it."
+                f"Recipe {recipe.name} sets an encoder, which only the networks resnet50_unet and "
+                "efficientnet_lite0_unet support; remove it."
             )
         imagenet.load(net, recipe.encoder)
     if initial is not None:
