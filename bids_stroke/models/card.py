@@ -14,7 +14,7 @@ from bids_stroke.utils.cache import cache_dir
 
 from .calibration import Calibration
 
-CONTRASTS = ("T1w", "FLAIR", "T2w", "TRACE")
+CONTRASTS = ("T1w", "FLAIR", "T2w", "TRACE", "ADC")
 NORMALIZATIONS = ("zscore", "nnunet")
 #: Pattern of model names, which are used in file names.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
