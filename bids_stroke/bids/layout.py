@@ -115,10 +115,7 @@ class Images:
             reason = " ".join(str(error).partition(" If you")[0].partition("[SQL")[0].split())
             raise UsageError(f"--bids-filter-file cannot filter {contrast} images: {reason}") from None
         if contrast in DIFFUSION:
-            maps = {
-                key: [p for p in paths if contrast_of(p) == contrast] for key, paths in images.items()
-            }
-            return {key: paths for key, paths in maps.items() if paths}
+            return _of_contrast(contrast, images)
         others = [p for paths in images.values() for p in paths if contrast_of(p) != contrast]
         if others:
             raise UsageError(
@@ -126,3 +123,13 @@ class Images:
                 "from the filter."
             )
         return images
+
+
+def _of_contrast(
+    contrast: str, images: dict[tuple[str, str | None], list[Path]]
+) -> dict[tuple[str, str | None], list[Path]]:
+    """Return the images of a contrast by participant and session."""
+    selected = {
+        key: [path for path in paths if contrast_of(path) == contrast] for key, paths in images.items()
+    }
+    return {key: paths for key, paths in selected.items() if paths}
