@@ -179,8 +179,9 @@ def _description(recipe: StagedRecipe, path: Path, run: Path) -> Section:
     data = recipe.data
     parts = split.read(path)["part"].value_counts()
     counts = ", ".join(f"{number} for {part}" for part, number in parts.items())
-    start = f"encoder from {recipe.encoder}" if recipe.encoder else "random initial weights"
-    trained_on = f"Recipe {recipe.name}; {start}; subjects: {counts}."
+    trained_on = f"Recipe {recipe.name}; subjects: {counts}."
+    if recipe.encoder:
+        trained_on += f" The encoder starts from {recipe.encoder}."
     skipped = [s.name for s in recipe.stages if not (run / s.name / "summary.json").is_file()]
     if skipped:
         trained_on += f" No lesion for the stages {', '.join(skipped)}."
