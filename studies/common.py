@@ -57,6 +57,7 @@ def difference(rows, score, models, others):
         Rows of evaluation.tsv.
     score : str
     models, others : list of str
+        Models whose scores are averaged; without others, the scores of the models are summarized.
 
     Returns
     -------
@@ -66,19 +67,10 @@ def difference(rows, score, models, others):
     from bids_stroke.evaluation import statistics
 
     wide = rows.pivot_table(score, ["participant_id", "unit"], "model")
-    values = wide[models].mean(axis=1, skipna=False) - wide[others].mean(axis=1, skipna=False)
+    values = wide[models].mean(axis=1, skipna=False)
+    if others:
+        values = values - wide[others].mean(axis=1, skipna=False)
     return statistics.summarize(values, wide.index.get_level_values("unit"))
-
-
-def verdict(summary, lower=False):
-    """Format a difference with its interval and whether the interval excludes 0.
-
-    ``lower`` is whether lower scores are better.
-    """
-    low, high = sorted((-summary.low, -summary.high)) if lower else (summary.low, summary.high)
-    conclusion = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
-    numbers = f"{summary.mean:+.3f}, {summary.low:.3f} to {summary.high:.3f}"
-    return f"{conclusion} (difference {numbers}; {summary.units} heads)"
 
 
 def start_dataset(root, name):
@@ -106,36 +98,3 @@ def write_section(name, text, page=RESULTS):
     new = old.replace(match[0], section) if match else f"{old.rstrip()}\n\n{section}\n"
     with files.atomic(page) as partial:
         partial.write_text(new)
-
-
-def published_tables(folder, *names):
-    """Return the tables of an evaluation in Markdown, each with its description."""
-    from bids_stroke.evaluation import published_tables as tables
-
-    parts = []
-    for name in names:
-        doc = " ".join(getattr(tables, name.lower()).__doc__.split())
-        title = name.replace("_table", ", Table ")
-        parts.append(f"### {title}\n\n{doc}\n\n{(Path(folder) / 'tables' / f'{name}.md').read_text()}")
-    return "\n".join(parts)
-
-
-def claims(folder, expected):
-    """Compare the order of models by Dice with the claims of a paper, as a Markdown list.
-
-    A claim is confirmed or refuted only if the interval of the difference excludes 0.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of an evaluation.
-    expected : sequence of (str, str, str)
-        Claim of the paper, better model, worse model.
-    """
-    rows = pd.read_csv(Path(folder) / "evaluation.tsv", sep="\t")
-    scores = rows.groupby("model")["dice"].mean()
-    return "\n".join(
-        f"- {words}: {verdict(difference(rows, 'dice', [better], [worse]))}; {better} "
-        f"{scores[better]:.3f}, {worse} {scores[worse]:.3f}"
-        for words, better, worse in expected
-    )

@@ -1,4 +1,4 @@
-"""Write the tables of published papers for the embedded model to docs/results.md.
+"""Write tables in the format of published papers for the embedded model to docs/results.md.
 
     python studies/results.py [--model simstroke] [--work DIR] [--jobs 2]
 
@@ -18,8 +18,11 @@ import embedded_cohort
 import embedded_model
 import embedded_scores
 import numpy as np
-from common import evaluate, heads, published_tables, write_section
+import pandas as pd
+from common import evaluate, heads, write_section
+from paper_tables import sections
 
+from bids_stroke.evaluation import published_tables
 from bids_stroke.models import catalog
 from bids_stroke.settings import DEFAULT_MODEL
 from bids_stroke.spatial import grid, image
@@ -32,6 +35,8 @@ describes the simulation and the training data). `naive` marks the largest compo
 of the T1w. Heads are the units of intervals and tests. The tables are made by
 `python studies/results.py`, which writes all scores by size and all comparisons to its work folder.
 """
+#: Tables of scores; those that compare regimes or parts of a training do not apply.
+TABLES = ("S2_table2", "S2_table4", "S4_table2")
 
 
 def predict(name, folder, model, out):
@@ -71,9 +76,10 @@ def main():
     results = arguments.work / "results"
     models = {path.name: path for path in sorted(predictions.iterdir())}
     evaluate(models, folder, results, arguments.jobs)
-    tables = sorted(path.stem for path in (results / "tables").glob("*.md"))
+    rows = pd.read_csv(results / "evaluation.tsv", sep="\t")
+    tables = {name: getattr(published_tables, name.lower())(rows) for name in TABLES}
     text = HEADER.format(model=arguments.model, patients=len(names), heads=heads(folder))
-    write_section("results", f"{text}\n{published_tables(results, *tables)}")
+    write_section("results", f"{text}\n{sections(tables)}")
 
 
 if __name__ == "__main__":

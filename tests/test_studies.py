@@ -93,30 +93,142 @@ def test_intervals_over_heads_are_wider_than_over_lesions(embedded_model):
 
 
 @pytest.fixture
-def common(monkeypatch):
+def claims(monkeypatch):
     monkeypatch.syspath_prepend(str(STUDIES))
-    return importlib.import_module("common")
+    return importlib.import_module("claims")
 
 
-def test_claim_needs_an_interval_over_heads_that_excludes_0(common, tmp_path):
-    """For 24 patients from 8 heads, differences that vary between heads show no difference; constant
-    differences do."""
+@pytest.fixture
+def rows():
+    """Dice of 24 patients from 8 heads: differences are constant, or vary between heads."""
     heads = np.repeat(np.arange(8), 3)
     base = np.linspace(0.2, 0.6, 24)
     by_head = np.where(heads < 5, 0.1, -0.1)  # the same for the three patients of a head
     models = {"worse": base, "varied": base + by_head, "better": base + 0.1}
-    rows = pd.concat(
+    parts = [
         pd.DataFrame({"participant_id": range(24), "unit": heads, "model": name, "dice": dice})
         for name, dice in models.items()
-    )
-    rows.to_csv(tmp_path / "evaluation.tsv", sep="\t", index=False)
-    pairs = [("First", "better", "worse"), ("Second", "varied", "worse"), ("Third", "worse", "better")]
-    first, second, third = common.claims(tmp_path, pairs).splitlines()
-    assert "First: better (difference +0.100, 0.100 to 0.100; 8 heads)" in first
-    assert "Second: no difference shown (difference +0.025, " in second
-    assert "Third: worse (difference -0.100" in third
-    difference = common.difference(rows, "dice", ["worse"], ["better"])
-    assert common.verdict(difference, lower=True).startswith("better (difference -0.100")
+    ]
+    return pd.concat(parts).assign(super_region="R1 inferior frontal")
+
+
+@pytest.mark.parametrize(
+    "model, others, lower, expected",
+    [
+        ("better", [["worse"]], False, "holds (dice +0.100, 0.100 to 0.100; 8 heads)"),
+        ("worse", [["better"]], False, "fails (dice -0.100, "),
+        ("worse", [["better"]], True, "holds (dice -0.100, "),
+        ("varied", [["worse"]], False, "no difference shown (dice +0.025, "),
+        ("better", [["worse"], ["varied"]], False, "no difference shown (dice +0.075, "),
+        ("better", [["worse", "varied"]], False, "holds (dice +0.08"),
+        ("better", [], False, "holds (dice +0.500, "),
+        ("better", [["missing"]], False, "not measured"),
+        ("missing", [["better"]], False, "not measured"),
+    ],
+)
+def test_a_claim_needs_an_interval_over_heads_that_excludes_0(
+    claims, rows, model, others, lower, expected
+):
+    """A larger mean is not enough, and a claim of being the best must hold against each other model."""
+    text = claims.verdict(rows, claims.Claim("It is better", "dice", [model], others, lower))
+    assert text.startswith(f"It is better: {expected}")
+
+
+def test_a_claim_needs_six_heads(claims, rows):
+    few = rows[rows["unit"] < 5]
+    claim = claims.Claim("It is better", "dice", ["better"], [["worse"]])
+    assert "no difference shown (dice +0.100, 0.100 to 0.100; 5 heads)" in claims.verdict(few, claim)
+    elsewhere = claims.Claim("It is better", "dice", ["better"], [["worse"]], regions=("R2",))
+    assert claims.verdict(rows, elsewhere) == "It is better: not measured"
+
+
+def test_values_of_the_papers_are_beside_ours(monkeypatch):
+    monkeypatch.syspath_prepend(str(STUDIES))
+    paper_tables = importlib.import_module("paper_tables")
+    ours = pd.DataFrame({"Model": ["AttUNet", "VNet"], "Mixed Data: DSC": ["0.4", "0.5"]})
+    table = paper_tables.beside("S1_table1", ours)
+    assert table.iloc[:4, :3].to_numpy().tolist() == [
+        ["AttUNet", "ours", "0.4"],
+        ["AttUNet", "paper", "0.647"],
+        ["VNet", "ours", "0.5"],
+        ["VNet", "paper", "0.711"],
+    ]
+    assert len(table) == 2 + 8 and table["Mixed Data: Rec"][0].tolist()[0] == "–"
+
+
+def test_values_of_the_papers_have_the_columns_of_the_tables():
+    """Columns are those of the tables of an evaluation."""
+    from bids_stroke.evaluation import columns, published_tables
+
+    names = ("UNet", "UNet_FT", "pretrained (T1w)", "fine-tuned (T1w+FLAIR)")
+    content = dict.fromkeys([*columns.SCORES, "true_volume_ml"], 0.5)
+    content |= dict.fromkeys(["tp", "fp", "fn", "tn"], 1)
+    content |= {"session_id": None, "super_region": "R2", "participant_id": range(4), "unit": range(4)}
+    parts = [pd.DataFrame(content | {"model": name}) for name in names]
+    rows = pd.concat(parts, ignore_index=True)
+    for path in (STUDIES / "published").glob("*.tsv"):
+        table = getattr(published_tables, path.stem.lower())(rows)
+        paper = pd.read_csv(path, sep="\t", dtype=str)
+        assert set(paper.columns) <= set(table.columns), path
+        assert not paper.isna().any(axis=None), path
+
+
+def scores(models):
+    """Scores of models on 12 scans of 12 heads."""
+    from bids_stroke.evaluation import columns
+
+    rng = np.random.default_rng(0)
+    names = [*columns.SCORES, "true_volume_ml", "fp"]
+    content = {"participant_id": range(12), "unit": range(12), "session_id": None}
+    regions = ["R1 a", "R2 b", "R3 c", "R4 d"] * 3
+    parts = [
+        pd.DataFrame({name: rng.uniform(0.1, 1, 12) for name in names})
+        .assign(**content, model=model, super_region=regions)
+        .assign(true_category="small", predicted_category=["small", "large"] * 6)
+        for model in models
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_every_claim_names_models_of_the_study(monkeypatch, claims):
+    monkeypatch.syspath_prepend(str(STUDIES))
+    systems2d, systems3d = map(importlib.import_module, ("systems2d", "systems3d"))
+    single = [name + end for name in ("AttUNet", "ResNet", "VNet") for end in ("", "_FT")]
+    stack, window = "stack: AttUNet, VNet", "AW: AttUNet, VNet (3, 0.5)"
+    regions = "[R1, R4]: VNet; [R2]: ResNet, VNet{0}; [R3]: VNet"
+    by_region = [f"stack: {regions.format('')}", f"AW: {regions.format(' (2, 0.5)')}"]
+    selection = [
+        *(
+            (scope, method, model)
+            for scope in ("1 & 4", "2", "3")
+            for method, model in (
+                ("Individual", "VNet"),
+                ("Stack", stack),
+                ("Agreement Window", window),
+            )
+        ),
+        ("Whole-Brain", "Mixed Data", "VNet"),
+        ("Whole-Brain", "ImTT", "AttUNet_FT"),
+        ("Whole-Brain", "Stack", stack),
+        ("Whole-Brain", "AW", window),
+        ("Super-Region-wise", "Stack", by_region[0]),
+        ("Super-Region-wise", "AW", by_region[1]),
+    ]
+    selection = pd.DataFrame(selection, columns=["scope", "method", "model"])
+    rows = scores([*single, stack, window, *by_region])
+    lines = [claims.verdict(rows, claim) for claim in systems2d.claims_s1(rows, selection)]
+    assert len(lines) == 20 and not any("not measured" in line for line in lines)
+    assert "against" in lines[-1] and "(12 heads" not in lines[5] and "; 6 heads" in lines[5]
+    assert "in 6 of 12 scans" in systems2d.categories(rows, selection)
+    planes = ("sagittal", "coronal", "axial", "vote")
+    rows = scores(f"ResNet-50, {plane}, {w}" for plane in planes for w in ("ImageNet", "random"))
+    lines = [claims.verdict(rows, claim) for claim in systems2d.claims_s5(rows)]
+    for system, of_system in (("s2", systems3d.claims_s2), ("s4", systems3d.claims_s4)):
+        rows = scores(systems3d.SYSTEMS[system])
+        lines += [claims.verdict(rows, claim) for claim in of_system()]
+        if system == "s2":
+            lines.append(systems3d.size_claim(rows))
+    assert len(lines) == 5 + 6 + 1 + 9 and not any("not measured" in line for line in lines)
 
 
 def test_detection_needs_a_component_that_covers_a_tenth(embedded_model):

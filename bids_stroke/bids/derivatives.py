@@ -12,7 +12,7 @@ from bids_stroke.utils import files
 from bids_stroke.utils.files import PathLike
 
 from .corrections import CORRECTED
-from .names import REFERENCES, TRACE, description_of
+from .names import CONTRASTS, description_of
 from .source_datasets import DESCRIPTION, SourceDatasets, links_in
 
 
@@ -35,6 +35,7 @@ IGNORED = (
     "*_xfm.*",
     "*_morph.*",
     "*_TRACE.*",
+    "*_ADC.*",
     "*.html",
     "evaluation",
     "figures",
@@ -57,8 +58,8 @@ DESCRIPTIONS = {
     "desc-brain": "Brain mask.",
     **{
         f"desc-{description_of(contrasts)}": f"Lesion segmented on the {_format_contrasts(contrasts)}."
-        for number in range(1, 5)
-        for contrasts in combinations((*REFERENCES, TRACE), number)
+        for number in range(1, len(CONTRASTS) + 1)
+        for contrasts in combinations(CONTRASTS, number)
     },
     "desc-lesionfilled": (
         "Bias-corrected image (N4), lesion filled with mirrored tissue, on the grid of the raw image."

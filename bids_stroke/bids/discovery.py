@@ -15,7 +15,6 @@ from .mask_selection import select_lesion_mask
 from .names import (
     MAX_SESSION_NAME,
     REFERENCES,
-    TRACE,
     entity,
     folder_of,
     is_label,
@@ -90,7 +89,7 @@ def find(
     candidates = (
         Candidates(images, key, participants, lesions, brain_masks, orientation) for key in keys
     )
-    sessions, skipped = _select_all(candidates, card, TRACE in contrasts)
+    sessions, skipped = _select_all(candidates, card, contrasts)
     skipped += _empty_sessions(images, participants, participant_label, session_label)
     if not session_label:
         skipped += participants.skipped(list(dict.fromkeys(subject for subject, _ in keys)))
@@ -199,21 +198,23 @@ def _requested_keys(
 
 
 def _select_all(
-    candidates: Iterable[Candidates], card: ContrastSelector | None, trace: bool
+    candidates: Iterable[Candidates], card: ContrastSelector | None, contrasts: Sequence[str]
 ) -> tuple[list[Session], list[SkippedSession]]:
     """Select the images of each session; return the sessions to process and the skipped ones."""
-    selected = [_select(files, card, trace) for files in candidates]
+    selected = [_select(files, card, contrasts) for files in candidates]
     sessions = [item for item in selected if isinstance(item, Session)]
     return sessions, [item for item in selected if isinstance(item, SkippedSession)]
 
 
-def _select(files: Candidates, card: ContrastSelector | None, trace: bool) -> Session | SkippedSession:
+def _select(
+    files: Candidates, card: ContrastSelector | None, contrasts: Sequence[str]
+) -> Session | SkippedSession:
     """Select the images of a session by a model or by its lesion masks."""
     try:
         reason = _unusable(files.subject, files.label) or _misplaced(files.files_with_roots())
         if reason := reason or _of_other_session(files.label, files.session_images()):
             raise UnusableSessionError(reason)
-        session = select_images(files, card) if card else select_lesion_mask(files, trace)
+        session = select_images(files, card) if card else select_lesion_mask(files, contrasts)
         for path in session.files(card):
             if reason := missing_content_reason(path):
                 raise UnusableSessionError(reason)

@@ -26,7 +26,7 @@ from bids_stroke.utils.files import PathLike
 
 from .bidsignore import BidsIgnore
 from .folders import split_folders
-from .names import FOLDERS, NUMBERED, is_hidden, is_image
+from .names import FOLDERS, NUMBERED, contrast_of, is_hidden, is_image
 
 #: File name of a PyBIDS index.
 DATABASE = "layout_index.sqlite"
@@ -145,9 +145,9 @@ def _images(root: str) -> Iterator[str]:
 def _images_of_session(folder: str) -> list[str]:
     return [
         file.path
-        for kind, part in FOLDERS.items()
+        for kind in FOLDERS
         for file in _scan(os.path.join(folder, kind))
-        if is_image(file.name) and part in file.name
+        if is_image(file.name) and (kind == "anat" or "_rec-" in file.name or contrast_of(file.path))
     ]
 
 

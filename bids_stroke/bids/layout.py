@@ -6,9 +6,10 @@ from pathlib import Path
 from bids_stroke.errors import UsageError
 
 from . import filters
+from .diffusion import DIFFUSION
 from .filters import Filter, Filters
 from .folders import split_folders
-from .names import FOLDERS, IMAGE_EXTENSIONS, TRACE, Name, contrast_of, is_dotted, is_image
+from .names import FOLDERS, IMAGE_EXTENSIONS, Name, contrast_of, is_dotted, is_image
 from .sessions import Unused
 
 #: Reasons why images with other suffixes are not used.
@@ -103,8 +104,8 @@ class Images:
     def _query(self, contrast: str) -> dict[tuple[str, str | None], list[Path]]:
         """Query the images of a contrast; return them by participant and session."""
         query: dict[str, object] = {"extension": list(IMAGE_EXTENSIONS)}
-        if contrast == TRACE:
-            query |= {"datatype": "dwi", "suffix": "dwi", "reconstruction": TRACE}
+        if contrast in DIFFUSION:
+            query |= {"datatype": "dwi"}
         else:
             query |= {"datatype": "anat", "suffix": contrast}
         values = filters.for_pybids(self.filter_of(contrast))
@@ -113,6 +114,8 @@ class Images:
         except Exception as error:  # from PyBIDS, its database, or a regular expression
             reason = " ".join(str(error).partition(" If you")[0].partition("[SQL")[0].split())
             raise UsageError(f"--bids-filter-file cannot filter {contrast} images: {reason}") from None
+        if contrast in DIFFUSION:
+            return _of_contrast(contrast, images)
         others = [p for paths in images.values() for p in paths if contrast_of(p) != contrast]
         if others:
             raise UsageError(
@@ -120,3 +123,13 @@ class Images:
                 "from the filter."
             )
         return images
+
+
+def _of_contrast(
+    contrast: str, images: dict[tuple[str, str | None], list[Path]]
+) -> dict[tuple[str, str | None], list[Path]]:
+    """Return the images of a contrast by participant and session."""
+    selected = {
+        key: [path for path in paths if contrast_of(path) == contrast] for key, paths in images.items()
+    }
+    return {key: paths for key, paths in selected.items() if paths}

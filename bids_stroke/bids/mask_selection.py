@@ -1,6 +1,6 @@
 """Select the lesion mask of a session and the corresponding images."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +8,8 @@ from bids_stroke.settings import SPACES
 
 from . import filters
 from .candidates import Candidates
-from .names import REFERENCES, TRACE
+from .diffusion import DIFFUSION
+from .names import CONTRASTS, REFERENCES
 from .selection import build_session, shares_grid
 from .sessions import Session, UnusableSessionError, Unused
 from .supplied_masks import SuppliedMask
@@ -19,11 +20,11 @@ Paths = Mapping[str, list[Path]]
 _Match = tuple[SuppliedMask, str, Path]
 
 
-def select_lesion_mask(files: Candidates, trace: bool) -> Session:
+def select_lesion_mask(files: Candidates, contrasts: Collection[str]) -> Session:
     """Select the lesion mask of a session and the corresponding images.
 
-    A mask on one of the session's images takes precedence over a mask in a template space. With
-    ``trace``, the TRACE image is included whatever image the mask was drawn on.
+    A mask on one of the session's images takes precedence over a mask in a template space. Diffusion
+    images are included if they are in ``contrasts``, or if the mask was drawn on them.
 
     Raises
     ------
@@ -33,7 +34,7 @@ def select_lesion_mask(files: Candidates, trace: bool) -> Session:
     masks = _filtered(files)
     native = [mask for mask in masks if not mask.in_template]
     in_template = [mask for mask in masks if mask.in_template]
-    paths = {c: files.usable(c) for c in (*REFERENCES, TRACE)} if native else {}
+    paths = {contrast: files.usable(contrast) for contrast in CONTRASTS} if native else {}
     matches: list[_Match] = []
     mismatches: list[Unused] = []
     for mask in native:
@@ -47,7 +48,7 @@ def select_lesion_mask(files: Candidates, trace: bool) -> Session:
     for item in mismatches:
         files.selection.note(f"A lesion mask is not used: {item.reason}", ambiguous=True)
     if matches:
-        return _select_native(files, matches, paths, trace)
+        return _select_native(files, matches, paths, contrasts)
     return _select_in_template(files, in_template)
 
 
@@ -120,7 +121,9 @@ def _names(matches: Sequence[_Match]) -> str:
     return ", ".join(path.name for _, _, path in matches)
 
 
-def _select_native(files: Candidates, matches: Sequence[_Match], paths: Paths, trace: bool) -> Session:
+def _select_native(
+    files: Candidates, matches: Sequence[_Match], paths: Paths, contrasts: Collection[str]
+) -> Session:
     """Select the mask on the first contrast with a mask, on the chosen one of its images."""
     contrast = next(c for c in paths if any(match[1] == c for match in matches))
     with_mask = [(mask, path) for mask, c, path in matches if c == contrast]
@@ -132,8 +135,9 @@ def _select_native(files: Candidates, matches: Sequence[_Match], paths: Paths, t
     reason = f"the lesion mask {mask.path.name} belongs to another image"
     _exclude(files, set(paths[contrast]).difference(images), reason)
     remaining = {**paths, contrast: [drawn_on]}
-    if not trace and contrast != TRACE:
-        _exclude(files, remaining.pop(TRACE), "TRACE is not needed")
+    for name in DIFFUSION:
+        if name not in contrasts and name != contrast:
+            _exclude(files, remaining.pop(name), f"{name} is not needed")
     chosen = files.choose_each(remaining)
     return build_session(files, chosen, next(iter(chosen)), replace(mask, space=contrast))
 

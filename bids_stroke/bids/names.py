@@ -12,18 +12,19 @@ from bids_stroke.errors import UsageError
 from bids_stroke.settings import SPACES
 from bids_stroke.utils.files import PathLike
 
+from .diffusion import DIFFUSION, contrast_of_suffix
+
 #: Contrasts that can be the reference image of a session, in order of preference.
 REFERENCES = ("T1w", "FLAIR", "T2w")
-#: Additional contrast that user-supplied lesion masks may be drawn on; the reference of a session
-#: without any of :data:`bids_stroke.bids.names.REFERENCES`.
-TRACE = "TRACE"
+#: All contrasts, in order of preference.
+CONTRASTS = (*REFERENCES, *DIFFUSION)
 #: Maximum length of a session name. A file name has up to 255 characters, and that of a derivative
 #: up to 100 more than the session name.
 MAX_SESSION_NAME = 150
 #: Entities of derivatives that follow those of the session, in BIDS order.
 ENTITIES = ("space", "atlas", "seg", "res", "label", "desc", "stat")
-#: Folders with images, and the text that file names must contain: diffusion maps, but not series.
-FOLDERS = {"anat": "", "dwi": "_rec-"}
+#: Folders with images.
+FOLDERS = ("anat", "dwi")
 #: Extensions of images.
 IMAGE_EXTENSIONS = (".nii", ".nii.gz")
 #: Entities with numeric values: ``run-1`` and ``run-01`` are the same run.
@@ -120,7 +121,7 @@ def contrast_of(path: PathLike) -> str | None:
     name = Name.parse(path)
     if name.suffix in REFERENCES:
         return name.suffix
-    return TRACE if name.suffix == "dwi" and name.entities.get("rec") == TRACE else None
+    return contrast_of_suffix(name.suffix, name.entities.get("rec"), path)
 
 
 def session_name(subject: str, session: str | None = None) -> str:

@@ -7,7 +7,8 @@ from bids_stroke.errors import ModelError
 from bids_stroke.spatial import grid, image
 
 from .candidates import Candidates
-from .names import REFERENCES, TRACE, contrast_of
+from .diffusion import DIFFUSION
+from .names import CONTRASTS, REFERENCES, contrast_of
 from .sessions import ContrastSelector, Session, UnusableSessionError, Unused
 from .supplied_masks import SuppliedMask
 
@@ -21,18 +22,19 @@ def select_images(files: Candidates, card: ContrastSelector) -> Session:
         If the session has no image, or the model does not support its contrasts.
     """
     channels = {channel.contrast for channel in card.channels}
-    paths = {contrast: files.usable(contrast) for contrast in (*REFERENCES, TRACE)}
-    if TRACE not in channels:
-        unused = [
-            Unused(path, f"the model {card.name} does not use TRACE") for path in paths.pop(TRACE)
-        ]
-        files.selection.unused += unused
+    paths = {contrast: files.usable(contrast) for contrast in CONTRASTS}
+    for contrast in (name for name in DIFFUSION if name not in channels):
+        reason = f"the model {card.name} does not use {contrast}"
+        files.selection.unused += [Unused(path, reason) for path in paths.pop(contrast)]
     chosen = files.choose_each(paths)
     if not chosen:
         raise _no_image(files)
-    if refusal := _refusal(files.name, card, tuple(chosen)):
-        raise UnusableSessionError(refusal)
-    reference = next(c for c in REFERENCES if c in chosen and (c == "T1w" or card.takes(c)))
+    used = _used(files.name, card, tuple(chosen))
+    if card.reference in used:
+        reference = card.reference
+        files.selection.note(f"The {reference} is the reference, as in the training of {card.name}.")
+    else:
+        reference = next(c for c in REFERENCES if c in used or (c == "T1w" and c in chosen))
     return build_session(files, chosen, reference)
 
 
@@ -48,17 +50,23 @@ def format_unused(unused: Sequence[Unused]) -> str:
     return f"; not used: {', '.join(map(str, unused[:4]))}" if unused else ""
 
 
-def _refusal(name: str, card: ContrastSelector, contrasts: tuple[str, ...]) -> str | None:
-    """Return why a model does not support the contrasts of a session, or None if it does."""
-    if "T1w" in contrasts:
-        try:
-            card.select(contrasts)
-        except ModelError as error:
-            return str(error)
-        return None
-    if any(card.takes(contrast) for contrast in REFERENCES if contrast in contrasts):
-        return None
-    return (
+def _used(name: str, card: ContrastSelector, contrasts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the contrasts of a session that a model uses; without a T1w, one must be a reference.
+
+    Raises
+    ------
+    UnusableSessionError
+        If the model does not support the contrasts.
+    """
+    try:
+        used = card.select(contrasts)
+    except ModelError as error:
+        if "T1w" in contrasts:
+            raise UnusableSessionError(str(error)) from None
+        used = ()
+    if "T1w" in contrasts or any(contrast in REFERENCES for contrast in used):
+        return used
+    raise UnusableSessionError(
         f"{name} has {' and '.join(contrasts)} but no T1w, and the model {card.name} does not "
         f"support {' or '.join(contrasts)} alone; choose another model with --model, or supply lesion "
         "masks with --lesion-derivatives."
@@ -78,7 +86,7 @@ def build_session(
     selection = files.selection
     brain_mask = None
     if not (lesion and lesion.in_template):
-        if reference != "T1w":
+        if reference != "T1w" and "T1w" not in chosen:
             excluded = [i for i in selection.unused if i.excluded and contrast_of(i.path) == "T1w"]
             sentence = f"No usable T1w image: {reference} is the reference{format_unused(excluded)}."
             selection.note(sentence, ambiguous=bool(excluded))

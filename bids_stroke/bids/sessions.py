@@ -29,6 +29,10 @@ class ContrastSelector(Protocol):
     def channels(self) -> Sequence[Channel]:
         """Input channels of the model."""
 
+    @property
+    def reference(self) -> str | None:
+        """Contrast that is the reference image if available; None for the T1w."""
+
     def select(self, available: tuple[str, ...]) -> tuple[str, ...]:
         """Return the contrasts that the model uses, from those that a session has.
 

@@ -5,7 +5,8 @@ Names of lesion masks:
 - BIDS: ``sub-01[_space-T1w]_label-L_mask``, ``_label-lesion_roi``, ``_label-L_dseg``;
 - ATLAS v2.0: ``sub-r001s001_ses-1_space-MNI152NLin2009aSym_label-L_desc-T1lesion_mask``;
 - ARC: ``sub-M2265_ses-849_acq-spc3p2_run-10_T2w_desc-lesion_mask``;
-- SOOP: ``sub-1_space-TRACE_desc-lesion_mask`` (``lesionAcute``, ``lesionChronic``).
+- SOOP: ``sub-1_space-TRACE_desc-lesion_mask`` (``lesionAcute``, ``lesionChronic``);
+- ISLES 2022: ``sub-strokecase0001_ses-0001_msk``, drawn on the diffusion-weighted image.
 """
 
 import os
@@ -28,8 +29,10 @@ CONTRASTS = {
     "flair": "FLAIR",
     "trace": "TRACE",
     "dwi": "TRACE",
+    "adc": "ADC",
 }
 _SUFFIXES = ("mask", "roi", "dseg")
+_ISLES = "msk"
 #: Entities that a mask shares with the image that it was drawn on.
 _IMAGE_ENTITIES = frozenset(
     {"acq", "ce", "chunk", "dir", "echo", "flip", "inv", "mt", "part", "rec", "run", "stain", "trc"}
@@ -98,7 +101,11 @@ def _comparable_entities(entities: Mapping[str, str]) -> dict[str, object]:
 def parse_lesion_mask(path: Path) -> SuppliedMask | None:
     """Parse the name of a lesion mask; return None for any other file."""
     name = Name.parse(path)
-    if name.suffix not in _SUFFIXES or "sub" not in name.entities:
+    if "sub" not in name.entities:
+        return None
+    if name.suffix == _ISLES:
+        return SuppliedMask(path, "TRACE", name.entities)
+    if name.suffix not in _SUFFIXES:
         return None
     desc = name.entities.get("desc", "").lower()
     if name.entities.get("label", "").lower() not in ("l", "lesion") and not _is_lesion(desc):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from bids_stroke.atlases import load_columns, super_regions
 from bids_stroke.atlases.tract_cards import load_card
-from bids_stroke.bids.names import TRACE
+from bids_stroke.bids.diffusion import DIFFUSION
 from bids_stroke.lesion.measurements import INTERVALS
 from bids_stroke.qc import image_quality
 from bids_stroke.spatial.templates import TEMPLATE
@@ -122,7 +122,7 @@ def _quality_columns() -> dict[str, Description]:
     """Describe the image quality columns of non-reference images."""
     return {
         f"{contrast.lower()}_{name}": {**text, "Description": f"{contrast}: {text['Description']}"}
-        for contrast in (*image_quality.CONTRASTS, TRACE)
+        for contrast in (*image_quality.CONTRASTS, *DIFFUSION)
         for name, text in image_quality.COLUMNS.items()
         if name in image_quality.OTHER_IMAGE_MEASURES
     }

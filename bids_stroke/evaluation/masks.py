@@ -8,8 +8,7 @@ from typing import NamedTuple, TypeAlias
 from bids_stroke.bids import logs, record, supplied_masks
 from bids_stroke.bids.folders import misplacement
 from bids_stroke.bids.names import (
-    REFERENCES,
-    TRACE,
+    CONTRASTS,
     Name,
     is_image,
     is_template,
@@ -28,7 +27,7 @@ from bids_stroke.utils.files import PathLike
 #: Participant and session of a scan.
 Scan: TypeAlias = tuple[str, str | None]
 #: Spaces in order of preference (docs/files.md), for scans with several masks.
-_SPACES = (*REFERENCES, TRACE, None, *SPACES, "MNI152NLin6Asym")
+_SPACES = (*CONTRASTS, None, *SPACES, "MNI152NLin6Asym")
 
 
 @dataclass(frozen=True)

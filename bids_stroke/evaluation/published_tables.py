@@ -1,8 +1,10 @@
 """Tables of an evaluation with the rows and columns of published tables.
 
-S1: Mohapatra et al. 2023; S2: Tomita et al. 2020; S4: Meddahi et al. 2024. The name of a model defines
-its type: suffix ``_FT`` (S1: intermediate-task training), ``stack: A, B`` and ``AW: A, B (3, 0.5)``
-(ensembles of S1), suffix ``_fold0`` (S4). Each function returns a table of text.
+S1: Mohapatra et al. 2023; S2: Tomita et al. 2020; S3: Meddahi et al. 2023; S4: Meddahi et al. 2024; S5:
+Chowdhury et al. 2025. The name of a model defines its type: suffix ``_FT`` (S1: intermediate-task
+training), ``stack: A, B`` and ``AW: A, B (3, 0.5)`` (ensembles of S1), ``individual: [R1, R4]: A; …``
+(one network for each super-region), ``name (T1w+FLAIR)`` (S3: input), suffix ``_fold0`` (S4). Each
+function returns a table of text; the first paragraph of its docstring describes the table.
 """
 
 import re
@@ -10,23 +12,11 @@ import re
 import numpy as np
 import pandas as pd
 
-from bids_stroke.atlases.super_regions import code_of
-
 from . import metrics, statistics
 from . import summary as evaluation_summary
+from .s1_tables import errors, s1_table1, s1_table2, s1_table3
+from .table_cells import MISSING, decimals, interval, mean, models_with_scores
 
-_S1 = {"DSC": "dice", "IoU": "jaccard", "Prec": "precision", "Rec": "sensitivity"}
-_ERRORS = {"ER LV": "er_lv", "ER LL": "er_ll"}
-#: Errors in ml, which complement the means of relative errors.
-_ABSOLUTE_ERRORS = {
-    "LV error (ml)": "absolute_volume_difference_ml",
-    "LL error (ml)": "absolute_load_difference_ml",
-}
-_ERROR_COLUMNS = (
-    *_ERRORS,
-    *(f"{name} {word}" for name in _ERRORS for word in ("n", "median")),
-    *_ABSOLUTE_ERRORS,
-)
 _S2 = {
     "DSC": "dice",
     "mDSC": "max_dice",
@@ -43,120 +33,55 @@ _S4 = {
     "ASD (mm)": "assd_mm",
     "F1": "f1_anima",
 }
-_REGIONS = {"1 & 4": ("R1", "R4"), "2": ("R2",), "3": ("R3",)}
-_METHODS = {"stack": "Stack", "aw": "Agreement Window"}
-_MISSING = "–"
+_S5 = {
+    "Dice": "dice",
+    "IoU": "jaccard",
+    "Accuracy": "accuracy",
+    "Precision": "precision",
+    "Recall": "sensitivity",
+    "Specificity": "specificity",
+}
 
 
 def all_tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Build all tables by name; empty tables are omitted."""
+    """Build all tables by name that apply to the models.
+
+    The tables of S1 require networks with intermediate-task training, the ablation of S2 exactly two
+    models, and Table II of S3 inputs in the names of models. Empty tables are omitted.
+    """
+    models = [model for model, _ in models_with_scores(rows)]
     tables = {
-        "S1_table1": s1_table1(rows),
-        "S1_table2": s1_table2(rows),
-        "S1_table3": s1_table3(rows),
         "S2_table2": s2_table2(rows),
         "S2_table4": s2_table4(rows),
-        "S2_table5": s2_table5(rows),
+        "S3_table2": s3_table2(rows),
+        "S3_figure6": s3_figure6(rows),
         "S4_table2": s4_table2(rows),
         "S4_table3": s4_table3(rows),
+        "S5_table1": s5_table1(rows),
     }
+    if any(model.endswith("_FT") for model in models):
+        tables |= {
+            "S1_table1": s1_table1(rows),
+            "S1_table2": s1_table2(rows),
+            "S1_table3": s1_table3(rows),
+        }
+    if len(models) == 2:
+        tables["S2_table5"] = s2_table5(rows)
     return {name: table for name, table in tables.items() if len(table)}
 
 
-def errors(part: pd.DataFrame) -> dict[str, str]:
-    """Format the volume and load errors of a model.
-
-    The errors are the means of ER LV and ER LL as in the publications, their numbers and medians, and
-    the mean errors in ml.
-    """
-    columns = {name: _mean(part[key], 2) for name, key in _ERRORS.items()}
-    for name, key in _ERRORS.items():
-        median = part[key].median()
-        columns[f"{name} n"] = str(part[key].count())
-        columns[f"{name} median"] = f"{median:.2f}" if np.isfinite(median) else _MISSING
-    return columns | {name: _mean(part[key], 2) for name, key in _ABSOLUTE_ERRORS.items()}
-
-
-def s1_table1(rows: pd.DataFrame) -> pd.DataFrame:
-    """Whole-brain scores of single models: mixed data and intermediate-task training."""
-    cells: dict[str, dict[str, str]] = {}
-    for model, part in _models(rows):
-        if _method(model) != "Individual":
-            continue
-        training = "Intermediate Task Training" if model.endswith("_FT") else "Mixed Data"
-        row = cells.setdefault(model.removesuffix("_FT"), {})
-        row |= {f"{training}: {name}": _mean(part[key], 3) for name, key in _S1.items()}
-        row |= {f"{training}: {name}": text for name, text in errors(part).items()}
-    columns = [
-        f"{training}: {name}"
-        for training in ("Mixed Data", "Intermediate Task Training")
-        for name in (*_S1, *_ERROR_COLUMNS)
-    ]
-    return pd.DataFrame(
-        [
-            {"Model": model} | {column: row.get(column, _MISSING) for column in columns}
-            for model, row in sorted(cells.items())
-        ]
-    )
-
-
-def s1_table2(rows: pd.DataFrame) -> pd.DataFrame:
-    """Volume and load errors by super-region: the four best single models and the two best ensembles
-    of each type. A scan belongs to the super-region that holds most of its true lesion."""
-    table = []
-    numbers = {"Individual": 4} | dict.fromkeys(_METHODS.values(), 2)
-    for regions, names in _REGIONS.items():
-        region_rows = rows[rows["super_region"].map(code_of, na_action="ignore").isin(names)]
-        for method, number in numbers.items():
-            for model in _ranked(region_rows, method)[:number]:
-                part = region_rows[region_rows["model"] == model]
-                table.append(
-                    {"Super Region(s)": regions, "Method": method, "Top Model(s)": _model_name(model)}
-                    | errors(part)
-                )
-    return pd.DataFrame(table)
-
-
-def s1_table3(rows: pd.DataFrame) -> pd.DataFrame:
-    """Best model of each method on the whole brain, by Dice."""
-    table = []
-    for scope in ("Whole-Brain", "Super-Region-wise"):
-        for method in ("Mixed Data", "ImTT", "Stack", "AW"):
-            means = {
-                model: part["dice"].mean()
-                for model, part in _models(rows)
-                if _scope(model) == scope and _training(model) == method
-            }
-            if not means:
-                continue
-            best = max(means, key=lambda model: means[model])
-            part = rows[rows["model"] == best].dropna(subset="dice")
-            table.append(
-                {"Scope": scope, "Method": method, "Top Model(s)": _model_name(best)}
-                | {"DSC": _mean(part["dice"], 3)}
-                | errors(part)
-            )
-    return pd.DataFrame(table)
-
-
-def _scope(model: str) -> str:
-    return "Super-Region-wise" if "[R" in model else "Whole-Brain"
-
-
-def _training(model: str) -> str:
-    """Return the method of a model; for single models, the type of training."""
-    method = _method(model)
-    if method == "Individual":
-        return "ImTT" if model.endswith("_FT") else "Mixed Data"
-    return {"Stack": "Stack", "Agreement Window": "AW"}[method]
+def description(name: str) -> str:
+    """Return the description of a table, such as ``S1_table2``."""
+    doc = globals()[name.lower()].__doc__
+    return " ".join(doc.partition("\n\n")[0].split())
 
 
 def s2_table2(rows: pd.DataFrame) -> pd.DataFrame:
     """Scores with 95% bootstrap intervals."""
     return pd.DataFrame(
         [
-            {"Methods": model} | {name: _interval(part, key) for name, key in _S2.items()}
-            for model, part in _models(rows)
+            {"Methods": model} | {name: interval(part, key) for name, key in _S2.items()}
+            for model, part in models_with_scores(rows)
         ]
     )
 
@@ -164,22 +89,22 @@ def s2_table2(rows: pd.DataFrame) -> pd.DataFrame:
 def s2_table4(rows: pd.DataFrame) -> pd.DataFrame:
     """Scores by quartile of lesion size, for the model with the highest mean Dice; scans without a
     lesion are excluded."""
-    best = _ranked(rows, None, score="dice", ascending=False)[:1]
+    best = rows.groupby("model", sort=False)["dice"].mean().dropna().nlargest(1).index
     part = rows[rows["model"].isin(best) & (rows["true_volume_ml"] > 0)]
     quartile = statistics.size_quartiles(part["true_volume_ml"])
     names = {name: key for name, key in _S2.items() if name != "mDSC"}
     return pd.DataFrame(
         [
             {"Percentile in per-sample lesion size distribution": group}
-            | {name: _interval(part[quartile == group], key) for name, key in names.items()}
+            | {name: interval(part[quartile == group], key) for name, key in names.items()}
             for group in sorted(set(quartile), key=lambda group: float(group.split("-")[0]))
         ]
     )
 
 
 def s2_table5(rows: pd.DataFrame) -> pd.DataFrame:
-    """Ablation: the first two models, and the gain of the second."""
-    models = [model for model, _ in _models(rows)][:2]
+    """Ablation: scores of each model, and the gain of the second over the first."""
+    models = [model for model, _ in models_with_scores(rows)]
     if len(models) < 2:
         return pd.DataFrame()
     names = {name: key for name, key in _S2.items() if name != "mDSC"}
@@ -190,9 +115,31 @@ def s2_table5(rows: pd.DataFrame) -> pd.DataFrame:
         micro = metrics.micro_dice(counts)
         means.append({"microDSC": micro} | {n: part[key].mean() for n, key in names.items()})
         row = {"Methods": model, "microDSC": f"{micro:.2f}"}
-        table.append(row | {name: _interval(part, key) for name, key in names.items()})
-    gain = {name: f"{means[1][name] - means[0][name]:+.{_digits(name)}f}" for name in means[0]}
-    return pd.DataFrame([*table, {"Methods": "Δ"} | gain])
+        table.append(row | {name: interval(part, key) for name, key in names.items()})
+    gain = {name: f"{means[1][name] - means[0][name]:+.{decimals(name)}f}" for name in means[0]}
+    return pd.DataFrame([*table[:2], {"Methods": "Δ"} | gain, *table[2:]])
+
+
+def s3_table2(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean Dice of each model for each input."""
+    cells: dict[str, dict[str, str]] = {}
+    for name, part in models_with_scores(rows):
+        if match := re.fullmatch(r"(.+) \(([\w+]+)\)", name):
+            model, contrasts = match.groups()
+            cells.setdefault(contrasts, {})[model] = mean(part["dice"], 3)
+    table = pd.DataFrame.from_dict(cells, orient="index").fillna(MISSING)
+    return table.rename_axis("Dataset").reset_index() if len(table) else table
+
+
+def s3_figure6(rows: pd.DataFrame) -> pd.DataFrame:
+    """Values of the box plots of Dice: minimum, quartiles, maximum and mean."""
+    names = ("Minimum", "Q1", "Median", "Q3", "Maximum")
+    table = []
+    for model, part in models_with_scores(rows):
+        values = dict(zip(names, part["dice"].quantile([0, 0.25, 0.5, 0.75, 1]), strict=True))
+        values["Average"] = part["dice"].mean()
+        table.append({"Model": model} | {name: f"{value:.3f}" for name, value in values.items()})
+    return pd.DataFrame(table)
 
 
 def s4_table2(rows: pd.DataFrame) -> pd.DataFrame:
@@ -200,12 +147,12 @@ def s4_table2(rows: pd.DataFrame) -> pd.DataFrame:
     better than those of all other models (Wilcoxon, p < 0.05)."""
     compared = evaluation_summary.comparisons(rows)
     table = []
-    for model, part in _models(rows):
+    for model, part in models_with_scores(rows):
         row = {"Model": model, "n": str(part["dice"].count())}
         for name, key in _S4.items():
             values = statistics.summarize(part[key], part["unit"])
             star = "*" if _better_than_all(compared, model, key, lower=name.startswith("ASD")) else ""
-            row[name] = f"{values.mean:.{_digits(name, 3)}f} ± {values.sd:.{_digits(name, 3)}f}{star}"
+            row[name] = f"{values.mean:.{decimals(name, 3)}f} ± {values.sd:.{decimals(name, 3)}f}{star}"
         table.append(row)
     return pd.DataFrame(table)
 
@@ -215,7 +162,7 @@ def s4_table3(rows: pd.DataFrame) -> pd.DataFrame:
     names = ("Dice", "Jaccard", "Precision", "Sensitivity", "ASD (mm)", "F1")
     means = {
         match[1]: {name: part[_S4[name]].mean() for name in names}
-        for model, part in sorted(_models(rows), key=lambda item: item[0])
+        for model, part in sorted(models_with_scores(rows), key=lambda item: item[0])
         if (match := re.search(r"_fold(\d+)$", model))
     }
     if not means:
@@ -223,51 +170,20 @@ def s4_table3(rows: pd.DataFrame) -> pd.DataFrame:
     means["Average"] = {name: float(np.mean([fold[name] for fold in means.values()])) for name in names}
     return pd.DataFrame(
         [
-            {"Fold": fold} | {name: f"{value:.{_digits(name, 3)}f}" for name, value in scores.items()}
+            {"Fold": fold} | {name: f"{value:.{decimals(name, 3)}f}" for name, value in scores.items()}
             for fold, scores in means.items()
         ]
     )
 
 
-def _models(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """List the models with scores, and their rows."""
-    return [
-        (str(model), part) for model, part in rows.dropna(subset="dice").groupby("model", sort=False)
-    ]
-
-
-def _method(model: str) -> str:
-    return _METHODS.get(model.partition(":")[0].lower(), "Individual")
-
-
-def _model_name(model: str) -> str:
-    """Remove the method from the name of a model."""
-    return model if _method(model) == "Individual" else model.partition(":")[2].strip()
-
-
-def _ranked(
-    rows: pd.DataFrame, method: str | None, score: str = "er_lv", ascending: bool = True
-) -> list[str]:
-    """Rank the models of a method (None: all methods) with the score, best first."""
-    means = rows.groupby("model", sort=False)[score].mean().dropna().sort_values(ascending=ascending)
-    return [model for model in map(str, means.index) if method in (None, _method(model))]
-
-
-def _digits(name: str, other: int = 2) -> int:
-    return 1 if "(mm)" in name else other
-
-
-def _mean(values: pd.Series, digits: int) -> str:
-    mean = values.mean()
-    return f"{mean:.{digits}f}" if np.isfinite(mean) else _MISSING
-
-
-def _interval(part: pd.DataFrame, score: str) -> str:
-    summary = statistics.summarize(part[score], part["unit"])
-    if not summary.n:
-        return _MISSING
-    digits = _digits(score.replace("_mm", "(mm)"))
-    return f"{summary.mean:.{digits}f} ({summary.low:.{digits}f}–{summary.high:.{digits}f})"
+def s5_table1(rows: pd.DataFrame) -> pd.DataFrame:
+    """Scores of networks and votes, with the errors of volume and load."""
+    return pd.DataFrame(
+        [
+            {"Model": model} | {n: mean(part[key], 3) for n, key in _S5.items()} | errors(part)
+            for model, part in models_with_scores(rows)
+        ]
+    )
 
 
 def _better_than_all(compared: pd.DataFrame, model: str, score: str, lower: bool) -> bool:

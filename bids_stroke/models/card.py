@@ -14,12 +14,12 @@ from bids_stroke.utils.cache import cache_dir
 
 from .calibration import Calibration
 
-CONTRASTS = ("T1w", "FLAIR", "T2w", "TRACE")
+CONTRASTS = ("T1w", "FLAIR", "T2w", "TRACE", "ADC")
 NORMALIZATIONS = ("zscore", "nnunet")
 #: Pattern of model names, which are used in file names.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 #: 2D networks that contain no layers of MONAI.
-_WITHOUT_MONAI = ("fc_densenet", "resnet50_unet", "vgg_unet")
+_WITHOUT_MONAI = ("efficientnet_lite0_unet", "fc_densenet", "resnet50_unet", "vgg_unet")
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,8 @@ class Card:
     trained_range : dict of str to (float, float)
         Lowest and highest value in the training data for a measure of a session
         (``brain_volume_ml``, ``lesion_volume_ml``).
+    reference : str, optional
+        Contrast that is the reference image of a session, if available; by default, the T1w.
     window : tuple of int, optional
         Size (voxels) of the central part of the template grid that the network receives. Outside the
         window, the lesion probability is zero.
@@ -140,6 +142,7 @@ class Card:
     path: Path = field(repr=False)
     inputs: tuple[tuple[str, ...], ...] = ()
     trained_range: dict[str, tuple[float, float]] = field(default_factory=dict)
+    reference: str | None = None
     window: tuple[int, int, int] | None = None
     mirror: bool = False
     calibration: dict[str, Calibration] = field(default_factory=dict)
@@ -207,6 +210,8 @@ class Card:
         """Return a text that identifies everything the predictions depend on."""
         described = ("trained_on", "trained_range", "measured", "notes", "citation", "path")
         content = {key: value for key, value in asdict(self).items() if key not in described}
+        if self.reference is None:  # the identity is that of cards before this field
+            del content["reference"]
         # The location of the weights file does not matter.
         content["weights"] = content["folds"] = None
         return json.dumps([content, [weights.sha256 for weights in self.all_weights]], default=str)

@@ -14,7 +14,17 @@ from .calibration import Calibration
 from .card import CONTRASTS, NORMALIZATIONS, Card, Channel, Network, Plan, Weights
 from .ensembles import Ensemble, Model
 
-_OPTIONAL = ("path", "inputs", "trained_range", "window", "mirror", "plan", "folds", "calibration")
+_OPTIONAL = (
+    "path",
+    "inputs",
+    "trained_range",
+    "reference",
+    "window",
+    "mirror",
+    "plan",
+    "folds",
+    "calibration",
+)
 #: Errors that an invalid card file raises.
 _UNREADABLE = (OSError, AttributeError, KeyError, TypeError, ValueError, OverflowError)
 _EMBEDDED = DATA / "models"
@@ -147,6 +157,11 @@ def _check_names(card: Card) -> None:
         raise InvalidModelError(
             f"{card.path} has the unknown contrasts {', '.join(sorted(unknown))}; use "
             f"{', '.join(CONTRASTS)}."
+        )
+    if card.reference not in (None, *contrasts):
+        raise InvalidModelError(
+            f"{card.path} has the reference {card.reference}, which is not a channel; use one of "
+            f"{', '.join(sorted(contrasts))}."
         )
     spaces = ("native", *SPACES)
     if card.normalization not in NORMALIZATIONS or card.space not in spaces:

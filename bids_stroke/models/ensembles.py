@@ -78,6 +78,11 @@ class Ensemble:
         return self.members[0].trained_range
 
     @property
+    def reference(self) -> str | None:
+        """Contrast of the reference image of the first member."""
+        return self.members[0].reference
+
+    @property
     def sha256(self) -> str:
         """Checksum of the checksums of the members."""
         return hashlib.sha256("".join(member.sha256 for member in self.members).encode()).hexdigest()

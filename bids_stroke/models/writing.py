@@ -27,6 +27,7 @@ def describe(card: Card) -> dict[str, Any]:
         "space": card.space,
         "spacing": list(card.spacing),
         "tile": list(card.tile),
+        "reference": card.reference,
         "window": card.window and list(card.window),
         "mirror": card.mirror,
         "normalization": card.normalization,
@@ -45,7 +46,7 @@ def describe(card: Card) -> dict[str, Any]:
         "notes": card.notes,
         "citation": card.citation,
     }
-    optional = ("inputs", "window", "mirror", "calibration", "plan")
+    optional = ("inputs", "reference", "window", "mirror", "calibration", "plan")
     return {key: value for key, value in content.items() if value or key not in optional}
 
 

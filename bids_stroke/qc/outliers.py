@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bids_stroke.bids.names import TRACE
+from bids_stroke.bids.diffusion import DIFFUSION
 
 from . import image_quality
 from .ratings import KEYS
@@ -25,7 +25,7 @@ MEASURES = {
 }
 LIMIT = 3.5  # absolute robust z-score (Iglewicz and Hoaglin 1993)
 MIN_SESSIONS = 8  # smallest group in which outliers are determined
-_CONTRASTS = {name.upper() for name in (*image_quality.CONTRASTS, TRACE)}
+_CONTRASTS = {name.upper() for name in (*image_quality.CONTRASTS, *DIFFUSION)}
 
 
 def outliers(table: pd.DataFrame) -> pd.DataFrame:

@@ -126,8 +126,7 @@ def _write_published_tables(rows: pd.DataFrame, folder: Path) -> dict[str, Publi
         write_tsv(table, folder / f"{name}.tsv")
         with atomic(folder / f"{name}.md") as partial:
             partial.write_text(table.to_markdown(index=False, disable_numparse=True) + "\n")
-        doc = getattr(published_tables, name.lower()).__doc__
-        published[name] = PublishedTable(" ".join(doc.split()), table)
+        published[name] = PublishedTable(published_tables.description(name), table)
     return published
 
 

@@ -25,7 +25,11 @@ WHOLE_BRAIN: Group = ("R1", "R2", "R3", "R4")
 BEST = 4  # number of networks of each group whose combinations are evaluated
 WINDOWS = (2, 3, 4)
 OVERLAPS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
+PLACES = 2  # number of ensembles of each method and group that become cards
 METHODS = {"stacking": "stack", "agreement": "aw"}
+#: Names of the methods in the tables of the paper.
+TABLE2 = {"stacking": "Stack", "agreement": "Agreement Window"}
+TABLE3 = {"stacking": "Stack", "agreement": "AW"}
 
 
 class Trial(NamedTuple):
@@ -44,17 +48,41 @@ class Trial(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Best:
-    """Best ensemble and best network of a group of super-regions, with their mean Dice."""
+class Ranking:
+    """Networks and ensembles of a group of super-regions, ranked by their mean Dice, the best first.
 
-    trial: Trial
-    dice: float
-    network: str
-    network_dice: float
+    Attributes
+    ----------
+    networks : pandas.Series
+        Mean Dice of each network.
+    ensembles : dict of str to list of (Trial, float)
+        Best ensembles of each method, with their mean Dice.
+    scans : int
+        Number of validation scans whose lesion is mostly in the group; if 0, all scans are used.
+    """
+
+    networks: pd.Series
+    ensembles: dict[str, list[tuple[Trial, float]]]
+    scans: int
+
+
+class Selected(NamedTuple):
+    """Model that was selected on validation data, for a row of the paper's Tables 2 and 3.
+
+    ``card`` is None if no ensemble of the method is better than a single network in any super-region.
+    """
+
+    scope: str
+    method: str
+    card: str | None
+    scans: int
+    dice: float | None
 
 
 class EnsembleSearch:
-    """Search for the best ensembles on validation scans; ``rows`` lists all evaluated candidates.
+    """Search for the best ensembles on validation scans.
+
+    ``rows`` lists all evaluated candidates, and ``selected`` the models of the paper's tables.
 
     Parameters
     ----------
@@ -76,31 +104,71 @@ class EnsembleSearch:
     ) -> None:
         self.leaves, self.predictions, self.cases, self.report = leaves, predictions, cases, report
         self.rows: list[dict[str, Any]] = []
+        self.selected: list[Selected] = []
         regions = RegionLocator(next(iter(leaves.values())).spacing)
         self.region = {case: regions.locate(case.array("label")) for case in cases}
         self.single = pd.DataFrame({case.name: self._networks(case) for case in cases})
 
     def write(self, recipe: RunsRecipe, out: Path) -> list[Path]:
         """Write the cards of the best ensembles; members are written before their ensemble."""
-        cards = []
-        best = {group: self._best(group) for group in (WHOLE_BRAIN, *GROUPS)}
-        for group, methods in best.items():
-            for method in METHODS:
-                cards.append(self._card(recipe, out, group, methods[method].trial))
+        rankings = {group: self._rank(group) for group in (WHOLE_BRAIN, *GROUPS)}
+        cards = [
+            self._card(recipe, out, group, trial, place)
+            for group, ranking in rankings.items()
+            for method in METHODS
+            for place, (trial, _) in enumerate(ranking.ensembles[method])
+        ]
+        self._select_by_group(recipe, rankings)
+        self._select_whole_brain(recipe, rankings[WHOLE_BRAIN])
         for method in METHODS:
-            names = [_member(recipe, group, best[group][method]) for group in GROUPS]
+            names = [_member(recipe, group, rankings[group], method) for group in GROUPS]
             content = self._description(recipe, f"{recipe.name}-regions-{METHODS[method]}") | {
                 "members": [f"{name}.yaml" for name in names],
                 "fusion": "regions",
                 "regions": [list(group) for group in GROUPS],
             }
             cards.append(write_card(content, out))
+            card = None if set(names) <= set(self.leaves) else str(content["name"])
+            row = Selected("Super-Region-wise", TABLE3[method], card, len(self.cases), None)
+            self.selected.append(row)
         return cards
 
-    def _best(self, group: Group) -> dict[str, Best]:
-        """Return the best ensemble of each method for a group of super-regions."""
-        cases = [case for case in self.cases if self.region[case] in group]
-        if not cases:
+    def _select_by_group(self, recipe: RunsRecipe, rankings: Mapping[Group, Ranking]) -> None:
+        """Add the best networks and ensembles of each group of super-regions (Table 2)."""
+        for group in GROUPS:
+            ranking = rankings[group]
+            scope = " & ".join(name.removeprefix("R") for name in group)
+            self.selected += [
+                Selected(scope, "Individual", str(name), ranking.scans, float(dice))
+                for name, dice in ranking.networks[:BEST].items()
+            ]
+            self.selected += [
+                Selected(
+                    scope, TABLE2[method], _name(recipe, group, method, place), ranking.scans, dice
+                )
+                for method in METHODS
+                for place, (_, dice) in enumerate(ranking.ensembles[method])
+            ]
+
+    def _select_whole_brain(self, recipe: RunsRecipe, ranking: Ranking) -> None:
+        """Add the best network of each regime and the best ensembles on the whole brain (Table 3)."""
+        tuned = ranking.networks.index.str.endswith("_FT")
+        for method, networks in (
+            ("Mixed Data", ranking.networks[~tuned]),
+            ("ImTT", ranking.networks[tuned]),
+        ):
+            self.selected += [
+                Selected("Whole-Brain", method, str(name), ranking.scans, float(dice))
+                for name, dice in networks[:1].items()
+            ]
+        for method in METHODS:
+            card, dice = _name(recipe, WHOLE_BRAIN, method), ranking.ensembles[method][0][1]
+            self.selected.append(Selected("Whole-Brain", TABLE3[method], card, ranking.scans, dice))
+
+    def _rank(self, group: Group) -> Ranking:
+        """Rank the networks and ensembles of a group of super-regions."""
+        cases = within = [case for case in self.cases if self.region[case] in group]
+        if not within:
             self.report(f"No validation scan has its lesion in {', '.join(group)}; all scans are used.")
             cases = list(self.cases)
         networks = self.single[[case.name for case in cases]].mean(axis=1)
@@ -109,12 +177,11 @@ class EnsembleSearch:
         scores = [self._ensembles(case, trials) for case in cases]
         dice = {trial: float(np.mean([score[trial] for score in scores])) for trial in trials}
         self._add_rows(group, len(cases), networks, dice)
-        best = {}
-        for method in METHODS:
-            trial = max((trial for trial in trials if trial.method == method), key=dice.__getitem__)
-            network = str(networks.index[0])
-            best[method] = Best(trial, dice[trial], network, float(networks.iloc[0]))
-        return best
+        ranked = sorted(dice.items(), key=lambda item: item[1], reverse=True)
+        ensembles = {
+            method: [item for item in ranked if item[0].method == method][:PLACES] for method in METHODS
+        }
+        return Ranking(networks, ensembles, len(within))
 
     def _networks(self, case: Case) -> dict[str, float]:
         """Return the Dice of each network on a scan."""
@@ -153,8 +220,8 @@ class EnsembleSearch:
             }
             self.rows.append(shared | row)
 
-    def _card(self, recipe: RunsRecipe, out: Path, group: Group, trial: Trial) -> Path:
-        content = self._description(recipe, _name(recipe, group, trial.method))
+    def _card(self, recipe: RunsRecipe, out: Path, group: Group, trial: Trial, place: int) -> Path:
+        content = self._description(recipe, _name(recipe, group, trial.method, place))
         members = [f"{name}.yaml" for name in trial.members]
         content |= {"members": members, "fusion": trial.method}
         if trial.window:
@@ -186,13 +253,15 @@ def _trials(networks: Sequence[str]) -> list[Trial]:
     ]
 
 
-def _member(recipe: RunsRecipe, group: Group, best: Best) -> str:
+def _member(recipe: RunsRecipe, group: Group, ranking: Ranking, method: str) -> str:
     """Return the name of the member for a group: its ensemble, or its best network if not worse."""
-    if best.dice > best.network_dice:
-        return _name(recipe, group, best.trial.method)
-    return best.network
+    if ranking.ensembles[method][0][1] > ranking.networks.iloc[0]:
+        return _name(recipe, group, method)
+    return str(ranking.networks.index[0])
 
 
-def _name(recipe: RunsRecipe, group: Group, method: str) -> str:
+def _name(recipe: RunsRecipe, group: Group, method: str, place: int = 0) -> str:
+    """Return the name of an ensemble; the second place has the ending ``-2``."""
     regions = [] if group == WHOLE_BRAIN else ["".join(group)]
-    return "-".join([recipe.name, *regions, METHODS[method]])
+    ending = [str(place + 1)] if place else []
+    return "-".join([recipe.name, *regions, METHODS[method], *ending])

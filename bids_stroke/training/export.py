@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
 from safetensors.torch import load_file
 
 from bids_stroke.errors import InvalidModelError, ModelError
@@ -16,6 +17,7 @@ from .recipe_settings import NNUNetRecipe, PatientRecipe, RunsRecipe, Section, S
 from .recipes import parse_patients, read_content
 
 RESULTS = "results"  # folder of nnU-Net's results in the training folder
+LOWEST_LOSS = "checkpoint_lowest_loss.pth"  # written by bids_stroke.training.engine.nnunet_trainer
 RECIPE, SPLIT = "recipe.yaml", "split.tsv"
 
 
@@ -52,7 +54,7 @@ def export(
         return [_nnunet(f"{catalog.NNUNET}{run}", {}, out, name, licence)]
     recipe = read_saved_recipe(run)
     if isinstance(recipe, NNUNetRecipe):
-        return [_trained_nnunet(recipe, run, out, name, licence)]
+        return _trained_nnunet(recipe, run, out, name, licence)
     if isinstance(recipe, RunsRecipe):
         return _runs(recipe, run, out, licence)
     assert isinstance(recipe, StagedRecipe)
@@ -99,14 +101,41 @@ def _runs(recipe: RunsRecipe, run: Path, out: Path, licence: str) -> list[Path]:
     return cards
 
 
-def _trained_nnunet(recipe: NNUNetRecipe, run: Path, out: Path, name: str | None, licence: str) -> Path:
-    """Write the card of the nnU-Net of a training."""
+def _trained_nnunet(
+    recipe: NNUNetRecipe, run: Path, out: Path, name: str | None, licence: str
+) -> list[Path]:
+    """Write the card of the nnU-Net of a training and, for several folds, of the best fold."""
     folder = next((run / RESULTS).glob("*/*/plans.json"), None)
     if not folder:
         raise ModelError(f"{run} does not contain a trained nnU-Net; run its training command again.")
     source = f"{catalog.NNUNET}{folder.parent}?checkpoint={recipe.card['checkpoint']}"
     description = {key: value for key, value in recipe.card.items() if key != "checkpoint"}
-    return _nnunet(source, description, out, name or recipe.name, licence)
+    description |= _reference(recipe)
+    name = name or recipe.name
+    cards = [_nnunet(source, description, out, name, licence)]
+    if (best := _best_fold(folder.parent, recipe.card["checkpoint"])) is not None:
+        note = f"Fold {best}, with the highest Dice on its validation patches."
+        description |= {"notes": [note, *description["notes"]]}
+        cards.append(_nnunet(f"{source}&folds={best}", description, out, f"{name}-best", licence))
+    return cards
+
+
+def _reference(recipe: PatientRecipe) -> Section:
+    """Return the field of a card for the reference contrast of a recipe."""
+    return {"reference": recipe.data.reference} if recipe.data.reference else {}
+
+
+def _best_fold(folder: Path, checkpoint: str) -> int | None:
+    """Return the fold whose checkpoint has the highest Dice on its validation patches.
+
+    Return None for less than two folds. Each fold has other validation patients.
+    """
+    dice = {}
+    for path in folder.glob("fold_*/metrics.csv"):
+        curves = pd.read_csv(path).drop_duplicates("epoch", keep="last")
+        epoch = curves.nsmallest(1, "val_losses") if checkpoint == LOWEST_LOSS else curves.tail(1)
+        dice[int(path.parent.name.removeprefix("fold_"))] = float(epoch["mean_fg_dice"].iloc[0])
+    return max(dice, key=dice.__getitem__) if len(dice) > 1 else None
 
 
 def _nnunet(source: str, description: Section, out: Path, name: str | None, licence: str) -> Path:
@@ -126,7 +155,7 @@ def _staged(
     folder = run / stage.name
     if not (folder / "summary.json").is_file():
         raise ModelError(f"The training in {run} is not complete; run its training command again.")
-    common = _description(recipe, parts)
+    common = _description(recipe, parts, run)
     final = write({"name": name, **common}, [load_file(folder / "weights.safetensors")], out, licence)
     members = []
     for epoch in stage.snapshots:
@@ -145,11 +174,17 @@ def _staged(
     return [final, *members, write_card(content, out)]
 
 
-def _description(recipe: StagedRecipe, path: Path) -> Section:
+def _description(recipe: StagedRecipe, path: Path, run: Path) -> Section:
     """Return the shared content of the cards of a run; ``path`` is the path of the split."""
     data = recipe.data
     parts = split.read(path)["part"].value_counts()
     counts = ", ".join(f"{number} for {part}" for part, number in parts.items())
+    trained_on = f"Recipe {recipe.name}; subjects: {counts}."
+    if recipe.encoder:
+        trained_on += f" The encoder starts from {recipe.encoder}."
+    skipped = [s.name for s in recipe.stages if not (run / s.name / "summary.json").is_file()]
+    if skipped:
+        trained_on += f" No lesion for the stages {', '.join(skipped)}."
     content = {
         "network": asdict(recipe.network),
         "channels": [
@@ -161,8 +196,9 @@ def _description(recipe: StagedRecipe, path: Path) -> Section:
         "spacing": data.spacing,
         "tile": recipe.stages[-1].tile,
         "normalization": "zscore",
-        "trained_on": f"Recipe {recipe.name}; subjects: {counts}.",
+        "trained_on": trained_on,
         "measured": [],
+        **_reference(recipe),
         **recipe.card,
     }
     if data.space == frame.NATIVE:

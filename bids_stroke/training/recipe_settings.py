@@ -118,11 +118,13 @@ class SimulationRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
-    """Contrasts of the scans and method of brain extraction."""
+    """Contrasts of the scans, method of brain extraction, and contrast of the reference image (by
+    default, as at the participant level)."""
 
     contrasts: Sequence[str]
     brain_extraction: str
     inputs: Sequence[Sequence[str]] = ()
+    reference: str | None = None
 
     @property
     def groups(self) -> Sequence[Sequence[str]]:
@@ -225,7 +227,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class NNUNetSettings:
-    """Settings of nnU-Net's planner and trainer; ``spacing`` (mm) overrides the planned spacing."""
+    """Settings of nnU-Net's planner and trainer; ``spacing`` (mm) overrides the planned spacing. The
+    learning rate decays to zero in ``decay_epochs``, by default the epochs of the training."""
 
     epochs: int
     iterations: int
@@ -238,6 +241,7 @@ class NNUNetSettings:
     workers: int
     save_every: int
     spacing: Sequence[float] | None = None
+    decay_epochs: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,13 +15,14 @@ from bids_stroke.models.card import Card
 from bids_stroke.utils.files import PathLike, atomic
 
 from .export import RECIPE, SPLIT
-from .patients import preparation, split
+from .patients import groups, preparation, split
 from .patients.patient import Parts, Patient, alphanumeric
 from .recipe_settings import (
     DataSettings,
     NNUNetRecipe,
     PatientRecipe,
     RunsRecipe,
+    Stage,
     StagedRecipe,
 )
 from .recipes import parse_patients
@@ -73,6 +74,8 @@ def train_on_patients(
     ------
     UsageError
         If ``out`` contains a training by another recipe, or the fold does not exist.
+    DatasetError
+        If a stage of the recipe has no patients.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -86,16 +89,32 @@ def train_on_patients(
     _check_saved_recipe(recipe, out)
     data = recipe.data
     patients = preparation.prepare_patients(
-        datasets, data.contrasts, out / "cache", data.brain_extraction, "cpu", processes, report
+        datasets,
+        data.contrasts,
+        out / "cache",
+        data.brain_extraction,
+        processes=processes,
+        report=report,
+        reference=data.reference,
     )
     patients = [patient for patient in patients if _usable(patient, data)]
     table = _split(recipe, patients, split_path, out)
     with atomic(out / RECIPE) as partial:
         partial.write_text(yaml.safe_dump(recipe.content, sort_keys=False))
     parts = split.divide(patients, table, (fold or 0) if folds else None, recipe.split.by_slice)
+    groups.check_stages(_stages(recipe), parts, target)
     report(", ".join(f"{len(scans)} scans for {part}" for part, scans in parts.items() if scans) + ".")
+    if not parts["validation"]:
+        report("No validation scores are computed, because the split has no subject for validation.")
     start = initial or recipe.initial
     return _train(recipe, parts, table, out, fold or 0, source_card(start), processes)
+
+
+def _stages(recipe: PatientRecipe) -> list[Stage]:
+    """Return the stages of all networks of a recipe; nnU-Net has none."""
+    if isinstance(recipe, RunsRecipe):
+        return [stage for run in recipe.runs.values() for stage in run.stages]
+    return list(recipe.stages) if isinstance(recipe, StagedRecipe) else []
 
 
 def _check_saved_recipe(recipe: PatientRecipe, out: Path) -> None:

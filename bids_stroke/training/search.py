@@ -24,6 +24,8 @@ from .ensemble_search import EnsembleSearch
 from .predictions import TABLE, Case, Predictions, read_cases, write_masks
 from .recipe_settings import RunsRecipe
 
+SELECTION = "selection.tsv"
+
 
 def search(
     run: PathLike,
@@ -36,14 +38,15 @@ def search(
 
     For each group of super-regions, combinations of the best four networks are compared by their mean
     Dice on the validation scans whose lesion is mostly in the group; a group without scans uses all
-    scans. The best ensembles are evaluated on the test part.
+    scans. The models that are selected on validation scans are evaluated on the test part.
 
     Parameters
     ----------
     run : Path
         Output folder of a training with several runs in template space.
     out : Path
-        Output folder for the cards, ``search.tsv`` and, with a test part, ``tables``.
+        Output folder for the cards, ``search.tsv`` (all candidates), ``selection.tsv`` (models of the
+        paper's tables) and, with a test part, ``tables``.
     licence : str
         License of the weights.
     device : str
@@ -58,7 +61,8 @@ def search(
     Raises
     ------
     ModelError
-        If the training is not complete, has a single run, or is in native space.
+        If the training is not complete, has a single run, is in native space, or has no validation
+        scans.
     """
     run, out = Path(run), Path(out)
     recipe = export.read_saved_recipe(run) if (run / TABLE).is_file() else None
@@ -72,16 +76,26 @@ def search(
             f"The networks in {run} are in native space; the search by super-region requires template "
             "space."
         )
+    validation = read_cases(run, "validation")
+    if not validation:
+        raise ModelError(
+            f"The split of {run} has no subject for validation, on which ensembles are selected; train "
+            "with a split that has this part."
+        )
     written = [catalog.load(path) for path in export.export(run, out, licence=licence)]
     leaves = {model.name: model for model in written if isinstance(model, Card)}
     predictions = Predictions(run / "predictions", device)
-    ensemble_search = EnsembleSearch(leaves, predictions, read_cases(run, "validation"), report)
+    ensemble_search = EnsembleSearch(leaves, predictions, validation, report)
     cards = ensemble_search.write(recipe, out)
     write_tsv(pd.DataFrame(ensemble_search.rows), out / "search.tsv")
+    models = [*leaves.values(), *map(catalog.load, cards)]
+    selection = pd.DataFrame(ensemble_search.selected)
+    selection["model"] = selection["card"].map({model.name: title(model) for model in models})
+    write_tsv(selection, out / SELECTION)
     held_out = read_cases(run, "test")
     if held_out:
-        models = {title(model): model for model in (*leaves.values(), *map(catalog.load, cards))}
-        measure(models, predictions, held_out, out, report)
+        by_title = {title(model): model for model in models}
+        measure(by_title, predictions, held_out, out, selection, report)
     return cards
 
 
@@ -90,6 +104,7 @@ def measure(
     predictions: Predictions,
     cases: Sequence[Case],
     out: Path,
+    selection: pd.DataFrame,
     report: Callable[[str], object] = print,
 ) -> pd.DataFrame:
     """Evaluate models on scans, and write tables in the format of the paper.
@@ -102,6 +117,8 @@ def measure(
     cases : sequence of Case
     out : Path
         Output folder for ``masks`` and ``tables/S1_table*.md``.
+    selection : pandas.DataFrame
+        Models of the tables (:func:`bids_stroke.evaluation.published_tables.s1_table2`).
     report : callable
         Function that receives messages for the user.
 
@@ -113,10 +130,14 @@ def measure(
     report(f"Comparing {len(models)} models on {len(cases)} scans.")
     folders = write_masks(predictions, models, cases, out / "masks")
     rows, _ = evaluate(folders, out / "masks" / "truth")
-    for name, table in published_tables.all_tables(rows).items():
-        if name.startswith("S1"):
-            with atomic(out / "tables" / f"{name}.md") as partial:
-                partial.write_text(table.to_markdown(index=False, disable_numparse=True) + "\n")
+    tables = {
+        "S1_table1": published_tables.s1_table1(rows),
+        "S1_table2": published_tables.s1_table2(rows, selection),
+        "S1_table3": published_tables.s1_table3(rows, selection),
+    }
+    for name, table in tables.items():
+        with atomic(out / "tables" / f"{name}.md") as partial:
+            partial.write_text(table.to_markdown(index=False, disable_numparse=True) + "\n")
     return rows
 
 
@@ -127,7 +148,7 @@ def title(model: Card | Ensemble) -> str:
     kind = {"stacking": "stack", "agreement": "AW", "regions": "regions"}.get(model.fusion)
     if kind == "regions":
         fusions = {member.fusion for member in model.members if isinstance(member, Ensemble)}
-        kind = "stack" if "stacking" in fusions else "AW"
+        kind = "stack" if "stacking" in fusions else "AW" if "agreement" in fusions else "individual"
     return f"{kind}: {_parts(model)}" if kind else _parts(model)
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import cards
 import nibabel as nib
@@ -185,6 +186,17 @@ def test_without_t1w_another_supported_contrast_is_the_reference(dataset, contra
     assert skipped == []
 
 
+def test_the_reference_of_a_model(dataset):
+    """A model that was trained on the grid of the FLAIR uses it, if the session has one."""
+    card = cards.make("T1w", optional=("FLAIR",), reference="FLAIR")
+    dataset.add("sub-01/anat/sub-01_T1w.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz")
+    dataset.add("sub-01/anat/sub-01_FLAIR.nii.gz")
+    (first, second), _ = dataset.find(card)
+    assert (first.reference, second.reference) == ("FLAIR", "T1w")
+    assert first.processed(card) == ("FLAIR", "T1w")
+    assert first.notes == ("The FLAIR is the reference, as in the training of tested.",)
+
+
 def test_without_t1w_flair_comes_before_t2w(dataset):
     dataset.add("sub-01/anat/sub-01_T2w.nii.gz", "sub-01/anat/sub-01_FLAIR.nii.gz")
     anything = cards.make(optional=("T2w", "FLAIR", "T1w"))
@@ -329,6 +341,66 @@ def test_masks_on_the_trace_image(dataset):
     assert (second.reference, second.drawn_on) == ("TRACE", "TRACE")
     (acute, _), _ = find_supplied(dataset, filters={"lesion": {"desc": "lesionAcute"}})
     assert acute.lesion.path.name == "sub-1_space-TRACE_desc-lesionAcute_mask.nii.gz"
+
+
+def isles(dataset, subject, volumes=1):
+    """Add a session with the names of ISLES 2022; the DWI has one or several volumes."""
+    stem = f"sub-{subject}/ses-0001"
+    name = f"sub-{subject}_ses-0001"
+    dataset.add(f"{stem}/anat/{name}_FLAIR.nii.gz", f"{stem}/dwi/{name}_adc.nii.gz")
+    shape = (4, 4, 4) if volumes == 1 else (4, 4, 4, volumes)
+    path = dataset.root / f"{stem}/dwi/{name}_dwi.nii.gz"
+    nib.save(nib.Nifti1Image(np.zeros(shape, np.int16), np.eye(4)), path)
+    dataset.add(f"derivatives/{stem}/{name}_msk.nii.gz")
+    return path
+
+
+def test_diffusion_images_are_channels(dataset):
+    isles(dataset, "strokecase0001")
+    card = cards.make("FLAIR", "TRACE", "ADC")
+    card = replace(card, inputs=(("FLAIR", "TRACE", "ADC"), ("FLAIR",)))
+    (session,), _ = dataset.find(card)
+    stem = "sub-strokecase0001_ses-0001"
+    assert names(session) == {
+        "FLAIR": f"{stem}_FLAIR.nii.gz",
+        "TRACE": f"{stem}_dwi.nii.gz",
+        "ADC": f"{stem}_adc.nii.gz",
+    }
+    assert session.reference == "FLAIR" and set(session.processed(card)) == {"FLAIR", "TRACE", "ADC"}
+    (other,), _ = dataset.find(cards.make("FLAIR"))
+    assert [str(item) for item in other.unused] == [
+        f"{stem}_dwi.nii.gz (the model tested does not use TRACE)",
+        f"{stem}_adc.nii.gz (the model tested does not use ADC)",
+    ]
+
+
+def test_a_mask_of_isles_belongs_to_the_diffusion_weighted_image(dataset):
+    isles(dataset, "1")
+    folder = dataset.root / "derivatives"
+    (session,), _ = discovery.find(dataset.root, lesion_derivatives=folder, contrasts=("FLAIR", "ADC"))
+    assert (session.reference, session.drawn_on) == ("FLAIR", "TRACE")
+    assert set(session.images) == {"FLAIR", "TRACE", "ADC"}
+    (session,), _ = discovery.find(dataset.root, lesion_derivatives=folder)
+    assert set(session.images) == {"FLAIR", "TRACE"}
+
+
+@pytest.mark.parametrize("name", ["_trace", "_rec-TRACE_dwi", "_dwi"])
+def test_names_of_diffusion_weighted_images(dataset, name):
+    path = isles(dataset, "1")
+    path.rename(path.with_name(f"sub-1_ses-0001{name}.nii.gz"))
+    card = replace(cards.make("FLAIR", "TRACE"), inputs=(("FLAIR", "TRACE"),))
+    (session,), _ = dataset.find(card)
+    assert session.images["TRACE"].name == f"sub-1_ses-0001{name}.nii.gz"
+
+
+@pytest.mark.parametrize("volumes, gradients", [(7, False), (1, True)])
+def test_a_diffusion_series_is_not_a_channel(dataset, volumes, gradients):
+    path = isles(dataset, "1", volumes)
+    if gradients:
+        path.with_name("sub-1_ses-0001_dwi.bval").touch()
+    card = replace(cards.make("FLAIR", "TRACE"), inputs=(("FLAIR", "TRACE"), ("FLAIR",)))
+    (session,), _ = dataset.find(card)
+    assert set(session.images) == {"FLAIR"}
 
 
 def test_masks_in_a_template_space(dataset):

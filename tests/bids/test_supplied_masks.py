@@ -25,6 +25,8 @@ from bids_stroke.bids import supplied_masks
         ),
         ("sub-M2265_ses-849_acq-spc3p2_run-10_T2w_desc-lesion_mask.nii.gz", "T2w"),
         ("sub-1_space-TRACE_desc-lesion_mask.nii.gz", "TRACE"),
+        ("sub-1_space-ADC_label-L_mask.nii.gz", "ADC"),
+        ("sub-strokecase0001_ses-0001_msk.nii.gz", "TRACE"),
         ("sub-1_space-TRACE_desc-lesionAcute_mask.nii.gz", "TRACE"),
     ],
 )

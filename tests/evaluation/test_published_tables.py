@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_stroke.evaluation import columns, published_tables
+from bids_stroke.evaluation import columns, published_tables, s1_tables
 
 
 @pytest.fixture
@@ -58,28 +58,66 @@ def test_errors_include_median_number_and_error_in_ml(rows):
     assert row["Mixed Data: LV error (ml)"] == "0.50"
 
 
-def test_s1_table2_ranks_within_super_regions(rows):
-    table = published_tables.s1_table2(rows)
-    assert set(table["Super Region(s)"]) == {"1 & 4", "2", "3"}
-    region_rows = rows[rows.super_region == "R3 parietal"]
-    single = (
-        region_rows[~region_rows.model.str.contains(":")].groupby("model").er_lv.mean().sort_values()
-    )
-    result = table[(table["Super Region(s)"] == "3") & (table.Method == "Individual")]
-    assert result["Top Model(s)"].tolist() == single.index[:4].tolist()
-    assert result["ER LV"].tolist() == [f"{value:.2f}" for value in single[:4]]
-    assert set(table.Method) == {"Individual", "Stack", "Agreement Window"}
+SELECTION = pd.DataFrame(
+    [
+        ("1 & 4", "Individual", "VNet"),
+        ("1 & 4", "Stack", "stack: UNet, VNet"),
+        ("3", "Individual", "UNet"),
+        ("3", "Agreement Window", "AW: UNet, VNet (3, 0.5)"),
+        ("Whole-Brain", "Mixed Data", "UNet"),
+        ("Whole-Brain", "AW", "AW: UNet, VNet (3, 0.5)"),
+        ("Super-Region-wise", "Stack", None),
+        ("Super-Region-wise", "AW", "AW: [R1, R4] UNet [R2] VNet"),
+    ],
+    columns=["scope", "method", "model"],
+)
 
 
-def test_s1_table3_lists_the_best_model_of_each_method(rows):
-    table = published_tables.s1_table3(rows)
-    assert table.Scope.tolist() == ["Whole-Brain"] * 4 + ["Super-Region-wise"]
-    assert table.Method.tolist() == ["Mixed Data", "ImTT", "Stack", "AW", "AW"]
-    assert table["Top Model(s)"].tolist()[2:] == [
-        "UNet, VNet",
-        "UNet, VNet (3, 0.5)",
-        "[R1, R4] UNet [R2] VNet",
+def test_s1_table2_lists_the_models_selected_on_validation_data(rows):
+    """The other models are not listed, even if their errors are smaller."""
+    rows.loc[rows["model"] == "UNet_FT", "er_lv"] = 0
+    table = published_tables.s1_table2(rows, SELECTION)
+    assert table.iloc[:, :4].to_numpy().tolist() == [
+        ["1 & 4", "Individual", "VNet", "6"],
+        ["1 & 4", "Stack", "UNet, VNet", "6"],
+        ["3", "Individual", "UNet", "3"],
+        ["3", "Agreement Window", "UNet, VNet (3, 0.5)", "3"],
     ]
+    part = rows[(rows["super_region"] == "R3 parietal") & (rows["model"] == "UNet")]
+    assert table["ER LV"][2] == f"{part.er_lv.mean():.2f}"
+
+
+def test_s1_table3_lists_the_models_selected_on_validation_data(rows):
+    table = published_tables.s1_table3(rows, SELECTION)
+    assert table.iloc[:, :3].to_numpy().tolist() == [
+        ["Whole-Brain", "Mixed Data", "UNet"],
+        ["Whole-Brain", "AW", "UNet, VNet (3, 0.5)"],
+        ["Super-Region-wise", "Stack", s1_tables.NO_ENSEMBLE],
+        ["Super-Region-wise", "AW", "[R1, R4] UNet [R2] VNet"],
+    ]
+    assert table["DSC"][0] == mean(rows, "UNet", "dice", 3) and table["DSC"][2] == "–"
+
+
+def test_s1_tables_without_selection_list_all_models(rows):
+    rows = pd.concat(
+        [rows, rows[rows["model"] == "VNet"].assign(model="individual: [R1, R4]: VNet; [R2]: UNet")]
+    )
+    table = published_tables.s1_table3(rows)
+    assert table.iloc[:, :2].value_counts(sort=False).to_dict() == {
+        ("Super-Region-wise", "AW"): 1,
+        ("Super-Region-wise", "Individual"): 1,
+        ("Whole-Brain", "AW"): 1,
+        ("Whole-Brain", "ImTT"): 1,
+        ("Whole-Brain", "Mixed Data"): 4,
+        ("Whole-Brain", "Stack"): 1,
+    }
+    assert "[R1, R4]: VNet; [R2]: UNet" in table["Top Model(s)"].tolist()
+    table = published_tables.s1_table2(rows)
+    assert len(table) == 3 * 7 and not table["Top Model(s)"].str.contains("R1").any()
+    assert (
+        "individual: [R1, R4]: VNet; [R2]: UNet"
+        not in published_tables.s1_table1(rows)["Model"].tolist()
+    )
 
 
 def test_s2_tables(rows):
@@ -91,10 +129,32 @@ def test_s2_tables(rows):
     best = rows[rows.model == "net_fold1"]
     assert table4.DSC[0].startswith(f"{best.dice[:3].mean():.2f} (")
     table5 = published_tables.s2_table5(rows)
-    assert table5.Methods.tolist() == ["UNet", "UNet_FT", "Δ"]
-    assert table5.microDSC.tolist() == ["0.71", "0.73", "+0.02"]
+    assert table5.Methods.tolist()[:4] == ["UNet", "UNet_FT", "Δ", "VNet"] and len(table5) == 9
+    assert table5.microDSC.tolist()[:3] == ["0.71", "0.73", "+0.02"]
     gain = rows[rows.model == "UNet_FT"].dice.mean() - rows[rows.model == "UNet"].dice.mean()
     assert table5.DSC[2] == f"{gain:+.2f}"
+
+
+def test_s3_table2_has_a_row_for_each_input(rows):
+    names = {"UNet": "pretrained (T1w)", "VNet": "pretrained (FLAIR)", "UNet_FT": "tuned (T1w+FLAIR)"}
+    selected = rows[rows.model.isin(names)].assign(model=lambda part: part.model.map(names))
+    table = published_tables.s3_table2(selected).set_index("Dataset")
+    assert set(table.index) == {"T1w", "FLAIR", "T1w+FLAIR"} and len(table.columns) == 2
+    assert table.loc["FLAIR", "pretrained"] == mean(rows, "VNet", "dice", 3)
+    assert table.loc["FLAIR", "tuned"] == "–"
+    assert not len(published_tables.s3_table2(rows[rows.model == "UNet"]))
+
+
+def test_s3_figure6_has_the_values_of_the_boxes(rows):
+    rows.loc[rows.model == "UNet", "dice"] = np.linspace(0, 0.44, 12)
+    box = published_tables.s3_figure6(rows).set_index("Model").loc["UNet"]
+    assert box.tolist() == ["0.000", "0.110", "0.220", "0.330", "0.440", "0.220"]
+
+
+def test_s5_table(rows):
+    table = published_tables.s5_table1(rows).set_index("Model")
+    assert table.loc["VNet", "Specificity"] == mean(rows, "VNet", "specificity", 3)
+    assert len(table.columns) == 6 + 2 * 3 + 2
 
 
 def test_s4_tables(rows):
@@ -120,6 +180,15 @@ def test_s4_star_marks_the_best_model(rows):
     assert table.loc["UNet", "ASD (mm)"].endswith("*") and "*" not in table.loc["VNet", "ASD (mm)"]
 
 
-def test_empty_tables_are_omitted(rows):
-    tables = published_tables.all_tables(rows[rows.model == "UNet"])
-    assert "S4_table3" not in tables and "S2_table5" not in tables and "S2_table2" in tables
+def test_tables_that_do_not_apply_are_omitted(rows):
+    """A model of another kind has no row in "mixed data", and several models are not an ablation."""
+    tables = published_tables.all_tables(rows[rows.model.isin(["UNet", "VNet"])])
+    names = {"S2_table2", "S2_table4", "S2_table5", "S3_figure6", "S4_table2", "S5_table1"}
+    assert set(tables) == names
+    tables = published_tables.all_tables(rows)
+    assert {"S1_table1", "S1_table2", "S1_table3"} < set(tables) and "S2_table5" not in tables
+
+
+def test_descriptions_have_one_paragraph():
+    text = published_tables.description("S1_table2")
+    assert text.startswith("Volume and load errors") and "Parameters" not in text

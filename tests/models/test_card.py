@@ -117,6 +117,7 @@ def test_a_binary_card_file(tmp_path):
     "changes, words",
     [
         ({"channels": [{"contrast": "DWI"}]}, "unknown contrasts.*DWI"),
+        ({"reference": "T2w"}, "reference T2w, which is not a channel; use one of FLAIR, T1w"),
         ({"normalization": "percentile"}, "percentile"),
         ({"space": "MNI152NLin6Asym"}, "MNI152NLin6Asym"),
     ],

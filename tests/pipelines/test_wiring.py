@@ -8,7 +8,6 @@ from pathlib import Path
 
 import cards
 import pytest
-from bids_stroke.pipelines.derivatives import Derivatives
 from nipype.interfaces.base import isdefined
 from nipype.pipeline.engine import Workflow
 from nipype.utils.filemanip import ensure_list
@@ -19,6 +18,7 @@ from bids_stroke.bids.corrections import Correction
 from bids_stroke.bids.sessions import Session
 from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.bids.supplied_masks import SuppliedMask
+from bids_stroke.pipelines.derivatives import Derivatives
 from bids_stroke.spatial.template_spaces import DEFAULT_SPACE, Space
 
 CARD = cards.make("T1w", optional=("FLAIR",), name="two")
@@ -171,6 +171,22 @@ def test_a_session_workflow_is_complete(contrasts, masked, tmp_path):
             device="cpu",
         )
     )
+
+
+def test_a_session_workflow_with_another_reference_is_complete(tmp_path):
+    images = make_session(tmp_path, "T1w", "FLAIR").images
+    workflow = BUILDERS["init_session_wf"](
+        session=Session("01", None, images, "FLAIR"),
+        card=CARD,
+        maps=Maps(),
+        sources=SourceDatasets(tmp_path, tmp_path / "out"),
+        brain_extraction="hd-bet",
+        normalization="masked",
+        spaces=(DEFAULT_SPACE,),
+        device="cpu",
+    )
+    names = check_complete(workflow)
+    assert "sub-01_from-T1w_to-FLAIR_mode-image_xfm.mat" in names
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,15 @@ def test_the_search_writes_cards_and_tables(s1):
     assert all(name in first for name in ("AttUNet", "UNet++", "VNet")) and "_FT" not in first
     assert "Agreement Window" in (tables / "S1_table2.md").read_text()
     assert "Super-Region-wise" in (tables / "S1_table3.md").read_text()
+    selection = pd.read_csv(folder / "cards/selection.tsv", sep="\t")
+    ensembles = selection[selection["method"].isin(["Stack", "AW", "Agreement Window"])]
+    assert ensembles.groupby("scope").size().to_dict() == {
+        "1 & 4": 4,
+        "2": 4,
+        "3": 4,
+        "Whole-Brain": 2,
+        "Super-Region-wise": 2,
+    }
 
 
 def run_app(model, folder):

@@ -40,9 +40,13 @@ QUICK = ("s2_zoom_in", "s4_adapt")
 RECIPES = {
     "s2": (None, "s2-E"),
     "s2_zoom_in": (None, "s2_zoom_in"),
+    "s2_prolonged": (None, "s2_prolonged"),
     "s3": (None, "s3"),
     "s3_adapt": ("s3", "s3_adapt"),
+    "s3_adapt_flair": ("s3", "s3_adapt_flair"),
     "s4": (None, "s4"),
+    "s4_published": (None, "s4_published"),
+    "s4_adapt_flair": ("s4", "s4_adapt_flair"),
     "s4_adapt": ("s4", "s4_adapt"),
     "s4_control": ("s4", "s4_control"),
     "s4_open": ("s4", "s4_open"),
@@ -92,6 +96,7 @@ def tiny(name, folder):
     recipe["split"] = {"folds": 2} if "folds" in recipe["split"] else {"validation": 1}
     if "nnunet" in recipe:
         recipe["nnunet"] |= TINY["nnunet"]
+        recipe["nnunet"].pop("decay_epochs", None)
     else:
         recipe["data"]["spacing"] = [4.0] * 3
         recipe["network"]["arguments"] |= TINY[recipe["network"]["family"]]

@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
-from bids_stroke.bids.names import REFERENCES, TRACE, Name
+from bids_stroke.bids.names import CONTRASTS, Name
 from bids_stroke.bids.record import Record
 from bids_stroke.cohort.table import Row, read_rows
 from bids_stroke.data import DATA
@@ -81,9 +81,8 @@ def figures(out_dir: Path, record: Record) -> list[Path]:
 
 
 def _by_contrast(path: Path) -> tuple[int, Path]:
-    order = (*REFERENCES, TRACE)
     suffix = Name.parse(path).suffix
-    return order.index(suffix) if suffix in order else len(order), path
+    return CONTRASTS.index(suffix) if suffix in CONTRASTS else len(CONTRASTS), path
 
 
 def read_reportlets(out_dir: Path, record: Record, scale: float) -> Iterator[Reportlet]:

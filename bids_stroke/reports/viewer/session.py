@@ -8,7 +8,7 @@ import nibabel as nib
 from bids_stroke.atlases.maps import Maps
 from bids_stroke.atlases.tract_cards import TractCard
 from bids_stroke.atlases.tracts import move_tract
-from bids_stroke.bids.names import REFERENCES, TRACE
+from bids_stroke.bids.names import CONTRASTS
 from bids_stroke.bids.record import Record
 from bids_stroke.reports.figures.palette import FAINT, LESION
 from bids_stroke.settings import DEFAULT_TRACT
@@ -68,7 +68,7 @@ class SessionFiles:
 
     def __init__(self, out_dir: Path, record: Record) -> None:
         self._out_dir, self._record = out_dir, record
-        self.in_template = record.reference not in (*REFERENCES, TRACE)
+        self.in_template = record.reference not in CONTRASTS
         self._space = TEMPLATE if self.in_template else None
 
     def _path(self, kind: str, space: str | None = None) -> Path:
@@ -86,7 +86,7 @@ class SessionFiles:
         if self.in_template:
             return {TEMPLATE: grid}
         paths = self._record.paths(self._out_dir, "image")
-        for contrast in (*REFERENCES, TRACE):
+        for contrast in CONTRASTS:
             if contrast in paths:
                 to_reference = [self._path("transform_to_reference", contrast)]
                 images[contrast] = apply(image.load(paths[contrast]), grid, to_reference)

@@ -74,13 +74,14 @@ def train(
     Raises
     ------
     DatasetError
-        If a scan cannot be converted, or no training scan has a lesion.
+        If a scan cannot be converted, no training scan has a lesion, or validation has no scan.
     """
     name = f"Dataset{DATASET:03d}_{''.join(filter(str.isalnum, recipe.name))}"
     out = Path(out).resolve()
     _environment(out, recipe.nnunet.workers)
     if not any(patient.lesion_ml for patient in parts["training"]):
         raise DatasetError("No training scan contains a lesion; add scans with lesions.")
+    split.require(parts, "validation")
     scans = [*parts["training"], *parts["validation"]]
     contrasts = recipe.data.contrasts
     raw, preprocessed = out / "raw" / name, out / "preprocessed" / name

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from nnunetv2.training.data_augmentation.compute_initial_patch_size import get_patch_size
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as original
 from safetensors.torch import load_file
 from torch.utils.tensorboard import SummaryWriter
@@ -54,6 +55,13 @@ class nnUNetTrainer(original.nnUNetTrainer):
             missing, unexpected = uncompiled.load_state_dict(state, False)
             if unexpected or canonical({name: torch.empty(0) for name in missing}):
                 raise RuntimeError(f"{self.initial_weights} does not fit the plan")
+
+    def configure_optimizers(self) -> tuple[Any, Any]:
+        """Return nnU-Net's optimizer and the schedule of the recipe."""
+        optimizer, schedule = super().configure_optimizers()
+        if self.settings.decay_epochs:
+            schedule = PolyLRScheduler(optimizer, self.initial_lr, self.settings.decay_epochs)
+        return optimizer, schedule
 
     def configure_rotation_dummyDA_mirroring_and_inital_patch_size(
         self,

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from bids_stroke.compute import devices
 from bids_stroke.errors import DatasetError, UsageError
 from bids_stroke.models import imagenet
-from bids_stroke.models.networks.planar.resnet50_unet import ResNet50UNet
+from bids_stroke.models.networks.planar.encoder_unet import EncoderUNet
 from bids_stroke.models.weights import build
 from bids_stroke.training import parallel
 from bids_stroke.training.patients import groups
@@ -80,7 +80,8 @@ def train(
     ----------
     recipe : StagedRecipe
     parts : dict of str to list of Patient
-        Patients of the parts ``training``, ``intermediate`` and ``validation``.
+        Patients of the parts ``training``, ``intermediate`` and ``validation``. Without the last, no
+        validation scores are computed.
     out : Path
         Output folder.
     processes : int
@@ -112,7 +113,7 @@ def train(
     for stage in recipe.stages:
         patients = groups.select_patients(stage.group, parts, recipe.target, region_of)
         if not patients and isinstance(stage.group, list):
-            continue  # no patient of the intermediate part has a lesion in these regions
+            continue  # the lesions of the intermediate patients are in other regions
         training = sorted(paths[patient.name] for patient in patients)
         tiles.check(training, stage.tile, "training")
         files = {"training": training, "validation": validation}
@@ -154,10 +155,10 @@ def _network(recipe: StagedRecipe, initial: Mapping[str, torch.Tensor] | None) -
     network = build(recipe.network)
     if recipe.encoder:
         net = getattr(network, "net", None)
-        if not isinstance(net, ResNet50UNet):
+        if not isinstance(net, EncoderUNet):
             raise UsageError(
-                f"Recipe {recipe.name} sets an encoder, which only the network resnet50_unet supports; "
-                "remove it."
+                f"Recipe {recipe.name} sets an encoder, which only the networks resnet50_unet and "
+                "efficientnet_lite0_unet support; remove it."
             )
         imagenet.load(net, recipe.encoder)
     if initial is not None:
@@ -229,7 +230,7 @@ def _run(
     if summary_path.is_file():
         return StageSummary.from_json(json.loads(summary_path.read_text()))
     training, validation = _loaders(stage, files, recipe)
-    trainer = _trainer(stage, recipe.training, out)
+    trainer = _trainer(stage, recipe.training, out, bool(files["validation"]))
     last = out / "checkpoints" / "last.ckpt"
     module = Learner(network, stage, recipe.training.loss)
     checkpoint = last if last.exists() else None
@@ -247,7 +248,7 @@ def _run(
     return summary
 
 
-def _trainer(stage: Stage, settings: StageTraining, out: Path) -> pl.Trainer:
+def _trainer(stage: Stage, settings: StageTraining, out: Path, validated: bool) -> pl.Trainer:
     return pl.Trainer(
         accelerator="auto",
         devices="auto",
@@ -255,6 +256,7 @@ def _trainer(stage: Stage, settings: StageTraining, out: Path) -> pl.Trainer:
         precision=devices.precision(),
         max_epochs=stage.epochs,
         gradient_clip_val=settings.clip,
+        limit_val_batches=1.0 if validated else 0,
         num_sanity_val_steps=0,
         enable_model_summary=False,
         enable_progress_bar=False,

@@ -1,17 +1,46 @@
 """Groups of patients for the stages of intermediate-task training (Mohapatra et al. 2023)."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from bids_stroke.errors import DatasetError
 from bids_stroke.models import ensembles
 from bids_stroke.spatial import templates
 from bids_stroke.spatial.grid import regrid
+from bids_stroke.training.recipe_settings import Stage
 
 from .patient import Parts, Patient
 
 SOURCE, TARGET = "source", "target"
+
+
+def check_stages(stages: Iterable[Stage], parts: Parts, target: str | None) -> None:
+    """Check that a split has patients for every group of the stages of a recipe.
+
+    A stage of a super-region needs patients in the part ``intermediate``, but not in its region.
+
+    Raises
+    ------
+    DatasetError
+        If a group has no patients.
+    """
+    stages = list(stages)
+    by_region = [stage.name for stage in stages if isinstance(stage.group, list)]
+    if by_region and not parts["intermediate"]:
+        raise DatasetError(
+            f"The split has no subject for intermediate, the part of the stages "
+            f"{', '.join(dict.fromkeys(by_region))}; add subjects of this part to the split, or use a "
+            "recipe without these stages."
+        )
+    for group in (SOURCE, TARGET):
+        names = [stage.name for stage in stages if stage.group == group]
+        if names and not select_patients(group, parts, target, lambda _: None):
+            raise DatasetError(
+                f"The {group} has no subject for training, which the stage {names[0]} needs; change "
+                "the split, or give the datasets of the source before that of the target."
+            )
 
 
 def select_patients(

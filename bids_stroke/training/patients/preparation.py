@@ -45,6 +45,7 @@ def prepare_patients(
     device: str = "cpu",
     processes: int = 1,
     report: Reporter = print,
+    reference: str | None = None,
 ) -> list[Patient]:
     """Find and prepare the patients of several datasets, except those in the cache.
 
@@ -64,6 +65,9 @@ def prepare_patients(
         Number of sessions that are prepared in parallel.
     report : callable
         Function that receives messages for the user.
+    reference : str, optional
+        Contrast on whose grid sessions are prepared, if they have it; by default, that of the
+        participant level.
 
     Returns
     -------
@@ -86,7 +90,7 @@ def prepare_patients(
         for session in _sessions(folder, labels, contrasts, report):
             jobs.append((folder.name, session, sites.get(session.participant), contrasts))
     prepared = map_unordered(
-        prepare_session, [(*job, cache, extraction, device) for job in jobs], processes
+        prepare_session, [(*job, cache, extraction, device, reference) for job in jobs], processes
     )
     patients = []
     for number, (job, result) in enumerate(prepared, 1):
@@ -113,6 +117,7 @@ def prepare_session(
     cache: PathLike,
     extraction: str,
     device: str,
+    reference: str | None = None,
 ) -> Patient:
     """Prepare a session with the steps of the participant level before segmentation.
 
@@ -124,13 +129,14 @@ def prepare_session(
     folder = Path(cache) / name
     used = [c for c in session.images if c in contrasts]
     lesion = _lesion_mask(session)
-    key = _key(session, used, extraction)
+    first = _reference(session, reference)
+    key = _key(session, used, extraction, first)
     record_path = folder / "prepared.json"
     record = json.loads(record_path.read_text()) if record_path.is_file() else {}
     if record.get("key") != key:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder.parent, prefix=".partial-") as partial:
-            images = _images(session, used, extraction, device, Path(partial))
+            images = _images(session, first, used, extraction, device, Path(partial))
             complete = Path(partial) / name
             for kind, img in images.items():
                 image.save(img, complete / f"{kind}.nii.gz")
@@ -152,15 +158,24 @@ def prepare_session(
     )
 
 
+def _reference(session: Session, contrast: str | None) -> str:
+    """Return the contrast of the reference image: the given one or, without it, the session's."""
+    if _lesion_mask(session).in_template:
+        return next(iter(session.images))
+    return contrast if contrast in session.images else session.reference
+
+
 def _images(
-    session: Session, used: Sequence[str], extraction: str, device: str, folder: Path
+    session: Session, first: str, used: Sequence[str], extraction: str, device: str, folder: Path
 ) -> dict[str, nib.Nifti1Image]:
-    """Return the prepared contrasts and masks on the grid of the reference image."""
+    """Return the prepared contrasts and masks on the grid of the image of contrast ``first``."""
     lesion = _lesion_mask(session)
-    first = next(iter(session.images)) if lesion.in_template else session.reference
     source = session.images[first]
     reference = image.conform(image.load_supplied(source))
-    brain = _brain_mask(session, reference, source, extraction, device)
+    if session.brain_mask:
+        brain = _supplied_brain_mask(session, first, reference, folder)
+    else:
+        brain = brain_extraction.extract(reference, extraction, device, source)
     corrected = bias.correct_bias(reference, brain)
     images = {first: corrected, "brain": brain}
     lesion_mask = masks.binarize(image.load_supplied(lesion.path))
@@ -183,13 +198,22 @@ def _images(
     return {kind: images[kind] for kind in (*used, *MASKS)}
 
 
-def _brain_mask(
-    session: Session, reference: nib.Nifti1Image, source: Path, extraction: str, device: str
+def _supplied_brain_mask(
+    session: Session, first: str, reference: nib.Nifti1Image, folder: Path
 ) -> nib.Nifti1Image:
-    """Return the user-supplied or extracted brain mask on the grid of the reference image."""
-    if session.brain_mask:
-        return masks.fit_brain_mask(image.load_supplied(session.brain_mask), reference, source)
-    return brain_extraction.extract(reference, extraction, device, source)
+    """Return the user-supplied brain mask on the grid of the reference image (contrast ``first``).
+
+    The mask belongs to the session's own reference image.
+    """
+    assert session.brain_mask is not None
+    supplied = image.load_supplied(session.brain_mask)
+    if _lesion_mask(session).in_template or first == session.reference:
+        return masks.fit_brain_mask(supplied, reference, session.images[first])
+    source = session.images[session.reference]
+    masked = image.conform(image.load_supplied(source))
+    brain = masks.fit_brain_mask(supplied, masked, source)
+    _, back = linear_registration.rigid(reference, masked, brain, folder / "brain")
+    return transforms.apply(brain, reference, [back], "mask")
 
 
 def _lesion_mask(session: Session) -> SuppliedMask:
@@ -238,9 +262,9 @@ def _site_of(subject: str) -> str | None:
     return site if site[:1] == "r" and site[1:].isdigit() and number.isdigit() else None
 
 
-def _key(session: Session, used: Sequence[str], extraction: str) -> str:
+def _key(session: Session, used: Sequence[str], extraction: str, reference: str) -> str:
     """Return the cache key of the prepared images."""
     paths = [*session.images.values(), _lesion_mask(session).path, session.brain_mask]
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path]
-    content = [__version__, stats, used, session.reference, extraction]
+    content = [__version__, stats, used, reference, extraction]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()

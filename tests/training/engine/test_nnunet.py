@@ -10,6 +10,7 @@ import sys
 import bidsets
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from bids_stroke.cli import models
@@ -85,6 +86,21 @@ def test_a_killed_training_continues(trained):
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]
     rates = [float(row["lrs"]) for row in rows]
     np.testing.assert_allclose(rates, [0.01 * (1 - epoch / 3) ** 0.9 for epoch in range(3)])
+
+
+@pytest.mark.parametrize("name, last", [("s3", 1.997e-3), ("s4", 1.995e-5)])
+def test_the_learning_rate_of_the_last_epoch(name, last):
+    """S3 stops after 2500 of 3000 epochs, with a rate of 0.01 (1 - 2499 / 3000)^0.9."""
+    from bids_stroke.training.engine.nnunet_trainer import nnUNetTrainer
+
+    trainer = object.__new__(nnUNetTrainer)
+    trainer.settings = recipes.read_recipe(name).nnunet
+    trainer.network = torch.nn.Conv3d(1, 1, 1)
+    trainer.initial_lr, trainer.weight_decay = trainer.settings.learning_rate, 0
+    trainer.num_epochs = trainer.settings.epochs
+    optimizer, schedule = trainer.configure_optimizers()
+    schedule.step(trainer.num_epochs - 1)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(last, rel=1e-3)
 
 
 def test_the_plan_has_the_settings_of_the_recipe(trained):

@@ -88,6 +88,22 @@ def test_a_folder_with_another_recipe_is_an_error(trained, tmp_path, capsys):
     assert "run contains a training by another recipe; give another folder" in capsys.readouterr().err
 
 
+def test_a_split_without_validation(tmp_path, capsys):
+    """The networks are trained; the summary has no validation scores."""
+    atlas = bidsets.atlas(tmp_path / "atlas", 2)
+    names = sorted(path.name for path in atlas.glob("sub-*"))
+    rows = ["participant_id\tpart", *(f"{name}\ttraining" for name in names)]
+    (tmp_path / "split.tsv").write_text("\n".join(rows))
+    stage = {"name": "zoom-in", "tile": [24] * 3, "epochs": 1, "learning_rate": 0.01, "cycle": 1}
+    arguments = [recipe(tmp_path, stages=[stage]), atlas, tmp_path / "run", "--labels", atlas]
+    arguments += ["--split", tmp_path / "split.tsv"]
+    assert train.main(list(map(str, arguments))) == 0
+    output = capsys.readouterr()
+    assert "the split has no subject for validation" in output.err
+    summary = json.loads(output.out)["zoom-in"]
+    assert summary["scans"] == {"training": 2, "validation": 0} and "val_dice" not in summary
+
+
 def test_the_ensemble_of_snapshots_detects_a_lesion(trained):
     _, folder, _, _ = trained
     img, lesion = bidsets.scan(50, 18)

@@ -6,6 +6,7 @@ import pytest
 from nibabel.affines import apply_affine
 
 from bids_stroke.errors import DatasetError, UsageError
+from bids_stroke.evaluation.metrics import dice
 from bids_stroke.training.patients import preparation
 from bids_stroke.training.patients.arrays import arrays
 
@@ -46,6 +47,30 @@ def test_masks_are_on_the_grid_of_the_reference(prepared):
         center = apply_affine(lesion.affine, np.argwhere(np.asanyarray(lesion.dataobj)).mean(0))
         np.testing.assert_allclose(center, bidsets.CENTER, atol=3)
         assert patient.lesion_ml == pytest.approx(4 / 3 * np.pi * 1.4**3, rel=0.25)
+
+
+def test_another_reference(tmp_path):
+    """The T1w, the lesion and a user-supplied brain mask of the T1w are on the grid of the FLAIR."""
+    shift = (8, 0, 0)
+    atlas = bidsets.atlas(tmp_path / "atlas", 1)
+    (path,) = atlas.rglob("*_T1w.nii.gz")
+    for mask in atlas.rglob("*_mask.nii.gz"):
+        mask.rename(mask.with_name("sub-r001s000_ses-1_space-T1w_label-L_mask.nii.gz"))
+    t1w = path.rename(path.with_name("sub-r001s000_ses-1_T1w.nii.gz"))
+    flair, lesion = bidsets.scan(0, contrast=-1.0, shift=shift)
+    bidsets.image.save(flair, t1w.with_name("sub-r001s000_ses-1_FLAIR.nii.gz"))
+    brain = t1w.with_name("sub-r001s000_ses-1_space-T1w_desc-brain_mask.nii.gz")
+    bidsets.image.save(bidsets.grid(), brain)
+    (patient,) = preparation.prepare_patients(
+        [(atlas, atlas)], CONTRASTS, tmp_path / "cache", "hd-bet", reference="FLAIR"
+    )
+    assert set(patient.contrasts) == {"T1w", "FLAIR"}
+    for name in ("T1w", "FLAIR", "lesion", "brain"):
+        np.testing.assert_allclose(patient.load(name).affine, flair.affine, atol=1e-4)
+    mask = np.asanyarray(patient.load("lesion").dataobj) > 0
+    assert dice(mask, np.asanyarray(lesion.dataobj) > 0) > 0.8
+    inside = np.asanyarray(bidsets.grid().dataobj) > 0
+    assert dice(np.asanyarray(patient.load("brain").dataobj) > 0, inside) > 0.9
 
 
 def test_the_cache_is_used_until_files_change(prepared):

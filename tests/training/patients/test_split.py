@@ -76,7 +76,7 @@ def test_invalid_splits(tmp_path):
     path = tmp_path / "split.tsv"
     for text, words in (
         ("participant_id\tpart\nsub-99\ttraining\nsub-01\tvalidation\n", "lists sub-99"),
-        ("participant_id\tpart\nsub-01\ttraining\n", "no subject for validation"),
+        ("participant_id\tpart\nsub-01\tvalidation\n", "no subject for training"),
     ):
         path.write_text(text)
         with pytest.raises(DatasetError, match=words):

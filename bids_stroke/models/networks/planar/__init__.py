@@ -1,4 +1,5 @@
-"""2D networks: the eight of Mohapatra et al. 2023 and the one of Chowdhury et al. 2025.
+"""2D networks: the eight of Mohapatra et al. 2023, the one of Chowdhury et al. 2025, and the same with
+another encoder.
 
 Each module has a function ``build(in_channels, out_channels, …)``. To add a network, add a module and
 an entry in :data:`bids_stroke.models.networks.planar.NETWORKS`. Sizes that the papers do not report
@@ -16,6 +17,7 @@ from bids_stroke.errors import ModelError
 
 from . import (
     attention_unet,
+    efficientnet_lite0_unet,
     fc_densenet,
     resnet,
     resnet50_unet,
@@ -28,6 +30,7 @@ from . import (
 
 NETWORKS = {
     "attention_unet": attention_unet,
+    "efficientnet_lite0_unet": efficientnet_lite0_unet,
     "fc_densenet": fc_densenet,
     "resnet": resnet,
     "resnet50_unet": resnet50_unet,
