@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cards
 import pytest
+from bids_stroke.pipelines.derivatives import Derivatives
 from nipype.interfaces.base import isdefined
 from nipype.pipeline.engine import Workflow
 from nipype.utils.filemanip import ensure_list
@@ -18,7 +19,6 @@ from bids_stroke.bids.corrections import Correction
 from bids_stroke.bids.sessions import Session
 from bids_stroke.bids.source_datasets import SourceDatasets
 from bids_stroke.bids.supplied_masks import SuppliedMask
-from bids_stroke.pipelines.derivatives import Derivatives
 from bids_stroke.spatial.template_spaces import DEFAULT_SPACE, Space
 
 CARD = cards.make("T1w", optional=("FLAIR",), name="two")
