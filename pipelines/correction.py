@@ -43,8 +43,10 @@ def init_correction_wf(*, names: Derivatives, name: str = "correction_wf") -> Le
         (inputnode, compare, [("model", "model"), ("lesion", "lesion")]),
         (compare, agreement, [("out_table", "in_file")]),
     ])  # fmt: skip
-    for field, suffix in (("model", "mask"), ("probability", "probseg")):
-        kind = {"model": "model_lesion_mask", "probability": "model_lesion_probability"}[field]
+    for field, kind, suffix in (
+        ("model", "model_lesion_mask", "mask"),
+        ("probability", "model_lesion_probability", "probseg"),
+    ):
         path = names.path(suffix, space=reference, label="L", desc=names.model_desc)
         sink = names.sink(field, kind, path, names.model_lesion(**spatial_reference), raw=raw)
         workflow.connect([(inputnode, sink, [(field, "in_file")])])

@@ -22,6 +22,7 @@ def curve(folder):
     # A continued training repeats the steps after its last checkpoint.
     first = [table.step.min() for table in tables[1:]] + [float("inf")]
     rows = pd.concat([table[table.step < end] for table, end in zip(tables, first, strict=True)])
+    # A validation follows the losses of its steps.
     rows["loss"] = rows.loss.groupby(rows.minutes.notna()[::-1].cumsum()[::-1]).transform("mean")
     rows = rows[rows.minutes.notna() & rows.loss.notna()]
     inputs = [c for c in rows if not c.startswith(PREFIX) and c not in ("epoch", "step", "loss")]

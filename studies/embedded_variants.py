@@ -1,6 +1,6 @@
 """Compare variants of the training of the embedded model.
 
-    python studies/embedded_variants.py train NAME [NAME …] --steps 320 [--work DIR] [--start CARD]
+    python studies/embedded_variants.py train NAME [NAME …] --steps 300 [--work DIR] [--start CARD]
     python studies/embedded_variants.py compare FIRST NAME [NAME …] [--work DIR]
 
 ``train`` trains each variant for a number of steps on the same stream of samples, from the same model
@@ -185,7 +185,7 @@ def main():
     command = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     command.add_argument("what", choices=("train", "compare"))
     command.add_argument("names", nargs="+", choices=VARIANTS, metavar="NAME", help=", ".join(VARIANTS))
-    command.add_argument("--steps", type=int, default=320)
+    command.add_argument("--steps", type=int, default=300)
     command.add_argument("--start", default=DEFAULT_MODEL, metavar="CARD")
     command.add_argument("--jobs", type=int, default=2)
     command.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "embedded_variants")

@@ -61,7 +61,7 @@ def _mismatch(session: Session, correction: Correction) -> str | None:
 
 def _corrected(session: Session, correction: Correction) -> Session:
     sentence = correction.describe()
-    ambiguous = (sentence,) if correction.is_contested else ()
+    ambiguous = (sentence,) if correction.of_other_raters else ()
     return replace(
         session,
         lesion=correction.mask,

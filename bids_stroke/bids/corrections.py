@@ -7,13 +7,14 @@ version of it, whose ``desc-`` also contains the time (UTC) and the rater.
 
 import json
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bids_stroke.errors import DatasetError
 from bids_stroke.utils.files import PathLike
+from bids_stroke.utils.text import date_and_time
 
 from .names import derivative, sidecar_of
 from .source_datasets import DESCRIPTION
@@ -64,7 +65,7 @@ class Correction:
     mask: SuppliedMask
     rater: str = UNNAMED
     date: str | None = None
-    others: tuple[Version, ...] = field(default=())
+    others: tuple[Version, ...] = ()
 
     @property
     def sidecars(self) -> list[Path]:
@@ -73,16 +74,15 @@ class Correction:
         return [sidecar] if sidecar.is_file() else []
 
     @property
-    def is_contested(self) -> bool:
-        """Whether another rater also corrected the mask."""
-        return any(version.rater != self.rater for version in self.others)
+    def of_other_raters(self) -> list[Version]:
+        """Versions of other raters, which are not in use."""
+        return [version for version in self.others if version.rater != self.rater]
 
     def describe(self) -> str:
         """Describe who corrected the mask and when, and name the raters of unused versions."""
         text = f"The lesion mask was corrected by {self.rater}"
-        text += f" on {self.date[:16].replace('T', ' ')}" if self.date else ""
-        others = [version for version in self.others if version.rater != self.rater]
-        if others:
+        text += f" on {date_and_time(self.date)}" if self.date else ""
+        if others := self.of_other_raters:
             text += f"; the corrections of {', '.join(map(str, others))} are not used"
         return f"{text} ({self.mask.path})."
 
@@ -148,7 +148,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         parse_date(content.get(DATE))
     except ValueError:
         raise DatasetError(
-            f"{path} has no valid {DATE} ({content.get('Date')}); add the date and time in ISO 8601."
+            f"{path} has no valid {DATE} ({content.get(DATE)}); add the date and time in ISO 8601."
         ) from None
     return content
 

@@ -23,6 +23,26 @@ def write_json(content: object, path: PathLike) -> Path:
     return Path(path)
 
 
+def write_described(table: pd.DataFrame | None, columns: object, stem: Path) -> None:
+    """Write a table and its JSON sidecar, or remove those of an earlier run.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame or None
+    columns : object
+        Descriptions of the columns.
+    stem : Path
+        Path without extension.
+    """
+    paths = stem.with_name(f"{stem.name}.tsv"), stem.with_name(f"{stem.name}.json")
+    if table is None:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return
+    write_tsv(table, paths[0])
+    write_json(columns, paths[1])
+
+
 def write_tsv(table: pd.DataFrame, path: PathLike) -> Path:
     """Write a table in BIDS format: tabs, ``n/a`` for missing values, up to six significant digits."""
     with files.atomic(path) as partial:

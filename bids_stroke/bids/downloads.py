@@ -55,14 +55,12 @@ class Download:
         for key in (REFERENCE_IMAGE, SOURCE_MASK):
             name = str(sidecar.get(key) or self.stem)
             labels, expected = (Name.parse(text).entities for text in (name, self.stem))
-            # The images of an only session may be named without ses-.
-            other_session = {"ses"} <= labels.keys() & expected.keys() and labels["ses"] != expected[
-                "ses"
-            ]
-            if labels.get("sub") != expected["sub"] or other_session:
+            # The names of images may lack ses- if the participant has a single session.
+            sessions = {names["ses"] for names in (labels, expected) if "ses" in names}
+            if labels.get("sub") != expected["sub"] or len(sessions) > 1:
                 raise DatasetError(
                     f"{self.path} is named after {self.session}, but its {key} is {name}; save the "
-                    "mask again in the viewer of its session."
+                    "mask again in the drawing page of its session."
                 )
 
 

@@ -16,7 +16,7 @@ from bids_stroke.settings import NNUNET, SPACES, Settings
 from . import config_file, given, levels, option_groups, options
 
 #: Native spaces of ``--output-spaces``, in which outputs are always written; names as in fMRIPrep.
-_NATIVE = ("anat", "flair", "native", "t1w", "t2w", "trace")
+_NATIVE = ("adc", "anat", "flair", "native", "t1w", "t2w", "trace")
 
 
 def parse(argv: Sequence[str] | None = None) -> Settings:
@@ -170,10 +170,13 @@ def _filters(path: Path | None) -> dict[str, dict[str, object]]:
                 raise UsageError(
                     f"{path} filters by {value!r:.60}; use strings, numbers, or lists of them."
                 )
-    unknown = set(filters) - {"t1w", "flair", "t2w", "trace", "lesion"}
+    from bids_stroke.bids.names import CONTRASTS  # slow import
+
+    images = list(map(str.lower, CONTRASTS))
+    unknown = set(filters) - {*images, "lesion"}
     if unknown:
         raise UsageError(
-            f"{path} has the unknown keys {', '.join(sorted(unknown))}; use t1w, flair, t2w, trace or "
+            f"{path} has the unknown keys {', '.join(sorted(unknown))}; use {', '.join(images)} or "
             "lesion."
         )
     return filters

@@ -68,7 +68,7 @@ def _collect(arguments: argparse.Namespace) -> int:
     result = collector.collect(arguments.downloads)
     for line in result.collected:
         print(line)
-    print(f"{len(result.collected)} new masks in {arguments.corrections}")
+    print(f"New masks in {arguments.corrections}: {len(result.collected)}")
     print_notices(PROGRAM, result.notes)
     for reason in result.refused:
         print(f"{PROGRAM}: error: {reason}", file=sys.stderr)

@@ -27,8 +27,8 @@ def add_selection(group: argparse._ArgumentGroup) -> None:
         "--bids-filter-file",
         type=Path,
         metavar="FILE",
-        help="JSON file of PyBIDS filters for t1w, flair, t2w and trace images and for lesion masks, "
-        'such as {"t1w": {"acquisition": "mprage"}}',
+        help="JSON file of PyBIDS filters for t1w, flair, t2w, trace and adc images and for lesion "
+        'masks, such as {"t1w": {"acquisition": "mprage"}}',
     )
     group.add_argument(
         "--bids-database-dir",

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bids_stroke.bids.derivatives import write_json, write_tsv
+from bids_stroke.bids.derivatives import write_described
 from bids_stroke.bids.names import split_session_name
 from bids_stroke.bids.record import Record
 from bids_stroke.cohort.columns import COLUMNS as COHORT_COLUMNS
@@ -40,11 +40,6 @@ def write_agreement(out: Path, records: Sequence[Record]) -> pd.DataFrame | None
         participant, session = split_session_name(record.name)
         keys = (participant, session or np.nan, record.model, record.corrected_by, record.corrected_on)
         rows.append(dict(zip(COLUMNS, keys, strict=False)) | read_rows(path)[0])
-    if not rows:
-        for extension in (".tsv", ".json"):
-            (out / f"{TABLE}{extension}").unlink(missing_ok=True)
-        return None
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    write_tsv(table, out / f"{TABLE}.tsv")
-    write_json(COLUMNS, out / f"{TABLE}.json")
+    table = pd.DataFrame(rows, columns=list(COLUMNS)) if rows else None
+    write_described(table, COLUMNS, out / TABLE)
     return table

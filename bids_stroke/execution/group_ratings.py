@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bids_stroke.bids import names
-from bids_stroke.bids.derivatives import write_json, write_tsv
+from bids_stroke.bids.derivatives import write_described
 from bids_stroke.bids.record import Record
 from bids_stroke.qc import ratings
 from bids_stroke.qc.ratings import CohortRatings
@@ -44,9 +44,5 @@ def names_of_ratings(settings: Settings) -> str:
 
 def write_ratings(out: Path, rated: CohortRatings | None) -> None:
     """Write the merged ratings, or remove those of an earlier run."""
-    if rated:
-        write_tsv(rated.merged.replace("", "n/a"), out / f"{NAME}.tsv")
-        write_json(ratings.MERGED_COLUMNS, out / f"{NAME}.json")
-        return
-    for extension in (".tsv", ".json"):
-        (out / f"{NAME}{extension}").unlink(missing_ok=True)
+    table = rated.merged.replace("", "n/a") if rated else None
+    write_described(table, ratings.MERGED_COLUMNS, out / NAME)

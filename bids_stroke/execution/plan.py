@@ -45,10 +45,13 @@ class Job:
     command: str = ""
     earlier: Segmentation | None = None
 
-    def segmentation_identity(self) -> str:
-        """Return the checksum of everything that the segmentation depends on, unlike corrections."""
+    def segmentation_identity(self, record: Record) -> str:
+        """Return the checksum of everything that the segmentation depends on, unlike corrections.
+
+        Inputs that have not been modified since ``record`` are not read again.
+        """
         session = replace(self.session, lesion=None, correction=None)
-        contents = records.read_inputs(session, self.sources)
+        contents = records.read_inputs(session, self.sources, record)
         return records.identity(
             contents, **{name: self.options[name] for name in _SEGMENTATION_OPTIONS}
         )
@@ -57,7 +60,7 @@ class Job:
         """Return this job with the segmentation of an earlier run, if only the correction changed."""
         if self.card is None or not (self.session.correction or record.corrected_by):
             return self
-        identity = self.segmentation_identity()
+        identity = self.segmentation_identity(record)
         return replace(self, earlier=find_segmentation(record, self.sources.output_dir, identity))
 
     def is_done(self, record: Record) -> bool:

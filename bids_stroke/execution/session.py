@@ -97,7 +97,7 @@ def _process(settings: Settings, job: Job, send: Send) -> Result:
         run_workflow(settings, job, record, send)
         record.status = "ok"
         record.segmentation = describe_segmentation(
-            record, settings.output_dir, job.segmentation_identity()
+            record, settings.output_dir, job.segmentation_identity(record)
         )
         _measure(settings, job, record)
         record.seconds = round(time.monotonic() - start, 1)

@@ -209,7 +209,7 @@ def test_versions_are_kept_and_a_repeated_collection_changes_nothing(downloads, 
     assert len(versions(corrections)) == 2 and np.array_equal(used(corrections)[0], drawing(2, 2, 2))
     capsys.readouterr()
     assert collect(downloads, corrections) == 0
-    assert capsys.readouterr().out == f"0 new masks in {corrections}\n"
+    assert capsys.readouterr().out == f"New masks in {corrections}: 0\n"
     assert {path: path.read_bytes() for path in corrections.rglob("*") if path.is_file()} == before
 
 

@@ -59,7 +59,7 @@ def complete(folder, *options):
             entry.outputs[role] = path.name
         entry.status = "ok"
         entry.segmentation = {
-            "identity": job.segmentation_identity(),
+            "identity": job.segmentation_identity(entry),
             **{name: checksum(folder / "out" / name) for name in entry.outputs.values()},
         }
         entry.write(folder / "out")

@@ -5,6 +5,7 @@ const VIEWS = {A: 0, C: 1, S: 2, M: 3};  // NiiVue's numbers
 const PENS = {pen: [1, false], fill: [1, true], eraser: [0, false], outside: [2, false]};  // value, whether to fill
 const TOOLS = {V: "move", D: "pen", F: "fill", E: "eraser", K: "component", O: "outside"};
 const MAX_STEPS = 50;  // that can be undone
+const source = scene.sidecar[scene.keys.source];  // checksum of the mask of the session
 const store = new UnsavedStore(scene.session), raters = new RatingStore([]);
 let nv, images, sides, zooms, original, candidate, weights, previous, steps = [], version = 0, writing = Promise.resolve(), isQueued = false;
 
@@ -216,7 +217,7 @@ function keep() {
   isQueued = true;
   writing = writing.then(async () => {
     isQueued = false;
-    const {source} = scene, shape = sides.join(), date = new Date().toISOString();
+    const shape = sides.join(), date = new Date().toISOString();
     const write = async () => store.write({bitmap: await transformed(nv.drawBitmap, new CompressionStream("gzip")), source, shape, date});
     await write().catch(reportNoStore);
     if (!isQueued) delete form.dataset.writing;
@@ -234,7 +235,7 @@ addEventListener("beforeunload", event => {
 async function offerUnsaved() {
   const entry = await store.read().catch(reportNoStore);
   if (!entry) return;
-  const other = entry.source !== scene.source ? " It was made from an earlier mask of the session." : "";
+  const other = entry.source !== source ? " It was made from an earlier mask of the session." : "";
   if (entry.shape !== sides.join()) return report("There is unsaved work on another grid; it cannot be restored on this scan.");
   const choices = [["discard", "Discard"], ["restore", "Restore"]];
   const choice = await ask(`There is unsaved work of ${new Date(entry.date).toLocaleString()}.${other}`, choices);

@@ -12,6 +12,7 @@ from bids_stroke.cohort.columns import tract_prefix
 from bids_stroke.cohort.place import read_places
 from bids_stroke.cohort.table import Row, read_rows, session_row, volume_ml
 from bids_stroke.reports.columns import cell
+from bids_stroke.utils.text import date_and_time
 from bids_stroke.utils.versions import PROGRAM
 
 from .cohort import describe_places
@@ -115,7 +116,7 @@ def _origin(record: Record) -> str:
     version = record.versions.get(PROGRAM)
     contrasts = ", ".join(record.contrasts)
     parts = (
-        record.date[:16].replace("T", " "),
+        date_and_time(record.date),
         f"{PROGRAM} {version}" if version else "",
         f"model {record.model} ({contrasts})" if contrasts else model_title(record.model),
     )
@@ -153,7 +154,7 @@ def describe_correction(out_dir: Path, record: Record) -> str:
     path = record.path(out_dir, "agreement")
     if not record.corrected_by or path is None:
         return ""
-    date = f" on {record.corrected_on[:16].replace('T', ' ')}" if record.corrected_on else ""
+    date = f" on {date_and_time(record.corrected_on)}" if record.corrected_on else ""
     (row,) = read_rows(path)
     return (
         f"Lesion mask corrected by {record.corrected_by}{date}: Dice with the mask of the model "

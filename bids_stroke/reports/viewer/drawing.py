@@ -137,8 +137,7 @@ def _size(content: object) -> int:
 
 def _scene(out_dir: Path, record: Record, field: DrawingField, tracts: Sequence[str]) -> dict[str, Any]:
     """Return the data of the page."""
-    path = record.require(out_dir, "image")
-    img = image.load(path)
+    img = image.load(record.require(out_dir, "image"))
     first, steps = stored_order(img, field.box)
     reference = str(record.reference)
     layer = background(reference, field.img, field.near, field.brain_img)
@@ -156,8 +155,11 @@ def _scene(out_dir: Path, record: Record, field: DrawingField, tracts: Sequence[
         "header": b64encode(mask_header(img, record.inputs.get(reference))).decode(),
         "file": corrections.corrected_mask_name(record.name, reference),
         "sidecar": _sidecar(out_dir, record, img),
-        "keys": {"rater": corrections.RATER, "date": corrections.DATE},
-        "source": checksum(record.require(out_dir, "lesion_mask")),
+        "keys": {
+            "rater": corrections.RATER,
+            "date": corrections.DATE,
+            "source": corrections.SOURCE_MASK_SHA256,
+        },
     }
     rest = _size(scene)
     for levels in LEVELS:
