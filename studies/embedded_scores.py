@@ -2,6 +2,7 @@
 
 import hashlib
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 
@@ -9,10 +10,11 @@ import embedded_cohort
 import numpy as np
 import pandas as pd
 from nibabel.affines import voxel_sizes
-from scipy import ndimage
+from scipy import ndimage, special
 
 from bids_stroke.evaluation import calibration, detection, metrics
 from bids_stroke.lesion.postprocessing import threshold
+from bids_stroke.models import calibration as calibration_of_models
 from bids_stroke.models import catalog, inference
 from bids_stroke.spatial import grid
 from bids_stroke.training.simulation import synthesis
@@ -20,6 +22,7 @@ from bids_stroke.utils.files import atomic
 
 COVERED = 0.1  # share of a true lesion that one predicted component must cover for detection
 VOXELS = 20_000  # number of voxels near lesions of each scan for fitting the temperature
+LOGIT = 10.0  # largest absolute logit that is distinguished
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 COMPONENTS = (10, 50, 100, 200)  # mm³
 
@@ -33,12 +36,34 @@ def segmentations(card, folder, name, images, brain, mirror=False):
     """Yield the names of the contrasts and the lesion probability for each input of a model."""
     for contrasts in card.inputs or [card.select(synthesis.CONTRASTS)]:
         selected = {c: images[c] for c in contrasts}
-        first = contrasts[0]
+        raw = _probability(card, folder, name, selected, brain, mirror)
+        yield (
+            "+".join(contrasts),
+            calibration_of_models.scale(raw, card.calibration_for(contrasts).temperature),
+        )
+
+
+def _probability(card, folder, name, images, brain, mirror):
+    """Return the lesion probability (array) before calibration.
+
+    Its logits are cached next to the cohort, because they depend only on the network.
+    """
+    kind = f"logits{'-mirrored' if mirror else ''}-{card.sha256[:12]}"
+    path = folder.with_name(f"{folder.name}-{kind}") / f"{name}_{'+'.join(images)}.npz"
+    if not path.exists():
+        first = next(iter(images))
         to_template = None
         if card.mirror:
             to_template = embedded_cohort.alignment(folder, name, first, images[first], brain)
-        img = inference.predict(card, selected, brain, brain, "cpu", mirror, to_template)
-        yield "+".join(contrasts), img.get_fdata(dtype=np.float32)
+        plain = replace(card, calibration={})
+        img = inference.predict(plain, images, brain, brain, "cpu", mirror, to_template)
+        logits = np.clip(special.logit(img.get_fdata(dtype=np.float32)), -LOGIT, LOGIT)
+        path.parent.mkdir(exist_ok=True)
+        with atomic(path) as partial_path, partial_path.open("wb") as stream:
+            np.savez_compressed(stream, logits=logits.astype(np.float16))
+    with np.load(path) as archive:
+        logits = archive["logits"].astype(np.float32)
+    return np.where(logits > -LOGIT, special.expit(logits), np.float32(0))
 
 
 def scores(mask, truth, voxel_ml):

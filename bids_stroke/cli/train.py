@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_stroke.errors import UsageError
+from bids_stroke.training.finetuning_recipe import FinetuningRecipe
 from bids_stroke.training.recipe_settings import PatientRecipe, SimulationRecipe
 from bids_stroke.training.recipes import RECIPES, read_recipe
 
@@ -22,9 +23,10 @@ def parser() -> CommandParser:
     command = CommandParser(
         prog="bids_stroke-train",
         usage="bids_stroke-train RECIPE BIDS_DIR [BIDS_DIR …] OUT --labels DIR [DIR …] [options]\n"
+        "       bids_stroke-train finetune BIDS_DIR OUT --labels CORRECTIONS [--minutes N]\n"
         "       bids_stroke-train RECIPE OUT --data DIR [--minutes N] [--decay CHECKPOINT]",
-        description="Train a model on patients with lesion masks, or on simulated strokes. Run the "
-        "same command again to continue an interrupted training.",
+        description="Train a model on patients with lesion masks or on simulated strokes, or fine-tune "
+        "a model on corrected masks. Run the same command again to continue an interrupted training.",
     )
     shipped = ", ".join(sorted(path.stem for path in RECIPES.glob("*.yaml")))
     command.add_argument(
@@ -68,18 +70,20 @@ def parser() -> CommandParser:
         metavar="N",
         help="number of scans to prepare in parallel (default: 1)",
     )
-    simulated = command.add_argument_group("simulated strokes")
+    simulated = command.add_argument_group("simulated strokes and fine-tuning")
     simulated.add_argument(
         "--data",
         type=Path,
         metavar="DIR",
-        help="folder that contains the source folders of the recipe",
+        help="folder that contains the source folders of the recipe; optional for fine-tuning, which "
+        "simulates strokes in the heads of the participants",
     )
     simulated.add_argument(
         "--minutes",
         type=float,
         metavar="N",
-        help="duration of this run (default: until interrupted; with --decay, defined by the recipe)",
+        help="duration of this run (default: until interrupted; with --decay and for fine-tuning, "
+        "defined by the recipe)",
     )
     simulated.add_argument(
         "--decay",
@@ -113,6 +117,11 @@ def _refuse(arguments: argparse.Namespace, names: Iterable[str], recipes: str) -
             raise UsageError(f"--{name} has no effect on {recipes}; remove it.")
 
 
+def _check_minutes(minutes: float | None) -> None:
+    if minutes is not None and not minutes > 0:
+        raise UsageError(f"--minutes is {minutes:g}; give a positive number.")
+
+
 def _patients(recipe: PatientRecipe, arguments: argparse.Namespace) -> dict[str, Any]:
     folders, labels = arguments.bids_dirs, arguments.labels
     if not folders:
@@ -124,7 +133,11 @@ def _patients(recipe: PatientRecipe, arguments: argparse.Namespace) -> dict[str,
         )
     if arguments.split and not arguments.split.is_file():
         raise UsageError(f"{arguments.split} does not exist or is not a file; check --split.")
-    _refuse(arguments, ("data", "minutes", "decay"), "a training on patients")
+    if isinstance(recipe, FinetuningRecipe):
+        _refuse(arguments, ("decay", "fold"), "fine-tuning")
+    else:
+        _refuse(arguments, ("data", "minutes", "decay"), "a training on patients")
+    _check_minutes(arguments.minutes)
     with _libraries():
         from bids_stroke.training.run import train_on_patients
     return train_on_patients(
@@ -135,6 +148,8 @@ def _patients(recipe: PatientRecipe, arguments: argparse.Namespace) -> dict[str,
         fold=arguments.fold,
         initial=arguments.initial,
         processes=arguments.nprocs or 1,
+        sources=arguments.data,
+        minutes=arguments.minutes,
         report=lambda line: print(line, file=sys.stderr),
     )
 
@@ -145,8 +160,7 @@ def _simulated(recipe: SimulationRecipe, arguments: argparse.Namespace) -> dict[
     _refuse(arguments, ("split", "fold", "nprocs"), "a training on simulated strokes")
     if arguments.data is None:
         raise UsageError("The training data are missing; give their folder with --data.")
-    if arguments.minutes is not None and not arguments.minutes > 0:
-        raise UsageError(f"--minutes is {arguments.minutes:g}; give a positive number.")
+    _check_minutes(arguments.minutes)
     if arguments.initial and arguments.decay:
         raise UsageError("--decay starts from its own checkpoint; remove --initial.")
     with _libraries():

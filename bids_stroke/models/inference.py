@@ -175,12 +175,27 @@ def _on_device(card: Card, channels: np.ndarray, device: str, mirror: bool) -> n
     network = weights.load(card)
     if card.plane is not None:
         return slice_inference.predict_slices(network, channels, card.plane, device, mirror)
-    return _infer(network, channels, card.tile, device, mirror)
+    return infer(network, channels, card.tile, device, mirror)
 
 
-def _infer(
-    network: torch.nn.Module, channels: np.ndarray, tile: Sequence[int], device: str, mirror: bool
+def infer(
+    network: torch.nn.Module,
+    channels: np.ndarray,
+    tile: Sequence[int],
+    device: str = "cpu",
+    mirror: bool = False,
 ) -> np.ndarray:
+    """Predict the lesion probability (x, y, z) with a 3D network in overlapping tiles.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Network with one output channel of logits.
+    channels, device, mirror
+        As for :func:`bids_stroke.models.inference.predict_network`.
+    tile : sequence of int
+        Tile size (voxels).
+    """
     from monai.inferers import sliding_window_inference  # slow import
 
     network = devices.place_network(network, device)

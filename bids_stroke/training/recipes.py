@@ -1,10 +1,7 @@
 """Recipes: YAML files with all settings of a training."""
 
 import csv
-from collections.abc import Mapping
-from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
@@ -13,6 +10,8 @@ from bids_stroke.errors import UsageError
 from bids_stroke.models.card import Network
 from bids_stroke.utils.files import PathLike
 
+from . import finetuning_recipe
+from .recipe_sections import fill, merge
 from .recipe_settings import (
     Augmentation,
     DataSettings,
@@ -34,11 +33,6 @@ from .recipe_settings import (
     StageTraining,
 )
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-    SettingsType = TypeVar("SettingsType", bound=DataclassInstance)
-
 RECIPES = DATA / "recipes"
 PARTS = ("training", "validation", "test")
 #: Required sections of a recipe, by the section that identifies its kind.
@@ -47,6 +41,7 @@ SECTIONS = {
     "runs": {"data", "split", "training", "card"},
     "stages": {"data", "split", "network", "training", "card"},
     "nnunet": {"data", "split", "card"},
+    "finetuning": {"data", "split", "card", "initial", "simulation"},
 }
 
 
@@ -86,17 +81,6 @@ def read_content(recipe: PathLike) -> Section:
     return content
 
 
-def merge(base: Section, changes: Section) -> Section:
-    """Merge ``changes`` into the sections of ``base`` recursively; the value None removes a key."""
-    merged = {key: value for key, value in base.items() if changes.get(key, value) is not None}
-    for key, value in changes.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            merged[key] = merge(base[key], value)
-        elif value is not None:
-            merged[key] = value
-    return merged
-
-
 def parse_simulation(content: Section, source: str) -> SimulationRecipe:
     """Parse a simulation recipe.
 
@@ -113,17 +97,17 @@ def parse_simulation(content: Section, source: str) -> SimulationRecipe:
         If a setting is missing, or the split cannot be read.
     """
     training = dict(content["training"])
-    weights = _fill(LesionWeights, training.pop("lesion_weights", None), source)
+    weights = fill(LesionWeights, training.pop("lesion_weights", None), source)
     mirror = content.get("mirror")
-    return _fill(
+    return fill(
         SimulationRecipe,
         content,
         source,
         split=_read_split(content["split"], source),
-        network=_fill(Network, content["network"], source),
-        inputs=[_fill(Input, entry, source) for entry in content["inputs"]],
-        training=_fill(SimulationTraining, training, source, lesion_weights=weights),
-        mirror=_fill(MirrorError, mirror, source) if mirror else None,
+        network=fill(Network, content["network"], source),
+        inputs=[fill(Input, entry, source) for entry in content["inputs"]],
+        training=fill(SimulationTraining, training, source, lesion_weights=weights),
+        mirror=fill(MirrorError, mirror, source) if mirror else None,
     )
 
 
@@ -162,17 +146,20 @@ def parse_patients(content: Section, source: str) -> PatientRecipe:
         If a setting is missing.
     """
     if "nnunet" in content:
-        return _fill(
+        return fill(
             NNUNetRecipe,
             content,
             source,
             **_shared(content, DataSettings, source),
-            nnunet=_fill(NNUNetSettings, content["nnunet"], source),
+            nnunet=fill(NNUNetSettings, content["nnunet"], source),
         )
+    if "finetuning" in content:
+        simulation = parse_simulation(read_content(content["simulation"]), source)
+        return finetuning_recipe.parse(content, simulation, source)
     if "runs" in content:
         runs = {name: _staged(run, source) for name, run in _expanded(content).items()}
         shared = _shared(content, GridData, source)
-        return _fill(RunsRecipe, content, source, **shared, runs=runs)
+        return fill(RunsRecipe, content, source, **shared, runs=runs)
     return _staged(content, source)
 
 
@@ -190,27 +177,27 @@ def _check_sections(content: Section, source: str) -> None:
 def _staged(content: Section, source: str) -> StagedRecipe:
     training, stages = dict(content["training"]), {}
     if "stages" in content:
-        stages["stages"] = [_fill(Stage, stage, source) for stage in content["stages"]]
+        stages["stages"] = [fill(Stage, stage, source) for stage in content["stages"]]
     if "loss" in training:
-        training["loss"] = _fill(Loss, training["loss"], source)
+        training["loss"] = fill(Loss, training["loss"], source)
     if training.get("augmentation"):
-        training["augmentation"] = _fill(Augmentation, training["augmentation"], source)
-    return _fill(
+        training["augmentation"] = fill(Augmentation, training["augmentation"], source)
+    return fill(
         StagedRecipe,
         content,
         source,
         **_shared(content, GridData, source),
         **stages,
-        network=_fill(Network, content["network"], source),
-        training=_fill(StageTraining, training, source),
+        network=fill(Network, content["network"], source),
+        training=fill(StageTraining, training, source),
     )
 
 
 def _shared(content: Section, data: type[DataSettings], source: str) -> Section:
     """Parse the settings shared by all recipes for patients."""
     return {
-        "data": _fill(data, content["data"], source),
-        "split": _fill(SplitRules, content["split"], source),
+        "data": fill(data, content["data"], source),
+        "split": fill(SplitRules, content["split"], source),
         "content": content,
     }
 
@@ -227,33 +214,3 @@ def _expanded(content: Section) -> dict[str, Section]:
         for ending, stages in regimes.items()
         for name, changes in content["runs"].items()
     }
-
-
-def _fill(
-    kind: "type[SettingsType]", section: Mapping[str, Any], source: str, **parsed: Any
-) -> "SettingsType":
-    """Fill a dataclass with the settings of a section and settings that are already parsed.
-
-    Raises
-    ------
-    UsageError
-        If a setting is missing, or unknown in a section without parsed settings.
-    """
-    if not isinstance(section, Mapping):
-        raise UsageError(f"{source} has {section!r:.60} instead of a section with settings.")
-    names = [field.name for field in fields(kind)]
-    unknown = set(section) - set(names)
-    if unknown and not parsed:
-        raise UsageError(
-            f"{source} has the unknown settings {', '.join(sorted(map(str, unknown)))}; use "
-            f"{', '.join(names)}."
-        )
-    settings = {name: section[name] for name in names if name in section} | parsed
-    missing = [
-        field.name
-        for field in fields(kind)
-        if field.name not in settings and field.default is field.default_factory is MISSING
-    ]
-    if missing:
-        raise UsageError(f"{source} lacks the settings {', '.join(missing)}.")
-    return kind(**settings)

@@ -1,5 +1,6 @@
 """Training on patients: preparation and split of the scans, and training by the recipe's engine."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,9 @@ from bids_stroke.models.adaptation import Report, adapt
 from bids_stroke.models.card import Card
 from bids_stroke.utils.files import PathLike, atomic
 
+from . import finetuned_card
 from .export import RECIPE, SPLIT
+from .finetuning_recipe import FinetuningRecipe
 from .patients import groups, preparation, split
 from .patients.patient import Parts, Patient, alphanumeric
 from .recipe_settings import (
@@ -42,6 +45,8 @@ def train_on_patients(
     fold: int | None = None,
     initial: str | None = None,
     processes: int = 1,
+    sources: Path | None = None,
+    minutes: float | None = None,
     report: Callable[[str], object] = print,
 ) -> dict[str, Any]:
     """Train the network of a recipe on patients.
@@ -62,6 +67,10 @@ def train_on_patients(
         Model to start from, adapted to the recipe's network. It overrides the recipe's ``initial``.
     processes : int
         Number of processes for the preparation.
+    sources : Path, optional
+        For fine-tuning, folder with further sources of simulated strokes.
+    minutes : float, optional
+        For fine-tuning, limit of the duration of the training.
     report : callable
         Function that receives messages for the user.
 
@@ -85,7 +94,10 @@ def train_on_patients(
             f"--fold {fold} does not exist; the recipe has {folds or 0} folds, numbered from 0."
         )
     target = alphanumeric(datasets[-1][0].name)
-    recipe = parse_patients(recipe.content | {"target": target}, recipe.name)
+    content = recipe.content | {"target": target}
+    if initial and isinstance(recipe, FinetuningRecipe):
+        content["initial"] = initial
+    recipe = parse_patients(content, recipe.name)
     _check_saved_recipe(recipe, out)
     data = recipe.data
     patients = preparation.prepare_patients(
@@ -106,6 +118,8 @@ def train_on_patients(
     report(", ".join(f"{len(scans)} scans for {part}" for part, scans in parts.items() if scans) + ".")
     if not parts["validation"]:
         report("No validation scores are computed, because the split has no subject for validation.")
+    if isinstance(recipe, FinetuningRecipe):
+        return _finetune(recipe, parts, table, out, sources, minutes, processes, report)
     start = initial or recipe.initial
     return _train(recipe, parts, table, out, fold or 0, source_card(start), processes)
 
@@ -194,6 +208,32 @@ def _train_runs(recipe: RunsRecipe, parts: Parts, out: Path, processes: int) -> 
         name: _json(stages.train(run, parts, out / name, processes, out / "arrays"))
         for name, run in recipe.runs.items()
     }
+
+
+def _finetune(
+    recipe: FinetuningRecipe,
+    parts: Parts,
+    table: pd.DataFrame,
+    out: Path,
+    sources: Path | None,
+    minutes: float | None,
+    processes: int,
+    report: Callable[[str], object],
+) -> dict[str, Any]:
+    """Fine-tune a model and write its card, unless done before."""
+    from .engine import finetuning, participants, rehearsal
+
+    summary = out / finetuned_card.SUMMARY
+    if summary.is_file():
+        return dict(json.loads(summary.read_text()))
+    for part in ("validation", "test"):
+        split.require(parts, part)
+    scans = participants.prepare(parts, recipe.data, out, processes)
+    simulator = rehearsal.build(
+        recipe, parts["training"], scans["training"], out, sources, processes, report
+    )
+    outcome = finetuning.finetune(recipe, scans, simulator, out, minutes)
+    return finetuned_card.write_result(recipe, outcome, table, out)
 
 
 def _json(summaries: "dict[str, StageSummary]") -> dict[str, Any]:

@@ -209,7 +209,7 @@ def test_tiled_inference_equals_inference_without_tiles(bright):
     """The network has no spatial context."""
     t1w, brain = HEAD
     batch, _ = inference.prepare(card(), {"T1w": t1w}, brain, NOWHERE)
-    tiled = inference._infer(BrightIsLesion(), batch, (32, 32, 32), "cpu", mirror=False)
+    tiled = inference.infer(BrightIsLesion(), batch, (32, 32, 32), "cpu", mirror=False)
     np.testing.assert_allclose(tiled, 1 / (1 + np.exp(-20 * (batch[0] - 2))), atol=1e-5)
 
 
@@ -224,8 +224,8 @@ class LeftIsLesion(torch.nn.Module):
 
 def test_mirrored_prediction_is_averaged_on_the_right_side():
     batch = np.zeros((1, 32, 32, 32), np.float32)
-    plain = inference._infer(LeftIsLesion(), batch, (32, 32, 32), "cpu", mirror=False)
-    mirrored = inference._infer(LeftIsLesion(), batch, (32, 32, 32), "cpu", mirror=True)
+    plain = inference.infer(LeftIsLesion(), batch, (32, 32, 32), "cpu", mirror=False)
+    mirrored = inference.infer(LeftIsLesion(), batch, (32, 32, 32), "cpu", mirror=True)
     np.testing.assert_allclose(plain[:16], 1, atol=1e-5)
     np.testing.assert_allclose(plain[16:], 0, atol=1e-5)
     np.testing.assert_allclose(mirrored, 0.5, atol=1e-5)

@@ -2,14 +2,14 @@
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from torch.utils.data import DataLoader
 
 from bids_stroke.compute import devices
@@ -127,7 +127,13 @@ def fit(
     if initial:
         network.load_state_dict(initial)
     module = Segmenter(network, settings, recipe.inputs, decay=decay_from is not None)
-    trainer = _trainer(settings, out, budget)
+    checkpoints = ModelCheckpoint(
+        out / "checkpoints",
+        save_last=True,
+        save_top_k=0,
+        train_time_interval=timedelta(minutes=CHECKPOINT_MINUTES),
+    )
+    trainer = build_trainer(settings, out, budget, [AveragedWeights(out / WEIGHTS), checkpoints])
     first_step = torch.load(last, weights_only=True)["global_step"] if last.exists() else 0
     # A continued training draws new samples.
     stream = samples.SampleStream(training, recipe, [recipe.sample_seed, first_step])
@@ -179,7 +185,10 @@ def _write_split(files: dict[str, sources.Files], path: Path) -> None:
                 rows.writerow([part, file.parent.name, file.name])
 
 
-def _trainer(settings: SimulationTraining, out: Path, budget: Budget) -> pl.Trainer:
+def build_trainer(
+    settings: SimulationTraining, out: Path, budget: Budget, callbacks: Sequence[Callback]
+) -> pl.Trainer:
+    """Return a trainer that validates at the interval of the settings and ends with the budget."""
     return pl.Trainer(
         accelerator="auto",
         devices=1,
@@ -192,15 +201,5 @@ def _trainer(settings: SimulationTraining, out: Path, budget: Budget) -> pl.Trai
         enable_model_summary=False,
         log_every_n_steps=10,
         logger=loggers(out),
-        callbacks=[
-            Clock(budget),
-            AveragedWeights(out / WEIGHTS),
-            ModelCheckpoint(
-                out / "checkpoints",
-                save_last=True,
-                save_top_k=0,
-                train_time_interval=timedelta(minutes=CHECKPOINT_MINUTES),
-            ),
-            RichProgressBar(),
-        ],
+        callbacks=[Clock(budget), *callbacks, RichProgressBar()],
     )

@@ -55,17 +55,30 @@ def tensors(sample: Sample, recipe: SimulationRecipe, rng: np.random.Generator) 
     """
     image = network_input(sample, recipe.channels)
     if recipe.mirror:
-        across = draw_reflection(sample, recipe.mirror, rng)
-        mirrored = torch.zeros_like(image) if across is None else mirroring.reflect(image, across)
-        image = torch.cat([image, mirrored])
+        image = append_mirrored(image, sample.template, recipe.mirror, rng)
     label = sample.label & sample.mask
     weight = voxel_weights(label, sample.visibility, recipe.training.lesion_weights, recipe.spacing)
     return WeightedTensors(image.half(), label[None], sample.mask[None], weight.half()[None])
 
 
-def draw_reflection(sample: Sample, error: MirrorError, rng: np.random.Generator) -> np.ndarray | None:
+def append_mirrored(
+    image: torch.Tensor, template: np.ndarray | None, error: MirrorError, rng: np.random.Generator
+) -> torch.Tensor:
+    """Append channels (channels, x, y, z) reflected about a randomly inaccurate mid-sagittal plane.
+
+    ``template`` is the affine (4, 4) from voxels to template coordinates (mm). The channels are zero
+    without it, and for the missing alignments of ``error``.
+    """
+    across = None if template is None else draw_reflection(template, error, rng)
+    mirrored = torch.zeros_like(image) if across is None else mirroring.reflect(image, across)
+    return torch.cat([image, mirrored])
+
+
+def draw_reflection(
+    template: np.ndarray, error: MirrorError, rng: np.random.Generator
+) -> np.ndarray | None:
     """Draw a voxel-to-voxel reflection (4, 4) about an inaccurate mid-sagittal plane, or None for a
-    missing alignment."""
+    missing alignment. ``template`` is the affine from voxels to template coordinates (mm)."""
     if rng.random() < error.missing:
         return None
     factor = FAILED_ALIGNMENT if rng.random() < error.wrong else 1.0
@@ -73,7 +86,7 @@ def draw_reflection(sample: Sample, error: MirrorError, rng: np.random.Generator
     angles = rng.normal(0, factor * error.rotation, 3)
     inaccurate[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
     inaccurate[:3, 3] = rng.normal(0, factor * error.shift, 3)
-    return mirroring.reflection(inaccurate @ sample.template)
+    return mirroring.reflection(inaccurate @ template)
 
 
 def voxel_weights(

@@ -114,10 +114,16 @@ def load_subject(path: PathLike, cache: PathLike) -> Subject:
         images = [conform(load_supplied(p)) for p in (path, flair) if p == path or p.is_file()]
         pair = flair != path and len(images) == 2
         arrays: dict[str, Any] = prepare_pair(*images) if pair else prepare(images[0])
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(archive) as partial, partial.open("wb") as stream:
-            np.savez_compressed(stream, **arrays)
+        write_arrays(arrays, archive)
     return read_subject(archive)
+
+
+def write_arrays(arrays: dict[str, Any], path: Path) -> None:
+    """Write the arrays of a prepared subject
+    (:func:`bids_stroke.training.simulation.subject_preparation.prepare`)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
 
 
 def read_subject(path: PathLike) -> Subject:

@@ -86,13 +86,13 @@ def test_mirrored_channels_of_an_exact_midsagittal_plane_are_the_flipped_image()
 def test_mirrored_channels_are_missing_or_wrong_with_their_probabilities():
     sample = toys.simulator().sample(3, lesions=[])
     rng = np.random.default_rng(0)
-    assert draw_reflection(sample, MirrorError(1, 1, 0, missing=1), rng) is None
+    assert draw_reflection(sample.template, MirrorError(1, 1, 0, missing=1), rng) is None
     plane = sample.template[0]  # mid-sagittal plane: x = 0
 
     def distance(wrong):
         """Mean distance (mm) of reflected mid-sagittal points from the mid-sagittal plane."""
         points = np.linalg.inv(sample.template) @ np.array([0.0, 10, 10, 1])
-        drawn = [draw_reflection(sample, MirrorError(1, 1, wrong, 0), rng) for _ in range(50)]
+        drawn = [draw_reflection(sample.template, MirrorError(1, 1, wrong, 0), rng) for _ in range(50)]
         return np.mean([abs(plane @ across @ points) for across in drawn])
 
     assert 0 < distance(0) < 4 < distance(1)
