@@ -11,7 +11,7 @@ from bids_stroke.errors import ResourceError
 from .command import CommandParser
 
 #: Metavars of folders; other paths are files.
-_FOLDERS = ("BIDS_DIR", "DIR", "OUT", "OUTPUT_DIR", "RUN", "TRUTH", "[NAME=]PRED")
+_FOLDERS = ("BIDS_DIR", "DEST", "DIR", "OUT", "OUTPUT_DIR", "RUN", "TRUTH", "[NAME=]PRED")
 #: Metavars of values that are paths or names, and are therefore not parsed as paths.
 _NAMES_OR_PATHS = ("MODEL", "NAME|CARD", "RECIPE", "SOURCE", "TRACT", "[NAME=]PRED")
 
