@@ -157,6 +157,11 @@ def _coarse_axis(spacing: Sequence[float]) -> int | None:
     return axes[0] if len(axes) == 1 else None
 
 
+def network_tile(card: Card) -> tuple[int, ...]:
+    """Return the tile size (voxels) in the network's axis order."""
+    return _network_order(card.tile, _plan(card).transpose)
+
+
 def logits(
     card: Card, networks: Iterable[torch.nn.Module], data: np.ndarray, device: str, mirror: bool
 ) -> np.ndarray:
@@ -177,7 +182,7 @@ def logits(
     ndarray, float32
     """
     plan = _plan(card)
-    tile = _network_order(card.tile, plan.transpose)
+    tile = network_tile(card)
     missing = [max(side - size, 0) for side, size in zip(tile, data.shape[1:], strict=True)]
     padding = [(0, 0), *((pad // 2, pad - pad // 2) for pad in missing)]
     padded = torch.from_numpy(np.pad(data, padding))[None].to(device)
@@ -208,13 +213,14 @@ def _tiled(
         window = tuple(slice(start, start + side) for start, side in zip(corner, tile, strict=True))
         part = batch[:, :, *window]
         for flip in flips:
-            logit = _lesion_logit(network(part.flip(flip))).flip(flip)
+            logit = lesion_logit(network(part.flip(flip))).flip(flip)
             total[window] += weight * logit[0, 0] / len(flips)
         weights[window] += weight
     return total / weights
 
 
-def _lesion_logit(output: torch.Tensor) -> torch.Tensor:
+def lesion_logit(output: torch.Tensor) -> torch.Tensor:
+    """Return the difference between the logits of lesion and background."""
     output = output.float()
     return output[:, 1:2] - output[:, :1]
 
