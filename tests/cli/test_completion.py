@@ -43,6 +43,7 @@ CASES = {
     "bids_stroke-slurm --group-b": {"--group-by"},
     "bids_stroke-simulate --re": {"--resolution"},
     "bids_stroke-train --dec": {"--decay"},
+    "bids_stroke-atlases f": {"fetch"},
     "bids_stroke-tracts f": {"fetch"},
     "bids_stroke-check --h": {"--help"},
 }
