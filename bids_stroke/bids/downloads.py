@@ -43,7 +43,7 @@ class Download:
     sidecar: Path
 
     def read_sidecar(self) -> dict[str, Any] | None:
-        """Return the content of the sidecar without the checksum of the mask, or None without a sidecar.
+        """Return the content of the sidecar without the checksum of the mask, or None without one.
 
         The sidecar of a mask has its checksum, whatever numbers the browser inserted into both names.
 
