@@ -174,7 +174,7 @@ class Collector:
                 f"{download.path} belongs to {download.session} with the reference image "
                 f"{download.space}, which {folder} does not have; check its name and --derivatives."
             )
-        name, drawn_on = session.inputs.get(session.reference), content.get(REFERENCE_IMAGE)
+        name, drawn_on = session.inputs.get(download.space), content.get(REFERENCE_IMAGE)
         if name and drawn_on and not names_image(str(drawn_on), name):
             raise DatasetError(
                 f"{download.path} was drawn on {drawn_on}, but the reference image of "
@@ -247,11 +247,11 @@ class Collector:
         preferred = [path for path in versions if versions[path].rater == self._preferred]
         used = max(preferred or versions, key=lambda path: versions[path].date)
         target = self._folder / folder / corrected_mask_name(session, entity(used, "space") or "")
-        for earlier in {*target.parent.glob(f"*_desc-{CORRECTED}_mask.*")} - {
+        for path in set(target.parent.glob(f"*_desc-{CORRECTED}_mask.*")) - {
             target,
             sidecar_of(target),
         }:
-            earlier.unlink()
+            path.unlink()
         others = [version for path, version in versions.items() if path != used]
         listed = [{RATER: other.rater, DATE: other.date.isoformat()} for other in others]
         with files.atomic(target) as partial:

@@ -53,8 +53,9 @@ class Download:
             If the sidecar is invalid, or belongs to another download of the session.
         """
         checksum = _checksum(self.path)
-        for path in sorted(self.path.parent.glob(f"{self.stem}*.json")):
-            with suppress(DatasetError):  # the sidecar of another mask, unless it is read below
+        others = sorted(self.path.parent.glob(f"{self.stem}*.json"))
+        for path in (self.sidecar, *others):  # several raters may save the same mask
+            with suppress(DatasetError):  # missing, or that of another mask, unless it is read below
                 if (content := read_sidecar(path)).pop(MASK_SHA256, None) == checksum:
                     return content
         if not self.sidecar.is_file():

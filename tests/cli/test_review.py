@@ -171,6 +171,14 @@ def test_the_newest_mask_of_two_raters_is_used_unless_a_rater_is_chosen(download
     assert np.array_equal(used(corrections)[0], first) and used(corrections)[1]["Rater"] == "Ada"
 
 
+def test_the_same_mask_of_two_raters(downloads, corrections):
+    """Both raters confirm the mask of the model."""
+    download(downloads)
+    download(downloads, rater="Bo", date="2026-05-05T08:00:00Z", number=" (1)")
+    assert collect(downloads, corrections) == 0
+    assert used(corrections)[1]["Rater"] == "Bo" and len(versions(corrections)) == 2
+
+
 def test_a_rater_is_chosen_for_sessions_without_new_downloads(downloads, corrections):
     download(downloads, mask=drawing(1, 1, 1))
     download(downloads, rater="Bo", date="2026-05-05T08:00:00Z", number="-1")
