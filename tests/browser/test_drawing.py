@@ -220,6 +220,8 @@ def test_thirty_steps_are_undone(draw):
         page.keyboard.press("u")
         assert (drawing(page) == state).all()
     assert page.get_by_role("button", name="Undo").is_disabled()
+    page.wait_for_selector(WRITTEN)
+    assert page.evaluate("store.read()") is None
 
 
 def test_drawings_survive_a_reload(tmp_path, draw):
@@ -291,6 +293,9 @@ def test_an_empty_drawing_needs_confirmation(tmp_path, draw):
     assert "was saved" not in status(page)
     saved, _ = save(page, tmp_path, confirm=True)
     assert not np.any(saved.dataobj)
+    page.keyboard.press("u")
+    assert status(page) == "" and drawing(page).any()
+    page.get_by_role("button", name="Clear").click()
     page.keyboard.press("g")
     assert "Draw in the lesion, and mark the outside around it" in status(page)
     assert not drawing(page).any()

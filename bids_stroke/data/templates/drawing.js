@@ -187,6 +187,7 @@ function finishClick({mouseButtonRightDown, mouseButtonCenterDown, fracPos}) {
 
 function changed() {
   version++;
+  report("");  // a former message, such as that of saving, does not apply to this drawing
   nv.refreshDrawing(true);
   form.undo.disabled = !steps.length;
   measure("drawing", nv.drawBitmap);
@@ -262,7 +263,9 @@ function keep() {
   isQueued = true;
   writing = writing.then(async () => {
     isQueued = false;
-    await entryOf(nv.drawBitmap, false).then(entry => store.write(entry)).catch(reportNoStore);
+    const hasWork = nv.drawBitmap.some((value, voxel) => value !== original[voxel]);
+    const write = async () => hasWork ? store.write(await entryOf(nv.drawBitmap, false)) : store.remove();
+    await write().catch(reportNoStore);
     if (!isQueued) delete form.dataset.writing;
   });
 }
