@@ -263,7 +263,7 @@ def write_jobs(
         from . import apptainer  # slow to load
 
         app, listing = apptainer.commands(settings, group, arguments.image.absolute())
-        options = apptainer.with_bound_model(settings, options)
+        options = apptainer.with_bound_models(settings, options)
     folders = [str(settings.bids_dir), str(settings.output_dir)]
     sizes = {"nprocs": arguments.nprocs, "mem_mb": arguments.mem_mb}
     options = {**sizes, "bids_database_dir": settings.bids_database_dir, **options}

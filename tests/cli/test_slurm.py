@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import nibabel as nib
+import nnunets
 import numpy as np
 import pytest
 
@@ -105,6 +106,15 @@ def test_files_are_bound_however_they_are_named(folder):
     options = [f"--derivatives={masks}", "--ground-truth", str(truth)]
     binds = binds_of(folder, *options)
     assert {f"{masks}:{masks}:ro", f"{truth}:{truth}:ro"} <= binds["participants"] & binds["group"]
+
+
+def test_a_link_to_a_network_for_brain_extraction_is_resolved(folder):
+    """The image has only the folders that are bound."""
+    net = nnunets.write(folder / "net", nnunets.architecture(), (2, 2, 2), (16, 16, 16), steps=0)
+    (folder / "link").symlink_to(net)
+    binds = binds_of(folder, "--brain-extraction", f"nnunet:{folder / 'link'}")
+    assert f"{net}:{net}:ro" in binds["participants"]
+    assert f" --brain-extraction nnunet:{net} " in script(folder, "participants")
 
 
 @pytest.mark.parametrize("image", [[], ["--image", "b.sif"]])
