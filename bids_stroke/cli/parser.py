@@ -112,6 +112,8 @@ def absolute(values: Mapping[str, Any]) -> dict[str, Any]:
         args["tracts"] = tuple(map(_absolute_tract, args["tracts"]))
     if "model" in args:
         args["model"] = _absolute_model(args["model"])
+    if args.get("brain_extraction", "").startswith(NNUNET):
+        args["brain_extraction"] = _absolute_model(args["brain_extraction"])
     return args
 
 

@@ -98,8 +98,10 @@ def network(card: Card, values: Mapping[str, torch.Tensor]) -> torch.nn.Module:
         built = build(card.network)
         built.load_state_dict(values)
     except (KeyError, TypeError, ValueError, RuntimeError):
+        is_checkpoint = (card.weights.file or "").endswith(".pth")
+        source = "plans.json and dataset.json" if is_checkpoint else "network: arguments in the card"
         raise ModelError(
-            f"The weights of {card.path} do not fit its network; check network: arguments in the card."
+            f"The weights of {card.path} do not fit its network; check {source}."
         ) from None
     return built
 

@@ -11,10 +11,12 @@ from bids_stroke.errors import ModelError
 from bids_stroke.utils.files import PathLike
 
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
+_SCALAR = np.float64().__reduce__()[0]  # numpy._core.multiarray.scalar
 #: NumPy types in checkpoints, which otherwise contain tensors and built-in Python types.
 _NUMPY_SCALARS: list[Any] = [
     np.dtype,
-    np.float64().__reduce__()[0],  # numpy._core.multiarray.scalar
+    _SCALAR,
+    (_SCALAR, "numpy.core.multiarray.scalar"),  # its name in NumPy 1
     *(type(np.dtype(code)) for code in "?bhilfdBHIL"),
 ]
 #: Packages whose classes may appear in a checkpoint.

@@ -1,8 +1,8 @@
 """Preprocessing, tiled inference and resampling of the output as in nnU-Net v2 (Isensee et al. 2021).
 
 Arrays are in nnU-Net's order (channels, z, y, x), transposed according to its plan. Only the difference
-between the logits of lesion and background is stored. Resampling and averaging are linear, so the
-result equals that of nnU-Net.
+between the logits of foreground and background is stored. Resampling and averaging are linear, so the
+result of a network with one foreground label equals that of nnU-Net.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -160,7 +160,7 @@ def _coarse_axis(spacing: Sequence[float]) -> int | None:
 def logits(
     card: Card, networks: Iterable[torch.nn.Module], data: np.ndarray, device: str, mirror: bool
 ) -> np.ndarray:
-    """Return the logit of lesion versus background, averaged over networks and overlapping tiles.
+    """Return the logit of foreground versus background, averaged over networks and overlapping tiles.
 
     Parameters
     ----------
@@ -208,15 +208,16 @@ def _tiled(
         window = tuple(slice(start, start + side) for start, side in zip(corner, tile, strict=True))
         part = batch[:, :, *window]
         for flip in flips:
-            logit = _lesion_logit(network(part.flip(flip))).flip(flip)
+            logit = _foreground_logit(network(part.flip(flip))).flip(flip)
             total[window] += weight * logit[0, 0] / len(flips)
         weights[window] += weight
     return total / weights
 
 
-def _lesion_logit(output: torch.Tensor) -> torch.Tensor:
+def _foreground_logit(output: torch.Tensor) -> torch.Tensor:
+    """Return the logit of any label but the background."""
     output = output.float()
-    return output[:, 1:2] - output[:, :1]
+    return output[:, 1:].logsumexp(1, keepdim=True) - output[:, :1]
 
 
 def _corners(size: int, side: int) -> list[int]:
