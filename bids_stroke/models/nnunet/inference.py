@@ -128,7 +128,8 @@ def resize(
     """Resample a 3D array from ``spacing`` to ``shape``, its shape at the spacing ``target``.
 
     Interpolation uses splines of the given ``order``. If one axis is more than three times coarser on
-    either grid, splines are used within the slices and nearest neighbors across them.
+    either grid, splines are used within the slices and nearest neighbors across them. The result of
+    splines is limited to the range of the array, or of its slice.
     """
     if data.shape == tuple(shape):
         return data
@@ -136,19 +137,24 @@ def resize(
         (sizes for sizes in (spacing, target) if max(sizes) / min(sizes) > ANISOTROPY), None
     )
     coarse = None if anisotropic is None else _coarse_axis(anisotropic)
-    orders = [0 if axis == coarse else order for axis in range(3)]
-    low, high = data.min(), data.max()
     if coarse is None and order == 1:
         batch = torch.from_numpy(np.ascontiguousarray(data))[None, None]
         return functional.interpolate(batch, tuple(shape), mode="trilinear")[0, 0].numpy()
-    for axis, size in enumerate(shape):
-        if size != data.shape[axis]:
-            factors = np.ones(3)
-            factors[axis] = size / data.shape[axis]
-            data = ndimage.zoom(
-                data, factors, order=orders[axis], mode="nearest", grid_mode=True, prefilter=True
-            )
-    return np.clip(data, low, high)
+    fine = tuple(axis for axis in range(3) if axis != coarse)
+    low, high = data.min(fine, keepdims=True), data.max(fine, keepdims=True)
+    for axis in fine:
+        data = _zoom(data, axis, shape[axis], order)
+    data = np.clip(data, low, high)
+    return data if coarse is None else _zoom(data, coarse, shape[coarse], order=0)
+
+
+def _zoom(data: np.ndarray, axis: int, size: int, order: int) -> np.ndarray:
+    """Resample one axis of an array to another size."""
+    if data.shape[axis] == size:
+        return data
+    factors = np.ones(data.ndim)
+    factors[axis] = size / data.shape[axis]
+    return ndimage.zoom(data, factors, order=order, mode="nearest", grid_mode=True, prefilter=True)
 
 
 def _coarse_axis(spacing: Sequence[float]) -> int | None:
