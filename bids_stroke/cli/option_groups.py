@@ -29,7 +29,7 @@ def add_processing(group: argparse._ArgumentGroup) -> None:
         "--model",
         metavar="NAME|CARD",
         help="lesion segmentation model: the name of an included model, the path of a model card, or "
-        "nnunet:FOLDER for a trained nnU-Net v2",
+        "nnunet:FOLDER for a trained nnU-Net (v2 or v1)",
     )
     group.add_argument(
         "--mirror",

@@ -121,8 +121,8 @@ def refusal(folder):
 
 
 def test_a_folder_that_is_no_results_folder(tmp_path):
-    message = f"{tmp_path} is not an nnU-Net v2 results folder"
-    assert message in refusal(tmp_path) and "contains plans.json." in refusal(tmp_path)
+    message = f"{tmp_path} is not an nnU-Net results folder"
+    assert message in refusal(tmp_path) and "contains plans.json or plans.pkl." in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_folder_that_is_no_results_folder(tmp_path):
     [
         (
             {"channel_names": {"0": "T1", "1": "T2"}},
-            "dataset.json has the channels T1, T2; brain extraction needs a network with one channel",
+            "its channels are T1, T2; brain extraction needs a network with one channel",
         ),
         (
             {"labels": {"background": 0, "brain": [1, 2]}, "regions_class_order": [1]},

@@ -1,18 +1,16 @@
-"""Results folders of nnU-Net v2, read as model cards without nnU-Net or pickled code."""
+"""Results folders of nnU-Net v2 or v1, read as model cards without nnU-Net or pickled code."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from bids_stroke.errors import InvalidModelError
 from bids_stroke.models.card import CONTRASTS, NAME, Card, Channel, Network, Plan, Weights
 from bids_stroke.utils.files import PathLike, checksum
 
-from .checkpoint import CHECKPOINTS, read_metadata
+from . import contents, version1
+from .contents import Section
 
-#: Content of an nnU-Net JSON file or of one of its sections.
-Section: TypeAlias = Mapping[str, Any]
 Number = TypeVar("Number", int, float)
 _ARCHITECTURES = {"PlainConvUNet": False, "ResidualEncoderUNet": True}
 
@@ -31,8 +29,9 @@ def read(folder: PathLike) -> Card:
     ----------
     folder : path
         Folder with ``plans.json``, ``dataset.json`` and ``fold_*/checkpoint_final.pth`` (or
-        ``checkpoint_best.pth``). ``FOLDER?folds=0,1&checkpoint=checkpoint_best.pth`` selects folds and
-        checkpoint.
+        ``checkpoint_best.pth``), or a folder of nnU-Net v1
+        (:mod:`bids_stroke.models.nnunet.version1`).
+        ``FOLDER?folds=0,1&checkpoint=checkpoint_best.pth`` selects folds and checkpoint.
 
     Returns
     -------
@@ -73,18 +72,10 @@ def _read(
 ) -> LabeledNetwork:
     name, _, query = str(folder).partition("?")
     path, choice = Path(name).resolve(), dict(part.split("=") for part in query.split("&") if part)
+    read_folder = version1.read if version1.is_results_folder(path) else contents.read
     try:
-        plans = json.loads((path / "plans.json").read_text())
-        dataset = json.loads((path / "dataset.json").read_text())
-    except (OSError, ValueError) as error:
-        raise InvalidModelError(
-            f"{path} is not an nnU-Net v2 results folder ({error}); give the folder that contains "
-            "plans.json."
-        ) from None
-    files = _files(path, choice)
-    checkpoint = read_metadata(files[0])
-    configuration = checkpoint["init_args"]["configuration"]
-    try:
+        files, plans, dataset, checkpoint = read_folder(path, choice)
+        configuration = checkpoint["init_args"]["configuration"]
         settings = _configuration(plans, configuration)
         channels, labels = parse_channels(dataset), _foreground(dataset)
         built = arguments(plans, configuration, len(channels), 1 + len(labels))
@@ -108,23 +99,9 @@ def _read(
             path=path if not query else Path(f"{path}?{query}"),
         )
         return LabeledNetwork(card, labels)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InvalidModelError(f"{path} cannot be used {purpose} ({reason}).") from None
-
-
-def _files(path: Path, choice: Mapping[str, str]) -> list[Path]:
-    folds = choice["folds"].split(",") if "folds" in choice else None
-    names = (choice["checkpoint"],) if "checkpoint" in choice else CHECKPOINTS
-    folders = [path / f"fold_{fold}" for fold in folds] if folds else sorted(path.glob("fold_*"))
-    candidates = ([folder / name for name in names] for folder in folders)
-    files = [next(filter(Path.is_file, paths), None) for paths in candidates]
-    present = [file for file in files if file]
-    if not present or (folds and None in files):
-        raise InvalidModelError(
-            f"{path} has no {' or '.join(names)} in {folds or 'any fold_* folder'}."
-        )
-    return present
 
 
 def _configuration(plans: Section, name: str) -> Section:
@@ -149,8 +126,8 @@ def _contrasts(dataset: Section) -> tuple[Channel, ...]:
     contrasts = {name.lower(): name for name in CONTRASTS} | {"t1": "T1w", "t2": "T2w"}
     if not {name.lower() for name in names} <= contrasts.keys():
         raise ValueError(
-            f"dataset.json has the channels {', '.join(names)}; their names must be among "
-            f"{', '.join(CONTRASTS)}"
+            f"its channels are {', '.join(names)}; their names must be among {', '.join(CONTRASTS)}; "
+            f'write them to dataset.json in this folder, as "{_channel_key(dataset)}": {{"0": "T1w"}}'
         )
     if len(_foreground(dataset)) != 1:
         raise ValueError(
@@ -164,14 +141,19 @@ def _single_channel(dataset: Section) -> tuple[Channel, ...]:
     names = _channel_names(dataset)
     if len(names) != 1:
         raise ValueError(
-            f"dataset.json has the channels {', '.join(names)}; brain extraction needs a network "
-            "with one channel"
+            f"its channels are {', '.join(names)}; brain extraction needs a network with one channel"
         )
     return (Channel(names[0]),)
 
 
 def _channel_names(dataset: Section) -> list[str]:
-    return [dataset["channel_names"][str(n)] for n in range(len(dataset["channel_names"]))]
+    names = dataset[_channel_key(dataset)]
+    return [str(names[str(number)]) for number in range(len(names))]
+
+
+def _channel_key(dataset: Section) -> str:
+    """Return the key of the names of channels, which is that of nnU-Net v2 or v1."""
+    return "channel_names" if "channel_names" in dataset else "modality"
 
 
 def _foreground(dataset: Section) -> tuple[str, ...]:
@@ -205,6 +187,7 @@ def arguments(plans: Section, configuration: str, channels: int, outputs: int = 
     if kind not in _ARCHITECTURES or parts != ["Conv3d", "InstanceNorm3d", "LeakyReLU"]:
         raise ValueError(f"the network {kind} with {', '.join(parts)} is not supported")
     residual = _ARCHITECTURES[kind]
+    decoder_kernels = keywords.get("decoder_kernel_sizes")
     return {
         "in_channels": channels,
         "out_channels": outputs,
@@ -215,7 +198,7 @@ def arguments(plans: Section, configuration: str, channels: int, outputs: int = 
         "decoder": keywords["n_conv_per_stage_decoder"],
         "bias": keywords["conv_bias"],
         "residual": residual,
-    }
+    } | ({"decoder_kernels": decoder_kernels} if decoder_kernels else {})
 
 
 def _architecture(settings: Section) -> Section:
@@ -247,6 +230,7 @@ def _plan(plans: Section, settings: Section, checkpoint: Section) -> Plan:
         masked=tuple(settings["use_mask_for_norm"]),
         order=settings.get("resampling_fn_data_kwargs", {}).get("order", 3),
         mirror=tuple(checkpoint.get("inference_allowed_mirroring_axes") or ()),
+        version=plans.get("version", 2),
     )
 
 
