@@ -83,7 +83,7 @@ def _stage(stored: Section) -> int:
         return 0
     stage = next((stage for flag, stage in pairwise(stored["init"]) if isinstance(flag, bool)), None)
     if stage is None or stage not in stages:
-        raise ValueError(f"its checkpoint states the stage {stage}, but the plans have {len(stages)}")
+        raise ValueError(f"its checkpoint states the stage {stage}, but there are {len(stages)}")
     return stage
 
 

@@ -132,7 +132,11 @@ def test_dataset_json_names_the_channels(tmp_path):
             "the preprocessing PreprocessorFor3D_NoResampling is not supported",
         ),
         ({"all_classes": [1, 2]}, {}, "its labels are background, 1, 2; they must be background and"),
-        ({"plans_per_stage": {0: STAGE, 1: STAGE}}, {"init": None}, "states the stage None, but the"),
+        (
+            {"plans_per_stage": {0: STAGE, 1: STAGE}},
+            {"init": None},
+            "states the stage None, but there are 2",
+        ),
         ({}, {"trainer": "nnUNetTrainerV2CascadeFullRes"}, "CascadeFullRes is not supported; give a"),
         ({}, {"trainer": "nnUNetTrainerV2_GN"}, "the trainer nnUNetTrainerV2_GN is not supported"),
     ],
@@ -207,6 +211,15 @@ def test_weights_of_another_network(folder):
     torch.save(checkpoint, path)
     with pytest.raises(ModelError, match="do not fit its network; check that the trainer is nnUNet"):
         weights.load(catalog.load(folder))
+
+
+def test_a_network_starts_a_training_by_nnunet_v2(folder, tmp_path):
+    network = nnunets.architecture(features=nnunets_v1.FEATURES)
+    planned = nnunets.write(tmp_path / "v2", network, (2, 2, 2), (16, 16, 16), steps=0)
+    target = catalog.load(planned)
+    path, report = adapt_model(catalog.load(folder), ("T1w", "FLAIR"), tmp_path, target=target)
+    assert set(report.counts()) == {"expanded", "copied"}
+    assert catalog.load(path).plan.version == 2
 
 
 @pytest.mark.slow
