@@ -112,9 +112,10 @@ def init_measure_wf(
 
 
 def _licenses(maps: Maps) -> dict[str, str]:
-    """Return the licenses of the tracts and of the super-regions."""
+    """Return the licenses of the tracts, of the super-regions and of the atlases with a card."""
     tracts = {f"Tract {card.name}": card.licence for card in maps.cards}
-    return tracts | {f"Atlas {super_regions_card().name}": super_regions_card().licence}
+    atlases = {f"Atlas {card.name} {card.citation}": card.licence for card in maps.atlas_cards}
+    return tracts | {f"Atlas {super_regions_card().name}": super_regions_card().licence} | atlases
 
 
 def _describe_tract(card: TractCard) -> str:

@@ -11,6 +11,7 @@ import pytest
 from scipy import sparse
 
 from bids_stroke.bids.derivatives import write_tsv
+from bids_stroke.cli.simulate import main as simulate
 from bids_stroke.cohort import outcome, outcome_tables
 from bids_stroke.cohort.lesion_matrix import LesionMatrix
 from bids_stroke.cohort.measures import Measure
@@ -20,12 +21,22 @@ from bids_stroke.models import catalog
 from bids_stroke.spatial import image
 
 
+@pytest.mark.slow
 def test_python_page(tmp_path, monkeypatch):
+    assert simulate([str(tmp_path / "bids"), "--participants", "1", "--resolution", "2"]) == 0
+    for path in (tmp_path / "bids").rglob("sub-01_*.nii.gz"):
+        path.rename(tmp_path / re.sub(".*(T1w|FLAIR|brain_mask)", r"\1", path.name))
     derived.session(tmp_path / "out")
     row = {"participant_id": "sub-01", "lesion_volume_ml": 7.2, "hemisphere": "left"}
     pd.DataFrame([row]).to_csv(tmp_path / "out/group_lesion.tsv", sep="\t", index=False)
     monkeypatch.chdir(tmp_path)
     variables = pages.run_python("python.md")
+    assert variables["measured"].components["hemisphere"]["all"] == "left"
+    mask, probability = (image.load(f"{name}.nii.gz") for name in ("mask", "probability"))
+    assert mask.get_fdata().sum() * 0.008 == pytest.approx(
+        variables["segmentation"].volume_ml, rel=1e-4
+    )
+    assert probability.get_fdata()[mask.get_fdata() > 0].min() >= 0.5
     assert variables["flair"].name == "sub-01_desc-preproc_FLAIR.nii.gz"
     lesion = image.load("lesion.nii.gz")
     assert lesion.shape == variables["t1w"].shape and lesion.get_data_dtype() == np.uint8

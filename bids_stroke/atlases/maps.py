@@ -11,7 +11,8 @@ from bids_stroke.spatial import image, template_transforms
 from bids_stroke.spatial.templates import TEMPLATE
 from bids_stroke.utils.contents import content_key
 
-from . import load_columns, supplied, tract_cards
+from . import atlas_cards, load_columns, supplied, tract_cards
+from .atlas_cards import AtlasCard
 from .regions import COLUMNS
 from .super_regions import super_regions_card
 from .tract_cards import TractCard
@@ -22,7 +23,7 @@ class Maps:
     """Tracts and atlases in which the lesions of a run are measured.
 
     ``tracts`` holds names, cards or maps of tracts; ``cutoffs_ml`` user-supplied cut-offs of their
-    categories; ``atlases`` user-supplied atlases (image, label table).
+    categories; ``atlases`` the images of atlases with their label tables or cards.
     """
 
     tracts: tuple[str, ...] = (tract_cards.JUELICH,)
@@ -33,6 +34,11 @@ class Maps:
     def cards(self) -> list[TractCard]:
         """Cards of the tracts."""
         return [tract_cards.load_card(tract, self.cutoffs_ml) for tract in self.tracts]
+
+    @property
+    def atlas_cards(self) -> list[AtlasCard]:
+        """Cards of the atlases that have one."""
+        return [atlas_cards.load_card(path) for _, path in self.atlases if atlas_cards.is_card(path)]
 
     @cached_property
     def columns(self) -> dict[str, dict[str, dict[str, object]]]:
@@ -86,6 +92,8 @@ class Maps:
             if card.is_supplied and not card.volumes:
                 for path in card.paths:
                     image.check_header(path)
+        for atlas_card in self.atlas_cards:
+            atlas_cards.check_image(atlas_card)
         for path, _ in self.atlases:
             if not path.is_file():
                 raise UsageError(f"{path} does not exist; check --atlas.")

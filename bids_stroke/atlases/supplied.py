@@ -19,6 +19,7 @@ from bids_stroke.utils.cache import cached_images
 from bids_stroke.utils.files import PathLike, stamp
 from bids_stroke.utils.tables import read_table
 
+from .atlas_cards import is_card, load_card
 from .regions import Atlas, measure_regions, region_table
 
 #: Scale factor of stored values by their upper limit: probabilities and percentages.
@@ -45,8 +46,8 @@ def load_atlas(path: PathLike, labels: PathLike) -> Atlas | ProbabilityAtlas:
         3D image of integer labels (0: background), or 4D image with a volume of probabilities (0-1 or
         percent) for each region; in the template space that ``space-`` in its name states.
     labels : path
-        BIDS label table with the columns ``index`` and ``name`` (``_dseg.tsv``). For probabilities,
-        the regions in order of increasing index correspond to the volumes.
+        BIDS label table with the columns ``index`` and ``name`` (``_dseg.tsv``), or an atlas card. For
+        probabilities, the regions in order of increasing index correspond to the volumes.
 
     Returns
     -------
@@ -217,13 +218,15 @@ def _is_4d(path: PathLike) -> bool:
 
 
 def read_region_names(path: PathLike) -> dict[int, str]:
-    """Read the region names by label from a table.
+    """Read the region names by label from a table or an atlas card.
 
     Raises
     ------
     UsageError
-        If the file is not a table of regions.
+        If the file is not a table of regions, nor a valid card.
     """
+    if is_card(path):
+        return dict(load_card(path).regions)
     try:
         table = read_table(path)
         numbers = table["index"].astype(float)

@@ -10,8 +10,10 @@ from bids_stroke.data import DATA
 from bids_stroke.errors import ResourceError, UsageError
 from bids_stroke.utils import safe_yaml
 from bids_stroke.utils.cache import cache_dir
-from bids_stroke.utils.download import Progress, RemoteFile, download
+from bids_stroke.utils.download import Progress
 from bids_stroke.utils.files import PathLike, package_file
+
+from .sources import Source, fetch_file
 
 #: Name of the default tract.
 JUELICH = "juelich-cst"
@@ -32,15 +34,6 @@ class CutoffSources(TypedDict):
 
     lower: str
     upper: str
-
-
-@dataclass(frozen=True)
-class Source:
-    """Download source of a tract file: URL, SHA-256 and size in bytes."""
-
-    url: str
-    sha256: str
-    bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,10 +228,7 @@ def fetch(card: TractCard, progress: Progress = lambda done, total: None) -> lis
     """
     for file, path in zip(card.files, card.paths, strict=True):
         if card.sources:
-            source = card.sources[file]
-            remote = RemoteFile([source.url], source.sha256, source.bytes)
-            advice = f"or copy the file to {path}"
-            download(f"{file} of the tract {card.name}", remote, path, advice, progress)
+            fetch_file(f"{file} of the tract {card.name}", card.sources[file], path, progress)
     return card.paths
 
 

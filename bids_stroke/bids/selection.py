@@ -30,12 +30,26 @@ def select_images(files: Candidates, card: ContrastSelector) -> Session:
     if not chosen:
         raise _no_image(files)
     used = _used(files.name, card, tuple(chosen))
-    if card.reference in used:
-        reference = card.reference
+    reference = choose_reference(card, used, tuple(chosen))
+    if reference == card.reference:
         files.selection.note(f"The {reference} is the reference, as in the training of {card.name}.")
-    else:
-        reference = next(c for c in REFERENCES if c in used or (c == "T1w" and c in chosen))
     return build_session(files, chosen, reference)
+
+
+def choose_reference(card: ContrastSelector, used: Sequence[str], available: Sequence[str]) -> str:
+    """Choose the contrast of the reference image of a session.
+
+    Parameters
+    ----------
+    card : ContrastSelector
+    used : sequence of str
+        Contrasts that the model uses, one of which can be the reference.
+    available : sequence of str
+        Contrasts of the session.
+    """
+    if card.reference and card.reference in used:
+        return card.reference
+    return next(c for c in REFERENCES if c in used or (c == "T1w" and c in available))
 
 
 def _no_image(files: Candidates) -> UnusableSessionError:

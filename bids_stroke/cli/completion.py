@@ -11,9 +11,9 @@ from bids_stroke.errors import ResourceError
 from .command import CommandParser
 
 #: Metavars of folders; other paths are files.
-_FOLDERS = ("BIDS_DIR", "DIR", "OUT", "OUTPUT_DIR", "RUN", "TRUTH", "[NAME=]PRED")
+_FOLDERS = ("BIDS_DIR", "DEST", "DIR", "OUT", "OUTPUT_DIR", "RUN", "TRUTH", "[NAME=]PRED")
 #: Metavars of values that are paths or names, and are therefore not parsed as paths.
-_NAMES_OR_PATHS = ("MODEL", "NAME|CARD", "RECIPE", "SOURCE", "TRACT", "[NAME=]PRED")
+_NAMES_OR_PATHS = ("ATLAS", "MODEL", "NAME|CARD", "RECIPE", "SOURCE", "TRACT", "[NAME=]PRED")
 
 
 def completion_script(shell: str) -> str:

@@ -1,4 +1,4 @@
-"""``bids_stroke-models``: list, show, download, verify, export and adapt models."""
+"""``bids_stroke-models``: list, show, download, verify, export and adapt models, also to ONNX."""
 
 import argparse
 import sys
@@ -85,6 +85,10 @@ def parser() -> CommandParser:
         metavar="MODEL",
         help="nnU-Net that defines the target network (default: network of SOURCE)",
     )
+    onnx = commands.add_parser("onnx", help="export the networks of a model to ONNX")
+    onnx.add_argument("model", metavar="MODEL", help="model to export")
+    onnx.add_argument("out", type=Path, metavar="OUT", help="output folder for the ONNX files")
+    onnx.add_argument("--half", action="store_true", help="export in half precision")
     return command
 
 
@@ -208,6 +212,15 @@ def _adapt(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _onnx(arguments: argparse.Namespace) -> int:
+    from bids_stroke.models import catalog
+    from bids_stroke.models.onnx_export import export_onnx
+
+    for path in export_onnx(catalog.load(arguments.model), arguments.out, arguments.half):
+        print(path)
+    return 0
+
+
 def _network(card: "Card") -> str:
     """Return the family of a network and its name within the family."""
     names = [card.network.family, card.network.arguments.get("network")]
@@ -222,6 +235,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "export": _export,
     "search": _search,
     "adapt": _adapt,
+    "onnx": _onnx,
 }
 if __name__ == "__main__":
     sys.exit(main())

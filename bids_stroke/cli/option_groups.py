@@ -77,11 +77,11 @@ def add_processing(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--atlas",
         nargs="+",
-        type=Path,
-        metavar="FILE",
+        metavar="ATLAS",
         default=[],
-        help="atlases for regional lesion volumes, with space-<template> in their names: label images, "
-        "or 4D images with one probability map per region",
+        help="atlases for regional lesion volumes: names from bids_stroke-atlases list, YAML atlas "
+        "cards, or files with space-<template> in their names: label images, or 4D images with one "
+        "probability map per region",
     )
     group.add_argument(
         "--atlas-labels",
@@ -89,7 +89,8 @@ def add_processing(group: argparse._ArgumentGroup) -> None:
         type=Path,
         metavar="TSV",
         default=[],
-        help="one table per --atlas file, in the same order, with the columns index and name",
+        help="one table per file of --atlas, in the same order, with the columns index and name; not "
+        "for names and cards",
     )
     group.add_argument(
         "--device", choices=DEVICES, help="device of the networks; auto uses a GPU if available"

@@ -108,8 +108,8 @@ def _is_native(space: str) -> bool:
 def absolute(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of arguments with absolute paths, and tuples instead of lists."""
     args: dict[str, Any] = {name: _frozen(value) for name, value in values.items()}
-    if "tracts" in args:
-        args["tracts"] = tuple(map(_absolute_tract, args["tracts"]))
+    for name in {"tracts", "atlas"} & args.keys():
+        args[name] = tuple(map(_absolute_map, args[name]))
     if "model" in args:
         args["model"] = _absolute_model(args["model"])
     if args.get("brain_extraction", "").startswith(NNUNET):
@@ -124,7 +124,7 @@ def _frozen(value: object) -> object:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
-def _absolute_tract(tract: str) -> str:
+def _absolute_map(tract: str) -> str:
     """Convert the path of a map or a card to an absolute path; return names unchanged."""
     from bids_stroke.atlases.tract_cards import CARD_EXTENSIONS  # slow import
     from bids_stroke.bids.names import IMAGE_EXTENSIONS
@@ -143,13 +143,28 @@ def _absolute_model(model: str) -> str:
     return f"{prefix}{Path(path).absolute()}{selection}{folds}"
 
 
-def _pairs(atlases: Sequence[Path], tables: Sequence[Path]) -> tuple[tuple[Path, Path], ...]:
-    if len(atlases) != len(tables):
+def _pairs(atlases: Sequence[str], tables: Sequence[Path]) -> tuple[tuple[Path, Path], ...]:
+    """Return the image of each atlas with its table or its card."""
+    if not (atlases or tables):
+        return ()
+    from bids_stroke.atlases import atlas_cards  # slow import
+    from bids_stroke.bids.names import IMAGE_EXTENSIONS
+
+    images = [atlas for atlas in atlases if atlas.endswith(IMAGE_EXTENSIONS)]
+    if len(images) != len(tables):
         raise UsageError(
-            f"--atlas has {len(atlases)} files and --atlas-labels has {len(tables)}; give one table "
+            f"--atlas has {len(images)} files and --atlas-labels has {len(tables)}; give one table "
             "for each atlas."
         )
-    return tuple(zip(atlases, tables, strict=True))
+    remaining = iter(tables)
+
+    def pair(atlas: str) -> tuple[Path, Path]:
+        if atlas in images:
+            return Path(atlas), next(remaining)
+        card = atlas_cards.load_card(atlas)
+        return card.image, card.path
+
+    return tuple(map(pair, atlases))
 
 
 def _filters(path: Path | None) -> dict[str, dict[str, object]]:

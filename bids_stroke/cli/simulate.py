@@ -3,13 +3,12 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from bids_stroke.errors import UsageError
 from bids_stroke.training.recipe_settings import SimulationRecipe
 from bids_stroke.training.recipes import read_recipe
-from bids_stroke.utils.files import PathLike, atomic
+from bids_stroke.utils.files import new_folder
 
 from .command import CommandParser, run_parsed
 
@@ -83,32 +82,12 @@ def _simulate(arguments: argparse.Namespace) -> int:
     out, brains, lesions = (options.pop(name) for name in ("out", "brains", "lesions"))
     if bool(brains) != bool(lesions):
         raise UsageError("--brains and --lesions must be used together; give both or neither.")
-    if brains:
-        simulate(out, partial(_write_brains, brains=brains, lesions=lesions, **options))
-    else:
-        simulate(out, partial(_write_heads, **options))
+    with new_folder(out) as folder:
+        if brains:
+            _write_brains(folder, brains=brains, lesions=lesions, **options)
+        else:
+            _write_heads(folder, **options)
     return 0
-
-
-def simulate(out: PathLike, write: Callable[[Path], None]) -> None:
-    """Write a dataset to ``out`` atomically: the folder exists only after ``write`` has succeeded.
-
-    Raises
-    ------
-    UsageError
-        If ``out`` exists and is not an empty folder, or cannot be written.
-    """
-    out = Path(out).absolute()
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UsageError(f"{out} is not an empty folder; choose a new folder.")
-    try:
-        with atomic(out) as folder:
-            folder.mkdir()
-            write(folder)
-    except OSError as error:
-        raise UsageError(
-            f"{out} cannot be written ({error.strerror or error}); choose another folder."
-        ) from None
 
 
 def _write_heads(folder: Path, participants: int, resolution: float, seed: int) -> None:

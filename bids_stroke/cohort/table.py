@@ -46,6 +46,17 @@ def lesion_volumes(table: pd.DataFrame) -> pd.Series:
     return pd.Series(native_or_template(*columns), index=table.index)
 
 
+def first_sessions(table: pd.DataFrame) -> pd.Series:
+    """Return whether each row is the first session of its participant, in order of names.
+
+    >>> sessions = {"participant_id": ["sub-1", "sub-1"], "session_id": ["ses-10", "ses-2"]}
+    >>> first_sessions(pd.DataFrame(sessions)).tolist()
+    [False, True]
+    """
+    order = table["session_id"].map(natural_key).sort_values(kind="stable").index
+    return ~table.loc[order, "participant_id"].duplicated().reindex(table.index)
+
+
 def session_row(output_dir: PathLike, record: Record) -> Row:
     """Build the row of a session that was processed successfully.
 

@@ -21,6 +21,7 @@ from bids_stroke.cohort.outcome import DIRECTIONS, Analysis, Participants
 from bids_stroke.cohort.outcome_tables import SUMMARY_COLUMNS, data_table, summary_row
 from bids_stroke.cohort.permutation import SEED
 from bids_stroke.cohort.symptom_maps import ALPHA, POWER_EFFECT, Permutations, SymptomMap
+from bids_stroke.cohort.table import first_sessions
 from bids_stroke.errors import DatasetError
 from bids_stroke.reports.viewer.page import viewer_name
 from bids_stroke.settings import Settings
@@ -132,8 +133,7 @@ def _collect(
     tuple of (Participants, pandas.DataFrame, list of str)
         Lesions, the rows of the group table, and notices.
     """
-    order = table["session_id"].map(names.natural_key).sort_values(kind="stable").index
-    first = ~table.loc[order, "participant_id"].duplicated().reindex(table.index)
+    first = first_sessions(table)
     rows = table[first].reset_index(drop=True)
     selected = [record for record, keep in zip(records, first, strict=True) if keep]
     sessions = dict(zip(rows["participant_id"], rows["session_id"].fillna(""), strict=True))

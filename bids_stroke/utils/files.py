@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
-from bids_stroke.errors import ResourceError
+from bids_stroke.errors import ResourceError, UsageError
 
 #: Type of path arguments.
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -31,6 +31,28 @@ def atomic(path: PathLike) -> Iterator[Path]:
         partial = Path(folder) / path.name
         yield partial
         os.replace(partial, path)
+
+
+@contextmanager
+def new_folder(path: PathLike) -> Iterator[Path]:
+    """Yield a temporary folder, which becomes ``path`` when the block ends without an error.
+
+    Raises
+    ------
+    UsageError
+        If ``path`` exists and is not an empty folder, or cannot be written.
+    """
+    path = Path(path).absolute()
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UsageError(f"{path} is not an empty folder; choose a new folder.")
+    try:
+        with atomic(path) as folder:
+            folder.mkdir()
+            yield folder
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written ({error.strerror or error}); choose another folder."
+        ) from None
 
 
 def missing_content_reason(path: PathLike) -> str | None:

@@ -1,10 +1,9 @@
 """Download of tract files, and the command bids_stroke-tracts."""
 
 import hashlib
-from http.server import BaseHTTPRequestHandler
 
 import pytest
-from servers import https
+from servers import https, sending
 
 from bids_stroke.atlases import tract_cards, tracts
 from bids_stroke.cli.tracts import main
@@ -16,18 +15,7 @@ def test_a_tract_is_downloaded_once_and_verified(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path / "cache"))
     digest, requests = hashlib.sha256(content).hexdigest(), []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            requests.append(self.path)
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_):
-            pass
-
-    with https(Handler, tmp_path, monkeypatch) as server:
+    with https(sending(content, requests), tmp_path, monkeypatch) as server:
         (tmp_path / "card.yaml").write_text(
             "{name: remote, atlas: Remote, space: MNI152NLin2009aSym, file: {L: l.nii, R: r.nii},"
             " licence: Ask them., sources: {"

@@ -38,10 +38,12 @@ CASES = {
     "bids_stroke-evaluate --assume-orientation ": {"RAS", "LAS"},
     "bids_stroke-review coll": {"collect"},
     "bids_stroke-review collect a b --use": {"--use-rater"},
+    "bids_stroke-export out dest --to ": {"lesymap", "niistat", "svrlsm", "fmriprep", "csv"},
     "bids_stroke-slurm --sb": {"--sbatch"},
     "bids_stroke-slurm --group-b": {"--group-by"},
     "bids_stroke-simulate --re": {"--resolution"},
     "bids_stroke-train --dec": {"--decay"},
+    "bids_stroke-atlases f": {"fetch"},
     "bids_stroke-tracts f": {"fetch"},
     "bids_stroke-check --h": {"--help"},
 }

@@ -184,10 +184,20 @@ def test_masks_tracts_and_atlases(folder, monkeypatch):
     assert atlas.is_absolute() and table.is_absolute()
 
 
+def test_atlas_cards_need_no_table(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    options = ("--atlas", "a.nii", "arterial-territories", "b.nii", "--atlas-labels", "a.tsv", "b.tsv")
+    first, (image, card), last = parse(*options).atlases
+    assert first == (folder / "a.nii", folder / "a.tsv") and last[1].name == "b.tsv"
+    assert card.name == "arterial-territories.yaml" and "_space-MNI152NLin6Asym_" in image.name
+
+
 @pytest.mark.parametrize(
     "options, words",
     [
         (["--atlas", "a.nii.gz"], "one table for each atlas"),
+        (["--atlas", "arterial-territories", "--atlas-labels", "a.tsv"], "has 0 files and"),
+        (["--atlas", "arteries"], "Unknown atlas arteries; use a NIfTI file with --atlas-labels, an"),
         (["--cutoffs", "5", "2"], "the lower first"),
         (["--cutoffs", "0", "2"], "give two positive values"),
     ],

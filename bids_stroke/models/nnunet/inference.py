@@ -177,6 +177,11 @@ def _coarse_axis(spacing: Sequence[float]) -> int | None:
     return axes[0] if len(axes) == 1 else None
 
 
+def network_tile(card: Card) -> tuple[int, ...]:
+    """Return the tile size (voxels) in the network's axis order."""
+    return _network_order(card.tile, _plan(card).transpose)
+
+
 def foreground(
     card: Card, networks: Iterable[torch.nn.Module], data: np.ndarray, device: str, mirror: bool
 ) -> np.ndarray:
@@ -199,13 +204,13 @@ def foreground(
     ndarray, float32
     """
     plan = _plan(card)
-    tile = _network_order(card.tile, plan.transpose)
+    tile = network_tile(card)
     missing = [max(side - size, 0) for side, size in zip(tile, data.shape[1:], strict=True)]
     padding = [(0, 0), *((pad // 2, pad - pad // 2) for pad in missing)]
     padded = torch.from_numpy(np.pad(data, padding))[None].to(device)
     axes = [axis + 2 for axis in plan.mirror] if mirror else []
     flips = list(chain.from_iterable(combinations(axes, n) for n in range(len(axes) + 1)))
-    convert = _foreground_probability if plan.version == 1 else _foreground_logit
+    convert = _foreground_probability if plan.version == 1 else foreground_logit
     total = torch.zeros(padded.shape[2:], device=device)
     for network in networks:
         network = devices.place_network(network, device, in_place=["norm"])
@@ -238,14 +243,14 @@ def _tiled(
     return total / weights
 
 
-def _foreground_logit(output: torch.Tensor) -> torch.Tensor:
+def foreground_logit(output: torch.Tensor) -> torch.Tensor:
     """Return the logit of any label but the background."""
     output = output.float()
     return output[:, 1:].logsumexp(1, keepdim=True) - output[:, :1]
 
 
 def _foreground_probability(output: torch.Tensor) -> torch.Tensor:
-    return _foreground_logit(output).sigmoid()
+    return foreground_logit(output).sigmoid()
 
 
 def _corners(size: int, side: int) -> list[int]:
