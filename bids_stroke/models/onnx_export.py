@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -99,6 +100,7 @@ def metadata(card: Card) -> dict[str, str]:
         "spacing": card.spacing,
         "tile": card.tile,
         "normalization": card.normalization,
+        "plan": card.plan and asdict(card.plan),
         "threshold": card.threshold,
         "min_component_mm3": card.min_component_mm3,
         "license": card.licence,
