@@ -97,6 +97,11 @@ class Settings:
                 f"{self.output_dir} is the BIDS dataset itself; choose another output folder, such "
                 f"as {self.bids_dir / 'derivatives' / 'bids_stroke'}."
             )
+        if self.corrections and self.output_dir.resolve() == self.corrections.resolve():
+            raise UsageError(
+                f"{self.corrections} is the output folder of this run; give the dataset of "
+                "bids_stroke-review collect with --corrections."
+            )
         for folder in () if self.dry_run else (self.output_dir, self.work_dir):
             _check_writable(folder)
 

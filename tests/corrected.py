@@ -1,5 +1,7 @@
 """Corrected masks as the viewer saves them: a mask on the grid of the image, and its sidecar."""
 
+import gzip
+import hashlib
 import json
 
 import nibabel as nib
@@ -32,13 +34,15 @@ def download(
     sidecar=True,
     **more,
 ):
-    """Write a download and return its path; ``more`` are further fields of the sidecar."""
+    """Write a download and return its path; ``more`` are further fields of the sidecar, without those
+    that are None."""
     folder.mkdir(parents=True, exist_ok=True)
     mask = drawing(4, 5, 6) if mask is None else mask
     stem = f"{name}_space-T1w_label-L_desc-corrected_mask{number}"
     img = nib.Nifti1Image(mask, affine)
     img.set_sform(affine, 1)
-    nib.save(img, folder / f"{stem}.nii.gz")
+    path = folder / f"{stem}.nii.gz"
+    nib.save(img, path)
     content = {
         "Rater": rater,
         "Date": date,
@@ -47,8 +51,10 @@ def download(
         "ReferenceAffine": np.asarray(affine).tolist(),
         "Model": "simstroke",
         "SourceMask": f"{name}_space-T1w_label-L_desc-T1lesion_mask.nii.gz",
+        "MaskSHA256": hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest(),
         **more,
     }
     if sidecar:
+        content = {key: value for key, value in content.items() if value is not None}
         (folder / f"{stem}.json").write_text(json.dumps(content))
-    return folder / f"{stem}.nii.gz"
+    return path

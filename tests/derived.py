@@ -58,8 +58,8 @@ def session(out, name="sub-01", zooms=(2, 2, 2), tilt=0.0, flair=True, probabili
         coarse = affine((2, 2, 6))
         data = 200 * ball(coarse, 0, (60, 75, 60)) + 600 * ball(coarse, LESION_MM, (12, 12, 12))
         save(data, coarse, "desc-preproc_FLAIR")
-        _identity(folder / f"{name}_from-FLAIR_to-T1w_mode-image_xfm.mat")
-    _identity(folder / f"{name}_from-{TEMPLATE}_to-T1w_mode-image_xfm.h5")
+        identity(folder / f"{name}_from-FLAIR_to-T1w_mode-image_xfm.mat")
+    identity(folder / f"{name}_from-{TEMPLATE}_to-T1w_mode-image_xfm.h5")
     return _record(out, name, folder, "T1w", ["T1w"])
 
 
@@ -84,7 +84,8 @@ def tract(folder):
     return path
 
 
-def _identity(path):
+def identity(path):
+    """Write the transform between two images in the same position."""
     ants.write_transform(
         ants.create_ants_transform(transform_type="AffineTransform", dimension=3), str(path)
     )

@@ -6,10 +6,17 @@ from pathlib import Path
 import pytest
 
 from bids_stroke.atlases import load_columns, regions
-from bids_stroke.cohort import association, long_tables, outcome_tables, summary, symptom_maps
+from bids_stroke.cohort import (
+    association,
+    long_tables,
+    longitudinal,
+    outcome_tables,
+    summary,
+    symptom_maps,
+)
 from bids_stroke.cohort import columns as cohort_columns
 from bids_stroke.evaluation import columns as evaluation_columns
-from bids_stroke.execution import group_corrections, outcome
+from bids_stroke.execution import group_corrections, group_longitudinal, outcome
 from bids_stroke.lesion import measurements
 from bids_stroke.qc import image_quality, ratings
 
@@ -21,10 +28,12 @@ TABLES = {
     "loads": load_columns.COLUMNS,
     "regions": regions.COLUMNS,
     "quality": image_quality.COLUMNS,
+    "longitudinal": longitudinal.COLUMNS,
     "group_lesion": cohort_columns.COLUMNS,
     "group_loads": summary.SUMMARY_COLUMNS,
     "group_ratings": ratings.MERGED_COLUMNS,
     "group_agreement": group_corrections.COLUMNS,
+    "group_longitudinal": group_longitudinal.COLUMNS,
     **{name: columns for name, (_, columns) in long_tables.LONG_TABLES.items()},
     "group_outcome": association.COLUMNS,
     "group_outcome_tests": symptom_maps.COLUMNS,

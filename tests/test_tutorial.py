@@ -31,6 +31,7 @@ def test_tutorial(tmp_path):
         "out/sub-01.html",
         "out/group.html",
         "out/evaluation/evaluation.html",
+        "out/group_agreement.tsv",
         "own/group.html",
         "repaired/sub-02.html",
     ):

@@ -16,7 +16,7 @@ import numpy as np
 
 from bids_stroke import __version__
 from bids_stroke.errors import DatasetError, ImageError, StrokeError, UsageError
-from bids_stroke.spatial import grid, image, masks
+from bids_stroke.spatial import grid, headers, image, masks
 from bids_stroke.utils import files
 from bids_stroke.utils.files import PathLike
 
@@ -33,13 +33,16 @@ from .corrections import (
     SOURCE_MASK,
     SOURCE_MASK_SHA256,
     Version,
+    corrected_mask_name,
     is_collected,
+    names_image,
+    rater_name,
     read_sidecar,
     version_of,
 )
 from .derivatives import write_json
 from .downloads import Download, find_downloads
-from .names import Name, derivative, folder_of, sidecar_of
+from .names import Name, derivative, entity, folder_of, sidecar_of
 from .source_datasets import DESCRIPTION
 
 _README = (
@@ -95,7 +98,8 @@ class Collector:
     ) -> None:
         self._folder = Path(corrections)
         self._derivatives = Path(derivatives) if derivatives else None
-        self._rater, self._preferred, self._allow_empty = rater, preferred, allow_empty
+        self._rater, self._preferred = rater_name(rater or ""), rater_name(preferred or "")
+        self._allow_empty = allow_empty
         self._result = Collection()
         _check_dataset(self._folder)
 
@@ -114,9 +118,9 @@ class Collector:
                 "the path."
             )
         _write_dataset_files(self._folder)
-        accepted = [item.stem for item in masks_to_collect if self._accept(item)]
-        for stem in dict.fromkeys([*accepted, *self._stems_of_preferred()]):
-            self._use(stem)
+        accepted = [item.session for item in masks_to_collect if self._accept(item)]
+        for session in dict.fromkeys([*accepted, *self._sessions_of_preferred()]):
+            self._use(session)
         return self._result
 
     def _accept(self, download: Download) -> bool:
@@ -134,8 +138,7 @@ class Collector:
     def _sidecar(self, download: Download) -> dict[str, Any]:
         """Return the sidecar of a download, or create that of a mask of another software."""
         path = download.path
-        if download.sidecar.is_file():
-            content = read_sidecar(download.sidecar)
+        if content := download.read_sidecar():
             download.check_session(content)
             return content
         if not self._rater:
@@ -151,14 +154,14 @@ class Collector:
         try:
             shape = tuple(int(number) for number in content[REFERENCE_SHAPE])
             affine = np.asarray(content[REFERENCE_AFFINE], float)
-            if len(shape) != 3 or affine.shape != (4, 4):
+            if len(shape) != 3 or min(shape) < 1 or not headers.is_usable_affine(affine):
                 raise ValueError("not of an image")
-        except (KeyError, TypeError, ValueError):
+            return grid.blank(shape, affine)
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise DatasetError(
                 f"{download.path} has no sidecar with its grid (ReferenceShape, ReferenceAffine); add "
                 "--derivatives with the output folder of bids_stroke."
             ) from None
-        return grid.blank(shape, affine)
 
     def _reference_in(
         self, folder: Path, download: Download, content: Mapping[str, Any]
@@ -170,6 +173,12 @@ class Collector:
             raise DatasetError(
                 f"{download.path} belongs to {download.session} with the reference image "
                 f"{download.space}, which {folder} does not have; check its name and --derivatives."
+            )
+        name, drawn_on = session.inputs.get(download.space), content.get(REFERENCE_IMAGE)
+        if name and drawn_on and not names_image(str(drawn_on), name):
+            raise DatasetError(
+                f"{download.path} was drawn on {drawn_on}, but the reference image of "
+                f"{download.session} is {Path(name).name}; correct the mask on this image."
             )
         source = path.with_name(Path(str(content.get(SOURCE_MASK) or path.name)).name)
         earlier = content.get(SOURCE_MASK_SHA256)
@@ -213,43 +222,54 @@ class Collector:
         name = derivative(download.session, "mask", desc=desc, **entities)
         return self._folder / "sourcedata" / folder_of(download.session) / name
 
-    def _stems_of_preferred(self) -> list[str]:
-        """Return the names of the masks with a version of the preferred rater."""
+    def _sessions_of_preferred(self) -> list[str]:
+        """Return the sessions with a version of the preferred rater."""
         if not self._preferred:
             return []
         paths = sorted((self._folder / "sourcedata").rglob("sub-*_mask.nii.gz"))
-        sidecars = {path.name: read_sidecar(sidecar_of(path)) for path in paths}
-        names = [name for name in sidecars if version_of(sidecars[name]).rater == self._preferred]
-        return [re.sub(f"(?<=_desc-{CORRECTED})[^_]+_mask.*", "_mask", name) for name in names]
+        raters = {path: version_of(read_sidecar(sidecar_of(path))).rater for path in paths}
+        if self._preferred not in raters.values():
+            self._result.refused.append(
+                f"{self._folder} contains no mask of {self._preferred}, only of "
+                f"{', '.join(sorted(set(raters.values()))) or 'nobody'}; check --use-rater."
+            )
+        return [Name.parse(path).session_name for path in paths if raters[path] == self._preferred]
 
-    def _use(self, stem: str) -> None:
-        """Put the newest version of a mask, or that of the preferred rater, into use."""
-        folder = folder_of(Name.parse(stem).session_name)
-        start = stem.removesuffix("_mask")
-        paths = (self._folder / "sourcedata" / folder).glob(f"{start}[0-9]*_mask.nii.gz")
+    def _use(self, session: str) -> None:
+        """Put the newest version of the mask of a session, or that of the preferred rater, into use.
+
+        Versions may be on several images of the session, if its reference image has changed.
+        """
+        folder = folder_of(session)
+        paths = (self._folder / "sourcedata" / folder).glob(f"*_desc-{CORRECTED}*_mask.nii.gz")
         contents = {path: read_sidecar(sidecar_of(path)) for path in sorted(paths)}
         versions = {path: version_of(content) for path, content in contents.items()}
         preferred = [path for path in versions if versions[path].rater == self._preferred]
         used = max(preferred or versions, key=lambda path: versions[path].date)
-        target = self._folder / folder / f"{stem}.nii.gz"
+        target = self._folder / folder / corrected_mask_name(session, entity(used, "space") or "")
+        for path in set(target.parent.glob(f"*_desc-{CORRECTED}_mask.*")) - {
+            target,
+            sidecar_of(target),
+        }:
+            path.unlink()
         others = [version for path, version in versions.items() if path != used]
         listed = [{RATER: other.rater, DATE: other.date.isoformat()} for other in others]
         with files.atomic(target) as partial:
             shutil.copyfile(used, partial)
         write_json({**contents[used], OTHER_VERSIONS: listed}, sidecar_of(target))
         if others := [version for version in others if version.rater != versions[used].rater]:
-            self._note(_choice(stem, versions[used], others, bool(preferred)))
+            self._note(_choice(session, versions[used], others, bool(preferred)))
 
     def _note(self, sentence: str) -> None:
         self._result.notes.append(sentence)
 
 
-def _choice(stem: str, used: Version, others: Sequence[Version], preferred: bool) -> str:
+def _choice(session: str, used: Version, others: Sequence[Version], preferred: bool) -> str:
     """Return the sentence on a session that several raters corrected."""
     reason = "" if preferred else ", the newest"
     return (
-        f"{Name.parse(stem).session_name} was also corrected by {', '.join(map(str, others))}; the "
-        f"mask of {used}{reason}, is used (choose another rater with --use-rater)."
+        f"{session} was also corrected by {', '.join(map(str, others))}; the mask of {used}{reason}, "
+        "is used (choose another rater with --use-rater)."
     )
 
 

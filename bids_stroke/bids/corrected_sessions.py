@@ -7,7 +7,7 @@ from bids_stroke.errors import ImageError
 from bids_stroke.spatial.image import check_header
 
 from .candidates import Key
-from .corrections import Correction
+from .corrections import Correction, names_image
 from .selection import shares_grid
 from .sessions import Session, SkippedSession
 
@@ -46,10 +46,13 @@ def _mismatch(session: Session, correction: Correction) -> str | None:
         check_header(mask.path)
     except ImageError as error:
         return str(error)
-    if mask.space != session.reference:
+    drawn_on = correction.reference or f"the {mask.space}"
+    if mask.space != session.reference or (
+        correction.reference and not names_image(correction.reference, image)
+    ):
         return (
-            f"{mask.path} was drawn on the {mask.space}, but the reference image is {image.name}; "
-            "correct the mask on this image, or remove the file."
+            f"{mask.path} was drawn on {drawn_on}, but the reference image is {image.name}; correct "
+            "the mask on this image, or remove the file."
         )
     if not shares_grid(mask, image):
         return (

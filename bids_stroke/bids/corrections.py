@@ -16,7 +16,7 @@ from bids_stroke.errors import DatasetError
 from bids_stroke.utils.files import PathLike
 from bids_stroke.utils.text import date_and_time
 
-from .names import derivative, sidecar_of
+from .names import Name, derivative, sidecar_of
 from .source_datasets import DESCRIPTION
 from .supplied_masks import SuppliedMask, find_lesion_masks
 
@@ -28,7 +28,8 @@ CORRECTED = "corrected"
 UNNAMED = "unnamed rater"
 #: Keys of the sidecar of a corrected mask: name of the rater; date and time of saving (ISO 8601); file
 #: name, shape and affine of the reference image; model of the session, and checksum of its weights;
-#: file name and checksum of the mask that was corrected; program and version.
+#: file name and checksum of the mask that was corrected; program and version; checksum of the
+#: uncompressed file of the mask, which a collection checks and removes.
 RATER = "Rater"
 DATE = "Date"
 REFERENCE_IMAGE = "ReferenceImage"
@@ -39,6 +40,7 @@ MODEL_IDENTITY = "ModelIdentity"
 SOURCE_MASK = "SourceMask"
 SOURCE_MASK_SHA256 = "SourceMaskSHA256"
 SOFTWARE = "Software"
+MASK_SHA256 = "MaskSHA256"
 #: Key of the sidecar of a mask in use: versions of the session that are not in use.
 OTHER_VERSIONS = "OtherVersions"
 
@@ -59,13 +61,15 @@ class Correction:
     """Corrected lesion mask of a session.
 
     ``date`` is in ISO 8601, or None for a mask without sidecar. ``others`` are the versions of the
-    session that are not in use.
+    session that are not in use. ``reference`` is the file name of the reference image, if the sidecar
+    contains it.
     """
 
     mask: SuppliedMask
     rater: str = UNNAMED
     date: str | None = None
     others: tuple[Version, ...] = ()
+    reference: str | None = None
 
     @property
     def sidecars(self) -> list[Path]:
@@ -102,6 +106,17 @@ def corrected_mask_name(session_name: str, reference: str) -> str:
     return derivative(session_name, "mask", space=reference, label="L", desc=CORRECTED)
 
 
+def names_image(reference: str, path: PathLike) -> bool:
+    """Return whether the name of a reference image in a sidecar is that of an image of its session.
+
+    >>> names_image("sub-01_run-1_T1w.nii", "sub-01_run-01_T1w.nii.gz")
+    True
+    >>> names_image("sub-01_run-1_T1w.nii", "sub-01_run-2_T1w.nii")
+    False
+    """
+    return SuppliedMask(Path(reference), None, Name.parse(reference).entities).is_named_after(path)
+
+
 def is_collected(folder: Path) -> bool:
     """Return whether a folder is a dataset of corrections, by its description."""
     try:
@@ -109,6 +124,15 @@ def is_collected(folder: Path) -> bool:
         return bool(content["GeneratedBy"][0]["Name"] == PROGRAM)
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return False
+
+
+def rater_name(text: str) -> str:
+    """Return the name of a rater in one line, as for a cell of a table.
+
+    >>> rater_name(" Ada\\tL. ")
+    'Ada L.'
+    """
+    return " ".join(text.split())
 
 
 def parse_date(text: object) -> datetime:
@@ -124,7 +148,10 @@ def parse_date(text: object) -> datetime:
     >>> parse_date("2026-05-04T10:30:00Z").isoformat()
     '2026-05-04T10:30:00+00:00'
     """
-    return datetime.fromisoformat(str(text)).astimezone(UTC)
+    try:
+        return datetime.fromisoformat(str(text)).astimezone(UTC)
+    except OverflowError as error:  # the first or last day of the calendar, in another time zone
+        raise ValueError(str(error)) from None
 
 
 def read_sidecar(path: Path) -> dict[str, Any]:
@@ -150,12 +177,12 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         raise DatasetError(
             f"{path} has no valid {DATE} ({content.get(DATE)}); add the date and time in ISO 8601."
         ) from None
-    return content
+    return {**content, RATER: rater_name(rater)}
 
 
 def version_of(content: Mapping[str, Any]) -> Version:
     """Return the version that the content of a sidecar describes."""
-    return Version(content[RATER].strip(), parse_date(content[DATE]))
+    return Version(rater_name(content[RATER]), parse_date(content[DATE]))
 
 
 def find_corrections(
@@ -207,4 +234,5 @@ def _read(mask: SuppliedMask) -> Correction:
         versions = tuple(map(version_of, others))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise DatasetError(f"{path} has invalid {OTHER_VERSIONS}; collect the masks again.") from None
-    return Correction(mask, content[RATER].strip(), content[DATE], versions)
+    reference = content.get(REFERENCE_IMAGE)
+    return Correction(mask, content[RATER], content[DATE], versions, reference and str(reference))

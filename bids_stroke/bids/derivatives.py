@@ -88,6 +88,7 @@ DESCRIPTIONS = {
     f"desc-{CORRECTED}": "Lesion mask of a model, corrected by a rater.",
     "desc-agreement": "Agreement of the lesion mask of the model with the corrected mask.",
     "desc-quality": "Image quality measures of the session.",
+    "desc-longitudinal": "Changes of the lesion between the sessions of a participant.",
 }
 
 

@@ -161,18 +161,21 @@ def invalidate(output_dir: PathLike, name: str) -> None:
     path = logs.record_path(output_dir, name)
     if path.exists():
         path.read_bytes()  # raises an error with the path if it is not a regular file
-        paths = enumerate(_listed_files(output_dir, name))
+        paths = enumerate(_listed_files(output_dir, name, name))
         outputs = {str(number): str(path.relative_to(output_dir)) for number, path in paths}
         write_unfinished(Record(name, "", outputs=outputs), output_dir)
 
 
-def remove(output_dir: PathLike, name: str, keep: Container[Path] = ()) -> None:
+def remove(
+    output_dir: PathLike, name: str, keep: Container[Path] = (), owner: str | None = None
+) -> None:
     """Remove the outputs of an earlier run of a session, and then its record.
 
     Only files in the record are removed, whichever version wrote it, except those in ``keep``.
-    A session without a record counts as failed.
+    A session without a record counts as failed. The names of the files start with ``owner``, by default
+    the name of the session.
     """
-    for path in _listed_files(output_dir, name):
+    for path in _listed_files(output_dir, name, owner or name):
         if path not in keep:
             path.unlink(missing_ok=True)
             sidecar_of(path).unlink(missing_ok=True)
@@ -180,17 +183,18 @@ def remove(output_dir: PathLike, name: str, keep: Container[Path] = ()) -> None:
     logs.record_path(output_dir, name).unlink(missing_ok=True)
 
 
-def _listed_files(output_dir: PathLike, name: str) -> Iterator[Path]:
-    """Yield the existing files in the record of a session, whichever version wrote the record."""
+def _listed_files(output_dir: PathLike, name: str, owner: str) -> Iterator[Path]:
+    """Yield the existing files in a record whose names start with that of their owner, whichever
+    version wrote the record."""
     try:
         outputs = json.loads(logs.record_path(output_dir, name).read_text())["outputs"]
     except (OSError, ValueError, TypeError, KeyError):
         return
-    participant, _ = split_session_name(name)
+    participant, _ = split_session_name(owner)
     for relative in outputs.values() if isinstance(outputs, dict) else outputs:
         parts = Path(str(relative)).parts
         is_output = (
-            parts[:1] == (participant,) and ".." not in parts and parts[-1].startswith(f"{name}_")
+            parts[:1] == (participant,) and ".." not in parts and parts[-1].startswith(f"{owner}_")
         )
         if is_output and (path := Path(output_dir, *parts)).is_file():
             yield path
@@ -258,7 +262,12 @@ def restrict_to_records(
 
 def read_participant(output_dir: PathLike, subject: str) -> list[Record]:
     """Read the records of the finished sessions of a participant (``sub-XX``), sorted by name."""
-    records = (read(output_dir, name) for name in logs.recorded(output_dir, subject))
+    return read_finished(output_dir, logs.recorded(output_dir, subject))
+
+
+def read_finished(output_dir: PathLike, names: Sequence[str]) -> list[Record]:
+    """Read the records of the sessions among ``names`` that have ended."""
+    records = (read(output_dir, name) for name in names)
     return [record for record in records if record and record.status != UNFINISHED]
 
 

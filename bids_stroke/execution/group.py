@@ -38,6 +38,7 @@ from bids_stroke.spatial.templates import TEMPLATE, template
 from bids_stroke.utils.versions import package_versions
 
 from .group_corrections import write_agreement
+from .group_longitudinal import write_changes
 from .group_notices import notices_of_maps, notices_of_ratings, notices_of_table
 from .group_ratings import names_of_ratings, rate_sessions, rejected_sessions, write_ratings
 from .outcome import TABLES, Outcomes, analyze_outcomes, map_name
@@ -66,6 +67,7 @@ def run_group(settings: Settings) -> int:
     _write_further_tables(out, cohort)
     write_ratings(out, cohort.rated)
     agreement = write_agreement(out, cohort.finished)
+    changes = write_changes(out, cohort.finished)
     write_tsv(summary, out / "group_loads.tsv")
     write_json(cohort_summary.SUMMARY_COLUMNS, out / "group_loads.json")
     mapped = _mapped_tracts(settings, cohort.table)
@@ -85,7 +87,7 @@ def run_group(settings: Settings) -> int:
             _evaluate(settings, cohort),
             list(cohort.rejected.values()),
             cohort.groups,
-            [*problems, *cohort.notices, *outcomes.notices],
+            [*problems, *cohort.notices, *changes, *outcomes.notices],
             _outcome_sections(out, outcomes),
             lesions.lesions,
             cohort.rated,
@@ -98,7 +100,7 @@ def run_group(settings: Settings) -> int:
     _record_outcomes(settings, outcomes)
     methods.write(out)
     _print_summary(out, cohort)
-    for notice in outcomes.notices:
+    for notice in (*changes, *outcomes.notices):
         print(notice)
     for problem in problems:
         print(f"bids_stroke: error: {problem}", file=sys.stderr)

@@ -39,7 +39,21 @@ def session_lock(output_dir: PathLike, name: str) -> Iterator[None]:
 @contextmanager
 def report_lock(output_dir: PathLike, subject: str) -> Iterator[None]:
     """Hold the lock of the report of a participant (``sub-XX``), which all of its sessions write."""
-    lock = FileLock(_path(output_dir, f"{subject}_report"))
+    with _wait_for(output_dir, f"{subject}_report"):
+        yield
+
+
+@contextmanager
+def longitudinal_lock(output_dir: PathLike, subject: str) -> Iterator[None]:
+    """Hold the lock of the comparison of the sessions of a participant (``sub-XX``)."""
+    with _wait_for(output_dir, f"{subject}_longitudinal"):
+        yield
+
+
+@contextmanager
+def _wait_for(output_dir: PathLike, name: str) -> Iterator[None]:
+    """Hold a lock, after waiting for another run that holds it."""
+    lock = FileLock(_path(output_dir, name))
     with suppress(OSError):  # the file system does not support locks
         lock.acquire()
     try:

@@ -1,7 +1,9 @@
-"""The participant level: a subprocess for each session, then the methods text of all sessions."""
+"""The participant level: a subprocess for each session and for the comparison of the sessions of a
+participant, then the methods text."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -18,6 +20,7 @@ from bids_stroke.settings import Settings
 
 from . import progress
 from .locks import session_lock
+from .longitudinal import compare_participant, is_due
 from .messages import Message, Result, Started, Step
 from .plan import Job, Plan, make_plan, source_datasets
 from .session import report_participant, run_session
@@ -79,17 +82,21 @@ def _log_plan(plan: Plan, show: progress.Progress) -> None:
 
 
 def _process(settings: Settings, plan: Plan, show: progress.Progress) -> dict[str, Result]:
-    """Run the jobs; return their results by session name."""
+    """Run the jobs and compare sessions; return the results by the name of the session or task."""
     for job in plan.jobs:
         _invalidate_record(settings, job)
     jobs = {job.session.name: job for job in plan.jobs}
+    comparisons = _Comparisons(settings, plan)
     tasks = [Task(name, run_session, job) for name, job in jobs.items()]
     monitor = _Monitor(show)
     results: dict[str, Result] = {}
-    with Supervisor(settings, tasks, monitor.message) as supervisor:
+    with Supervisor(settings, [*tasks, *comparisons.initial()], monitor.message) as supervisor:
         for task, result in supervisor.results():
             if task.name not in jobs:
                 show.report_ended(task.name, result)
+                if task.target is compare_participant:
+                    show.line(f"{task.name}: {result.status} after {result.seconds:.0f} s")
+                    results[task.name] = result
                 continue
             if result.status == "failed":
                 result = _record_failure(settings, jobs[task.name], result, monitor, supervisor)
@@ -97,7 +104,42 @@ def _process(settings: Settings, plan: Plan, show: progress.Progress) -> dict[st
             show.ended(task.name, result)
             if result.status != "ok" and settings.stop_on_first_crash:
                 supervisor.stop()
+            comparisons.add_after(jobs[task.name], supervisor)
     return results
+
+
+class _Comparisons:
+    """Tasks that compare the sessions of a participant, after the last of them has ended."""
+
+    def __init__(self, settings: Settings, plan: Plan) -> None:
+        self._settings = settings
+        self._unfinished = Counter(job.session.participant for job in plan.jobs)
+        self._done: dict[str, list[Record]] = {}
+        for name, record in plan.done.items():
+            self._done.setdefault(split_session_name(name)[0], []).append(record)
+
+    def initial(self) -> Iterator[Task]:
+        """Yield the tasks of participants without a session to process.
+
+        The folder of the records is not searched, since this takes long in a large dataset. A task does
+        nothing if the comparison includes sessions that are not part of this run.
+        """
+        for subject, sessions in self._done.items():
+            if len(sessions) > 1 and not self._unfinished[subject]:
+                yield from self._due(subject, sessions)
+
+    def add_after(self, job: Job, supervisor: Supervisor) -> None:
+        """Add the task of a participant if the session that has ended is its last."""
+        subject = job.session.participant
+        self._unfinished[subject] -= 1
+        if not self._unfinished[subject]:
+            for task in self._due(subject):
+                supervisor.add(task)
+
+    def _due(self, subject: str, sessions: Sequence[Record] | None = None) -> Iterator[Task]:
+        """Yield the task of a participant if its comparison is missing or outdated."""
+        if is_due(self._settings, subject, sessions):
+            yield Task(f"comparison of the sessions of {subject}", compare_participant, subject)
 
 
 class _Monitor:
@@ -178,11 +220,19 @@ def _summary(settings: Settings, plan: Plan, results: Mapping[str, Result]) -> I
             yield SummaryRow(session.name, "", None, "not started", "")
     for skipped in plan.skipped:
         yield SummaryRow(skipped.name, "", None, skipped.status, skipped.reason)
+    sessions = {session.name for session in plan.sessions}
+    for name in sorted(results.keys() - sessions):
+        if (result := results[name]).status != "ok":
+            yield _summary_of_failure(name, result)
+
+
+def _summary_of_failure(name: str, result: Result) -> SummaryRow:
+    return SummaryRow(name, "", result.seconds, result.status, result.error or "")
 
 
 def _summary_of_result(settings: Settings, session: Session, result: Result) -> SummaryRow:
     if result.status != "ok":
-        return SummaryRow(session.name, "", result.seconds, result.status, result.error or "")
+        return _summary_of_failure(session.name, result)
     status = _flagged(settings, "ok", result.flags)
     remark = _remark(session, result.flags)
     volume = _volume(session, result.lesion_volume_ml)

@@ -44,10 +44,10 @@ def run_session(
         name = job.session.name
         with session_lock(settings.output_dir, name):
             remove_leftovers(settings.output_dir, job)
-            _log_to(logs.log_path(settings.output_dir, name), settings.verbose)
+            log_to(logs.log_path(settings.output_dir, name), settings.verbose)
             return _process(settings, job, channel.send)
 
-    _run(work, channel, environment)
+    run_task(work, channel, environment)
 
 
 def report_participant(
@@ -58,15 +58,15 @@ def report_participant(
 
     def work() -> Result:
         with report_lock(settings.output_dir, subject):
-            _log_to(logs.report_log_path(settings.output_dir, subject), settings.verbose)
+            log_to(logs.report_log_path(settings.output_dir, subject), settings.verbose)
             write_reports(settings, subject)
         update_neighbors(settings, subject)
         return Result("ok")
 
-    _run(work, channel, environment)
+    run_task(work, channel, environment)
 
 
-def _run(work: Callable[[], Result], channel: Connection, environment: Mapping[str, str]) -> None:
+def run_task(work: Callable[[], Result], channel: Connection, environment: Mapping[str, str]) -> None:
     """Call a function in this subprocess and send its result."""
     end_with_parent()
     parent = multiprocessing.parent_process()
@@ -184,7 +184,8 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def _log_to(path: Path, verbose: int) -> None:
+def log_to(path: Path, verbose: int) -> None:
+    """Write the messages of this subprocess to a log file."""
     handler = logging.FileHandler(path, mode="w")
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     for name in ("bids_stroke", "nipype"):

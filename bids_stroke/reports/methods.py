@@ -1,14 +1,15 @@
 """Methods text (``CITATION.md``) and its bibliography (``CITATION.bib``), from the records.
 
-Each record contains the sentences, the software and the models of a session, or of a part of the group
-level (:mod:`bids_stroke.reports.group.methods`). The files therefore describe all outputs of a folder,
-whichever run wrote them.
+Each record contains the sentences, the software and the models of a session, of the comparison of the
+sessions of a participant, or of a part of the group level (:mod:`bids_stroke.reports.group.methods`).
+The files therefore describe all outputs of a folder, whichever run wrote them.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from bids_stroke.bids import longitudinal
 from bids_stroke.bids.record import Record, read, read_all
 from bids_stroke.utils import references
 from bids_stroke.utils.files import PathLike, atomic
@@ -47,7 +48,8 @@ def _write_once(output_dir: Path) -> bool:
     """Write the files; return whether one of them has changed."""
     sessions = [record for record in read_all(output_dir) if record.status == "ok"]
     cohort = (read(output_dir, name) for name in _PARTS)
-    complete = [record for record in cohort if record and record.complete(output_dir)]
+    parts = [*longitudinal.read_all(output_dir), *filter(None, cohort)]
+    complete = [record for record in parts if record.complete(output_dir)]
     described = [record for record in (*sessions, *complete) if record.description]
     if not described:
         return False
@@ -65,18 +67,19 @@ def _read(path: Path) -> str | None:
 
 
 def compose(records: Sequence[Record]) -> Methods:
-    """Compose the methods text of sessions and of the group level, with numbered references.
+    """Compose the methods text of sessions, their comparison and the group level, with numbered
+    references.
 
     Sessions with the same description share a paragraph.
     """
-    cohort = [record for record in records if record.name in _PARTS]
-    sessions = [record for record in records if record not in cohort]
+    parts = [record for record in records if _is_part(record)]
+    sessions = [record for record in records if not _is_part(record)]
     materials = sorted({f"- {text}" for record in records for text in record.materials})
     blocks = [
         "# Methods",
         *([_SESSIONS.format(program=_program(sessions))] if sessions else []),
         *_by_session({record.name: record.description for record in sessions}, "{names}: {value}"),
-        *(record.description for record in cohort),
+        *dict.fromkeys(record.description for record in parts),
         *(["## Models, tracts and atlases", "\n".join(materials)] if materials else []),
         "## Software",
         "\n".join(f"- {line}" for line in _software(records)),
@@ -87,6 +90,11 @@ def compose(records: Sequence[Record]) -> Methods:
     listing = (f"{n}. {reference.format()} [{reference.key}]" for n, reference in enumerate(cited, 1))
     blocks = [references.number(text, keys), "## References", _REFERENCES, "\n".join(listing)]
     return Methods("\n\n".join(blocks) + "\n", "\n\n".join(item.entry for item in cited) + "\n")
+
+
+def _is_part(record: Record) -> bool:
+    """Return whether a record is not that of a session."""
+    return record.name in _PARTS or longitudinal.is_longitudinal(record.name)
 
 
 def _program(records: Sequence[Record]) -> str:

@@ -117,9 +117,17 @@ def check_affine(img: SpatialImage, path: Path, orientation: str | None = None) 
             "unknown; set its sform or, for a scan or a mask drawn on a scan, use --assume-orientation "
             "RAS or LAS."
         )
-    affine = affine_of(img, orientation)
-    if not (np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 1e-6):
+    if not is_usable_affine(affine_of(img, orientation)):
         raise ImageError(f"{path} has no usable affine (sform/qform); set its orientation.")
+
+
+def is_usable_affine(affine: np.ndarray) -> bool:
+    """Return whether an affine has 4 x 4 finite numbers and its voxels have a volume."""
+    return bool(
+        affine.shape == (4, 4)
+        and np.isfinite(affine).all()
+        and abs(np.linalg.det(affine[:3, :3])) > 1e-6
+    )
 
 
 def has_orientation(img: SpatialImage) -> bool:

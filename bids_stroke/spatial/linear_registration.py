@@ -26,7 +26,7 @@ from bids_stroke.utils import files
 from . import grid, image
 from .registration import SEED, THREADS, register
 from .templates import template
-from .transforms import LPS, to_ants
+from .transforms import LPS, to_ants, write_transform
 
 if TYPE_CHECKING:  # slow to load
     from ants import ANTsImage, ANTsTransform
@@ -42,8 +42,11 @@ OPTIONS: Mapping[str, Any] = {
     "aff_smoothing_sigmas": (2, 1, 0),
 }
 AFFINE_SPACING = (2.0, 2.0, 2.0)
+#: Margin (mm) around the brain in which the cost of a rigid registration is computed.
+MARGIN_MM = 10.0
 #: File names in the folder of the subprocess.
-_IMAGES, _REQUEST, _RESULT = ("fixed", "moving", "mask"), "request.json", "transform.txt"
+_IMAGES = ("fixed", "moving", "mask", "moving_mask")
+_REQUEST, _RESULT = "request.json", "transform.txt"
 
 
 def register_linear(
@@ -55,6 +58,7 @@ def register_linear(
     start: Path | None = None,
     sampling_rate: float = SAMPLING_RATE,
     seed: int = SEED,
+    moving_mask: nib.Nifti1Image | None = None,
 ) -> str:
     """Register two images by a rigid or an affine transform, repeatably.
 
@@ -76,6 +80,8 @@ def register_linear(
         Fraction of voxels that the metric samples.
     seed : int
         Seed for the random choice of these voxels.
+    moving_mask : nib.Nifti1Image, optional
+        Mask on the grid of ``moving``; voxels that are moved outside of it do not contribute.
 
     Returns
     -------
@@ -89,7 +95,7 @@ def register_linear(
     """
     with TemporaryDirectory() as name:
         folder = Path(name)
-        for key, img in zip(_IMAGES, (fixed, moving, mask), strict=True):
+        for key, img in zip(_IMAGES, (fixed, moving, mask, moving_mask), strict=True):
             if img is not None:
                 image.save(image.like(img.dataobj, img, np.float32), folder / f"{key}.nii")
         request: dict[str, object] = {"type_of_transform": kind, "outprefix": outprefix}
@@ -117,8 +123,7 @@ def main(folder: Path) -> None:
         for key in _IMAGES
     }
     request: dict[str, Any] = json.loads((folder / _REQUEST).read_text())
-    if images["mask"] is not None:
-        request["mask"] = images["mask"]
+    request |= {key: images[key] for key in ("mask", "moving_mask") if images[key] is not None}
     registered = register(images["fixed"], images["moving"], **request, **OPTIONS)
     (folder / _RESULT).write_text(registered.forward[0])
 
@@ -129,8 +134,10 @@ def rigid(
     fixed_mask: nib.Nifti1Image,
     out: files.PathLike,
     samples: int = 100_000,
+    fixed_lesion: nib.Nifti1Image | None = None,
+    moving_mask: nib.Nifti1Image | None = None,
 ) -> tuple[Path, Path]:
-    """Register two contrasts of the same head rigidly (Mattes mutual information).
+    """Register two scans of the same head rigidly (Mattes mutual information).
 
     The registration starts from the scanner coordinates or from aligned centers of mass, whichever fits
     better.
@@ -146,6 +153,10 @@ def rigid(
     samples : int
         Largest number of voxels that the metric samples at the finest level (``benchmarks/rigid.py``
         measures the effect of smaller numbers).
+    fixed_lesion : nib.Nifti1Image, optional
+        Lesion mask on the grid of ``fixed``, where the cost is not computed.
+    moving_mask : nib.Nifti1Image, optional
+        Mask on the grid of ``moving``, outside of which the cost is not computed.
 
     Returns
     -------
@@ -155,18 +166,39 @@ def rigid(
     import ants
 
     fixed_ants, moving_ants = to_ants(fixed), to_ants(moving)
-    margin = round(10 / float(voxel_sizes(fixed.affine).min()))
-    region = ndimage.binary_dilation(np.asanyarray(fixed_mask.dataobj) > 0, iterations=margin)
-    rate = min(SAMPLING_RATE, samples / np.count_nonzero(region))
-    mask = image.like(region, fixed_mask, np.float32)
+    mask = metric_region(fixed_mask, fixed_lesion)
+    rate = min(SAMPLING_RATE, samples / np.count_nonzero(mask.dataobj))
     with TemporaryDirectory() as folder:
         starts = [_identity(folder), _centers_of_mass(fixed, moving, folder)]
         mask_ants = to_ants(mask)
         cost = [_mutual_information(fixed_ants, moving_ants, mask_ants, start) for start in starts]
         start = starts[int(np.argmin(cost))]
-        forward = register_linear(fixed, moving, "Rigid", f"{folder}/rigid", mask, start, rate)
+        prefix = f"{folder}/rigid"
+        forward = register_linear(
+            fixed, moving, "Rigid", prefix, mask, start, rate, moving_mask=moving_mask
+        )
         names = "moving-to-fixed.mat", "fixed-to-moving.mat"
         return _write_both(ants.read_transform(forward), names, Path(out))
+
+
+def metric_region(brain: nib.Nifti1Image, lesion: nib.Nifti1Image | None = None) -> nib.Nifti1Image:
+    """Return the region in which the cost of a rigid registration is computed.
+
+    Parameters
+    ----------
+    brain, lesion : nib.Nifti1Image
+        Masks on the same grid.
+
+    Returns
+    -------
+    nib.Nifti1Image of float32
+        1 in the brain and a margin of :data:`MARGIN_MM` around it, and 0 in the lesion.
+    """
+    margin = round(MARGIN_MM / float(voxel_sizes(brain.affine).min()))
+    region = ndimage.binary_dilation(np.asanyarray(brain.dataobj) > 0, iterations=margin)
+    if lesion is not None:
+        region &= np.asanyarray(lesion.dataobj) == 0
+    return image.like(region, brain, np.float32)
 
 
 def affine(img: nib.Nifti1Image, brain: nib.Nifti1Image, out: files.PathLike) -> tuple[Path, Path]:
@@ -198,17 +230,9 @@ def affine(img: nib.Nifti1Image, brain: nib.Nifti1Image, out: files.PathLike) ->
 def _write_both(transform: "ANTsTransform", names: tuple[str, str], out: Path) -> tuple[Path, Path]:
     """Write a transform and its inverse."""
     return (
-        _write(transform, out / names[0]),
-        _write(transform.invert(), out / names[1]),
+        write_transform(transform, out / names[0]),
+        write_transform(transform.invert(), out / names[1]),
     )
-
-
-def _write(transform: "ANTsTransform", path: Path) -> Path:
-    import ants
-
-    with files.atomic(path) as partial:
-        ants.write_transform(transform, str(partial))
-    return path
 
 
 def _identity(folder: str) -> Path:
@@ -231,7 +255,7 @@ def _translation(shift_lps: np.ndarray, path: Path) -> Path:
     transform = ants.create_ants_transform(
         transform_type="Euler3DTransform", dimension=3, translation=list(map(float, shift_lps))
     )
-    return _write(transform, path)
+    return write_transform(transform, path)
 
 
 def _mutual_information(

@@ -2,19 +2,20 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import nibabel as nib
 import numpy as np
-from nibabel.affines import voxel_sizes
+from nibabel.affines import from_matvec, voxel_sizes
 
-from bids_stroke.utils.files import PathLike
+from bids_stroke.utils.files import PathLike, atomic
 
 from . import image
 from .masks import from_fractions, to_fractions
 
 if TYPE_CHECKING:  # slow to load
-    from ants import ANTsImage
+    from ants import ANTsImage, ANTsTransform
 
 #: Matrix from world coordinates of NIfTI (RAS) to those of ITK (LPS), and back.
 LPS = np.diag([-1.0, -1.0, 1.0])
@@ -55,6 +56,38 @@ def move_points(points: np.ndarray, transforms: Sequence[PathLike]) -> np.ndarra
     for path in transforms if len(moved) else ():
         moved = ants.apply_transforms_to_points(3, moved, [os.fspath(path)])
     return moved[list("xyz")].to_numpy() @ LPS
+
+
+def point_matrix(path: PathLike) -> np.ndarray:
+    """Return the matrix (4, 4) by which a linear transform maps points (RAS, mm).
+
+    A transform that maps images from A to B maps points from B to A.
+    """
+    origin, *axes = move_points(np.vstack([np.zeros(3), np.eye(3)]), [path])
+    return from_matvec(np.column_stack(axes) - origin[:, None], origin)
+
+
+def write_matrix(matrix: np.ndarray, path: Path) -> Path:
+    """Write the linear transform that maps points (RAS, mm) by a matrix (4, 4)."""
+    import ants
+
+    parameters = [*(LPS @ matrix[:3, :3] @ LPS).ravel(), *(LPS @ matrix[:3, 3])]
+    transform = ants.create_ants_transform(
+        transform_type="AffineTransform",
+        dimension=3,
+        parameters=list(map(float, parameters)),
+        fixed_parameters=[0.0, 0.0, 0.0],
+    )
+    return write_transform(transform, path)
+
+
+def write_transform(transform: "ANTsTransform", path: Path) -> Path:
+    """Write a transform atomically and return its path."""
+    import ants
+
+    with atomic(path) as partial:
+        ants.write_transform(transform, str(partial))
+    return path
 
 
 #: Interpolation for each kind of image.

@@ -1,5 +1,7 @@
 """The drawing page in a real browser: tools, unsaved work, and the saved files."""
 
+import gzip
+import hashlib
 import json
 
 import nibabel as nib
@@ -11,6 +13,7 @@ from scipy import ndimage
 
 from bids_stroke import __version__
 from bids_stroke.atlases.native_loads import Weights
+from bids_stroke.bids.collection import Collector
 from bids_stroke.lesion.postprocessing import threshold
 from bids_stroke.reports.viewer import drawing as drawing_page
 from bids_stroke.reports.viewer.drawing import write_drawing
@@ -23,6 +26,8 @@ pytestmark = pytest.mark.slow
 READY = "body[data-ready]"
 WRITTEN = "form:not([data-writing])"
 NAME = "sub-01_space-T1w_label-L_desc-corrected_mask"
+DESKTOP = {"viewport": {"width": 820, "height": 400}}
+PHONE = {"viewport": {"width": 390, "height": 600}, "has_touch": True, "device_scale_factor": 1.5}
 
 
 @pytest.fixture
@@ -30,10 +35,10 @@ def draw(tmp_path, browser_page):
     """Function that opens the drawing page of a session; returns its record and the page."""
     pages = []
 
-    def open_page(*orientation):
-        record = oriented.session(tmp_path, "sub-01", *orientation)
+    def open_page(axes="RAS", tilt=0.0, context=DESKTOP, name="sub-01", **options):
+        record = oriented.session(tmp_path, name, axes, tilt, **options)
         path = write_drawing(tmp_path, record, [])
-        pages.append(browser_page(path, viewport={"width": 1000, "height": 700}))
+        pages.append(browser_page(path, **context))
         pages[0].wait_for_selector(READY)
         return record, pages[0]
 
@@ -73,28 +78,41 @@ def drawing(page):
     return np.reshape(values, sides, order="F")
 
 
-def save(page, rater="AB"):
-    """Save the mask; return the image and the sidecar."""
-    page.get_by_label("Rater").fill(rater)
+def save(page, folder, name=NAME, confirm=False):
+    """Save the mask to a folder; return the image and the sidecar."""
+    page.get_by_label("Rater").fill("AB")
     with (
         page.expect_download(lambda item: item.suggested_filename.endswith(".json")) as sidecar,
         page.expect_download(lambda item: item.suggested_filename.endswith(".nii.gz")) as mask,
     ):
         page.get_by_role("button", name="Save the corrected mask").click()
-    assert mask.value.suggested_filename == f"{NAME}.nii.gz"
-    assert sidecar.value.suggested_filename == f"{NAME}.json"
-    path = sidecar.value.path().with_suffix(".nii.gz")
-    mask.value.save_as(path)
-    return nib.load(path), json.loads(sidecar.value.path().read_text())
+        if confirm:
+            page.get_by_role("button", name="Save this mask").click()
+    paths = folder / f"{name}.nii.gz", folder / f"{name}.json"
+    for item, path in zip((mask, sidecar), paths, strict=True):
+        assert item.value.suggested_filename == path.name
+        item.value.save_as(path)
+    page.get_by_text(f"{name}.nii.gz was saved.").wait_for()
+    content = json.loads(paths[1].read_text())
+    assert content["MaskSHA256"] == hashlib.sha256(gzip.decompress(paths[0].read_bytes())).hexdigest()
+    return nib.load(paths[0]), content
 
 
 def status(page):
     return page.locator("#status").inner_text()
 
 
-@pytest.mark.parametrize(("axes", "tilt"), [("RAS", 0.25), ("LAS", 0.25), ("LPI", 0), ("PSR", 0.25)])
-def test_a_stroke_is_saved_on_the_stored_grid(tmp_path, draw, axes, tilt):
-    record, page = draw(axes, tilt)
+@pytest.mark.parametrize(
+    ("axes", "tilt", "name", "contrast", "entities"),
+    [
+        ("RAS", 0.25, "sub-01", "T1w", "_acq-mprage_run-2"),
+        ("LAS", 0.25, "sub-01_ses-1", "FLAIR", ""),
+        ("LPI", 0, "sub-01_ses-1", "T2w", "_acq-a_rec-norm"),
+        ("PSR", 0.25, "sub-01", "T1w", ""),
+    ],
+)
+def test_a_stroke_is_saved_on_the_stored_grid(tmp_path, draw, axes, tilt, name, contrast, entities):
+    record, page = draw(axes, tilt, name=name, contrast=contrast, entities=entities)
     original = np.asanyarray(mask_of(record, tmp_path).dataobj) > 0
     page.keyboard.press("d")
     page.locator("[name=brush]").fill("1")
@@ -102,13 +120,14 @@ def test_a_stroke_is_saved_on_the_stored_grid(tmp_path, draw, axes, tilt):
     row = np.argwhere(~(drawing(page)[3:9].any(0)))[40].tolist()
     drawn = [[x, *row] for x in range(3, 9)]
     stroke(page, drawn[0], drawn[-1])
-    saved, sidecar = save(page)
+    stem = f"{name}_space-{contrast}_label-L_desc-corrected_mask"
+    saved, sidecar = save(page, tmp_path / "downloads", stem)
 
-    raw = nib.load(record.inputs["T1w"])
+    raw = nib.load(record.inputs[contrast])
     assert page.evaluate("sides") == list(oriented.SHAPE), "all voxels of the scan"
     points = apply_affine(nib.as_closest_canonical(raw).affine, drawn)
-    for name in ("qform_code", "sform_code", "xyzt_units", "srow_x", "srow_y", "srow_z", "quatern_b"):
-        assert (saved.header[name] == raw.header[name]).all(), name
+    for key in ("qform_code", "sform_code", "xyzt_units", "srow_x", "srow_y", "srow_z", "quatern_b"):
+        assert (saved.header[key] == raw.header[key]).all(), key
     assert (saved.header["pixdim"] == raw.header["pixdim"]).all()
     assert (saved.affine == raw.affine).all() and saved.shape == raw.shape
     assert saved.get_data_dtype() == np.uint8
@@ -119,11 +138,17 @@ def test_a_stroke_is_saved_on_the_stored_grid(tmp_path, draw, axes, tilt):
     distances = np.linalg.norm(added[:, None] - points[None], axis=-1)
     assert distances.min(axis=0).max() < 1e-3
 
+    result = Collector(tmp_path / "corrections", tmp_path).collect(tmp_path / "downloads")
+    assert (len(result.collected), result.notes, result.refused) == (1, [], [])
+    filed = nib.load(next((tmp_path / "corrections").glob(f"sub-*/**/{stem}.nii.gz")))
+    assert np.array_equal(filed.dataobj, data) and np.allclose(filed.affine, raw.affine, atol=1e-5)
+
     date = sidecar.pop("Date")
     assert date.endswith("Z") and "T" in date
+    del sidecar["MaskSHA256"]
     assert sidecar == {
         "Rater": "AB",
-        "ReferenceImage": "sub-01_T1w.nii.gz",
+        "ReferenceImage": f"{name}{entities}_{contrast}.nii.gz",
         "ReferenceShape": list(raw.shape),
         "ReferenceAffine": raw.affine.tolist(),
         "Model": "simstroke",
@@ -168,8 +193,13 @@ def test_threshold_of_the_probability(tmp_path, draw, monkeypatch):
             assert load == pytest.approx(weights[side].ml[inside].sum(), abs=0.001)
     slider.fill("19")
     expected = threshold(probability, thresholds[19], minimum, voxel_mm3)
+    page.get_by_label("Rater").fill("AB")
+    page.get_by_role("button", name="Save the corrected mask").click()
+    page.get_by_text("Replace the drawing to use the threshold.").wait_for()
+    page.get_by_role("button", name="Cancel").click()
+    slider.focus()
     page.keyboard.press("t")
-    saved, _ = save(page)
+    saved, _ = save(page, tmp_path / "downloads")
     assert (np.asanyarray(saved.dataobj) == expected).all()
 
 
@@ -190,10 +220,12 @@ def test_thirty_steps_are_undone(draw):
         page.keyboard.press("u")
         assert (drawing(page) == state).all()
     assert page.get_by_role("button", name="Undo").is_disabled()
+    page.wait_for_selector(WRITTEN)
+    assert page.evaluate("store.read()") is None
 
 
-def test_unsaved_work_survives_a_reload(draw):
-    _, page = draw()
+def test_drawings_survive_a_reload(tmp_path, draw):
+    record, page = draw()
     page.keyboard.press("e")
     page.locator("[name=brush]").fill("5")
     page.locator("canvas").focus()
@@ -205,20 +237,51 @@ def test_unsaved_work_survives_a_reload(draw):
     assert not (drawing(page) == changed).all()
     page.get_by_text("There is unsaved work of").wait_for()
     page.get_by_role("button", name="Restore").click()
-    page.get_by_text("The unsaved work was restored.").wait_for()
+    page.get_by_text("The drawing was restored.").wait_for()
     assert (drawing(page) == changed).all()
+    save(page, tmp_path / "downloads")
+    page.reload()  # the browser may not have written the files
+    page.get_by_text("There is a saved drawing of").wait_for()
+    page.get_by_role("button", name="Restore").click()
+    page.get_by_text("The drawing was restored.").wait_for()
+    assert (drawing(page) == changed).all()
+    assert page.get_by_label("Rater").input_value() == "AB"
     page.wait_for_selector(WRITTEN)
+    # Another run of the session has the same grid.
+    path = drawing_page.drawing_path(tmp_path, record.name)
+    html = path.read_text("utf-8")
+    path.write_text(html.replace("sub-01_T1w.nii.gz", "sub-01_run-2_T1w.nii.gz"), "utf-8")
+    page.reload()
+    page.get_by_text("There is unsaved work on another image").wait_for()
+    path.write_text(html, "utf-8")
     page.reload()
     page.get_by_role("button", name="Discard").click()
     page.wait_for_function("store.read().then(entry => entry === undefined)")
-    save(page)
-    page.reload()
-    page.wait_for_selector(READY)
-    assert page.get_by_label("Rater").input_value() == "AB"
-    assert not page.locator("dialog").is_visible()
+    save(page, tmp_path / "downloads", confirm=True)
+    page.wait_for_function("store.read().then(entry => entry === undefined)")
 
 
-def test_an_empty_drawing_needs_confirmation(draw):
+def test_a_session_is_drawn_in_one_tab(draw):
+    _, page = draw()
+    page.keyboard.press("e")
+    page.locator("canvas").focus()
+    page.keyboard.press(" ")
+    changed = drawing(page)
+    page.wait_for_selector(WRITTEN)
+    other = page.context.new_page()
+    other.set_default_timeout(120_000)
+    other.goto(page.url)
+    other.get_by_text("This session is open in another tab or window").wait_for()
+    other.get_by_role("button", name="Continue").click()
+    other.get_by_text("This session is open in another tab or window").wait_for()
+    page.close()
+    other.get_by_role("button", name="Continue").click()
+    other.get_by_role("button", name="Restore").click()
+    other.get_by_text("The drawing was restored.").wait_for()
+    assert (drawing(other) == changed).all()
+
+
+def test_an_empty_drawing_needs_confirmation(tmp_path, draw):
     _, page = draw()
     page.get_by_role("button", name="Clear").click()
     page.get_by_role("button", name="Save the corrected mask").click()
@@ -228,11 +291,14 @@ def test_an_empty_drawing_needs_confirmation(draw):
     page.get_by_text("The drawing is empty").wait_for()
     page.get_by_role("button", name="Cancel").click()
     assert "was saved" not in status(page)
-    page.get_by_role("button", name="Save the corrected mask").click()
-    with page.expect_download(lambda item: item.suggested_filename.endswith(".nii.gz")) as mask:
-        page.get_by_role("button", name="Save the empty mask").click()
-    mask.value.save_as(mask.value.path().with_suffix(".nii.gz"))
-    assert not nib.load(mask.value.path().with_suffix(".nii.gz")).get_fdata().any()
+    saved, _ = save(page, tmp_path, confirm=True)
+    assert not np.any(saved.dataobj)
+    page.keyboard.press("u")
+    assert status(page) == "" and drawing(page).any()
+    page.get_by_role("button", name="Clear").click()
+    page.keyboard.press("g")
+    assert "Draw in the lesion, and mark the outside around it" in status(page)
+    assert not drawing(page).any()
 
 
 def signed_distances(shape):
@@ -268,8 +334,10 @@ def test_interpolation_between_slices(draw):
 
 
 def test_filled_outline_growth_and_removal_of_a_component(draw):
-    _, page = draw()
+    _, page = draw(flair=True)
+    states = [drawing(page)]
     page.get_by_role("button", name="Clear").click()
+    states.append(drawing(page))
     page.keyboard.press("f")
     page.locator("[name=brush]").fill("1")
     corners = [[4, 8, 9], [10, 8, 9], [10, 14, 9], [4, 14, 9], [4, 8, 9]]
@@ -281,10 +349,14 @@ def test_filled_outline_growth_and_removal_of_a_component(draw):
     page.mouse.up()
     filled = drawing(page)
     assert (filled[4:11, 8:15, 9] == 1).all() and filled.sum() == 49
-    # A bright cube of the image, of which one voxel is marked, within a marked box.
+    states.append(filled)
+    # A bright cube of the image that is shown, of which one voxel is marked, within a marked box.
+    page.keyboard.press("b")
+    assert page.evaluate("nv.volumes[0] === backgrounds[1] && nv.volumes.length === 2")
+    assert (drawing(page) == filled).all()
     page.evaluate(
         """() => {
-          const cube = [5, 6, 7, 8], {img} = images[0];
+          const cube = [5, 6, 7, 8], {img} = background();
           const at = (i, j, k) => i + sides[0] * (j + sides[1] * k);
           img.fill(20);
           for (const i of cube) for (const j of cube) for (const k of cube) img[at(i, j, k)] = 200;
@@ -295,16 +367,130 @@ def test_filled_outline_growth_and_removal_of_a_component(draw):
           apply(seeds, "");
         }"""
     )
+    states.append(drawing(page))
     page.keyboard.press("g")
     grown = drawing(page)
+    states.append(grown)
     assert (grown[5:9, 5:9, 5:9] == 1).all()
     assert grown.sum() == 64 + 1 and grown[14, 20, 5] == 1
     page.keyboard.press("k")
     page.keyboard.press("a")
     go_to(page, [14, 20, 5])
+    box = page.locator("canvas").bounding_box()
+    page.mouse.click(box["x"] + 2, box["y"] + 2)  # beside the slice
+    page.mouse.click(*point(page, [14, 20, 5]), button="middle")
+    assert (drawing(page) == grown).all()
     page.mouse.click(*point(page, [14, 20, 5]))
     assert drawing(page).sum() == 64
     assert "was removed" in status(page)
+    for state in states[::-1]:
+        page.keyboard.press("u")
+        assert (drawing(page) == state).all()
+
+
+def row_of(page):
+    """Return the voxels of an empty row of the axial slice, after the drawing is cleared."""
+    page.get_by_role("button", name="Clear").click()
+    page.locator("[name=brush]").fill("1")
+    page.evaluate("scrollTo(0, 0)")
+    go_to(page, [4, 12, 8])
+    return [[x, 12, 8] for x in range(4, 14)]
+
+
+def drawn(page):
+    """Return the voxels of the drawing."""
+    return np.argwhere(drawing(page)).tolist()
+
+
+def test_an_interrupted_stroke_is_complete(draw):
+    _, page = draw()
+    row = row_of(page)
+    page.keyboard.press("d")
+    # The slice and the tool cannot be changed during a stroke.
+    page.mouse.move(*point(page, row[0]))
+    page.mouse.down()
+    page.mouse.move(*point(page, row[3]), steps=3)
+    page.mouse.wheel(0, 300)
+    page.keyboard.press("PageUp")
+    page.keyboard.press("v")
+    page.mouse.move(*point(page, row[4]))
+    page.mouse.up()
+    assert drawn(page) == row[:5]
+    # A stroke that leaves the image ends at its last voxel.
+    page.mouse.move(*point(page, row[6]))
+    page.mouse.down()
+    page.mouse.move(*point(page, row[8]), steps=3)
+    page.mouse.move(*(page.locator("canvas").bounding_box()[side] for side in ("width", "y")))
+    page.locator("canvas").dispatch_event("mouseleave")
+    assert drawn(page) == row[:5] + row[6:9]
+    page.mouse.up()
+    # The button was released in another window.
+    page.mouse.move(*point(page, row[9]))
+    page.mouse.down()
+    x, y = point(page, row[5])
+    page.locator("canvas").dispatch_event("mousemove", {"clientX": x, "clientY": y, "buttons": 0})
+    page.mouse.up()
+    assert drawn(page) == row[:5] + row[6:10]
+    for expected in (row[:5] + row[6:9], row[:5], []):
+        page.keyboard.press("u")
+        assert drawn(page) == expected
+
+
+def test_touch_and_a_resized_window(draw):
+    _, page = draw(context=PHONE)
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind, *indices):
+        points = [dict(zip("xy", places[index], strict=True)) for index in indices]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    def wait_for_pen():
+        page.wait_for_function("isDrawing()")
+
+    row = row_of(page)
+    places = [point(page, voxel) for voxel in row]
+    page.evaluate("form.tool.value = 'pen'; show()")
+    window = "[backgrounds[0].cal_min, backgrounds[0].cal_max]"
+    contrast = page.evaluate(window)
+    touch("touchStart", 0)
+    wait_for_pen()
+    for index in (1, 2, 3):
+        touch("touchMove", index)
+    touch("touchEnd")
+    touch("touchStart", 5)  # at once
+    wait_for_pen()
+    touch("touchEnd")
+    assert drawn(page) == row[:4] + row[5:6]
+    assert page.evaluate(window) == contrast
+    # Two fingers change the slice, and an interruption by the system removes the stroke.
+    touch("touchStart", 7)
+    wait_for_pen()
+    touch("touchStart", 7, 9)
+    for left, right in ((6, 8), (4, 9), (2, 8)):
+        touch("touchMove", left, right)
+    touch("touchEnd")
+    assert page.evaluate("nv.frac2vox(nv.scene.crosshairPos)[2]") != 8
+    go_to(page, row[0])
+    touch("touchStart", 7)
+    wait_for_pen()
+    touch("touchCancel")
+    assert drawn(page) == row[:4] + row[5:6]
+    page.set_viewport_size({"width": 600, "height": 390})
+    page.wait_for_function("canvas.width === Math.round(canvas.offsetWidth * devicePixelRatio)")
+    places = [point(page, voxel) for voxel in row]
+    touch("touchStart", 9)
+    wait_for_pen()
+    touch("touchMove", 8)
+    touch("touchEnd")
+    assert drawn(page) == row[:4] + row[5:6] + row[8:]
+    page.evaluate("form.tool.value = 'component'; show()")
+    touch("touchStart", 0)
+    touch("touchStart", 0, 9)
+    touch("touchEnd")
+    assert drawn(page) == row[:4] + row[5:6] + row[8:]
+    for expected in (row[:4] + row[5:6], row[:4], []):
+        page.evaluate("undo()")
+        assert drawn(page) == expected
 
 
 def test_accessibility_at_desktop_and_phone_width(tmp_path, browser_page, violations):

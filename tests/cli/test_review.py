@@ -44,13 +44,14 @@ def versions(corrections):
     return sorted(path.name for path in (corrections / "sourcedata").rglob("*.nii.gz"))
 
 
-def output_folder(folder, name="sub-01", affine=AFFINE, mask=None):
+def output_folder(folder, name="sub-01", affine=AFFINE, mask=None, image_name=None):
     """An output folder of bids_stroke with the mask of one session."""
     mask = drawing(4, 5, 6, size=4) if mask is None else mask
     path = folder / name / "anat" / f"{name}_space-T1w_label-L_desc-T1lesion_mask.nii.gz"
     image.save(nib.Nifti1Image(mask, affine), path)
     outputs = {"lesion_mask": path.relative_to(folder).as_posix()}
-    Record(name, "", "ok", reference="T1w", outputs=outputs).write(folder)
+    inputs = {"T1w": f"/data/{image_name}"} if image_name else {}
+    Record(name, "", "ok", reference="T1w", inputs=inputs, outputs=outputs).write(folder)
     return folder
 
 
@@ -107,7 +108,13 @@ def test_a_mask_that_contradicts_its_sidecar_is_refused(downloads, corrections, 
         ({"SourceMask": "sub-02_space-T1w_label-L_mask.nii.gz"}, "its SourceMask is sub-02_space"),
         ({"Rater": " "}, "has no Rater; add"),
         ({"Date": "yesterday"}, "has no valid Date (yesterday)"),
+        ({"Date": "0001-01-01T00:00:00+14:00"}, "has no valid Date (0001-01-01T00"),
         ({"ReferenceAffine": [1, 2]}, "has no sidecar with its grid"),
+        ({"ReferenceAffine": np.zeros((4, 4)).tolist()}, "has no sidecar with its grid"),
+        ({"ReferenceAffine": np.full((4, 4), np.nan).tolist()}, "has no sidecar with its grid"),
+        ({"ReferenceShape": [20, 24, -12]}, "has no sidecar with its grid"),
+        ({"ReferenceShape": [20, 24, float("inf")]}, "has no sidecar with its grid"),
+        ({"ReferenceShape": [1e300, 24, 12]}, "has no sidecar with its grid"),
     ],
 )
 def test_a_mask_of_another_session_is_refused(downloads, corrections, capsys, more, reason):
@@ -164,6 +171,14 @@ def test_the_newest_mask_of_two_raters_is_used_unless_a_rater_is_chosen(download
     assert np.array_equal(used(corrections)[0], first) and used(corrections)[1]["Rater"] == "Ada"
 
 
+def test_the_same_mask_of_two_raters(downloads, corrections):
+    """Both raters confirm the mask of the model."""
+    download(downloads)
+    download(downloads, rater="Bo", date="2026-05-05T08:00:00Z", number=" (1)")
+    assert collect(downloads, corrections) == 0
+    assert used(corrections)[1]["Rater"] == "Bo" and len(versions(corrections)) == 2
+
+
 def test_a_rater_is_chosen_for_sessions_without_new_downloads(downloads, corrections):
     download(downloads, mask=drawing(1, 1, 1))
     download(downloads, rater="Bo", date="2026-05-05T08:00:00Z", number="-1")
@@ -174,7 +189,7 @@ def test_a_rater_is_chosen_for_sessions_without_new_downloads(downloads, correct
     assert used(corrections)[1]["Rater"] == "Ada"
 
 
-@pytest.mark.parametrize("number", [" (1)", "(2)", "-3"])
+@pytest.mark.parametrize("number", [" (1)", "(2)", "-3", " 4"])
 def test_renamed_downloads(downloads, corrections, number):
     download(downloads, mask=drawing(1, 1, 1))
     corrected = drawing(7, 7, 7)
@@ -193,6 +208,70 @@ def test_a_download_that_the_browser_decompressed(downloads, corrections):
     path.unlink()
     assert collect(downloads, corrections) == 0
     assert used(corrections)[0].sum() == 27
+
+
+def test_a_mask_has_the_sidecar_with_its_checksum(downloads, corrections, capsys):
+    """The user removed one of two sidecars, or one of two masks, before the second download."""
+    first, second = drawing(1, 1, 1), drawing(7, 7, 7)
+    download(downloads, mask=first, rater="Ada")
+    download(downloads, mask=second, rater="Bo", date="2026-05-05T08:00:00Z", number=" (1)")
+    stem = downloads / f"{NAME}_mask"
+    Path(f"{stem}.nii.gz").unlink()
+    Path(f"{stem} (1).nii.gz").rename(f"{stem}.nii.gz")
+    assert collect(downloads, corrections) == 0
+    mask, sidecar = used(corrections)
+    assert np.array_equal(mask, second) and sidecar["Rater"] == "Bo" and "MaskSHA256" not in sidecar
+    Path(f"{stem} (1).json").unlink()
+    assert collect(downloads, corrections) == 1
+    error = capsys.readouterr().err
+    assert f"{stem}.nii.gz is not the mask that was saved with {NAME}_mask.json; save" in error
+    assert len(versions(corrections)) == 1
+
+
+def test_sidecars_without_a_checksum_have_the_number_of_the_mask(downloads, corrections):
+    download(downloads, mask=drawing(1, 1, 1), MaskSHA256=None)
+    later = {"rater": "Bo", "date": "2026-05-05T08:00:00Z", "MaskSHA256": None}
+    download(downloads, mask=drawing(7, 7, 7), number=" (1)", **later)
+    assert collect(downloads, corrections) == 0
+    assert np.array_equal(used(corrections)[0], drawing(7, 7, 7))
+    assert used(corrections)[1]["Rater"] == "Bo"
+
+
+def test_the_name_of_a_rater_is_one_line(downloads, corrections):
+    download(downloads, rater=" Ada\tL.\n")
+    assert collect(downloads, corrections, "--use-rater", " Ada L. ") == 0
+    assert used(corrections)[1]["Rater"] == "Ada L."
+    assert find_corrections(corrections)["01", None].rater == "Ada L."
+
+
+def test_an_unknown_rater_is_an_error(downloads, corrections, capsys):
+    download(downloads)
+    assert collect(downloads, corrections, "--use-rater", "Adda") == 1
+    assert "contains no mask of Adda, only of Ada; check --use-rater" in capsys.readouterr().err
+    assert used(corrections)[1]["Rater"] == "Ada"
+
+
+def test_a_session_has_one_mask_after_a_change_of_its_reference_image(downloads, corrections, capsys):
+    path = download(downloads, mask=drawing(1, 1, 1))
+    for file in (path, path.with_suffix("").with_suffix(".json")):
+        file.rename(file.with_name(file.name.replace("space-T1w", "space-FLAIR")))
+    assert collect(downloads, corrections) == 0
+    download(downloads, mask=drawing(7, 7, 7), date="2026-05-05T08:00:00Z")
+    assert collect(downloads, corrections) == 0
+    assert np.array_equal(used(corrections)[0], drawing(7, 7, 7))
+    (correction,) = find_corrections(corrections).values()
+    assert correction.mask.space == "T1w" and len(versions(corrections)) == 2
+    assert len(list((corrections / "sub-01/anat").iterdir())) == 2
+
+
+def test_a_mask_of_another_run_is_refused(downloads, corrections, capsys):
+    out = output_folder(downloads.parent / "out", image_name="sub-01_acq-a_run-02_T1w.nii.gz")
+    download(downloads, ReferenceImage="sub-01_acq-a_run-1_T1w.nii.gz")
+    assert collect(downloads, corrections, "--derivatives", out) == 1
+    error = capsys.readouterr().err
+    assert "was drawn on sub-01_acq-a_run-1_T1w.nii.gz, but the reference image of sub-01 is" in error
+    download(downloads, ReferenceImage="sub-01_acq-a_run-2_T1w.nii.gz")
+    assert collect(downloads, corrections, "--derivatives", out) == 0
 
 
 def test_an_image_without_ses_belongs_to_the_only_session(downloads, corrections):
@@ -228,6 +307,8 @@ def test_a_mask_of_another_software_needs_a_rater_and_the_derivatives(downloads,
     out = output_folder(downloads.parent / "out")
     assert collect(downloads, corrections) == 1
     assert "has no sidecar with its rater; add --rater NAME." in capsys.readouterr().err
+    assert collect(downloads, corrections, "--rater", " ", "--derivatives", out) == 1
+    assert "has no sidecar with its rater; add --rater NAME." in capsys.readouterr().err
     assert collect(downloads, corrections, "--rater", "Cy") == 1
     assert "has no sidecar with its grid" in capsys.readouterr().err
     assert collect(downloads, corrections, "--rater", "Cy", "--derivatives", out) == 0
@@ -238,7 +319,7 @@ def test_a_mask_of_another_software_needs_a_rater_and_the_derivatives(downloads,
 
 def test_an_axis_order_of_another_software_is_restored(downloads, corrections):
     mask = drawing(2, 5, 7)
-    path = download(downloads, mask=mask)
+    path = download(downloads, mask=mask, MaskSHA256=None)
     nib.save(nib.as_closest_canonical(nib.load(path)), path)
     out = output_folder(downloads.parent / "out")
     assert collect(downloads, corrections, "--derivatives", out) == 0

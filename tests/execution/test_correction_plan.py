@@ -1,5 +1,6 @@
 """Sessions that run again because of corrected masks."""
 
+import json
 import shutil
 
 import bidsets
@@ -10,7 +11,7 @@ from corrected import download
 
 from bids_stroke.cli import parser
 from bids_stroke.cli.review import main as review
-from bids_stroke.errors import DatasetError
+from bids_stroke.errors import DatasetError, UsageError
 from bids_stroke.execution.plan import make_plan
 from bids_stroke.spatial import image
 from bids_stroke.utils.files import checksum
@@ -152,6 +153,39 @@ def test_a_mask_on_another_image_is_refused(study):
         path.rename(path.with_name(path.name.replace("space-T1w", "space-FLAIR")))
     (skipped,) = corrected(study, "flair").skipped
     assert "was drawn on the FLAIR, but the reference image is sub-1_T1w.nii.gz" in skipped.reason
+
+
+def test_a_mask_of_another_run_is_refused(study):
+    """Both runs have the same grid, so that only the name of the image differs."""
+    anat = study / "bids/sub-1/anat"
+    (anat / "sub-1_T1w.nii.gz").rename(anat / "sub-1_run-2_T1w.nii.gz")
+    path = study / "corrections/sub-1/anat" / f"{STEM.format(1)}.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "ReferenceImage": "sub-1_run-02_T1w.nii.gz"}))
+    assert corrected(study).skipped == []
+    path.write_text(json.dumps({**content, "ReferenceImage": "sub-1_run-1_T1w.nii.gz"}))
+    (skipped,) = corrected(study).skipped
+    reason = "was drawn on sub-1_run-1_T1w.nii.gz, but the reference image is sub-1_run-2_T1w.nii.gz"
+    assert reason in skipped.reason
+
+
+@pytest.mark.parametrize(
+    "place", ["bids/corrections", "bids/derivatives/corrections", "out/corrections"]
+)
+def test_corrections_in_another_dataset(study, place):
+    expected = names(corrected(study).jobs)
+    shutil.copytree(study / "corrections", study / place)
+    result = corrected(study, place)
+    assert names(result.jobs) == expected == ["sub-1"] and len(result.sessions) == 2
+    assert (
+        result.jobs[0].session.lesion.path == study / place / "sub-1/anat" / f"{STEM.format(1)}.nii.gz"
+    )
+    assert all(len(session.images) == 1 for session in result.sessions)
+
+
+def test_the_output_folder_is_not_a_dataset_of_corrections(study):
+    with pytest.raises(UsageError, match="is the output folder of this run"):
+        corrected(study, "out")
 
 
 def test_a_mask_of_a_missing_participant_is_reported(study):

@@ -162,6 +162,23 @@ def test_a_second_run_is_up_to_date_and_a_changed_correction_is_not(study, capsy
     assert "sub-1: would run" in shown and "corrected by Bo on 2026-05-04 10:30" in shown
 
 
+def test_an_empty_correction(study):
+    """The model marked a lesion, and there is none."""
+    downloads, corrections = study.downloads.with_name("empty"), study.corrections.with_name("none")
+    mask = np.zeros_like(study.lesion.dataobj)
+    download(downloads, "sub-1", mask, affine=study.lesion.affine)
+    arguments = "collect", downloads, corrections, "--derivatives", study.out, "--allow-empty"
+    assert review(list(map(str, arguments))) == 0
+    study.run("--corrections", corrections)
+    entry = study.record()
+    assert entry.status == "ok" and entry.lesion_volume_ml == 0
+    assert not study.mask("corrected").any() and study.mask("T1lesion").any()
+    row = pd.read_csv(entry.path(study.out, "agreement"), sep="\t").iloc[0]
+    assert row["dice"] == 0 and row["removed_ml"] == row["model_volume_ml"] > 0
+    assert "Lesion mask corrected by Ada" in (study.out / "sub-1.html").read_text()
+    assert main([str(study.bids), str(study.out), "group"]) == 0
+
+
 def test_a_removed_correction_restores_the_mask_of_the_model(study, capsys):
     """The segmentation is not repeated even without intermediate results. This test is the last one."""
     shutil.rmtree(study.work)

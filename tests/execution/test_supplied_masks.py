@@ -115,6 +115,15 @@ def test_the_evaluation_is_part_of_the_group_report(out):
     assert "evaluation/evaluation.html" in page and "Best case" in page
 
 
+def test_sessions_in_a_template_space_are_not_compared(out):
+    record = json.loads((out / "logs/longitudinal_sub-01_run.json").read_text())
+    assert record["status"] == "ok" and record["outputs"] == {} and len(record["notes"]) == 2
+    sentence = "sub-01_ses-2 is not compared: its mask is in a template space"
+    assert sentence in (out / "sub-01.html").read_text()
+    assert "not compared with others: sub-01_ses-1 (its mask is" in (out / "group.html").read_text()
+    assert not (out / "group_longitudinal.tsv").exists()
+
+
 def test_reports_and_sidecars(out):
     html = (out / "sub-01.html").read_text()
     assert "Lesion in template space" in html and "user-supplied masks" in html

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from bids_stroke.atlases import tract_cards
+from bids_stroke.atlases import atlas_cards, tract_cards
 from bids_stroke.atlases.maps import Maps
 from bids_stroke.bids.record import Record
 from bids_stroke.bids.sessions import Session
@@ -22,6 +22,7 @@ from bids_stroke.cohort.permutation import LinearModel, infer
 from bids_stroke.cohort.symptom_maps import SymptomMap
 from bids_stroke.data import DATA
 from bids_stroke.evaluation.columns import COLUMNS
+from bids_stroke.execution import longitudinal
 from bids_stroke.models import catalog
 from bids_stroke.models.calibration import Calibration
 from bids_stroke.models.card import Network, Plan
@@ -378,9 +379,11 @@ def test_every_reference_is_used_and_every_key_is_defined(tmp_path):
         ),
         describe_evaluation(evaluation()),
         describe_outcomes([analysis()], settings(tfce=True)),
+        longitudinal.DESCRIPTION,
         *(workflow.describe() for workflow in workflows),
         *(text for workflow in workflows for text in workflow.materials()),
         *(tract_cards.load_card(name).citation for name in tract_cards.names()),
+        *(atlas_cards.load_card(name).citation for name in atlas_cards.names()),
         *(catalog.load(name).citation for name in catalog.names()),
         *(read_content(path).get("card", {}).get("citation", "") for path in RECIPES.glob("*.yaml")),
     ]

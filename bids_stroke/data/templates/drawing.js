@@ -5,9 +5,11 @@ const VIEWS = {A: 0, C: 1, S: 2, M: 3};  // NiiVue's numbers
 const PENS = {pen: [1, false], fill: [1, true], eraser: [0, false], outside: [2, false]};  // value, whether to fill
 const TOOLS = {V: "move", D: "pen", F: "fill", E: "eraser", K: "component", O: "outside"};
 const MAX_STEPS = 50;  // that can be undone
+const LONGEST_DELAY = 2 ** 31 - 1;  // ms
 const source = scene.sidecar[scene.keys.source];  // checksum of the mask of the session
 const store = new UnsavedStore(scene.session), raters = new RatingStore([]);
-let nv, images, sides, zooms, original, candidate, weights, previous, steps = [], version = 0, writing = Promise.resolve(), isQueued = false;
+let nv, backgrounds, probability, sides, zooms, grid, original, candidate, weights, previous;
+let steps = [], version = 0, writing = Promise.resolve(), isQueued = false, isGesture = false;
 
 const channel = (color, at) => parseInt(color.slice(at, at + 2), 16);
 const lut = (list, alpha) => ({
@@ -41,15 +43,19 @@ async function start() {
   });
   await nv.attachToCanvas(canvas);
   nv.addColormap("probability", {...lut([colors[0], ...colors], [0, ...colors.map(() => 255)]), I: [0, ...colors.map((_, place) => Math.round(1 + 254 * place / (colors.length - 1)))]});
-  const volumes = [{url: bytes(scene.image).buffer, name: "reference.nii.gz", colormap: "gray", cal_min: scene.low, cal_max: scene.high}];
+  const volumes = scene.images.map(({data, low, high}, number) => ({
+    url: bytes(data).buffer, name: `${number}.nii.gz`, colormap: "gray", cal_min: low, cal_max: high,
+  }));
   if (scene.probability) volumes.push({
     url: bytes(scene.probability.data).buffer, name: "probability.nii.gz", colormap: "probability",
     cal_min: scene.probability.start + 1, cal_max: scene.probability.thresholds.length,
   });
   await nv.loadVolumes(volumes);
-  images = [...nv.volumes];
-  sides = [...images[0].dimsRAS].slice(1, 4);
-  zooms = [...images[0].pixDimsRAS].slice(1, 4);
+  backgrounds = nv.volumes.slice(0, scene.images.length);
+  probability = nv.volumes[scene.images.length];
+  sides = [...backgrounds[0].dimsRAS].slice(1, 4);
+  zooms = [...backgrounds[0].pixDimsRAS].slice(1, 4);
+  grid = JSON.stringify([scene.sidecar[scene.keys.image], scene.header, scene.stored, sides]);
   original = await unpack(scene.mask);
   weights = scene.tract && await Promise.all(["L", "R"].map(side => unpackWeights(scene.tract.sides[side])));
   nv.setDrawColormap({...lut(["#000000", scene.color, "#35a7ff"], [0, 255, 255]), labels: ["", "lesion", "outside"]});
@@ -57,7 +63,7 @@ async function start() {
   replace(original);
   previous = original.slice();
   nv.onDrawingChanged = action => action === "draw" && finishStroke();
-  nv.onMouseUp = ({mouseButtonRightDown}) => form.tool.value === "component" && !mouseButtonRightDown && removeComponent();
+  nv.onMouseUp = finishClick;
   nv.onLocationChange = ({vox}) => form.voxel.textContent = [...vox].slice(0, 3).map(Math.round).join(", ");
   form.rater.value = raters.rater;
   goToLesion();
@@ -67,6 +73,7 @@ async function start() {
   measure("drawing", original);
   showMessage("");
   document.body.dataset.ready = "";
+  await lockSession();
   await offerUnsaved();
 }
 
@@ -83,11 +90,14 @@ function replace(mask) {
 
 // Display
 
+// The image that is shown, on the grid of the reference image.
+const background = () => backgrounds[Number(form.elements.background?.value ?? 0)];
+
 function show() {
-  if (images[1]) {
-    images[1].opacity = form.probability.checked ? 0.6 : 0;
-    images[1].colormapType = 2;  // values below cal_min are transparent; 1 would show them faintly
-    images[1].cal_min = form.threshold.valueAsNumber + 1;
+  if (probability) {
+    probability.opacity = form.probability.checked ? 0.6 : 0;
+    probability.colormapType = 2;  // values below cal_min are transparent; 1 would show them faintly
+    probability.cal_min = form.threshold.valueAsNumber + 1;
   }
   nv.opts.crosshairWidth = form.crosshair.checked ? 0.6 : 0;
   nv.opts.sliceType = VIEWS[form.view.value];
@@ -97,7 +107,10 @@ function show() {
   const pen = PENS[form.tool.value];
   nv.setDrawingEnabled(Boolean(pen));
   if (pen) nv.setPenValue(...pen);
-  nv.updateGLVolume();
+  // Two short strokes of a finger, or a long one, must not adapt the contrast.
+  [nv.opts.doubleTouchTimeout, nv.opts.longTouchTimeout] = form.tool.value === "move" ? [500, 1000] : [0, LONGEST_DELAY];
+  nv.volumes = [background(), ...probability ? [probability] : []];
+  nv.setVolume(background(), 0);  // updates the textures and redraws
 }
 
 function measure(name, mask) {
@@ -117,7 +130,7 @@ function chooseThreshold() {
   // Affines are stored in single precision: ten voxels of 0.9999999 mm³ count as 10 mm³.
   const minimum = least * (1 - 1e-5) / scene.voxel_mm3;
   form.limit.textContent = +thresholds[number].toFixed(4);
-  candidate = thresholdMask(images[1].img, number + 1, sides, minimum);
+  candidate = thresholdMask(probability.img, number + 1, sides, minimum);
   measure("threshold", candidate);
 }
 
@@ -151,14 +164,30 @@ function commit() {
   return true;
 }
 
+const isDrawing = () => Boolean(original) && !isNaN(nv.drawPenLocation[0]);
+
 // NiiVue omits the last voxel of a stroke.
 function finishStroke() {
-  if (!isNaN(nv.drawPenLocation[0])) nv.drawPt(...nv.drawPenLocation, nv.opts.penValue);
+  if (isDrawing()) nv.drawPt(...nv.drawPenLocation, nv.opts.penValue);
   commit();
+}
+
+// Remove a stroke that is not finished.
+function cancelStroke() {
+  [nv.drawPenLocation, nv.drawPenAxCorSag, nv.drawPenFillPts] = [[NaN, NaN, NaN], -1, []];
+  replace(previous);
+}
+
+// End of a click, a touch or a stroke; a click outside of the slices has a negative position.
+function finishClick({mouseButtonRightDown, mouseButtonCenterDown, fracPos}) {
+  commit();  // a stroke that another button ended
+  const isClick = !mouseButtonRightDown && !mouseButtonCenterDown && !isGesture && fracPos[0] >= 0;
+  if (isClick && form.tool.value === "component") removeComponent();
 }
 
 function changed() {
   version++;
+  report("");  // a former message, such as that of saving, does not apply to this drawing
   nv.refreshDrawing(true);
   form.undo.disabled = !steps.length;
   measure("drawing", nv.drawBitmap);
@@ -197,7 +226,7 @@ function interpolate() {
 }
 
 function grow() {
-  const isGrown = growCut(nv.drawBitmap, images[0].img, sides);
+  const isGrown = growCut(nv.drawBitmap, background().img, sides);
   commit();
   report(isGrown ? "The drawing was grown." : "Draw in the lesion, and mark the outside around it with the tool Mark outside, preferably in two planes; then grow.");
 }
@@ -210,6 +239,23 @@ function apply(mask, text) {
 
 // Unsaved work
 
+// Wait until no other tab shows the drawing of this session: both would store their work in the same place.
+async function lockSession() {
+  const lock = () => new Promise(resolve => navigator.locks.request(store.key, {ifAvailable: true}, granted => {
+    resolve(Boolean(granted));
+    return granted && new Promise(() => {});  // until the page is closed
+  }).catch(() => resolve(true)));
+  while (navigator.locks && !await lock()) {  // pages of HTTP have no locks
+    await ask("This session is open in another tab or window. Close it there to draw here; unsaved work is kept.", [["", "Continue"]]);
+  }
+}
+
+// Entry of the database. A saved drawing is kept, because the browser may not have written the files.
+async function entryOf(mask, isSaved) {
+  const date = new Date().toISOString(), bitmap = await transformed(mask, new CompressionStream("gzip"));
+  return {bitmap, source, grid, date, isSaved};
+}
+
 // Store the drawing; changes during the storage of an earlier state are stored together.
 function keep() {
   form.dataset.writing = "";
@@ -217,8 +263,8 @@ function keep() {
   isQueued = true;
   writing = writing.then(async () => {
     isQueued = false;
-    const shape = sides.join(), date = new Date().toISOString();
-    const write = async () => store.write({bitmap: await transformed(nv.drawBitmap, new CompressionStream("gzip")), source, shape, date});
+    const hasWork = nv.drawBitmap.some((value, voxel) => value !== original[voxel]);
+    const write = async () => hasWork ? store.write(await entryOf(nv.drawBitmap, false)) : store.remove();
     await write().catch(reportNoStore);
     if (!isQueued) delete form.dataset.writing;
   });
@@ -234,12 +280,13 @@ addEventListener("beforeunload", event => {
 
 async function offerUnsaved() {
   const entry = await store.read().catch(reportNoStore);
-  if (!entry) return;
-  const other = entry.source !== source ? " It was made from an earlier mask of the session." : "";
-  if (entry.shape !== sides.join()) return report("There is unsaved work on another grid; it cannot be restored on this scan.");
+  const isEarlier = entry?.source !== source;
+  if (!entry || entry.isSaved && isEarlier) return;  // a run has used the saved mask since
+  if (entry.grid !== grid) return report("There is unsaved work on another image; it cannot be restored on this one.");
+  const kind = entry.isSaved ? "a saved drawing" : "unsaved work", other = isEarlier ? " It was made from an earlier mask of the session." : "";
   const choices = [["discard", "Discard"], ["restore", "Restore"]];
-  const choice = await ask(`There is unsaved work of ${new Date(entry.date).toLocaleString()}.${other}`, choices);
-  if (choice === "restore") apply(await transformed(entry.bitmap, new DecompressionStream("gzip")), "The unsaved work was restored.");
+  const choice = await ask(`There is ${kind} of ${new Date(entry.date).toLocaleString()}.${other}`, choices);
+  if (choice === "restore") apply(await transformed(entry.bitmap, new DecompressionStream("gzip")), "The drawing was restored.");
   if (choice === "discard") await store.remove();
 }
 
@@ -251,20 +298,32 @@ function download(data, type, name) {
   setTimeout(() => URL.revokeObjectURL(url), 60000);
 }
 
+const differs = mask => mask.some((value, voxel) => (value === 1) !== (original[voxel] === 1));
+
+// Question about a mask that the rater may not want to save, or an empty text.
+function questionBefore(mask) {
+  if (!mask.includes(1)) return "The drawing is empty: the saved mask states that this session has no lesion.";
+  if (differs(mask)) return "";
+  const isMoved = probability && form.threshold.value !== form.threshold.defaultValue;
+  return `The drawing is the mask of the session: the saved mask states that this mask is correct.${isMoved ? " Replace the drawing to use the threshold." : ""}`;
+}
+
 async function save() {
   const rater = form.rater.value.trim(), mask = nv.drawBitmap.slice(), saved = version;
   if (!rater) {
     report("Enter your name or initials as the rater before saving.");
     return form.rater.focus();
   }
-  const question = "The drawing is empty: the saved mask states that this session has no lesion.";
-  if (!mask.includes(1) && await ask(question, [["save", "Save the empty mask"], ["", "Cancel"]]) !== "save") return;
+  const question = questionBefore(mask);
+  if (question && await ask(question, [["save", "Save this mask"], ["", "Cancel"]]) !== "save") return;
   const file = maskFile(mask, sides, bytes(scene.header), scene.stored);
-  const sidecar = {[scene.keys.rater]: rater, [scene.keys.date]: new Date().toISOString(), ...scene.sidecar};
+  const {keys} = scene;
+  const sidecar = {[keys.rater]: rater, [keys.date]: new Date().toISOString(), ...scene.sidecar, [keys.checksum]: sha256(file)};
   download(await transformed(file, new CompressionStream("gzip")), "application/gzip", scene.file);
   download(`${JSON.stringify(sidecar, null, 2)}\n`, "application/json", scene.file.replace(/\.nii\.gz$/, ".json"));
   await writing;
-  if (saved === version) await store.remove().catch(() => {});
+  const keepSaved = async () => differs(mask) ? store.write(await entryOf(mask, true)) : store.remove();
+  if (saved === version) await keepSaved().catch(() => {});
   report(`${scene.file} was saved.`);
 }
 
@@ -278,6 +337,11 @@ const ACTIONS = {
 };
 const KEYS = {U: "undo", I: "interpolate", G: "grow", T: "apply"};
 
+function showNextBackground() {
+  const choices = [...form.querySelectorAll("[name=background]")];
+  choices[(choices.findIndex(choice => choice.checked) + 1) % choices.length]?.click();
+}
+
 function press(key) {
   const letter = key.toUpperCase();
   if (TOOLS[letter]) form.querySelector(`[name=tool][value=${TOOLS[letter]}]`).click();
@@ -285,6 +349,7 @@ function press(key) {
   else if (KEYS[letter]) form[KEYS[letter]]?.click();
   else if (letter === "X") form.crosshair.click();
   else if (letter === "P") form.probability?.click();
+  else if (letter === "B") showNextBackground();
   else if (key === "[" || key === "]") {
     form.brush[key === "[" ? "stepDown" : "stepUp"]();
     show();
@@ -297,14 +362,34 @@ function press(key) {
 document.addEventListener("keydown", event => {
   const {target, key} = event;
   if (target === canvas) event.stopPropagation();
-  if (!original || dialog.open || event.ctrlKey || event.altKey || event.metaKey || target === form.rater) return;
+  if (!original || dialog.open || isDrawing() || event.ctrlKey || event.altKey || event.metaKey || target === form.rater) return;
   if (target.type === "range" && key === "Home") return;
   if (target === canvas && STEPS[key]) moveCrosshair(nv, form.view.value, STEPS[key]);
   else if (target === canvas && key === " ") drawAtCrosshair();
   else if (!press(key)) return;
   event.preventDefault();
 }, true);
-for (const leaving of ["mouseleave", "touchend"]) canvas.addEventListener(leaving, () => original && commit());  // NiiVue ends the stroke
+// A stroke ends where the pointer leaves the image, or was released in another window.
+for (const type of ["mouseleave", "mousemove"]) canvas.addEventListener(type, event => {
+  if (isDrawing() && (type === "mouseleave" || !event.buttons)) nv.mouseUpListener();
+}, true);
+// The slice must not change during a stroke.
+document.addEventListener("wheel", event => {
+  if (event.target !== canvas || !isDrawing()) return;
+  event.stopPropagation();
+  event.preventDefault();
+}, {capture: true, passive: false});
+// Two fingers change the slice; what the first finger drew is removed.
+canvas.addEventListener("touchstart", event => {
+  isGesture = event.touches.length > 1;
+  if (isGesture && isDrawing()) cancelStroke();
+}, true);
+canvas.addEventListener("mousedown", () => isGesture = false, true);
+canvas.addEventListener("touchcancel", () => {
+  isGesture = true;
+  if (isDrawing()) cancelStroke();
+  nv?.touchEndListener(new Event("touchend"));
+});
 // Two dots of the pen must not reset the contrast.
 document.addEventListener("dblclick", event => event.target === canvas && form.tool.value !== "move" && event.stopPropagation(), true);
 form.addEventListener("submit", event => event.preventDefault());

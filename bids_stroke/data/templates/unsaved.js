@@ -1,10 +1,9 @@
 // Unsaved drawings in the browser's database, by folder and session.
 class UnsavedStore {
   #database;
-  #key;
 
   constructor(session) {
-    this.#key = `${location.pathname.replace(/[^/]*$/, "")}${session}`;
+    this.key = `${location.pathname.replace(/[^/]*$/, "")}${session}`;
     this.#database = new Promise((resolve, reject) => {
       const request = indexedDB.open("bids_stroke drawings", 1);
       request.onupgradeneeded = () => request.result.createObjectStore("drawings");
@@ -24,14 +23,14 @@ class UnsavedStore {
   }
 
   read() {
-    return this.#run("readonly", store => store.get(this.#key));
+    return this.#run("readonly", store => store.get(this.key));
   }
 
   write(entry) {
-    return this.#run("readwrite", store => store.put(entry, this.#key));
+    return this.#run("readwrite", store => store.put(entry, this.key));
   }
 
   remove() {
-    return this.#run("readwrite", store => store.delete(this.#key));
+    return this.#run("readwrite", store => store.delete(this.key));
   }
 }

@@ -34,7 +34,7 @@ def draw_flicker(
         Mask (brain or white matter) whose contour is drawn; it also defines the field of view.
     labels : pair of str
         Names of the fixed and of the moving image.
-    coordinates : {"scanner", "template"}
+    coordinates : {"scanner", "template", "midpoint"}
         Kind of the world coordinates.
     planes : sequence of int
         World axes perpendicular to the slices; one row each.

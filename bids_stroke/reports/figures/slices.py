@@ -21,7 +21,7 @@ CLOSE_UP_MARGIN, CLOSE_UP_HALF_MIN = (
 SAGITTAL, CORONAL, AXIAL = 0, 1, 2
 PLANES = (AXIAL, CORONAL, SAGITTAL)
 #: Kind of the world coordinates of slices.
-Coordinates: TypeAlias = Literal["scanner", "template"]
+Coordinates: TypeAlias = Literal["scanner", "template", "midpoint"]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Participant report: summaries, figures and tables of the sessions in one HTML file."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,10 +20,9 @@ from bids_stroke.utils.files import PathLike
 
 from . import neighbors
 from .cohort import paragraph
-from .sections import Reportlet, Section, arrange, figures, read_reportlets
+from .longitudinal import changes_part
+from .sections import Reportlet, Section, arrange, figures, picture_scale, read_reportlets
 from .summary import State, Summary, short, shorten, summarize
-
-MAX_BYTES = 5_000_000  # total size of the figures of a page
 
 
 class Part(NamedTuple):
@@ -108,6 +107,7 @@ def participant_report(
         title=name,
         neighbors=neighbors.links(out_dir, name),
         parts=parts,
+        changes=changes_part(out_dir, name, records),
         methods=compose(with_description).text if with_description else "",
         errors=errors,
         version=__version__,
@@ -135,7 +135,7 @@ def _parts(
     out_dir: Path, records: Sequence[Record], embed_viewers: bool
 ) -> tuple[list[Part], dict[str, Exception]]:
     """Return the sessions, and the errors of those that cannot be shown completely."""
-    scale = _scale(path for record in records for path in figures(out_dir, record))
+    scale = picture_scale(path for record in records for path in figures(out_dir, record))
     parts, unshown = [], dict[str, Exception]()
     for record in records:
         reportlets: list[Reportlet] = []
@@ -168,13 +168,6 @@ def _parts(
             )
         )
     return parts, unshown
-
-
-def _scale(paths: Iterable[Path]) -> float:
-    """Return the scale of the images, which decreases with many sessions to limit the page size."""
-    size = sum(path.stat().st_size for path in paths)
-    # The exponent is above 0.5 because small images need more bytes per pixel.
-    return (MAX_BYTES / size) ** 0.75 if size > MAX_BYTES else 1.0
 
 
 def _viewer(out_dir: Path, record: Record, embed: bool) -> dict[str, str | None]:

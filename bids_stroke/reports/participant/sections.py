@@ -3,7 +3,7 @@
 ``data/report_spec.yml`` defines sections, parts, titles and captions.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
+from bids_stroke.bids import longitudinal
 from bids_stroke.bids.names import CONTRASTS, Name
 from bids_stroke.bids.record import Record
 from bids_stroke.cohort.table import Row, read_rows
@@ -21,6 +22,7 @@ from bids_stroke.reports.figures import svg
 from bids_stroke.reports.rendering import fragment
 
 ROWS = 20  # rows shown of each table
+MAX_BYTES = 5_000_000  # total size of the figures of a page
 #: Kinds of tables, by the ``desc-`` of their part.
 _TABLES = {
     "agreement": "agreement",
@@ -37,6 +39,10 @@ _SHOWN = {
         *("component", "volume_ml", "hemisphere", "super_region"),
         *("x_template_mm", "y_template_mm", "z_template_mm", "mean_probability"),
         *("touches_ventricle", "touches_surface"),
+    ),
+    longitudinal.DESC: (
+        *("previous_session_id", "session_id", "lesion", "class", "previous_components", "components"),
+        *("previous_volume_ml", "volume_ml", "change_ml", "change_percent", "comparable"),
     ),
 }
 #: Figure with several contrasts side by side.
@@ -85,12 +91,19 @@ def _by_contrast(path: Path) -> tuple[int, Path]:
     return CONTRASTS.index(suffix) if suffix in CONTRASTS else len(CONTRASTS), path
 
 
+def picture_scale(paths: Iterable[Path]) -> float:
+    """Return the scale of the images, which decreases with many sessions to limit the page size."""
+    size = sum(path.stat().st_size for path in paths)
+    # The exponent is above 0.5 because small images need more bytes per pixel.
+    return (MAX_BYTES / size) ** 0.75 if size > MAX_BYTES else 1.0
+
+
 def read_reportlets(out_dir: Path, record: Record, scale: float) -> Iterator[Reportlet]:
     """Yield tables and figures of a session; images are reduced by ``scale``."""
     for desc, kind in _TABLES.items():
         paths = sorted(path for name, path in record.files(out_dir) if name == kind)
         if paths:
-            tables = [_table(path, out_dir, desc) for path in paths]
+            tables = [table_context(path, out_dir, desc) for path in paths]
             yield Reportlet(desc, "", "", fragment("tables.html", tables=tables))
     for path in figures(out_dir, record):
         name = Name.parse(path)
@@ -151,8 +164,8 @@ def _parts(
         )
 
 
-def _table(path: Path, out_dir: Path, desc: str) -> dict[str, Any]:
-    """Return the template context of a table."""
+def table_context(path: Path, out_dir: Path, desc: str) -> dict[str, Any]:
+    """Return the template context of a table; ``desc`` is the ``desc-`` of its part."""
     rows = read_rows(path)
     if header := _WIDE.get(desc):
         table, more = pd.DataFrame(_transposed(rows, header)), 0

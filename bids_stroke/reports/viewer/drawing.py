@@ -1,9 +1,10 @@
 """Page in which a rater corrects the lesion mask of a session, on the grid of the reference image.
 
 The page is a self-contained HTML file with NiiVue. It contains the reference image near the brain, with
-at most 256 gray levels and in RAS order, but never resampled; the mask; the lesion probability as
-steps of a threshold; and the contributions of the voxels to the load of a tract. The corrected mask is
-saved in the axis order and with the header of the reference image.
+at most 256 gray levels and in RAS order, but never resampled; the other images of the session on its
+grid; the mask; the lesion probability as steps of a threshold; and the contributions of the voxels to
+the load of a tract. The corrected mask is saved in the axis order and with the header of the reference
+image.
 """
 
 import gzip
@@ -36,7 +37,7 @@ from bids_stroke.spatial.templates import TEMPLATE
 from bids_stroke.utils.files import PathLike, checksum
 
 from . import niivue
-from .layers import LEVELS, MARGIN_MM, RAMP, background, encode
+from .layers import LEVELS, MARGIN_MM, RAMP, Layer, background, encode
 from .native import DrawingField, drawing_field, mask_header, stored_order
 from .page import drawing_name
 from .session import SessionFiles
@@ -140,12 +141,11 @@ def _scene(out_dir: Path, record: Record, field: DrawingField, tracts: Sequence[
     img = image.load(record.require(out_dir, "image"))
     first, steps = stored_order(img, field.box)
     reference = str(record.reference)
-    layer = background(reference, field.img, field.near, field.brain_img)
+    contrasts = SessionFiles(out_dir, record).contrasts(field.img)
+    layers = [background(title, img, field.near, field.brain_img) for title, img in contrasts.items()]
     scene: dict[str, Any] = {
         "session": record.name,
-        "image": "",
-        "low": layer.low,
-        "high": layer.high,
+        "images": [],
         "color": LESION,
         "mask": _pack(field.mask),
         "voxel_mm3": voxel_volume(img),
@@ -158,15 +158,34 @@ def _scene(out_dir: Path, record: Record, field: DrawingField, tracts: Sequence[
         "keys": {
             "rater": corrections.RATER,
             "date": corrections.DATE,
+            "image": corrections.REFERENCE_IMAGE,
             "source": corrections.SOURCE_MASK_SHA256,
+            "checksum": corrections.MASK_SHA256,
         },
     }
-    rest = _size(scene)
-    for levels in LEVELS:
-        scene["image"] = encode(_unrotated(layer.img), levels)
-        if rest + len(scene["image"]) <= MAX_BYTES:
-            break
+    scene["images"] = _encode_images(layers, MAX_BYTES - _size(scene))
     return scene
+
+
+def _encode_images(layers: Sequence[Layer], max_bytes: int) -> list[dict[str, Any]]:
+    """Encode images with as many gray levels as fit, and without the last ones if none fits.
+
+    The first image is always encoded.
+    """
+    for count in range(len(layers), 0, -1):
+        for levels in LEVELS:
+            images = [
+                {
+                    "title": layer.title,
+                    "data": encode(_unrotated(layer.img), levels),
+                    "low": layer.low,
+                    "high": layer.high,
+                }
+                for layer in layers[:count]
+            ]
+            if len(json.dumps(images)) <= max_bytes:
+                return images
+    return images
 
 
 def _unrotated(img: nib.Nifti1Image) -> nib.Nifti1Image:

@@ -12,7 +12,7 @@ from scipy import ndimage
 from bids_stroke.errors import ImageError
 from bids_stroke.spatial import image
 from bids_stroke.spatial.grid import bounding_box, same_grid
-from bids_stroke.spatial.headers import shape_of
+from bids_stroke.spatial.headers import has_orientation, shape_of
 
 from .layers import MARGIN_MM, MIN_ZOOM_MM
 
@@ -112,9 +112,10 @@ def _raw_header(img: nib.Nifti1Image, raw: str | None) -> nib.Nifti1Header | Non
         raw_img = image.open_image(raw)
     except ImageError:
         return None
-    if isinstance(raw_img.header, nib.Nifti2Header) or shape_of(raw_img) != shape_of(img):
+    if isinstance(raw_img.header, nib.Nifti2Header) or not has_orientation(raw_img):
         return None
-    return raw_img.header if same_grid(raw_img, img) else None
+    has_shape = shape_of(raw_img) == shape_of(img)
+    return raw_img.header if has_shape and same_grid(raw_img, img) else None
 
 
 def stored_order(img: nib.Nifti1Image, box: tuple[slice, ...]) -> tuple[int, list[int]]:

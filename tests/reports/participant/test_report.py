@@ -15,8 +15,8 @@ from bids_stroke.reports.columns import MEASURES, cell, column_title
 from bids_stroke.reports.figures.axial import draw_axial
 from bids_stroke.reports.figures.brain_mask import draw_brain_mask
 from bids_stroke.reports.figures.overview import draw_overview
-from bids_stroke.reports.participant.report import MAX_BYTES, participant_report
-from bids_stroke.reports.participant.sections import specification
+from bids_stroke.reports.participant.report import participant_report
+from bids_stroke.reports.participant.sections import MAX_BYTES, specification
 
 SVG = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'

@@ -49,10 +49,30 @@ def test_the_probability_has_the_thresholds_of_the_model(tmp_path):
 def test_voxels_far_from_the_brain_are_black(tmp_path):
     record = derived.session(tmp_path, zooms=(4, 4, 4), flair=False)
     content = scene(write_drawing(tmp_path, record, []))
-    shown = decoded(content["image"])
+    shown = decoded(content["images"][0]["data"])
     data = shown.get_fdata()
     assert data[0, 0, 0] == data.min() and (data > 100).mean() > 0.3
     assert shown.get_data_dtype() == np.uint8
+
+
+def test_other_images_are_shown_on_the_grid_of_the_reference_image(tmp_path):
+    record = derived.session(tmp_path, zooms=(3, 3, 4), tilt=0.1)
+    content = scene(write_drawing(tmp_path, record, []))
+    assert [item["title"] for item in content["images"]] == ["T1w", "FLAIR"]
+    t1w, flair = (decoded(item["data"]) for item in content["images"])
+    assert t1w.shape == flair.shape and np.array_equal(t1w.affine, flair.affine)
+    mask = gzip.decompress(base64.b64decode(content["mask"]))
+    inside = np.frombuffer(mask, np.uint8).reshape(t1w.shape, order="F") > 0
+    data = flair.get_fdata()
+    assert np.median(data[inside]) > 600 and data[0, 0, 0] == data.min()
+
+
+def test_images_that_do_not_fit_are_omitted(tmp_path, monkeypatch):
+    record = derived.session(tmp_path, zooms=(3, 3, 4))
+    content = scene(write_drawing(tmp_path, record, []))
+    monkeypatch.setattr(drawing, "LEVELS", (256,))
+    monkeypatch.setattr(drawing, "MAX_BYTES", drawing._size(content) - 300)
+    assert scene(write_drawing(tmp_path, record, []))["images"] == content["images"][:1]
 
 
 def test_a_mask_in_template_space_is_refused(tmp_path, caplog):
@@ -85,7 +105,8 @@ def test_a_large_image_has_fewer_gray_levels(tmp_path, monkeypatch):
     content = scene(write_drawing(tmp_path, record, []))
     monkeypatch.setattr(drawing, "MAX_BYTES", drawing._size(content) - 300)
     fewer = scene(write_drawing(tmp_path, record, []))
-    counts = [len(np.unique(decoded(data["image"]).dataobj)) for data in (content, fewer)]
+    shown = [decoded(page["images"][0]["data"]) for page in (content, fewer)]
+    counts = [len(np.unique(img.dataobj)) for img in shown]
     assert counts == [256, 128]
 
 

@@ -84,6 +84,17 @@ def test_a_trailing_axis_of_the_raw_image_is_dropped(tmp_path):
     assert mask.shape == raw.shape and (mask.affine == raw.affine).all()
 
 
+def test_a_raw_header_without_orientation_is_not_used(tmp_path):
+    raw = nib.Nifti1Image(np.zeros((8, 9, 10), np.uint8), None)
+    raw.header.set_zooms((20, 21, 22))
+    nib.save(raw, tmp_path / "raw.nii.gz")
+    raw = nib.load(tmp_path / "raw.nii.gz")
+    assert raw.header["sform_code"] == raw.header["qform_code"] == 0
+    img = image.like(np.asanyarray(raw.dataobj), raw)  # --assume-orientation LAS
+    mask = loaded(mask_header(img, str(tmp_path / "raw.nii.gz")), img)
+    assert mask.header["sform_code"] == 1 and (mask.affine == raw.affine).all()
+
+
 def test_without_a_usable_raw_header_it_is_that_of_the_derivative(tmp_path):
     img = oriented.reference("LPS")
     data = np.asanyarray(img.dataobj)
