@@ -144,7 +144,7 @@ def add(out, name, rng, drawn, pictures):
 def make(bids, out, participants):
     """Write a dataset without images and its derivatives."""
     start_dataset(bids, "simulated")
-    rng, names = np.random.default_rng(0), [f"sub-{i:04}" for i in range(1, participants + 1)]
+    rng, names = np.random.default_rng(0), [f"sub-{i:05}" for i in range(1, participants + 1)]
     write_tsv(
         pd.DataFrame(
             {

@@ -13,8 +13,10 @@ from bids_stroke.interfaces.spatial import (
     ImportBrainMask,
     Rigid,
 )
+from bids_stroke.models import brain_extraction as methods
 
 from .base import ANTS, LesionWorkflow, identity, on_device
+from .lesion import describe_model
 
 
 class _Extraction(NamedTuple):
@@ -54,7 +56,8 @@ def init_reference_wf(
 
     Parameters
     ----------
-    brain_extraction : {"hd-bet", "deepbet", "none"}
+    brain_extraction : str
+        ``hd-bet``, ``deepbet``, ``none`` or ``nnunet:FOLDER``
     supplied_brain_mask : path or None
         User-supplied brain mask, used instead of brain extraction.
     device : str
@@ -78,7 +81,7 @@ def init_reference_wf(
         Bias-corrected image
     """
     workflow = LesionWorkflow(name=name)
-    extraction = _SUPPLIED if supplied_brain_mask else _EXTRACTIONS[brain_extraction]
+    extraction = _SUPPLIED if supplied_brain_mask else _describe(brain_extraction)
     workflow.__packages__ = (*extraction.packages, *ANTS)
     workflow.__materials__ = extraction.materials
     workflow.__desc__ = (
@@ -92,7 +95,8 @@ def init_reference_wf(
         supplied = ImportBrainMask(mask_file=str(brain_mask), orientation=orientation)
         extract = Node(supplied, name="earlier_brain" if earlier_brain_mask else "extract")
     else:
-        extract = Node(on_device(ExtractBrain(method=brain_extraction), device), name="extract")
+        extracted = ExtractBrain(method=brain_extraction, identity=methods.identity(brain_extraction))
+        extract = Node(on_device(extracted, device), name="extract")
     bias = Node(CorrectBias(), name="bias")
     workflow.connect([
         (inputnode, conform, [("in_file", "in_file")]),
@@ -105,6 +109,19 @@ def init_reference_wf(
         (bias, outputnode, [("out_file", "preproc")]),
     ])  # fmt: skip
     return workflow
+
+
+def _describe(method: str) -> _Extraction:
+    """Describe a brain extraction method."""
+    network = methods.find_network(method)
+    if network is None:
+        return _EXTRACTIONS[method]
+    return _Extraction(
+        f"The brain was extracted with the nnU-Net [@nnunet] {network.card.name} (labels: "
+        f"{', '.join(network.labels)}) in PyTorch [@pytorch].",
+        ("torch",),
+        (describe_model(network.card),),
+    )
 
 
 def init_coregistration_wf(

@@ -59,7 +59,7 @@ def init_lesion_wf(
     """
     workflow = LesionWorkflow(name=name)
     workflow.__packages__ = sorted({name for leaf in card.leaves for name in leaf.packages})
-    workflow.__materials__ = (_describe_model(card),)
+    workflow.__materials__ = (describe_model(card),)
     software = " and ".join(_SOFTWARE[name] for name in reversed(workflow.__packages__))
     workflow.__desc__ = (
         f"Lesions were segmented on {' and '.join(contrasts)} with the model {card.name} in "
@@ -96,7 +96,7 @@ def init_lesion_wf(
     return workflow
 
 
-def _describe_model(card: Card | Ensemble) -> str:
+def describe_model(card: Card | Ensemble) -> str:
     """Describe the weights of a model, with the citations of the card and of its members."""
     citations = dict.fromkeys([card.citation, *(leaf.citation for leaf in card.leaves)])
     model = f"Model {card.name}, weights {card.sha256[:12]}. License: {card.licence}."

@@ -67,7 +67,8 @@ def init_session_wf(
         None for a session with a user-supplied lesion mask.
     maps : Maps
     sources : SourceDatasets
-    brain_extraction : {"hd-bet", "deepbet", "none"}
+    brain_extraction : str
+        ``hd-bet``, ``deepbet``, ``none`` or ``nnunet:FOLDER``
     normalization : {"masked", "enantiomorphic"}
     spaces : sequence of Space
         Template spaces; the first is the default space, in which the loads are measured.

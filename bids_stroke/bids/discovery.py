@@ -124,11 +124,9 @@ def _empty_sessions(
 ) -> Iterator[SkippedSession]:
     """Yield the participants and sessions whose folders are empty, such as subdatasets that DataLad has
     not installed. They are refused, since their files may not be downloaded yet."""
-    for subject, session in images.empty_folders():
+    for subject, session in images.empty_folders(participant_label):
         has_files = session in participants.labels.get(subject, [])
-        is_requested = (not participant_label or subject in participant_label) and (
-            not session_label or session in session_label
-        )
+        is_requested = not session_label or session in session_label
         if is_requested and not has_files:
             reason = "its folder is empty; install it with datalad get -n, or remove the folder."
             yield SkippedSession(session_name(subject, session), reason, True)

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -76,12 +76,15 @@ class Index:
         """Return the paths of the images that ``.bidsignore`` lists, by participant and session."""
         return {} if self.ignore.is_empty else self._by_session({}, ignored=True)
 
-    def empty_folders(self) -> Iterator[str]:
+    def empty_folders(self, labels: Collection[str] = ()) -> Iterator[str]:
         """Yield the empty folders of sessions, or of participants without sessions.
 
-        The paths are relative to the dataset. A folder with a hidden file is not empty.
+        The paths are relative to the dataset. A folder with a hidden file is not empty. Only the
+        participants with the given labels are searched; by default, all.
         """
         for subject in _folders(str(self.root), "sub-"):
+            if labels and os.path.basename(subject).removeprefix("sub-") not in labels:
+                continue  # a job of a cluster does not read the folders of the other jobs
             for folder in _folders(subject, "ses-") or [subject]:
                 if not any(files for _, _, files in os.walk(folder)):
                     yield os.path.relpath(folder, self.root)

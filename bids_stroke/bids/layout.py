@@ -1,6 +1,6 @@
 """Images of a dataset by contrast and session, after filtering."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from bids_stroke.errors import UsageError
@@ -52,11 +52,14 @@ class Images:
         """Return whether ``.bidsignore`` lists a folder (path relative to the dataset)."""
         return self._index.ignore.ignores_folder(relative)
 
-    def empty_folders(self) -> list[tuple[str, str | None]]:
-        """Return the participants and sessions whose folders are empty and not ignored."""
+    def empty_folders(self, participants: Collection[str]) -> list[tuple[str, str | None]]:
+        """Return the participants and sessions whose folders are empty and not ignored.
+
+        Only ``participants``, by their labels, are searched; all if there are none.
+        """
         return [
             labels
-            for folder in self._index.empty_folders()
+            for folder in self._index.empty_folders(participants)
             if (labels := split_folders(f"{folder}/"))
             and labels not in self.sessions
             and labels not in self._ignored

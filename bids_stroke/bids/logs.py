@@ -2,11 +2,11 @@
 
 A session has a record (``sub-01_run.json``), a log (``sub-01.log``) and, after an unexpected error, a
 crash file (``sub-01_crash.txt``). The log of a run is ``bids_stroke.log``, or ``sub-01_run.log`` for a
-run of one participant. The file with the options of a run has the same name, with the extension
-``.toml``.
+run of selected participants, of which sub-01 is the first. The file with the options of a run has the
+same name, with the extension ``.toml``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bids_stroke.utils.files import PathLike
@@ -34,9 +34,12 @@ def crash_path(output_dir: PathLike, session_name: str) -> Path:
     return folder(output_dir) / f"{session_name}_crash.txt"
 
 
-def run_log_path(output_dir: PathLike, participant: str | None = None) -> Path:
-    """Return the path of the log of a run of all participants, or of one (``sub-XX``)."""
-    return folder(output_dir) / (f"{participant}_run.log" if participant else "bids_stroke.log")
+def run_log_path(output_dir: PathLike, labels: Sequence[str] = ()) -> Path:
+    """Return the path of the log of a run of all participants, or of those with given labels.
+
+    The runs of different participants have separate logs, since many such runs may share a file system.
+    """
+    return folder(output_dir) / (f"sub-{labels[0]}_run.log" if labels else "bids_stroke.log")
 
 
 def graph_path(output_dir: PathLike, session_name: str) -> Path:
@@ -44,11 +47,11 @@ def graph_path(output_dir: PathLike, session_name: str) -> Path:
     return folder(output_dir) / f"{session_name}_graph.dot"
 
 
-def options_path(output_dir: PathLike, level: str, participant: str | None = None) -> Path:
-    """Return the path of the options file of a run; ``participant`` as for :func:`run_log_path`."""
+def options_path(output_dir: PathLike, level: str, labels: Sequence[str] = ()) -> Path:
+    """Return the path of the options file of a run; ``labels`` as for :func:`run_log_path`."""
     if level == "group":
         return folder(output_dir) / "group_run.toml"
-    return run_log_path(output_dir, participant).with_suffix(".toml")
+    return run_log_path(output_dir, labels).with_suffix(".toml")
 
 
 def report_log_path(output_dir: PathLike, participant: str) -> Path:

@@ -6,8 +6,8 @@ from typing import Any
 
 from bids_stroke.errors import UsageError
 from bids_stroke.execution.host_paths import find_host_paths
-from bids_stroke.models import catalog
-from bids_stroke.settings import Settings
+from bids_stroke.models import brain_extraction, catalog
+from bids_stroke.settings import NNUNET, Settings
 
 
 def commands(settings: Settings, group: Settings, image: Path) -> tuple[list[str], list[str]]:
@@ -53,8 +53,8 @@ def _bindable(path: Path) -> Path:
     return path
 
 
-def with_bound_model(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a command in an image, with the path of the model card that is bound.
+def with_bound_models(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a command in an image, with the paths of the models that are bound.
 
     Parameters
     ----------
@@ -63,7 +63,10 @@ def with_bound_model(settings: Settings, options: Mapping[str, Any]) -> dict[str
     options : mapping of str to object
         Given options of ``bids_stroke``, with absolute paths.
     """
-    if settings.lesion_derivatives or settings.model in catalog.names():
-        return dict(options)
-    # Links to the card are resolved, since the target is bound.
-    return {**options, "model": str(catalog.load(settings.model).path)}
+    bound = dict(options)
+    # Links to a card or a folder are resolved, since the target is bound.
+    if not settings.lesion_derivatives and settings.model not in catalog.names():
+        bound["model"] = str(catalog.load(settings.model).path)
+    if network := brain_extraction.find_network(settings.brain_extraction):
+        bound["brain_extraction"] = f"{NNUNET}{network.card.path}"
+    return bound

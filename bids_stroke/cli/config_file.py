@@ -118,9 +118,7 @@ def write(settings: Settings, values: Mapping[str, Any]) -> Path:
     values : mapping of str to object
         Values of all options by name; cores and memory are None if they were not given.
     """
-    labels = settings.participant_label
-    participant = f"sub-{labels[0]}" if len(labels) == 1 else None
-    path = logs.options_path(settings.output_dir, settings.level, participant)
+    path = logs.options_path(settings.output_dir, settings.level, settings.participant_label)
     run: dict[str, toml.Value] = {
         "date": datetime.now(UTC).astimezone().replace(microsecond=0),
         "command": settings.command,

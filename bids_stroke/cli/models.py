@@ -24,7 +24,7 @@ def parser() -> CommandParser:
     command = CommandParser(
         prog="bids_stroke-models",
         description="Manage lesion segmentation models. MODEL is the name of an included model, the "
-        "path of a model card, or nnunet:FOLDER for the results of an nnU-Net v2.",
+        "path of a model card, or nnunet:FOLDER for the results of an nnU-Net (v2 or v1).",
     )
     commands = command.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="list the included models")

@@ -7,6 +7,7 @@ from pathlib import Path
 from bids_stroke.settings import (
     BRAIN_EXTRACTIONS,
     DEVICES,
+    NNUNET,
     NORMALIZATIONS,
     SPACES,
 )
@@ -28,7 +29,7 @@ def add_processing(group: argparse._ArgumentGroup) -> None:
         "--model",
         metavar="NAME|CARD",
         help="lesion segmentation model: the name of an included model, the path of a model card, or "
-        "nnunet:FOLDER for a trained nnU-Net v2",
+        "nnunet:FOLDER for a trained nnU-Net (v2 or v1)",
     )
     group.add_argument(
         "--mirror",
@@ -38,8 +39,10 @@ def add_processing(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--brain-extraction",
-        choices=BRAIN_EXTRACTIONS,
-        help="brain extraction method; none for skull-stripped images",
+        type=brain_extraction,
+        metavar="METHOD",
+        help="brain extraction method: hd-bet, deepbet, nnunet:FOLDER for a trained nnU-Net v2 such as "
+        "HD-BET 2, or none for skull-stripped images",
     )
     group.add_argument(
         "--normalization",
@@ -225,6 +228,15 @@ def megabytes(text: str) -> int:
             f"{text} is less than 1 GB; the unit is MB, as in 16000 or 16G"
         )
     return size
+
+
+def brain_extraction(text: str) -> str:
+    """Check the name of a brain extraction method."""
+    if text not in BRAIN_EXTRACTIONS and not text.startswith(NNUNET):
+        raise argparse.ArgumentTypeError(
+            f"{text} is not {', '.join(BRAIN_EXTRACTIONS)} or {NNUNET}FOLDER"
+        )
+    return text
 
 
 def positive(text: str) -> int:

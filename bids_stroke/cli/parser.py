@@ -112,6 +112,8 @@ def absolute(values: Mapping[str, Any]) -> dict[str, Any]:
         args[name] = tuple(map(_absolute_map, args[name]))
     if "model" in args:
         args["model"] = _absolute_model(args["model"])
+    if args.get("brain_extraction", "").startswith(NNUNET):
+        args["brain_extraction"] = _absolute_model(args["brain_extraction"])
     return args
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -33,18 +34,20 @@ examples:
   bids_stroke-slurm /data /out --image bids_stroke.sif --mirror
   bids_stroke-slurm /data /out --list
 """
+MAX_JOBS = 1000  # of an array; Slurm accepts 1001 unless its administrator allows more
 _PARTICIPANTS = """\
 #!/bin/bash
 #SBATCH --job-name={job}
 #SBATCH --array=0-{last}
 #SBATCH --cpus-per-task={cores}
 #SBATCH --mem={memory}M
-#SBATCH --time=04:00:00
+#SBATCH --time={hours}:00:00
 #SBATCH --output={array_log}
-participants=({labels})
-label=${{participants[SLURM_ARRAY_TASK_ID]}}
-echo "sub-$label"
-exec {app} participant {options} --participant-label "$label"
+participants=({labels}) labels=()
+for ((n = SLURM_ARRAY_TASK_ID; n < ${{#participants[@]}}; n += {jobs})); do
+    labels+=("${{participants[n]}}"); done
+echo "participants: ${{labels[*]}}"
+exec {app} participant {options} --participant-label "${{labels[@]}}"
 """
 _GROUP = """\
 #!/bin/bash
@@ -82,7 +85,7 @@ def parser() -> CommandParser:
     command = CommandParser(
         prog="bids_stroke-slurm",
         description="Process a dataset on a Slurm cluster: a job array with one job for each\n"
-        "incomplete participant, then a job for the group level.",
+        f"incomplete participant, or {MAX_JOBS} jobs that share them, then a job for the group level.",
         epilog=_EPILOG,
         formatter_class=run_options.Help,
         conflict_handler="resolve",
@@ -263,14 +266,16 @@ def write_jobs(
         from . import apptainer  # slow to load
 
         app, listing = apptainer.commands(settings, group, arguments.image.absolute())
-        options = apptainer.with_bound_model(settings, options)
+        options = apptainer.with_bound_models(settings, options)
     folders = [str(settings.bids_dir), str(settings.output_dir)]
     sizes = {"nprocs": arguments.nprocs, "mem_mb": arguments.mem_mb}
     options = {**sizes, "bids_database_dir": settings.bids_database_dir, **options}
-    digest = hashlib.sha256(folders[1].encode()).hexdigest()[:8]
+    jobs = min(len(labels), MAX_JOBS)
     values = {
-        "job": f"bids_stroke-{digest}",  # one job name per output folder
-        "last": len(labels) - 1,
+        "job": f"bids_stroke-{hashlib.sha256(folders[1].encode()).hexdigest()[:8]}",
+        "last": jobs - 1,
+        "jobs": jobs,
+        "hours": 4 * ceil(len(labels) / (50 * jobs)) if jobs else 0,
         "cores": options["nprocs"],
         "memory": options["mem_mb"],
         "array_log": shlex.quote(f"{folder}/%A_%a.log"),
@@ -283,10 +288,8 @@ def write_jobs(
         "sbatch": shlex.join(arguments.sbatch),
         **{name: shlex.quote(str(path)) for name, path in paths.items()},
     }
-    texts = {"participants": _PARTICIPANTS, "group": _GROUP, "submit": _SUBMIT}
-    if not labels:
-        del texts["participants"]
-        paths["participants"].unlink(missing_ok=True)
+    texts = {"group": _GROUP, "submit": _SUBMIT} | ({"participants": _PARTICIPANTS} if labels else {})
+    paths["participants"].unlink(missing_ok=True)
     for name, text in texts.items():
         with files.atomic(paths[name]) as partial:
             partial.write_text(text.format(**values))

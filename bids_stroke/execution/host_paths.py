@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bids_stroke.atlases.maps import Maps
 from bids_stroke.data import DATA
-from bids_stroke.models import catalog
+from bids_stroke.models import brain_extraction, catalog
 from bids_stroke.models.card import Card
 from bids_stroke.models.ensembles import Model
 from bids_stroke.settings import Settings
@@ -54,6 +54,8 @@ def find_host_paths(settings: Settings) -> HostPaths:
         templates += _template_files([*settings.output_spaces, *maps.registered_spaces])
         if not settings.lesion_derivatives:
             read += _model_files(catalog.load(settings.model))
+        if network := brain_extraction.find_network(settings.brain_extraction):
+            read += _model_files(network.card)
     environment = {}
     if templates:
         environment[template_spaces.HOME_VARIABLE] = str(template_spaces.home())

@@ -5,7 +5,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 from bids_stroke.bids import logs
@@ -58,7 +57,8 @@ def run_participants(settings: Settings, on_start: Callable[[], object] = lambda
         return 1 if any(item.refused for item in plan.skipped) else 0
     write_dataset_files(source_datasets(settings))
     on_start()
-    with progress.Progress(_log(settings), len(plan.jobs), settings.verbose) as show:
+    log = logs.run_log_path(settings.output_dir, settings.participant_label)
+    with progress.Progress(log, len(plan.jobs), settings.verbose) as show:
         _log_plan(plan, show)
         results = _process(settings, plan, show)
         methods.write(settings.output_dir)
@@ -79,15 +79,6 @@ def _log_plan(plan: Plan, show: progress.Progress) -> None:
         show.line(f"{skipped.name}: {skipped.status}: {skipped.reason}")
     for name in plan.done:
         show.line(f"{name}: up to date")
-
-
-def _log(settings: Settings) -> Path:
-    """Return the path of the log of the run.
-
-    A run of a single participant has a separate log, since many such runs may share a file system.
-    """
-    labels = settings.participant_label
-    return logs.run_log_path(settings.output_dir, f"sub-{labels[0]}" if len(labels) == 1 else None)
 
 
 def _process(settings: Settings, plan: Plan, show: progress.Progress) -> dict[str, Result]:

@@ -1,6 +1,6 @@
 """Plan of a run: sessions to process, complete sessions, and skipped sessions."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,11 +17,11 @@ from bids_stroke.bids.record import Record
 from bids_stroke.bids.reusable import Segmentation, find_segmentation
 from bids_stroke.bids.sessions import Session, SkippedSession
 from bids_stroke.bids.source_datasets import SourceDatasets
-from bids_stroke.models import catalog
+from bids_stroke.models import brain_extraction, catalog
 from bids_stroke.models.card import Card
 from bids_stroke.models.ensembles import Ensemble
 from bids_stroke.settings import Settings
-from bids_stroke.spatial import brain_extraction, template_spaces
+from bids_stroke.spatial import template_spaces
 
 from .plugins import read_plugin
 
@@ -102,7 +102,8 @@ class Plan:
 
     ``sessions`` are all usable sessions, ``jobs`` those to process, ``done`` the records of those
     that are complete, and ``skipped`` the unusable ones. ``card`` is None for user-supplied lesion
-    masks. ``notices`` are sentences on corrected masks that are not used.
+    masks. ``notices`` are sentences on the labels of an nnU-Net for brain extraction, and on
+    corrected masks that are not used.
     """
 
     card: Card | Ensemble | None
@@ -131,7 +132,7 @@ def check_options(settings: Settings) -> tuple[Card | Ensemble | None, Maps]:
     maps = Maps(settings.tracts, settings.cutoffs_ml, settings.atlases)
     maps.check()
     template_spaces.find_spaces(settings.output_spaces)
-    brain_extraction.require_method(settings.brain_extraction)
+    brain_extraction.find_network(settings.brain_extraction)
     return card, maps
 
 
@@ -163,7 +164,7 @@ def make_plan(settings: Settings) -> Plan:
     options = {
         "card": card and card.identity(),
         "maps": maps.identity(),
-        "brain_extraction": settings.brain_extraction,
+        "brain_extraction": brain_extraction.identity(settings.brain_extraction),
         "normalization": settings.normalization,
         "output_spaces": settings.output_spaces,
         "mirror": settings.mirror,
@@ -172,7 +173,10 @@ def make_plan(settings: Settings) -> Plan:
     }
     jobs, done = list[Job](), dict[str, Record]()
     names = {session.name for session in sessions} | {item.name for item in refused}
-    notices = _unused_corrections(settings, corrections, names)
+    notices = [
+        *_brain_labels(settings.brain_extraction),
+        *_unused_corrections(settings, corrections, names),
+    ]
     for session in sessions:
         job = Job(session, card, sources, options, settings.command)
         record = records.read(settings.output_dir, session.name)
@@ -197,6 +201,14 @@ def _find_corrections(settings: Settings) -> dict[Key, Correction]:
     if settings.corrections is None:
         return {}
     return find_corrections(settings.corrections, (settings.output_dir, settings.work_dir))
+
+
+def _brain_labels(method: str) -> Iterator[str]:
+    """Yield a sentence on the labels of an nnU-Net for brain extraction, if it has several."""
+    network = brain_extraction.find_network(method)
+    if network and len(network.labels) > 1:
+        labels = ", ".join(network.labels)
+        yield f"The brain masks are the union of the labels of {network.card.name}: {labels}."
 
 
 def _unused_corrections(

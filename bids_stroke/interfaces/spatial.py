@@ -6,10 +6,10 @@ import nibabel as nib
 import numpy as np
 
 from bids_stroke.compute import devices, isolated
-from bids_stroke.settings import BRAIN_EXTRACTIONS, NORMALIZATIONS
+from bids_stroke.models import brain_extraction
+from bids_stroke.settings import NORMALIZATIONS
 from bids_stroke.spatial import (
     bias,
-    brain_extraction,
     image,
     lesion_filling,
     linear_registration,
@@ -69,7 +69,8 @@ class ExtractBrain(ImageInterface):
     input_spec = inputs(
         in_file=existing("head in RAS order"),
         source=existing("raw image, for error messages"),
-        method=traits.Enum(*BRAIN_EXTRACTIONS, usedefault=True, desc="method"),
+        method=traits.Str("hd-bet", usedefault=True, desc="method"),
+        identity=traits.Str(desc="identity of the method, which invalidates the cache"),
         device=traits.Str("auto", usedefault=True, nohash=True, desc="torch device"),
         use_gpu=traits.Bool(False, usedefault=True, nohash=True, desc="whether the node runs on a GPU"),
     )

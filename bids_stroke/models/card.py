@@ -45,12 +45,16 @@ class Plan:
         Spline order for resampling the channels.
     mirror : tuple of int
         Axes along which training images were mirrored.
+    version : int
+        Version of nnU-Net. Version 1 standardizes the channels after resampling, and averages
+        probabilities instead of logits.
     """
 
     transpose: tuple[int, int, int]
     masked: tuple[bool, ...]
     order: int
     mirror: tuple[int, ...]
+    version: int = 2
 
 
 @dataclass(frozen=True)
@@ -212,6 +216,8 @@ class Card:
         content = {key: value for key, value in asdict(self).items() if key not in described}
         if self.reference is None:  # the identity is that of cards before this field
             del content["reference"]
+        if self.plan and self.plan.version == 2:  # as above
+            del content["plan"]["version"]
         # The location of the weights file does not matter.
         content["weights"] = content["folds"] = None
         return json.dumps([content, [weights.sha256 for weights in self.all_weights]], default=str)

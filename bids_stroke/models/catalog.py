@@ -13,6 +13,7 @@ from bids_stroke.utils.files import PathLike
 from .calibration import Calibration
 from .card import CONTRASTS, NORMALIZATIONS, Card, Channel, Network, Plan, Weights
 from .ensembles import Ensemble, Model
+from .nnunet.contents import is_results_folder
 
 _OPTIONAL = (
     "path",
@@ -41,7 +42,7 @@ def load(model: PathLike) -> Model:
     Parameters
     ----------
     model : str or path
-        Name, path of a card, or ``nnunet:`` followed by the path of an nnU-Net v2 results folder.
+        Name, path of a card, or ``nnunet:`` followed by the path of an nnU-Net results folder.
 
     Returns
     -------
@@ -54,7 +55,7 @@ def load(model: PathLike) -> Model:
     """
     path = _EMBEDDED / f"{model}.yaml"
     folder = str(model).removeprefix(NNUNET)
-    if folder != str(model) or (Path(folder.partition("?")[0]) / "plans.json").is_file():
+    if folder != str(model) or is_results_folder(Path(folder.partition("?")[0])):
         from bids_stroke.models.nnunet.results_folder import read
 
         return read(folder)
@@ -132,6 +133,7 @@ def _plan(section: dict[str, Any]) -> Plan:
         masked=tuple(section["masked"]),
         order=section["order"],
         mirror=tuple(section["mirror"]),
+        version=section.get("version", 2),
     )
 
 

@@ -26,7 +26,7 @@ OVERLAP = 0.5
 
 
 class _Prediction(NamedTuple):
-    """Output of a network on its grid: probability, or logits for an nnU-Net."""
+    """Output of a network on its grid: probability, or logits for an nnU-Net v2."""
 
     values: np.ndarray
     grid: NetworkGrid
@@ -171,7 +171,7 @@ def predict_network(
 
 def _on_device(card: Card, channels: np.ndarray, device: str, mirror: bool) -> np.ndarray:
     if card.is_nnunet:
-        return nnunet_inference.logits(card, weights.load_folds(card), channels, device, mirror)
+        return nnunet_inference.foreground(card, weights.load_folds(card), channels, device, mirror)
     network = weights.load(card)
     if card.plane is not None:
         return slice_inference.predict_slices(network, channels, card.plane, device, mirror)

@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class _Exported(torch.nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images to logits."""
         output = self.network(images.half() if self.half_precision else images).float()
-        return nnunet_inference.lesion_logit(output) if self.is_nnunet else output
+        return nnunet_inference.foreground_logit(output) if self.is_nnunet else output
 
 
 def export_onnx(model: Model, out: PathLike, half: bool = False) -> list[Path]:
@@ -99,6 +100,7 @@ def metadata(card: Card) -> dict[str, str]:
         "spacing": card.spacing,
         "tile": card.tile,
         "normalization": card.normalization,
+        "plan": card.plan and asdict(card.plan),
         "threshold": card.threshold,
         "min_component_mm3": card.min_component_mm3,
         "license": card.licence,

@@ -13,6 +13,11 @@ from bids_stroke.utils.files import checksum
 
 from .card import Card, Network, Weights
 
+#: Checkpoints of nnU-Net v2 and v1, and what to check if the weights do not fit.
+_CHECKPOINTS = {
+    ".pth": "plans.json and dataset.json",
+    ".model": "that the trainer is nnUNetTrainerV2 with the layers of nnU-Net",
+}
 FAMILIES = ("unet3d", "resunet3d", "dynamic_unet", "planar")
 
 
@@ -68,11 +73,10 @@ def state(card: Card, fold: Weights | None = None) -> dict[str, torch.Tensor]:
         If the weights cannot be read.
     """
     path = locate(card, fold)
-    if path.suffix == ".pth":
-        from bids_stroke.models.networks.dynamic_unet import canonical
-        from bids_stroke.models.nnunet.checkpoint import load_checkpoint
+    if path.suffix in _CHECKPOINTS:
+        from bids_stroke.models.nnunet.checkpoint import load_state
 
-        return canonical(load_checkpoint(path)["network_weights"])
+        return load_state(path)
     try:
         return load_file(path)
     except SafetensorError:
@@ -98,8 +102,10 @@ def network(card: Card, values: Mapping[str, torch.Tensor]) -> torch.nn.Module:
         built = build(card.network)
         built.load_state_dict(values)
     except (KeyError, TypeError, ValueError, RuntimeError):
+        suffix = Path(card.weights.file or "").suffix
+        source = _CHECKPOINTS.get(suffix, "network: arguments in the card")
         raise ModelError(
-            f"The weights of {card.path} do not fit its network; check network: arguments in the card."
+            f"The weights of {card.path} do not fit its network; check {source}."
         ) from None
     return built
 

@@ -72,6 +72,33 @@ def extract(
     probability = {"hd-bet": brain_probability, "deepbet": _deepbet, "none": _foreground}[method](
         img, device
     )
+    return to_mask(probability, img, method, name)
+
+
+def to_mask(
+    probability: NDArray[np.float32], img: nib.Nifti1Image, method: str, name: PathLike
+) -> nib.Nifti1Image:
+    """Convert the probability of brain to a mask.
+
+    Parameters
+    ----------
+    probability : ndarray, (x, y, z)
+        Probability on the grid of ``img``.
+    img, name
+        As for :func:`bids_stroke.spatial.brain_extraction.extract`.
+    method : str
+        Name of the method in error messages.
+
+    Returns
+    -------
+    nib.Nifti1Image
+        uint8 mask on the grid of ``img``: one connected component without holes.
+
+    Raises
+    ------
+    ImageError
+        If the volume of the mask is not that of a brain.
+    """
     mask = _largest_component_filled(probability > 0.5)
     liters = mask.sum() * grid.voxel_volume(img) / 1e6
     low, high = PLAUSIBLE_LITERS

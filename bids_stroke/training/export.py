@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from bids_stroke.errors import InvalidModelError, ModelError
 from bids_stroke.models import catalog, frame, weights
 from bids_stroke.models.card import Card
+from bids_stroke.models.nnunet.contents import is_results_folder
 from bids_stroke.models.writing import UNCHOSEN, describe, write, write_card
 from bids_stroke.utils.files import PathLike
 
@@ -50,7 +51,7 @@ def export(
         If the training is not complete.
     """
     run, out = Path(run), Path(out)
-    if (run / "plans.json").is_file():
+    if is_results_folder(run):
         return [_nnunet(f"{catalog.NNUNET}{run}", {}, out, name, licence)]
     recipe = read_saved_recipe(run)
     if isinstance(recipe, NNUNetRecipe):

@@ -40,6 +40,14 @@ def test_images_and_sessions_are_indexed(root):
     }
 
 
+def test_empty_folders_of_selected_participants(root):
+    for folder in ("sub-01/ses-3", "sub-03", "sub-04"):
+        (root / folder).mkdir()
+    dataset = index.Index(root)
+    assert sorted(dataset.empty_folders()) == ["sub-01/ses-3", "sub-03", "sub-04"]
+    assert list(dataset.empty_folders({"03", "05"})) == ["sub-03"]
+
+
 def test_queries_name_entities(root):
     images = index.Index(root).by_session(datatype="dwi", suffix="dwi", reconstruction="TRACE")
     assert names(images) == {("01", "1"): ["sub-01_ses-1_rec-TRACE_dwi.nii"]}

@@ -11,6 +11,7 @@ import pytest
 from group_pages import names, write_session
 
 from bids_stroke.qc import ratings
+from bids_stroke.reports.group import table
 from bids_stroke.reports.group.report import group_report
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'</script><script>alert(2)</script>"
@@ -89,6 +90,30 @@ def test_an_unknown_column_is_reported_beside_the_filter(page, text, message):
     page.fill("#filter", text)
     assert page.inner_text("#unknown") == message
     assert page.locator("#unknown").is_visible() == bool(message)
+
+
+def test_a_large_table_is_shown_in_pages(tmp_path, browser_page, monkeypatch):
+    monkeypatch.setattr(table, "PAGE_ROWS", 3)
+    volumes = [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0]
+    sessions = [f"sub-{number}" for number in range(1, 8)]
+    rows = pd.DataFrame({"participant_id": sessions, "lesion_volume_ml": volumes})
+    page = browser_page(group_report(tmp_path, rows))
+    before, after = (page.get_by_role("button", name=f"{name} rows") for name in ("Previous", "Next"))
+    text = "Rows 1 to 3 of 7; the table shows 3 at a time."
+    assert (names(page), page.inner_text("#range")) == (sessions[:3], text)
+    assert before.is_disabled()
+    after.click()
+    after.click()
+    assert (names(page), after.is_disabled()) == (sessions[6:], True)
+    before.click()
+    assert names(page) == sessions[3:6]
+    title(page, "Lesion volume (ml)").locator("button").click()
+    assert names(page) == ["sub-7", "sub-6", "sub-5"], "all rows are sorted, from the first page"
+    page.fill("#filter", "lesion_volume_ml>5")
+    assert names(page) == ["sub-3", "sub-2", "sub-1"], "all rows are filtered"
+    assert not page.locator("#pages").is_visible(), "few rows need no pages"
+    assert len(list(csv.reader(io.StringIO(saved(page, "#csv"))))) == 4
+    assert not page.errors
 
 
 def test_all_scripts_are_strict(page):

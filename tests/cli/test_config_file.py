@@ -76,7 +76,7 @@ def test_the_file_describes_the_run(folder):
     [
         ([], "participant", "bids_stroke.toml"),
         (["--participant-label", "sub-01"], "participant", "sub-01_run.toml"),
-        (["--participant-label", "01", "02"], "participant", "bids_stroke.toml"),
+        (["--participant-label", "02", "01"], "participant", "sub-02_run.toml"),
         ([], "group", "group_run.toml"),
     ],
 )

@@ -85,6 +85,13 @@ def test_values_keep_their_underscores(folder):
     assert parse("--model=my_model", "-w", "a_b").model == "my_model"
 
 
+def test_relative_folders_of_networks(folder):
+    (folder / "net").mkdir()
+    settings = parse("--model", "nnunet:net", "--brain-extraction", "nnunet:net?folds=0")
+    assert settings.model == f"nnunet:{folder / 'net'}"
+    assert settings.brain_extraction == f"nnunet:{folder / 'net'}?folds=0"
+
+
 def test_labels_with_and_without_prefix(folder):
     settings = parse("--participant-label", "sub-01", "02", "sub-sub", "--session-label", "ses-1", "2")
     assert settings.participant_label == ("01", "02", "sub")

@@ -146,7 +146,8 @@ def test_reports_without_sessions(folder, capsys):
 #: Options with values that cannot be used, and words of their errors.
 WRONG = {
     "--model nonesuch": "Model nonesuch was not found",
-    "--model nnunet:nowhere": "is not an nnU-Net v2 results folder",
+    "--model nnunet:nowhere": "is not an nnU-Net results folder",
+    "--brain-extraction nnunet:nowhere": "is not an nnU-Net results folder",
     "--tract nonesuch": "Unknown tract nonesuch; use a NIfTI file",
     "--tract nonesuch.yaml": "Unknown tract ",
     "--tract a_space-MNI152NLin6Asym.nii.gz": "does not exist; check --tract.",

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import nibabel as nib
+import nnunets
 import numpy as np
 import pytest
 
@@ -59,9 +60,22 @@ def test_a_job_runs_its_participant(folder):
     environment = {**os.environ, "SLURM_ARRAY_TASK_ID": "1"}
     done = subprocess.run(["/bin/bash", "-c", text], env=environment, capture_output=True, text=True)
     first, command = done.stdout.splitlines()
-    assert first == "sub-02"
+    assert first == "participants: 02"
     assert f" -m bids_stroke {folder / 'my bids'} {folder / 'out'} participant --nprocs 4 " in command
     assert command.endswith(" --mirror --participant-label 02")
+
+
+def test_jobs_share_participants_of_a_large_dataset(folder, monkeypatch):
+    """Slurm accepts arrays of a limited size."""
+    path = folder / "my bids/sub-03/anat/sub-03_FLAIR.nii.gz"
+    path.rename(path.with_name("sub-03_T1w.nii.gz"))
+    monkeypatch.setattr(slurm, "MAX_JOBS", 2)
+    run(folder)
+    text = script(folder, "participants").replace("exec ", "exec /bin/echo ")
+    assert "array=0-1\n" in text and "time=4:00:00" in text
+    environment = {**os.environ, "SLURM_ARRAY_TASK_ID": "0"}
+    done = subprocess.run(["/bin/bash", "-c", text], env=environment, capture_output=True, text=True)
+    assert done.stdout.strip().endswith("--participant-label 01 03")
 
 
 def test_jobs_in_an_image(folder):
@@ -105,6 +119,15 @@ def test_files_are_bound_however_they_are_named(folder):
     options = [f"--derivatives={masks}", "--ground-truth", str(truth)]
     binds = binds_of(folder, *options)
     assert {f"{masks}:{masks}:ro", f"{truth}:{truth}:ro"} <= binds["participants"] & binds["group"]
+
+
+def test_a_link_to_a_network_for_brain_extraction_is_resolved(folder):
+    """The image has only the folders that are bound."""
+    net = nnunets.write(folder / "net", nnunets.architecture(), (2, 2, 2), (16, 16, 16), steps=0)
+    (folder / "link").symlink_to(net)
+    binds = binds_of(folder, "--brain-extraction", f"nnunet:{folder / 'link'}")
+    assert f"{net}:{net}:ro" in binds["participants"]
+    assert f" --brain-extraction nnunet:{net} " in script(folder, "participants")
 
 
 @pytest.mark.parametrize("image", [[], ["--image", "b.sif"]])

@@ -25,7 +25,7 @@ def holds_path(kind):
 #: Settings that contain paths, by their types.
 PATHS = {name for name, kind in typing.get_type_hints(Settings).items() if holds_path(kind)}
 #: String settings that may be paths.
-NAMES = {"model", "tracts"}
+NAMES = {"brain_extraction", "model", "tracts"}
 
 
 @pytest.fixture
@@ -87,7 +87,6 @@ def test_every_option_with_a_file_is_a_setting():
     no_files = {
         "participant_label",
         "session_label",
-        "brain_extraction",
         "assume_orientation",
         "level",
         "command",
@@ -133,12 +132,13 @@ def test_the_embedded_model_needs_nothing(settings):
     assert (needed.read, needed.environment) == ((settings.bids_dir,), {})
 
 
+@pytest.mark.parametrize("option", ["model", "brain_extraction"])
 @pytest.mark.parametrize("choice", ["", "?folds=1"])
-def test_the_folder_of_an_nnunet(settings, tmp_path, choice):
+def test_the_folder_of_an_nnunet(settings, tmp_path, choice, option):
     folder = nnunets.write(
         tmp_path / "nn", nnunets.architecture(), (2, 2, 2), (16, 16, 16), folds=2, steps=0
     )
-    needed = find_host_paths(replace(settings, model=f"nnunet:{folder}{choice}"))
+    needed = find_host_paths(replace(settings, **{option: f"nnunet:{folder}{choice}"}))
     assert {folder, folder / "fold_1/checkpoint_final.pth"} <= set(needed.read)
 
 

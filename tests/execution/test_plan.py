@@ -9,6 +9,7 @@ from datetime import datetime
 
 import cards
 import nibabel as nib
+import nnunets
 import numpy as np
 import pytest
 
@@ -125,6 +126,17 @@ def test_identity_does_not_depend_on_the_path_of_the_weights():
     moved = replace(card, weights=replace(card.weights, file="/mnt/w"))
     other = replace(card, weights=replace(card.weights, sha256="1"))
     assert card.identity() == moved.identity() != other.identity()
+
+
+def test_the_labels_of_a_network_for_brain_extraction_are_named(ended, tmp_path):
+    folder = nnunets.write(tmp_path / "nn", nnunets.architecture(), (2, 2, 2), (16, 16, 16), steps=0)
+    settings = replace(ended, brain_extraction=f"nnunet:{folder}")
+    assert make_plan(settings).notices == []
+    path = folder / "dataset.json"
+    path.write_text(path.read_text().replace('"lesion": 1', '"gray matter": 1, "white matter": 2'))
+    assert make_plan(settings).notices == [
+        "The brain masks are the union of the labels of Dataset001_Toy: gray matter, white matter."
+    ]
 
 
 def test_missing_deepbet_is_reported(ended, monkeypatch):

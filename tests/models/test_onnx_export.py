@@ -14,7 +14,7 @@ from bids_stroke.cli.models import main
 from bids_stroke.evaluation.metrics import dice
 from bids_stroke.models import catalog, inference, onnx_export, weights, writing
 from bids_stroke.models.card import Network
-from bids_stroke.models.nnunet.inference import lesion_logit
+from bids_stroke.models.nnunet.inference import foreground_logit
 from bids_stroke.settings import DEFAULT_MODEL
 
 pytest.importorskip("onnx")
@@ -48,7 +48,7 @@ def noise(card):
 def expected(card, images):
     with torch.inference_mode():
         output = weights.load(card)(torch.from_numpy(images))
-    return (lesion_logit(output) if card.is_nnunet else output).numpy()
+    return (foreground_logit(output) if card.is_nnunet else output).numpy()
 
 
 def agreement(values, others):

@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import cards
+import nnunets
 import numpy as np
 import pandas as pd
 import pytest
@@ -252,6 +253,13 @@ def test_brain_extraction_is_described(tmp_path):
     text = build(tmp_path, brain_extraction="hd-bet", supplied_brain_mask=True).describe()
     assert "supplied by the user" in text
     assert "FLAIR image was registered" in build(tmp_path, ("T1w", "FLAIR")).describe()
+
+
+def test_brain_extraction_by_an_nnunet_is_described(tmp_path):
+    folder = nnunets.write(tmp_path / "nn", nnunets.architecture(), (2, 2, 2), (16, 16, 16), steps=0)
+    workflow = build(tmp_path, brain_extraction=f"nnunet:{folder}")
+    assert "with the nnU-Net [@nnunet] Dataset001_Toy (labels: lesion)" in workflow.describe()
+    assert any(text.startswith("Model Dataset001_Toy, weights ") for text in workflow.materials())
 
 
 def test_the_group_level_is_described():

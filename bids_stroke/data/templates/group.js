@@ -6,7 +6,7 @@ const place = Object.assign(  // index of each column by its name
   Object.create(null), Object.fromEntries(data.columns.map((column, index) => [column.name, index])));
 const keys = data.rows.map(row => `${row[place.participant_id]}\t${row[place.session_id] ?? ""}`);
 const store = new RatingStore(keys, data.ratings);
-const state = {sort: 0, down: false, chosen: new Set(), terms: [], visible: [], isFiltered: false};
+const state = {sort: 0, down: false, first: 0, chosen: new Set(), terms: [], visible: [], isFiltered: false};
 data.columns.forEach((column, index) => column.first && state.chosen.add(index));
 
 function element(name, text, properties = {}) {
@@ -93,7 +93,7 @@ function unknownColumns() {
 }
 
 let ratings = {};  // of all raters, for the status
-const lines = [];  // table row of each session, redrawn when the columns change
+const lines = [];  // table row of each session that was shown, redrawn when the columns change
 function drawRow(row, index) {
   const line = document.createElement("tr");
   line.dataset.i = index;
@@ -137,6 +137,19 @@ function drawHead() {
   }));
 }
 
+// Show a page of the table from the given row, since a table of all rows of a large cohort opens slowly.
+function showRows(first) {
+  const rows = state.visible.slice(first, first + data.page), last = first + rows.length;
+  state.first = first;
+  find("#cohort tbody").replaceChildren(...rows.map(index => lines[index] ??= drawRow(data.rows[index], index)));
+  find("#pages").hidden = state.visible.length <= data.page;
+  find("#range").textContent = `Rows ${first + 1} to ${last} of ${state.visible.length}; the table shows ${data.page} at a time.`;
+  find("#before").disabled = first === 0;
+  find("#after").disabled = last === state.visible.length;
+}
+find("#before").onclick = () => showRows(state.first - data.page);
+find("#after").onclick = () => showRows(state.first + data.page);
+
 // Show the sessions that match the filter: in the table, the plots and the overlap.
 function update() {
   state.terms = parseFilter(find("#filter").value);
@@ -144,7 +157,7 @@ function update() {
   state.visible = data.rows.map((_, index) => index)
     .filter(index => tests.every(test => test(data.rows[index]))).sort(order);
   state.isFiltered = state.visible.length < data.rows.length;
-  find("#cohort tbody").replaceChildren(...state.visible.map(index => lines[index]));
+  showRows(0);
   const text = `${state.visible.length} of ${data.rows.length} sessions`;
   for (const status of document.querySelectorAll(".shown")) status.textContent = text;
   find("#unknown").textContent = unknownColumns().join(" ");
@@ -161,7 +174,7 @@ function draw() {
   state.chosen = new Set([...state.chosen].sort((a, b) => a - b));
   ratings = store.entries;
   drawHead();
-  lines.splice(0, lines.length, ...data.rows.map(drawRow));
+  lines.length = 0;
   update();
 }
 

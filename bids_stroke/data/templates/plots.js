@@ -149,7 +149,7 @@ function colorsOf(column) {
   const numbers = present.map(Number), counts = new Map();
   for (const value of present) counts.set(value, (counts.get(value) ?? 0) + 1);
   if (numbers.every(Number.isFinite) && counts.size > COLORS.length) {
-    const low = Math.min(...numbers), high = Math.max(...numbers);
+    const [low, high] = [Math.min, Math.max].map(choose => numbers.reduce((a, b) => choose(a, b)));
     const color = value => mix(RAMP, (value - low) / (high - low || 1));
     return {
       color: value => value === null ? OTHER : color(Number(value)),

@@ -1,10 +1,13 @@
-"""U-Nets planned by nnU-Net v2 (Isensee et al. 2021, 2024), for inference.
+"""U-Nets planned by nnU-Net (Isensee et al. 2021, 2024), for inference.
 
 The encoder has plain convolutions (``PlainConvUNet``) or residual blocks (``ResidualEncoderUNet``).
 Parameter names match nnU-Net's package ``dynamic-network-architectures``, without the duplicates that
-it stores under other names (:func:`bids_stroke.models.networks.dynamic_unet.canonical`).
+it stores under other names (:func:`bids_stroke.models.networks.dynamic_unet.canonical`). The network of
+nnU-Net v1 (``Generic_UNet``) has other names
+(:func:`bids_stroke.models.networks.dynamic_unet.from_generic_unet`).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
@@ -15,6 +18,9 @@ from torch.nn import functional
 #: Kernel sizes or strides along the three axes.
 Triple: TypeAlias = tuple[int, int, int]
 _UNIT = (1, 1, 1)
+_GENERIC_BLOCK = re.compile(
+    r"conv_blocks_(context|localization)\.(\d+)\.(?:([01])\.)?blocks\.(\d+)\.(.+)"
+)
 
 
 class Block(nn.Module):
@@ -148,10 +154,10 @@ class Decoder(nn.Module):
         self.widths = features[-2::-1]
         self.transpconvs, self.stages, self.seg_layers = (nn.ModuleList() for _ in range(3))
         levels = range(len(features) - 1, 0, -1)
-        for level, number in zip(levels, numbers, strict=True):
+        for level, number, kernel in zip(levels, numbers, kernels, strict=True):
             below, width, stride = features[level], features[level - 1], strides[level]
             self.transpconvs.append(nn.ConvTranspose3d(below, width, stride, stride, bias=bias))
-            self.stages.append(Stack(number, 2 * width, width, kernels[level - 1], _UNIT, bias))
+            self.stages.append(Stack(number, 2 * width, width, kernel, _UNIT, bias))
             self.seg_layers.append(nn.Conv3d(width, classes, 1))
 
     def forward(self, skips: list[torch.Tensor]) -> torch.Tensor:
@@ -194,6 +200,7 @@ def build(
     decoder: Sequence[int],
     bias: bool,
     residual: bool,
+    decoder_kernels: Sequence[Sequence[int]] | None = None,
 ) -> DynamicUNet:
     """Build the network.
 
@@ -210,11 +217,15 @@ def build(
         Whether convolutions have a bias.
     residual : bool
         Whether the encoder has residual blocks.
+    decoder_kernels : sequence of (int, int, int), optional
+        Kernel size of each decoder stage, from the coarsest to the finest; by default, that of the
+        encoder stage with the same resolution.
     """
     kernel_sizes, steps = _triples(kernels), _triples(strides)
+    decoder_sizes = _triples(decoder_kernels) if decoder_kernels else kernel_sizes[-2::-1]
     return DynamicUNet(
         Encoder(in_channels, features, kernel_sizes, steps, encoder, bias, residual),
-        Decoder(features, kernel_sizes, steps, decoder, out_channels, bias),
+        Decoder(features, decoder_sizes, steps, decoder, out_channels, bias),
     )
 
 
@@ -230,3 +241,37 @@ def canonical(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         for name, values in state.items()
         if not any(copy in name for copy in copies)
     }
+
+
+def from_generic_unet(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return a state dictionary of nnU-Net v1 (``Generic_UNet``) with the names of this module.
+
+    Its transposed convolutions and output layers have no bias: the bias is zero here.
+    """
+    state = canonical(state)
+    first_stage = re.compile(r"conv_blocks_context\.0\.blocks\.\d+\.conv\.weight")
+    number = sum(bool(first_stage.fullmatch(name)) for name in state)
+    renamed = {_rename(name, number): values for name, values in state.items()}
+    biases = {}
+    for name, values in renamed.items():
+        layer = name.removesuffix(".weight")
+        if layer.startswith("decoder.transpconvs."):
+            biases[f"{layer}.bias"] = values.new_zeros(values.shape[1])
+        elif layer.startswith("decoder.seg_layers."):
+            biases[f"{layer}.bias"] = values.new_zeros(values.shape[0])
+    return biases | renamed
+
+
+def _rename(name: str, number: int) -> str:
+    """Rename a tensor of ``Generic_UNet`` with a ``number`` of convolutions in each stage.
+
+    In the bottleneck and in the decoder, the last convolution of a stage is separate (``half`` 1).
+    """
+    block = _GENERIC_BLOCK.fullmatch(name)
+    if block is None:
+        renamed = name.replace("tu.", "decoder.transpconvs.", 1)
+        return renamed.replace("seg_outputs.", "decoder.seg_layers.", 1)
+    path, stage, half, index, layer = block.groups()
+    parent = f"encoder.stages.{stage}.0" if path == "context" else f"decoder.stages.{stage}"
+    convolution = number - 1 if half == "1" else index
+    return f"{parent}.convs.{convolution}.{layer.replace('instnorm', 'norm')}"

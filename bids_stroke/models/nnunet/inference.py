@@ -1,11 +1,12 @@
-"""Preprocessing, tiled inference and resampling of the output as in nnU-Net v2 (Isensee et al. 2021).
+"""Preprocessing, tiled inference and resampling of the output as in nnU-Net (Isensee et al. 2021).
 
 Arrays are in nnU-Net's order (channels, z, y, x), transposed according to its plan. Only the difference
-between the logits of lesion and background is stored. Resampling and averaging are linear, so the
-result equals that of nnU-Net.
+between the logits of foreground and background is stored (v2), or the probability of the foreground
+(v1). Resampling and averaging are linear, so the result of a network with one foreground label equals
+that of nnU-Net.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations, product
 from typing import TypeVar
@@ -44,20 +45,23 @@ class Box:
         Order of the network's axes, as indices into (z, y, x).
     spacings : tuple of tuple of float
         Voxel sizes (mm) of the image and of the network, in the network's axis order.
+    version : int
+        Version of nnU-Net: the network's output is a logit (2) or a probability (1).
     """
 
     grid: nib.Nifti1Image
     box: tuple[slice, ...]
     order: tuple[int, int, int]
     spacings: tuple[tuple[float, ...], tuple[float, ...]]
+    version: int
 
-    def to_reference(self, logits: np.ndarray, reference: nib.Nifti1Image) -> nib.Nifti1Image:
-        """Resample logits to a reference grid and convert them to probabilities."""
+    def to_reference(self, output: np.ndarray, reference: nib.Nifti1Image) -> nib.Nifti1Image:
+        """Resample the network's output to a reference grid, as probabilities."""
         shape = tuple(part.stop - part.start for part in self.box)
         image_spacing, network_spacing = self.spacings
-        resized = resize(logits, shape, network_spacing, image_spacing, order=1)
+        resized = resize(output, shape, network_spacing, image_spacing, order=1).astype(np.float32)
         probability = np.zeros(tuple(self.grid.shape[2 - axis] for axis in self.order), np.float32)
-        probability[self.box] = 1 / (1 + np.exp(-resized.astype(np.float32)))
+        probability[self.box] = resized if self.version == 1 else 1 / (1 + np.exp(-resized))
         stored = probability.transpose(np.argsort(self.order)).transpose(2, 1, 0)
         return resample(image.like(stored, self.grid), reference)
 
@@ -91,14 +95,24 @@ def prepare(
     filled = ndimage.binary_fill_holes((data != 0).any(0))
     box = bounding_box(filled)
     data, filled = data[(slice(None), *box)], filled[box]
-    for channel, masked in zip(data, plan.masked, strict=True):
-        where = filled if masked else np.ones_like(filled)
-        values = channel[where]
-        channel[where] = (values - values.mean()) / max(values.std(), 1e-8)
     target = _network_order(card.spacing, axes)
     shape = [round(a / b * n) for a, b, n in zip(spacing, target, data.shape[1:], strict=True)]
+    if plan.version == 2:
+        _standardize(data, filled, plan)
     resized = np.stack([resize(values, shape, spacing, target, plan.order) for values in data])
-    return resized, Box(grid, box, axes, (spacing, target))
+    if plan.version == 1:
+        share = resize(filled.astype(np.float32), shape, spacing, target, order=1)
+        _standardize(resized, share >= 0.5, plan)
+    return resized, Box(grid, box, axes, (spacing, target), plan.version)
+
+
+def _standardize(data: np.ndarray, brain: np.ndarray, plan: Plan) -> None:
+    """Standardize channels in place; masked channels are zero outside the brain."""
+    for channel, masked in zip(data, plan.masked, strict=True):
+        where = brain if masked else np.ones_like(brain)
+        values = channel[where]
+        channel[where] = (values - values.mean()) / max(values.std(), 1e-8)
+        channel[~where] = 0
 
 
 def _plan(card: Card) -> Plan:
@@ -128,7 +142,8 @@ def resize(
     """Resample a 3D array from ``spacing`` to ``shape``, its shape at the spacing ``target``.
 
     Interpolation uses splines of the given ``order``. If one axis is more than three times coarser on
-    either grid, splines are used within the slices and nearest neighbors across them.
+    either grid, splines are used within the slices and nearest neighbors across them. The result of
+    splines is limited to the range of the array, or of its slice.
     """
     if data.shape == tuple(shape):
         return data
@@ -136,19 +151,24 @@ def resize(
         (sizes for sizes in (spacing, target) if max(sizes) / min(sizes) > ANISOTROPY), None
     )
     coarse = None if anisotropic is None else _coarse_axis(anisotropic)
-    orders = [0 if axis == coarse else order for axis in range(3)]
-    low, high = data.min(), data.max()
     if coarse is None and order == 1:
         batch = torch.from_numpy(np.ascontiguousarray(data))[None, None]
         return functional.interpolate(batch, tuple(shape), mode="trilinear")[0, 0].numpy()
-    for axis, size in enumerate(shape):
-        if size != data.shape[axis]:
-            factors = np.ones(3)
-            factors[axis] = size / data.shape[axis]
-            data = ndimage.zoom(
-                data, factors, order=orders[axis], mode="nearest", grid_mode=True, prefilter=True
-            )
-    return np.clip(data, low, high)
+    fine = tuple(axis for axis in range(3) if axis != coarse)
+    low, high = data.min(fine, keepdims=True), data.max(fine, keepdims=True)
+    for axis in fine:
+        data = _zoom(data, axis, shape[axis], order)
+    data = np.clip(data, low, high)
+    return data if coarse is None else _zoom(data, coarse, shape[coarse], order=0)
+
+
+def _zoom(data: np.ndarray, axis: int, size: int, order: int) -> np.ndarray:
+    """Resample one axis of an array to another size."""
+    if data.shape[axis] == size:
+        return data
+    factors = np.ones(data.ndim)
+    factors[axis] = size / data.shape[axis]
+    return ndimage.zoom(data, factors, order=order, mode="nearest", grid_mode=True, prefilter=True)
 
 
 def _coarse_axis(spacing: Sequence[float]) -> int | None:
@@ -162,10 +182,12 @@ def network_tile(card: Card) -> tuple[int, ...]:
     return _network_order(card.tile, _plan(card).transpose)
 
 
-def logits(
+def foreground(
     card: Card, networks: Iterable[torch.nn.Module], data: np.ndarray, device: str, mirror: bool
 ) -> np.ndarray:
-    """Return the logit of lesion versus background, averaged over networks and overlapping tiles.
+    """Return the logit of foreground versus background, averaged over networks and overlapping tiles.
+
+    For nnU-Net v1, return the averaged probability of the foreground.
 
     Parameters
     ----------
@@ -188,11 +210,12 @@ def logits(
     padded = torch.from_numpy(np.pad(data, padding))[None].to(device)
     axes = [axis + 2 for axis in plan.mirror] if mirror else []
     flips = list(chain.from_iterable(combinations(axes, n) for n in range(len(axes) + 1)))
+    convert = _foreground_probability if plan.version == 1 else foreground_logit
     total = torch.zeros(padded.shape[2:], device=device)
     for network in networks:
         network = devices.place_network(network, device, in_place=["norm"])
         with torch.inference_mode(), devices.fast_arithmetic(device):
-            total = total + _tiled(network, padded, tile, flips)
+            total = total + _tiled(network, padded, tile, flips, convert)
     mean = (total / len(card.all_weights)).cpu().numpy()
     unpadded = tuple(
         slice(before, size - after)
@@ -206,6 +229,7 @@ def _tiled(
     batch: torch.Tensor,
     tile: Sequence[int],
     flips: Sequence[tuple[int, ...]],
+    convert: Callable[[torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
     weight = _gaussian(tile).to(batch.device)
     total, weights = (torch.zeros(batch.shape[2:], device=batch.device) for _ in range(2))
@@ -213,16 +237,20 @@ def _tiled(
         window = tuple(slice(start, start + side) for start, side in zip(corner, tile, strict=True))
         part = batch[:, :, *window]
         for flip in flips:
-            logit = lesion_logit(network(part.flip(flip))).flip(flip)
-            total[window] += weight * logit[0, 0] / len(flips)
+            output = convert(network(part.flip(flip))).flip(flip)
+            total[window] += weight * output[0, 0] / len(flips)
         weights[window] += weight
     return total / weights
 
 
-def lesion_logit(output: torch.Tensor) -> torch.Tensor:
-    """Return the difference between the logits of lesion and background."""
+def foreground_logit(output: torch.Tensor) -> torch.Tensor:
+    """Return the logit of any label but the background."""
     output = output.float()
-    return output[:, 1:2] - output[:, :1]
+    return output[:, 1:].logsumexp(1, keepdim=True) - output[:, :1]
+
+
+def _foreground_probability(output: torch.Tensor) -> torch.Tensor:
+    return foreground_logit(output).sigmoid()
 
 
 def _corners(size: int, side: int) -> list[int]:

@@ -23,6 +23,7 @@ MAX_LEVELS = 8  # levels of a grouping column
 MIN_SESSIONS = 3  # sessions per value, on average, for a numeric column to define groups
 MAX_POINTS = 300  # points drawn for each level of a grouping column
 MAX_NUMBERS = 1000  # points drawn for a numeric column
+MAX_LINKED = 5000  # points drawn for a load against the volume
 LARGEST = 1e100  # absolute value of a number on an axis; infinity is larger
 BINS = 24
 SIZE, SMALL_SIZE = 3.0, 2.5  # half height of points, pixels
@@ -158,6 +159,8 @@ def load_against_volume(
 ) -> str:
     """Plot a load against lesion volume, by hemisphere; points link to participant reports.
 
+    At most ``MAX_LINKED`` sessions are drawn, which are the same for each load.
+
     Parameters
     ----------
     table : pandas.DataFrame
@@ -168,9 +171,12 @@ def load_against_volume(
     """
     values = pd.concat([volume.values(table), load.values(table)], axis="columns").dropna()
     x, y = volume.scale(table), load.scale(table)
+    number = len(values)
+    values = values.sample(min(number, MAX_LINKED), random_state=0).sort_index()
     columns, heights = panels.across(x, values.iloc[:, 0]), panels.up(y, values.iloc[:, 1])
     marks = panels.points(_points(table, values.index, columns, heights, links), SIZE)
-    label = f"{load.title} against {volume.title}: {len(values)} sessions"
+    drawn = f"{len(values)} of " if len(values) < number else ""
+    label = f"{load.title} against {volume.title}: {drawn}{number} sessions"
     return panels.panel(x, y, [marks], label, role="group")
 
 

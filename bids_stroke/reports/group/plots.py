@@ -82,4 +82,6 @@ def _legend(table: pd.DataFrame) -> list[tuple[str, str]]:
     ]
     if "qc_flags" in table:
         legend.append(("check", f"○ failed QC checks ({table['qc_flags'].notna().sum()})"))
+    if len(table) > cohort.MAX_LINKED:
+        legend.append(("", f"{cohort.MAX_LINKED} sessions, drawn at random"))
     return legend

@@ -40,6 +40,7 @@ HIDDEN_COLUMNS = {
 }
 REVIEWED_FIGURES = ("lesion", "axial", "mni", "brain", "tract", "ownmni")  # shown for rating
 KEYS = ("participant_id", "session_id")
+PAGE_ROWS = 1000  # rows of the table shown at a time
 
 
 class ExcludedSession(NamedTuple):
@@ -146,6 +147,7 @@ def table_data(
         "links": links,
         "volume": volume_column(table),
         "frame": panels.FRAME,
+        "page": PAGE_ROWS,
         **_picture_data(files, out_dir),
         "messages": _message_data(table, sessions, failed),
     }
