@@ -13,7 +13,7 @@ sys.path.extend(str(Path(__file__).parents[1] / name) for name in ("studies", "t
 
 from common import DATA, DOCS, start_dataset, write_section
 
-__all__ = ["DATA", "PERFORMANCE", "markdown", "start_dataset", "write_measured"]
+__all__ = ["DATA", "PERFORMANCE", "markdown", "start_dataset", "write_measured", "write_section"]
 
 PERFORMANCE = DOCS / "performance.md"
 

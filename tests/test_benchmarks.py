@@ -1,11 +1,14 @@
 """Smoke tests of the benchmarks on small data: they run and write their tables."""
 
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from bids_stroke.spatial import grid, image, templates
 
 pytestmark = pytest.mark.slow
 
@@ -93,3 +96,45 @@ def test_planes():
 
 def test_agreement_window():
     assert run("agreement_window").count("times as fast") == 3
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs Chromium to open the page")
+def test_scale(tmp_path):
+    """The last participants are links to the first, and the folder is removed."""
+    page, outputs = tmp_path / "page.md", tmp_path / "out"
+    for name in ("sub-01.html", "sub-01/anat/sub-01_desc-preproc_T1w.nii.gz", "logs/sub-01.log"):
+        (outputs / name).parent.mkdir(parents=True, exist_ok=True)
+        (outputs / name).write_text("x")
+    small = ("--participants", 4, "--distinct", 2, "--outputs", outputs)
+    run("scale", tmp_path / "work", *small, "--page", page)
+    for row in ("first step, all participants", "group table", "group.html opens", "jobs of the array"):
+        assert float(table(page, row)[0]) > 0
+    assert float(table(page, "files and folders of the derivatives")[0]) == 4 * 5
+    assert "**memory of the group level (GB)** comes closest to its limit first" in page.read_text()
+    assert not (tmp_path / "work").exists()
+
+
+def test_gpu(tmp_path):
+    """On the CPU, with the packed packages and without those that a machine may lack."""
+    voxels = grid.regrid(templates.template().t1w, (4.0,) * 3, order=0)
+    head = image.save(voxels, tmp_path / "head.nii.gz")
+    packed = ("--head", head, "--contrast", "T1w", "--voxel", 4, "--extraction", "none")
+    assert float(run("gpu", "pack", tmp_path / "packed", *packed).split()[0]) < 64
+    page, site = tmp_path / "page.md", tmp_path / "packed/site"
+    script = (
+        "import runpy, sys; sys.modules |= dict.fromkeys(('ants', 'nilearn', 'nipype', 'bids'));"
+        "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__');"
+        "import monai, nibabel; print(monai.__file__, nibabel.__file__)"
+    )
+    words = [BENCHMARKS / "gpu.py", "run", tmp_path / "packed", "--device", "cpu", "--trial"]
+    environment = {**os.environ, "PYTHONPATH": f"{site}:{BENCHMARKS.parent}"}
+    command = [sys.executable, "-c", script, *map(str, words), "--page", str(page)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert all(path.startswith(str(site)) for path in done.stdout.split()[-2:])
+    for name in ("HD-BET", "segmentation"):
+        assert float(table(page, f"{name} (s)")[0]) > 0
+        assert table(page, f"{name}, lack of memory: fell back")[0] == "yes"
+        assert float(table(page, f"{name}, lack of memory: against")[0]) > 0.99
+        assert float(table(page, f"{name}: bfloat16 against float32")[0]) > 0.9
+    assert float(table(page, "two participants on one card (s)")[0]) > 0

@@ -1,13 +1,14 @@
 """Devices and precision of networks, and the lock that lets one process at a time use a GPU."""
 
+import logging
 import os
 import sys
 import tempfile
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from bids_stroke.errors import UsageError
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:  # slow to load
     import torch
     from filelock import BaseFileLock
 
+Result = TypeVar("Result")
+LOG = logging.getLogger("bids_stroke")
 #: Device files of GPUs on Linux: NVIDIA, AMD, and the Windows Subsystem for Linux.
 _NODES = ("nvidia[0-9]*", "kfd", "dxg")
 
@@ -75,6 +78,28 @@ def precision() -> Literal["bf16-mixed", "32-true"]:
     from torch import cuda
 
     return "bf16-mixed" if has_bfloat16("cuda" if cuda.is_available() else "cpu") else "32-true"
+
+
+def with_fallback(run: Callable[[str], Result], device: str, name: str) -> Result:
+    """Call a function with a device, and again with the CPU if the memory of the GPU is not sufficient.
+
+    Parameters
+    ----------
+    run : callable
+        Function of the device.
+    device : str
+    name : str
+        Name of the networks in the warning.
+    """
+    import torch
+
+    try:
+        return run(device)
+    except torch.OutOfMemoryError:
+        # Smaller tiles would change the predictions of networks with instance normalization.
+        LOG.warning("%s ran out of memory; %s runs on the CPU.", device, name)
+        torch.cuda.empty_cache()
+        return run("cpu")
 
 
 def place_network(

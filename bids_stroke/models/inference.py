@@ -1,6 +1,5 @@
 """Inference: from the images of a head to the lesion probability on a reference grid."""
 
-import logging
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +20,6 @@ from .ensembles import Model
 
 #: Grid of a network's input and output.
 NetworkGrid: TypeAlias = frame.Frame | nnunet_inference.Box
-LOG = logging.getLogger("bids_stroke")
 OVERLAP = 0.5
 
 
@@ -160,13 +158,9 @@ def predict_network(
     -------
     ndarray, (x, y, z), float32
     """
-    try:
-        return _on_device(card, channels, device, mirror)
-    except torch.OutOfMemoryError:
-        # Smaller tiles would change the predictions of networks with instance normalization.
-        LOG.warning("%s ran out of memory; %s runs on the CPU.", device, card.name)
-        torch.cuda.empty_cache()
-        return _on_device(card, channels, "cpu", mirror)
+    return devices.with_fallback(
+        lambda place: _on_device(card, channels, place, mirror), device, card.name
+    )
 
 
 def _on_device(card: Card, channels: np.ndarray, device: str, mirror: bool) -> np.ndarray:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -39,7 +40,7 @@ def brain_probability(img: nib.Nifti1Image, device: str) -> NDArray[np.float32]:
     img : nib.Nifti1Image
         Head in RAS order.
     device : str
-        torch device.
+        torch device. If the GPU runs out of memory, the networks run on the CPU.
 
     Returns
     -------
@@ -63,15 +64,23 @@ def brain_probability(img: nib.Nifti1Image, device: str) -> NDArray[np.float32]:
     # As in HD-BET, pad at the end of each axis, with the value of the first voxel.
     padding = [(0, p - s) for p, s in zip(padded, resampled.shape, strict=True)]
     resampled = np.pad(resampled, padding, constant_values=resampled[0, 0, 0])
-    batch = torch.from_numpy(resampled)[None, None].to(device, memory_format=torch.channels_last_3d)
+    batch = torch.from_numpy(resampled)[None, None]
+    probability = devices.with_fallback(partial(_average, batch), device, "HD-BET")
+    inside = tuple(slice(int(s)) for s in shape)
+    return _zoom(probability.numpy()[inside], data.shape, order=1).transpose(2, 1, 0)
+
+
+def _average(batch: "torch.Tensor", device: str) -> "torch.Tensor":
+    """Return the mean probability of brain over the networks."""
+    import torch
+
+    batch = batch.to(device, memory_format=torch.channels_last_3d)
     probability = torch.zeros(batch.shape[2:])
     with torch.inference_mode(), devices.fast_arithmetic(device):
         for network in networks():
             network = devices.place_network(network, device, in_place=NORMS)
             probability += _predict(network, batch)[0, 1].float().cpu()
-    probability /= FOLDS
-    inside = tuple(slice(int(s)) for s in shape)
-    return _zoom(probability.numpy()[inside], data.shape, order=1).transpose(2, 1, 0)
+    return probability / FOLDS
 
 
 def _zoom(data: np.ndarray, shape: Sequence[int] | np.ndarray, order: int) -> np.ndarray:

@@ -61,3 +61,13 @@ def test_cpu_trains_in_half_precision_only_with_hardware_support(monkeypatch, fa
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast)
     assert devices.precision() == precision
+
+
+def test_a_lack_of_memory_falls_back_to_the_cpu(caplog):
+    def run(device):
+        if device != "cpu":
+            raise torch.OutOfMemoryError("out of memory")
+        return f"result of the {device}"
+
+    assert devices.with_fallback(run, "cuda", "a network") == "result of the cpu"
+    assert "cuda ran out of memory; a network runs on the CPU." in caplog.text
