@@ -23,11 +23,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import psutil
 from measurements import PERFORMANCE, markdown, start_dataset, write_measured
 from scipy import ndimage
 
 from bids_stroke.atlases import load_columns, super_regions
-from bids_stroke.bids import record
+from bids_stroke.bids import logs, record
 from bids_stroke.bids.derivatives import write_dataset_files, write_tsv
 from bids_stroke.bids.names import derivative
 from bids_stroke.bids.source_datasets import SourceDatasets
@@ -141,8 +142,12 @@ def add(out, name, rng, drawn, pictures):
     record.Record(name, "made", "ok", flags=flags, **content).write(out)
 
 
-def make(bids, out, participants):
-    """Write a dataset without images and its derivatives."""
+def make(bids, out, participants, distinct=None):
+    """Write a dataset without images and its derivatives.
+
+    The derivatives of participants after the first ``distinct`` (default: all) are hard links to those
+    of the first, with records of their own.
+    """
     start_dataset(bids, "simulated")
     rng, names = np.random.default_rng(0), [f"sub-{i:05}" for i in range(1, participants + 1)]
     write_tsv(
@@ -160,10 +165,26 @@ def make(bids, out, participants):
     write_dataset_files(SourceDatasets(bids, out))
     target = template()
     brain = np.asanyarray(target.brain.dataobj) > 0
-    lesions = [draw(out, number, rng, target, brain) for number in range(min(participants, LESIONS))]
+    number = min(distinct or participants, LESIONS)
+    lesions = [draw(out, index, rng, target, brain) for index in range(number)]
     pictures = sorted(out.glob("figure-*.svg"))
-    for index, name in enumerate(names):
+    for index, name in enumerate(names[:distinct]):
         add(out, name, rng, lesions[index % len(lesions)], pictures)
+    for index, name in enumerate(names[distinct:] if distinct else ()):
+        clone(out, names[index % distinct], name)
+
+
+def clone(out, source, name):
+    """Link the derivatives of a participant to another, and write the record."""
+    (out / name).mkdir()
+    os.link(out / f"{source}.html", out / f"{name}.html")
+    for folder in (out / source).iterdir():
+        target = out / name / folder.name
+        target.mkdir()
+        for file in folder.iterdir():
+            os.link(file, target / file.name.replace(source, name))
+    text = logs.record_path(out, source).read_text()
+    logs.record_path(out, name).write_text(text.replace(source, name))
 
 
 def masks(out):
@@ -183,7 +204,7 @@ def decompress(out):
 
 
 def in_subprocess(task, *arguments):
-    """Measure seconds and peak memory (MB) of a function in a subprocess."""
+    """Measure seconds, peak memory (MB) and user CPU seconds of a function in a subprocess."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_measure, args=(sender, task, arguments))
@@ -197,8 +218,8 @@ def in_subprocess(task, *arguments):
 def _measure(channel, task, arguments):
     started = time.perf_counter()
     task(*arguments)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    channel.send((time.perf_counter() - started, peak))
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    channel.send((time.perf_counter() - started, usage.ru_maxrss / 1024, usage.ru_utime))
 
 
 def table(out):
@@ -212,7 +233,13 @@ def overlap(out):
 
 
 def browse(page_file):
-    """Measure the seconds for opening, sorting and filtering the page until it is rendered."""
+    """Measure the seconds for opening, sorting and filtering the page until it is rendered.
+
+    Returns
+    -------
+    tuple of (dict, float)
+        Seconds by action, and CPU seconds of the browser until the page is open.
+    """
     from playwright.sync_api import sync_playwright
 
     drawn = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
@@ -220,20 +247,23 @@ def browse(page_file):
         path = shutil.which("chromium")
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
         page = browser.new_page()
+        page.set_default_timeout(0)
         started = time.perf_counter()
         page.goto(page_file.absolute().as_uri())
         page.evaluate(drawn)
         seconds = {"open": time.perf_counter() - started}
+        times = [child.cpu_times() for child in psutil.Process().children(recursive=True)]
         for name, action in {
             "sort": "document.querySelectorAll('#cohort th button')[3].click()",
             "filter": "find('#filter').value = 'lesion_volume_ml>20'; update()",
+            "next rows": "find('#after').click()",
         }.items():
             seconds[name] = page.evaluate(
                 f"async () => {{const t = performance.now(); {action}; await {drawn}; "
                 "return (performance.now() - t) / 1000}"
             )
         browser.close()
-    return seconds
+    return seconds, sum(item.user + item.system for item in times)
 
 
 def measure(folder, participants):
@@ -248,10 +278,10 @@ def measure(folder, participants):
     if run.returncode:
         sys.exit(f"The group level ended with exit status {run.returncode}.")
     seconds, page = time.perf_counter() - started, out / "group.html"
-    table_s, _ = in_subprocess(table, out)
-    overlap_s, overlap_mb = in_subprocess(overlap, out)
+    table_s = in_subprocess(table, out)[0]
+    overlap_s, overlap_mb, _ = in_subprocess(overlap, out)
     floor, reference = in_subprocess(decompress, out)[0], in_subprocess(sum_masks, out)[0]
-    page_seconds = browse(page)
+    page_seconds, _ = browse(page)
     return {
         "participants": participants,
         "group level (s)": seconds,

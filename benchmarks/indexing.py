@@ -12,6 +12,7 @@ measured with its default settings, which index all files. The table is written 
 
 import argparse
 import gzip
+import os
 import re
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import psutil
 from measurements import PERFORMANCE, markdown, start_dataset, write_measured
 
 FILES = (
@@ -41,10 +43,10 @@ FILES = (
 PYBIDS = "import sys, bids; bids.BIDSLayout(sys.argv[1], validate=False); print('started')"
 
 
-def simulated_paths(participants):
+def simulated_paths(participants, sessions=2):
     """Yield the paths of the files of a simulated dataset."""
     for number in range(1, participants + 1):
-        for session in (1, 2):
+        for session in range(1, sessions + 1):
             name = f"sub-{number:05}_ses-{session}"
             yield from (f"{name.replace('_', '/')}/{file.format(name)}" for file in FILES)
 
@@ -52,20 +54,22 @@ def simulated_paths(participants):
 def write(root, paths):
     """Write a dataset of empty files with images in its first session; return the number of files."""
     start_dataset(root, "empty files")
-    files = [root / path for path in paths]
-    for folder in {path.parent for path in files}:
-        folder.mkdir(parents=True, exist_ok=True)
-    for path in files:
-        path.write_text("{}" if path.suffix == ".json" else "")
+    paths = list(paths)
+    for folder in {os.path.dirname(path) for path in paths}:
+        os.makedirs(root / folder, exist_ok=True)
+    for path in paths:
+        with open(f"{root}/{path}", "w") as file:
+            file.write("{}" if path.endswith(".json") else "")
     head = np.random.default_rng(0).normal(100, 20, (40, 48, 40)).astype(np.float32)
-    first = min(root.glob("sub-*/**/anat/*_T1w.nii.gz")).parent
+    first = (root / min(path for path in paths if path.endswith("_T1w.nii.gz"))).parent
     for path in (*first.glob("*_T1w.nii.gz"), *first.glob("*_FLAIR.nii.gz")):
         nib.save(nib.Nifti1Image(head, np.diag([4.0, 4, 4, 1])), path)
-    return len(files)
+    return len(paths)
 
 
 def started(command):
-    """Measure the seconds until a command reports a start, and its peak memory (MB) until then."""
+    """Measure the seconds until a command reports a start, its peak memory (MB) and its CPU seconds
+    until then."""
     begin = time.perf_counter()
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, **pipes) as process:
@@ -79,26 +83,21 @@ def started(command):
         seconds = time.perf_counter() - begin
         status = Path(f"/proc/{process.pid}/status").read_text()
         peak = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
+        times = psutil.Process(process.pid).cpu_times()
         process.terminate()
         process.stdout.read()
-    return seconds, peak
+    return seconds, peak, times.user + times.system
+
+
+def app(root, folder):
+    """Return the command of the participant level on a dataset, with an index in a folder."""
+    command = [sys.executable, "-m", "bids_stroke", root, folder / "out", "participant"]
+    return [*command, "--brain-extraction", "none", "--bids-database-dir", folder / "index"]
 
 
 def measure(root, folder, with_pybids):
-    """Measure seconds and memory of the first and second start, and of PyBIDS with its defaults."""
-    app = [
-        sys.executable,
-        "-m",
-        "bids_stroke",
-        root,
-        folder / "out",
-        "participant",
-        "--brain-extraction",
-        "none",
-        "--bids-database-dir",
-        folder / "index",
-    ]
-    first, second = started(app), started(app)
+    """Measure the cost of the first and second start, and of PyBIDS with its defaults."""
+    first, second = started(app(root, folder)), started(app(root, folder))
     pybids = started([sys.executable, "-c", PYBIDS, root]) if with_pybids else (np.nan, np.nan)
     return first, second, pybids
 

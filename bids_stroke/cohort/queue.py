@@ -44,11 +44,12 @@ def order_corrections(table: pd.DataFrame) -> list[QueuedSession]:
     ]
     is_corrected = _texts(table, "corrected_by") != ""
     is_supplied = _texts(table, "model") == SUPPLIED_MASKS
+    certainty = probabilities.fillna(1)
     rows = [row for row, out in enumerate(is_corrected | is_supplied) if not out]
     rows.sort(
         key=lambda row: (
             -len(flags.iloc[row]),
-            probabilities.fillna(1).iloc[row],
+            certainty.iloc[row],
             natural_key(names[row]),
         )
     )

@@ -162,6 +162,8 @@ def _invalidate_record(settings: Settings, job: Job) -> None:
 
     The subprocess of the session removes the outputs when it starts.
     """
+    if not logs.record_path(settings.output_dir, job.session.name).exists():
+        return  # without a lock file for each session of a large dataset
     # If another run holds the lock, the record belongs to that run.
     with suppress(SessionLockedError), session_lock(settings.output_dir, job.session.name):
         records.invalidate(settings.output_dir, job.session.name)
