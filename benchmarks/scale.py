@@ -99,10 +99,8 @@ def count_files(out):
         for path in out.glob(pattern)
         if any(name in path.name or name in path.parts for name in subjects)
     ]
-    pages = [out / f"{name}.html" for name in subjects]
-    return len(set(paths)) / len(subjects), sum(path.stat().st_size for path in pages) / 1e6 / len(
-        pages
-    )
+    page = sum((out / f"{name}.html").stat().st_size for name in subjects) / 1e6
+    return len(set(paths)) / len(subjects), page / len(subjects)
 
 
 def compute(participants, arguments, costs, overlap, distinct):
@@ -122,7 +120,7 @@ def compute(participants, arguments, costs, overlap, distinct):
         "group level: tables, overlap map, report (CPU hours)": group_s / 3600,
         "group level: participant reports read and written (GB)": participants * page / 1e3,
     }
-    peak = max(memory_mb for _, memory_mb, _ in costs.values() if memory_mb)
+    peak = costs["group table and report"][1]
     needed = {
         "files and folders": (participants * files, FILES),
         "storage (TB)": (participants * disk / 1e6, TERABYTES),
@@ -157,10 +155,8 @@ def main():
     write_measured("measured", f"{markdown(measured)}\n\n{sizes}", arguments.page)
     cost, limits = compute(number, arguments, costs, overlap, distinct)
     write_measured("cost", markdown(cost), arguments.page)
-    first = limits.index[0]
-    verdict = "exceeds" if limits.loc[first, "share"] > 1 else "comes closest to"
-    text = f"{markdown(limits)}\n\nThe number of **{first}** {verdict} its limit first."
-    write_measured("limits", text, arguments.page)
+    first = f"What breaks first: **{limits.index[0]}**, {limits['share'].iloc[0]:.2g} times the limit."
+    write_measured("limits", f"{markdown(limits)}\n\n{first}", arguments.page)
     shutil.rmtree(arguments.folder)
 
 
