@@ -18,6 +18,7 @@ from .bids.selection import choose_reference
 from .compute import devices
 from .errors import UsageError
 from .lesion import measurements, postprocessing
+from .models import brain_extraction as extraction
 from .models import catalog, inference
 from .settings import BRAIN_EXTRACTIONS, DEFAULT_MODEL, DEFAULT_TRACT
 from .spatial import (
@@ -29,9 +30,6 @@ from .spatial import (
     normalization,
     templates,
     transforms,
-)
-from .spatial import (
-    brain_extraction as extraction,
 )
 from .utils.files import PathLike
 
@@ -115,8 +113,9 @@ def segment(
         Brain mask on the grid of the reference image, which is the T1w if there is one.
     model : str or path
         Name of a model, path of a model card, or ``nnunet:FOLDER``.
-    brain_extraction : {"hd-bet", "deepbet", "none"}
-        Brain extraction without ``brain``; ``none`` is for skull-stripped images.
+    brain_extraction : str
+        Brain extraction without ``brain``: ``hd-bet``, ``deepbet``, ``nnunet:FOLDER``, or ``none`` for
+        skull-stripped images.
     device : str
         ``auto``, ``cpu`` or a CUDA device.
 
