@@ -1,4 +1,4 @@
-"""Measure the networks on a GPU: time, two participants on one card, lack of memory, and precision.
+"""Measure the networks on a GPU: time, two participants at once, lack of memory, and precision.
 
     python benchmarks/gpu.py pack FOLDER [--head FILE] [--contrast T2w] [--voxel 1]
         [--extraction deepbet]

@@ -7,7 +7,7 @@ The script writes a BIDS dataset of empty files (one session of each participant
 measures the start of the participant level on all participants, and of the job of one participant,
 until the first step. It then writes derivatives: those of ``--distinct`` simulated participants, and
 hard links to them for the others. It measures the group table, the group report and the opening of the
-report in Chromium. FOLDER is removed in the end. The overlap map is measured on the distinct
+report in Chromium. FOLDER is removed at the end. The overlap map is measured on the distinct
 participants.
 
 The cost on a cluster is computed from these measurements, from the time and disk space of a participant

@@ -85,7 +85,7 @@ def parser() -> CommandParser:
     command = CommandParser(
         prog="bids_stroke-slurm",
         description="Process a dataset on a Slurm cluster: a job array with one job for each\n"
-        f"incomplete participant, or {MAX_JOBS} jobs that share them, then a job for the group level.",
+        f"incomplete participant (at most {MAX_JOBS}, which share them), then a group-level job.",
         epilog=_EPILOG,
         formatter_class=run_options.Help,
         conflict_handler="resolve",

@@ -41,7 +41,8 @@ def notes_on_alignment(rows: Sequence[Row]) -> Iterator[str]:
             yield (
                 f"{row['previous_session_id']} and {row['session_id']} may be misaligned: the Dice "
                 f"coefficient of their brain masks is {dice:.2f}, and the registrations in both "
-                f"directions differ by {distance:.1f} mm. Check their figures before using the classes."
+                f"directions differ by {distance:.1f} mm. Check their figures before using the "
+                "classes of lesions."
             )
 
 

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 MIN_OVERLAP = 0.1
 #: Classes of a lesion and their meanings.
 CLASSES = {
-    "stable": "A component in each session, which overlap; the volume may change",
+    "stable": "Two overlapping components, one of each session; the volume may change",
     "new": "A component of the later session only",
     "gone": "A component of the earlier session only",
     "merged": "Several components of the earlier session overlap with one of the later session",

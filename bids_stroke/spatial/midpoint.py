@@ -81,7 +81,7 @@ def midpoint_maps(steps: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Return the map of points from each scan to the midpoint space.
 
     The midpoint space is the mean of the spaces of the scans: the logarithms of the maps sum to zero.
-    For two scans, it is half-way between them.
+    For two scans, it is halfway between them.
 
     Parameters
     ----------
