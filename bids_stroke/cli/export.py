@@ -13,7 +13,7 @@ PROGRAMS = {
     "niistat": "NiiStat",
     "svrlsm": "SVR-LSM (svrlsmgui)",
     "fmriprep": "fMRIPrep",
-    "csv": "a table with commas",
+    "csv": "comma-separated table",
 }
 
 
@@ -25,7 +25,7 @@ def parser() -> CommandParser:
         "the lesions, in the format of another program.",
     )
     command.add_argument("out", type=Path, metavar="OUT", help="output folder of bids_stroke")
-    command.add_argument("dest", type=Path, metavar="DEST", help="new folder for the export")
+    command.add_argument("dest", type=Path, metavar="DEST", help="new or empty folder for the export")
     command.add_argument(
         "--to",
         choices=PROGRAMS,

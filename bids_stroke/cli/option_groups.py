@@ -80,8 +80,8 @@ def add_processing(group: argparse._ArgumentGroup) -> None:
         metavar="ATLAS",
         default=[],
         help="atlases for regional lesion volumes: names from bids_stroke-atlases list, YAML atlas "
-        "cards, or files with space-<template> in their names: label images, or 4D images with one "
-        "probability map per region",
+        "cards, or label images or 4D images with one probability map per region, with "
+        "space-<template> in their names",
     )
     group.add_argument(
         "--atlas-labels",

@@ -98,5 +98,5 @@ def write_masks(
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table with commas, empty cells for missing values, and up to six significant digits."""
+    """Write a comma-separated table with six significant digits; missing values are empty cells."""
     table.to_csv(path, index=False, float_format="%.6g")
