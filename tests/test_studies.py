@@ -262,3 +262,43 @@ def test_simulated_outcomes(shared, lesion_symptom):
     halves = first.reshape(24, side, 29, side, 23, side).sum((1, 3, 5)) >= side**3 / 2
     blocks = lesion_symptom.blocks(matrix)[[0]].toarray().reshape(25, 30, 24)
     assert (blocks[:24, :29, :23] == halves).all()
+
+
+@pytest.fixture
+def bidsgate_scores(monkeypatch):
+    monkeypatch.syspath_prepend(str(STUDIES))
+    return importlib.import_module("bidsgate_scores")
+
+
+@pytest.fixture
+def scored(tmp_path, bidsgate_scores):
+    """Write a cohort of one scan with lesions of 64 and 8 voxels of 8 mm3; the larger is predicted."""
+    data = np.zeros((20, 20, 20), np.uint8)
+    data[2:6, 2:6, 2:6] = 1
+    data[12:14, 12:14, 12:14] = 1
+    true = nib.Nifti1Image(data, np.diag([2.0, 2, 2, 1]))
+    predicted = nib.Nifti1Image(data * (np.arange(20) < 8).astype(np.uint8), true.affine)
+    bidsgate_scores.write_truth(true, "sub-01", tmp_path / "truth")
+    for name, mask in (("manual", true), ("predicted", predicted)):
+        (tmp_path / name).mkdir()
+        mask.to_filename(tmp_path / name / "sub-01.nii.gz")
+    return tmp_path
+
+
+def test_lesions_in_the_layout_of_bidsgate(scored, bidsgate_scores):
+    stem = scored / "truth/sub-01/anat/sub-01_desc-lesion"
+    lesions = json.loads(Path(f"{stem}_truth.json").read_text())["lesions"]
+    assert [lesion["id"] for lesion in lesions] == [1, 2]
+    assert [lesion["volume_mm3"] for lesion in lesions] == pytest.approx([512, 64])
+    labels = nib.load(f"{stem}Truth_mask.nii.gz").get_fdata()
+    assert labels[3, 3, 3] == 1 and labels[12, 12, 12] == 2
+
+
+def test_both_programs_score_the_same(scored, bidsgate_scores):
+    program = shutil.which("bidsgate") or pytest.skip("bidsgate is not installed")
+    scans, lesions = bidsgate_scores.score(scored, program)
+    assert list(lesions["detected"]) == [True, False]
+    summary = bidsgate_scores.summarize(scans)
+    assert summary["detected, bidsgate"] == summary["detected, bids_stroke"] == 1
+    assert summary["Dice, bids_stroke"] == pytest.approx(128 / 136)
+    assert summary["difference of Dice, largest"] == pytest.approx(0, abs=1e-6)
