@@ -44,6 +44,7 @@ def test_group_report(tmp_path):
         assert float(table(page, row)[0]) > 0
 
 
+@pytest.mark.exhaustive
 def test_growth(shared, tmp_path):
     page = tmp_path / "page.md"
     run("growth", "--voxels", "--lesions", 1, 64, "--participants", "--threads", "--page", page)
@@ -114,6 +115,7 @@ def test_scale(tmp_path):
     assert not (tmp_path / "work").exists()
 
 
+@pytest.mark.exhaustive
 def test_gpu(tmp_path):
     """On the CPU, with the packed packages and without those that a machine may lack."""
     voxels = grid.regrid(templates.template().t1w, (4.0,) * 3, order=0)

@@ -179,6 +179,7 @@ def test_an_empty_correction(study):
     assert main([str(study.bids), str(study.out), "group"]) == 0
 
 
+@pytest.mark.exhaustive
 def test_a_removed_correction_restores_the_mask_of_the_model(study, capsys):
     """The segmentation is not repeated even without intermediate results. This test is the last one."""
     shutil.rmtree(study.work)
