@@ -7,7 +7,7 @@ The embedded model segments the T1w of simulated strokes, and of healthy IXI hea
 injects twelve white-matter ellipsoids each, of 30 to 1500 mm3. The ellipsoids resemble small lesions of
 white-matter disease, not strokes. Both programs score the same masks. The script prints the scores of
 both programs for each scan and cohort, the largest difference of their Dice, and the detected
-ellipsoids by size. A scan takes half a minute on one core. IXI heads are read from
+ellipsoids by size. The default takes three minutes on one core. IXI heads are read from
 ``$BIDS_STROKE_SHARED/data``.
 """
 
