@@ -5,10 +5,12 @@
 The site has subacute lesions on T1w with thick slices, much noise and a low contrast of gray and white
 matter (``SITE``). Its patients are simulated with the heads and lesion shapes that the embedded recipe
 holds out for validation; the true masks stand for corrected masks. For each number of patients,
-``bids_stroke-train finetune`` trains a model. The models are scored on 24 other patients of the site
-(held-out heads of the test part), and on N participants of the evaluation cohort of the embedded model
-(``embedded_cohort.yaml``), where forgetting would show. Intervals are computed as in
-``embedded_model.py``. Data are read from ``$BIDS_STROKE_SHARED/data``.
+``bids_stroke-train finetune`` trains a model. Its own test participants share heads with those for
+training, and only decide whether the new model is written; otherwise, the embedded model is scored. The
+models are scored on 24 other patients of the site (held-out heads of the test part), and on N
+participants of the evaluation cohort of the embedded model (``embedded_cohort.yaml``), where forgetting
+would show. Intervals are computed as in ``embedded_model.py``. Data are read from
+``$BIDS_STROKE_SHARED/data``.
 """
 
 import argparse

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,7 @@ def _patients(recipe: PatientRecipe, arguments: argparse.Namespace) -> dict[str,
         _refuse(arguments, ("data", "minutes", "decay"), "a training on patients")
     _check_minutes(arguments.minutes)
     with _libraries():
+        import_module("lightning")  # which the engines import only after the preparation
         from bids_stroke.training.run import train_on_patients
     return train_on_patients(
         recipe,

@@ -38,6 +38,7 @@ def describe(card: Card) -> dict[str, Any]:
             }
             for contrasts, calibration in card.calibration.items()
         },
+        "trained_range": {measure: list(limits) for measure, limits in card.trained_range.items()},
         "plan": asdict(card.plan) if card.plan else None,
         "threshold": card.threshold,
         "min_component_mm3": card.min_component_mm3,
@@ -46,7 +47,7 @@ def describe(card: Card) -> dict[str, Any]:
         "notes": card.notes,
         "citation": card.citation,
     }
-    optional = ("inputs", "reference", "window", "mirror", "calibration", "plan")
+    optional = ("inputs", "reference", "window", "mirror", "calibration", "trained_range", "plan")
     return {key: value for key, value in content.items() if value or key not in optional}
 
 

@@ -13,6 +13,7 @@ from bids_stroke.models.nnunet.contents import is_results_folder
 from bids_stroke.models.writing import UNCHOSEN, describe, write, write_card
 from bids_stroke.utils.files import PathLike
 
+from .finetuning_recipe import FinetuningRecipe
 from .patients import split
 from .recipe_settings import NNUNetRecipe, PatientRecipe, RunsRecipe, Section, StagedRecipe
 from .recipes import parse_patients, read_content
@@ -48,7 +49,7 @@ def export(
     Raises
     ------
     ModelError
-        If the training is not complete.
+        If the training is not complete, or is a fine-tuning, which writes its own card.
     """
     run, out = Path(run), Path(out)
     if is_results_folder(run):
@@ -58,6 +59,11 @@ def export(
         return _trained_nnunet(recipe, run, out, name, licence)
     if isinstance(recipe, RunsRecipe):
         return _runs(recipe, run, out, licence)
+    if isinstance(recipe, FinetuningRecipe):
+        raise ModelError(
+            f"{run} is the output of a fine-tuning, which contains the card of the new model if it is "
+            "better; use this card."
+        )
     assert isinstance(recipe, StagedRecipe)
     return _staged(recipe, run, run / SPLIT, out, name or recipe.name, licence)
 

@@ -1,9 +1,10 @@
 """Recipe of fine-tuning a model on corrected masks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bids_stroke.errors import UsageError
-from bids_stroke.models import catalog, frame
+from bids_stroke.models import catalog, frame, scores
 from bids_stroke.models.card import Card
 
 from .recipe_sections import fill
@@ -15,6 +16,9 @@ from .recipe_settings import (
     SimulationRecipe,
     SplitRules,
 )
+
+#: Contrast from which strokes are simulated, and contrasts that are simulated.
+SOURCE, SIMULATED = "T1w", ("T1w", "FLAIR", "T2w")
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,11 @@ class FinetuningRecipe(PatientRecipe):
     simulation: SimulationRecipe
     finetuning: FinetuningSettings
 
+    @property
+    def prepared(self) -> Sequence[str]:
+        """Contrasts of the scans to prepare: those of the model, and that of the simulation."""
+        return list(dict.fromkeys([*self.data.contrasts, SOURCE]))
+
 
 def parse(content: Section, base: SimulationRecipe, source: str) -> FinetuningRecipe:
     """Parse the recipe of a fine-tuning.
@@ -79,15 +88,21 @@ def parse(content: Section, base: SimulationRecipe, source: str) -> FinetuningRe
     Raises
     ------
     UsageError
-        If a setting is missing, or the model cannot be fine-tuned.
+        If a setting is missing or defined by the model, or the model cannot be fine-tuned.
     """
     card = catalog.load(content["initial"])
     if not isinstance(card, Card) or _unsuitable(card):
         raise UsageError(
             f"{card.name} cannot be fine-tuned; give a model with one 3D network in native space with "
-            "isotropic voxels, which is not an nnU-Net."
+            f"isotropic voxels, of {', '.join(SIMULATED)} only, which is not an nnU-Net."
         )
-    data = _grid(card) | content["data"]
+    grid = _grid(card)
+    if fixed := set(grid) & set(content["data"]):
+        raise UsageError(
+            f"{source} sets {', '.join(sorted(fixed))} in data, which the model defines; remove these "
+            "settings."
+        )
+    data = grid | content["data"]
     settings = fill(FinetuningSettings, content["finetuning"], source)
     return fill(
         FinetuningRecipe,
@@ -104,18 +119,17 @@ def parse(content: Section, base: SimulationRecipe, source: str) -> FinetuningRe
 
 def _unsuitable(card: Card) -> bool:
     """Return whether a network cannot be fine-tuned on its grid together with simulated strokes."""
-    isotropic = len(set(card.spacing)) == 1
-    flat = card.plane is not None
-    return bool(card.folds or card.is_nnunet or flat or card.space != frame.NATIVE or not isotropic)
+    on_other_grid = card.space != frame.NATIVE or len(set(card.spacing)) > 1
+    several_or_2d = bool(card.folds) or card.plane is not None
+    not_simulated = {channel.contrast for channel in card.channels} - set(SIMULATED)
+    return card.is_nnunet or several_or_2d or on_other_grid or bool(not_simulated)
 
 
 def _grid(card: Card) -> Section:
     """Return the settings of the data that the model defines."""
-    channels = [channel.contrast for channel in card.channels]
-    required = [channel.contrast for channel in card.channels if channel.required]
     return {
-        "contrasts": channels,
-        "inputs": card.inputs or [group for group in (required, channels) if group],
+        "contrasts": [channel.contrast for channel in card.channels],
+        "inputs": [group.split("+") for group in scores.allowed_inputs(card)],
         "space": card.space,
         "spacing": card.spacing,
         "reference": card.reference,

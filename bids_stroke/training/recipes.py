@@ -154,8 +154,13 @@ def parse_patients(content: Section, source: str) -> PatientRecipe:
             nnunet=fill(NNUNetSettings, content["nnunet"], source),
         )
     if "finetuning" in content:
-        simulation = parse_simulation(read_content(content["simulation"]), source)
-        return finetuning_recipe.parse(content, simulation, source)
+        simulation = read_content(content["simulation"])
+        if "sources" not in simulation:
+            raise UsageError(
+                f"{source} has the simulation {content['simulation']}, which is not a recipe of "
+                "simulated strokes; use embedded."
+            )
+        return finetuning_recipe.parse(content, parse_simulation(simulation, source), source)
     if "runs" in content:
         runs = {name: _staged(run, source) for name, run in _expanded(content).items()}
         shared = _shared(content, GridData, source)

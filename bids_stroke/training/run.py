@@ -1,6 +1,5 @@
 """Training on patients: preparation and split of the scans, and training by the recipe's engine."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ from bids_stroke.models import catalog, weights
 from bids_stroke.models.adaptation import Report, adapt
 from bids_stroke.models.card import Card
 from bids_stroke.utils.files import PathLike, atomic
+from bids_stroke.utils.text import enumeration
 
 from . import finetuned_card
 from .export import RECIPE, SPLIT
@@ -84,7 +84,7 @@ def train_on_patients(
     UsageError
         If ``out`` contains a training by another recipe, or the fold does not exist.
     DatasetError
-        If a stage of the recipe has no patients.
+        If a stage of the recipe, or a part that fine-tuning needs, has no patients.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -98,28 +98,34 @@ def train_on_patients(
     if initial and isinstance(recipe, FinetuningRecipe):
         content["initial"] = initial
     recipe = parse_patients(content, recipe.name)
-    _check_saved_recipe(recipe, out)
+    _check_before_preparation(recipe, out)
     data = recipe.data
     patients = preparation.prepare_patients(
         datasets,
-        data.contrasts,
+        recipe.prepared if isinstance(recipe, FinetuningRecipe) else data.contrasts,
         out / "cache",
         data.brain_extraction,
         processes=processes,
         report=report,
         reference=data.reference,
     )
-    patients = [patient for patient in patients if _usable(patient, data)]
+    patients = _usable(patients, data, report)
     table = _split(recipe, patients, split_path, out)
-    with atomic(out / RECIPE) as partial:
-        partial.write_text(yaml.safe_dump(recipe.content, sort_keys=False))
+    assigned = split.assign_parts(patients, table)
+    if unlisted := [patient.name for patient, part in assigned if not part]:
+        path = split_path or out / SPLIT
+        report(f"Left out, because {path} does not list their subjects: {enumeration(unlisted)}.")
     parts = split.divide(patients, table, (fold or 0) if folds else None, recipe.split.by_slice)
     groups.check_stages(_stages(recipe), parts, target)
-    report(", ".join(f"{len(scans)} scans for {part}" for part, scans in parts.items() if scans) + ".")
-    if not parts["validation"]:
-        report("No validation scores are computed, because the split has no subject for validation.")
     if isinstance(recipe, FinetuningRecipe):
-        return _finetune(recipe, parts, table, out, sources, minutes, processes, report)
+        finetuned_card.check_parts(parts)
+        made_from = finetuned_card.fingerprint(recipe.model, assigned)
+        if summary := finetuned_card.read_result(out, made_from):
+            report(f"{out} already contains this result; give another folder to train again.")
+            return summary
+        _save(recipe, table, parts, out, report)
+        return _finetune(recipe, parts, made_from, out, sources, minutes, processes, report)
+    _save(recipe, table, parts, out, report)
     start = initial or recipe.initial
     return _train(recipe, parts, table, out, fold or 0, source_card(start), processes)
 
@@ -131,30 +137,55 @@ def _stages(recipe: PatientRecipe) -> list[Stage]:
     return list(recipe.stages) if isinstance(recipe, StagedRecipe) else []
 
 
-def _check_saved_recipe(recipe: PatientRecipe, out: Path) -> None:
-    """Check that the output folder does not contain a training by another recipe."""
+def _check_before_preparation(recipe: PatientRecipe, out: Path) -> None:
+    """Check that the output folder does not contain a training by another recipe, and the weights of a
+    model for fine-tuning."""
     saved = out / RECIPE
     if saved.is_file() and yaml.safe_load(saved.read_text()) != recipe.content:
         raise UsageError(f"{out} contains a training by another recipe; give another folder.")
+    if isinstance(recipe, FinetuningRecipe):
+        weights.load(recipe.model)
 
 
-def _usable(patient: Patient, data: DataSettings) -> bool:
-    return any(set(group) <= set(patient.contrasts) for group in data.groups)
+def _save(
+    recipe: PatientRecipe,
+    table: pd.DataFrame,
+    parts: Parts,
+    out: Path,
+    report: Callable[[str], object],
+) -> None:
+    """Write the recipe and the split, and report the number of scans."""
+    split.write(table, out / SPLIT)
+    with atomic(out / RECIPE) as partial:
+        partial.write_text(yaml.safe_dump(recipe.content, sort_keys=False))
+    report(", ".join(f"{len(scans)} scans for {part}" for part, scans in parts.items() if scans) + ".")
+    if not parts["validation"]:
+        report("No validation scores are computed, because the split has no subject for validation.")
+
+
+def _usable(
+    patients: Sequence[Patient], data: DataSettings, report: Callable[[str], object]
+) -> list[Patient]:
+    """Return the patients with all contrasts of an input, and report the others."""
+    usable = []
+    for patient in patients:
+        if any(set(group) <= set(patient.contrasts) for group in data.groups):
+            usable.append(patient)
+        else:
+            contrasts = ", ".join(patient.contrasts)
+            inputs = " or ".join("+".join(group) for group in data.groups)
+            report(f"{patient.name} is left out: it has {contrasts}, but not {inputs}.")
+    return usable
 
 
 def _split(
     recipe: PatientRecipe, patients: Sequence[Patient], split_path: Path | None, out: Path
 ) -> pd.DataFrame:
-    """Read the given split or that of an earlier call, or draw a new split; write it to ``out``."""
-    path = out / SPLIT
-    if split_path:
-        table = split.read(split_path)
-    elif path.is_file():
-        table = split.read(path)
-    else:
-        table = split.make(patients, recipe.split, recipe.seed, recipe.target)
-    split.write(table, path)
-    return table
+    """Read the given split or that of an earlier call, or draw a new split."""
+    path = split_path or out / SPLIT
+    if split_path or path.is_file():
+        return split.read(path)
+    return split.make(patients, recipe.split, recipe.seed, recipe.target)
 
 
 def source_card(model: str | None) -> Card | None:
@@ -213,27 +244,27 @@ def _train_runs(recipe: RunsRecipe, parts: Parts, out: Path, processes: int) -> 
 def _finetune(
     recipe: FinetuningRecipe,
     parts: Parts,
-    table: pd.DataFrame,
+    made_from: str,
     out: Path,
     sources: Path | None,
     minutes: float | None,
     processes: int,
     report: Callable[[str], object],
 ) -> dict[str, Any]:
-    """Fine-tune a model and write its card, unless done before."""
+    """Fine-tune a model and write its card."""
     from .engine import finetuning, participants, rehearsal
 
-    summary = out / finetuned_card.SUMMARY
-    if summary.is_file():
-        return dict(json.loads(summary.read_text()))
-    for part in ("validation", "test"):
-        split.require(parts, part)
+    if recipe.model.name.endswith(finetuned_card.ENDING):
+        report(
+            f"{recipe.model.name} was fine-tuned before; the scores are too high if the split has "
+            "participants of that training for validation or test."
+        )
     scans = participants.prepare(parts, recipe.data, out, processes)
     simulator = rehearsal.build(
         recipe, parts["training"], scans["training"], out, sources, processes, report
     )
     outcome = finetuning.finetune(recipe, scans, simulator, out, minutes)
-    return finetuned_card.write_result(recipe, outcome, table, out)
+    return finetuned_card.write_result(recipe, outcome, parts, out, made_from)
 
 
 def _json(summaries: "dict[str, StageSummary]") -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Cards of trainings by nnU-Net with toy results."""
 
 import nnunets
+import pytest
 import yaml
 
+from bids_stroke.errors import ModelError
 from bids_stroke.models import catalog
 from bids_stroke.training import recipes
 from bids_stroke.training.export import LOWEST_LOSS, export
@@ -41,3 +43,9 @@ def test_a_single_fold_has_one_card(tmp_path):
     run = write_run(tmp_path / "run", "s4", dice=(0.5,))
     (path,) = export(run, tmp_path / "cards")
     assert catalog.load(path).reference is None and "reference" not in path.read_text()
+
+
+def test_a_fine_tuning_has_its_card(tmp_path, recipe):
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe.content))
+    with pytest.raises(ModelError, match="is the output of a fine-tuning"):
+        export(tmp_path, tmp_path / "cards")

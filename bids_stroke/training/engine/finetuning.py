@@ -36,6 +36,7 @@ class Outcome:
     Attributes
     ----------
     steps : int
+        Steps of training of the weights.
     minutes : float
         Duration of the training.
     state : dict of str to tensor
@@ -119,12 +120,13 @@ def finetune(
     stream = _stream(recipe, scans["training"], simulator)
     loaders = _loaders(recipe, stream, cases["validation"])
     trainer.fit(module, *loaders)
+    duration = round(get_clock(trainer).minutes, 1)
     checkpoint = torch.load(best.best_model_path, weights_only=True)
     module.load_state_dict(checkpoint["state_dict"])
     trained = module.average.module
     table = _scores(recipe, {BEFORE: weights.load(recipe.model), AFTER: trained}, cases, simulator)
     state = {name: values.detach().cpu() for name, values in trained.state_dict().items()}
-    return Outcome(trainer.global_step, round(get_clock(trainer).minutes, 1), state, table)
+    return Outcome(checkpoint["global_step"], duration, state, table)
 
 
 def _stream(recipe: FinetuningRecipe, scans: Sequence[Scan], simulator: Simulator) -> MixedStream:

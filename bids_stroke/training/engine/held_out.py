@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from bids_stroke.lesion.postprocessing import threshold
-from bids_stroke.models import inference, mirroring
+from bids_stroke.models import calibration, inference, mirroring
 from bids_stroke.models.card import Card
 from bids_stroke.training.patients import arrays
 from bids_stroke.training.recipe_settings import SimulationRecipe
@@ -93,7 +93,9 @@ def measure(network: nn.Module, cases: Iterable[Case], card: Card, device: str) 
 
 def score(network: nn.Module, case: Case, card: Card, device: str) -> Score:
     """Score a network on a case, with the post-processing of its card."""
+    temperature = card.calibration_for(case.contrasts.split("+")).temperature
     probability = inference.infer(network, case.image, card.tile, device) * case.mask
+    probability = calibration.scale(probability, temperature)
     volume = float(np.prod(card.spacing))
     mask = threshold(probability, card.threshold, card.min_component_mm3, volume) > 0
     return Score(

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from nibabel.affines import from_matvec
 from torch.utils.data import IterableDataset
 
 from bids_stroke.errors import DatasetError
@@ -21,7 +20,8 @@ from bids_stroke.utils.files import atomic
 from . import stages
 from .samples import SampleStream, WeightedTensors, append_mirrored
 
-#: Largest distance (voxels) between the centers of the brain and of a random tile.
+#: Largest distance (voxels) between the centers of the brain and of a random tile. It is larger for
+#: a brain that does not fit into a tile.
 JITTER = 6
 
 
@@ -32,6 +32,7 @@ class Scan:
     Attributes
     ----------
     participant : str
+        Name of the participant, unique among datasets.
     path : Path
         Archive written by :func:`bids_stroke.training.patients.arrays.arrays`.
     groups : sequence of sequence of str
@@ -75,24 +76,27 @@ def prepare(
     patients = {patient.name: patient for part in parts.values() for patient in part}
     paths = stages.prepare_arrays(patients.values(), data, out / "arrays", processes)
     scans = {}
-    jobs = [(patient, data.spacing, out / "arrays") for patient in patients.values()]
+    jobs = [(patient, data, out / "arrays") for patient in patients.values()]
     for (patient, *_), path in parallel.map_unordered(align, jobs, processes):
         if isinstance(path, Exception):
             raise DatasetError(
                 f"{patient.name} cannot be aligned: {parallel.error_message(path)}"
             ) from path
         groups = [group for group in data.groups if set(group) <= set(patient.contrasts)]
-        scans[patient.name] = Scan(patient.subject, paths[patient.name], groups, read_alignment(path))
+        template = read_alignment(path)
+        scans[patient.name] = Scan(patient.participant, paths[patient.name], groups, template)
     return {
         part: [scans[name] for name in sorted(p.name for p in members)]
         for part, members in parts.items()
     }
 
 
-def align(patient: Patient, spacing: Sequence[float], folder: Path) -> Path:
+def align(patient: Patient, data: GridData, folder: Path) -> Path:
     """Write the affine from the voxels of a scan to the symmetric template, unless done before.
 
-    The affine (4, 4) contains NaN if the head could not be aligned.
+    The first available contrast of the network is aligned, as in
+    :func:`bids_stroke.models.inference.prepare`. The affine (4, 4) contains NaN if the head could not
+    be aligned.
 
     Returns
     -------
@@ -101,8 +105,9 @@ def align(patient: Patient, spacing: Sequence[float], folder: Path) -> Path:
     path = folder / f"{patient.name}-{patient.key[:12]}.npy"
     if not path.is_file():
         brain = patient.load("brain")
-        matrix = mirroring.align(patient.load(patient.contrasts[0]), brain)
-        affine = frame.native(brain, spacing).mask.affine
+        first = next(contrast for contrast in data.contrasts if contrast in patient.contrasts)
+        matrix = mirroring.align(patient.load(first), brain)
+        affine = frame.native(brain, data.spacing).mask.affine
         matrix = np.full((4, 4), np.nan) if matrix is None else matrix @ affine
         with atomic(path) as partial, partial.open("wb") as stream:
             np.save(stream, matrix)
@@ -135,22 +140,22 @@ class ParticipantSamples:
         self.scans, self.recipe = scans, recipe
 
     def draw(self, rng: np.random.Generator) -> WeightedTensors:
-        """Draw a scan, a set of its contrasts, and a tile around the brain."""
+        """Draw a scan, a set of its contrasts, and a tile at the center of the brain, or within a brain
+        that is larger than the tile."""
         scan = self.scans[int(rng.integers(len(self.scans)))]
         group = scan.groups[int(rng.integers(len(scan.groups)))]
         volumes = arrays.read(scan.path)
         tile = self.recipe.tile
         start = [
-            (part.start + part.stop - side) // 2 + int(rng.integers(-JITTER, JITTER + 1))
+            draw_start(part, side, rng)
             for part, side in zip(bounding_box(volumes.mask), tile, strict=True)
         ]
-        image = torch.from_numpy(crop(channels(volumes.image, group, self.recipe), start, tile))
-        if self.recipe.mirror:
-            template = scan.template
-            shifted = None if template is None else template @ from_matvec(np.eye(3), start)
-            image = append_mirrored(image, shifted, self.recipe.mirror, rng)
-        label, mask = (
-            torch.from_numpy(crop(part[None], start, tile)) for part in (volumes.label, volumes.mask)
+        whole = torch.from_numpy(channels(volumes.image, group, self.recipe))
+        if self.recipe.mirror:  # before cropping, because the opposite side may be outside the tile
+            whole = append_mirrored(whole, scan.template, self.recipe.mirror, rng)
+        image, label, mask = (
+            torch.from_numpy(crop(part, start, tile))
+            for part in (whole.numpy(), volumes.label[None], volumes.mask[None])
         )
         weight = torch.ones_like(label, dtype=torch.float16)
         return WeightedTensors(image.half(), label & mask, mask, weight)
@@ -179,6 +184,12 @@ class MixedStream(IterableDataset[WeightedTensors]):
         simulated = iter(self.simulated)
         while True:
             yield next(simulated) if rng.random() < self.share else self.participants.draw(rng)
+
+
+def draw_start(brain: slice, side: int, rng: np.random.Generator) -> int:
+    """Draw the first voxel of a tile with ``side`` voxels along an axis of the brain."""
+    distance = JITTER + max(0, brain.stop - brain.start - side) // 2
+    return (brain.start + brain.stop - side) // 2 + int(rng.integers(-distance, distance + 1))
 
 
 def crop(data: np.ndarray, start: Sequence[int], shape: Sequence[int]) -> np.ndarray:

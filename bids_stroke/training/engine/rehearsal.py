@@ -14,7 +14,7 @@ from nibabel.affines import from_matvec
 from bids_stroke.errors import DatasetError
 from bids_stroke.spatial import grid, image, lesion_filling, linear_registration
 from bids_stroke.training import parallel
-from bids_stroke.training.finetuning_recipe import FinetuningRecipe
+from bids_stroke.training.finetuning_recipe import SOURCE, FinetuningRecipe
 from bids_stroke.training.patients import arrays
 from bids_stroke.training.patients.patient import Patient
 from bids_stroke.training.simulation import subject_preparation, subjects
@@ -23,8 +23,6 @@ from bids_stroke.training.simulation.synthesis import Simulator
 
 from . import sources
 from .participants import Scan
-
-CONTRAST = "T1w"  # contrast from which the simulator computes the others
 
 
 def build(
@@ -38,11 +36,13 @@ def build(
 ) -> Simulator:
     """Build a simulator from the heads and lesions of patients.
 
+    Heads that could not be aligned with the template are not used.
+
     Parameters
     ----------
     recipe : FinetuningRecipe
     patients, scans : sequences of Patient and Scan
-        The patients for training, and their scans.
+        The patients for training, and the scan of each.
     out : Path
         Output folder for prepared heads.
     data : Path, optional
@@ -57,14 +57,14 @@ def build(
     DatasetError
         If no head or no lesion is available.
     """
-    usable = [patient for patient in patients if CONTRAST in patient.contrasts]
+    usable = _usable(patients, scans, report)
     step = max(1, len(usable) // recipe.finetuning.heads)
     jobs = [(patient, out / "heads") for patient in usable[::step][: recipe.finetuning.heads]]
     heads = []
     for (patient, _), path in parallel.map_unordered(prepare_head, jobs, processes):
         if isinstance(path, Exception):
             message = parallel.error_message(path)
-            report(f"The head of {patient.name} is not used for the simulation: {message}")
+            report(f"{patient.name} is not used for the simulation: {message}")
         else:
             heads.append(subjects.read_subject(path))
     lesions = [shape for scan in scans if (shape := lesion_shape(scan, recipe.simulation.spacing))]
@@ -75,11 +75,24 @@ def build(
     if not heads or not lesions:
         raise DatasetError(
             f"Strokes cannot be simulated, because no participant for training has a "
-            f"{CONTRAST if not heads else 'lesion'}; add participants, or give heads and lesions with "
-            "--data."
+            f"{SOURCE if not heads else 'lesion'} in a head that is aligned with the template; add "
+            "participants, or give heads and lesions with --data."
         )
     heads.sort(key=lambda head: head.name)
     return sources.build_simulator((heads, lesions), recipe.simulation)
+
+
+def _usable(
+    patients: Sequence[Patient], scans: Sequence[Scan], report: Callable[[str], object]
+) -> list[Patient]:
+    """Return the patients with a T1w and an aligned head, and report heads that are not aligned."""
+    usable = []
+    for patient, scan in zip(patients, scans, strict=True):
+        if SOURCE in patient.contrasts and scan.template is not None:
+            usable.append(patient)
+        elif SOURCE in patient.contrasts:
+            report(f"{patient.name} is not used for the simulation: the head could not be aligned.")
+    return usable
 
 
 def prepare_head(patient: Patient, folder: Path) -> Path:
@@ -92,7 +105,7 @@ def prepare_head(patient: Patient, folder: Path) -> Path:
     """
     path = folder / f"{patient.name}-{patient.key[:12]}.npz"
     if not path.is_file():
-        t1w, brain = patient.load(CONTRAST), patient.load("brain")
+        t1w, brain = patient.load(SOURCE), patient.load("brain")
         with TemporaryDirectory() as transforms:
             forward, backward = linear_registration.affine(t1w, brain, transforms)
             lesion = patient.load("lesion")
@@ -113,4 +126,4 @@ def lesion_shape(scan: Scan, spacing: float) -> Lesion | None:
     box = grid.bounding_box(label, 1)
     affine = scan.template @ from_matvec(np.eye(3), [part.start for part in box])
     volume = np.count_nonzero(label) * spacing**3 / 1000
-    return Lesion(scan.path.stem, label[box], affine, volume)
+    return Lesion(scan.path.stem, label[box].copy(), affine, volume)  # does not hold the whole label

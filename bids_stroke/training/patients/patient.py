@@ -43,6 +43,11 @@ class Patient:
         """Name of the session, unique among datasets."""
         return self.folder.name
 
+    @property
+    def participant(self) -> str:
+        """Name of the participant, unique among datasets."""
+        return f"{self.dataset}_{self.subject}"
+
     def load(self, name: str) -> nib.Nifti1Image:
         """Load the image of a contrast, or a mask."""
         return image.load(self.folder / f"{name}.nii.gz")

@@ -79,11 +79,12 @@ def prepare_patients(
     DatasetError
         If no session can be used.
     UsageError
-        If a folder does not exist.
+        If a folder does not exist, or several datasets have the same name.
     ResourceError
         If the package of the brain extraction is not installed.
     """
     brain_extraction.require_method(extraction)
+    _check_names([folder for folder, _ in datasets])
     jobs = []
     for folder, labels in datasets:
         sites = _sites(folder)
@@ -98,9 +99,11 @@ def prepare_patients(
         if isinstance(result, Exception):
             report(f"{name} is left out: {error_message(result)}")
             continue
+        if not result.contrasts:
+            report(f"{name} is left out: it has no {' or '.join(contrasts)}.")
+            continue
         report(f"{name} is prepared.")
-        if result.contrasts:
-            patients.append(result)
+        patients.append(result)
     if not patients:
         raise DatasetError(
             f"No session of {', '.join(str(folder) for folder, _ in datasets)} has a lesion mask and "
@@ -220,6 +223,17 @@ def _lesion_mask(session: Session) -> SuppliedMask:
     """Return the lesion mask of a session; all sessions for training have one."""
     assert session.lesion is not None
     return session.lesion
+
+
+def _check_names(folders: Sequence[Path]) -> None:
+    """Check that the names of datasets, which are part of the names of their sessions, differ."""
+    names = [alphanumeric(folder.name) for folder in folders]
+    for name, folder in zip(names, folders, strict=True):
+        if names.count(name) > 1:
+            raise UsageError(
+                f"Several datasets have the name of the folder {folder}; give each dataset once, and "
+                "rename folders with the same name."
+            )
 
 
 def _sessions(folder: Path, labels: Path, contrasts: Sequence[str], report: Reporter) -> list[Session]:

@@ -147,7 +147,7 @@ def require(parts: Parts, part: str) -> None:
         If it has none.
     """
     if not parts[part]:
-        raise DatasetError(f"The split has no subject for {part}; change the split.")
+        raise DatasetError(f"The split has no subject for {part}; add subjects or change the split.")
 
 
 def assign_parts(patients: Iterable[Patient], table: pd.DataFrame) -> list[tuple[Patient, str | None]]:

@@ -1,51 +1,21 @@
-"""Fine-tuning mixes scans with simulated strokes and keeps the better of two models."""
+"""Fine-tuning mixes scans with simulated strokes and scores both models on held-out participants."""
 
 from dataclasses import replace
 
-import cards
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 import toys
 from nibabel.affines import apply_affine
-from safetensors.torch import load_file
 
-from bids_stroke.models import catalog, inference, mirroring, weights
-from bids_stroke.models.writing import describe, write
-from bids_stroke.training import finetuned_card, finetuning_recipe
+from bids_stroke.errors import DatasetError
+from bids_stroke.models import calibration, inference, mirroring, weights
+from bids_stroke.models.calibration import Calibration
 from bids_stroke.training.engine import finetuning, held_out, participants, rehearsal, samples
+from bids_stroke.training.patients.patient import Patient
 from bids_stroke.training.recipe_settings import MirrorError
-from bids_stroke.training.recipes import parse_patients, parse_simulation, read_content
 
 EXACT = MirrorError(rotation=0, shift=0, wrong=0, missing=0)
-
-
-@pytest.fixture
-def card(tmp_path):
-    """Card of a small network with mirrored channels."""
-    network = {
-        "family": "unet3d",
-        "arguments": {
-            **toys.RECIPE["network"]["arguments"],
-            "channels": [8, 8, 8],
-            "strides": [1, 2],
-        },
-    }
-    content = describe(cards.make(optional=("T1w", "FLAIR", "T2w")))
-    content |= {"network": network, "inputs": [["T1w", "FLAIR"], ["T1w"]], "mirror": True}
-    torch.manual_seed(0)
-    state = weights.build(cards.Network(**network)).state_dict()
-    return write(content, [state], tmp_path / "card")
-
-
-@pytest.fixture
-def recipe(card):
-    content = read_content("finetune") | {"initial": str(card), "target": "site"}
-    content["finetuning"] |= {"steps": 4, "validation_every": 2, "warmup_steps": 1}
-    parsed = parse_patients(content, "finetune")
-    training = replace(parsed.simulation.training, batch=2, reuse=1, workers=0)
-    return replace(parsed, simulation=replace(parsed.simulation, training=training))
 
 
 def scan(folder, seed, groups=(("T1w", "FLAIR"), ("T1w",))):
@@ -55,32 +25,6 @@ def scan(folder, seed, groups=(("T1w", "FLAIR"), ("T1w",))):
     path = folder / f"sub-{seed}.npz"
     np.savez(path, image=image, label=(sample.label & sample.mask).numpy(), mask=sample.mask.numpy())
     return participants.Scan(f"sub-{seed}", path, groups, sample.template)
-
-
-def test_the_recipe_has_the_grid_and_the_channels_of_the_model(recipe):
-    assert recipe.data.contrasts == ["T1w", "FLAIR", "T2w"]
-    assert [list(group) for group in recipe.data.groups] == [["T1w", "FLAIR"], ["T1w"]]
-    assert recipe.data.spacing == (2, 2, 2) and recipe.simulation.spacing == 2
-    assert recipe.simulation.tile == (32, 32, 32)
-    assert recipe.simulation.mirror and recipe.data.brain_extraction == "hd-bet"
-    assert recipe.simulation.training.learning_rate == recipe.finetuning.learning_rate
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"space": "MNI152NLin2009aSym"},
-        {"spacing": [1.0, 1.0, 3.0]},
-        {"tile": [32, 32, 1]},
-    ],
-)
-def test_models_without_a_3d_network_in_native_space_are_refused(card, tmp_path, changes):
-    source = catalog.load(str(card))
-    other = write({**describe(source), **changes, "mirror": False}, [weights.state(source)], tmp_path)
-    base = parse_simulation(read_content("embedded"), "embedded")
-    content = read_content("finetune") | {"initial": str(other)}
-    with pytest.raises(finetuning_recipe.UsageError, match="tested cannot be fine-tuned; give a model"):
-        finetuning_recipe.parse(content, base, "finetune")
 
 
 def test_samples_show_the_lesion_at_its_place(recipe, tmp_path):
@@ -98,6 +42,27 @@ def test_samples_show_the_lesion_at_its_place(recipe, tmp_path):
         assert not sample.image[2].any() and not sample.image[5].any()
         groups.add(bool(sample.image[1].any()))
     assert groups == {True, False}
+
+
+def test_tiles_cover_a_brain_that_is_larger_than_a_tile():
+    rng = np.random.default_rng(0)
+    for brain, side, low, high in (
+        (slice(10, 40), 32, 9 - participants.JITTER, 9 + participants.JITTER),
+        (slice(10, 90), 32, 10 - participants.JITTER, 58 + participants.JITTER),
+    ):
+        starts = {participants.draw_start(brain, side, rng) for _ in range(2000)}
+        assert starts == set(range(low, high + 1))
+
+
+def test_small_tiles_have_the_mirrored_channels_of_the_whole_head(recipe, tmp_path):
+    simulation = replace(recipe.simulation, mirror=EXACT, tile=(8, 16, 16))
+    drawn = participants.ParticipantSamples([scan(tmp_path, 1, [("T1w",)])], simulation)
+    rng = np.random.default_rng(0)
+    tiles = [drawn.draw(rng) for _ in range(20)]
+    assert all(tile.image.shape == (6, 8, 16, 16) for tile in tiles)
+    # The head is symmetric: mirrored voxels of the brain are in the brain.
+    mirrored = torch.cat([tile.image[3][tile.mask[0]] for tile in tiles])
+    assert len(mirrored) > 1000 and (mirrored != 0).float().mean() > 0.9
 
 
 def test_cropping_moves_the_head_within_the_tile(recipe, tmp_path):
@@ -127,6 +92,33 @@ def test_the_lesion_shape_is_the_lesion_in_the_template(tmp_path):
     assert rehearsal.lesion_shape(replace(source, template=None), 2.0) is None
 
 
+def test_heads_that_are_not_aligned_are_not_used_for_the_simulation(recipe, tmp_path):
+    source = replace(scan(tmp_path, 1), template=None)
+    head = Patient("site", "sub-1", "n/a", "", ("T1w",), 1.0, False, "", tmp_path / "site_sub-1")
+    lines = []
+    with pytest.raises(DatasetError, match="has a T1w in a head that is aligned with the template"):
+        rehearsal.build(recipe, [head], [source], tmp_path, report=lines.append)
+    assert lines == ["site_sub-1 is not used for the simulation: the head could not be aligned."]
+
+
+def test_scores_have_the_temperature_of_the_card(recipe, tmp_path):
+    (case,) = held_out.Cases([scan(tmp_path, 1, [("T1w",)])], recipe.simulation)
+    network = weights.load(recipe.model)
+    calibrated = {"T1w": Calibration(temperature=3.0)}
+    probability = inference.infer(network, case.image, recipe.model.tile) * case.mask
+    level = float(np.median(probability[case.mask]))
+    level_scaled = float(calibration.scale(np.array([level], np.float32), 3.0)[0])
+    settings = {"threshold": level_scaled, "min_component_mm3": 0}
+    scored = held_out.score(
+        network, case, replace(recipe.model, calibration=calibrated, **settings), "cpu"
+    )
+    expected = np.count_nonzero(probability >= level) * 8 / 1000
+    assert scored.predicted_ml == pytest.approx(expected, rel=0.01) and expected > 1
+    assert (
+        held_out.score(network, case, replace(recipe.model, **settings), "cpu").predicted_ml != expected
+    )
+
+
 def test_fine_tuning_scores_both_models_on_the_held_out_participants(recipe, tmp_path):
     scans = {
         "training": [scan(tmp_path, 1), scan(tmp_path, 2)],
@@ -134,7 +126,8 @@ def test_fine_tuning_scores_both_models_on_the_held_out_participants(recipe, tmp
         "test": [scan(tmp_path, 4, [("T1w",)])],
     }
     outcome = finetuning.finetune(recipe, scans, toys.simulator(), tmp_path / "out")
-    assert outcome.steps == 4
+    saved = torch.load(tmp_path / "out" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert outcome.steps == saved["global_step"]
     counts = outcome.scores.groupby(["part", "model"]).size().to_dict()
     simulated = finetuning.SIMULATED_HEADS
     assert counts == {
@@ -159,31 +152,7 @@ def test_fine_tuning_scores_both_models_on_the_held_out_participants(recipe, tmp
     )
 
 
-def outcome_with(dice_after, state):
-    """Outcome whose scores on the test participants are 0.5 before fine-tuning."""
-    rows = [
-        ("sub-1", "T1w", 1.0, 1.0, dice, part, model)
-        for part in ("test", "validation", "simulated")
-        for model, dice in (("before", 0.5), ("after", dice_after))
-    ]
-    columns = [*held_out.Score._fields, "part", "model"]
-    return finetuning.Outcome(4, 0.1, state, pd.DataFrame(rows, columns=columns))
-
-
-@pytest.mark.parametrize(("dice", "better"), [(0.6, True), (0.5, False), (0.4, False)])
-def test_the_new_model_is_written_only_if_it_is_better(recipe, tmp_path, dice, better):
-    state = {name: values * 0.5 for name, values in weights.state(recipe.model).items()}
-    split = pd.DataFrame({"part": ["training", "training", "validation", "test"]})
-    summary = finetuned_card.write_result(recipe, outcome_with(dice, state), split, tmp_path)
-    assert (tmp_path / "scores.tsv").is_file() and (tmp_path / "summary.json").is_file()
-    path = tmp_path / "tested-finetuned.yaml"
-    assert path.is_file() == better and summary["card"] == (str(path) if better else None)
-    decision = "the new model is written" if better else "the initial model is kept"
-    assert f"0.500 before and {dice:.3f} after" in summary["result"] and decision in summary["result"]
-    if better:
-        written = catalog.load(str(path))
-        assert "1 for test" in written.trained_on and "site" in written.trained_on
-        assert written.measured[0]["dice"] == dice and written.measured[0]["dice_before"] == 0.5
-        assert not written.calibration and written.mirror
-        trained = load_file(written.weights_path(written.weights))
-        assert all(torch.equal(trained[name], state[name]) for name in state)
+def test_a_budget_below_the_interval_of_validations_ends_with_a_validation(recipe, tmp_path):
+    scans = {part: [scan(tmp_path, 1)] for part in ("training", "validation", "test")}
+    outcome = finetuning.finetune(recipe, scans, toys.simulator(), tmp_path / "out", minutes=1e-6)
+    assert outcome.steps == 1 and outcome.minutes < 5

@@ -136,3 +136,11 @@ def test_the_label_on_the_grid_of_a_network_is_where_the_image_is_dark(prepared,
     assert label.sum() * 0.064 == pytest.approx(patient.lesion_ml, rel=0.2)
     assert image[0][label].mean() < -1.5
     assert (space == "native") == (label.shape != bidsets.grid().shape)
+
+
+def test_datasets_of_the_same_name_are_refused(tmp_path):
+    folders = [tmp_path / site / "bids" for site in ("a", "b")]
+    with pytest.raises(UsageError, match="Several datasets have the name"):
+        preparation.prepare_patients(
+            [(folder, folder) for folder in folders], CONTRASTS, tmp_path / "cache", "none"
+        )
