@@ -34,8 +34,8 @@ def download(
     sidecar=True,
     **more,
 ):
-    """Write a download and return its path; ``more`` are further fields of the sidecar, without those
-    that are None."""
+    """Write a download and return its path; ``more`` are further fields of the sidecar. A value of None
+    removes a field."""
     folder.mkdir(parents=True, exist_ok=True)
     mask = drawing(4, 5, 6) if mask is None else mask
     stem = f"{name}_space-T1w_label-L_desc-corrected_mask{number}"

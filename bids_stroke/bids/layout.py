@@ -55,7 +55,7 @@ class Images:
     def empty_folders(self, participants: Collection[str]) -> list[tuple[str, str | None]]:
         """Return the participants and sessions whose folders are empty and not ignored.
 
-        Only ``participants``, by their labels, are searched; all if there are none.
+        ``participants`` limits the search to participants with these labels.
         """
         return [
             labels
