@@ -5,8 +5,10 @@
 The script writes three BIDS datasets to ``--work`` unless they exist, with T1w and FLAIR at 2 mm and
 true masks of brain and lesion in ``derivatives/truth``, and prints the checksum of each. ``source`` has
 chronic lesions (like ATLAS v2.0). In ``target`` (like patients of a hospital) and ``test``, half of the
-lesions are subacute. Heads and lesion shapes of the cohorts are disjoint: they are the training,
-validation and test parts of the recipe ``embedded``. Data are read from ``$BIDS_STROKE_SHARED/data``.
+lesions are subacute. All lesions are visible on the T1w: patients whose lesion is not darker than its
+surroundings are simulated again. Heads and lesion shapes of the cohorts are disjoint: they are the
+training, validation and test parts of the recipe ``embedded``. Data are read from
+``$BIDS_STROKE_SHARED/data``.
 
 :func:`write_prediction` gives predicted masks the names by which ``bids_stroke-evaluate`` finds the
 true masks and, for the loads, the transform to the template.
@@ -15,12 +17,14 @@ true masks and, for the loads, the transform to the template.
 import argparse
 import os
 import tempfile
+from itertools import count
 from pathlib import Path
 
 import held_out
 import numpy as np
 from common import heads
 from embedded_scores import lesion_mask
+from scipy import ndimage
 
 from bids_stroke.spatial import grid, image, normalization
 from bids_stroke.spatial.templates import TEMPLATE
@@ -29,12 +33,14 @@ from bids_stroke.utils.files import atomic
 
 CONTRASTS = ("T1w", "FLAIR")
 SPACING = 2.0
-VOLUMES_ML = (2, 120)  # of the lesions, log-uniform
+VOLUMES_ML = (2, 200)  # of the lesions, log-uniform
+VISIBLE = 0.15  # smallest contrast of a lesion on the T1w, relative to the white matter
+SURROUNDINGS_MM = 6
 #: Part of the recipe's files, participants, seed, and the share of subacute lesions.
 COHORTS = {
-    "source": ("training", 60, 901, 0.0),
-    "target": ("validation", 18, 902, 0.5),
-    "test": ("test", 24, 903, 0.5),
+    "source": ("training", 84, 901, 0.0),
+    "target": ("validation", 36, 902, 0.5),
+    "test": ("test", 60, 903, 0.5),
 }
 #: Changes of the recipe: small cohorts exclude samples that are harder than scans of patients. All
 #: other probabilities are repeated here, so that changes of the recipe do not affect the cohorts.
@@ -42,9 +48,30 @@ CHANCES = {
     "arbitrary": 0,
     "cut": 0,
     "lost_cavity": 0,
-    "misjudged": 0.5,
-    "scanner": {"noise": 0.55, "thick_slices": 0.35, "blur": 0.4, "motion": 0.08, "zipper": 0.04},
+    "misjudged": 0,
+    "scanner": {"noise": 0.5, "thick_slices": 0.1, "blur": 0.25, "motion": 0.04, "zipper": 0.02},
 }
+
+
+def contrast(sample):
+    """Return the T1w contrast of a lesion: its surroundings minus the lesion, white matter 1."""
+    t1w, label = (part.numpy() for part in (sample.images["T1w"], sample.label > 0))
+    near = ndimage.binary_dilation(label, iterations=round(SURROUNDINGS_MM / SPACING))
+    surroundings = near & ~label & sample.brain.numpy().astype(bool)
+    return float(t1w[surroundings].mean() - t1w[label].mean())
+
+
+class VisibleLesions:
+    """Simulator that repeats each sample until its lesion is visible on the T1w."""
+
+    def __init__(self, simulator):
+        self.simulator = simulator
+
+    def sample(self, seed, *arguments):
+        for attempt in count():
+            sample = self.simulator.sample([*seed, attempt], *arguments)
+            if contrast(sample) >= VISIBLE:
+                return sample
 
 
 def write(name, work):
@@ -64,7 +91,7 @@ def write(name, work):
     ]
     with atomic(out) as folder:
         folder.mkdir(parents=True)
-        for participant, ml in dataset.write(folder, simulator, plan, seed, CONTRASTS):
+        for participant, ml in dataset.write(folder, VisibleLesions(simulator), plan, seed, CONTRASTS):
             print(f"{name} {participant}: {ml:.1f} ml", flush=True)
     return out
 
@@ -117,6 +144,15 @@ def system_parser(description, systems, work):
     command.add_argument("--systems", nargs="+", choices=tuple(systems), default=tuple(systems))
     command.add_argument("--device", default="auto")
     return command
+
+
+def share(out, work):
+    """Make the folder of a training, whose prepared scans are those of all trainings in ``work``."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("cache", "arrays"):
+        (work / name).mkdir(exist_ok=True)
+        if not (out / name).exists():
+            (out / name).symlink_to((work / name).absolute())
 
 
 def write_all(work):

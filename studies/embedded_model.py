@@ -9,11 +9,12 @@ The cohort (``embedded_cohort.yaml``) is written to ``--work`` unless it exists;
 verified. The model predicts from each of its inputs (T1w, T1w with FLAIR, …) with the true brain mask.
 
 ``scores`` prints the scores of one model, or of several models with paired differences from the first,
-in Markdown. Intervals are bootstrap intervals over heads and, within each resampled head, over its
-lesions. ``sweep`` prints Dice and false positives on the validation part for thresholds and smallest
-components. ``fit`` prints the section ``calibration`` of the card: temperatures and volume errors of
-the validation part. ``app`` runs the whole app, including brain extraction and bias correction, on the
-T1w of N heads with skull. Data are read from ``$BIDS_STROKE_SHARED/data``.
+in Markdown, and the section ``measured`` of the card of the last model. Intervals are bootstrap
+intervals over heads and, within each resampled head, over its lesions. ``sweep`` prints Dice and false
+positives on the validation part for thresholds and smallest components. ``fit`` prints the section
+``calibration`` of the card: temperatures and volume errors of the validation part. ``app`` runs the
+whole app, including brain extraction and bias correction, on the T1w of N heads with skull. Data are
+read from ``$BIDS_STROKE_SHARED/data``.
 """
 
 import argparse
@@ -44,6 +45,7 @@ SIZES = {
     "> 1 ml": (1, np.inf),
     "> 10 ml": (10, np.inf),
 }
+MEASURED = ("< 1 ml", "1-10 ml", "> 10 ml")  # sizes in the card
 WITH_SKULL = "training_seg"  # prefix of the names of heads with skull
 
 
@@ -131,6 +133,25 @@ def healthy_table(models):
                 line | dict(zip(("median ml", "95 % ml", "largest ml"), quantiles, strict=True))
             )
     return pd.DataFrame(lines)
+
+
+def measured_section(rows):
+    """Return the section ``measured`` of a card: scores by input, stage and size of the lesions."""
+    section = []
+    for (stage, contrasts), group in rows.groupby(["stage", "input"], sort=False):
+        if stage == "none":
+            keys = "false_positive_ml", "false_positive_ml_95_percent"
+            volumes = group.predicted_ml.quantile([0.5, 0.95]).round(2)
+            line = {"what": "no lesion", "input": contrasts, "n": len(group)}
+            section.append(line | dict(zip(keys, volumes.tolist(), strict=True)))
+            continue
+        for size in MEASURED:
+            low, high = SIZES[size]
+            part = group[(group.true_ml > low) & (group.true_ml <= high)]
+            scores = part[["dice", "detected"]].mean().round(2).to_dict()
+            line = {"what": f"{stage}, {size}", "input": contrasts, "n": len(part)}
+            section.append(line | scores | {"volume_error_ml": round(float(part.error_ml.median()), 1)})
+    return section
 
 
 def calibration_table(name, rows, card):
@@ -258,6 +279,7 @@ def main():
         for name, rows in zip(arguments.models, tables.values(), strict=True):
             card = catalog.load(name)
             show("Calibration", calibration_table(card.name, rows, card))
+        print(yaml.safe_dump({"measured": measured_section(rows)}, sort_keys=False))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Make the picture of real strokes in docs/pictures: T2w with the mask of the embedded model.
+"""Make the picture of real strokes in docs/pictures, with the masks of two models.
 
-    python studies/real_heads.py OUT stroke stripped
-    python studies/stroke_picture.py OUT
+    python studies/real_heads.py OUT stroke stripped --models FORMER CURRENT
+    python studies/stroke_picture.py OUT FORMER CURRENT
 
-The scans are of two patients of the Aphasia Recovery Cohort (OpenNeuro ds004884, CC0).
+FORMER and CURRENT are the names of the models. The scans are two T2w of patients of the Aphasia
+Recovery Cohort (OpenNeuro ds004884, CC0) and the FLAIR of a third patient (NiiVue, BSD-2-Clause).
 """
 
 import sys
@@ -18,37 +19,47 @@ from pictures import save
 from bids_stroke.spatial import image
 from bids_stroke.spatial.grid import bounding_box
 
-PATIENTS = {"sub-M2265": "stroke", "sub-M2208": "stripped"}
+SCANS = {  # dataset of real_heads.py, and contrast
+    "sub-M2265": ("stroke", "T2w"),
+    "sub-M2208": ("stripped", "T2w"),
+    "sub-F1": ("stripped", "FLAIR"),
+}
 SLICES = 6
+STYLES = {"colors": "deepskyblue", "linestyles": "dashed"}, {"colors": "red"}  # former, current
 
 
-def panels(anat, name):
-    """Yield image, mask and aspect ratio of axial slices through the lesion, cropped to the brain."""
-    kinds = "desc-preproc_T2w", "space-T2w_desc-brain_mask", "space-T2w_label-L_desc-T2lesion_mask"
-    scan, brain, lesion = (image.conform(image.load(anat / f"{name}_{kind}.nii.gz")) for kind in kinds)
+def panels(folder, name, contrast, models):
+    """Yield image, masks and aspect ratio of axial slices through the lesion, cropped to the brain."""
+    names = [f"{name}_space-{contrast}_label-L_desc-{contrast}lesion_mask.nii.gz"] * len(models)
+    anats = [folder / f"derivatives-{model}" / name / "anat" for model in models]
+    paths = [
+        anats[0] / f"{name}_desc-preproc_{contrast}.nii.gz",
+        anats[0] / f"{name}_space-{contrast}_desc-brain_mask.nii.gz",
+        *(anat / path for anat, path in zip(anats, names, strict=True)),
+    ]
+    scan, brain, *lesions = (image.conform(image.load(path)) for path in paths)
     box = bounding_box(np.asarray(brain.dataobj) > 0, 4)
-    data, mask = scan.get_fdata()[box], np.asarray(lesion.dataobj)[box] > 0
+    data, masks = scan.get_fdata()[box], [np.asarray(img.dataobj)[box] > 0 for img in lesions]
     sizes = voxel_sizes(scan.affine)
-    ends = np.flatnonzero(mask.any((0, 1)))[[0, -1]]
+    ends = np.flatnonzero(np.any(masks, axis=(0, 1, 2)))[[0, -1]]
     brightest = np.percentile(data, 99.5)
     for level in np.linspace(*ends, SLICES + 2)[1:-1].round().astype(int):
-        yield data[..., level].T / brightest, mask[..., level].T, sizes[1] / sizes[0]
+        yield data[..., level].T / brightest, [m[..., level].T for m in masks], sizes[1] / sizes[0]
 
 
-def main(folder):
+def main(folder, models):
     rows = [
-        list(panels(folder / dataset / "derivatives" / name / "anat", name))
-        for name, dataset in PATIENTS.items()
+        list(panels(folder / dataset, name, contrast, models))
+        for name, (dataset, contrast) in SCANS.items()
     ]
-    figure, axes = plt.subplots(2 * len(rows), SLICES, figsize=(12, 9.4), facecolor="black")
+    figure, axes = plt.subplots(2 * len(rows), SLICES, figsize=(12, 14.1), facecolor="black")
     for number, row in enumerate(rows):
-        for column, (scan, mask, aspect) in enumerate(row):
-            for line in (2 * number, 2 * number + 1):
-                axes[line, column].imshow(
-                    scan, cmap="gray", origin="lower", vmin=0, vmax=1, aspect=aspect
-                )
-                axes[line, column].axis("off")
-            axes[2 * number + 1, column].contour(mask, [0.5], colors="red", linewidths=1)
+        for column, (scan, masks, aspect) in enumerate(row):
+            for axis in axes[2 * number : 2 * number + 2, column]:
+                axis.imshow(scan, cmap="gray", origin="lower", vmin=0, vmax=1, aspect=aspect)
+                axis.axis("off")
+            for mask, style in zip(masks, STYLES, strict=True):
+                axes[2 * number + 1, column].contour(mask, [0.5], linewidths=1, **style)
     figure.subplots_adjust(0, 0, 1, 1, 0.02, 0.02)
     buffer = BytesIO()
     figure.savefig(buffer, dpi=60)
@@ -56,6 +67,6 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 4:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

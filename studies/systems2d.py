@@ -29,6 +29,7 @@ from paper_tables import sections
 from bids_stroke.compute import devices
 from bids_stroke.evaluation.published_tables import s1_table1, s1_table2, s1_table3, s5_table1
 from bids_stroke.models import catalog, ensembles, imagenet, inference
+from bids_stroke.spatial.templates import TEMPLATE
 from bids_stroke.training.recipes import read_content
 from bids_stroke.training.search import SELECTION, title
 
@@ -45,7 +46,7 @@ FEATURES = {
     "vnet": None,
 }
 DEFAULT_FEATURES = 16
-SMALL = {"spacing": [2.0] * 3, "brain_extraction": "none"}
+SMALL = {"space": TEMPLATE, "spacing": [2.0] * 3, "brain_extraction": "none"}
 SPLIT_NETWORK = "UNet"
 #: Names of encoders and of ensembles in tables.
 ENCODERS = {"resnet50_unet": "ResNet-50", "efficientnet_lite0_unet": "EfficientNet-Lite0"}
@@ -115,6 +116,7 @@ def train(name, work, folders, encoder=None):
     out = work / "runs" / name
     marker = out / "cards" / "done"
     if not marker.is_file():
+        cohorts.share(out, work)
         data = [folders["source"], folders["target"]]
         labels = ["--labels", *map(cohorts.truth, data)]
         run("bids_stroke.cli.train", recipe(name, work, encoder), *data, out, "--nprocs", 2, *labels)

@@ -147,11 +147,11 @@ def train(title, work, folders):
         return path
     folder = folders[cohort]
     options = ["--initial", str(_initial(name, start, work, folders))] if start else []
+    cohorts.share(out, work)
     if name in ("s2", "s2_prolonged"):
         # The first stage is identical to the other recipe, with the same seed.
         first = train("3D-ResU-Net-F", work, folders).parents[1]
-        for part in ("cache", "arrays", "zoom-in"):
-            shutil.copytree(first / part, out / part, dirs_exist_ok=True)
+        shutil.copytree(first / "zoom-in", out / "zoom-in", dirs_exist_ok=True)
     data = [folder, out, "--labels", cohorts.truth(folder)]
     run("bids_stroke.cli.train", recipe(name, work), *data, *options)
     run("bids_stroke.cli.models", "export", out, path.parent)

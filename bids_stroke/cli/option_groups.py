@@ -41,7 +41,7 @@ def add_processing(group: argparse._ArgumentGroup) -> None:
         "--brain-extraction",
         type=brain_extraction,
         metavar="METHOD",
-        help="brain extraction method: hd-bet, deepbet, nnunet:FOLDER for a trained nnU-Net v2 such as "
+        help="brain extraction method: hd-bet, deepbet, nnunet:FOLDER for a trained nnU-Net such as "
         "HD-BET 2, or none for skull-stripped images",
     )
     group.add_argument(

@@ -1,4 +1,4 @@
-"""Brain extraction by name: a built-in method, or any nnU-Net v2 that segments the brain.
+"""Brain extraction by name: a built-in method, or any nnU-Net that segments the brain.
 
 The preprocessing of an nnU-Net (normalization, spacing, axis order) is that of its results folder.
 HD-BET 2 is such a network.

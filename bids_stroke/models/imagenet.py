@@ -6,13 +6,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from bids_stroke.errors import ModelError
 from bids_stroke.models.networks.planar.encoder_unet import EncoderUNet, load_encoder
 from bids_stroke.utils.cache import cache_dir
 from bids_stroke.utils.download import Progress, RemoteFile, download
-from bids_stroke.utils.files import PathLike, atomic, checksum
+from bids_stroke.utils.files import PathLike, checksum
+
+from . import weights
 
 NAME = "resnet50-imagenet"
 #: The published file name ends with the first digits of its SHA-256.
@@ -51,8 +53,7 @@ def fetch(progress: Progress = lambda done, total: None, url: str = URL) -> list
     advice = "or download the file manually and set its path as encoder in the recipe"
     pth = download(f"The weights file {NAME}", remote, path().with_suffix(".pth"), advice, progress)
     state = _read(pth)
-    with atomic(path()) as partial:
-        save_file({name: values.contiguous() for name, values in state.items()}, partial)
+    weights.save(state, path())
     os.remove(pth)
     return [path()]
 

@@ -1,4 +1,4 @@
-"""Weights of a model: location, verification and loading."""
+"""Weights of a model: location, verification, loading and writing."""
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
 from bids_stroke.errors import ModelError
-from bids_stroke.utils.files import checksum
+from bids_stroke.utils.files import PathLike, atomic, checksum
 
 from .card import Card, Network, Weights
 
@@ -19,6 +20,17 @@ _CHECKPOINTS = {
     ".model": "that the trainer is nnUNetTrainerV2 with the layers of nnU-Net",
 }
 FAMILIES = ("unet3d", "resunet3d", "dynamic_unet", "planar")
+
+
+def save(state: Mapping[str, torch.Tensor], path: PathLike) -> Path:
+    """Write a state dictionary as safetensors (atomically).
+
+    ``save_file`` of safetensors ignores the umask: only the owner can read its files.
+    """
+    content = to_bytes({name: values.detach().cpu().contiguous() for name, values in state.items()})
+    with atomic(path) as partial:
+        partial.write_bytes(content)
+    return Path(path)
 
 
 def locate(card: Card, fold: Weights | None = None) -> Path:

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from bids_stroke.utils import files, safe_yaml
 from bids_stroke.utils.files import PathLike, atomic
 
-from . import catalog
+from . import catalog, weights
 from .card import Card
 
 UNCHOSEN = "not chosen yet"  # license of newly trained weights
@@ -78,9 +77,7 @@ def write(
     sections = []
     for number, state in enumerate(states):
         name = f"{content['name']}-fold{number}" if len(states) > 1 else content["name"]
-        path = Path(out) / f"{name}.safetensors"
-        with atomic(path) as partial:
-            save_file({key: values.contiguous() for key, values in state.items()}, partial)
+        path = weights.save(state, Path(out) / f"{name}.safetensors")
         sections.append(
             {
                 "file": path.name,

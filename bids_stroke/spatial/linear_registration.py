@@ -42,6 +42,13 @@ OPTIONS: Mapping[str, Any] = {
     "aff_smoothing_sigmas": (2, 1, 0),
 }
 AFFINE_SPACING = (2.0, 2.0, 2.0)
+#: Options of :func:`affine`. A level at full resolution would take most of the time and hardly change
+#: the transform.
+AFFINE_OPTIONS: Mapping[str, Any] = {
+    "aff_iterations": (500, 250),
+    "aff_shrink_factors": (4, 2),
+    "aff_smoothing_sigmas": (2, 1),
+}
 #: Margin (mm) around the brain in which the cost of a rigid registration is computed.
 MARGIN_MM = 10.0
 #: File names in the folder of the subprocess.
@@ -59,6 +66,7 @@ def register_linear(
     sampling_rate: float = SAMPLING_RATE,
     seed: int = SEED,
     moving_mask: nib.Nifti1Image | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> str:
     """Register two images by a rigid or an affine transform, repeatably.
 
@@ -82,6 +90,8 @@ def register_linear(
         Seed for the random choice of these voxels.
     moving_mask : nib.Nifti1Image, optional
         Mask on the grid of ``moving``; voxels that are moved outside of it do not contribute.
+    options : mapping, optional
+        ANTs options that replace those of :data:`OPTIONS`.
 
     Returns
     -------
@@ -98,7 +108,8 @@ def register_linear(
         for key, img in zip(_IMAGES, (fixed, moving, mask, moving_mask), strict=True):
             if img is not None:
                 image.save(image.like(img.dataobj, img, np.float32), folder / f"{key}.nii")
-        request: dict[str, object] = {"type_of_transform": kind, "outprefix": outprefix}
+        request: dict[str, object] = {**OPTIONS, **(options or {})}
+        request |= {"type_of_transform": kind, "outprefix": outprefix}
         request |= {"aff_random_sampling_rate": sampling_rate, "seed": seed}
         request |= {"initial_transform": str(start)} if start else {}
         (folder / _REQUEST).write_text(json.dumps(request))
@@ -123,8 +134,10 @@ def main(folder: Path) -> None:
         for key in _IMAGES
     }
     request: dict[str, Any] = json.loads((folder / _REQUEST).read_text())
+    # ANTsPy accepts only tuples, which JSON stores as lists.
+    request = {key: tuple(v) if isinstance(v, list) else v for key, v in request.items()}
     request |= {key: images[key] for key in ("mask", "moving_mask") if images[key] is not None}
-    registered = register(images["fixed"], images["moving"], **request, **OPTIONS)
+    registered = register(images["fixed"], images["moving"], **request)
     (folder / _RESULT).write_text(registered.forward[0])
 
 
@@ -222,7 +235,8 @@ def affine(img: nib.Nifti1Image, brain: nib.Nifti1Image, out: files.PathLike) ->
     stripped = image.like(img.get_fdata() * (np.asanyarray(brain.dataobj) > 0), img, np.float32)
     with TemporaryDirectory() as folder:
         moving = grid.regrid(stripped, AFFINE_SPACING)
-        forward = register_linear(target, moving, "Affine", f"{folder}/affine")
+        prefix = f"{folder}/affine"
+        forward = register_linear(target, moving, "Affine", prefix, options=AFFINE_OPTIONS)
         names = "native-to-template.mat", "template-to-native.mat"
         return _write_both(ants.read_transform(forward), names, Path(out))
 

@@ -96,7 +96,7 @@ def test_the_report_shows_the_changes(compared):
     assert page.count('<div id="longitudinal">') == 1
     assert "Changes between sessions" in page and "after 60 days" in page
     assert "lesions: 1 merged, 1 stable, 1 new" in page or "1 stable" in page
-    assert "interval of at least 90% +6 to +33 ml" in page
+    assert "90% interval +6 to +33 ml" in page
     assert "sub-01_ses-3 is not compared: its processing failed." in page
 
 

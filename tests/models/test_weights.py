@@ -3,7 +3,7 @@ import hashlib
 import cards
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from bids_stroke.errors import ModelError
 from bids_stroke.models import weights
@@ -104,3 +104,12 @@ def test_weights_that_are_not_downloaded(tmp_path, monkeypatch):
     monkeypatch.setenv("BIDS_STROKE_HOME", str(tmp_path / "cache"))
     with pytest.raises(ModelError, match=r"bids_stroke-models fetch .*card\.yaml"):
         weights.locate(card(tmp_path, url="https://127.0.0.1:9/w.safetensors"))
+
+
+def test_written_weights_have_the_permissions_of_other_files(tmp_path, network):
+    other = tmp_path / "other"
+    other.touch()
+    path = weights.save(network.state_dict(), tmp_path / "new.safetensors")
+    assert path.stat().st_mode == other.stat().st_mode
+    for name, values in load_file(path).items():
+        assert torch.equal(values, network.state_dict()[name])

@@ -7,6 +7,7 @@ import pandas as pd
 
 from bids_stroke.bids.names import split_session_name
 from bids_stroke.cohort.queue import order_corrections
+from bids_stroke.utils.text import date_and_time
 
 #: Number of sessions that the page lists.
 LISTED = 10
@@ -62,3 +63,9 @@ def describe_agreement(table: pd.DataFrame) -> str:
         f"original volume: median {difference.median():.3g} ml ({difference.min():.3g} to "
         f"{difference.max():.3g} ml)."
     )
+
+
+def with_short_dates(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of ``group_agreement.tsv`` with dates and times to the minute."""
+    dates = table["corrected_on"].map(date_and_time, na_action="ignore")
+    return table.assign(corrected_on=dates)

@@ -17,7 +17,7 @@ from bids_stroke.reports.viewer import page as viewer_page
 from bids_stroke.utils.files import PathLike
 
 from .checks import count_checks, flagged_sessions
-from .corrections import correction_queue, describe_agreement
+from .corrections import correction_queue, describe_agreement, with_short_dates
 from .files import read_sessions, report_links, table_keys
 from .outcome import OutcomeSection
 from .outliers import outlier_measures, pictured_outliers
@@ -97,7 +97,7 @@ def group_report(
         data=table_data(arranged, groups, links, sessions, failed, out_dir)
         | {"lesions": cells, "ratings": rating_data(rated), "queue": queue.rows},
         queue=queue,
-        agreement=agreement,
+        agreement=None if agreement is None else with_short_dates(agreement),
         agreement_text=None if agreement is None else describe_agreement(agreement),
         ratings=rating_section(rated) if rated else None,
         is_overlap_fixed=bool(lesions) and cells is None,

@@ -135,7 +135,7 @@ def describe_change(row: Row, lesions: Sequence[Row]) -> str:
     low, high = (row[f"change_{end}{CHANGE_COVERAGE}_ml"] for end in ("low", "high"))
     if not pd.isna(low):
         verdict = "no change shown" if low <= 0 <= high else "a change beyond the errors of the volumes"
-        text += f", interval of at least {CHANGE_COVERAGE}% {low:+.3g} to {high:+.3g} ml: {verdict}"
+        text += f", {CHANGE_COVERAGE}% interval {low:+.3g} to {high:+.3g} ml: {verdict}"
     counts = Counter(part["class"].replace("_", " and ") for part in lesions)
     listing = ", ".join(f"{number} {kind}" for kind, number in counts.items())
     return f"{text}; lesions: {listing}." if listing else f"{text}."

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import save_file
 
 from bids_stroke.errors import DatasetError
 from bids_stroke.models import weights
@@ -23,7 +22,7 @@ from bids_stroke.training.parallel import error_message, map_unordered
 from bids_stroke.training.patients import split
 from bids_stroke.training.patients.patient import Parts, Patient
 from bids_stroke.training.recipe_settings import NNUNetRecipe
-from bids_stroke.utils.files import PathLike, atomic
+from bids_stroke.utils.files import PathLike
 
 DATASET = 1
 CONFIGURATION = "3d_fullres"
@@ -180,10 +179,7 @@ def _initial(source: Card, preprocessed: Path, contrasts: Sequence[str], out: Pa
     channels = [channel.contrast for channel in source.channels]
     state, rows = adapt(weights.state(source), target, channels, contrasts)
     Report(rows).write(out / "adapt.tsv")
-    path = out / "initial.safetensors"
-    with atomic(path) as partial:
-        save_file({key: values.contiguous() for key, values in state.items()}, partial)
-    return path
+    return weights.save(state, out / "initial.safetensors")
 
 
 def _add_settings(path: Path, settings: dict[str, Any]) -> None:

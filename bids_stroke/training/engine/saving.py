@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
-from safetensors.torch import save_file
 from torch import nn
 
-from bids_stroke.utils.files import PathLike, atomic
+from bids_stroke.models import weights
+from bids_stroke.utils.files import PathLike
 
 WEIGHTS, SUMMARY = "weights.safetensors", "summary.json"
 
@@ -23,9 +23,7 @@ def save_weights(network: nn.Module, path: PathLike) -> Path:
     """
     parameters = {name for name, _ in network.named_parameters()}
     state = {
-        name: (values.half() if name in parameters else values).detach().cpu().contiguous()
+        name: values.half() if name in parameters else values
         for name, values in network.state_dict().items()
     }
-    with atomic(path) as partial:
-        save_file(state, partial)
-    return Path(path)
+    return weights.save(state, path)

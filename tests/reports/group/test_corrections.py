@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -15,6 +16,7 @@ AGREEMENT = pd.DataFrame(
     {
         "participant_id": ["sub-1", "sub-2", "sub-3"],
         "corrected_by": ["Ada", "Bo", "Ada"],
+        "corrected_on": ["2026-05-04T10:30:21.000Z", "2026-05-05T09:00:00.000Z", np.nan],
         "dice": [0.9, 0.5, 0.8],
         "volume_difference_ml": [1.0, -4.0, 2.5],
     }
@@ -66,6 +68,7 @@ def test_the_agreement_with_corrected_masks(tmp_path, table):
     assert "Corrected sessions: 3. Raters: Ada (2), Bo (1)." in section
     assert "median 0.80 (0.50 to 0.90)" in section and "median 1 ml (-4 to 2.5 ml)" in section
     assert section.count("<tr>") == 4
+    assert "<td>2026-05-04 10:30</td>" in section
 
 
 def test_the_methods_text(table):

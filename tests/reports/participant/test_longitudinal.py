@@ -29,5 +29,5 @@ def test_an_empty_lesion_has_no_percentage():
 def test_verdict_by_the_interval(ends, verdict):
     row = ROW | dict(zip(("change_low90_ml", "change_high90_ml"), ends, strict=True))
     text = describe_change(row, [{"class": "merged_split"}])
-    assert f"-5 ml (-25%), interval of at least 90% -9 to {ends[1]:+g} ml: {verdict}" in text
+    assert f"-5 ml (-25%), 90% interval -9 to {ends[1]:+g} ml: {verdict}" in text
     assert text.endswith("lesions: 1 merged and split.")
