@@ -3,6 +3,7 @@
     python studies/embedded_model.py scores  MODEL [MODEL …] [--part test] [--work DIR] [--jobs 2]
     python studies/embedded_model.py sweep   MODEL
     python studies/embedded_model.py fit     MODEL
+    python studies/embedded_model.py curve   MODEL
     python studies/embedded_model.py app     MODEL --heads N
 
 The cohort (``embedded_cohort.yaml``) is written to ``--work`` unless it exists; its checksum is
@@ -12,15 +13,17 @@ verified. The model predicts from each of its inputs (T1w, T1w with FLAIR, …) 
 in Markdown, and the section ``measured`` of the card of the last model. Intervals are bootstrap
 intervals over heads and, within each resampled head, over its lesions. ``sweep`` prints Dice and false
 positives on the validation part for thresholds and smallest components. ``fit`` prints the section
-``calibration`` of the card: temperatures and volume errors of the validation part. ``app`` runs the
-whole app, including brain extraction and bias correction, on the T1w of N heads with skull. Data are
-read from ``$BIDS_STROKE_SHARED/data``.
+``calibration`` of the card: temperatures and volume errors of the validation part. ``curve`` draws the
+reliability curve of the test part in docs/pictures. ``app`` runs the whole app, including brain
+extraction and bias correction, on the T1w of N heads with skull. Data are read from
+``$BIDS_STROKE_SHARED/data``.
 """
 
 import argparse
 import tempfile
 from pathlib import Path
 
+import embedded_calibration
 import embedded_cohort
 import embedded_scores
 import numpy as np
@@ -30,13 +33,12 @@ from common import run, start_dataset
 from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
-from bids_stroke.models import calibration, catalog, inference
+from bids_stroke.models import catalog, inference
 from bids_stroke.settings import DEFAULT_MODEL
 from bids_stroke.spatial import grid, image
 from bids_stroke.utils.files import atomic
 
 RESAMPLES = 1000
-COVERAGES = (80, 95)
 SIZES = {
     "< 1 ml": (0, 1),
     "1-10 ml": (1, 10),
@@ -154,46 +156,6 @@ def measured_section(rows):
     return section
 
 
-def calibration_table(name, rows, card):
-    """Return the calibration of a model: errors of the probability and coverage of volume intervals."""
-    lines = []
-    for contrasts, part in rows.groupby("input", sort=False):
-        fitted = card.calibration_for(contrasts.split("+"))
-        line = {
-            "input": contrasts,
-            "model": name,
-            "temperature": round(fitted.temperature, 2),
-            "ECE": round(part.ece.mean(), 3),
-            "Brier": round(part.brier.mean(), 3),
-        }
-        for coverage in fitted.volume:
-            ends = [fitted.volume_interval(ml, coverage) for ml in part.predicted_ml]
-            inside = [a <= ml <= b for ml, (a, b) in zip(part.true_ml, ends, strict=True)]
-            line[f"coverage of {coverage} %"] = round(float(np.mean(inside)), 3)
-        lines.append(line)
-    return pd.DataFrame(lines)
-
-
-def fit(folder, model, jobs):
-    """Fit the section ``calibration`` of a card on the validation part."""
-    card = catalog.load(model)
-    rows, voxels = embedded_scores.for_all(embedded_scores.measure, folder, model, False, jobs)
-    section = {}
-    for contrasts, part in voxels.groupby("input", sort=False):
-        current = card.calibration_for(contrasts.split("+")).temperature
-        volumes = rows[rows.input == contrasts]
-        temperature = current * calibration.fit_temperature(part.p, part.lesion)
-        errors = {
-            coverage: [
-                round(e, 3)
-                for e in calibration.fit_volume(volumes.predicted_ml, volumes.true_ml, coverage)
-            ]
-            for coverage in COVERAGES
-        }
-        section[contrasts] = {"temperature": round(temperature, 3), "volume": errors}
-    return section
-
-
 def run_app(folder, model, number, work, jobs):
     """Score the app and the network alone on the T1w of ``number`` heads with skull."""
     people = pd.read_csv(folder / "participants.tsv", sep="\t")
@@ -246,7 +208,7 @@ def show(title, table):
 def main():
     """Command line."""
     command = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    command.add_argument("what", choices=("scores", "sweep", "fit", "app"))
+    command.add_argument("what", choices=("scores", "sweep", "fit", "curve", "app"))
     command.add_argument("models", nargs="*", default=[DEFAULT_MODEL], metavar="MODEL")
     command.add_argument("--part", choices=embedded_cohort.PARTS)
     command.add_argument("--mirror", action="store_true", help="average with the mirrored prediction")
@@ -264,8 +226,14 @@ def main():
     elif arguments.what == "sweep":
         rows, _ = embedded_scores.for_all(embedded_scores.sweep, folder, model, arguments.mirror, jobs)
         show("Thresholds and smallest components", sweep_table(prepared(rows, people)))
-    elif arguments.what == "fit":
-        print(yaml.safe_dump({"calibration": fit(folder, model, jobs)}, sort_keys=False))
+    elif arguments.what in ("fit", "curve"):
+        shared = (folder, model, arguments.mirror, jobs)
+        rows, voxels = embedded_scores.for_all(embedded_scores.measure, *shared)
+        if arguments.what == "curve":
+            embedded_calibration.draw(voxels)
+        else:
+            section = embedded_calibration.fit(rows, voxels, catalog.load(model))
+            print(yaml.safe_dump({"calibration": section}, sort_keys=False))
     else:
         tables = {}
         for name in arguments.models:
@@ -278,7 +246,7 @@ def main():
         show("Without a lesion", healthy_table(tables))
         for name, rows in zip(arguments.models, tables.values(), strict=True):
             card = catalog.load(name)
-            show("Calibration", calibration_table(card.name, rows, card))
+            show("Calibration", embedded_calibration.table(rows, card))
         print(yaml.safe_dump({"measured": measured_section(rows)}, sort_keys=False))
 
 

@@ -21,7 +21,7 @@ from bids_stroke.training.simulation import synthesis
 from bids_stroke.utils.files import atomic
 
 COVERED = 0.1  # share of a true lesion that one predicted component must cover for detection
-VOXELS = 20_000  # number of voxels near lesions of each scan for fitting the temperature
+VOXELS = 20_000  # number of sampled voxels of each scan, near lesions and in the whole brain
 LOGIT = 10.0  # largest absolute logit that is distinguished
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 COMPONENTS = (10, 50, 100, 200)  # mm³
@@ -80,26 +80,26 @@ def scores(mask, truth, voxel_ml):
 
 
 def measure(name, folder, model, mirror):
-    """Return the rows of a participant, and a sample of voxels near lesions, for each input."""
+    """Return the rows of a participant, and samples of voxels, for each input."""
     card = catalog.load(model)
     images, brain, truth = embedded_cohort.load_case(folder, name)
-    volume = grid.voxel_volume(brain)
+    volume, inside = grid.voxel_volume(brain), np.asarray(brain.dataobj) > 0
     rows, voxels = [], []
     for contrasts, probability in segmentations(card, folder, name, images, brain, mirror):
         mask = lesion_mask(probability, card, volume)
         row = {"name": name, "input": contrasts, **scores(mask, truth, volume / 1000)}
         row["expected_ml"] = probability.sum() * volume / 1000
         near = calibration.near_lesion(mask, truth, voxel_sizes(brain.affine))
-        near &= np.asarray(brain.dataobj) > 0
+        near &= inside
         if near.any():
             row["ece"] = calibration.expected_calibration_error(probability[near], truth[near])
             row["brier"] = calibration.brier(probability[near], truth[near])
-            indices = np.flatnonzero(near)
-            indices = np.random.default_rng(0).permutation(indices)[:VOXELS]
+        for region, part in (("near lesions", near), ("brain", inside)):
+            indices = np.random.default_rng(0).permutation(np.flatnonzero(part))[:VOXELS]
             sample = {"p": probability.flat[indices], "lesion": truth.flat[indices]}
-            voxels.append(pd.DataFrame(sample).assign(name=name, input=contrasts))
+            voxels.append(pd.DataFrame(sample).assign(region=region, input=contrasts))
         rows.append(row)
-    return pd.DataFrame(rows), pd.concat(voxels) if voxels else pd.DataFrame()
+    return pd.DataFrame(rows), pd.concat(voxels)
 
 
 def sweep(name, folder, model, mirror):
