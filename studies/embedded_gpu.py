@@ -32,7 +32,7 @@ BRAINS = "brains_t1w"  # folder of the skull-stripped brains
 #: Changes of the recipe for a GPU, which has time for larger batches.
 RECIPE = {"extends": "embedded", "name": "embedded_gpu", "training": {"batch": 8}}
 CONSTANT = 2 / 3  # share of the time at a constant learning rate
-KEPT = ("weights.safetensors", "summary.json")
+RESULTS = ("weights.safetensors", "summary.json")
 
 
 def pack(folder, model, brains, cache):
@@ -80,7 +80,7 @@ def train(folder, out, minutes):
     run(*shared, constant, *data, *first)
     last = ["--decay", constant / "checkpoints/last.ckpt", "--minutes", minutes * (1 - CONSTANT)]
     run(*shared, decayed, *data, *last)
-    for name in KEPT:
+    for name in RESULTS:
         shutil.copy(decayed / name, out / name)
     for path in (constant, decayed):
         (log,) = path.glob("log/version_0/metrics.csv")
