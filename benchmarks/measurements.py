@@ -11,9 +11,17 @@ from pathlib import Path
 # Folders of common.py and nnunets.py.
 sys.path.extend(str(Path(__file__).parents[1] / name) for name in ("studies", "tests"))
 
-from common import DATA, DOCS, start_dataset, write_section
+from common import DATA, DOCS, pack_packages, start_dataset, write_section
 
-__all__ = ["DATA", "PERFORMANCE", "markdown", "start_dataset", "write_measured", "write_section"]
+__all__ = [
+    "DATA",
+    "PERFORMANCE",
+    "markdown",
+    "pack_packages",
+    "start_dataset",
+    "write_measured",
+    "write_section",
+]
 
 PERFORMANCE = DOCS / "performance.md"
 

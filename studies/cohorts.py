@@ -68,6 +68,7 @@ class VisibleLesions:
         self.simulator = simulator
 
     def sample(self, seed, *arguments):
+        """Simulate a head; attempts differ in the last number of the seed."""
         for attempt in count():
             sample = self.simulator.sample([*seed, attempt], *arguments)
             if contrast(sample) >= VISIBLE:
@@ -144,15 +145,6 @@ def system_parser(description, systems, work):
     command.add_argument("--systems", nargs="+", choices=tuple(systems), default=tuple(systems))
     command.add_argument("--device", default="auto")
     return command
-
-
-def share(out, work):
-    """Make the folder of a training, whose prepared scans are those of all trainings in ``work``."""
-    out.mkdir(parents=True, exist_ok=True)
-    for name in ("cache", "arrays"):
-        (work / name).mkdir(exist_ok=True)
-        if not (out / name).exists():
-            (out / name).symlink_to((work / name).absolute())
 
 
 def write_all(work):

@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +26,27 @@ def run(module, *arguments):
     status = subprocess.run([sys.executable, "-m", *command]).returncode
     if status:
         sys.exit(status)
+
+
+def share(out, work, *names):
+    """Make an output folder whose subfolders ``names`` are those of the folder ``work``."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (work / name).mkdir(parents=True, exist_ok=True)
+        if not (out / name).exists():
+            (out / name).symlink_to((work / name).absolute())
+
+
+def pack_packages(names, site):
+    """Copy installed packages of pure Python to a folder for a machine without network."""
+    site.mkdir(parents=True)
+    for name in names:
+        origin = Path(find_spec(name).origin)
+        if origin.name == "__init__.py":
+            unused = shutil.ignore_patterns("*.model", "__pycache__", "tests")
+            shutil.copytree(origin.parent, site / name, ignore=unused)
+        else:
+            shutil.copyfile(origin, site / origin.name)
 
 
 def evaluate(models, cohort, out, jobs=2):

@@ -14,13 +14,13 @@ it to zero in the rest. OUT then contains the weights and the logs.
 import argparse
 import gzip
 import shutil
-from importlib.util import find_spec
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import yaml
-from common import DATA, run
+from common import DATA, pack_packages, run, share
+from nibabel.affines import from_matvec
 
 from bids_stroke.models import catalog
 from bids_stroke.training.engine import sources
@@ -32,15 +32,13 @@ BRAINS = "brains_t1w"  # folder of the skull-stripped brains
 #: Changes of the recipe for a GPU, which has time for larger batches.
 RECIPE = {"extends": "embedded", "name": "embedded_gpu", "training": {"batch": 8}}
 CONSTANT = 2 / 3  # share of the time at a constant learning rate
+MARGIN = 30  # voxels around a lesion
 RESULTS = ("weights.safetensors", "summary.json")
 
 
 def pack(folder, model, brains, cache):
     """Write the packages, the model, the heads and the lesions."""
-    for name in PACKAGES:
-        origin = Path(find_spec(name).origin).parent
-        unused = shutil.ignore_patterns("__pycache__", "tests")
-        shutil.copytree(origin, folder / "site" / name, ignore=unused)
+    pack_packages(PACKAGES, folder / "site")
     card = catalog.load(model)
     for name in ("cache", "model"):
         (folder / name).mkdir()
@@ -59,12 +57,15 @@ def pack(folder, model, brains, cache):
             if part == "test":  # only the names are read
                 continue
             if path in files["heads"]:
-                head = subjects.load_subject(path, cache)
-                # The archive of the folder compresses files that are not compressed better.
-                with np.load(cache / f"{head.name}.npz") as arrays:
-                    np.savez(folder / "cache" / f"{head.name}.npz", **arrays)
+                arrays = vars(subjects.load_subject(path, cache)).copy()
+                name = arrays.pop("name")
+                arrays = {key: values for key, values in arrays.items() if values is not None}
+                # The archive of the folder is smaller if its files are not compressed.
+                np.savez(folder / "cache" / f"{name}.npz", **arrays)
             elif lesion := subjects.load_lesion(path):
-                img = nib.Nifti1Image(lesion.data.astype(np.uint8), lesion.affine)
+                # Images that are smaller than a head are refused.
+                data = np.pad(lesion.data.astype(np.uint8), MARGIN)
+                img = nib.Nifti1Image(data, lesion.affine @ from_matvec(np.eye(3), [-MARGIN] * 3))
                 packed.write_bytes(gzip.compress(img.to_bytes(), 0))
 
 
@@ -72,8 +73,7 @@ def train(folder, out, minutes):
     """Train at a constant learning rate, then decay it."""
     constant, decayed = out / "constant", out / "decayed"
     for path in (constant, decayed):
-        path.mkdir(parents=True, exist_ok=True)
-        (path / "cache").symlink_to((folder / "cache").absolute())
+        share(path, folder, "cache")
     shared = ["bids_stroke.cli.train", folder / "recipe.yaml"]
     data = ["--data", folder / "data"]
     first = ["--initial", folder / "model/initial.yaml", "--minutes", minutes * CONSTANT]

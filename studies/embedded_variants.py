@@ -25,7 +25,7 @@ import held_out
 import numpy as np
 import pandas as pd
 import torch
-from common import DATA
+from common import DATA, share
 from embedded_model import SIZES, interval, show
 from safetensors.torch import load_file
 
@@ -75,10 +75,7 @@ def train(name, work, steps, start):
     """Train a variant for a number of steps."""
     initial = None if name == "fresh" else catalog.load(start)
     out = folder_of(name, work)
-    out.mkdir(parents=True, exist_ok=True)
-    if not (out / "cache").exists():  # prepared heads, the same for all variants
-        (work / "cache").mkdir(exist_ok=True)
-        (out / "cache").symlink_to((work / "cache").absolute())
+    share(out, work, "cache")  # prepared heads, the same for all variants
     summary = loop.train_on_simulations(recipe_of(name), out, DATA, steps=steps, initial=initial)
     print(f"{name}: {summary.steps} steps, {summary.minutes} minutes", flush=True)
 

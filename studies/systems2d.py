@@ -23,7 +23,7 @@ import cohorts
 import pandas as pd
 import yaml
 from claims import Claim, best, listed
-from common import evaluate, run, write_section
+from common import evaluate, run, share, write_section
 from paper_tables import sections
 
 from bids_stroke.compute import devices
@@ -116,7 +116,7 @@ def train(name, work, folders, encoder=None):
     out = work / "runs" / name
     marker = out / "cards" / "done"
     if not marker.is_file():
-        cohorts.share(out, work)
+        share(out, work, "cache", "arrays")
         data = [folders["source"], folders["target"]]
         labels = ["--labels", *map(cohorts.truth, data)]
         run("bids_stroke.cli.train", recipe(name, work, encoder), *data, out, "--nprocs", 2, *labels)

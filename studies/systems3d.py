@@ -16,7 +16,7 @@ import cohorts
 import pandas as pd
 import yaml
 from claims import HOLDS, MIN_HEADS, OPEN, Claim, listed
-from common import evaluate, run, write_section
+from common import evaluate, run, share, write_section
 from paper_tables import sections
 
 from bids_stroke.evaluation import published_tables, statistics
@@ -147,7 +147,7 @@ def train(title, work, folders):
         return path
     folder = folders[cohort]
     options = ["--initial", str(_initial(name, start, work, folders))] if start else []
-    cohorts.share(out, work)
+    share(out, work, "cache", "arrays")
     if name in ("s2", "s2_prolonged"):
         # The first stage is identical to the other recipe, with the same seed.
         first = train("3D-ResU-Net-F", work, folders).parents[1]
