@@ -1,15 +1,5 @@
-"""Rigid registration between contrasts, and affine registration to the template.
+"""Rigid registration between contrasts, and affine registration to the template."""
 
-    python -m bids_stroke.spatial.linear_registration FOLDER
-
-runs the registration in the subprocess that
-:func:`bids_stroke.spatial.linear_registration.register_linear` starts.
-"""
-
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,11 +10,10 @@ import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
-import bids_stroke
 from bids_stroke.utils import files
 
 from . import grid, image
-from .registration import SEED, THREADS, register
+from .registration import SEED, register_single_threaded
 from .templates import template
 from .transforms import LPS, to_ants, write_transform
 
@@ -51,9 +40,6 @@ AFFINE_OPTIONS: Mapping[str, Any] = {
 }
 #: Margin (mm) around the brain in which the cost of a rigid registration is computed.
 MARGIN_MM = 10.0
-#: File names in the folder of the subprocess.
-_IMAGES = ("fixed", "moving", "mask", "moving_mask")
-_REQUEST, _RESULT = "request.json", "transform.txt"
 
 
 def register_linear(
@@ -70,9 +56,8 @@ def register_linear(
 ) -> str:
     """Register two images by a rigid or an affine transform, repeatably.
 
-    With several threads, Mattes mutual information sums the parts of its derivative in the order in
-    which the threads finish, and a subsequent SyN registration amplifies the rounding differences.
-    Linear registration gains little from multithreading, so it runs in a single-threaded subprocess.
+    Linear registration gains little from multithreading, so it runs in a single-threaded subprocess
+    (:func:`bids_stroke.spatial.registration.register_single_threaded`).
 
     Parameters
     ----------
@@ -103,42 +88,18 @@ def register_linear(
     RuntimeError
         If the subprocess fails.
     """
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        for key, img in zip(_IMAGES, (fixed, moving, mask, moving_mask), strict=True):
-            if img is not None:
-                image.save(image.like(img.dataobj, img, np.float32), folder / f"{key}.nii")
-        request: dict[str, object] = {**OPTIONS, **(options or {})}
-        request |= {"type_of_transform": kind, "outprefix": outprefix}
-        request |= {"aff_random_sampling_rate": sampling_rate, "seed": seed}
-        request |= {"initial_transform": str(start)} if start else {}
-        (folder / _REQUEST).write_text(json.dumps(request))
-        package = str(Path(bids_stroke.__file__).parents[1])
-        path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", __name__, name],
-            env=os.environ | {THREADS: "1", "PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            raise RuntimeError(f"The registration ({kind}) failed: {done.stderr[-2000:]}")
-        return (folder / _RESULT).read_text()
-
-
-def main(folder: Path) -> None:
-    """Register the images in a folder with the options in its request, and write the path of the
-    transform."""
-    images = {
-        key: to_ants(image.open_image(path)) if (path := folder / f"{key}.nii").exists() else None
-        for key in _IMAGES
-    }
-    request: dict[str, Any] = json.loads((folder / _REQUEST).read_text())
-    # ANTsPy accepts only tuples, which JSON stores as lists.
-    request = {key: tuple(v) if isinstance(v, list) else v for key, v in request.items()}
-    request |= {key: images[key] for key in ("mask", "moving_mask") if images[key] is not None}
-    registered = register(images["fixed"], images["moving"], **request)
-    (folder / _RESULT).write_text(registered.forward[0])
+    images = {"fixed": fixed, "moving": moving, "mask": mask, "moving_mask": moving_mask}
+    request: dict[str, object] = {**OPTIONS, **(options or {})}
+    request |= {"initial_transform": str(start)} if start else {}
+    (forward,) = register_single_threaded(
+        {key: img for key, img in images.items() if img is not None},
+        outprefix,
+        type_of_transform=kind,
+        aff_random_sampling_rate=sampling_rate,
+        seed=seed,
+        **request,
+    ).forward
+    return forward
 
 
 def rigid(
@@ -279,7 +240,3 @@ def _mutual_information(
 
     moved = ants.apply_transforms(fixed, moving, [str(transform)])
     return ants.image_mutual_information(ants.mask_image(fixed, mask), ants.mask_image(moved, mask))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -8,7 +8,7 @@ from nibabel.eulerangles import euler2mat
 from scipy import ndimage
 
 from bids_stroke.errors import ImageError
-from bids_stroke.spatial import image, linear_registration, templates, transforms
+from bids_stroke.spatial import image, linear_registration, registration, templates, transforms
 from bids_stroke.spatial.grid import regrid, resample
 
 pytestmark = pytest.mark.slow
@@ -61,6 +61,24 @@ def test_rigid_registration_recovers_a_known_motion(brain, shift, tmp_path):
     error = np.linalg.norm(mapped - apply_affine(moved, points), axis=1)
     assert error.max() < 0.5
     np.testing.assert_allclose(map_points(inverse, mapped), points, atol=1e-2)
+
+
+def test_single_threaded_registrations_are_independent_of_the_number_of_threads(
+    brain, tmp_path, monkeypatch
+):
+    """Both stages of SyN, of which the affine stage is not repeatable with several threads."""
+    fixed = regrid(brain[0], (5, 5, 5))
+    head = nib.Nifti1Image(fixed.get_fdata(), motion((5, -4, 7), (4, -6, 3)) @ fixed.affine)
+    images, moved = {"fixed": fixed, "moving": head}, []
+    points = np.array([[0.0, 0, 0], [30, -40, 20], [-50, 10, 5]])
+    for number in ("1", "2"):
+        monkeypatch.setenv(registration.THREADS, number)
+        options = {"type_of_transform": "SyN", "reg_iterations": (10, 5)}
+        prefix = f"{tmp_path}/{number}-"
+        result = registration.register_single_threaded(images, prefix, **options)
+        assert len(result.forward) == 2
+        moved.append(transforms.move_points(points, result.forward))
+    np.testing.assert_array_equal(*moved)
 
 
 def test_conversion_to_ants_keeps_world_coordinates():

@@ -6,7 +6,6 @@ maps, Billot et al., Med Image Anal 2023).
 
 from collections.abc import Sequence
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -18,7 +17,7 @@ from bids_stroke.spatial import brain_extraction, image, transforms
 from bids_stroke.spatial.bias import correct_bias
 from bids_stroke.spatial.grid import bounding_box, regrid
 from bids_stroke.spatial.linear_registration import rigid
-from bids_stroke.spatial.registration import register
+from bids_stroke.spatial.registration import register_single_threaded
 
 TISSUES = (
     *("air", "csf", "ventricle", "cortex", "striatum", "thalamus", "white", "brainstem"),
@@ -154,21 +153,22 @@ def _central(template: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 def _template_coordinates(t1w: nib.Nifti1Image, mask: np.ndarray) -> np.ndarray:
     """Compute the MNI coordinates of the nodes of a brain by ANTs SyN at 3 mm (subject fixed)."""
-    import ants
-    import pandas as pd
     from nilearn.datasets import load_mni152_template
 
     brain = nib.Nifti1Image(t1w.get_fdata(dtype=np.float32) * mask, t1w.affine)
-    fixed = ants.from_nibabel_nifti(regrid(brain, (3, 3, 3)))
-    moving = ants.from_nibabel_nifti(load_mni152_template(resolution=2))
-    settings: dict[str, Any] = {"reg_iterations": (40, 20), "aff_iterations": (500, 200, 50)}
-    settings |= {"aff_shrink_factors": (4, 2, 1), "aff_smoothing_sigmas": (2, 1, 0)}
-    result = register(fixed, moving, type_of_transform="SyN", **settings)
+    images = {"fixed": regrid(brain, (3, 3, 3)), "moving": load_mni152_template(resolution=2)}
     counts = [int(np.ceil((side - 1) / NODES)) + 1 for side in mask.shape]
     nodes = np.stack(np.meshgrid(*[np.arange(n) * NODES for n in counts], indexing="ij"), -1)
-    points = apply_affine(t1w.affine, nodes.reshape(-1, 3)) * (-1, -1, 1)  # RAS to ITK's LPS
-    moved = ants.apply_transforms_to_points(
-        3, pd.DataFrame(points, columns=list("xyz")), list(result.forward)
-    )
-    coordinates = moved[["x", "y", "z"]].to_numpy() * (-1, -1, 1)
+    points = apply_affine(t1w.affine, nodes.reshape(-1, 3))
+    with TemporaryDirectory() as folder:
+        result = register_single_threaded(
+            images,
+            f"{folder}/",
+            type_of_transform="SyN",
+            reg_iterations=(40, 20),
+            aff_iterations=(500, 200, 50),
+            aff_shrink_factors=(4, 2, 1),
+            aff_smoothing_sigmas=(2, 1, 0),
+        )
+        coordinates = transforms.move_points(points, result.forward)
     return np.moveaxis(coordinates.reshape(*counts, 3), -1, 0).astype(np.float16)
