@@ -64,12 +64,13 @@ def test_outcome(shared, tmp_path):
 def test_participant(shared, tmp_path):
     page = tmp_path / "page.md"
     arguments = ["--heads", "T1w and FLAIR", "--voxel", 4, "--trial"]
+    arguments += ["--comparisons", "default", "fast"]
     run("participant", *arguments, "--work", tmp_path, "--page", page)
-    assert all(float(cell) for cell in table(page, "ratio"))
-    assert float(table(page, "syn")[0]) > 0
+    for row in ("ratio, app", "ratio, app, shared steps", "syn", "monai", "rigid, fast"):
+        assert all(float(cell) > 0 for cell in table(page, row))
     text = page.read_text()
     disk = [float(line.rpartition(" ")[2]) for line in text.splitlines() if "(MB):" in line]
-    assert len(disk) == 3 and disk[0] > disk[1] and disk[2] > 1
+    assert len(disk) == 6 and disk[0] > disk[1] and disk[2] > 1
     run("participant", *arguments, "--work", tmp_path, "--page", page, "--agreement")
     for row in ("brain masks", "tissues on the template, app", "tissues on the template, chain"):
         assert float(table(page, row)[0]) > 0.3
