@@ -57,7 +57,7 @@ def test_errors():
     with pytest.raises(ImageError, match="is not on the grid of"):
         measure(mask[:-1], affine=affine)
     with pytest.raises(ModelError, match="simstroke accepts T1w with FLAIR"):
-        segment({"FLAIR": mask}, affine=affine)
+        segment({"ADC": mask}, affine=affine)
     with pytest.raises(ImageError, match="has the value 0 in every voxel"):
         segment({"T1w": np.zeros((64, 64, 64))}, affine=np.diag([3, 3, 3, 1]))
 

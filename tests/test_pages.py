@@ -86,12 +86,7 @@ def test_outcome_page(tmp_path, monkeypatch):
     assert estimates == pytest.approx((test["effect"], test["t"]), rel=1e-4)
 
 
-SIZES = {
-    "under 1 ml": "< 1 ml",
-    "1 to 10 ml": "1-10 ml",
-    "10 to 50 ml": "10-50 ml",
-    "over 50 ml": "> 50 ml",
-}
+SIZES = {"under 1 ml": "< 1 ml", "1 to 10 ml": "1-10 ml", "over 10 ml": "> 10 ml"}
 COLUMNS = (("chronic", "T1w"), ("subacute", "T1w+FLAIR"))
 
 
@@ -111,7 +106,7 @@ def cells(first):
 @pytest.mark.parametrize("page_input", ["T1w and FLAIR", "T1w", "T2w", "FLAIR"])
 def test_dice_by_input(page_input):
     model_input = page_input.replace(" and ", "+")
-    expected = [dice()[f"{stage}, > 1 ml", model_input] for stage in ("chronic", "subacute")]
+    expected = [dice()[f"{stage}, > 10 ml", model_input] for stage in ("chronic", "subacute")]
     assert cells(page_input)[1:3] == expected
 
 

@@ -51,7 +51,7 @@ def test_scores_of_lesions_of_any_size():
         (cards.make("T1w", optional=("FLAIR",)), ["T1w+FLAIR", "T1w"]),
         (cards.make("T1w", "FLAIR"), ["T1w+FLAIR"]),
         (cards.make(optional=("T1w", "T2w")), ["T1w+T2w", "T1w", "T2w"]),
-        (catalog.load("simstroke"), ["T1w+FLAIR", "T1w", "T2w"]),
+        (catalog.load("simstroke"), ["T1w+FLAIR", "T1w", "FLAIR", "T2w"]),
     ],
 )
 def test_allowed_inputs(card, inputs):
@@ -63,12 +63,12 @@ def test_the_commands_print_inputs_and_scores_of_the_card(words, capsys):
     assert models.main(words) == 0
     lines = capsys.readouterr().out.splitlines()
     start = next(number for number, line in enumerate(lines) if "expected Dice" in line)
-    assert "T1w+FLAIR, T1w, T2w" in lines[start - 1]
-    assert lines[start].split()[3:] == ["<", "1", "ml", "1-10", "ml", "10-50", "ml", ">", "50", "ml"]
+    assert "T1w+FLAIR, T1w, FLAIR, T2w" in lines[start - 1]
+    assert lines[start].split()[3:] == ["<", "1", "ml", "1-10", "ml", ">", "10", "ml"]
     (row,) = (
         row
         for row in catalog.load("simstroke").measured
-        if (row["what"], row["input"]) == ("subacute, 10-50 ml", "T1w+FLAIR")
+        if (row["what"], row["input"]) == ("subacute, 1-10 ml", "T1w+FLAIR")
     )
     (line,) = (line for line in lines if line.startswith("  subacute, T1w+FLAIR "))
     assert f" {row['dice']:.2f} ({row['n']}) " in line
