@@ -48,6 +48,7 @@ SIZES = {
     "> 10 ml": (10, np.inf),
 }
 MEASURED = ("< 1 ml", "1-10 ml", "> 10 ml")  # sizes in the card
+MEAN = "mean of inputs"
 WITH_SKULL = "training_seg"  # prefix of the names of heads with skull
 
 
@@ -99,11 +100,20 @@ def prepared(rows, people):
     return rows.assign(error_ml=(rows.predicted_ml - rows.true_ml).abs())
 
 
+def with_means(rows):
+    """Append the mean scores of each participant over the inputs, as a further input."""
+    columns = dict.fromkeys(("dice", "detected", "error_ml", "true_ml"), "mean")
+    means = rows.groupby("name", sort=False).agg(columns | {"head": "first", "stage": "first"})
+    means = means.assign(input=MEAN, name=means.index).set_index(["name", "input"], drop=False)
+    return pd.concat([rows, means.rename_axis([None, None])])
+
+
 def lesion_table(models):
     """Return the scores by input, stage and size, with differences from the first model.
 
     ``models`` maps names to rows of :func:`prepared` in the same order.
     """
+    models = {name: with_means(rows) for name, rows in models.items()}
     first = next(iter(models.values()))
     lines = []
     for (contrasts, stage), group in first[first.true_ml > 0].groupby(["input", "stage"], sort=False):
