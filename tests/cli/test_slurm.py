@@ -19,8 +19,8 @@ from bids_stroke.cli import slurm
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A dataset of three participants; the model does not support the images of the last one."""
-    for name in ("sub-01_T1w", "sub-02_T1w", "sub-03_FLAIR"):
+    """A dataset of three participants; the image of the last one is in template space."""
+    for name in ("sub-01_T1w", "sub-02_T1w", "sub-03_space-MNI152NLin6Asym_T1w"):
         path = tmp_path / "my bids" / name[:6] / "anat" / f"{name}.nii.gz"
         path.parent.mkdir(parents=True)
         nib.save(nib.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4)), path)
@@ -67,7 +67,7 @@ def test_a_job_runs_its_participant(folder):
 
 def test_jobs_share_participants_of_a_large_dataset(folder, monkeypatch):
     """Slurm accepts arrays of a limited size."""
-    path = folder / "my bids/sub-03/anat/sub-03_FLAIR.nii.gz"
+    (path,) = (folder / "my bids/sub-03/anat").glob("*.nii.gz")
     path.rename(path.with_name("sub-03_T1w.nii.gz"))
     monkeypatch.setattr(slurm, "MAX_JOBS", 2)
     run(folder)
@@ -176,7 +176,7 @@ def test_sessions_that_are_not_complete_are_named(folder, capsys):
     assert run(folder, "--list") == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "sub-01: not finished; see the log of its job in logs/slurm"
-    assert lines[2].startswith("sub-03: refused: sub-03 has FLAIR but no T1w")
+    assert lines[2].startswith("sub-03: refused: it has no usable T1w")
     assert lines[3] == "0 of 3 sessions are complete"
     assert not (folder / "out/logs").exists()
 
