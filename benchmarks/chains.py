@@ -18,7 +18,7 @@ from bids_stroke.models import catalog, inference, weights
 from bids_stroke.settings import DEFAULT_MODEL
 from bids_stroke.spatial import brain_extraction, image, templates
 from bids_stroke.spatial.grid import regrid
-from bids_stroke.spatial.transforms import move_points
+from bids_stroke.spatial.transforms import point_matrix
 
 RIGID = "flair_to_t1w.mat"
 FAST_MM = 2.0  # voxel size of the template in the fast chain
@@ -41,7 +41,7 @@ def fast(images, extraction, voxel):
     if "FLAIR" in images:
         flair = images["FLAIR"]
         steps += [("rigid, fast", flair, t1w.name), ("n4, fast", flair)]
-    return [*steps, ("syn, fast", max(voxel, FAST_MM)), ("monai", *(p.name for p in images.values()))]
+    return [*steps, ("syn, fast", max(voxel, FAST_MM)), ("monai",)]
 
 
 def has_nnunet():
@@ -148,19 +148,23 @@ def nnunet(work, model):
     image.save(image.like(probability >= 0.5, img, np.uint8), work / "lesion.nii.gz")
 
 
-def monai(work, *names):
+def network_images(work):
+    """Return the images of the fast chain for the network, by contrast."""
+    paths = [("T1w", work / "moving.nii.gz")]
+    paths += [("FLAIR", path) for path in work.glob("[!r]*FLAIR.nii.gz")]
+    return {contrast: image.load(path) for contrast, path in paths}
+
+
+def monai(work):
     """Segment the lesion by the embedded network and MONAI's sliding window, in single precision."""
     import torch
     from monai.inferers import sliding_window_inference
 
     card, brain = catalog.load(DEFAULT_MODEL), image.load(work / "brain.nii.gz")
-    scans = (image.load(work / name) for name in names)
-    images = dict(zip(("T1w", "FLAIR"), scans, strict=False))
     # The affine of SyNQuick maps points of the template to the head.
     (affine,) = work.glob("to_template_*.mat")
-    corners = move_points(np.vstack([np.zeros(3), np.eye(3)]), [affine])
-    from_template = nib.affines.from_matvec((corners[1:] - corners[0]).T, corners[0])
-    channels, frame = inference.prepare(card, images, brain, work, np.linalg.inv(from_template))
+    to_template = np.linalg.inv(point_matrix(affine))
+    channels, frame = inference.prepare(card, network_images(work), brain, work, to_template)
     with torch.inference_mode():
         logits = sliding_window_inference(
             torch.from_numpy(channels)[None],

@@ -50,6 +50,8 @@ HEADS = {
     "T1w of 1 mm": {"T1w": "healthy/colin27_T1w"},
     "T1w and FLAIR": {"T1w": "ms/patient03_study2_T1W", "FLAIR": "ms/patient03_study2_FLAIR"},
 }
+#: Chain and, unless HD-BET, method of brain extraction.
+COMPARISONS = ("default", "fast", "fast, deepbet")
 #: First words of the steps of the app that the chains also run.
 SHARED = ("brain extraction", "bias correction", "rigid", "lesion segmentation", "normalization")
 FEATURES = (32, 64, 128, 256, 320, 320)
@@ -75,14 +77,15 @@ class Comparison(NamedTuple):
         return {"app": app, "chain of tools": tools}, disk
 
 
-def comparisons(name, work, model, trial):
-    """Return a comparison with each chain for a head."""
-    folder, hd_bet = work / name.replace(" ", "-"), "deepbet" if trial else "hd-bet"
-    return {
-        "default": Comparison(folder / "default", "default", model, hd_bet),
-        "fast": Comparison(folder / "fast", "fast", DEFAULT_MODEL, hd_bet),
-        "fast, deepbet": Comparison(folder / "fast-deepbet", "fast", DEFAULT_MODEL, "deepbet"),
-    }
+def comparison_of(name, head, work, model, trial):
+    """Return the comparison of a name in :data:`COMPARISONS` for a head."""
+    chain, _, extraction = name.partition(", ")
+    return Comparison(
+        work / head.replace(" ", "-") / name.replace(", ", "-"),
+        chain,
+        model if chain == "default" else DEFAULT_MODEL,
+        extraction or ("deepbet" if trial else "hd-bet"),
+    )
 
 
 def run_app(images, model, work, threads, extraction):
@@ -166,9 +169,9 @@ def agreement(comparison):
 def lesions(comparison, work, brain):
     """Return the agreement of the lesion masks of one network for the images and brain of the chain."""
     card = catalog.load(comparison.model)
-    images, default = {"T1w": image.load(work / "moving.nii.gz")}, comparison.chain == "default"
-    for flair in () if default else work.glob("[!r]*FLAIR.nii.gz"):
-        images["FLAIR"] = image.load(flair)
+    default = comparison.chain == "default"
+    moving = image.load(work / "moving.nii.gz")
+    images = {"T1w": moving} if default else chains.network_images(work)
     predicted = inference.predict(card, images, brain, brain, "cpu", default).get_fdata() >= 0.5
     inside = np.asanyarray(brain.dataobj) > 0
     masks = predicted & inside, inside & (image.load(work / "lesion.nii.gz").get_fdata() > 0)
@@ -236,8 +239,7 @@ def main():
     command.add_argument("--threads", type=int, default=2)
     command.add_argument("--voxel", type=float, help="voxel size of coarser images (mm)")
     command.add_argument("--heads", nargs="+", choices=tuple(HEADS), default=tuple(HEADS))
-    names = ("default", "fast", "fast, deepbet")
-    command.add_argument("--comparisons", nargs="+", choices=names, default=names)
+    command.add_argument("--comparisons", nargs="+", choices=COMPARISONS, default=COMPARISONS)
     command.add_argument("--trial", action="store_true", help="use deepbet instead of HD-BET")
     command.add_argument(
         "--agreement", action="store_true", help="only compare results of an earlier run"
@@ -246,16 +248,15 @@ def main():
     arguments = command.parse_args()
     work, voxel = arguments.work, arguments.voxel or 1.0
     model = network(work / f"model-{voxel:g}mm", voxel)
-    for chain in arguments.comparisons:
-        section, scores = chain.replace(", ", "-"), {}
-        parts = []
-        for name in arguments.heads:
-            comparison = comparisons(name, work, model, arguments.trial)[chain]
+    for name in arguments.comparisons:
+        section, parts, scores = name.replace(", ", "-"), [], {}
+        for head in arguments.heads:
+            comparison = comparison_of(name, head, work, model, arguments.trial)
             if not arguments.agreement:
-                images = load_head(name, work, arguments.voxel)
-                parts.append(describe(name, *comparison.measure(images, arguments.threads, voxel)))
+                images = load_head(head, work, arguments.voxel)
+                parts.append(describe(head, *comparison.measure(images, arguments.threads, voxel)))
                 print(parts[-1], flush=True)
-            scores[name] = agreement(comparison)
+            scores[head] = agreement(comparison)
         if parts:
             write_measured(f"participant {section}", "\n\n".join(parts), arguments.page)
         table = markdown(pd.DataFrame(scores), digits=4)

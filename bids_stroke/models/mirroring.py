@@ -42,15 +42,12 @@ def align(img: nib.Nifti1Image, brain: nib.Nifti1Image) -> np.ndarray | None:
     with TemporaryDirectory() as folder:
         forward, backward = linear_registration.affine(img, brain, folder)
         # Points are mapped by the inverse of the transform of images.
-        corners = transforms.move_points(np.vstack([np.zeros(3), np.eye(3)]), [backward])
+        matrix = transforms.point_matrix(backward)
         target = grid.regrid(template().brain, linear_registration.AFFINE_SPACING, order=0)
         mask = image.like(np.asanyarray(brain.dataobj) > 0, brain, np.float32)
         moved = transforms.apply(mask, target, [forward], "mask").get_fdata() > 0
     inside = np.asanyarray(target.dataobj) > 0
     overlap = 2 * np.count_nonzero(moved & inside) / (moved.sum() + inside.sum())
-    matrix = np.eye(4)
-    matrix[:3, 3] = corners[0]
-    matrix[:3, :3] = (corners[1:] - corners[0]).T
     stretch = np.linalg.svd(matrix[:3, :3], compute_uv=False)
     if overlap < MIN_OVERLAP or stretch.min() < STRETCH_RANGE[0] or stretch.max() > STRETCH_RANGE[1]:
         LOG.warning(
