@@ -6,11 +6,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from pictures import save
+from scipy import special
 
 from bids_stroke.evaluation import calibration as measures
 from bids_stroke.models import calibration
 
 COVERAGES = (80, 95)
+SCALES, OFFSETS = (0.5, 0.75, 1, 1.33, 2), np.arange(-1.5, 0.6, 0.25)  # of the logits
 
 
 def fit(rows, voxels, card):
@@ -36,8 +38,30 @@ def fit(rows, voxels, card):
     return section
 
 
-def table(rows, card):
-    """Return the errors of the probability of a model, and the coverage of its volume intervals."""
+def lowest_error(voxels):
+    """Return the lowest ECE (mean over scans) of the voxels for any scale and offset of the logits."""
+    scans = [
+        (special.logit(np.clip(scan.p, 1e-6, 1 - 1e-6)), scan.lesion)
+        for _, scan in voxels.groupby(level=0)
+    ]
+    return min(
+        np.mean(
+            [
+                measures.expected_calibration_error(special.expit(scale * logits + offset), lesion)
+                for logits, lesion in scans
+            ]
+        )
+        for scale in SCALES
+        for offset in OFFSETS
+    )
+
+
+def table(rows, voxels, card):
+    """Return the errors of the probability of a model, and the coverage of its volume intervals.
+
+    ``voxels`` are indexed by the names of the scans.
+    """
+    near = voxels[voxels.region == "near lesions"]
     lines = []
     for contrasts, part in rows.groupby("input", sort=False):
         fitted = card.calibration_for(contrasts.split("+"))
@@ -46,6 +70,7 @@ def table(rows, card):
             "model": card.name,
             "temperature": round(fitted.temperature, 2),
             "ECE": round(part.ece.mean(), 3),
+            "lowest ECE": round(lowest_error(near[near.input == contrasts]), 3),
             "Brier": round(part.brier.mean(), 3),
         }
         for coverage in fitted.volume:

@@ -33,7 +33,7 @@ from common import run, start_dataset
 from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
-from bids_stroke.models import catalog, inference
+from bids_stroke.models import catalog
 from bids_stroke.settings import DEFAULT_MODEL
 from bids_stroke.spatial import grid, image
 from bids_stroke.utils.files import atomic
@@ -186,7 +186,7 @@ def run_app(folder, model, number, work, jobs):
         images, brain, truth = embedded_cohort.load_case(folder, name)
         volume = grid.voxel_volume(brain)
         inputs = {"T1w": images["T1w"]}
-        probability = inference.predict(card, inputs, brain, brain, device="cpu").get_fdata()
+        probability = embedded_scores.segmentation(card, folder, name, inputs, brain)
         (path,) = (out / name / "anat").glob("*_space-T1w_label-L_*_mask.nii.gz")
         masks = {
             "network": embedded_scores.lesion_mask(probability, card, volume),
@@ -245,18 +245,18 @@ def main():
             section = embedded_calibration.fit(rows, voxels, catalog.load(model))
             print(yaml.safe_dump({"calibration": section}, sort_keys=False))
     else:
-        tables = {}
+        tables, voxels = {}, {}
         for name in arguments.models:
             shared = (folder, name, arguments.mirror, jobs)
-            rows, _ = embedded_scores.for_all(embedded_scores.measure, *shared)
             label = catalog.load(name).name
+            rows, voxels[label] = embedded_scores.for_all(embedded_scores.measure, *shared)
             tables[label] = prepared(rows, people).set_index(["name", "input"], drop=False)
             tables[label].index.names = [None, None]
         show("Lesions", lesion_table(tables))
         show("Without a lesion", healthy_table(tables))
         for name, rows in zip(arguments.models, tables.values(), strict=True):
             card = catalog.load(name)
-            show("Calibration", embedded_calibration.table(rows, card))
+            show("Calibration", embedded_calibration.table(rows, voxels[card.name], card))
         print(yaml.safe_dump({"measured": measured_section(rows)}, sort_keys=False))
 
 

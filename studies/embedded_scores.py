@@ -36,17 +36,13 @@ def segmentations(card, folder, name, images, brain, mirror=False):
     """Yield the names of the contrasts and the lesion probability for each input of a model."""
     for contrasts in card.inputs or [card.select(synthesis.CONTRASTS)]:
         selected = {c: images[c] for c in contrasts}
-        raw = _probability(card, folder, name, selected, brain, mirror)
-        yield (
-            "+".join(contrasts),
-            calibration_of_models.scale(raw, card.calibration_for(contrasts).temperature),
-        )
+        yield "+".join(contrasts), segmentation(card, folder, name, selected, brain, mirror)
 
 
-def _probability(card, folder, name, images, brain, mirror):
-    """Return the lesion probability (array) before calibration.
+def segmentation(card, folder, name, images, brain, mirror=False):
+    """Return the lesion probability (array) of a participant from one or several contrasts.
 
-    Its logits are cached next to the cohort, because they depend only on the network.
+    The logits are cached next to the cohort, because they depend only on the network.
     """
     kind = f"logits{'-mirrored' if mirror else ''}-{card.sha256[:12]}"
     path = folder.with_name(f"{folder.name}-{kind}") / f"{name}_{'+'.join(images)}.npz"
@@ -63,7 +59,8 @@ def _probability(card, folder, name, images, brain, mirror):
             np.savez_compressed(stream, logits=logits.astype(np.float16))
     with np.load(path) as archive:
         logits = archive["logits"].astype(np.float32)
-    return np.where(logits > -LOGIT, special.expit(logits), np.float32(0))
+    raw = np.where(logits > -LOGIT, special.expit(logits), np.float32(0))
+    return calibration_of_models.scale(raw, card.calibration_for(tuple(images)).temperature)
 
 
 def scores(mask, truth, voxel_ml):
@@ -128,7 +125,7 @@ def for_all(function, folder, model, mirror, jobs):
     # A process forked after the use of torch may hang.
     with ProcessPoolExecutor(jobs, get_context("spawn"), single_threaded) as pool:
         rows, voxels = zip(*pool.map(task, names), strict=True)
-    return pd.concat(rows), pd.concat(voxels)
+    return pd.concat(rows), pd.concat(voxels, keys=names)
 
 
 def _cached(function, name, out, **arguments):

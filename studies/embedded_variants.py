@@ -8,8 +8,8 @@
 steps for variants with slower steps. A repeated call continues training. ``compare`` evaluates the
 variants, and ``start``, the model that they start from, on the same simulated patients, with the heads
 and lesion shapes held out for validation (``embedded_cohort.yaml``) at the spacing of each recipe, and
-prints the Dice with paired differences from the first. Intervals are computed as in
-``embedded_model.py``.
+prints the Dice with paired differences from the first. The networks of the families of contrasts
+together count as one variant. Intervals are computed as in ``embedded_model.py``.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 import torch
 from common import DATA, share
-from embedded_model import SIZES, interval, show
+from embedded_model import SIZES, healthy_table, interval, show, with_means
 from safetensors.torch import load_file
 
 from bids_stroke.compute import devices
@@ -55,6 +55,7 @@ VARIANTS = {
     "FLAIR family": {"inputs": [{"contrasts": ["FLAIR"], "share": 1}]},
     "1.25 mm": FINE,
 }
+FAMILIES = ("T1w family", "T2w family", "FLAIR family")
 THRESHOLD, COMPONENT = 0.5, 100.0
 EACH = 8  # lesions of each size and stage
 WITHOUT = 24  # heads without a lesion
@@ -130,10 +131,10 @@ def score(patient, names, work, start):
                 logits = network(tensors.image[None].float()).float()
             probability = (logits.sigmoid()[0, 0] * tensors.mask[0]).numpy()
             mask = threshold(probability, THRESHOLD, COMPONENT, recipe.spacing**3) > 0
-            row = {"variant": name, "seed": seed, "input": "+".join(entry.contrasts)}
+            row = {"variant": name, "name": seed, "input": "+".join(entry.contrasts)}
             row |= {"head": sample.head, "stage": "+".join(sample.stages) or "none"}
-            volume = recipe.spacing**3 / 1000
-            rows.append(row | embedded_scores.scores(mask, sample.label.numpy(), volume))
+            row |= embedded_scores.scores(mask, sample.label.numpy(), recipe.spacing**3 / 1000)
+            rows.append(row | {"error_ml": abs(row["predicted_ml"] - row["true_ml"])})
     return rows
 
 
@@ -143,38 +144,29 @@ def score_all(names, work, start, jobs):
     # A process forked after the use of torch may hang.
     with ProcessPoolExecutor(jobs, get_context("spawn"), embedded_scores.single_threaded) as pool:
         rows = pd.DataFrame([row for part in pool.map(task, plan()) for row in part])
-    return {name: rows[rows.variant == name] for name in names}
+    rows = rows.replace({"variant": dict.fromkeys(FAMILIES, "families")})
+    rows = rows.set_index(["name", "input"], drop=False).rename_axis([None, None])
+    return dict(iter(rows.groupby("variant", sort=False)))
 
 
 def comparison(tables):
-    """Return the Dice of each variant by input and size, with differences from the first."""
-    first = next(iter(tables.values())).set_index(["seed", "input"])
+    """Return the scores of each variant by input and size, with differences from the first."""
+    tables = {name: with_means(rows) for name, rows in tables.items()}
+    first = next(iter(tables.values()))
     lines = []
     for contrasts, group in first[first.true_ml > 0].groupby("input", sort=False):
         for size in ("1-10 ml", "> 10 ml"):
             low, high = SIZES[size]
             inside = group[(group.true_ml > low) & (group.true_ml <= high)].index
-            line = {"input": contrasts, "size": size, "n": len(inside)}
             for name, table in tables.items():
-                rows = table.set_index(["seed", "input"])
-                if not inside.isin(rows.index).all():
-                    continue
-                part = rows.loc[inside]
-                line |= {
-                    name: f"{part.dice.mean():.2f}",
-                    f"detected, {name}": f"{part.detected.mean():.2f}",
-                }
-                if table is not next(iter(tables.values())):
-                    line[f"{name} minus first"] = interval(
-                        part.dice - first.loc[inside].dice, part["head"]
-                    )
-            lines.append(line)
-        line = {"input": contrasts, "size": "no lesion, mean ml"}
-        for name, table in tables.items():
-            healthy = table[(table.true_ml == 0) & (table.input == contrasts)]
-            line |= {"n": len(healthy), name: f"{healthy.predicted_ml.mean():.2f}"}
-        lines.append(line)
-    return pd.DataFrame(lines)
+                part = table.loc[inside]
+                line = {"input": contrasts, "size": size, "n": len(inside), "variant": name}
+                line |= {"Dice": f"{part.dice.mean():.2f}", "detected": f"{part.detected.mean():.2f}"}
+                if table is not first:
+                    difference = part.dice - first.loc[inside].dice
+                    line["difference from the first"] = interval(difference, part["head"])
+                lines.append(line)
+    return pd.DataFrame(lines).fillna("")
 
 
 def main():
@@ -191,10 +183,9 @@ def main():
         for name in arguments.names:
             train(name, arguments.work, arguments.steps, arguments.start)
         return
-    show(
-        "Variants",
-        comparison(score_all(arguments.names, arguments.work, arguments.start, arguments.jobs)),
-    )
+    tables = score_all(arguments.names, arguments.work, arguments.start, arguments.jobs)
+    show("Variants", comparison(tables))
+    show("Without a lesion", healthy_table(tables))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ import yaml
 from common import run
 from embedded_model import interval, show
 
-from bids_stroke.models import inference
 from bids_stroke.models.catalog import load
 from bids_stroke.settings import DEFAULT_MODEL
 from bids_stroke.spatial import grid, image
@@ -103,11 +102,8 @@ def score(model, folder, names):
         brain = image.load(anat / f"{name}_space-T1w_desc-brain_mask.nii.gz")
         lesion = image.load(anat / f"{name}_space-T1w_label-L_desc-truth_mask.nii.gz")
         volume = grid.voxel_volume(brain)
-        to_template = (
-            embedded_cohort.alignment(folder, name, "T1w", t1w, brain) if card.mirror else None
-        )
-        predicted = inference.predict(card, {"T1w": t1w}, brain, brain, "cpu", to_template=to_template)
-        mask = embedded_scores.lesion_mask(predicted.get_fdata(), card, volume)
+        probability = embedded_scores.segmentation(card, folder, name, {"T1w": t1w}, brain)
+        mask = embedded_scores.lesion_mask(probability, card, volume)
         truth = np.asarray(lesion.dataobj) > 0
         row = embedded_scores.scores(mask, truth, volume / 1000)
         rows.append({"name": name, "head": people.loc[name, "head"], **row})

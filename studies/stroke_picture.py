@@ -30,12 +30,12 @@ STYLES = {"colors": "deepskyblue", "linestyles": "dashed"}, {"colors": "red"}  #
 
 def panels(folder, name, contrast, models):
     """Yield image, masks and aspect ratio of axial slices through the lesion, cropped to the brain."""
-    names = [f"{name}_space-{contrast}_label-L_desc-{contrast}lesion_mask.nii.gz"] * len(models)
+    lesion = f"{name}_space-{contrast}_label-L_desc-{contrast.removesuffix('w')}lesion_mask.nii.gz"
     anats = [folder / f"derivatives-{model}" / name / "anat" for model in models]
     paths = [
         anats[0] / f"{name}_desc-preproc_{contrast}.nii.gz",
         anats[0] / f"{name}_space-{contrast}_desc-brain_mask.nii.gz",
-        *(anat / path for anat, path in zip(anats, names, strict=True)),
+        *(anat / lesion for anat in anats),
     ]
     scan, brain, *lesions = (image.conform(image.load(path)) for path in paths)
     box = bounding_box(np.asarray(brain.dataobj) > 0, 4)
