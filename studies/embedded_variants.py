@@ -180,8 +180,10 @@ def main():
     command.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "embedded_variants")
     arguments = command.parse_args()
     if arguments.what == "train":
-        for name in arguments.names:
-            train(name, arguments.work, arguments.steps, arguments.start)
+        task = partial(train, work=arguments.work, steps=arguments.steps, start=arguments.start)
+        # The memory of a training is free after its process.
+        with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
+            list(pool.map(task, arguments.names))
         return
     tables = score_all(arguments.names, arguments.work, arguments.start, arguments.jobs)
     show("Variants", comparison(tables))
