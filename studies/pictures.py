@@ -34,6 +34,7 @@ def reports(browser, out):
     page.goto(report.absolute().as_uri())
     save(page.screenshot(), "participant")
     page.click("#lesion > summary")
+    page.mouse.move(0, 0)  # a pointer over the figure would hide the contour
     save(page.locator("#lesion-1 svg").screenshot(), "lesion")
     page.set_viewport_size({"width": 1280, "height": 1100})
     page.goto((out / "group.html").absolute().as_uri())
