@@ -39,7 +39,7 @@ def fit(rows, voxels, card):
 
 
 def lowest_error(voxels):
-    """Return the lowest ECE (mean over scans) of the voxels for any scale and offset of the logits."""
+    """Return the lowest ECE (mean over scans) of the voxels over a grid of scales and offsets."""
     scans = [
         (special.logit(np.clip(scan.p, 1e-6, 1 - 1e-6)), scan.lesion)
         for _, scan in voxels.groupby(level=0)

@@ -6,10 +6,11 @@
 ``train`` trains each variant for a number of steps on the same stream of samples, from the same model
 (``fresh`` from random weights), and prints the minutes. For a comparison at equal time, give fewer
 steps for variants with slower steps. A repeated call continues training. ``compare`` evaluates the
-variants, and ``start``, the model that they start from, on the same simulated patients, with the heads
-and lesion shapes held out for validation (``embedded_cohort.yaml``) at the spacing of each recipe, and
-prints the Dice with paired differences from the first. The networks of the families of contrasts
-together count as one variant. Intervals are computed as in ``embedded_model.py``.
+named variants on the same simulated patients, with the heads and lesion shapes held out for validation
+(``embedded_cohort.yaml``) at the spacing of each recipe; ``start`` is the model before the training. It
+prints Dice and detection, paired differences of the Dice from the first variant, and volumes in heads
+without a lesion. ``T1w family``, ``T2w family`` and ``FLAIR family`` are networks for some of the
+inputs; together, they are scored as ``families``. Intervals are computed as in ``embedded_model.py``.
 """
 
 import argparse
@@ -28,6 +29,7 @@ import torch
 from common import DATA, share
 from embedded_model import SIZES, healthy_table, interval, show, with_means
 from safetensors.torch import load_file
+from torch.nn import functional
 
 from bids_stroke.compute import devices
 from bids_stroke.lesion.postprocessing import threshold
@@ -56,6 +58,7 @@ VARIANTS = {
     "1.25 mm": FINE,
 }
 FAMILIES = ("T1w family", "T2w family", "FLAIR family")
+DIVISOR = 16  # of the sizes that the network accepts: twice the product of its strides
 THRESHOLD, COMPONENT = 0.5, 100.0
 EACH = 8  # lesions of each size and stage
 WITHOUT = 24  # heads without a lesion
@@ -127,9 +130,11 @@ def score(patient, names, work, start):
             sample = drawn[key]
             tensors = samples.tensors(sample, recipe, np.random.default_rng([7, seed]))
             network = network_of(name, work, start)
+            x, y, z = tensors.mask.shape[1:]
+            padding = [0, -z % DIVISOR, 0, -y % DIVISOR, 0, -x % DIVISOR]
             with torch.inference_mode(), devices.fast_arithmetic("cpu"):
-                logits = network(tensors.image[None].float()).float()
-            probability = (logits.sigmoid()[0, 0] * tensors.mask[0]).numpy()
+                logits = network(functional.pad(tensors.image[None].float(), padding)).float()
+            probability = (logits[0, 0, :x, :y, :z].sigmoid() * tensors.mask[0]).numpy()
             mask = threshold(probability, THRESHOLD, COMPONENT, recipe.spacing**3) > 0
             row = {"variant": name, "name": seed, "input": "+".join(entry.contrasts)}
             row |= {"head": sample.head, "stage": "+".join(sample.stages) or "none"}

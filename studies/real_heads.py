@@ -1,13 +1,15 @@
-"""Run both levels on real heads.
+"""Run the participant and group levels on real heads.
 
-    python studies/real_heads.py OUT [NAME …] [--models MODEL …] [--normalization masked]
+    python studies/real_heads.py OUT [NAME …] [--models MODEL …] [--brain-extraction deepbet]
+        [--normalization masked]
 
 NAME is ms, ixi, healthy, stroke or stripped (default: all).
 
 The scans in ``$BIDS_STROKE_SHARED/data`` are copied to BIDS datasets: MS patients with T1w and FLAIR,
-IXI heads, healthy heads with T1w and FLAIR, a stroke T2w, and skull-stripped stroke T2w and FLAIR. The
-script prints the exit status of each run, and brain volume, template overlap and lesion volume of each
-head, the latter for each model. ``--brain-extraction deepbet`` is faster than the default.
+IXI heads, two healthy T1w and a healthy FLAIR, a stroke T2w, and skull-stripped stroke T2w and FLAIR.
+The script prints the exit status of each run, the brain volume, template overlap and signal-to-noise
+ratio of each head, and its lesion volume for each model. ``--brain-extraction deepbet`` is faster than
+the default.
 """
 
 import argparse

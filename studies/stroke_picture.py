@@ -3,8 +3,9 @@
     python studies/real_heads.py OUT stroke stripped --models FORMER CURRENT
     python studies/stroke_picture.py OUT FORMER CURRENT
 
-FORMER and CURRENT are the names of the models. The scans are two T2w of patients of the Aphasia
-Recovery Cohort (OpenNeuro ds004884, CC0) and the FLAIR of a third patient (NiiVue, BSD-2-Clause).
+FORMER and CURRENT are the names of the models, or those of their cards without the extension. The
+scans are two T2w of patients of the Aphasia Recovery Cohort (OpenNeuro ds004884, CC0) and the FLAIR of
+a third patient (NiiVue, BSD-2-Clause).
 """
 
 import sys
