@@ -44,16 +44,13 @@ def lowest_error(voxels):
         (special.logit(np.clip(scan.p, 1e-6, 1 - 1e-6)), scan.lesion)
         for _, scan in voxels.groupby(level=0)
     ]
-    return min(
-        np.mean(
-            [
-                measures.expected_calibration_error(special.expit(scale * logits + offset), lesion)
-                for logits, lesion in scans
-            ]
-        )
-        for scale in SCALES
-        for offset in OFFSETS
-    )
+
+    def error(scale, offset):
+        """Return the mean error over the scans after a change of the logits."""
+        changed = ((special.expit(scale * logits + offset), lesion) for logits, lesion in scans)
+        return np.mean([measures.expected_calibration_error(*scan) for scan in changed])
+
+    return min(error(scale, offset) for scale in SCALES for offset in OFFSETS)
 
 
 def table(rows, voxels, card):

@@ -245,18 +245,18 @@ def main():
             section = embedded_calibration.fit(rows, voxels, catalog.load(model))
             print(yaml.safe_dump({"calibration": section}, sort_keys=False))
     else:
+        cards = [catalog.load(name) for name in arguments.models]
         tables, voxels = {}, {}
-        for name in arguments.models:
+        for name, card in zip(arguments.models, cards, strict=True):
             shared = (folder, name, arguments.mirror, jobs)
-            label = catalog.load(name).name
-            rows, voxels[label] = embedded_scores.for_all(embedded_scores.measure, *shared)
-            tables[label] = prepared(rows, people).set_index(["name", "input"], drop=False)
-            tables[label].index.names = [None, None]
+            rows, voxels[card.name] = embedded_scores.for_all(embedded_scores.measure, *shared)
+            rows = prepared(rows, people).set_index(["name", "input"], drop=False)
+            tables[card.name] = rows.rename_axis([None, None])
         show("Lesions", lesion_table(tables))
         show("Without a lesion", healthy_table(tables))
-        for name, rows in zip(arguments.models, tables.values(), strict=True):
-            card = catalog.load(name)
-            show("Calibration", embedded_calibration.table(rows, voxels[card.name], card))
+        for card in cards:
+            table = embedded_calibration.table(tables[card.name], voxels[card.name], card)
+            show("Calibration", table)
         print(yaml.safe_dump({"measured": measured_section(rows)}, sort_keys=False))
 
 

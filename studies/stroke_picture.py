@@ -1,9 +1,9 @@
 """Make the picture of real strokes in docs/pictures, with the masks of two models.
 
-    python studies/real_heads.py OUT stroke stripped --models FORMER CURRENT
-    python studies/stroke_picture.py OUT FORMER CURRENT
+    python studies/real_heads.py OUT stroke stripped --models PREVIOUS CURRENT
+    python studies/stroke_picture.py OUT PREVIOUS CURRENT
 
-FORMER and CURRENT are the names of the models, or those of their cards without the extension. The
+PREVIOUS and CURRENT are the names of the models, or those of their cards without the extension. The
 scans are two T2w of patients of the Aphasia Recovery Cohort (OpenNeuro ds004884, CC0) and the FLAIR of
 a third patient (NiiVue, BSD-2-Clause).
 """
@@ -26,7 +26,7 @@ SCANS = {  # dataset of real_heads.py, and contrast
     "sub-F1": ("stripped", "FLAIR"),
 }
 SLICES = 6
-STYLES = {"colors": "deepskyblue", "linestyles": "dashed"}, {"colors": "red"}  # former, current
+STYLES = {"colors": "deepskyblue", "linestyles": "dashed"}, {"colors": "red"}  # previous, current
 
 
 def panels(folder, name, contrast, models):
