@@ -20,27 +20,31 @@ import json
 import tempfile
 
 import cohorts
+import learning_curves
 import pandas as pd
 import yaml
-from claims import Claim, best, listed
+from claims import listed
+from claims2d import categories, claims_s1, claims_s5
 from common import evaluate, run, share, write_section
 from paper_tables import sections
 
 from bids_stroke.compute import devices
 from bids_stroke.evaluation.published_tables import s1_table1, s1_table2, s1_table3, s5_table1
 from bids_stroke.models import catalog, ensembles, imagenet, inference
+from bids_stroke.models.card import Card
 from bids_stroke.spatial.templates import TEMPLATE
 from bids_stroke.training.recipes import read_content
 from bids_stroke.training.search import SELECTION, title
 
 AXIAL, SAGITTAL, CORONAL = [96, 112, 1], [1, 112, 96], [96, 1, 96]
-EPOCHS = {"mixed": 12, "source": 9, "target": 5, "frozen": 6, "all": 6}
+EPOCHS = {"mixed": 15, "source": 15, "target": 10, "frozen": 8, "all": 4}
 REGION_EPOCHS = 2
-#: Feature maps: half of the recipe's sizes unless these are fixed (as for ImageNet weights), and a
-#: quarter for the FC-DenseNet, which is ten times slower than the others.
+LAST_STAGES = ("mixed", "target", "all")
+#: Feature maps: half of the recipe's sizes unless these are fixed (as for ImageNet weights), and an
+#: eighth for the FC-DenseNet, which is ten times slower than the others.
 FEATURES = {
     "resnet": 32,
-    "fc_densenet": 12,
+    "fc_densenet": 6,
     "resnet50_unet": None,
     "efficientnet_lite0_unet": None,
     "vnet": None,
@@ -74,12 +78,15 @@ share no head or lesion with the training data, and half of the lesions are suba
 units of intervals and tests. The section is made by `python studies/systems2d.py --systems {system}`,
 which defines sizes and epochs, much smaller than in the paper."""
 
+CURVES = """Mean Dice of the validation patients after a quarter of the epochs to all epochs of the last
+stage of each network, and of the lesions over 10 ml of the test patients."""
+
 
 def recipe(name, work, encoder=None):
     """Write an embedded recipe at reduced size, and return its path."""
     content = read_content(name)
     content["data"] |= SMALL
-    content["training"] |= {"workers": 0, "batch": 2, "slices": 4}
+    content["training"] |= {"workers": 0, "batch": 2, "slices": 16}
     content["split"] |= {"validation": 0.15}
     content["split"].pop("test")  # the cohort test is used
     if name.startswith("s1"):
@@ -158,76 +165,9 @@ def score(rows, model, key):
     return rows.loc[rows["model"] == model, key].mean()
 
 
-def claims_s1(rows, selection):
-    """Return the claims of the paper on its networks and ensembles.
-
-    ``selection`` contains the models that were selected on validation data.
-    """
-    models = list(rows["model"].unique())
-    single = [model for model in models if ":" not in model]
-    mixed = [model for model in single if f"{model}_FT" in single]
-    tuned = [f"{model}_FT" for model in mixed]
-    selected = {
-        key: part["model"].fillna("none").iloc[0]
-        for key, part in selection.groupby(["scope", "method"], sort=False)
-    }
-    whole, by_region = "Whole-Brain", "Super-Region-wise"
-    stack, window = selected[whole, "Stack"], selected[whole, "AW"]
-    main = selected[by_region, "AW"]
-    members = [name.strip() for name in stack.partition(":")[2].split(",")]
-    others = [name for (scope, _), name in selected.items() if scope in (whole, by_region)]
-    errors = {
-        "volume": "absolute_volume_difference_ml",
-        "load": "absolute_load_difference_ml",
-    }
-    yield Claim("Intermediate tasks are better than mixed data", "dice", tuned, [mixed])
-    yield Claim("Intermediate tasks reduce false positives", "fp", tuned, [mixed], lower=True)
-    yield best("AttUNet_FT is the best network", "dice", "AttUNet_FT", single)
-    yield best("AttUNet_FT has the smallest load error", errors["load"], "AttUNet_FT", single, True)
-    yield best("ResNet_FT has the smallest volume error", errors["volume"], "ResNet_FT", single, True)
-    for scope, regions in (("1 & 4", ("R1", "R4")), ("2", ("R2",)), ("3", ("R3",))):
-        pair = [selected[scope, "Agreement Window"]], [[selected[scope, "Stack"]]]
-        for name, score in errors.items():
-            words = f"Agreement window has smaller {name} errors than stacking in regions {scope}"
-            yield Claim(words, score, *pair, lower=True, regions=regions)
-    words = "AttUNet_FT has smaller volume errors than the agreement window in region 3"
-    window_3 = selected["3", "Agreement Window"]
-    yield Claim(words, errors["volume"], ["AttUNet_FT"], [[window_3]], lower=True, regions=("R3",))
-    for scope in (whole, by_region):
-        pair = [selected[scope, "AW"]], [[selected[scope, "Stack"]]]
-        yield Claim(f"Agreement window is better than stacking, {scope.lower()}", "dice", *pair)
-    words = "Stacking has fewer false positives than its members"
-    yield Claim(words, "fp", [stack], [members], lower=True)
-    yield Claim("Stacking underpredicts the volume", "volume_difference_ml", [stack], [], lower=True)
-    yield Claim("Agreement window overpredicts the volume", "volume_difference_ml", [window], [])
-    yield best("Super-region-wise agreement window is the best", "dice", main, others)
-    for name, score in errors.items():
-        words = f"Super-region-wise agreement window has the smallest {name} error"
-        yield best(words, score, main, others, lower=True)
-
-
-def categories(rows, selection):
-    """Return in how many scans the super-region-wise agreement window has the true category."""
-    is_main = (selection["scope"] == "Super-Region-wise") & (selection["method"] == "AW")
-    part = rows[rows["model"].isin(selection.loc[is_main, "model"])].dropna(subset="true_category")
-    same = (part["true_category"] == part["predicted_category"]).sum()
-    return f"- Category of the tract load: the same in {same} of {len(part)} scans (paper: 18 of 22)"
-
-
-def claims_s5(rows):
-    """Return the claims of the paper on its planes and on ImageNet weights."""
-    models = list(rows["model"].unique())
-    encoder = models[0].partition(",")[0]
-    vote = f"{encoder}, vote, ImageNet"
-    planes = [f"{encoder}, {plane}, ImageNet" for plane in ("sagittal", "coronal", "axial")]
-    yield best("The vote is better than each plane", "dice", vote, planes)
-    yield best("The vote is more accurate than each plane", "accuracy", vote, planes)
-    for score in ("dice", "sensitivity"):
-        words = "ImageNet weights are better than random initialization (three planes)"
-        random = [name.replace("ImageNet", "random") for name in planes]
-        yield Claim(words, score, planes, [random])
-    words = "ImageNet weights are better than random initialization (vote)"
-    yield Claim(words, "dice", [vote], [[vote.replace("ImageNet", "random")]])
+def markdown(table):
+    """Return a table as Markdown."""
+    return table.to_markdown(index=False, disable_numparse=True)
 
 
 def table_split(rows, work, names):
@@ -239,25 +179,38 @@ def table_split(rows, work, names):
         lines.append(
             {"Recipe": name, "Dice in validation": summary["val_dice"], "of new patients": new}
         )
-    return pd.DataFrame(lines).to_markdown(index=False, disable_numparse=True)
+    return markdown(pd.DataFrame(lines))
 
 
 def models_of(system, cards):
-    """Load the models by title; titles of S5 contain encoder, plane and initial weights."""
-    models = {}
+    """Load the models, and find the output folders of the last stages of the networks.
+
+    Returns
+    -------
+    tuple of (dict, dict)
+        Models, and folders of networks, by title. Titles of S5 contain encoder, plane and initial
+        weights.
+    """
+    models, stages = {}, {}
     for name, folder in cards.items():
         for path in sorted(folder.glob("*.yaml")):
             model = catalog.load(path)
-            if system == "s1":
-                models[title(model)] = model
-            elif system == "split":
-                models[name] = model
-            else:
+            if system == "s5":
                 encoder = ENCODERS[model.leaves[0].network.arguments["network"]]
                 start = "random" if name.endswith("scratch") else "ImageNet"
                 plane = model.name.removeprefix("s5-")
-                models[f"{encoder}, {PLANES.get(plane, plane)}, {start}"] = model
-    return models
+                words = f"{encoder}, {PLANES.get(plane, plane)}, {start}"
+            else:
+                words = title(model) if system == "s1" else name
+            models[words] = model
+            if isinstance(model, Card):
+                stages[words] = last_stage(folder.parent / model.name)
+    return models, stages
+
+
+def last_stage(run):
+    """Return the output folder of the last stage of a network."""
+    return next(run / name for name in LAST_STAGES if (run / name).is_dir())
 
 
 def section_parts(system, rows, work, recipes):
@@ -307,7 +260,7 @@ def main():
             "system": system,
             "encoder": encoder,
         }
-        models = models_of(system, cards)
+        models, stages = models_of(system, cards)
         out = arguments.work / "predictions" / system
         predictions = predict(models, folders["test"], out, devices.resolve(arguments.device))
         results = arguments.work / "results" / system
@@ -315,6 +268,7 @@ def main():
         rows = pd.read_csv(results / "evaluation.tsv", sep="\t")
         parts = [HEADINGS[system].format(**counts), COMMON.format(**counts)]
         parts += section_parts(system, rows, arguments.work, recipes)
+        parts += ["### Learning curves", CURVES, markdown(learning_curves.table(stages, rows))]
         write_section(f"systems2d {system}", "\n\n".join(parts))
         print(json.dumps({model: round(score(rows, model, "dice"), 3) for model in models}, indent=1))
 

@@ -192,7 +192,7 @@ def scores(models):
 
 def test_every_claim_names_models_of_the_study(monkeypatch, claims):
     monkeypatch.syspath_prepend(str(STUDIES))
-    systems2d, systems3d = map(importlib.import_module, ("systems2d", "systems3d"))
+    claims2d, systems3d = map(importlib.import_module, ("claims2d", "systems3d"))
     single = [name + end for name in ("AttUNet", "ResNet", "VNet") for end in ("", "_FT")]
     stack, window = "stack: AttUNet, VNet", "AW: AttUNet, VNet (3, 0.5)"
     regions = "[R1, R4]: VNet; [R2]: ResNet, VNet{0}; [R3]: VNet"
@@ -216,19 +216,35 @@ def test_every_claim_names_models_of_the_study(monkeypatch, claims):
     ]
     selection = pd.DataFrame(selection, columns=["scope", "method", "model"])
     rows = scores([*single, stack, window, *by_region])
-    lines = [claims.verdict(rows, claim) for claim in systems2d.claims_s1(rows, selection)]
+    lines = [claims.verdict(rows, claim) for claim in claims2d.claims_s1(rows, selection)]
     assert len(lines) == 20 and not any("not measured" in line for line in lines)
     assert "against" in lines[-1] and "(12 heads" not in lines[5] and "; 6 heads" in lines[5]
-    assert "in 6 of 12 scans" in systems2d.categories(rows, selection)
+    assert "in 6 of 12 scans" in claims2d.categories(rows, selection)
     planes = ("sagittal", "coronal", "axial", "vote")
     rows = scores(f"ResNet-50, {plane}, {w}" for plane in planes for w in ("ImageNet", "random"))
-    lines = [claims.verdict(rows, claim) for claim in systems2d.claims_s5(rows)]
+    lines = [claims.verdict(rows, claim) for claim in claims2d.claims_s5(rows)]
     for system, of_system in (("s2", systems3d.claims_s2), ("s4", systems3d.claims_s4)):
         rows = scores(systems3d.SYSTEMS[system])
         lines += [claims.verdict(rows, claim) for claim in of_system()]
         if system == "s2":
             lines.append(systems3d.size_claim(rows))
     assert len(lines) == 5 + 6 + 1 + 9 and not any("not measured" in line for line in lines)
+
+
+def test_learning_curves(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(STUDIES))
+    learning_curves = importlib.import_module("learning_curves")
+    values = {0: {0: 0.1, 1: 0.2, 2: 0.9}, 1: {2: 0.3, 3: 0.4, 4: 0.5}}  # epoch 2 was repeated
+    for version, dice in values.items():
+        log = tmp_path / f"log/version_{version}/metrics.csv"
+        log.parent.mkdir(parents=True)
+        lines = [f"{epoch},{value},\n{epoch},,0.7\n" for epoch, value in dice.items()]
+        log.write_text("epoch,val_dice,loss\n" + "".join(lines))
+    np.testing.assert_allclose(learning_curves.read(tmp_path), [0.1, 0.2, 0.3, 0.4, 0.5])
+    rows = pd.DataFrame({"model": "UNet", "true_volume_ml": [5, 20, 30], "dice": [0, 0.6, 0.8]})
+    (line,) = learning_curves.table({"UNet": tmp_path}, rows).to_dict("records")
+    shares = {"25%": "0.20", "50%": "0.30", "75%": "0.40", "100%": "0.50"}
+    assert line == {"model": "UNet", "epochs": 5, **shares, "test, over 10 ml": "0.70"}
 
 
 def test_detection_needs_a_component_that_covers_a_tenth(embedded_model):

@@ -36,7 +36,7 @@ class Outcome:
     Attributes
     ----------
     steps : int
-        Steps of training of the weights.
+        Steps of training of the weights, 0 if no step improves the initial weights.
     minutes : float
         Duration of the training.
     state : dict of str to tensor
@@ -84,7 +84,8 @@ def finetune(
 ) -> Outcome:
     """Fine-tune the model of a recipe on scans of participants, mixed with simulated strokes.
 
-    Training stops early if the Dice on the validation participants no longer increases.
+    Training stops early if the Dice on the validation participants no longer increases. The weights
+    do not change if it never exceeds the Dice before fine-tuning.
 
     Parameters
     ----------
@@ -103,8 +104,10 @@ def finetune(
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     pl.seed_everything(recipe.seed, workers=True, verbose=False)
-    network = weights.network(recipe.model, weights.state(recipe.model))
-    module = FineTuner(network, recipe)
+    cases = {part: Cases(scans[part], recipe.simulation) for part in ("validation", "test")}
+    before = _scores(recipe, weights.load(recipe.model), cases, simulator).assign(model=BEFORE)
+    initial_dice = held_out.mean_dice(before[before["part"] == "validation"])
+    module = FineTuner(weights.network(recipe.model, weights.state(recipe.model)), recipe)
     best = ModelCheckpoint(
         out / "checkpoints",
         "best",
@@ -114,19 +117,23 @@ def finetune(
         save_weights_only=True,
     )
     stopping = EarlyStopping("dice", mode="max", patience=recipe.finetuning.patience)
+    stopping.best_score = torch.tensor(initial_dice)
     budget = Budget(minutes, recipe.finetuning.steps)
     trainer = loop.build_trainer(recipe.simulation.training, out, budget, [best, stopping])
-    cases = {part: Cases(scans[part], recipe.simulation) for part in ("validation", "test")}
     stream = _stream(recipe, scans["training"], simulator)
-    loaders = _loaders(recipe, stream, cases["validation"])
-    trainer.fit(module, *loaders)
+    trainer.fit(module, *_loaders(recipe, stream, cases["validation"]))
     duration = round(get_clock(trainer).minutes, 1)
-    checkpoint = torch.load(best.best_model_path, weights_only=True)
-    module.load_state_dict(checkpoint["state_dict"])
-    trained = module.average.module
-    table = _scores(recipe, {BEFORE: weights.load(recipe.model), AFTER: trained}, cases, simulator)
+    steps = 0
+    if best.best_model_score > initial_dice:
+        checkpoint = torch.load(best.best_model_path, weights_only=True)
+        module.load_state_dict(checkpoint["state_dict"])
+        steps, trained = checkpoint["global_step"], module.average.module
+        after = _scores(recipe, trained, cases, simulator)
+    else:
+        trained, after = weights.load(recipe.model), before
+    table = pd.concat([before, after.assign(model=AFTER)], ignore_index=True)
     state = {name: values.detach().cpu() for name, values in trained.state_dict().items()}
-    return Outcome(checkpoint["global_step"], duration, state, table)
+    return Outcome(steps, duration, state, table)
 
 
 def _stream(recipe: FinetuningRecipe, scans: Sequence[Scan], simulator: Simulator) -> MixedStream:
@@ -146,18 +153,14 @@ def _loaders(
 
 
 def _scores(
-    recipe: FinetuningRecipe,
-    networks: Mapping[str, nn.Module],
-    cases: Mapping[str, Cases],
-    simulator: Simulator,
+    recipe: FinetuningRecipe, network: nn.Module, cases: Mapping[str, Cases], simulator: Simulator
 ) -> pd.DataFrame:
-    """Score both models on the held-out scans and on simulated heads."""
+    """Score a network on the held-out scans and on simulated heads."""
     device = devices.resolve("auto")
-    tables = []
-    for model, network in networks.items():
-        simulated = held_out.simulated_cases(simulator, recipe.simulation, SIMULATED_HEADS, recipe.seed)
-        parts: dict[str, Iterable[Case]] = {**cases, "simulated": simulated}
-        for part, items in parts.items():
-            table = held_out.measure(network, items, recipe.model, device)
-            tables.append(table.assign(part=part, model=model))
+    simulated = held_out.simulated_cases(simulator, recipe.simulation, SIMULATED_HEADS, recipe.seed)
+    parts: dict[str, Iterable[Case]] = {**cases, "simulated": simulated}
+    tables = [
+        held_out.measure(network, items, recipe.model, device).assign(part=part)
+        for part, items in parts.items()
+    ]
     return pd.concat(tables, ignore_index=True)

@@ -18,6 +18,7 @@ from bids_stroke.training.recipe_settings import GridData, SimulationRecipe
 from bids_stroke.utils.files import atomic
 
 from . import stages
+from .augmentation import augment
 from .samples import SampleStream, WeightedTensors, append_mirrored
 
 #: Largest distance (voxels) between the centers of the brain and of a random tile. It is larger for
@@ -134,10 +135,12 @@ class ParticipantSamples:
     scans : sequence of Scan
     recipe : SimulationRecipe
         Channels, tile and errors of the mid-sagittal plane.
+    augmented : bool
+        Whether the samples are augmented (:func:`bids_stroke.training.engine.augmentation.augment`).
     """
 
-    def __init__(self, scans: Sequence[Scan], recipe: SimulationRecipe) -> None:
-        self.scans, self.recipe = scans, recipe
+    def __init__(self, scans: Sequence[Scan], recipe: SimulationRecipe, augmented: bool = True) -> None:
+        self.scans, self.recipe, self.augmented = scans, recipe, augmented
 
     def draw(self, rng: np.random.Generator) -> WeightedTensors:
         """Draw a scan, a set of its contrasts, and a tile at the center of the brain, or within a brain
@@ -157,6 +160,8 @@ class ParticipantSamples:
             torch.from_numpy(crop(part, start, tile))
             for part in (whole.numpy(), volumes.label[None], volumes.mask[None])
         )
+        if self.augmented:
+            image, label, mask = augment((image, label, mask), rng)
         weight = torch.ones_like(label, dtype=torch.float16)
         return WeightedTensors(image.half(), label & mask, mask, weight)
 

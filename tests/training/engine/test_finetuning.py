@@ -155,4 +155,19 @@ def test_fine_tuning_scores_both_models_on_the_held_out_participants(recipe, tmp
 def test_a_budget_below_the_interval_of_validations_ends_with_a_validation(recipe, tmp_path):
     scans = {part: [scan(tmp_path, 1)] for part in ("training", "validation", "test")}
     outcome = finetuning.finetune(recipe, scans, toys.simulator(), tmp_path / "out", minutes=1e-6)
-    assert outcome.steps == 1 and outcome.minutes < 5
+    saved = torch.load(tmp_path / "out" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert saved["global_step"] == 1 and outcome.minutes < 5
+
+
+def test_weights_that_are_not_better_are_not_kept(recipe, tmp_path):
+    training = replace(recipe.simulation.training, learning_rate=0.0)
+    unchanged = replace(recipe, simulation=replace(recipe.simulation, training=training))
+    scans = {part: [scan(tmp_path, 1)] for part in ("training", "validation", "test")}
+    outcome = finetuning.finetune(unchanged, scans, toys.simulator(), tmp_path / "out")
+    saved = torch.load(tmp_path / "out" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert outcome.steps == 0 < saved["global_step"]
+    before, after = (
+        outcome.scores.query(f"model == '{model}'").drop(columns="model").reset_index(drop=True)
+        for model in ("before", "after")
+    )
+    assert before.equals(after)
