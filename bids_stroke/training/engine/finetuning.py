@@ -124,7 +124,7 @@ def finetune(
     trainer.fit(module, *_loaders(recipe, stream, cases["validation"]))
     duration = round(get_clock(trainer).minutes, 1)
     steps = 0
-    if best.best_model_score > initial_dice:
+    if float(best.best_model_score or 0) > initial_dice:
         checkpoint = torch.load(best.best_model_path, weights_only=True)
         module.load_state_dict(checkpoint["state_dict"])
         steps, trained = checkpoint["global_step"], module.average.module
