@@ -49,6 +49,11 @@ def pack_packages(names, site):
             shutil.copyfile(origin, site / origin.name)
 
 
+def markdown(table):
+    """Format a table in Markdown, with its cells as they are."""
+    return table.to_markdown(index=False, disable_numparse=True)
+
+
 def evaluate(models, cohort, out, jobs=2):
     """Compare the masks of models (folders by name) with the true masks of a simulated cohort.
 

@@ -69,10 +69,10 @@ def participants(folder):
     return pd.read_csv(folder / "participants.tsv", sep="\t").set_index("participant_id")
 
 
-def load_case(folder, name):
+def load_case(folder, name, contrasts=synthesis.CONTRASTS):
     """Load the images by contrast, the brain mask and the true mask (array) of a participant."""
     raw, truth = folder / name / "anat", folder / "derivatives" / "truth" / name / "anat"
-    images = {c: image.load(raw / f"{name}_{c}.nii.gz") for c in synthesis.CONTRASTS}
+    images = {c: image.load(raw / f"{name}_{c}.nii.gz") for c in contrasts}
     brain = image.load(truth / f"{name}_space-T1w_desc-brain_mask.nii.gz")
     lesion = image.load(truth / f"{name}_space-T1w_label-L_desc-truth_mask.nii.gz")
     return images, brain, np.asarray(lesion.dataobj) > 0

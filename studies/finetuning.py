@@ -24,12 +24,12 @@ import held_out
 import numpy as np
 import pandas as pd
 import yaml
-from common import run, write_section
+from common import markdown, run, write_section
 from embedded_model import interval
 
 from bids_stroke.models.catalog import load
 from bids_stroke.settings import DEFAULT_MODEL
-from bids_stroke.spatial import grid, image
+from bids_stroke.spatial import grid
 from bids_stroke.training.finetuned_card import SUMMARY
 from bids_stroke.training.recipes import read_content
 from bids_stroke.training.simulation import dataset
@@ -63,11 +63,11 @@ SITE = {
 
 TEXT = """## Fine-tuning on corrected masks
 
-The embedded model is fine-tuned by `bids_stroke-train finetune` on the masks of 5, 10 and {training}
-simulated patients of another site. Their scans have thick slices, much noise and a low contrast of gray
-and white matter, and the lesions are subacute and less bright on the FLAIR than those of the training.
-Each training has its own validation and test participants, and writes the new model only if the Dice of
-its test participants is higher:
+The embedded model is fine-tuned by `bids_stroke-train finetune` on the masks of simulated patients of
+another site; `corrected` is the number of patients. Their scans have thick slices, much noise and a low
+contrast of gray and white matter. The lesions are subacute and less bright on the FLAIR than in the
+training of the model. Each training has its own validation and test participants, and writes the new
+model only if the Dice of its test participants is higher:
 
 {trainings}
 
@@ -119,14 +119,11 @@ def score(model, folder, names):
     card, rows = load(str(model)), []
     people = embedded_cohort.participants(folder)
     for name in names:
-        anat = folder / "derivatives" / "truth" / name / "anat"
-        brain = image.load(anat / f"{name}_space-T1w_desc-brain_mask.nii.gz")
-        lesion = image.load(anat / f"{name}_space-T1w_label-L_desc-truth_mask.nii.gz")
+        images, brain, truth = embedded_cohort.load_case(folder, name, CONTRASTS)
         volume = grid.voxel_volume(brain)
-        truth = np.asarray(lesion.dataobj) > 0
         for contrasts in INPUTS:
-            images = {c: image.load(folder / name / "anat" / f"{name}_{c}.nii.gz") for c in contrasts}
-            probability = embedded_scores.segmentation(card, folder, name, images, brain)
+            selected = {contrast: images[contrast] for contrast in contrasts}
+            probability = embedded_scores.segmentation(card, folder, name, selected, brain)
             mask = embedded_scores.lesion_mask(probability, card, volume)
             row = embedded_scores.scores(mask, truth, volume / 1000)
             row |= {"name": name, "input": "+".join(contrasts), "head": people.loc[name, "head"]}
@@ -159,29 +156,19 @@ def describe(number, summary):
         f"Dice of {name}": f"{summary[f'dice_{part}_before']:.3f} → {summary[f'dice_{part}_after']:.3f}"
         for part, name in parts.items()
     }
-    written = "yes" if summary["card"] else "no"
     return {
         "corrected": number,
         "best step": summary["steps"],
         "minutes": summary["minutes"],
         **dice,
-        "written": written,
+        "written": "yes" if summary["card"] else "no",
     }
 
 
 def section(runs, rows, frozen):
     """Return the section of the page: a table of the trainings, and one of the scores."""
-    trainings, scores = (
-        table.to_markdown(index=False, disable_numparse=True)
-        for table in map(pd.DataFrame, (runs, rows))
-    )
-    return TEXT.format(
-        training=PARTS["training"],
-        test=PARTS["test"],
-        frozen=frozen,
-        trainings=trainings,
-        scores=scores,
-    )
+    trainings, scores = (markdown(pd.DataFrame(table)) for table in (runs, rows))
+    return TEXT.format(test=PARTS["test"], frozen=frozen, trainings=trainings, scores=scores)
 
 
 def main():

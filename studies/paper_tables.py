@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from common import markdown
 
 from bids_stroke.evaluation.published_tables import description
 
@@ -33,6 +34,6 @@ def sections(tables):
     parts = []
     for name, table in tables.items():
         title = name.replace("_table", ", Table ").replace("_figure", ", Figure ")
-        text = beside(name, table).to_markdown(index=False, disable_numparse=True)
+        text = markdown(beside(name, table))
         parts.append(f"### {title}\n\n{description(name)}\n\n{text}")
     return "\n\n".join(parts)

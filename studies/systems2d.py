@@ -25,7 +25,7 @@ import pandas as pd
 import yaml
 from claims import listed
 from claims2d import categories, claims_s1, claims_s5
-from common import evaluate, run, share, write_section
+from common import evaluate, markdown, run, share, write_section
 from paper_tables import sections
 
 from bids_stroke.compute import devices
@@ -78,8 +78,8 @@ share no head or lesion with the training data, and half of the lesions are suba
 units of intervals and tests. The section is made by `python studies/systems2d.py --systems {system}`,
 which defines sizes and epochs, much smaller than in the paper."""
 
-CURVES = """Mean Dice of the validation patients after a quarter of the epochs to all epochs of the last
-stage of each network, and of the lesions over 10 ml of the test patients."""
+CURVES = """Mean Dice of the validation patients at quarters of the epochs of the last stage of each
+network, and mean Dice of the test patients with lesions over 10 ml."""
 
 
 def recipe(name, work, encoder=None):
@@ -163,11 +163,6 @@ def predict(models, folder, out, device):
 def score(rows, model, key):
     """Return the mean of a score of a model."""
     return rows.loc[rows["model"] == model, key].mean()
-
-
-def markdown(table):
-    """Return a table as Markdown."""
-    return table.to_markdown(index=False, disable_numparse=True)
 
 
 def table_split(rows, work, names):

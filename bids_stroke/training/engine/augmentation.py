@@ -13,9 +13,9 @@ NAMES = ("image", "label", "mask")
 
 
 def augment(tensors: Tensors, rng: np.random.Generator) -> Tensors:
-    """Flip, rotate, scale and perturb a sample at random.
+    """Flip, rotate and scale a sample at random, and change its intensities.
 
-    All channels have the same transform, so that mirrored channels stay aligned.
+    All channels are moved in the same way, so that mirrored channels stay aligned.
 
     Parameters
     ----------
@@ -26,17 +26,19 @@ def augment(tensors: Tensors, rng: np.random.Generator) -> Tensors:
     Returns
     -------
     tuple of tensor
+        Arrays of the same shapes and types.
     """
     image, label, mask = tensors
     sample = {"image": image, "label": label.float(), "mask": mask.float()}
     moved = _shape().set_random_state(int(rng.integers(2**31)))(sample)
     image, label, mask = (moved[name].as_tensor() for name in NAMES)
     perturbed = _intensity().set_random_state(int(rng.integers(2**31)))(image).as_tensor()
-    # Voxels outside the brain, which are zero, have no noise.
+    # Voxels outside the brain are zero and stay zero.
     return torch.where(image != 0, perturbed, 0.0), label > 0, mask > 0
 
 
 def _shape() -> transforms.Compose:
+    """Return transforms that move voxels."""
     return transforms.Compose(
         [
             transforms.RandFlipd(NAMES, prob=0.5, spatial_axis=0),
@@ -53,6 +55,7 @@ def _shape() -> transforms.Compose:
 
 
 def _intensity() -> transforms.Compose:
+    """Return transforms that change intensities."""
     return transforms.Compose(
         [
             transforms.RandScaleIntensity(factors=INTENSITY, prob=0.5),

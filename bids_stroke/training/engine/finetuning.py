@@ -36,7 +36,7 @@ class Outcome:
     Attributes
     ----------
     steps : int
-        Steps of training of the weights, 0 if no step improves the initial weights.
+        Training steps of the weights; 0 if the initial weights are kept.
     minutes : float
         Duration of the training.
     state : dict of str to tensor
@@ -84,8 +84,8 @@ def finetune(
 ) -> Outcome:
     """Fine-tune the model of a recipe on scans of participants, mixed with simulated strokes.
 
-    Training stops early if the Dice on the validation participants no longer increases. The weights
-    do not change if it never exceeds the Dice before fine-tuning.
+    Training stops early if the Dice on the validation participants no longer increases. If it never
+    exceeds the Dice of the initial weights, these are kept.
 
     Parameters
     ----------
@@ -105,8 +105,10 @@ def finetune(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     pl.seed_everything(recipe.seed, workers=True, verbose=False)
     cases = {part: Cases(scans[part], recipe.simulation) for part in ("validation", "test")}
-    before = _scores(recipe, weights.load(recipe.model), cases, simulator).assign(model=BEFORE)
-    initial_dice = held_out.mean_dice(before[before["part"] == "validation"])
+    initial = weights.load(recipe.model)
+    before = _scores(recipe, initial, cases, simulator)
+    # A tensor as Lightning logs it, so that equal values are equal.
+    initial_dice = torch.tensor(held_out.mean_dice(before[before["part"] == "validation"]))
     module = FineTuner(weights.network(recipe.model, weights.state(recipe.model)), recipe)
     best = ModelCheckpoint(
         out / "checkpoints",
@@ -117,22 +119,21 @@ def finetune(
         save_weights_only=True,
     )
     stopping = EarlyStopping("dice", mode="max", patience=recipe.finetuning.patience)
-    stopping.best_score = torch.tensor(initial_dice)
+    stopping.best_score = initial_dice
     budget = Budget(minutes, recipe.finetuning.steps)
     trainer = loop.build_trainer(recipe.simulation.training, out, budget, [best, stopping])
     stream = _stream(recipe, scans["training"], simulator)
     trainer.fit(module, *_loaders(recipe, stream, cases["validation"]))
     duration = round(get_clock(trainer).minutes, 1)
-    steps = 0
-    if float(best.best_model_score or 0) > initial_dice:
+    steps, network, after = 0, initial, before
+    assert best.best_model_score is not None  # a training ends with a validation
+    if best.best_model_score > initial_dice:
         checkpoint = torch.load(best.best_model_path, weights_only=True)
         module.load_state_dict(checkpoint["state_dict"])
-        steps, trained = checkpoint["global_step"], module.average.module
-        after = _scores(recipe, trained, cases, simulator)
-    else:
-        trained, after = weights.load(recipe.model), before
-    table = pd.concat([before, after.assign(model=AFTER)], ignore_index=True)
-    state = {name: values.detach().cpu() for name, values in trained.state_dict().items()}
+        steps, network = checkpoint["global_step"], module.average.module
+        after = _scores(recipe, network, cases, simulator)
+    table = pd.concat([before.assign(model=BEFORE), after.assign(model=AFTER)], ignore_index=True)
+    state = {name: values.detach().cpu() for name, values in network.state_dict().items()}
     return Outcome(steps, duration, state, table)
 
 

@@ -135,16 +135,15 @@ class ParticipantSamples:
     scans : sequence of Scan
     recipe : SimulationRecipe
         Channels, tile and errors of the mid-sagittal plane.
-    augmented : bool
-        Whether the samples are augmented (:func:`bids_stroke.training.engine.augmentation.augment`).
     """
 
-    def __init__(self, scans: Sequence[Scan], recipe: SimulationRecipe, augmented: bool = True) -> None:
-        self.scans, self.recipe, self.augmented = scans, recipe, augmented
+    def __init__(self, scans: Sequence[Scan], recipe: SimulationRecipe) -> None:
+        self.scans, self.recipe = scans, recipe
 
     def draw(self, rng: np.random.Generator) -> WeightedTensors:
         """Draw a scan, a set of its contrasts, and a tile at the center of the brain, or within a brain
-        that is larger than the tile."""
+        that is larger than the tile, and transform it at random
+        (:func:`bids_stroke.training.engine.augmentation.augment`)."""
         scan = self.scans[int(rng.integers(len(self.scans)))]
         group = scan.groups[int(rng.integers(len(scan.groups)))]
         volumes = arrays.read(scan.path)
@@ -160,8 +159,7 @@ class ParticipantSamples:
             torch.from_numpy(crop(part, start, tile))
             for part in (whole.numpy(), volumes.label[None], volumes.mask[None])
         )
-        if self.augmented:
-            image, label, mask = augment((image, label, mask), rng)
+        image, label, mask = augment((image, label, mask), rng)
         weight = torch.ones_like(label, dtype=torch.float16)
         return WeightedTensors(image.half(), label & mask, mask, weight)
 
