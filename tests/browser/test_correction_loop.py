@@ -44,7 +44,8 @@ def truth(bids, participant):
 def correct_in_browser(page, folder):
     """Lower the threshold on the drawing page, and save the mask and its sidecar in a folder."""
     page.wait_for_selector("body[data-ready]")
-    page.locator("[name=threshold]").fill("0.2")
+    page.locator("[name=threshold]").fill("19")  # a step of the threshold: 0.2
+    page.get_by_role("button", name="Replace the drawing").click()
     page.get_by_label("Rater").fill("AB")
     with (
         page.expect_download(lambda item: item.suggested_filename.endswith(".json")) as sidecar,
