@@ -2,9 +2,17 @@
 
 import numpy as np
 import pandas as pd
+from common import markdown
 
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of the epochs
 LARGE_ML = 10
+
+TEXT = f"""### Learning curves
+
+Mean Dice of the validation patients at quarters of the epochs of the last stage of each network, and
+mean Dice of the test patients with lesions over {LARGE_ML} ml.
+
+"""
 
 
 def read(stage):
@@ -40,3 +48,8 @@ def table(stages, rows):
         line |= {f"{share:.0%}": f"{dice[end]:.2f}" for share, end in zip(SHARES, ends, strict=True)}
         lines.append(line | {f"test, over {LARGE_ML} ml": f"{large[model]:.2f}"})
     return pd.DataFrame(lines)
+
+
+def section(stages, rows):
+    """Return the part of a page with the learning curves, with the arguments of :func:`table`."""
+    return TEXT + markdown(table(stages, rows))

@@ -78,9 +78,6 @@ share no head or lesion with the training data, and half of the lesions are suba
 units of intervals and tests. The section is made by `python studies/systems2d.py --systems {system}`,
 which defines sizes and epochs, much smaller than in the paper."""
 
-CURVES = """Mean Dice of the validation patients at quarters of the epochs of the last stage of each
-network, and mean Dice of the test patients with lesions over 10 ml."""
-
 
 def recipe(name, work, encoder=None):
     """Write an embedded recipe at reduced size, and return its path."""
@@ -263,7 +260,7 @@ def main():
         rows = pd.read_csv(results / "evaluation.tsv", sep="\t")
         parts = [HEADINGS[system].format(**counts), COMMON.format(**counts)]
         parts += section_parts(system, rows, arguments.work, recipes)
-        parts += ["### Learning curves", CURVES, markdown(learning_curves.table(stages, rows))]
+        parts.append(learning_curves.section(stages, rows))
         write_section(f"systems2d {system}", "\n\n".join(parts))
         print(json.dumps({model: round(score(rows, model, "dice"), 3) for model in models}, indent=1))
 

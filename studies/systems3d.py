@@ -13,6 +13,7 @@ the section of this command in docs/results.md. S4 requires the package nnunetv2
 import shutil
 
 import cohorts
+import learning_curves
 import pandas as pd
 import yaml
 from claims import HOLDS, MIN_HEADS, OPEN, Claim, listed
@@ -61,6 +62,14 @@ SYSTEMS = {
         "fine-tuned from zeros (T1w+FLAIR)": ("s4_adapt", "target", "zeros", "s4_adapt"),
         "not pretrained (T1w+FLAIR)": ("s4_adapt", "target", None, "s4_adapt"),
     },
+}
+#: Runs and last stages of the networks whose trainings log the Dice of validation scans.
+STAGES = {
+    "s2": {
+        "3D-ResU-Net-F": "s2_zoom_in/zoom-in",
+        "3D-ResU-Net": "s2/zoom-out",
+        "3D-ResU-Net-F, prolonged": "s2_prolonged/prolonged",
+    }
 }
 #: Models that receive another contrast instead of the T1w.
 SUBSTITUTES = {"pretrained (FLAIR)": "FLAIR"}
@@ -208,6 +217,9 @@ def main():
             claims += f"\n{size_claim(rows)}"
         parts = [text.format(system=system, **counts) for text in (HEADINGS[system], COMMON)]
         parts += [sections(tables), "### Claims of the papers", claims]
+        if system in STAGES:
+            stages = {model: work / "runs" / folder for model, folder in STAGES[system].items()}
+            parts.append(learning_curves.section(stages, rows))
         write_section(f"systems3d {system}", "\n\n".join(parts))
 
 
