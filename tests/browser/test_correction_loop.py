@@ -29,10 +29,11 @@ def command(module, *arguments):
     return done.stdout + done.stderr
 
 
-def mask(out, participant, model):
-    """Return the mask of a model in an output folder."""
-    (path,) = (out / participant / "anat").glob(f"*_space-T1w_label-L_desc-{model}_mask.nii.gz")
-    return np.asanyarray(nib.load(path).dataobj) > 0
+def model_mask(out, participant):
+    """Return the mask of the model in an output folder."""
+    outputs = json.loads((out / "logs" / f"{participant}_run.json").read_text())["outputs"]
+    path = outputs.get("model_lesion_mask", outputs["lesion_mask"])
+    return np.asanyarray(nib.load(out / path).dataobj) > 0
 
 
 def truth(bids, participant):
@@ -100,7 +101,5 @@ def test_a_corrected_mask_improves_the_model(tmp_path, browser_page):
     again = (bids, tmp_path / "again", "participant", "--participant-label", label)
     command("", *again, "--brain-extraction", "deepbet", "--model", card)
     true = np.asanyarray(nib.load(truth(bids, held_out)).dataobj) > 0
-    before = dice(mask(out, held_out, "T1lesion"), true)
-    (path,) = (tmp_path / "again" / held_out / "anat").glob("*_space-T1w_label-L_desc-*_mask.nii.gz")
-    after = dice(np.asanyarray(nib.load(path).dataobj) > 0, true)
+    before, after = (dice(model_mask(folder, held_out), true) for folder in (out, tmp_path / "again"))
     assert after >= before - 0.01
